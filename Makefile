@@ -1,0 +1,58 @@
+# revalexo_clip: everything a fresh machine needs is set up by the targets themselves, into .venv.
+#
+#   make demo    set-up, demo data, pretrain, evaluate, export
+#   make test    set-up, linters, type checker, the whole test suite
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEMO   := data/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint format golden clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+# The set-up is done once, and again when what is installed changes.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "setting up $(VENV) (a few minutes, once)"
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.installed  ## make .venv with the tested versions
+
+demo: setup  ## demo data, pretrain, evaluate and export: minutes, once; then it shows what is there
+	@$(BIN)/rxclip synthesize $(DEMO)
+	@if [ -e runs/demo/finished ]; then \
+	  echo "the demo has been trained already; make clean-demo starts it afresh"; \
+	else \
+	  $(BIN)/rxclip pretrain experiments/demo.py && touch runs/demo/finished; \
+	fi
+	@$(BIN)/rxclip evaluate
+	@$(BIN)/rxclip export-encoder --modality imu
+
+test: setup lint  ## linters, types and the whole test suite
+	$(BIN)/pytest
+
+test-fast: setup  ## the tests that take little time
+	$(BIN)/pytest -m 'not slow'
+
+lint: setup  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+golden: setup  ## refresh tests/golden from the experiments; review the difference before committing
+	$(BIN)/python -m tests.test_golden
+
+clean:  ## remove everything that was made here: .venv, demo data, runs, caches
+	rm -rf $(VENV) $(DEMO) runs *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

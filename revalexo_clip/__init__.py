@@ -1,0 +1,61 @@
+"""Config-as-code contrastive pretraining of IMU and first-person-video encoders.
+
+The names below are the public interface. They load on first use, so that `rxclip --help` stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from revalexo_clip.component import Component as Component
+    from revalexo_clip.component import Config as Config
+    from revalexo_clip.data import Dataset as Dataset
+    from revalexo_clip.data import RevalExo as RevalExo
+    from revalexo_clip.encoders import X3D as X3D
+    from revalexo_clip.encoders import DeepConvLSTM as DeepConvLSTM
+    from revalexo_clip.encoders import ImuEncoder as ImuEncoder
+    from revalexo_clip.encoders import MViT as MViT
+    from revalexo_clip.encoders import VideoEncoder as VideoEncoder
+    from revalexo_clip.errors import ConfigError as ConfigError
+    from revalexo_clip.errors import DataError as DataError
+    from revalexo_clip.experiment import PretrainExperiment as PretrainExperiment
+    from revalexo_clip.experiment import TrainerConfig as TrainerConfig
+    from revalexo_clip.exported import load_encoder as load_encoder
+    from revalexo_clip.losses import InfoNCE as InfoNCE
+    from revalexo_clip.losses import Loss as Loss
+    from revalexo_clip.optim import AdamW as AdamW
+    from revalexo_clip.optim import Optimizer as Optimizer
+    from revalexo_clip.types import ImuSpec as ImuSpec
+    from revalexo_clip.types import VideoSpec as VideoSpec
+
+_HOME = {
+    "component": ("Component", "Config"),
+    "data": ("Dataset", "RevalExo"),
+    "encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "VideoEncoder", "X3D"),
+    "errors": ("ConfigError", "DataError"),
+    "experiment": ("PretrainExperiment", "TrainerConfig"),
+    "exported": ("load_encoder",),
+    "losses": ("InfoNCE", "Loss"),
+    "optim": ("AdamW", "Optimizer"),
+    "types": ("ImuSpec", "VideoSpec"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 (names are strings; ruff cannot see through the expression)
+    "__version__",
+    *sorted(_MODULE_OF),
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULE_OF])

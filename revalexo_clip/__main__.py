@@ -1,0 +1,5 @@
+"""`python -m revalexo_clip` is `rxclip`."""
+
+from revalexo_clip.cli import main
+
+main()
