@@ -1,0 +1,156 @@
+"""Components: typed, frozen descriptions that know how to build what they describe.
+
+Subclassing `Component` registers the class under its name. A field typed with a base class (`imu: ImuEncoder`)
+accepts an instance of any registered subclass, or its JSON form `{"type": "DeepConvLSTM", "kernel": 11}`. The idea
+of an open union over registered subclasses comes from facebookresearch/exca.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from abc import ABC
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+JsonObject = dict[str, JsonValue]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` where a known name is close, then the known names."""
+    names = sorted(known)
+    folded = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), folded, n=1)
+    hint = f"; did you mean '{folded[close[0]]}'?" if close else ""
+    return f"{hint} (known: {', '.join(names) or 'none'})"
+
+
+class Config(BaseModel):
+    """A frozen set of typed fields. Unknown fields are errors; the docstring under a field is its description."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        polymorphic_serialization=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_fields(cls, value: object) -> object:
+        if isinstance(value, Mapping):
+            unknown = [key for key in value if key not in cls.model_fields]
+            if unknown:
+                raise ValidationError.from_exception_data(
+                    cls.__name__, [_unknown_field(str(key), cls.model_fields, value[key]) for key in unknown]
+                )
+        return value
+
+
+def _unknown_field(key: str, known: Iterable[str], value: object) -> InitErrorDetails:
+    message = f"unknown field{nearest(key, known)}".replace("{", "{{").replace("}", "}}")
+    return InitErrorDetails(type=PydanticCustomError("unknown_field", message), loc=(key,), input=value)
+
+
+class Component(Config, ABC):
+    """A registered part of an experiment. Subclass a base such as `ImuEncoder`, add fields, write `build`."""
+
+    registry: ClassVar[dict[str, type[Component]]] = {}
+    """Every concrete component by name."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "type" in cls.model_fields:
+            raise TypeError(f"{cls.__qualname__}: 'type' names the component itself and cannot be a field")
+        if inspect.isabstract(cls):
+            return
+        other = Component.registry.get(cls.__name__)
+        if other is not None and _source(other) != _source(cls):
+            raise TypeError(
+                f"a component named {cls.__name__} exists already in {_source(other)}; "
+                f"the one in {_source(cls)} needs another name"
+            )
+        Component.registry[cls.__name__] = cls
+
+    @classmethod
+    def known(cls) -> dict[str, type[Self]]:
+        """The registered components that a field of this type accepts, by name."""
+        return {name: kind for name, kind in Component.registry.items() if issubclass(kind, cls)}
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _dispatch_on_type(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(value, Component) or not isinstance(value, Mapping):
+            if isinstance(value, cls) or not inspect.isabstract(cls):
+                return handler(value)
+            raise _not_a_component(cls, value)
+        kind = value.get("type", None if inspect.isabstract(cls) else cls.__name__)
+        known = cls.known()
+        if kind is None:
+            raise _not_a_component(cls, value)
+        if not isinstance(kind, str) or kind not in known:
+            raise _unknown_component(cls, str(kind))
+        fields = {key: item for key, item in value.items() if key != "type"}
+        return handler(fields) if known[kind] is cls else known[kind].model_validate(fields)
+
+    @model_serializer(mode="wrap")
+    def _name_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"type": type(self).__name__, **handler(self)}
+
+
+def _source(kind: type[Component]) -> str:
+    """The file a component was written in: loading the same file again replaces it, another file may not."""
+    return inspect.getsourcefile(kind) or kind.__module__
+
+
+def _not_a_component(base: type[Component], value: object) -> PydanticCustomError:
+    known = ", ".join(sorted(base.known()))
+    return PydanticCustomError(
+        "not_a_component",
+        "{value} is not of the kind {base}; its JSON form is an object whose 'type' is one of: {known}",
+        {"base": base.__name__, "value": repr(value), "known": known},
+    )
+
+
+def _unknown_component(base: type[Component], name: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "unknown_component",
+        "unknown {base} '{name}'{known}",
+        {"base": base.__name__, "name": name, "known": nearest(name, base.known())},
+    )
+
+
+_NEEDS_NO_VALUE = ("unknown_component", "unknown_field", "not_a_component", "value_error", "missing")
+"""Errors whose message needs no value beside it."""
+
+
+def describe(error: ValidationError) -> str:
+    """One line per mistake: dotted path, what is wrong, the value that was given."""
+    lines = []
+    for item in error.errors(include_url=False):
+        path = ".".join(str(part) for part in item["loc"] if not _names_a_choice(part))
+        message = item["msg"].removeprefix("Value error, ")
+        shown = item["type"] not in _NEEDS_NO_VALUE
+        given = f" (got {item['input']!r})" if shown else ""
+        lines.append(f"{path}: {message}{given}" if path else f"{message}{given}")
+    return "\n".join(lines)
+
+
+def _names_a_choice(part: int | str) -> bool:
+    """Whether a part of a path is pydantic's name for a member of a union, such as `literal['auto']`."""
+    return isinstance(part, str) and not part.isidentifier()

@@ -1,0 +1,94 @@
+"""What travels between the parts: specifications of the two inputs, and the batch.
+
+Shape letters used throughout the package, also as suffixes of names (`imu_BLC`):
+
+    B  windows in a batch            N  windows in a gathered batch, or in a gallery
+    L  IMU samples in a window       C  IMU channels
+    T  video frames in a window      H, W  height, width [px]
+    D  embedding size                K  prediction horizons
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+Split = Literal["train", "val", "test"]
+Modality = Literal["imu", "video"]
+
+UNLABELLED = -1
+"""Label of a time that lies in no activity segment."""
+
+
+@dataclass(frozen=True)
+class ImuSpec:
+    """What an IMU window is: the ordered channels, their units, the rate and the length."""
+
+    channels: tuple[str, ...]
+    """Ordered channel names, e.g. `acc_Pelvis_x`."""
+    units: tuple[str, ...]
+    """Unit of each channel, e.g. `m/s^2`."""
+    rate: float
+    """Sampling rate [Hz]."""
+    window: float
+    """Length of a window [s]."""
+    mean: tuple[float, ...] | None = None
+    """Mean of each channel over the training subjects, in its unit; None where channels are taken as they are."""
+    std: tuple[float, ...] | None = None
+    """Deviation of each channel over the training subjects, in its unit."""
+
+    @property
+    def samples(self) -> int:
+        """L, the samples in one window."""
+        return round(self.rate * self.window)
+
+
+@dataclass(frozen=True)
+class VideoSpec:
+    """What a video window is: how many frames over which time, how large, and how colour is normalised."""
+
+    frames: int
+    """T, frames spread evenly over the window, first and last moment included."""
+    crop: int
+    """H = W of what the encoder sees [px]."""
+    short_side: int
+    """Short side that a frame is resized to before it is cropped [px]."""
+    window: float
+    """Length of a window [s]."""
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    """Mean of red, green and blue on the scale 0 to 1, subtracted."""
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    """Deviation of red, green and blue on the scale 0 to 1, divided by."""
+
+
+class Sample(NamedTuple):
+    """One window, as a dataset hands it out; collated field by field into a `Batch`."""
+
+    imu_LC: Tensor
+    """[L, C] float32, in the channels' units."""
+    video_THWC: Tensor
+    """[T, H, W, 3] uint8, RGB."""
+    label_K: Tensor
+    """[K] int64, the activity at each horizon, `UNLABELLED` outside every segment."""
+    transition_K: Tensor
+    """[K] bool, whether the body is between two activities at each horizon."""
+    clip: Tensor
+    """[] int64, which clip the window was cut from."""
+    start: Tensor
+    """[] float64, where the window starts in its clip [s]."""
+    window: Tensor
+    """[] int64, the window's place in its dataset."""
+
+
+class Batch(NamedTuple):
+    """B windows; the fields of `Sample` with a leading batch axis."""
+
+    imu_BLC: Tensor
+    video_BTHWC: Tensor
+    label_BK: Tensor
+    transition_BK: Tensor
+    clip_B: Tensor
+    start_B: Tensor
+    window_B: Tensor
