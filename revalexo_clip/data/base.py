@@ -1,0 +1,75 @@
+"""What an experiment asks of a dataset."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import NonNegativeInt
+from torch.utils.data import Dataset as TorchDataset
+
+from revalexo_clip.component import Component
+from revalexo_clip.types import ImuSpec, Sample, Split, VideoSpec
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where each of N windows comes from."""
+
+    clip_N: npt.NDArray[np.int64]
+    """Index into the dataset's clips."""
+    start_N: npt.NDArray[np.float64]
+    """Start in the clip [s]: of the window for evaluation, of the segment it is drawn from for training."""
+
+    def __len__(self) -> int:
+        return len(self.clip_N)
+
+
+class WindowDataset(TorchDataset[Sample], ABC):
+    """Windows of one split. `dataset[epoch, index]` is a function of (seed, epoch, index) and nothing else."""
+
+    windows: Windows
+    clip_subjects: tuple[str, ...]
+    """Subject of each clip."""
+    clip_names: tuple[str, ...]
+    """`subject/pair id` of each clip."""
+    activities: tuple[str, ...]
+    """Activity names; a label is an index into them."""
+    imu_spec: ImuSpec
+    video_spec: VideoSpec
+    left_out: int
+    """Clips that were shorter than the minimum."""
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    @abstractmethod
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """Window `index` as drawn in `epoch`. Raises `DataError`, which names the file, where it cannot be read."""
+
+    @abstractmethod
+    def imu_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel over all recordings of the split, [C] each, in its unit.
+
+        Raises `DataError` where a channel is constant, or a recording cannot be read.
+        """
+
+
+class Dataset(Component, ABC):
+    """Synchronized IMU and first-person video, cut into windows, split by subject."""
+
+    workers: NonNegativeInt = 2
+    """Loader processes for each training process; 0 loads in the process itself. Changes speed, never samples."""
+
+    @abstractmethod
+    def build(self, split: Split, seed: int) -> WindowDataset:
+        """Index the split on disk: training windows for `train`, evaluation windows for `val` and `test`.
+
+        Raises `DataError`, naming the file, where the dataset is not what it should be.
+        """
+
+    @abstractmethod
+    def subjects(self, split: Split) -> tuple[str, ...]:
+        """The subjects of a split."""

@@ -1,0 +1,157 @@
+"""Windows read from the videos and recordings of a dataset, and how they travel from loader workers to training.
+
+An exception that is raised in a loader worker arrives in the training process with the worker's traceback for a
+message. A `DataError` travels as a value instead, in place of the batch that it spoiled, and is raised on arrival:
+
+    loader = DataLoader(Fetch(dataset), sampler=..., collate_fn=collate, ...)
+    for fetched in loader:
+        batch = arrived(fetched)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from revalexo_clip.data import windows
+from revalexo_clip.data.base import WindowDataset, Windows
+from revalexo_clip.data.imu import ImuCache
+from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.video import read_frames
+from revalexo_clip.errors import DataError
+from revalexo_clip.types import Batch, ImuSpec, Sample, VideoSpec
+
+
+class RawWindows(WindowDataset):
+    """Windows decoded from mp4 and CSV. It holds no open files, so it can be forked and pickled."""
+
+    def __init__(
+        self,
+        index: ClipIndex,
+        placed: Windows,
+        *,
+        imu_spec: ImuSpec,
+        video_spec: VideoSpec,
+        horizons: tuple[float, ...],
+        seed: int,
+        segment_N: windows.Floats | None,
+    ) -> None:
+        """Place the windows: at the starts in `placed` for evaluation, where `segment_N` is None.
+
+        For training, the starts are those of segments of length `segment_N` [s], one length for each clip, and each
+        epoch draws a start in each segment.
+        """
+        self.index = index
+        self.windows = placed
+        self.clip_subjects = index.subjects
+        self.clip_names = index.names
+        self.activities = index.activities
+        self.imu_spec = imu_spec
+        self.video_spec = video_spec
+        self.left_out = index.left_out
+        self.horizon_K = np.array(horizons)
+        self.seed = seed
+        self.segment_N = segment_N
+        self.recordings = ImuCache(imu_spec.channels)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        clip = int(self.windows.clip_N[index])
+        start = self._start(epoch, index)
+        try:
+            imu_LC, video_THWC = self._imu(clip, start), self._video(clip, start)
+        except DataError as error:
+            raise DataError(f"{self.clip_names[clip]}, window at {start:.3f} s: {error}") from error
+        label_K, transition_K = self._labels(clip, start)
+        return Sample(
+            imu_LC=torch.from_numpy(imu_LC),
+            video_THWC=torch.from_numpy(video_THWC),
+            label_K=torch.from_numpy(label_K),
+            transition_K=torch.from_numpy(transition_K),
+            clip=torch.tensor(clip),
+            start=torch.tensor(start, dtype=torch.float64),
+            window=torch.tensor(index),
+        )
+
+    def imu_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """See `WindowDataset.imu_statistics`. Samples count alike, whichever clip they are in."""
+        total_C, squares_C, samples = np.zeros(len(self.imu_spec.channels)), 0.0, 0
+        for clip in range(len(self.index)):
+            samples_nC = self.recordings.read(self.index.imu(clip)).astype(np.float64)
+            total_C += samples_nC.sum(axis=0)
+            samples += len(samples_nC)
+        mean_C = total_C / samples
+        for clip in range(len(self.index)):  # around the mean: gravity's square would drown small deviations
+            squares_C = squares_C + ((self.recordings.read(self.index.imu(clip)) - mean_C) ** 2).sum(axis=0)
+        std_C = np.sqrt(squares_C / samples)
+        flat = [name for name, std in zip(self.imu_spec.channels, std_C, strict=True) if std < 1e-6]
+        if flat:
+            raise DataError(f"channels that never change cannot be standardised: {', '.join(flat)}")
+        return tuple(mean_C.tolist()), tuple(std_C.tolist())
+
+    def _start(self, epoch: int, index: int) -> float:
+        start = float(self.windows.start_N[index])
+        if self.segment_N is None:
+            return start
+        rng = windows.sample_rng(self.seed, epoch, index)
+        return windows.draw_start(rng, start, float(self.segment_N[self.windows.clip_N[index]]))
+
+    def _imu(self, clip: int, start: float) -> npt.NDArray[np.float32]:
+        path = self.index.imu(clip)
+        samples_nC = self.recordings.read(path)
+        try:
+            place = windows.imu_slice(start, self.imu_spec.rate, self.imu_spec.samples, len(samples_nC))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        return samples_nC[place].copy()
+
+    def _video(self, clip: int, start: float) -> npt.NDArray[np.uint8]:
+        spec = self.video_spec
+        time_T = windows.frame_times(start, spec.window, spec.frames)
+        return read_frames(self.index.video(clip), time_T, spec.short_side, spec.crop)
+
+    def _labels(self, clip: int, start: float) -> tuple[windows.Ints, windows.Bools]:
+        time_K = start + self.imu_spec.window + self.horizon_K
+        end = float(self.index.duration_N[clip])
+        label_K = windows.label_at(time_K, *self.index.activity.of(clip), clip_end=end)
+        starts_S, ends_S, _ = self.index.transition.of(clip)
+        return label_K, windows.in_any(time_K, starts_S, ends_S, clip_end=end)
+
+
+class Fetch(TorchDataset[Sample | DataError]):
+    """A dataset that gives the `DataError` of a window that cannot be read, instead of raising it."""
+
+    def __init__(self, dataset: WindowDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample | DataError:
+        try:
+            return self.dataset[key]
+        except DataError as error:
+            return error
+
+
+def collate(samples: Sequence[Sample | DataError]) -> Batch | DataError:
+    """B windows stacked field by field; or the first error among them."""
+    read = []
+    for sample in samples:
+        if isinstance(sample, DataError):
+            return sample
+        read.append(sample)
+    return Batch(*(torch.stack(field) for field in zip(*read, strict=True)))
+
+
+def arrived(fetched: Batch | DataError) -> Batch:
+    """The batch that came out of a loader. Raises the `DataError` that came in its place."""
+    if isinstance(fetched, DataError):
+        # A new error: one that its own traceback refers to would keep the loader alive until the garbage collector
+        # comes, and workers that end there take 5 s each.
+        raise DataError(str(fetched)) from fetched
+    return fetched

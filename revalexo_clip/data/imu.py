@@ -1,0 +1,177 @@
+"""IMU recordings: which columns of a CSV are channels, and their samples.
+
+The parser is the standard library's: one clip (720 rows, 42 channels) takes some 15 ms, once, where one window of video
+takes 60 and more each time; and unlike the faster CSV readers it keeps no thread pool, which could hang in a forked
+loader worker.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from revalexo_clip.errors import DataError
+
+Samples = npt.NDArray[np.float32]
+
+CACHE_BYTES = 512 * 2**20
+"""What one process keeps of parsed recordings; the training clips of RevalExo take 250 MiB. Beyond it, the recording
+that was used longest ago is parsed again when it is next needed."""
+
+UNITS = {"acc": "m/s^2", "gyro": "rad/s"}
+"""Unit of a channel by the first part of its name."""
+
+
+def unit_of(channel: str) -> str:
+    """Unit of a channel, `unknown` where RevalExo's layout does not fix it."""
+    return UNITS.get(channel.split("_", 1)[0], "unknown")
+
+
+def select_channels(columns: Sequence[str], patterns: Sequence[str], path: Path) -> tuple[str, ...]:
+    """The columns that match, in pattern order and, within a pattern, file order; none is taken twice.
+
+    Raises `DataError` for a pattern that matches nothing and for a selected name that the file has twice.
+    """
+    chosen: dict[str, None] = {}
+    for pattern in patterns:
+        matching = [column for column in columns if fnmatchcase(column, pattern)]
+        if not matching:
+            raise DataError(f"{path}: no column matches the channel pattern '{pattern}'; columns: {', '.join(columns)}")
+        chosen.update(dict.fromkeys(matching))
+    repeated = [column for column in chosen if columns.count(column) > 1]
+    if repeated:
+        raise DataError(f"{path}: more than one column is named {repeated[0]}")
+    return tuple(chosen)
+
+
+def common_channels(paths: Iterable[Path], patterns: Sequence[str]) -> tuple[str, ...]:
+    """The ordered channels that every one of the recordings gives. Reads one line of each."""
+    first: tuple[Path, str, tuple[str, ...]] | None = None
+    for path in paths:
+        header = _header_line(path)
+        if first is not None and header == first[1]:
+            continue
+        channels = select_channels(_columns(header, path), patterns, path)
+        if first is None:
+            first = path, header, channels
+        elif channels != first[2]:
+            raise DataError(f"{path}: {_difference(channels, first[2])} {first[0]}")
+    assert first is not None
+    return first[2]
+
+
+def read_imu(path: Path, channels: Sequence[str]) -> Samples:
+    """[n, C] float32, the samples of the named columns.
+
+    Raises `DataError` that names file, column and row for a cell that is not a finite number, and for rows whose
+    length is not that of the header.
+    """
+    with _readable(path), path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        columns = [name.strip() for name in next(reader, [])]
+        missing = [channel for channel in channels if channel not in columns]
+        if missing:
+            raise DataError(f"{path}: no column {missing[0]}; columns: {', '.join(columns)}")
+        rows = [(reader.line_num, row) for row in reader if row]
+    if not rows:
+        raise DataError(f"{path}: holds a header and no samples")
+    for line, row in rows:
+        if len(row) != len(columns):
+            raise DataError(f"{path}: line {line} has {len(row)} cells, the header has {len(columns)}")
+    return _numbers(path, columns, channels, rows)
+
+
+def _numbers(path: Path, columns: list[str], channels: Sequence[str], rows: list[tuple[int, list[str]]]) -> Samples:
+    places = [columns.index(channel) for channel in channels]
+    cells_of = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
+    samples_nC = np.empty((len(rows), len(channels)), dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is named below
+        for number, (line, row) in enumerate(rows):
+            try:
+                samples_nC[number] = [float(cell) for cell in cells_of(row)]
+            except ValueError:
+                place = next(place for place in places if not _is_number(row[place]))
+                raise DataError(
+                    f"{path}: line {line} (row {number + 1}), column {columns[place]}: '{row[place]}' is not a number"
+                ) from None
+    wrong = np.argwhere(~np.isfinite(samples_nC))
+    if len(wrong):
+        number, channel = wrong[0]
+        line, row = rows[number]
+        raise DataError(
+            f"{path}: line {line} (row {number + 1}), column {channels[channel]}: "
+            f"'{row[places[channel]]}' is not a finite number ({len(wrong)} such values)"
+        )
+    return samples_nC
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _header_line(path: Path) -> str:
+    with _readable(path), path.open(newline="", encoding="utf-8-sig") as file:
+        return file.readline()
+
+
+def _columns(header: str, path: Path) -> list[str]:
+    with _readable(path):
+        return [name.strip() for name in next(csv.reader([header]), [])]
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: is not a CSV text file: {error}") from error
+
+
+def _difference(channels: tuple[str, ...], expected: tuple[str, ...]) -> str:
+    lacking = [channel for channel in expected if channel not in channels]
+    extra = [channel for channel in channels if channel not in expected]
+    if lacking:
+        return f"lacks {len(lacking)} channels ({', '.join(lacking[:3])}) of"
+    if extra:
+        return f"has {len(extra)} channels ({', '.join(extra[:3])}) that are not in"
+    place = next(place for place, pair in enumerate(zip(channels, expected, strict=True)) if pair[0] != pair[1])
+    return f"gives {channels[place]} as channel {place}, where {expected[place]} is in"
+
+
+class ImuCache:
+    """Parsed recordings of one process, least recently used ones dropped. Travels to other processes empty."""
+
+    def __init__(self, channels: tuple[str, ...], limit: int = CACHE_BYTES) -> None:
+        self.channels = channels
+        self.limit = limit
+        self.held = 0
+        self._samples: OrderedDict[Path, Samples] = OrderedDict()
+
+    def __reduce__(self) -> tuple[type[ImuCache], tuple[tuple[str, ...], int]]:
+        return ImuCache, (self.channels, self.limit)
+
+    def read(self, path: Path) -> Samples:
+        """[n, C] float32, as `read_imu` gives it."""
+        samples_nC = self._samples.get(path)
+        if samples_nC is None:
+            samples_nC = read_imu(path, self.channels)
+            self._samples[path] = samples_nC
+            self.held += samples_nC.nbytes
+        self._samples.move_to_end(path)
+        while self.held > self.limit and len(self._samples) > 1:
+            self.held -= self._samples.popitem(last=False)[1].nbytes
+        return samples_nC

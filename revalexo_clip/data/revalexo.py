@@ -1,0 +1,109 @@
+"""RevalExo: seven IMUs on the lower body and first-person video of people walking, climbing, sitting, standing.
+
+https://revalexo.github.io (doi:10.48804/OWJOID). Any dataset in the same layout is read the same way.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from revalexo_clip.data import windows
+from revalexo_clip.data.base import Dataset, WindowDataset
+from revalexo_clip.data.dataset import RawWindows
+from revalexo_clip.data.imu import common_channels, unit_of
+from revalexo_clip.data.index import alike, read_index
+from revalexo_clip.errors import DataError
+from revalexo_clip.types import ImuSpec, Split, VideoSpec
+
+LOWER_BODY = ("Pelvis_*", "*_Upper_Leg_*", "*_Lower_Leg_*", "*_Foot_*")
+
+
+class RevalExo(Dataset):
+    """A dataset in RevalExo's layout, split by subject.
+
+    A subject is named as its file names it (`Subject08`), or by the number at the end of that name (`08`).
+    """
+
+    root: Path
+    """Folder with `label_mapping.json` and `data_pairs/`; a relative path starts at the working directory."""
+    train_subjects: tuple[str, ...]
+    """Subjects that are trained on."""
+    val_subjects: tuple[str, ...]
+    """Subjects that checkpoints are chosen on."""
+    test_subjects: tuple[str, ...] = ()
+    """Subjects that are only ever evaluated."""
+    channels: tuple[str, ...] = Field(
+        default=tuple(f"{kind}_{part}" for kind in ("acc", "gyro") for part in LOWER_BODY), min_length=1
+    )
+    """Glob patterns of the IMU columns to use, in order; within a pattern the columns keep the file's order."""
+    imu_rate: PositiveFloat = 60.0
+    """Sampling rate of the IMU recordings [Hz]."""
+    window: PositiveFloat = 2.0
+    """Length of a window [s]."""
+    windows_per_clip: PositiveInt = 10
+    """Training windows drawn from each clip in each epoch."""
+    eval_stride: PositiveFloat = 0.5
+    """Time from one evaluation window's start to the next one's [s]."""
+    min_duration: PositiveFloat = 10.0
+    """Clips that are shorter are left out, and counted [s]."""
+    frames: PositiveInt = 4
+    """Video frames in a window, spread evenly, first and last moment included."""
+    crop: PositiveInt = 182
+    """Height and width of a frame as the encoder sees it [px]."""
+    short_side: PositiveInt = 182
+    """Short side that a frame is resized to before it is cropped [px]."""
+    horizons: tuple[NonNegativeFloat, ...] = Field(default=(0.0,), min_length=1)
+    """How long after a window's end its labels are read [s]."""
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.crop > self.short_side:
+            raise ValueError(f"crop is {self.crop} px, more than short_side, {self.short_side} px")
+        if self.min_duration < self.window:
+            raise ValueError(f"min_duration is {self.min_duration:g} s, less than a window of {self.window:g} s")
+        if round(self.imu_rate * self.window) < 1:
+            raise ValueError(f"a window of {self.window:g} s at {self.imu_rate:g} Hz holds no IMU sample")
+        return self
+
+    @model_validator(mode="after")
+    def _splits_are_disjoint(self) -> Self:
+        named = [
+            (subject, split)
+            for split in ("train_subjects", "val_subjects", "test_subjects")
+            for subject in getattr(self, split)
+        ]
+        for (one, first), (other, second) in combinations(named, 2):
+            if alike(one, other):
+                where = f"in both {first} and {second}" if first != second else f"twice in {first}"
+                raise ValueError(f"subject {one} is {where}" + (f" (as {other})" if one != other else ""))
+        return self
+
+    def subjects(self, split: Split) -> tuple[str, ...]:
+        """The subjects of a split, as they were named."""
+        return {"train": self.train_subjects, "val": self.val_subjects, "test": self.test_subjects}[split]
+
+    def build(self, split: Split, seed: int) -> WindowDataset:
+        """Index a split and read the header of each of its recordings."""
+        subjects = self.subjects(split)
+        if not subjects:
+            raise DataError(f"no subject is named for this split: set `data.{split}_subjects`")
+        index = read_index(self.root.expanduser(), subjects, self.min_duration)
+        channels = common_channels((index.imu(clip) for clip in range(len(index))), self.channels)
+        if split == "train":
+            placed = windows.training_windows(index.duration_N, self.window, self.windows_per_clip)
+            segment_N = windows.segment_length(index.duration_N, self.window, self.windows_per_clip)
+        else:
+            placed, segment_N = windows.evaluation_windows(index.duration_N, self.window, self.eval_stride), None
+        return RawWindows(
+            index,
+            placed,
+            imu_spec=ImuSpec(channels, tuple(map(unit_of, channels)), self.imu_rate, self.window),
+            video_spec=VideoSpec(self.frames, self.crop, self.short_side, self.window),
+            horizons=self.horizons,
+            seed=seed,
+            segment_N=segment_N,
+        )

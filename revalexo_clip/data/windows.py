@@ -1,0 +1,117 @@
+"""Window arithmetic: where windows start, which samples and frames they take, which labels they carry. No I/O.
+
+Times are seconds from the start of a clip. Where two times are compared they are first rounded to a microsecond, so
+that 7.4 written in a file and 7.4 reached by adding halves are the same moment.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from revalexo_clip.data.base import Windows
+from revalexo_clip.errors import DataError
+from revalexo_clip.types import UNLABELLED
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+TIME_DECIMALS = 6
+"""Times are compared to this many decimals of a second."""
+
+
+def training_windows(duration_N: Floats, window: float, per_clip: int) -> Windows:
+    """Cut each clip's valid starts, [0, duration - window], into `per_clip` equal segments; one window per segment.
+
+    `start_N` of the result is where the segment begins; `draw_start` picks the window's start within it.
+    """
+    segment_N = segment_length(duration_N, window, per_clip)
+    clip_W = np.repeat(np.arange(len(duration_N)), per_clip)
+    within_W = np.tile(np.arange(per_clip), len(duration_N))
+    return Windows(clip_N=clip_W, start_N=within_W * segment_N[clip_W])
+
+
+def segment_length(duration_N: Floats, window: float, per_clip: int) -> Floats:
+    """Length of one training segment of each clip [s]."""
+    return np.maximum(duration_N - window, 0.0) / per_clip
+
+
+def draw_start(rng: np.random.Generator, segment_start: float, segment_length: float) -> float:
+    """A window's start [s], uniform over its segment."""
+    return segment_start + segment_length * rng.random()
+
+
+def evaluation_windows(duration_N: Floats, window: float, stride: float) -> Windows:
+    """Windows at 0, `stride`, 2 `stride`, ... of each clip, up to and including `duration - window`."""
+    last_N = np.round((duration_N - window) / stride, TIME_DECIMALS)
+    count_N = np.floor(np.maximum(last_N, 0.0)).astype(np.int64) + 1
+    first_N = np.cumsum(count_N) - count_N
+    clip_W = np.repeat(np.arange(len(duration_N)), count_N)
+    step_W = np.arange(len(clip_W)) - first_N[clip_W]
+    return Windows(clip_N=clip_W, start_N=np.round(step_W * stride, TIME_DECIMALS))
+
+
+def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """The generator of all that is random about window `index` in `epoch`: its start, then its augmentation.
+
+    Counter-based (Philox 4x64; Salmon et al., 2011, doi:10.1145/2063384.2063405): seed and epoch are the key, the
+    index is a high word of the counter, so no two windows share a stream and none depends on who draws it.
+    """
+    key = np.array([seed, epoch], dtype=np.uint64)
+    counter = np.array([0, 0, 0, index], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def frame_times(start: float, window: float, frames: int) -> Floats:
+    """[T] moments of a window to show [s]: evenly spread, first and last included; a single one is the middle."""
+    if frames == 1:
+        return np.array([start + window / 2])
+    return start + np.linspace(0.0, window, frames)
+
+
+def nearest_frames(time_P: Floats, time_T: Floats) -> Ints:
+    """[T] indices into `time_P`, presentation times in any order: the nearest to each moment, of two the earlier."""
+    order_P = np.argsort(time_P, kind="stable")
+    distance_TP = np.round(np.abs(time_T[:, None] - time_P[order_P]), TIME_DECIMALS)
+    return np.asarray(order_P[distance_TP.argmin(axis=1)], dtype=np.int64)
+
+
+def imu_slice(start: float, rate: float, samples: int, available: int) -> slice:
+    """The samples of a window among the `available` ones of its clip: `samples` of them from `round(start * rate)`.
+
+    A window that rounding puts one sample beyond the end is moved back by it. Raises `DataError` for anything more.
+    """
+    first = round(start * rate)
+    beyond = first + samples - available
+    if beyond > 1 or samples > available:
+        raise DataError(
+            f"the IMU recording ends at {available / rate:.3f} s ({available} samples at {rate:g} Hz), "
+            f"before the window from {start:.3f} s to {start + samples / rate:.3f} s does"
+        )
+    first -= max(beyond, 0)
+    return slice(first, first + samples)
+
+
+def label_at(time_K: Floats, start_S: Floats, end_S: Floats, label_S: Ints, clip_end: float) -> Ints:
+    """[K] labels of the segments [start, end) that hold each time, `UNLABELLED` where none does.
+
+    Where segments overlap, the one that comes later in `start_S` (ascending) holds. A segment that ends with the clip
+    holds its end too.
+    """
+    inside_KS = _inside(time_K, start_S, end_S, clip_end)
+    place_K = np.where(inside_KS, np.arange(1, len(start_S) + 1), 0).max(axis=1, initial=0)  # 0: in none of them
+    return np.asarray(np.append(UNLABELLED, label_S)[place_K], dtype=np.int64)
+
+
+def in_any(time_K: Floats, start_S: Floats, end_S: Floats, clip_end: float) -> Bools:
+    """[K] whether each time lies in one of the segments, with the same rule for their ends as `label_at`."""
+    return np.asarray(_inside(time_K, start_S, end_S, clip_end).any(axis=1))
+
+
+def _inside(time_K: Floats, start_S: Floats, end_S: Floats, clip_end: float) -> Bools:
+    time_K1 = np.round(time_K, TIME_DECIMALS)[:, None]
+    start_S, end_S = np.round(start_S, TIME_DECIMALS), np.round(end_S, TIME_DECIMALS)
+    end = round(clip_end, TIME_DECIMALS)
+    at_end_KS = (time_K1 == end) & (end_S == end)
+    return np.asarray((start_S <= time_K1) & ((time_K1 < end_S) | at_end_KS))

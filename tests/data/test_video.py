@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tiny_dataset import number_of, numbered, steady, write_video
+
+from revalexo_clip.data.video import read_frames
+from revalexo_clip.errors import DataError
+
+
+def decode_all(path: Path) -> tuple[npt.NDArray[np.float64], list[int]]:
+    """The plain reference: every frame of the file, its time from the first one [s], its number."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [
+            (frame.time, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)) for frame in container.decode(stream)
+        ]
+    first = min(time for time, _ in frames)
+    return np.array([time - first for time, _ in frames]), [number_of(central(rgb)) for _, rgb in frames]
+
+
+def central(frame_HWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    height, width = frame_HWC.shape[:2]
+    left = (width - height) // 2
+    return frame_HWC[:, left : left + height]
+
+
+JITTER = np.cumsum(np.random.default_rng(5).uniform(0.005, 0.06, 150)).tolist()
+MISSING = [time for time in steady(5.0) if not 2.0 < time < 2.19]
+
+VARIANTS: dict[str, Callable[[Path], Path]] = {}
+
+
+def variant(name: str, times: list[float], suffix: str = ".mp4", **options: dict[str, str]) -> None:
+    def write(folder: Path) -> Path:
+        path = folder / f"{name}{suffix}"
+        write_video(path, times, codec=options.get("codec"), container=options.get("container"))
+        return path
+
+    VARIANTS[name] = write
+
+
+variant("b_frames", steady(5.0), codec={"g": "40", "bf": "4"})
+variant("no_b_frames", steady(5.0), codec={"g": "40", "bf": "0"})
+variant("one_keyframe", steady(5.0), codec={"g": "999", "sc_threshold": "0"})
+variant("keyframes_only", steady(5.0), codec={"g": "1"})
+variant("open_groups", steady(5.0), codec={"x264-params": "open-gop=1:keyint=20:bframes=3:b-pyramid=normal"})
+variant("ntsc_rate", [number * 1001 / 30000 for number in range(150)], codec={"g": "30"})
+variant("jittered", JITTER, codec={"g": "25"})
+variant("starts_late", [time + 1.7 for time in steady(5.0)], codec={"g": "30"})
+variant("short_gap", MISSING, codec={"g": "30"})
+variant("index_first", steady(5.0), codec={"g": "30"}, container={"movflags": "faststart"})
+variant("fragmented", steady(5.0), codec={"g": "30"}, container={"movflags": "frag_keyframe+empty_moov"})
+variant("no_edit_list", steady(5.0), codec={"g": "30"}, container={"use_editlist": "0"})
+variant("matroska", steady(5.0), suffix=".mkv", codec={"g": "30"})
+variant("seeks_badly", steady(5.0), suffix=".ts", codec={"g": "30"})
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_frames_are_those_nearest_in_time(name: str, tmp_path: Path) -> None:
+    path = VARIANTS[name](tmp_path)
+    times, numbers = decode_all(path)
+    assert sorted(numbers) == list(range(len(numbers)))
+    rng = np.random.default_rng(1)
+    starts = [0.0, times[-1] - 1.0, *rng.uniform(0, times[-1] - 1.0, 12)]
+    for start in starts:
+        time_T = start + np.linspace(0.0, 1.0, int(rng.integers(2, 9)))
+        read = [number_of(frame) for frame in read_frames(path, time_T, 72, 72)]
+        distance = np.abs(times[None] - time_T[:, None])
+        chosen = [numbers.index(number) for number in read]
+        np.testing.assert_allclose(distance[np.arange(len(time_T)), chosen], distance.min(axis=1), atol=2e-6)
+
+
+def test_a_piece_copied_out_of_a_video_is_read_though_its_first_frames_refer_to_what_is_gone(tmp_path: Path) -> None:
+    whole, piece = VARIANTS["open_groups"](tmp_path), tmp_path / "piece.mp4"
+    with av.open(str(whole)) as source, av.open(str(piece), "w") as copy:
+        stream = source.streams.video[0]
+        copied = copy.add_stream_from_template(stream)
+        source.seek(2_500_000)
+        for packet in source.demux(stream):
+            if packet.size:
+                packet.stream = copied
+                copy.mux(packet)
+    first, last = [number_of(frame) for frame in read_frames(piece, np.array([0.2, 1.2]), 72, 72)]
+    assert last - first == 30
+    assert first > 50
+
+
+def test_the_same_frame_can_be_nearest_to_several_times(tmp_path: Path) -> None:
+    write_video(tmp_path / "slow.mp4", steady(4.0, rate=5.0))
+    read = read_frames(tmp_path / "slow.mp4", np.linspace(1.0, 2.0, 11), 72, 72)
+    assert [number_of(frame) for frame in read] == [5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10]
+
+
+def test_real_recordings_give_the_frames_of_a_plain_reference(real: Path) -> None:
+    videos = sorted(real.glob("videos/*/*.mp4"))
+    assert videos
+    for path in videos:
+        with av.open(str(path)) as container:
+            frames = list(container.decode(video=0))
+            times = np.array([frame.time for frame in frames])
+            rng = np.random.default_rng(3)
+            for start in (0.0, *rng.uniform(0, times[-1] - 2.0, 2)):
+                time_T = start + np.linspace(0.0, 2.0, 4)
+                read = read_frames(path, time_T, 64, 64)
+                for time, rgb_HWC in zip(time_T, read, strict=True):
+                    frame = frames[int(np.abs(times - time).argmin())]
+                    width = round(frame.width * 64 / frame.height)
+                    whole = frame.reformat(width, 64, "rgb24", interpolation="BILINEAR").to_ndarray()
+                    left = (width - 64) // 2
+                    np.testing.assert_array_equal(rgb_HWC, whole[:, left : left + 64])
+
+
+def test_frames_are_rgb_resized_by_the_short_side_and_cropped_in_the_centre(tmp_path: Path) -> None:
+    picture = np.zeros((120, 240, 3), dtype=np.uint8)
+    picture[:] = (200, 30, 30)
+    picture[30:90, 90:150] = (20, 60, 180)
+    write_video(tmp_path / "a.mp4", steady(1.0), frames=[picture] * 30)
+    inside = read_frames(tmp_path / "a.mp4", np.array([0.5]), short_side=60, crop=24)[0]
+    assert np.abs(inside.astype(int) - (20, 60, 180)).max() < 12
+    around = read_frames(tmp_path / "a.mp4", np.array([0.5]), short_side=60, crop=60)[0]
+    assert around.shape == (60, 60, 3)
+    blue = around[..., 2] > 100
+    box = [*np.argwhere(blue).min(axis=0), *np.argwhere(blue).max(axis=0)]
+    np.testing.assert_allclose(box, [15, 15, 44, 44], atol=1)  # colour is stored at half the resolution
+    corners = around[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert np.abs(corners.astype(int) - (200, 30, 30)).max() < 12
+
+
+def test_shrinking_does_not_alias(tmp_path: Path) -> None:
+    stripes = np.zeros((144, 192, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    write_video(tmp_path / "a.mp4", steady(0.5), frames=[stripes] * 15, codec={"crf": "1"})
+    small = read_frames(tmp_path / "a.mp4", np.array([0.2]), 36, 36)[0].astype(int)
+    assert small[:, 4:-4].min() > 100
+    assert small[:, 4:-4].max() < 155
+
+
+def test_frames_are_turned_upright(tmp_path: Path) -> None:
+    # The matrix of a phone held upright: it takes the picture's right to the bottom, a quarter turn clockwise.
+    clockwise = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
+    stored = [np.rot90(central(numbered(number))) for number in range(30)]
+    write_video(tmp_path / "a.mp4", steady(1.0), frames=stored, matrix=clockwise)
+    read = read_frames(tmp_path / "a.mp4", np.array([0.1, 0.5, 0.8]), 72, 72)
+    assert [number_of(frame) for frame in read] == [3, 15, 24]
+
+
+def damaged(tmp_path: Path, change: Callable[[bytes], bytes]) -> Path:
+    path = tmp_path / "damaged.mp4"
+    write_video(path, steady(4.0), codec={"g": "30"}, container={"movflags": "faststart"})
+    path.write_bytes(change(path.read_bytes()))
+    return path
+
+
+def overwritten(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes(3000) + content[middle + 3000 :]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda content: content[: len(content) // 2], id="truncated"),
+        pytest.param(lambda content: content[:30], id="only a few bytes"),
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: b"not a video at all\n" * 100, id="text"),
+        pytest.param(overwritten, id="overwritten in the middle"),
+    ],
+)
+def test_damage_is_an_error_that_names_the_file(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = damaged(tmp_path, change)
+    with pytest.raises(DataError, match=r"damaged\.mp4: "):
+        read_frames(path, np.linspace(1.5, 3.5, 4), 72, 72)
+
+
+def test_damage_elsewhere_does_not_stop_a_window(tmp_path: Path) -> None:
+    path = damaged(tmp_path, overwritten)
+    assert [number_of(frame) for frame in read_frames(path, np.array([0.0, 0.5]), 72, 72)] == [0, 15]
+
+
+def test_single_wrong_bytes_never_give_another_picture_in_silence(tmp_path: Path) -> None:
+    path = damaged(tmp_path, lambda content: content)
+    content = path.read_bytes()
+    time_T = np.linspace(1.0, 3.0, 4)
+    whole = read_frames(path, time_T, 72, 72).astype(int)
+    rng = np.random.default_rng(0)
+    caught = 0
+    for _ in range(40):
+        place = int(rng.integers(len(content) // 4, len(content) - 8))
+        path.write_bytes(content[:place] + rng.bytes(8) + content[place + 8 :])
+        try:
+            read = read_frames(path, time_T, 72, 72).astype(int)
+        except DataError:
+            caught += 1
+        else:
+            assert np.abs(read - whole).mean() < 40
+    assert caught > 10
+
+
+def test_a_file_that_is_not_there_or_holds_no_video_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.mp4: cannot be decoded as video: No such file"):
+        read_frames(tmp_path / "gone.mp4", np.array([0.0]), 72, 72)
+    with wave.open(str(tmp_path / "sound.mp4"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 8000, "NONE", ""))
+        sound.writeframes(bytes(16000))
+    with pytest.raises(DataError, match=r"sound\.mp4: holds no video"):
+        read_frames(tmp_path / "sound.mp4", np.array([0.0]), 72, 72)
+
+
+def test_a_stream_without_presentation_times_is_an_error(tmp_path: Path) -> None:
+    write_video(tmp_path / "bare.h264", steady(2.0))
+    with pytest.raises(DataError, match=r"bare\.h264: its frames carry no presentation times"):
+        read_frames(tmp_path / "bare.h264", np.array([0.5]), 72, 72)
+
+
+def test_a_time_with_no_frame_near_it_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "short.mp4"
+    write_video(path, [time for time in steady(4.0) if not 1.0 < time < 2.0])
+    with pytest.raises(DataError, match=r"short\.mp4: has no frame near 4\.500 s: .* 3\.967 s, where the video ends"):
+        read_frames(path, np.array([3.0, 4.5]), 72, 72)
+    with pytest.raises(DataError, match=r"no frame near 1\.500 s: the nearest is at (1|2)\.000 s"):
+        read_frames(path, np.array([0.5, 1.5, 2.5]), 72, 72)
+    assert number_of(read_frames(path, np.array([4.05]), 72, 72)[0]) == 90
