@@ -1,0 +1,105 @@
+"""One clip as files: the IMU's CSV and the camera's mp4."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from revalexo_clip.data.synthetic.body import draw_legs
+from revalexo_clip.data.synthetic.geometry import Float
+from revalexo_clip.data.synthetic.person import MOTION_RATE, Motion, move
+from revalexo_clip.data.synthetic.script import CLIP_SECONDS, Segment, plan_clip
+from revalexo_clip.data.synthetic.sensors import CHANNELS, record
+from revalexo_clip.data.synthetic.style import draw_style, vary_style
+from revalexo_clip.data.synthetic.world import View, World, draw_place
+
+VIDEO_RATE = 30
+VIDEO_WIDTH, VIDEO_HEIGHT = 160, 120
+PLACES = 4
+"""Everybody walks in the same few places. If each clip had its own, its looks alone would give away whose it is, and
+an encoder would learn clips by heart instead of motion."""
+_STYLE, _PLAN, _DAY, _MOTION, _SENSORS, _WORLD, _PLACE = range(7)
+
+
+def _generator(purpose: int, *key: int) -> np.random.Generator:
+    # One stream for each purpose: a change to the pictures leaves the motion as it was.
+    return np.random.default_rng([purpose, *key])
+
+
+def clip_plan(seed: int, subject: int, clip: int) -> tuple[Segment, ...]:
+    """What `subject` does in `clip`. Subjects start at different themes, and every theme comes round."""
+    return plan_clip(_generator(_PLAN, seed, subject, clip), clip + 5 * subject)
+
+
+def clip_motion(seed: int, subject: int, clip: int) -> Motion:
+    """How they move: the subject's style, as it is that day."""
+    style = vary_style(_generator(_DAY, seed, subject, clip), draw_style(_generator(_STYLE, seed, subject)))
+    return move(_generator(_MOTION, seed, subject, clip), style, clip_plan(seed, subject, clip))
+
+
+def clip_imu(seed: int, subject: int, clip: int, motion: Motion) -> Float:
+    """What their IMUs record [720, 42]."""
+    return record(_generator(_SENSORS, seed, subject, clip), motion)
+
+
+def clip_frames(seed: int, subject: int, clip: int, motion: Motion) -> Iterator[NDArray[np.uint8]]:
+    """What their camera sees: frames [120, 160, 3] at `VIDEO_RATE`."""
+    day = _generator(_WORLD, seed, subject, clip)
+    place = int(day.integers(PLACES))
+    surroundings = draw_place(_generator(_PLACE, seed, place), indoors=place % 2 == 0)
+    world = World(surroundings, motion.course.terrain, exposure=day.uniform(0.92, 1.08))
+    view = View(world)
+    start = int(np.searchsorted(motion.times, -1e-9))
+    for frame in range(round(CLIP_SECONDS * VIDEO_RATE)):
+        index = start + frame * (MOTION_RATE // VIDEO_RATE)
+        picture = view.render(motion.camera.position[index], motion.camera.rotation[index])
+        draw_legs(picture, motion, index, world)
+        yield np.clip(picture, 0.0, 255.0).astype(np.uint8)
+
+
+def write_clip(seed: int, subject: int, clip: int, video: Path, imu: Path) -> None:
+    """Write both files of a clip; a file that is there already is complete, and stays."""
+    motion = clip_motion(seed, subject, clip)
+    if not imu.exists():
+        atomically(imu, lambda path: _write_csv(path, clip_imu(seed, subject, clip, motion)))
+    if not video.exists():
+        atomically(video, lambda path: _write_mp4(path, clip_frames(seed, subject, clip, motion)))
+
+
+def atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a temporary file, then move it to `path`: whatever bears the name is complete."""
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_csv(path: Path, imu_LC: Float) -> None:
+    row = ",".join(["%.4f"] * len(CHANNELS)) + "\n"
+    text = (row * len(imu_LC)) % tuple(imu_LC.ravel().tolist())
+    path.write_text(",".join(CHANNELS) + "\n" + text, encoding="utf-8", newline="\n")
+
+
+def _write_mp4(path: Path, frames: Iterator[NDArray[np.uint8]]) -> None:
+    # One thread, so that the bytes do not depend on the machine's cores; no filters that cost decoding time.
+    options = {"preset": "ultrafast", "crf": "25", "tune": "fastdecode", "threads": "1"}
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=VIDEO_RATE, options=options)
+        stream.width, stream.height, stream.pix_fmt = VIDEO_WIDTH, VIDEO_HEIGHT, "yuv420p"
+        stream.gop_size = 15
+        scaler = VideoReformatter()
+        for index, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = scaler.reformat(frame, VIDEO_WIDTH, VIDEO_HEIGHT, "yuv420p", interpolation="BILINEAR", threads=1)
+            frame.pts, frame.time_base = index, Fraction(1, VIDEO_RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

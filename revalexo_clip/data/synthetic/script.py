@@ -1,0 +1,76 @@
+"""What a person does in one clip: a sequence of activities, and the labels that come with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+CLIP_SECONDS = 12.0
+ACTIVITIES = (
+    "standing",
+    "walking",
+    "stairs_up",
+    "stairs_down",
+    "ramp_up",
+    "ramp_down",
+    "sitting_down",
+    "sitting",
+    "standing_up",
+)
+STEPPING = frozenset({"walking", "stairs_up", "stairs_down", "ramp_up", "ramp_down"})
+"""The activities that move a person forward by footsteps."""
+
+THEMES: tuple[tuple[str, ...], ...] = (
+    ("walking", "stairs_up", "walking"),
+    ("standing", "walking", "ramp_up"),
+    ("sitting", "standing_up", "walking"),
+    ("walking", "stairs_down", "walking"),
+    ("walking", "standing", "sitting_down", "sitting"),
+    ("ramp_down", "walking", "standing"),
+    ("stairs_up", "walking", "stairs_down"),
+    ("walking", "standing", "walking"),
+    ("ramp_up", "walking", "ramp_down"),
+    ("sitting", "standing_up", "standing", "sitting_down", "sitting"),
+    ("stairs_down", "walking", "stairs_up"),
+    ("walking", "ramp_down", "walking"),
+)
+_TRANSITION_HALF_WIDTH = 0.5
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One activity from `start` to `end`, in seconds of the clip."""
+
+    activity: str
+    start: float
+    end: float
+
+
+def plan_clip(rng: np.random.Generator, theme: int) -> tuple[Segment, ...]:
+    """Activities that fill a clip; themes repeat after `len(THEMES)`, their timing never does."""
+    activities = THEMES[theme % len(THEMES)]
+    is_brief = np.array([activity in {"sitting_down", "standing_up"} for activity in activities])
+    brief = rng.uniform(1.3, 2.2, size=len(activities)) * is_brief
+    share = rng.uniform(0.6, 1.4, size=len(activities)) * ~is_brief
+    lengths = brief + share / share.sum() * (CLIP_SECONDS - brief.sum())
+    ends = np.round(np.cumsum(lengths), 2)
+    ends[-1] = CLIP_SECONDS
+    starts = [0.0, *ends[:-1].tolist()]
+    return tuple(Segment(a, s, e) for a, s, e in zip(activities, starts, ends.tolist(), strict=True))
+
+
+def transitions(plan: tuple[Segment, ...]) -> list[dict[str, float | str]]:
+    """The clip cut into transitions, named by what they lead from and to, and `no_transition` between them."""
+    found: list[dict[str, float | str]] = []
+    steady_from = 0.0
+    for before, after in pairwise(plan):
+        start, end = after.start - _TRANSITION_HALF_WIDTH, after.start + _TRANSITION_HALF_WIDTH
+        if start > steady_from:
+            found.append({"start": steady_from, "end": round(start, 2), "transition": "no_transition"})
+        name = f"{before.activity}_to_{after.activity}"
+        found.append({"start": round(max(start, steady_from), 2), "end": round(end, 2), "transition": name})
+        steady_from = round(end, 2)
+    found.append({"start": steady_from, "end": CLIP_SECONDS, "transition": "no_transition"})
+    return found
