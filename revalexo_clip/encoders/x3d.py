@@ -1,0 +1,71 @@
+"""X3D, a small 3-D convolutional network (Feichtenhofer, 2020, arXiv:2004.04730), as PyTorchVideo builds it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import nn
+
+from revalexo_clip.encoders.base import VideoEncoder
+from revalexo_clip.encoders.depthwise import speed_up
+from revalexo_clip.encoders.model_zoo import builder, checkpoint_url
+from revalexo_clip.encoders.video_net import VideoNet
+from revalexo_clip.encoders.weights import load_weights
+from revalexo_clip.initialization import initialize
+from revalexo_clip.types import VideoSpec
+
+BACKBONE_DIM = 2048
+SPATIAL_STRIDE = 32
+CLASSIFIER = ("blocks.5.proj.weight", "blocks.5.proj.bias")
+"""What a published checkpoint has and an encoder has not: the projection to the 400 activities of Kinetics."""
+
+
+class X3D(VideoEncoder):
+    """PyTorchVideo's X3D without its classifier, projected to the embedding size."""
+
+    size: Literal["xs", "s", "m", "l"] = "xs"
+    """Published for 4 x 160^2 (xs), 13 x 160^2 (s), 16 x 224^2 (m), 16 x 312^2 (l); takes any frames and crop."""
+    weights: str | None = "kinetics400"
+    """`kinetics400` (PyTorchVideo's own checkpoint), a checkpoint file, or none."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the projected features dropped in training."""
+
+    def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
+        """See `VideoEncoder.build`."""
+        model = builder("x3d", f"x3d_{self.size}")()
+        remove_classifier(model)
+        fit_pooling(model, spec)
+        speed_up(model)
+        model.get_submodule("blocks.5.pool.post_conv").apply(initialize)
+        return VideoNet(model, BACKBONE_DIM, embed_dim, self.dropout)
+
+    def load_pretrained(self, module: nn.Module) -> None:
+        """See `VideoEncoder.load_pretrained`."""
+        assert isinstance(module, VideoNet)
+        if self.weights is not None:
+            url = checkpoint_url("x3d", f"x3d_{self.size}")
+            load_weights(module.backbone, self.weights, published=url, without=CLASSIFIER)
+
+
+def remove_classifier(model: nn.Module) -> None:
+    """Leave of the head its pooling, [B, 432, T, h, w] -> [B, 2048, ...], and the average over what it leaves.
+
+    The dropout, the 400-way projection and the softmax all belong to the classifier; any one of them left behind
+    would distort the features.
+    """
+    head = model.get_submodule("blocks.5")
+    for part in ("dropout", "proj", "activation"):
+        head.register_module(part, None)
+
+
+def fit_pooling(model: nn.Module, spec: VideoSpec) -> None:
+    """Pool over the published window, or over all there is where the frames or the crop give less than that."""
+    pooling = model.get_submodule("blocks.5.pool")
+    published = pooling.get_submodule("pool")
+    assert isinstance(published, nn.AvgPool3d)
+    assert isinstance(published.kernel_size, tuple)
+    frames, height, width = (int(size) for size in published.kernel_size)
+    side = math.ceil(spec.crop / SPATIAL_STRIDE)
+    pooling.pool = nn.AvgPool3d((min(frames, spec.frames), min(height, side), min(width, side)), stride=1)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from revalexo_clip.encoders.depthwise import DepthwiseConv3d, fits, speed_up
+
+
+def depthwise(kernel: tuple[int, int, int], stride: int, *, bias: bool = False, channels: int = 6) -> nn.Conv3d:
+    torch.manual_seed(0)
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+    return nn.Conv3d(
+        channels, channels, kernel, stride=(1, stride, stride), padding=padding, groups=channels, bias=bias
+    ).double()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4, 9])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "bias"),
+    [((3, 3, 3), 1, False), ((3, 3, 3), 2, False), ((5, 1, 1), 1, False), ((3, 3, 3), 2, True)],
+)
+def test_output_and_gradients_equal_those_of_conv3d(
+    kernel: tuple[int, int, int], stride: int, bias: bool, frames: int
+) -> None:
+    plain = depthwise(kernel, stride, bias=bias)
+    fast = DepthwiseConv3d.like(depthwise(kernel, stride, bias=bias))
+    x = torch.randn(2, 6, frames, 7, 8, dtype=torch.float64)
+    x_plain, x_fast = x.clone().requires_grad_(), x.clone().requires_grad_()
+    y_plain, y_fast = plain(x_plain), fast(x_fast)
+    torch.testing.assert_close(y_fast, y_plain, rtol=1e-12, atol=1e-12)
+    upstream = torch.randn_like(y_plain)
+    y_plain.backward(upstream)
+    y_fast.backward(upstream)
+    assert x_plain.grad is not None
+    torch.testing.assert_close(x_fast.grad, x_plain.grad, rtol=1e-12, atol=1e-12)
+    for fast_parameter, plain_parameter in zip(fast.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(fast_parameter.grad, plain_parameter.grad, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv3d(4, 4, 3, padding=1),
+        nn.Conv3d(4, 8, 3, padding=1, groups=4),
+        nn.Conv3d(4, 4, 3, padding=1, groups=4, stride=2),
+        nn.Conv3d(4, 4, 3, padding=(0, 1, 1), groups=4),
+        nn.Conv3d(4, 4, (2, 3, 3), padding=1, groups=4),
+        nn.Conv3d(4, 4, 3, padding=2, dilation=2, groups=4),
+    ],
+    ids=["dense", "multiplier", "temporal stride", "no temporal padding", "even kernel", "dilated"],
+)
+def test_other_convolutions_keep_their_form(conv: nn.Conv3d) -> None:
+    assert not fits(conv)
+    model = nn.Sequential(conv)
+    speed_up(model)
+    assert model[0] is conv
+
+
+def test_a_sped_up_model_has_the_same_state_dict() -> None:
+    model = nn.Sequential(depthwise((3, 3, 3), 1), nn.Sequential(depthwise((5, 1, 1), 1, bias=True)))
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    speed_up(model)
+    assert sum(isinstance(module, DepthwiseConv3d) for module in model.modules()) == 2
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
