@@ -1,0 +1,138 @@
+"""An experiment: the typed whole that a run is made from.
+
+An experiment file defines one subclass of `PretrainExperiment` that sets defaults. The class is the configuration;
+its JSON form is what a checkpoint carries.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
+
+from revalexo_clip.component import Component, Config, describe
+from revalexo_clip.data import Dataset
+from revalexo_clip.encoders import ImuEncoder, VideoEncoder
+from revalexo_clip.errors import ConfigError
+from revalexo_clip.losses import Loss
+from revalexo_clip.losses.info_nce import InfoNCE
+from revalexo_clip.model import DualEncoder
+from revalexo_clip.optim import AdamW, Optimizer
+from revalexo_clip.types import ImuSpec, VideoSpec
+
+COMPONENT_KINDS: tuple[type[Component], ...] = (Dataset, ImuEncoder, VideoEncoder, Loss, Optimizer)
+"""The kinds of component that an experiment is composed of."""
+
+Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
+
+
+class TrainerConfig(Config):
+    """How Lightning runs the training. None of it changes what is learned, but for precision and length."""
+
+    max_epochs: PositiveInt = 50
+    """Passes over the training windows; the learning rate reaches its end with the last."""
+    precision: Precision = "auto"
+    """`auto`: bf16 where the accelerator has it, else fp16 on CUDA, else 32 bit."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """`auto`: a GPU where there is one."""
+    devices: PositiveInt | Literal["auto"] = "auto"
+    """Processes on each node, one a device. `auto`: every GPU there is, or one process on CPU."""
+    num_nodes: PositiveInt = 1
+    """Machines."""
+    strategy: Literal["auto", "ddp"] = "auto"
+    """`auto`: DDP as soon as there is more than one process."""
+    gradient_clip: NonNegativeFloat | None = 1.0
+    """Norm that the whole gradient is clipped to; null for no clipping."""
+    early_stopping: PositiveInt | None = None
+    """Stop after this many epochs without a lower validation loss; null to run to the end."""
+
+
+class PretrainExperiment(Config):
+    """Contrastive pretraining of an IMU encoder and a video encoder.
+
+    Subclasses set defaults and add no fields, so that the base class can read every checkpoint.
+    """
+
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", validate_default=False)
+    """Folder of its runs; the class name in snake_case if not set."""
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    """Everything random follows from it."""
+    data: Dataset
+    """Recordings, split by subject and cut into windows."""
+    imu: ImuEncoder
+    """Encoder of the IMU window."""
+    video: VideoEncoder
+    """Encoder of the video window."""
+    standardize: bool = False
+    """Let the model bring every IMU channel to mean 0 and deviation 1, as measured on the training subjects. Inputs
+    stay in their units."""
+    embed_dim: PositiveInt = 256
+    """D, size of the features and of the shared space."""
+    loss: Loss = InfoNCE()
+    """Contrastive objective."""
+    optim: Optimizer = AdamW()
+    """Optimizer and schedule."""
+    batch_size: PositiveInt = 64
+    """Pairs contrasted with each other, over all devices together."""
+    micro_batch: PositiveInt | None = None
+    """Windows that a device encodes at a time, to bound memory; null for all at once."""
+    trainer: TrainerConfig = TrainerConfig()
+    """Length, precision and devices."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        added = sorted(set(cls.model_fields) - set(PretrainExperiment.model_fields))
+        if added:
+            raise TypeError(
+                f"{cls.__name__} adds the field{'s' if len(added) > 1 else ''} {', '.join(added)}: an experiment sets "
+                "defaults of PretrainExperiment; put new settings into a component"
+            )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_name(cls, value: object) -> object:
+        if isinstance(value, Mapping) and "name" not in value and not cls.model_fields["name"].default:
+            return {**value, "name": snake_case(cls.__name__)}
+        return value
+
+    @model_validator(mode="after")
+    def _contrast_something(self) -> Self:
+        if self.batch_size < 2:
+            raise ValueError("batch_size: a contrastive batch needs at least 2 pairs")
+        if self.micro_batch is not None and self.micro_batch > self.batch_size:
+            raise ValueError(f"micro_batch: {self.micro_batch} is more than batch_size, {self.batch_size}")
+        devices = self.trainer.devices
+        processes = self.trainer.num_nodes * (devices if isinstance(devices, int) else 1)
+        if self.batch_size % processes:
+            raise ValueError(f"batch_size: {self.batch_size} pairs cannot be shared equally by {processes} devices")
+        return self
+
+    def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> DualEncoder:
+        """Both towers with new weights; the same on every process that seeds torch alike."""
+        return DualEncoder(
+            imu=self.imu.build(imu_spec, self.embed_dim),
+            video=self.video.build(video_spec, self.embed_dim),
+            embed_dim=self.embed_dim,
+            imu_spec=imu_spec,
+            video_spec=video_spec,
+        )
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The whole experiment as JSON; `from_json` gives it back."""
+        return self.model_dump_json(indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote. Raises `ConfigError` with one line per mistake."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise ConfigError(describe(error)) from error
+
+
+def snake_case(name: str) -> str:
+    """`MyIdea` -> `my_idea`, `TCNBig` -> `tcn_big`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,0 +1,102 @@
+"""Optimizers: which parameters are decayed, and how the learning rate falls over a run."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Annotated, Self
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from revalexo_clip.component import Component
+
+NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+TOKENS = ("cls_token", "pos_embed")
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Optimizer(Component, ABC):
+    """How the parameters of a run are updated."""
+
+    @abstractmethod
+    def build(self, model: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:
+        """An optimizer of all trainable parameters of `model`, the loss's own included, and its learning rate.
+
+        The scheduler is stepped after each of the `steps` optimizer steps of the run.
+        """
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019, arXiv:1711.05101) and a cosine schedule."""
+
+    lr: PositiveFloat = 5e-5
+    """Highest learning rate: at the first step, or where the warm-up ends."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the run's steps over which the learning rate rises to `lr`, in a straight line."""
+    final_lr: NonNegativeFloat = 1e-6
+    """Learning rate at the end of the run."""
+    weight_decay: NonNegativeFloat = 2.5e-4
+    """Decay of weight matrices and convolution kernels; nothing else is decayed."""
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
+
+    @model_validator(mode="after")
+    def _fall(self) -> Self:
+        if self.final_lr > self.lr:
+            raise ValueError(f"final_lr ({self.final_lr:g}) is above lr ({self.lr:g})")
+        return self
+
+    def build(self, model: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:
+        """See `Optimizer.build`."""
+        decayed, kept = split_by_decay(model)
+        groups = [
+            {"params": decayed, "weight_decay": self.weight_decay, "name": "decayed"},
+            {"params": kept, "weight_decay": 0.0, "name": "kept"},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=self.betas)
+        schedule = LambdaLR(optimizer, lambda step: self.rate(step, steps) / self.lr)
+        return optimizer, schedule
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate at `step` of `steps`."""
+        rising = round(self.warmup * steps)
+        if step < rising:
+            return self.lr * (step + 1) / (rising + 1)
+        return cosine(step - rising, steps - rising, self.lr, self.final_lr)
+
+
+def cosine(step: int, total: int, start: float, end: float) -> float:
+    """The learning rate at `step` of `total`: half a cosine from `start` at step 0 to `end` at step `total` and after.
+
+    Loshchilov & Hutter, 2017 (arXiv:1608.03983), without restarts.
+    """
+    progress = min(step / total, 1.0)
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def split_by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Every trainable parameter once: those that weight decay shrinks, and those that it leaves alone.
+
+    Decay is for weights that multiply features: matrices and kernels. It leaves alone what shifts or scales them, for
+    which zero is no neutral value: biases (an LSTM's too), norms, the temperature (Radford et al., 2021,
+    arXiv:2103.00020), the class token and the positions of a transformer (as MViT was trained: they are added to
+    patches as biases are), and any module that says `no_weight_decay = True`, such as a loss.
+    """
+    decayed: dict[nn.Parameter, None] = {}
+    kept: dict[nn.Parameter, None] = {}
+    exempt = {inner for module in model.modules() if _is_exempt(module) for inner in module.modules()}
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad:
+                shifts = parameter.ndim < 2 or name.startswith(("bias", *TOKENS))
+                (kept if shifts or module in exempt else decayed)[parameter] = None
+    # A parameter that two modules share is left alone if either would leave it alone.
+    return [parameter for parameter in decayed if parameter not in kept], list(kept)
+
+
+def _is_exempt(module: nn.Module) -> bool:
+    return isinstance(module, NORMS) or getattr(module, "no_weight_decay", False) is True

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import nn
+
+from revalexo_clip.encoders import X3D, DeepConvLSTM, MViT
+from revalexo_clip.losses import InfoNCE
+from revalexo_clip.model import DualEncoder
+from revalexo_clip.optim import AdamW, cosine, split_by_decay
+from revalexo_clip.types import ImuSpec, VideoSpec
+
+VIDEO = VideoSpec(frames=2, crop=32, short_side=32, window=2.0)
+IMU = ImuSpec(("acc_x", "acc_y"), ("m/s^2", "m/s^2"), rate=60.0, window=2.0)
+
+
+def deep_conv_lstm() -> nn.Module:
+    return DeepConvLSTM(maps=2, hidden=3).build(IMU, 4)
+
+
+def x3d() -> nn.Module:
+    return X3D(weights=None).build(VIDEO, 4)
+
+
+def mvit() -> nn.Module:
+    return MViT(weights=None).build(VIDEO, 4)
+
+
+def info_nce() -> nn.Module:
+    return InfoNCE().build()
+
+
+def dual_encoder() -> nn.Module:
+    return DualEncoder(nn.Linear(2, 4), nn.Linear(2, 4), embed_dim=4, imu_spec=IMU, video_spec=VIDEO)
+
+
+def names(model: nn.Module) -> tuple[set[str], set[str]]:
+    """Names of the parameters that are decayed, and of those that are not."""
+    decayed, kept = split_by_decay(model)
+    name_of = {parameter: name for name, parameter in model.named_parameters()}
+    return {name_of[parameter] for parameter in decayed}, {name_of[parameter] for parameter in kept}
+
+
+@pytest.mark.parametrize("build", [deep_conv_lstm, x3d, mvit, info_nce, dual_encoder])
+def test_every_trainable_parameter_is_in_exactly_one_group(build: Callable[[], nn.Module]) -> None:
+    model = build()
+    optimizer, _ = AdamW().build(nn.ModuleDict({"model": model, "other": nn.Linear(2, 2)}), steps=10)
+    grouped = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    trainable = [id(parameter) for parameter in model.parameters()]
+    assert len(grouped) == len(set(grouped)) == len(trainable) + 2
+    assert set(trainable) < set(grouped)
+
+
+def test_of_deep_conv_lstm_all_but_the_biases_is_decayed() -> None:
+    decayed, kept = names(deep_conv_lstm())
+    assert decayed == {
+        *(f"conv{i}.weight" for i in (1, 2, 3, 4)),
+        "lstm.weight_ih_l0",
+        "lstm.weight_hh_l0",
+        "feature_projector.weight",
+    }
+    assert kept == {
+        *(f"conv{i}.bias" for i in (1, 2, 3, 4)),
+        "lstm.bias_ih_l0",
+        "lstm.bias_hh_l0",
+        "feature_projector.bias",
+    }
+
+
+def test_of_x3d_kernels_and_matrices_are_decayed_and_norms_and_biases_are_not() -> None:
+    net = x3d()
+    matrices = [part for part in net.modules() if isinstance(part, (nn.Conv3d, nn.Linear))]
+    decayed, _ = split_by_decay(net)
+    assert {id(parameter) for parameter in decayed} == {id(part.weight) for part in matrices}
+
+
+def test_of_mvit_the_class_token_and_the_positions_are_not_decayed() -> None:
+    net = mvit()
+    matrices = [part for part in net.modules() if isinstance(part, (nn.Conv3d, nn.Linear))]
+    decayed, _ = split_by_decay(net)
+    assert {id(parameter) for parameter in decayed} == {id(part.weight) for part in matrices}
+    _, kept = names(net)
+    tokens = ("cls_token", "pos_embed_spatial", "pos_embed_temporal", "pos_embed_class")
+    assert {f"backbone.cls_positional_encoding.{token}" for token in tokens} <= kept
+
+
+def test_the_temperature_is_not_decayed() -> None:
+    assert names(info_nce()) == (set(), {"log_scale"})
+
+
+class Prototypes(nn.Module):
+    """What a loss may hold."""
+
+    no_weight_decay = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Linear(2, 2)
+
+
+def test_norms_over_several_axes_and_whole_exempt_modules_are_not_decayed() -> None:
+    model = nn.ModuleDict({"norm": nn.LayerNorm([2, 3]), "prototypes": Prototypes(), "matrix": nn.Linear(2, 2)})
+    assert names(model)[0] == {"matrix.weight"}
+
+
+def test_a_vector_is_not_decayed_whatever_its_name() -> None:
+    model = nn.Linear(2, 2)
+    model.register_parameter("layer_scale", nn.Parameter(torch.ones(2)))
+    assert names(model) == ({"weight"}, {"bias", "layer_scale"})
+
+
+def test_a_parameter_shared_with_an_exempt_module_is_not_decayed() -> None:
+    matrix, prototypes = nn.Linear(2, 2), Prototypes()
+    prototypes.map.weight = matrix.weight
+    decayed, kept = split_by_decay(nn.ModuleList([matrix, prototypes]))
+    assert decayed == []
+    assert [id(parameter) for parameter in kept].count(id(matrix.weight)) == 1
+
+
+def test_a_parameter_in_two_places_is_updated_once_and_frozen_ones_never() -> None:
+    shared, frozen = nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(requires_grad=False)
+    decayed, kept = split_by_decay(nn.ModuleList([shared, nn.Sequential(shared), frozen]))
+    assert decayed == [shared.weight]
+    assert kept == [shared.bias]
+
+
+def test_with_no_gradient_a_step_shrinks_what_is_decayed_and_leaves_the_rest() -> None:
+    model = nn.Linear(2, 2)
+    weight, bias = model.weight.detach().clone(), model.bias.detach().clone()
+    optimizer, _ = AdamW(lr=0.1, weight_decay=0.5).build(model, steps=10)
+    model(torch.zeros(1, 2)).mul(0).sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(model.weight, weight * (1 - 0.1 * 0.5))
+    assert torch.equal(model.bias, bias)
+
+
+def test_learning_rate_of_every_group_falls_from_lr_to_final_lr_over_the_steps() -> None:
+    optimizer, schedule = AdamW(lr=1e-3, final_lr=1e-5).build(nn.Linear(2, 2), steps=20)
+    rates = []
+    for _ in range(25):
+        assert len({group["lr"] for group in optimizer.param_groups}) == 1
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[0] == 1e-3
+    assert rates[:20] == sorted(rates[:20], reverse=True)
+    assert rates[10] == pytest.approx((1e-3 + 1e-5) / 2)
+    assert rates[20:] == pytest.approx([1e-5] * 5)
+
+
+def test_schedule_continues_where_its_saved_state_left_it() -> None:
+    recipe = AdamW(lr=1e-3, final_lr=1e-5)
+    optimizer, schedule = recipe.build(nn.Linear(2, 2), steps=20)
+    for _ in range(7):
+        optimizer.step()
+        schedule.step()
+    resumed, resumed_schedule = recipe.build(nn.Linear(2, 2), steps=20)
+    resumed.load_state_dict(optimizer.state_dict())
+    resumed_schedule.load_state_dict(schedule.state_dict())
+    for each in (optimizer, schedule, resumed, resumed_schedule):
+        each.step()
+    assert resumed.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+
+
+@given(st.integers(0, 1000), st.integers(1, 1000), st.floats(1e-6, 1), st.floats(0, 1))
+def test_cosine_stays_between_its_ends(step: int, total: int, start: float, share: float) -> None:
+    end = start * share
+    rate = cosine(step, total, start, end)
+    assert end * (1 - 1e-9) <= rate <= start * (1 + 1e-9)
+    assert cosine(0, total, start, end) == pytest.approx(start)
+    assert cosine(total, total, start, end) == pytest.approx(end, abs=1e-12)
+
+
+def test_cosine_is_half_a_period() -> None:
+    assert cosine(25, 100, 1.0, 0.0) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
+
+
+def test_a_learning_rate_that_would_rise_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"final_lr .* is above lr"):
+        AdamW(lr=1e-7)
