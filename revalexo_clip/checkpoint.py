@@ -1,0 +1,143 @@
+"""Checkpoints: written atomically, found by name, read without running any code of theirs."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from pydantic import ValidationError
+from torch import Tensor
+
+from revalexo_clip.component import Config, describe
+from revalexo_clip.errors import ConfigError, DataError
+from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.model import DualEncoder
+from revalexo_clip.types import ImuSpec, Split, VideoSpec
+
+# The unpickler fails in whichever way the bytes that it met lead to.
+_NOT_A_CHECKPOINT = (
+    pickle.UnpicklingError,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    struct.error,
+)
+
+KEY = "revalexo_clip"
+"""Where a checkpoint keeps the JSON text of its `Description`."""
+
+
+class Description(Config):
+    """What a checkpoint says about itself: enough to rebuild the model and to know what it has seen."""
+
+    format: Literal[1] = 1
+    """Version of this layout."""
+    version: str
+    """Version of revalexo_clip that trained it."""
+    experiment: PretrainExperiment
+    """The resolved experiment."""
+    imu_spec: ImuSpec
+    """The IMU windows it was trained on."""
+    video_spec: VideoSpec
+    """The video windows it was trained on."""
+    activities: tuple[str, ...]
+    """Names of the activity labels, in the order of their indices."""
+    subjects: dict[Split, tuple[str, ...]]
+    """Subjects it was trained on, and those it was selected on."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read."""
+
+    path: Path
+    description: Description
+    state: Mapping[str, Tensor]
+    epoch: int
+    """Epochs it was trained for."""
+    step: int
+    """Optimizer steps taken."""
+
+    def build_model(self) -> DualEncoder:
+        """The dual encoder with the checkpoint's weights, in eval mode."""
+        described = self.description
+        model = described.experiment.build_model(described.imu_spec, described.video_spec)
+        prefix = "model."
+        weights = {name.removeprefix(prefix): w for name, w in self.state.items() if name.startswith(prefix)}
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:  # names or shapes differ
+            raise DataError(
+                f"{self.path}: its weights do not fit the model that it describes; was a component's code changed "
+                f"since?\n{error}"
+            ) from error
+        return model.eval()
+
+
+def load_checkpoint(path: Path, experiment_file: Path | None = None) -> Checkpoint:
+    """Read a checkpoint file. Raises `DataError` or `ConfigError`, naming the file."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such checkpoint") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except _NOT_A_CHECKPOINT as error:
+        raise DataError(_not_a_checkpoint(path, error)) from error
+    text = content.get(KEY) if isinstance(content, dict) else None
+    if not isinstance(text, str):
+        raise DataError(f"{path} is not a checkpoint of rxclip: it holds no description of a run")
+    try:
+        description = Description.model_validate_json(text)
+    except ValidationError as error:
+        raise ConfigError(_unreadable(path, error, experiment_file)) from error
+    return Checkpoint(path, description, content["state_dict"], content["epoch"] + 1, content["global_step"])
+
+
+def _unreadable(path: Path, error: ValidationError, experiment_file: Path | None) -> str:
+    unknown = any(item["type"] == "unknown_component" for item in error.errors())
+    hint = ""
+    if unknown and experiment_file is None:
+        hint = "\nIf an experiment file defines the component, name that file: --experiment FILE.py"
+    elif unknown:
+        hint = f"\n{experiment_file} does not define it"
+    return f"{path}: cannot rebuild its experiment:\n{describe(error)}{hint}"
+
+
+def _not_a_checkpoint(path: Path, error: Exception) -> str:
+    if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"{path} is not a checkpoint of rxclip: it holds code ({refused[1]}), which is never run"
+    if path.stat().st_size == 0:
+        return f"{path} is not a checkpoint: it is empty"
+    return f"{path} is not a checkpoint, or not a whole one: it cannot be unpacked"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target, flushes to disk, then renames: a crash leaves the old file or the new one."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: object | None = None
+    ) -> None:
+        """Write `checkpoint` to `path`."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,245 @@
+"""The command line. Heavy imports stay inside the commands, so that `rxclip --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from revalexo_clip.errors import UserError
+
+app = typer.Typer(
+    help="Contrastive pretraining of IMU and first-person-video encoders. Experiments are Python files.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(soft_wrap=False)
+err = Console(stderr=True)
+log = logging.getLogger("revalexo_clip")
+
+
+class ModalityOption(StrEnum):
+    """What an encoder encodes."""
+
+    imu = "imu"
+    video = "video"
+
+
+class FormatOption(StrEnum):
+    """How an encoder is written."""
+
+    safetensors = "safetensors"
+    revalexo = "revalexo"
+
+
+ExperimentArgument = Annotated[
+    str, typer.Argument(metavar="FILE.py[:Class]", help="The experiment file, and the class where it has several.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a field, e.g. trainer.max_epochs=10. Repeatable."),
+]
+CkptOption = Annotated[
+    Path | None,
+    typer.Option("--ckpt", metavar="CKPT|RUN", help="A checkpoint or a run folder.", show_default="the newest run"),
+]
+ExperimentFileOption = Annotated[
+    Path | None,
+    typer.Option("--experiment", metavar="FILE.py", help="The file that defines components the checkpoint names."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a user error.")] = False,
+) -> None:
+    """Options of every command; the docstring of the app is its help."""
+    _state["debug"] = debug
+
+
+_state = {"debug": False}
+
+
+@app.command()
+def pretrain(
+    file: ExperimentArgument,
+    overrides: SetOption = None,
+    devices: Annotated[int | None, typer.Option(min=1, help="Processes, one a device. Sets trainer.devices.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, write nothing.")
+    ] = False,
+) -> None:
+    """Pretrain both encoders, contrastively."""
+    _quiet_libraries()
+    from revalexo_clip import pretrain as command
+    from revalexo_clip.experiment_file import load_experiment
+    from revalexo_clip.report import dry_run_table
+
+    extra = [] if devices is None else [f"trainer.devices={devices}"]
+    experiment = load_experiment(file, [*(overrides or []), *extra])
+    if dry_run:
+        summary = command.dry_run(experiment)
+        if _is_main_process():
+            out.print(dry_run_table(experiment.name, summary.parameters, summary.shapes, summary.facts()))
+        return
+    run = command.pretrain(experiment, Path(file.partition(":")[0]), err)
+    if _is_main_process():
+        err.print(f"done   {run}\n       rxclip evaluate --ckpt {run}", highlight=False)
+
+
+@app.command()
+def evaluate(
+    ckpt: CkptOption = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="ROOT", help="The dataset, where it is not where it was.")
+    ] = None,
+    overrides: SetOption = None,
+    experiment: ExperimentFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure cross-modal retrieval on the evaluation subjects."""
+    _quiet_libraries()
+    from revalexo_clip import evaluate as command
+    from revalexo_clip.report import retrieval_table, seen_warning
+
+    result = command.evaluate(ckpt, data_root=data, overrides=overrides or [], experiment_file=experiment)
+    if as_json:
+        print(json.dumps(result.metrics, indent=2))
+        return
+    out.print(retrieval_table(result.metrics))
+    if warning := seen_warning(result.metrics):
+        out.print(warning, style="yellow", highlight=False)
+    out.print(f"written to {result.path}", highlight=False)
+
+
+@app.command("export-encoder")
+def export_encoder(
+    modality: Annotated[ModalityOption, typer.Option(help="Which encoder.")],
+    ckpt: CkptOption = None,
+    fmt: Annotated[
+        FormatOption,
+        typer.Option("--format", help="A self-describing folder, or the state dict that RevalExo loads."),
+    ] = FormatOption.safetensors,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where to.", show_default="export/ in the run folder"),
+    ] = None,
+    experiment: ExperimentFileOption = None,
+) -> None:
+    """Write one encoder to a folder of its own."""
+    _quiet_libraries()
+    from revalexo_clip import export as command
+
+    result = command.export_encoder(modality.value, ckpt, format=fmt.value, out=folder, experiment_file=experiment)
+    encoder = type(result.description.encoder).__name__
+    out.print(
+        f"{encoder}, {result.parameters / 1e6:.1f} M parameters, {result.description.embed_dim} features",
+        highlight=False,
+    )
+    for path in result.files:
+        out.print(f"  {path}  {path.stat().st_size / 2**20:.2f} MiB", highlight=False)
+
+
+@app.command()
+def show(file: ExperimentArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
+    """Print a resolved experiment."""
+    from revalexo_clip.experiment_file import load_experiment
+    from revalexo_clip.report import config_tree
+
+    experiment = load_experiment(file, overrides or [])
+    if as_json:
+        print(experiment.to_json())
+    else:
+        out.print(config_tree(experiment.name, experiment.model_dump(mode="json")))
+
+
+@app.command()
+def components() -> None:
+    """Print every registered component with its fields and defaults."""
+    from revalexo_clip import report
+    from revalexo_clip.experiment import COMPONENT_KINDS
+
+    for table in report.component_tables(COMPONENT_KINDS):
+        out.print(table)
+
+
+@app.command()
+def synthesize(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")],
+    subjects: Annotated[int, typer.Option(min=1, help="People.")] = 8,
+    clips: Annotated[int, typer.Option(min=1, help="Clips of 12 s for each.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other people and worlds.")] = 0,
+) -> None:
+    """Write a simulated dataset in RevalExo's layout, to try things on."""
+    from rich.progress import Progress
+
+    from revalexo_clip.data.synthetic import synthesize as command
+
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task("clips", total=subjects * clips)
+        command(
+            folder,
+            subjects=subjects,
+            clips=clips,
+            seed=seed,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    out.print(f"{folder}: {subjects} subjects with {clips} clips each", highlight=False)
+
+
+def _is_main_process() -> bool:
+    """Whether this is the process that the user started, not one that Lightning started beside it."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
+def _quiet_libraries() -> None:
+    """Show what this package says, and of its libraries what a user can act on."""
+    import warnings
+
+    import lightning.pytorch  # sets up loggers of its own on import, which are then turned down
+
+    assert lightning.pytorch
+    handler = logging.StreamHandler(_ConsoleStream())
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers = [handler]
+    log.setLevel(logging.INFO if _is_main_process() else logging.ERROR)
+    log.propagate = False
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning(\.|_)")
+
+
+class _ConsoleStream:
+    """Writes log lines through the console, above a live progress bar."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            err.print(text.rstrip("\n"), highlight=False, markup=False, soft_wrap=True)
+
+    def flush(self) -> None:
+        """The console does not buffer."""
+
+
+def main() -> None:
+    """Run a command. A user's mistake ends as one message and exit code 1 or 2; a defect keeps its traceback."""
+    try:
+        app()
+    except UserError as error:
+        if _state["debug"]:
+            raise
+        err.print("error:", style="bold red", end=" ")
+        err.print(str(error), highlight=False, markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        sys.exit(130)

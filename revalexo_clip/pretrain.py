@@ -1,0 +1,302 @@
+"""`rxclip pretrain`: from an experiment to a run folder with checkpoints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from rich.console import Console
+from torch import nn
+
+from revalexo_clip import __version__
+from revalexo_clip.checkpoint import KEY, AtomicCheckpointIO, Description
+from revalexo_clip.data import WindowDataset
+from revalexo_clip.errors import ConfigError
+from revalexo_clip.experiment import PretrainExperiment, TrainerConfig
+from revalexo_clip.model import DualEncoder
+from revalexo_clip.run_folder import environment, forget_run_folder, new_run_folder
+from revalexo_clip.training.checkpoints import KeepBest, KeepLast
+from revalexo_clip.training.data import PairsDataModule
+from revalexo_clip.training.devices import devices_available
+from revalexo_clip.training.module import ContrastiveModule
+from revalexo_clip.training.progress import TrainingProgress
+from revalexo_clip.types import Batch
+
+log = logging.getLogger("revalexo_clip")
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would be, found by building it and taking one step."""
+
+    parameters: dict[str, int]
+    """Trainable parameters of each part."""
+    shapes: dict[str, tuple[int, ...]]
+    """Shapes of one process's batch."""
+    train: str
+    """How much there is to train on."""
+    val: str
+    """How much there is to validate on."""
+    steps_per_epoch: int
+    epochs: int
+    loss: float
+    """Training loss of the one step."""
+    peak_memory: int
+    """Most memory the process has held [bytes]: the device's where there is a GPU, else the machine's."""
+
+    def facts(self) -> dict[str, str]:
+        """The rest of the summary, as text."""
+        return {
+            "train": self.train,
+            "val": self.val,
+            "steps": f"{self.steps_per_epoch} x {self.epochs} epochs",
+            "loss of one batch": f"{self.loss:.3f}",
+            "peak memory": f"{self.peak_memory / 2**30:.2f} GiB",
+        }
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Everything that training needs, built."""
+
+    experiment: PretrainExperiment
+    train: WindowDataset
+    val: WindowDataset
+    model: DualEncoder
+    module: ContrastiveModule
+    data: PairsDataModule
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.train) // self.experiment.batch_size
+
+
+def pretrain(experiment: PretrainExperiment, source: Path | None = None, console: Console | None = None) -> Path:
+    """Train, and return the run folder. `source` is the experiment's file, kept with the run.
+
+    Raises `ConfigError` or `DataError` before anything is written where the experiment cannot run.
+    """
+    parts = _build(experiment)
+    folder = new_run_folder(experiment.name)
+    trainer = _trainer(
+        experiment.trainer,
+        [
+            KeepBest(folder / "checkpoints"),
+            KeepLast(folder / "checkpoints"),
+            TrainingProgress(console or Console(stderr=True), experiment.batch_size),
+            *_early_stopping(experiment.trainer),
+        ],
+        loggers=[
+            CSVLogger(folder, name="", version=""),
+            TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard"),
+        ],
+        checkpoint_io=AtomicCheckpointIO(),
+    )
+    try:
+        if trainer.is_global_zero:
+            _start_log(folder)
+            _record(folder, experiment, source)
+            _announce(parts, folder)
+        trainer.fit(parts.module, datamodule=parts.data)
+    finally:
+        _end_log()
+        forget_run_folder()
+    return folder
+
+
+def dry_run(experiment: PretrainExperiment) -> DryRun:
+    """Build everything, train on one batch, validate on one, write nothing."""
+    parts = _build(experiment)
+    shapes: dict[str, tuple[int, ...]] = {}
+    trainer = _trainer(experiment.trainer, [_KeepShapes(shapes)], loggers=[], batches=1)
+    trainer.fit(parts.module, datamodule=parts.data)
+    return DryRun(
+        parameters={
+            "imu encoder": _count(parts.model.imu),
+            "video encoder": _count(parts.model.video),
+            "projection heads": _count(parts.model.imu_head) + _count(parts.model.video_head),
+            "loss": _count(parts.module.loss),
+        },
+        shapes=shapes,
+        train=_size(parts.train),
+        val=_size(parts.val),
+        steps_per_epoch=parts.steps_per_epoch,
+        epochs=experiment.trainer.max_epochs,
+        loss=float(trainer.callback_metrics["train/loss"]),
+        peak_memory=_peak_memory(),
+    )
+
+
+def _build(experiment: PretrainExperiment) -> _Parts:
+    _trainer(experiment.trainer, [], loggers=[])  # says at once where a device is asked for that is not there
+    train = experiment.data.build("train", experiment.seed)
+    val = experiment.data.build("val", experiment.seed)
+    if len(train) < experiment.batch_size:
+        raise ConfigError(
+            f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows "
+            f"of {len(train.clip_names)} clips; lower batch_size or raise data.windows_per_clip"
+        )
+    if train.imu_spec != val.imu_spec:
+        raise ConfigError("data: the training and validation recordings differ in their IMU channels")
+    imu_spec = train.imu_spec
+    if experiment.standardize:
+        mean, std = train.imu_statistics()
+        imu_spec = replace(imu_spec, mean=mean, std=std)
+    pl.seed_everything(experiment.seed, workers=True, verbose=False)
+    model = experiment.build_model(imu_spec, train.video_spec)
+    experiment.video.load_pretrained(model.video)
+    steps = len(train) // experiment.batch_size * experiment.trainer.max_epochs
+    description = Description(
+        version=__version__,
+        experiment=experiment,
+        imu_spec=imu_spec,
+        video_spec=train.video_spec,
+        activities=train.activities,
+        subjects={"train": _subjects(train), "val": _subjects(val)},
+    )
+    module = ContrastiveModule(
+        experiment,
+        model,
+        experiment.loss.build(),
+        window=train.imu_spec.window,
+        steps=steps,
+        described={KEY: description.model_dump_json()},
+    )
+    data = PairsDataModule(
+        train,
+        val,
+        batch_size=experiment.batch_size,
+        micro_batch=experiment.micro_batch,
+        seed=experiment.seed,
+        workers=experiment.data.workers,
+    )
+    return _Parts(experiment, train, val, model, module, data)
+
+
+def _trainer(
+    config: TrainerConfig,
+    callbacks: list[Callback],
+    *,
+    loggers: list[Logger],
+    checkpoint_io: AtomicCheckpointIO | None = None,
+    batches: int = 0,
+) -> pl.Trainer:
+    """Lightning's trainer; `batches` runs that many of training and of validation, and writes nothing."""
+    with devices_available():
+        return pl.Trainer(
+            max_epochs=config.max_epochs,
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy=config.strategy,
+            precision=_precision(config),
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            callbacks=callbacks,
+            logger=loggers or False,
+            plugins=[checkpoint_io] if checkpoint_io else None,
+            fast_dev_run=batches,
+        )
+
+
+def _precision(config: TrainerConfig) -> Literal["32", "32-true", "bf16-mixed", "16-mixed"]:
+    """What `auto` stands for on this machine."""
+    if config.precision != "auto":
+        return config.precision
+    if config.accelerator == "cpu" or not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+def _early_stopping(config: TrainerConfig) -> list[Callback]:
+    if config.early_stopping is None:
+        return []
+    return [EarlyStopping(monitor="val/loss", patience=config.early_stopping)]
+
+
+def _subjects(dataset: WindowDataset) -> tuple[str, ...]:
+    return tuple(sorted(set(dataset.clip_subjects)))
+
+
+def _size(dataset: WindowDataset) -> str:
+    short = f"; {dataset.left_out} clips too short" if dataset.left_out else ""
+    return f"{len(dataset)} windows of {len(dataset.clip_names)} clips, subjects {' '.join(_subjects(dataset))}{short}"
+
+
+def _start_log(folder: Path) -> None:
+    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+
+
+def _end_log() -> None:
+    for handler in [handler for handler in log.handlers if isinstance(handler, logging.FileHandler)]:
+        log.removeHandler(handler)
+        handler.close()
+
+
+def _record(folder: Path, experiment: PretrainExperiment, source: Path | None) -> None:
+    (folder / "experiment.json").write_text(experiment.to_json() + "\n", encoding="utf-8")
+    (folder / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n", encoding="utf-8")
+    if source is not None:
+        shutil.copyfile(source, folder / "experiment.py")
+
+
+def _announce(parts: _Parts, folder: Path) -> None:
+    log.info("train  %s", _size(parts.train))
+    log.info("val    %s", _size(parts.val))
+    log.info(
+        "model  %s (%s) and %s (%s), D=%d",
+        type(parts.experiment.imu).__name__,
+        _millions(_count(parts.model.imu)),
+        type(parts.experiment.video).__name__,
+        _millions(_count(parts.model.video)),
+        parts.experiment.embed_dim,
+    )
+    log.info(
+        "run    %s: %d epochs of %d steps, batch %d",
+        folder,
+        parts.experiment.trainer.max_epochs,
+        parts.steps_per_epoch,
+        parts.experiment.batch_size,
+    )
+
+
+class _KeepShapes(Callback):
+    """Notes the shapes of the first batch."""
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.shapes = shapes
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        self.shapes.update({"imu": tuple(batch.imu_BLC.shape), "video": tuple(batch.video_BTHWC.shape)})
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f} M parameters"
+
+
+def _peak_memory() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,74 @@
+"""The Lightning data module: loaders whose batches do not depend on workers or devices."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import torch
+import torch.distributed as dist
+from torch.utils.data import DataLoader, Sampler
+
+from revalexo_clip.data import WindowDataset
+from revalexo_clip.data.dataset import Fetch, collate
+from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler, Key
+from revalexo_clip.errors import DataError
+from revalexo_clip.training.gather import world_size
+from revalexo_clip.types import Sample
+
+Loader = DataLoader[Sample | DataError]
+
+
+class PairsDataModule(pl.LightningDataModule):
+    """Loaders for training and validation. `batch_size` counts the pairs of all processes together.
+
+    `micro_batch` is how many windows a process encodes at a time, `workers` its loader processes.
+    """
+
+    def __init__(
+        self,
+        train: WindowDataset,
+        val: WindowDataset,
+        *,
+        batch_size: int,
+        micro_batch: int | None,
+        seed: int,
+        workers: int,
+    ) -> None:
+        super().__init__()
+        self.train = train
+        self.val = val
+        self.batch_size = batch_size
+        self.micro_batch = micro_batch
+        self.seed = seed
+        self.workers = workers
+
+    def train_dataloader(self) -> Loader:
+        """Its part of every contrastive batch, for each process."""
+        sampler = EpochSampler(len(self.train), self.batch_size, self.seed, rank(), world_size())
+        return _loader(self.train, sampler, self.batch_size // world_size(), self.workers)
+
+    def val_dataloader(self) -> Loader:
+        """Its part of the validation windows, for each process."""
+        size = self.micro_batch or max(self.batch_size // world_size(), 1)
+        return evaluation_loader(self.val, size, self.workers)
+
+
+def evaluation_loader(dataset: WindowDataset, batch_size: int, workers: int) -> Loader:
+    """Each window once, in order, over all processes together."""
+    return _loader(dataset, EvaluationSampler(len(dataset), rank(), world_size()), batch_size, workers)
+
+
+def rank() -> int:
+    """Which of the training processes this is."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def _loader(dataset: WindowDataset, sampler: Sampler[Key], batch_size: int, workers: int) -> Loader:
+    return DataLoader(
+        Fetch(dataset),
+        batch_size=batch_size,
+        sampler=sampler,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,118 @@
+"""The Lightning module: one contrastive step, and validation over the whole set as one gallery."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import asdict
+
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import ParallelStrategy
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.losses import LossModule, overlapping
+from revalexo_clip.model import DualEncoder
+from revalexo_clip.retrieval import retrieve
+from revalexo_clip.training.embedding import EmbeddingModule, Gallery
+from revalexo_clip.training.gather import gather, gather_with_gradient
+from revalexo_clip.training.micro_batch import contrast_in_parts
+from revalexo_clip.types import Batch
+
+
+class ContrastiveModule(EmbeddingModule):
+    """Trains a `DualEncoder` with a contrastive loss over `batch_size` pairs from all processes.
+
+    `window` is the length of a window [s], `steps` the optimizer steps of the whole run; `described` is added to
+    every checkpoint: the texts that make it self-contained.
+    """
+
+    def __init__(
+        self,
+        experiment: PretrainExperiment,
+        model: DualEncoder,
+        loss: LossModule,
+        *,
+        window: float,
+        steps: int,
+        described: dict[str, str],
+    ) -> None:
+        super().__init__(model)
+        self.automatic_optimization = False  # one optimizer step may take several backward passes
+        self.loss = loss
+        self.experiment = experiment
+        self.window = window
+        self.steps = steps
+        self.described = described
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The experiment's optimizer; its schedule ends with the run's last step."""
+        optimizer, scheduler = self.experiment.optim.build(self, self.steps)
+        schedule: LRSchedulerConfigType = {"scheduler": scheduler, "interval": "step", "name": "lr"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_fit_start(self) -> None:
+        """Give each process its own dropout: all of them were seeded alike to build the same model."""
+        torch.manual_seed(self.experiment.seed + 1_000_003 * (self.global_rank + 1))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One optimizer step on the contrastive batch."""
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        optimizer.zero_grad()
+        excluded_NN = overlapping(gather(batch.clip_B), gather(batch.start_B), self.window)
+        loss = contrast_in_parts(
+            self.model,
+            rows=len(batch.imu_BLC),
+            part=self.experiment.micro_batch or len(batch.imu_BLC),
+            embed=lambda rows: self.model(batch.imu_BLC[rows], batch.video_BTHWC[rows]),
+            contrast=lambda imu_BD, video_BD: self.loss(
+                gather_with_gradient(imu_BD), gather_with_gradient(video_BD), excluded_NN
+            ),
+            loss_parameters=list(self.loss.parameters()),
+            backward=self._backward,
+        )
+        optimizer.step()
+        scheduler = self.lr_schedulers()
+        assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
+        self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=self.experiment.batch_size)
+        self.log("train/temperature", self.loss.temperature)
+        self.log("train/lr", scheduler.get_last_lr()[0])
+        scheduler.step()
+
+    def _backward(self, loss: Tensor, synchronise: bool) -> None:
+        strategy = self.trainer.strategy
+        distributed = strategy if isinstance(strategy, ParallelStrategy) else None
+        with distributed.block_backward_sync() if distributed and not synchronise else nullcontext():
+            self.manual_backward(loss)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradient. Here, and not in the step, because under fp16 it has just been unscaled."""
+        limit = self.experiment.trainer.gradient_clip
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else float("inf"))
+        self.log("train/gradient_norm", norm)
+
+    def on_gallery(self, gallery: Gallery) -> None:
+        """Loss over contrastive batches, and retrieval with all validation windows as one gallery."""
+        self.log("val/loss", self._validation_loss(gallery))
+        found = retrieve(gallery.imu_ND, gallery.video_ND)
+        for direction, scores in (("imu_to_video", found.imu_to_video), ("video_to_imu", found.video_to_imu)):
+            self.log_dict({f"val/{direction}/{name}": value for name, value in asdict(scores).items()})
+
+    def _validation_loss(self, gallery: Gallery) -> Tensor:
+        """Mean over batches of `batch_size` windows, composed at random but alike in every epoch."""
+        count = len(gallery.window_N)
+        size = min(self.experiment.batch_size, count)
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(self.experiment.seed))
+        losses = []
+        for start in range(0, count - size + 1, size):
+            rows = order[start : start + size].to(self.device)
+            excluded_NN = overlapping(gallery.clip_N[rows], gallery.start_N[rows], self.window)
+            losses.append(self.loss(gallery.imu_ND[rows], gallery.video_ND[rows], excluded_NN))
+        return torch.stack(losses).mean()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Put the run's description into the checkpoint."""
+        checkpoint.update(self.described)

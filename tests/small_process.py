@@ -1,0 +1,34 @@
+"""The command line as users start it: as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+EXPERIMENT = Path(__file__).with_name("small_experiment.py")
+"""An experiment file that brings encoders of its own."""
+
+Finished = subprocess.CompletedProcess[str]
+
+
+def rxclip(*arguments: str | Path, cwd: Path, **environment: str) -> Finished:
+    """Run `rxclip arguments` in a folder and wait for it."""
+    return subprocess.run(
+        [sys.executable, "-m", "revalexo_clip", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "120", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def succeed(*arguments: str | Path, cwd: Path, **environment: str) -> Finished:
+    """As `rxclip`; it must exit with 0 and print no traceback."""
+    finished = rxclip(*arguments, cwd=cwd, **environment)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "Traceback" not in finished.stderr
+    return finished
