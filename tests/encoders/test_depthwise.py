@@ -15,17 +15,18 @@ def depthwise(kernel: tuple[int, int, int], stride: int, *, bias: bool = False, 
     ).double()
 
 
+@pytest.mark.parametrize("side", [1, 2, 4, 7])  # small ones go through matrices, large ones through two dimensions
 @pytest.mark.parametrize("frames", [1, 2, 4, 9])
 @pytest.mark.parametrize(
     ("kernel", "stride", "bias"),
     [((3, 3, 3), 1, False), ((3, 3, 3), 2, False), ((5, 1, 1), 1, False), ((3, 3, 3), 2, True)],
 )
 def test_output_and_gradients_equal_those_of_conv3d(
-    kernel: tuple[int, int, int], stride: int, bias: bool, frames: int
+    kernel: tuple[int, int, int], stride: int, bias: bool, frames: int, side: int
 ) -> None:
     plain = depthwise(kernel, stride, bias=bias)
     fast = DepthwiseConv3d.like(depthwise(kernel, stride, bias=bias))
-    x = torch.randn(2, 6, frames, 7, 8, dtype=torch.float64)
+    x = torch.randn(2, 6, frames, side, side + 1, dtype=torch.float64)
     x_plain, x_fast = x.clone().requires_grad_(), x.clone().requires_grad_()
     y_plain, y_fast = plain(x_plain), fast(x_fast)
     torch.testing.assert_close(y_fast, y_plain, rtol=1e-12, atol=1e-12)
