@@ -99,6 +99,13 @@ class PretrainExperiment(Config):
         return value
 
     @model_validator(mode="after")
+    def _keep_to_the_base(self) -> Self:
+        """A subclass that writes `batch_size: int = 0` has not lifted the limits of the base's field."""
+        if type(self) is not PretrainExperiment:
+            PretrainExperiment.model_validate({name: getattr(self, name) for name in PretrainExperiment.model_fields})
+        return self
+
+    @model_validator(mode="after")
     def _contrast_something(self) -> Self:
         if self.batch_size < 2:
             raise ValueError("batch_size: a contrastive batch needs at least 2 pairs")

@@ -209,7 +209,8 @@ def test_a_switch_starts_from_the_new_components_defaults_and_not_from_the_old_o
 
 
 def test_naming_the_component_that_is_there_changes_nothing() -> None:
-    assert resolve("imu.type=DeepConvLSTM", target=EXPERIMENTS / "demo.py") == resolve(target=EXPERIMENTS / "demo.py")
+    demo = EXPERIMENTS / "demo.py"
+    assert resolve("imu.type=DeepConvLSTM", target=demo).to_json() == resolve(target=demo).to_json()
 
 
 def test_a_component_of_the_same_file_can_be_switched_to() -> None:

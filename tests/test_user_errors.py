@@ -179,7 +179,7 @@ MISTAKES = [
         "unknown nested key",
         (*SMALL, "--set", "optim.rl=4"),
         CONFIG,
-        ("optim.rl: unknown field", "known: betas, final_lr, lr, weight_decay"),
+        ("optim.rl: unknown field", "known: betas, final_lr, lr, warmup, weight_decay"),
     ),
     Mistake(
         "unknown key on the way",

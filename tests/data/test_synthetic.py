@@ -34,6 +34,11 @@ def _style(**changes: float) -> Style:
     return replace(draw_style(np.random.default_rng(3)), **changes)
 
 
+def _still(**changes: float) -> Style:
+    """Somebody whose trunk does nothing but walk."""
+    return _style(look=0.0, shift=0.0, rock=0.0, asymmetry=0.0, **changes)
+
+
 def _motion(activity: str, style: Style | None = None) -> Motion:
     return move(np.random.default_rng(5), style or _style(), (Segment(activity, 0.0, 12.0),))
 
@@ -73,7 +78,7 @@ def test_video_file_holds_360_frames_at_30_fps(root: Path) -> None:
     with av.open(str(root / "videos/Subject01/0001.mp4")) as container:
         stream = container.streams.video[0]
         assert stream.codec_context.name == "h264"
-        assert (stream.codec_context.width, stream.codec_context.height) == (320, 240)
+        assert (stream.codec_context.width, stream.codec_context.height) == (160, 120)
         frames = list(container.decode(stream))
     assert [frame.time for frame in frames] == pytest.approx([index / 30 for index in range(360)])
     keys = [index for index, frame in enumerate(frames) if frame.key_frame]
@@ -145,10 +150,10 @@ def test_seed_subject_and_clip_each_change_the_recording(seed: int, subject: int
 
 
 def test_standing_still_measures_gravity_and_hardly_any_rotation() -> None:
-    imu = record(np.random.default_rng(0), _motion("standing")).reshape(720, 2, 7, 3)
+    imu = record(np.random.default_rng(0), _motion("standing", _still())).reshape(720, 2, 7, 3)
     acceleration, rates = np.linalg.norm(imu, axis=3).mean(axis=0)
     assert acceleration == pytest.approx(np.full(7, 9.81), abs=0.25)
-    assert rates.max() < 0.15
+    assert rates.max() < 0.05
 
 
 @pytest.mark.parametrize("activity", ["walking", "stairs_down"])
@@ -164,18 +169,19 @@ def test_gyroscope_integrates_to_the_orientation(activity: str) -> None:
 
 def _exponential(vector: Float) -> Float:
     angle = float(np.linalg.norm(vector))
-    cross = np.cross(np.eye(3), vector / max(angle, 1e-12))
-    return np.eye(3) - np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    cross: Float = np.cross(np.eye(3), vector / max(angle, 1e-12))
+    turn: Float = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    return turn
 
 
 def test_faster_cadence_shows_in_the_signal() -> None:
     frequencies = []
     for cadence in (1.4, 2.0):
-        imu = record(np.random.default_rng(0), _motion("walking", _style(cadence=cadence, asymmetry=0.0)))
+        imu = record(np.random.default_rng(0), _motion("walking", _still(cadence=cadence)))
         vertical = imu[:, CHANNELS.index("acc_Pelvis_z")]
         spectrum = np.abs(np.fft.rfft((vertical - vertical.mean()) * np.hanning(720)))
-        above_1_hz = 12
-        frequencies.append((np.argmax(spectrum[above_1_hz:40]) + above_1_hz) / 12.0)
+        steps = slice(12, 30)  # 1 to 2.5 Hz: the steps, without their harmonics
+        frequencies.append((np.argmax(spectrum[steps]) + steps.start) / 12.0)
     assert frequencies[1] / frequencies[0] == pytest.approx(2.0 / 1.4, rel=0.15)
 
 
@@ -184,8 +190,8 @@ def test_feet_stand_still_on_the_ground_while_they_bear_the_body() -> None:
         motion = _motion(activity)
         steps = [step for step in motion.course.footsteps if 0.0 < step.land < 10.0]
         for step in steps:
-            middle = step.land + 0.5 * (step.land - step.begin)
-            at = np.searchsorted(motion.times, [middle - 0.05, middle + 0.05])
+            flat = step.land + 0.4 * (step.land - step.begin)  # after the landing, before the heel rises
+            at = np.searchsorted(motion.times, [flat - 0.03, flat + 0.03])
             ankle = motion.legs[step.side].ankle[at]
             assert np.abs(ankle[1] - ankle[0]).max() < 0.015
             assert motion.course.terrain.height(np.array(step.x)) == pytest.approx(step.z)

@@ -108,19 +108,27 @@ def _levels(plan: tuple[Segment, ...], times_T: Float) -> tuple[Float, Float]:
     return smooth(seated, 0.05 * MOTION_RATE), smooth(climbing, 0.25 * MOTION_RATE)
 
 
+def _between_feet(course: Course, times_T: Float) -> Float:
+    """The point on the ground [T, 2] midway between the feet; it moves while one of them does."""
+    start = float(course.path[0])
+    middles, moments = [(0.0, start)], [BEFORE - 1.0]
+    feet = [(0.0, start), (0.0, start)]
+    for step in course.footsteps:
+        if step.begin > moments[-1] + 0.05:
+            middles.append(middles[-1])
+            moments.append(step.begin)
+        feet[step.side] = (step.x, step.y)
+        middles.append((0.5 * (feet[0][0] + feet[1][0]), 0.5 * (feet[0][1] + feet[1][1])))
+        moments.append(step.land)
+    return np.stack([np.interp(times_T, moments, along) for along in zip(*middles, strict=True)], axis=1)
+
+
 def _pelvis_path(course: Course, feet: tuple[Foot, Foot], style: Style, rhythm: _Rhythm, times_T: Float) -> Float:
     """Pelvis position [T, 3]: between the feet, as high as the shorter reach of both legs allows."""
-    x, middles, landings = [0.0, 0.0], [0.0], [BEFORE - 1.0]
-    for step in course.footsteps:
-        middles += [0.5 * (x[0] + x[1])] if step.begin > landings[-1] + 0.05 else []
-        landings += [step.begin] if step.begin > landings[-1] + 0.05 else []
-        x[step.side] = step.x
-        middles.append(0.5 * (x[0] + x[1]))
-        landings.append(step.land)
-    forward = smooth(np.interp(times_T, landings, middles), 0.11 * MOTION_RATE)
-    forward += 0.02 * style.lean * np.sin(2.0 * np.pi * rhythm.phase) * rhythm.walking
-    side = smooth(np.interp(times_T, course.times, course.path), 0.3 * MOTION_RATE)
-    side += -style.sway * np.sin(np.pi * rhythm.phase) * rhythm.walking + 0.6 * rhythm.shift * (1.0 - rhythm.seated)
+    middle_T2 = smooth(_between_feet(course, times_T), 0.11 * MOTION_RATE)
+    forward = middle_T2[:, 0] + 0.02 * style.lean * np.sin(2.0 * np.pi * rhythm.phase) * rhythm.walking
+    side = middle_T2[:, 1] - style.sway * np.sin(np.pi * rhythm.phase) * rhythm.walking
+    side += 0.6 * rhythm.shift * (1.0 - rhythm.seated)
     reach = 0.985 * style.leg
     heights = []
     for sign, foot in zip((-1.0, 1.0), feet, strict=True):
