@@ -94,7 +94,8 @@ def pretrain(
         return
     run = command.pretrain(experiment, Path(file.partition(":")[0]), err)
     if _is_main_process():
-        err.print(f"done   {run}\n       rxclip evaluate --ckpt {run}", highlight=False)
+        text = f"done   {run}\n       rxclip evaluate --ckpt {run}{_experiment_option(file)}"
+        err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -109,17 +110,27 @@ def evaluate(
 ) -> None:
     """Measure cross-modal retrieval on the evaluation subjects."""
     _quiet_libraries()
+    from rich.progress import Progress
+
     from revalexo_clip import evaluate as command
     from revalexo_clip.report import retrieval_table, seen_warning
 
-    result = command.evaluate(ckpt, data_root=data, overrides=overrides or [], experiment_file=experiment)
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("embedding", total=None)
+        result = command.evaluate(
+            ckpt,
+            data_root=data,
+            overrides=overrides or [],
+            experiment_file=experiment,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
     if as_json:
         print(json.dumps(result.metrics, indent=2))
         return
     out.print(retrieval_table(result.metrics))
     if warning := seen_warning(result.metrics):
-        out.print(warning, style="yellow", highlight=False)
-    out.print(f"written to {result.path}", highlight=False)
+        out.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    _say(f"written to {result.path}")
 
 
 @app.command("export-encoder")
@@ -138,16 +149,15 @@ def export_encoder(
 ) -> None:
     """Write one encoder to a folder of its own."""
     _quiet_libraries()
+    from rich import filesize
+
     from revalexo_clip import export as command
 
     result = command.export_encoder(modality.value, ckpt, format=fmt.value, out=folder, experiment_file=experiment)
     encoder = type(result.description.encoder).__name__
-    out.print(
-        f"{encoder}, {result.parameters / 1e6:.1f} M parameters, {result.description.embed_dim} features",
-        highlight=False,
-    )
+    _say(f"{encoder}, {result.parameters:,} parameters, {result.description.embed_dim} features")
     for path in result.files:
-        out.print(f"  {path}  {path.stat().st_size / 2**20:.2f} MiB", highlight=False)
+        _say(f"  {path}  {filesize.decimal(path.stat().st_size)}")
 
 
 @app.command()
@@ -169,8 +179,8 @@ def components() -> None:
     from revalexo_clip import report
     from revalexo_clip.experiment import COMPONENT_KINDS
 
-    for table in report.component_tables(COMPONENT_KINDS):
-        out.print(table)
+    for part in report.component_list(COMPONENT_KINDS):
+        out.print(part)
 
 
 @app.command()
@@ -184,6 +194,7 @@ def synthesize(
     from rich.progress import Progress
 
     from revalexo_clip.data.synthetic import synthesize as command
+    from revalexo_clip.report import counted
 
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("clips", total=subjects * clips)
@@ -194,7 +205,22 @@ def synthesize(
             seed=seed,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    out.print(f"{folder}: {subjects} subjects with {clips} clips each", highlight=False)
+    _say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
+
+
+def _say(text: str) -> None:
+    """Print text as it is: a path is not broken into lines, and brackets in it are no markup."""
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _experiment_option(file: str) -> str:
+    """What later commands need to be told where an experiment file has defined components of its own."""
+    import shlex
+
+    from revalexo_clip.component import Component
+
+    own = any(not kind.__module__.startswith("revalexo_clip.") for kind in Component.registry.values())
+    return f" --experiment {shlex.quote(file.partition(':')[0])}" if own else ""
 
 
 def _is_main_process() -> bool:

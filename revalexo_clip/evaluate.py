@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
 from pydantic import ValidationError
 
 from revalexo_clip.checkpoint import Checkpoint, load_checkpoint
@@ -16,6 +17,7 @@ from revalexo_clip.data import WindowDataset
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.experiment_file import apply_overrides, import_experiment_file
+from revalexo_clip.files import atomically, sha256_of
 from revalexo_clip.retrieval import retrieve, retrieve_by_subject
 from revalexo_clip.run_folder import find_checkpoint, folder_of
 from revalexo_clip.training.data import evaluation_loader
@@ -23,6 +25,11 @@ from revalexo_clip.training.devices import devices_available
 from revalexo_clip.training.embedding import EmbeddingModule, Gallery
 from revalexo_clip.types import Split
 
+OnProgress = Callable[[int, int], None]
+"""Called with the batches that are done, and with all there are."""
+
+_ADJUSTABLE = ("data", "batch_size", "micro_batch", "trainer")
+"""Fields of an experiment that say what is evaluated and how; the others say what the checkpoint is."""
 _MEASURED = ("mean", "std")
 """What a spec holds of the training data, and of no other."""
 
@@ -42,6 +49,7 @@ def evaluate(
     data_root: Path | None = None,
     overrides: Sequence[str] = (),
     experiment_file: Path | None = None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> Evaluation:
     """Evaluate a checkpoint on its test subjects, or, where it names none, on its validation subjects.
 
@@ -55,9 +63,10 @@ def evaluate(
     split: Split = "test" if experiment.data.subjects("test") else "val"
     dataset = experiment.data.build(split, experiment.seed)
     _check_same_input(checkpoint, dataset)
-    gallery = _embed(checkpoint, dataset, experiment)
+    gallery = _embed(checkpoint, dataset, experiment, on_progress)
     metrics = _measure(gallery, dataset) | {
         "checkpoint": str(checkpoint.path),
+        "sha256": sha256_of(checkpoint.path),
         "epoch": checkpoint.epoch,
         "split": split,
         "seen": {
@@ -65,10 +74,9 @@ def evaluate(
             for use, seen in checkpoint.description.subjects.items()
         },
     }
-    folder = folder_of(checkpoint.path) / "evaluation"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "metrics.json"
-    path.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    path = folder_of(checkpoint.path) / "evaluation" / "metrics.json"
+    with atomically(path) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return Evaluation(metrics, path)
 
 
@@ -80,26 +88,44 @@ def _edited(experiment: PretrainExperiment, overrides: Sequence[str]) -> Pretrai
         edited = PretrainExperiment.model_validate(apply_overrides(experiment.model_dump(mode="json"), overrides))
     except ValidationError as error:
         raise ConfigError(describe(error)) from error
-    for field in ("imu", "video", "embed_dim", "loss"):
-        if getattr(edited, field) != getattr(experiment, field):
-            raise ConfigError(f"--set {field}: a checkpoint's {field} is what it was trained with")
+    for field in type(experiment).model_fields:
+        if field not in _ADJUSTABLE and getattr(edited, field) != getattr(experiment, field):
+            raise ConfigError(
+                f"--set {field}: a checkpoint's {field} is what it was trained with; an evaluation can set "
+                f"{', '.join(_ADJUSTABLE)}"
+            )
     return edited
 
 
 def _check_same_input(checkpoint: Checkpoint, dataset: WindowDataset) -> None:
-    for trained, given in (
-        (checkpoint.description.imu_spec, dataset.imu_spec),
-        (checkpoint.description.video_spec, dataset.video_spec),
+    described = checkpoint.description
+    for modality, trained, given in (
+        ("IMU", vars(described.imu_spec), vars(dataset.imu_spec)),
+        ("video", vars(described.video_spec), vars(dataset.video_spec)),
     ):
-        for name, value in vars(trained).items():
-            if name not in _MEASURED and getattr(given, name) != value:
+        for name, value in trained.items():
+            if name not in _MEASURED and given[name] != value:
                 raise DataError(
-                    f"{checkpoint.path} was trained with {type(trained).__name__} {name} = {value}, "
-                    f"but these data have {getattr(given, name)}"
+                    f"these data are not what {checkpoint.path} was trained on: "
+                    f"{modality} {name}: {_difference(value, given[name])}"
                 )
 
 
-def _embed(checkpoint: Checkpoint, dataset: WindowDataset, experiment: PretrainExperiment) -> Gallery:
+def _difference(trained: object, given: object) -> str:
+    """How two values of a field differ: lists by what only one of them has, or by the first place where they part."""
+    if not isinstance(trained, tuple) or not isinstance(given, tuple):
+        return f"{trained} then, {given} here"
+    missing, new = (sorted(map(str, set(one) - set(other))) for one, other in ((trained, given), (given, trained)))
+    if missing or new:
+        told = (("missing here", missing), ("only here", new))
+        return "; ".join(f"{', '.join(names)} {what}" for what, names in told if names)
+    place = next((i for i, (one, other) in enumerate(zip(trained, given, strict=False)) if one != other), 0)
+    return f"another order, number {place + 1} was {trained[place]} and is {given[place]} here"
+
+
+def _embed(
+    checkpoint: Checkpoint, dataset: WindowDataset, experiment: PretrainExperiment, on_progress: OnProgress
+) -> Gallery:
     module = EmbeddingModule(checkpoint.build_model())
     loader = evaluation_loader(
         dataset, batch_size=experiment.micro_batch or experiment.batch_size, workers=experiment.data.workers
@@ -108,6 +134,7 @@ def _embed(checkpoint: Checkpoint, dataset: WindowDataset, experiment: PretrainE
         trainer = pl.Trainer(
             accelerator=experiment.trainer.accelerator,
             devices=1,
+            callbacks=[_Progress(on_progress, len(loader))],
             logger=False,
             use_distributed_sampler=False,
             enable_checkpointing=False,
@@ -115,8 +142,24 @@ def _embed(checkpoint: Checkpoint, dataset: WindowDataset, experiment: PretrainE
             enable_model_summary=False,
         )
     trainer.validate(module, dataloaders=loader, verbose=False)
-    assert module.gallery is not None
-    return module.gallery
+    gallery = module.gallery
+    assert gallery is not None
+    for modality, embedding_ND in (("IMU", gallery.imu_ND), ("video", gallery.video_ND)):
+        if not embedding_ND.isfinite().all():
+            raise DataError(f"{checkpoint.path}: its {modality} embeddings are not finite; did its training diverge?")
+    return gallery
+
+
+class _Progress(Callback):
+    def __init__(self, on_progress: OnProgress, total: int) -> None:
+        self.on_progress = on_progress
+        self.done = 0
+        self.total = total
+
+    def on_validation_batch_end(self, *_: object, **__: object) -> None:
+        """One batch more."""
+        self.done += 1
+        self.on_progress(self.done, self.total)
 
 
 def _measure(gallery: Gallery, dataset: WindowDataset) -> JsonObject:

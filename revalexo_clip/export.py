@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
+from pydantic import JsonValue
+from safetensors.torch import save
+from torch import Tensor, nn
 
 from revalexo_clip import __version__
 from revalexo_clip.checkpoint import Checkpoint, load_checkpoint
 from revalexo_clip.component import JsonObject
 from revalexo_clip.encoders.deep_conv_lstm import DeepConvLSTMNet
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment_file import import_experiment_file
 from revalexo_clip.exported import (
     CARD,
@@ -26,6 +28,7 @@ from revalexo_clip.exported import (
     PretrainedEncoder,
     build_encoder,
 )
+from revalexo_clip.files import atomically, sha256_of
 from revalexo_clip.model_card import model_card
 from revalexo_clip.run_folder import find_checkpoint, folder_of
 from revalexo_clip.types import Modality
@@ -64,10 +67,10 @@ def export_encoder(
     folder = out or run / "export" / modality
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: --out names a folder, and this is a file")
-    folder.mkdir(parents=True, exist_ok=True)
     write = _write_revalexo if format == "revalexo" else _write_folder
     files = write(folder, description, encoder)
-    return Export(files, description, sum(parameter.numel() for parameter in encoder.parameters()))
+    written = encoder.encoder if format == "revalexo" else encoder  # without the projection head, or with it
+    return Export(files, description, sum(parameter.numel() for parameter in written.parameters()))
 
 
 def _describe(checkpoint: Checkpoint, modality: Modality, metrics: JsonObject | None) -> EncoderDescription:
@@ -106,21 +109,31 @@ def _take_tower(checkpoint: Checkpoint, description: EncoderDescription) -> Pret
 
 
 def _metrics_of(run: Path, checkpoint: Path) -> JsonObject | None:
-    """What `rxclip evaluate` last measured, if it was this checkpoint that it measured."""
+    """What `rxclip evaluate` last measured, if it was this very checkpoint that it measured.
+
+    A path would not tell: `best.ckpt` is another file after each epoch that was better.
+    """
     path = run / "evaluation" / "metrics.json"
     if not path.is_file():
         return None
-    metrics: JsonObject = json.loads(path.read_bytes())
-    same = Path(str(metrics.pop("checkpoint", ""))).resolve() == checkpoint.resolve()
-    return metrics if same else None
+    try:
+        metrics: JsonValue = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error}); run `rxclip evaluate` again, or delete it") from error
+    if not isinstance(metrics, dict) or metrics.get("sha256") != sha256_of(checkpoint):
+        return None
+    return {name: value for name, value in metrics.items() if name not in ("checkpoint", "sha256")}
 
 
 def _write_folder(folder: Path, description: EncoderDescription, encoder: PretrainedEncoder) -> tuple[Path, ...]:
-    weights = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    text = json.dumps(description.model_dump(mode="json"), indent=2)
-    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
-    (folder / CARD).write_text(model_card(description), encoding="utf-8")
+    # Without its description a folder is no encoder: gone first and written last, it never goes with other weights.
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    with atomically(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(save(_weights(encoder), metadata={"format": "pt"}))
+    with atomically(folder / CARD) as temporary:
+        temporary.write_text(model_card(description), encoding="utf-8")
+    with atomically(folder / DESCRIPTION) as temporary:
+        temporary.write_text(json.dumps(description.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
     return tuple(folder / name for name in (WEIGHTS, DESCRIPTION, CARD))
 
 
@@ -128,8 +141,8 @@ def _write_revalexo(folder: Path, description: EncoderDescription, encoder: Pret
     """The state dict that RevalExo's downstream training loads: its names are those of our DeepConvLSTM."""
     if not isinstance(encoder.encoder, DeepConvLSTMNet):
         raise ConfigError(
-            f"--format revalexo holds a DeepConvLSTM; the {description.modality} encoder of this checkpoint is a "
-            f"{type(description.encoder).__name__}"
+            f"--format revalexo holds a DeepConvLSTM, and the {description.modality} encoder of this checkpoint is of "
+            f"type {type(description.encoder).__name__}"
         )
     if description.imu is not None and description.imu.mean is not None:
         raise ConfigError(
@@ -137,5 +150,12 @@ def _write_revalexo(folder: Path, description: EncoderDescription, encoder: Pret
             "with; pretrain with standardize=false for it, or export as safetensors"
         )
     path = folder / REVALEXO_FILE
-    torch.save({name: tensor.contiguous() for name, tensor in encoder.encoder.state_dict().items()}, path)
+    # Through an open file: given a path, torch writes the temporary name into the file.
+    with atomically(path) as temporary, temporary.open("wb") as file:
+        torch.save(_weights(encoder.encoder), file)
     return (path,)
+
+
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    """Each tensor with memory of its own, which safetensors insists on where an encoder uses one twice."""
+    return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in module.state_dict().items()}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from textwrap import shorten
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import ValidationError
+from pydantic import PositiveInt, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ class EncoderDescription(Config):
     """What it encodes."""
     encoder: ImuEncoder | VideoEncoder
     """Architecture."""
-    embed_dim: int
+    embed_dim: PositiveInt
     """D, size of the features and of the shared space."""
     imu: ImuSpec | None = None
     """Input of an IMU encoder: ordered channels, units, rate [Hz], window [s], standardisation."""
@@ -64,6 +65,13 @@ class EncoderDescription(Config):
     """Input of a video encoder: frames, size, window [s], colour normalisation."""
     origin: Origin
     """What it was trained on."""
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        imu = self.modality == "imu"
+        if isinstance(self.encoder, ImuEncoder) is not imu or (self.imu if imu else self.video) is None:
+            raise ValueError("the modality, the encoder and the input do not belong together")
+        return self
 
 
 class PretrainedEncoder(nn.Module, ABC):
@@ -102,7 +110,7 @@ class PretrainedImuEncoder(PretrainedEncoder):
 
         Raises `ValueError` where the shape is not [B, L, C] of `spec`.
         """
-        imu_BLC = window if isinstance(window, Tensor) else self.window_from(window)
+        imu_BLC = (window if isinstance(window, Tensor) else self.window_from(window)).to(self.head.hidden.weight.dtype)
         expected = (self.spec.samples, len(self.spec.channels))
         if imu_BLC.ndim != 3 or tuple(imu_BLC.shape[1:]) != expected:
             raise ValueError(
@@ -123,17 +131,34 @@ class PretrainedImuEncoder(PretrainedEncoder):
     def window_from(self, channels: Mapping[str, npt.ArrayLike]) -> Tensor:
         """Named channels, each [L] or [B, L] in its unit, in any order -> [B, L, C]. Other names are left aside.
 
-        Raises `ValueError` that names the channels that are missing, or not finite.
+        A table with such columns, as pandas reads it, will do. Raises `ValueError` that names the channels that are
+        missing, of another length, or not finite.
         """
+        if not hasattr(channels, "keys"):
+            raise TypeError(
+                f"IMU windows are a tensor [B, L, C] or named channels, not {type(channels).__name__}; "
+                "torch.as_tensor makes a tensor of an array"
+            )
         missing = [name for name in self.spec.channels if name not in channels]
         if missing:
-            raise ValueError(f"channels missing: {', '.join(missing)} (given: {', '.join(map(str, channels))})")
-        columns = [np.atleast_2d(np.asarray(channels[name], dtype=np.float32)) for name in self.spec.channels]
+            raise ValueError(f"channels missing: {', '.join(missing)} (given: {', '.join(map(str, channels.keys()))})")
+        columns = [_column(name, channels[name]) for name in self.spec.channels]
+        first, shape = self.spec.channels[0], columns[0].shape
+        for name, x in zip(self.spec.channels, columns, strict=True):
+            if x.shape != shape:
+                raise ValueError(f"channel {name} is {list(x.shape)}, and {first} is {list(shape)}")
         broken = [name for name, x in zip(self.spec.channels, columns, strict=True) if not np.isfinite(x).all()]
         if broken:
             raise ValueError(f"channels with NaN or infinite values: {', '.join(broken)}")
         device = next(self.parameters()).device
         return torch.from_numpy(np.stack(columns, axis=-1)).to(device)
+
+
+def _column(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    try:
+        return np.atleast_2d(np.asarray(values, dtype=np.float32))
+    except ValueError as error:
+        raise ValueError(f"channel {name}: {error}") from error
 
 
 class PretrainedVideoEncoder(PretrainedEncoder):
@@ -168,33 +193,49 @@ def load_encoder(folder: str | Path, experiment_file: str | Path | None = None) 
     folder = Path(folder)
     if experiment_file is not None:
         import_experiment_file(Path(experiment_file))
-    description = _read_description(folder / DESCRIPTION)
-    module = build_encoder(description)
+    description = _read_description(folder / DESCRIPTION, experiment_file)
     try:
-        module.load_state_dict(load_file(folder / WEIGHTS))
+        module = build_encoder(description)
+    except ConfigError as error:
+        raise DataError(f"{folder / DESCRIPTION}: {error}") from error
+    try:
+        weights = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
         raise DataError(f"{folder / WEIGHTS}: missing from this encoder folder") from error
-    except (SafetensorError, RuntimeError) as error:
-        raise DataError(f"{folder / WEIGHTS} does not fit {DESCRIPTION}, or is damaged: {error}") from error
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{folder / WEIGHTS}: damaged, or no safetensors file: {error}") from error
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:  # names or shapes differ
+        differences = shorten(str(error), 500, placeholder=" ...")
+        raise DataError(
+            f"{folder / WEIGHTS}: the weights are not those of the encoder in {DESCRIPTION}: {differences}"
+        ) from error
     return module.eval()
 
 
 def build_encoder(description: EncoderDescription) -> PretrainedEncoder:
     """The described encoder with new weights."""
     encoder, dim = description.encoder, description.embed_dim
-    if isinstance(encoder, ImuEncoder) and description.imu is not None:
+    if isinstance(encoder, ImuEncoder):
+        assert description.imu is not None
         return PretrainedImuEncoder(description, description.imu, encoder.build(description.imu, dim))
-    if isinstance(encoder, VideoEncoder) and description.video is not None:
-        return PretrainedVideoEncoder(description, description.video, encoder.build(description.video, dim))
-    raise DataError(f"{DESCRIPTION}: the modality, the encoder and the input do not belong together")
+    assert description.video is not None
+    return PretrainedVideoEncoder(description, description.video, encoder.build(description.video, dim))
 
 
-def _read_description(path: Path) -> EncoderDescription:
+def _read_description(path: Path, experiment_file: str | Path | None) -> EncoderDescription:
     try:
         return EncoderDescription.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; {path.parent} is not an exported encoder") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
         unknown = any(item["type"] == "unknown_component" for item in error.errors())
-        hint = "\nIf an experiment file defines it, give that file as experiment_file" if unknown else ""
+        hint = ""
+        if unknown and experiment_file is None:
+            hint = "\nIf an experiment file defines the encoder, give that file: load_encoder(folder, 'FILE.py')"
+        elif unknown:
+            hint = f"\n{experiment_file} does not define it"
         raise DataError(f"{path}: {describe(error)}{hint}") from error

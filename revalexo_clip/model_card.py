@@ -6,7 +6,10 @@ from pydantic import JsonValue
 
 from revalexo_clip.component import JsonObject
 from revalexo_clip.exported import EncoderDescription
+from revalexo_clip.report import counted
 from revalexo_clip.types import ImuSpec
+
+_SPLITS = {"val": "validation subjects", "test": "test subjects"}
 
 
 def model_card(description: EncoderDescription) -> str:
@@ -14,9 +17,10 @@ def model_card(description: EncoderDescription) -> str:
     origin = description.origin
     parts = [
         f"# {type(description.encoder).__name__}, pretrained on {_plural(description)}",
-        f"The {_long_name(description)} of experiment `{origin.experiment}`, trained for {origin.epoch} epochs "
-        f"({origin.step} steps) with revalexo_clip {origin.versions['trained_with']} to agree with "
-        f"{'first-person video' if description.modality == 'imu' else 'body-worn IMUs'} of the same moment.",
+        f"The {_long_name(description)} of experiment `{origin.experiment}`, trained to agree with "
+        f"{'first-person video' if description.modality == 'imu' else 'body-worn IMUs'} of the same moment, for "
+        f"{counted(origin.epoch, 'epoch')} ({counted(origin.step, 'step')}) with revalexo_clip "
+        f"{origin.versions['trained_with']}.",
         "## Input",
         _input(description),
         "## Output",
@@ -73,16 +77,15 @@ def _standardized(spec: ImuSpec) -> str:
 
 
 def _usage(description: EncoderDescription) -> str:
-    window = (
-        'encoder({"acc_Pelvis_x": ..., ...})  # every channel by name, or one tensor [B, L, C]'.replace(
-            "acc_Pelvis_x", description.imu.channels[0]
-        )
-        if description.imu is not None
-        else "encoder(frames)  # uint8 tensor [B, T, H, W, 3]"
-    )
+    call = "encoder(frames)  # uint8 tensor [B, T, H, W, 3]"
+    if description.imu is not None:
+        first = description.imu.channels[0]
+        call = f'encoder({{"{first}": ..., ...}})  # every channel by name, or one tensor [B, L, C]'
+    own = type(description.encoder).__module__.partition(".")[0] == __package__
+    source = "" if own else ', experiment_file="the file that defines ' + type(description.encoder).__name__ + '"'
     return (
         "```python\nfrom revalexo_clip import load_encoder\n\n"
-        f'encoder = load_encoder("path/to/this/folder")\nfeatures = {window}\n```'
+        f'encoder = load_encoder("path/to/this/folder"{source})\nfeatures = {call}\n```'
     )
 
 
@@ -93,18 +96,23 @@ def _results(metrics: JsonObject | None) -> str:
     assert isinstance(retrieval, dict)
     rows = [
         f"| {title} | {_percent(retrieval, key, 'r_at_1')} | {_percent(retrieval, key, 'r_at_5')} | "
-        f"{_percent(retrieval, key, 'r_at_10')} |"
+        f"{_percent(retrieval, key, 'r_at_10')} | {_value(retrieval, key, 'mrr'):.3f} | "
+        f"{_value(retrieval, key, 'median_rank'):.1f} |"
         for title, key in (("IMU to video", "imu_to_video"), ("video to IMU", "video_to_imu"), ("chance", "chance"))
     ]
     subjects = metrics["subjects"]
     assert isinstance(subjects, dict)
     return (
-        f"Among {retrieval['gallery_size']} windows of {', '.join(subjects)} ({metrics['split']} subjects):\n\n"
-        "| | R@1 | R@5 | R@10 |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
+        f"Among {retrieval['gallery_size']} windows of {', '.join(subjects)} ({_SPLITS[str(metrics['split'])]}):\n\n"
+        "| | R@1 | R@5 | R@10 | MRR | median rank |\n| --- | --- | --- | --- | --- | --- |\n" + "\n".join(rows)
     )
 
 
 def _percent(retrieval: JsonObject, direction: str, name: str) -> str:
+    return f"{100 * _value(retrieval, direction, name):.1f}%"
+
+
+def _value(retrieval: JsonObject, direction: str, name: str) -> float:
     values: JsonValue = retrieval[direction]
     assert isinstance(values, dict)
-    return f"{100 * float(str(values[name])):.1f}%"
+    return float(str(values[name]))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, to_jsonable_python
 from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from revalexo_clip.component import Component, Config, JsonObject
@@ -16,11 +21,18 @@ _FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "
 _DIRECTIONS = (("imu_to_video", "IMU → video"), ("video_to_imu", "video → IMU"))
 
 
+def counted(number: int, unit: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
 def retrieval_table(metrics: JsonObject) -> Table:
     """Both directions and chance, then every subject."""
     retrieval = _object(metrics["retrieval"])
+    subjects = _object(metrics["subjects"])
     table = Table(
-        title=f"Retrieval among {retrieval['gallery_size']} windows of {metrics['clips']} clips",
+        title=f"Retrieval among {retrieval['gallery_size']} windows of {metrics['clips']} clips "
+        f"({metrics['split']}: {counted(len(subjects), 'subject')})",
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -32,13 +44,13 @@ def retrieval_table(metrics: JsonObject) -> Table:
     for direction, title in _DIRECTIONS:
         table.add_row(title, str(metrics["windows"]), *_row(_object(retrieval[direction])))
     table.add_row("chance", "", *_row(_object(retrieval["chance"])), style="dim")
-    subjects = _object(metrics["subjects"])
     if len(subjects) > 1:
         for subject, figures in subjects.items():
             table.add_section()
+            values = _object(figures)
+            table.add_row(escape(subject), str(values["windows"]), style="bold")
             for direction, title in _DIRECTIONS:
-                values = _object(figures)
-                table.add_row(f"{subject}  {title}", str(values["windows"]), *_row(_object(values[direction])))
+                table.add_row(f"  {title}", "", *_row(_object(values[direction])))
     return table
 
 
@@ -46,8 +58,12 @@ def _row(figures: JsonObject) -> list[str]:
     shown = []
     for name, _ in _FIGURES:
         value = float(str(figures[name]))
-        shown.append(f"{100 * value:.1f}%" if name.startswith("r_at") else f"{value:.3g}")
+        shown.append(f"{100 * value:.1f}%" if name.startswith("r_at") else _number(name, value))
     return shown
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.3f}" if name == "mrr" else f"{value:.1f}"
 
 
 def _object(value: JsonValue) -> JsonObject:
@@ -60,7 +76,7 @@ def seen_warning(metrics: JsonObject) -> str | None:
     seen = _object(metrics["seen"])
     uses = {"train": "trained on", "val": "selected on"}
     told = [f"{verb} {', '.join(map(str, names))}" for use, verb in uses.items() if (names := _list(seen.get(use)))]
-    return f"not unseen: this checkpoint was {' and '.join(told)}" if told else None
+    return f"these figures flatter it: this checkpoint was {' and '.join(told)}" if told else None
 
 
 def _list(value: JsonValue) -> list[JsonValue]:
@@ -89,7 +105,7 @@ def dry_run_table(
 
 def config_tree(title: str, dumped: JsonObject) -> Tree:
     """A resolved experiment as a tree."""
-    tree = Tree(f"[bold]{title}[/bold]")
+    tree = Tree(Text(title, style="bold"))
     _grow(tree, dumped)
     return tree
 
@@ -99,15 +115,15 @@ def _grow(tree: Tree, value: JsonObject) -> None:
         if key == "type":
             continue
         if isinstance(item, dict):
-            kind = f" [cyan]{item['type']}[/cyan]" if "type" in item else ""
-            _grow(tree.add(f"{key}{kind}"), item)
+            kind = str(item.get("type", ""))
+            _grow(tree.add(Text.assemble(key, " ", (kind, "cyan"))), item)
         elif isinstance(item, list) and item and isinstance(item[0], dict):
             branch = tree.add(key)
             for element in item:
                 if isinstance(element, dict):
-                    _grow(branch.add(f"[cyan]{element.get('type', '')}[/cyan]"), element)
+                    _grow(branch.add(Text(str(element.get("type", "")), style="cyan")), element)
         else:
-            tree.add(f"{key} [green]{_scalar(item)}[/green]", highlight=False)
+            tree.add(Text.assemble(key, " ", (_scalar(item), "green")))
 
 
 def _scalar(value: JsonValue) -> str:
@@ -118,25 +134,26 @@ def _scalar(value: JsonValue) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def component_tables(bases: Iterable[type[Component]]) -> Iterable[Table]:
-    """For each kind of component, a table of those registered, their fields, defaults and meanings."""
+def component_list(bases: Iterable[type[Component]]) -> Iterable[RenderableType]:
+    """For each kind of component, those registered: what they are, and their fields, defaults and meanings."""
     for base in bases:
-        table = Table(title=base.__name__, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        for column in ("component", "field", "default", "meaning"):
-            table.add_column(column)
+        yield Text.assemble((base.__name__, "bold"), "  ", (_first_line(base), "dim"))
         for name, kind in sorted(base.known().items()):
-            for index, (field, default, meaning) in enumerate(_fields(kind) or [("", "", "")]):
-                table.add_row(name if index == 0 else "", field, default, meaning)
-            table.add_section()
-        yield table
+            heading = Text.assemble((name, "cyan"), "  ", _first_line(kind))
+            yield Padding(Group(heading, _field_table(kind)), (0, 0, 1, 2))
 
 
-def _fields(kind: type[Config]) -> list[tuple[str, str, str]]:
-    return [
-        (
-            name,
-            "required" if info.default is PydanticUndefined else str(info.default),
-            " ".join((info.description or "").split()),
-        )
-        for name, info in kind.model_fields.items()
-    ]
+def _first_line(kind: type[Config]) -> str:
+    return (inspect.getdoc(kind) or "").partition("\n")[0]
+
+
+def _field_table(kind: type[Config]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=True)
+    table.add_column(no_wrap=True)
+    table.add_column(style="green", max_width=20)
+    table.add_column(style="dim")
+    for name, info in kind.model_fields.items():
+        default = "required" if info.default is PydanticUndefined else _scalar(to_jsonable_python(info.default))
+        meaning = " ".join((info.description or "").split())
+        table.add_row(Text(f"  {name}"), Text(default), Text(meaning))
+    return table

@@ -16,10 +16,10 @@ from revalexo_clip.component import JsonObject
 
 BLOCK = 256
 
-# Similarities closer than this are equal. It is far above the rounding of a float64 product of unit vectors (1e-15),
-# which depends on how it is computed and where in a matrix a vector stands, and far below what float32 embeddings can
-# tell apart (1e-8): so equal embeddings tie wherever they stand, and different ones do not.
-TIE = 1e-12
+# Similarities closer than this are equal. One window embedded in batches of other sizes gives unit vectors whose
+# similarities differ by up to 1e-7 (float32), so equal windows tie however they were batched; windows that differ are
+# further apart by orders of magnitude.
+TIE = 1e-6
 
 
 @dataclass(frozen=True)

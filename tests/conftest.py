@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_run import built_in_experiment, link_run, train, write_distinct_dataset
 from tiny_dataset import real_dataset, write_dataset
+
+from revalexo_clip.component import Component
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 torch.set_num_threads(1)
@@ -30,3 +33,30 @@ def root(written: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def real() -> Path:
     return real_dataset()
+
+
+@pytest.fixture(scope="session")
+def distinct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of five subjects in which no two windows are alike; not to be changed."""
+    root = tmp_path_factory.mktemp("distinct") / "dataset"
+    write_distinct_dataset(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained_run(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of `built_in_experiment`; not to be written to."""
+    return train(built_in_experiment(distinct), tmp_path_factory.mktemp("built_in"))
+
+
+@pytest.fixture
+def run(trained_run: Path, tmp_path: Path) -> Path:
+    """A run folder that a test may write to, with the checkpoint of `trained_run`."""
+    return link_run(trained_run, tmp_path / "run")
+
+
+@pytest.fixture
+def only_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Components of this package alone, as a new process knows them; what a test adds is gone after it."""
+    built_in = {name: kind for name, kind in Component.registry.items() if kind.__module__.startswith("revalexo_clip.")}
+    monkeypatch.setattr(Component, "registry", built_in)

@@ -20,6 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
         "errors types component initialization",
+        "files",
         "data augment encoders losses optim",
         "model retrieval",
         "experiment",

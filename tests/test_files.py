@@ -1,0 +1,62 @@
+"""A file that bears its name is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from revalexo_clip.errors import DataError
+from revalexo_clip.files import atomically, sha256_of
+
+
+def test_a_file_is_written_with_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "config.json"
+    with atomically(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_interruption_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, interruption: type[BaseException]
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text("old")
+
+    def write() -> None:
+        with atomically(path) as temporary:
+            temporary.write_text("half of the ne")
+            raise interruption
+
+    with pytest.raises(interruption):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_the_disk_refuses_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("a file")
+    path = tmp_path / "folder" / "config.json"
+    with pytest.raises(DataError, match=r"folder/config\.json: cannot be written: "), atomically(path):
+        pytest.fail("there is no such folder to write in")
+
+
+def test_a_folder_of_that_name_stays(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    path = tmp_path / "config.json"
+    with pytest.raises(DataError, match=r"json: cannot be written: Is a directory"), atomically(path) as temporary:
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_files_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(b"weights")
+    other.write_bytes(b"weights")
+    assert sha256_of(one) == sha256_of(other) == hashlib.sha256(b"weights").hexdigest()
+    other.write_bytes(b"Weights")
+    assert sha256_of(one) != sha256_of(other)

@@ -1,0 +1,66 @@
+"""The whole main job on real recordings: pretrain, evaluate, export, with the experiments that ship."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from small_process import call
+
+from revalexo_clip import load_encoder
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+
+SMALLER = {
+    "x3d_xs": {"data.crop": 96, "data.short_side": 96},
+    "mvit_base": {"data.frames": 4, "data.crop": 64, "data.short_side": 64, "micro_batch": 2},
+}
+"""To be quick: what the encoders see."""
+
+
+def overrides(root: Path, name: str) -> list[str]:
+    """What somebody with three recordings of one IMU sets, and smaller sizes."""
+    fields = {
+        "data.root": root,
+        "data.train_subjects": "GoPro1,GoPro2",
+        "data.val_subjects": "Neon1",
+        "data.channels": "acc_Head_*,gyro_Head_*",
+        "data.min_duration": 4,
+        "data.windows_per_clip": 2,
+        "data.workers": 0,
+        "batch_size": 4,
+        "trainer.max_epochs": 1,
+        "video.weights": "none",
+        "imu.hidden": 32,
+        **SMALLER[name],
+    }
+    return [part for path, value in fields.items() for part in ("--set", f"{path}={value}")]
+
+
+def run(*arguments: str | Path, cwd: Path) -> str:
+    finished = call(*arguments, cwd=cwd)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["x3d_xs", "mvit_base"])
+def test_an_experiment_trains_evaluates_and_exports_on_real_recordings(name: str, real: Path, tmp_path: Path) -> None:
+    run("pretrain", EXPERIMENTS / f"{name}.py", *overrides(real, name), cwd=tmp_path)
+    metrics = json.loads(run("evaluate", "--json", cwd=tmp_path))
+    assert metrics["windows"] == metrics["retrieval"]["gallery_size"] == 6
+    assert metrics["seen"] == {"train": [], "val": ["Neon1"]}
+    run("export-encoder", "--modality", "imu", "--out", "imu", cwd=tmp_path)
+    run("export-encoder", "--modality", "video", "--out", "video", cwd=tmp_path)
+    encoder = load_encoder(tmp_path / "imu")
+    channels = [f"{kind}_Head_{axis}" for kind in ("acc", "gyro") for axis in "xyz"]
+    with torch.no_grad():
+        features_BD = encoder({channel: torch.randn(120).numpy() for channel in channels})
+    assert features_BD.shape == (1, encoder.description.embed_dim)
+    assert features_BD.isfinite().all()
+    assert encoder.description.origin.metrics is not None
+    assert encoder.description.origin.metrics["retrieval"] == metrics["retrieval"]
+    shutil.rmtree(tmp_path)  # checkpoints of hundreds of megabytes
