@@ -31,15 +31,18 @@ class X3D(VideoEncoder):
     """`kinetics400` (PyTorchVideo's own checkpoint), a checkpoint file, or none."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the projected features dropped in training."""
+    keep_time: bool = False
+    """Project the features of all moments side by side instead of their average over the window. An average knows what
+    happened, and hardly when: with it, windows half a step apart look alike. Published models average."""
 
     def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
         """See `VideoEncoder.build`."""
         model = builder("x3d", f"x3d_{self.size}")()
         remove_classifier(model)
-        fit_pooling(model, spec)
+        moments = fit_pooling(model, spec, keep_time=self.keep_time)
         speed_up(model)
         model.get_submodule("blocks.5.pool.post_conv").apply(initialize)
-        return VideoNet(model, BACKBONE_DIM, embed_dim, self.dropout)
+        return VideoNet(model, BACKBONE_DIM * moments, embed_dim, self.dropout)
 
     def load_pretrained(self, module: nn.Module) -> None:
         """See `VideoEncoder.load_pretrained`."""
@@ -60,12 +63,19 @@ def remove_classifier(model: nn.Module) -> None:
         head.register_module(part, None)
 
 
-def fit_pooling(model: nn.Module, spec: VideoSpec) -> None:
-    """Pool over the published window, or over all there is where the frames or the crop give less than that."""
-    pooling = model.get_submodule("blocks.5.pool")
-    published = pooling.get_submodule("pool")
+def fit_pooling(model: nn.Module, spec: VideoSpec, *, keep_time: bool) -> int:
+    """Pool over the published window, or over all there is where the frames or the crop give less than that.
+
+    Returns the moments that the head's features stand for, side by side: 1, or every frame's where time is kept.
+    """
+    head = model.get_submodule("blocks.5")
+    published = head.get_submodule("pool.pool")
     assert isinstance(published, nn.AvgPool3d)
     assert isinstance(published.kernel_size, tuple)
     frames, height, width = (int(size) for size in published.kernel_size)
     side = math.ceil(spec.crop / SPATIAL_STRIDE)
-    pooling.pool = nn.AvgPool3d((min(frames, spec.frames), min(height, side), min(width, side)), stride=1)
+    frames = 1 if keep_time else min(frames, spec.frames)
+    head.get_submodule("pool").pool = nn.AvgPool3d((frames, min(height, side), min(width, side)), stride=1)
+    if keep_time:
+        head.register_module("output_pool", nn.AdaptiveAvgPool3d((None, 1, 1)))
+    return spec.frames if keep_time else 1

@@ -120,6 +120,21 @@ def test_any_number_of_frames_and_any_crop_from_32_up_fit(frames: int, crop: int
     assert features_BD.isfinite().all()
 
 
+@torch.no_grad()
+def test_where_time_is_kept_the_features_of_the_moments_lie_side_by_side(cached_weights: Path) -> None:
+    component = X3D(size="xs", weights=str(cached_weights), keep_time=True)
+    net = component.build(spec(frames=8, crop=64), EMBED_DIM).eval()
+    assert isinstance(net, VideoNet)
+    component.load_pretrained(net)  # published weights fit as they do without it
+    assert net.projection.in_features == 8 * 2048
+    moving_B3THW = torch.randn(1, 3, 8, 64, 64)
+    apart_BTF = net.backbone(moving_B3THW).unflatten(1, (2048, 8)).transpose(1, 2)
+    late = moving_B3THW.clone()
+    late[:, :, -1] += 1.0
+    changed_BT = (net.backbone(late).unflatten(1, (2048, 8)).transpose(1, 2) - apart_BTF).abs().amax(dim=2)
+    assert changed_BT[0, 0] < 0.05 * changed_BT[0, -1]
+
+
 def test_features_are_projected_rectified_and_dropped_only_in_training() -> None:
     net = build(1, 32)
     video_B3THW = torch.randn(2, 3, 1, 32, 32)
