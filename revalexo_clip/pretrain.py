@@ -25,6 +25,7 @@ from revalexo_clip.errors import ConfigError
 from revalexo_clip.experiment import PretrainExperiment, TrainerConfig
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.run_folder import environment, forget_run_folder, new_run_folder
+from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.checkpoints import KeepBest, KeepLast
 from revalexo_clip.training.data import PairsDataModule
 from revalexo_clip.training.devices import devices_available
@@ -88,26 +89,27 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
     """
     parts = _build(experiment)
     folder = new_run_folder(experiment.name)
-    trainer = _trainer(
-        experiment.trainer,
-        [
-            KeepBest(folder / "checkpoints"),
-            KeepLast(folder / "checkpoints"),
-            TrainingProgress(console or Console(stderr=True), experiment.batch_size),
-            *_early_stopping(experiment.trainer),
-        ],
-        loggers=[
-            CSVLogger(folder, name="", version=""),
-            TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard"),
-        ],
-        checkpoint_io=AtomicCheckpointIO(),
-    )
     try:
+        trainer = _trainer(
+            experiment.trainer,
+            [
+                KeepBest(folder / "checkpoints"),
+                KeepLast(folder / "checkpoints"),
+                TrainingProgress(console or Console(stderr=True), experiment.batch_size),
+                *_early_stopping(experiment.trainer),
+            ],
+            loggers=[
+                CSVLogger(folder, name="", version=""),
+                TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard"),
+            ],
+            checkpoint_io=AtomicCheckpointIO(),
+        )
         if trainer.is_global_zero:
             _start_log(folder)
-            _record(folder, experiment, source)
+            _record(folder, parts, source)
             _announce(parts, folder)
-        trainer.fit(parts.module, datamodule=parts.data)
+        with connected():
+            trainer.fit(parts.module, datamodule=parts.data)
     finally:
         _end_log()
         forget_run_folder()
@@ -119,7 +121,8 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
     parts = _build(experiment)
     shapes: dict[str, tuple[int, ...]] = {}
     trainer = _trainer(experiment.trainer, [_KeepShapes(shapes)], loggers=[], batches=1)
-    trainer.fit(parts.module, datamodule=parts.data)
+    with connected():
+        trainer.fit(parts.module, datamodule=parts.data)
     return DryRun(
         parameters={
             "imu encoder": _count(parts.model.imu),
@@ -138,13 +141,20 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
 
 
 def _build(experiment: PretrainExperiment) -> _Parts:
-    _trainer(experiment.trainer, [], loggers=[])  # says at once where a device is asked for that is not there
+    processes = _trainer(experiment.trainer, [], loggers=[]).world_size  # or the error that there are no such devices
     train = experiment.data.build("train", experiment.seed)
     val = experiment.data.build("val", experiment.seed)
     if len(train) < experiment.batch_size:
         raise ConfigError(
             f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows "
             f"of {len(train.clip_names)} clips; lower batch_size or raise data.windows_per_clip"
+        )
+    if experiment.batch_size % processes:  # which the experiment cannot know where it leaves `devices` open
+        raise ConfigError(f"batch_size: {experiment.batch_size} pairs cannot be shared equally by {processes} devices")
+    if len(val) < processes:
+        raise ConfigError(
+            f"data.val_subjects: {len(val)} validation windows cannot be shared by {processes} devices; lower "
+            "trainer.devices or data.eval_stride"
         )
     if train.imu_spec != val.imu_spec:
         raise ConfigError("data: the training and validation recordings differ in their IMU channels")
@@ -240,6 +250,8 @@ def _start_log(folder: Path) -> None:
     handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
+    if not log.isEnabledFor(logging.INFO):  # the command line enables it; a program that calls `pretrain` need not
+        log.setLevel(logging.INFO)
 
 
 def _end_log() -> None:
@@ -248,9 +260,11 @@ def _end_log() -> None:
         handler.close()
 
 
-def _record(folder: Path, experiment: PretrainExperiment, source: Path | None) -> None:
-    (folder / "experiment.json").write_text(experiment.to_json() + "\n", encoding="utf-8")
-    (folder / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n", encoding="utf-8")
+def _record(folder: Path, parts: _Parts, source: Path | None) -> None:
+    fingerprint = {"train": parts.train.fingerprint(), "val": parts.val.fingerprint()}
+    found = json.dumps(environment() | {"data_fingerprint": fingerprint}, indent=2)
+    (folder / "experiment.json").write_text(parts.experiment.to_json() + "\n", encoding="utf-8")
+    (folder / "environment.json").write_text(found + "\n", encoding="utf-8")
     if source is not None:
         shutil.copyfile(source, folder / "experiment.py")
 

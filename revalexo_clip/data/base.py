@@ -50,6 +50,10 @@ class WindowDataset(TorchDataset[Sample], ABC):
         """Window `index` as drawn in `epoch`. Raises `DataError`, which names the file, where it cannot be read."""
 
     @abstractmethod
+    def fingerprint(self) -> str:
+        """A digest of the data, cheap to take: equal where the same recordings are described in the same way."""
+
+    @abstractmethod
     def imu_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel over all recordings of the split, [C] each, in its unit.
 

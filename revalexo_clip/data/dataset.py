@@ -77,6 +77,10 @@ class RawWindows(WindowDataset):
             window=torch.tensor(index),
         )
 
+    def fingerprint(self) -> str:
+        """See `ClipIndex.fingerprint`."""
+        return self.index.fingerprint()
+
     def imu_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """See `WindowDataset.imu_statistics`. Samples count alike, whichever clip they are in."""
         total_C, squares_C, samples = np.zeros(len(self.imu_spec.channels)), 0.0, 0

@@ -5,6 +5,7 @@ It is arrays, not objects, so that a hundred thousand clips cost a loader worker
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,21 @@ class ClipIndex:
     def imu(self, clip: int) -> Path:
         """A clip's IMU file."""
         return self.root / str(self.imu_N[clip])
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the label mapping, the subjects' JSON files, and the names and sizes of the clips' files.
+
+        It does not depend on where the dataset lies. No recording is read, so a change that keeps a file's size goes
+        unnoticed.
+        """
+        digest = hashlib.sha256()
+        described = layout.subject_files(self.root)
+        subjects = (described[subject] for subject in sorted(set(self.subjects)))
+        for content in (path.read_bytes() for path in (self.root / layout.LABEL_MAPPING, *subjects)):
+            digest.update(f"{len(content)}\n".encode() + content)
+        for name in (*self.video_N, *self.imu_N):
+            digest.update(f"{name} {(self.root / str(name)).stat().st_size}\n".encode())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import lightning.pytorch as pl
 import torch
-import torch.distributed as dist
 from torch.utils.data import DataLoader, Sampler
 
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler, Key
 from revalexo_clip.errors import DataError
-from revalexo_clip.training.gather import world_size
+from revalexo_clip.training.gather import rank, world_size
 from revalexo_clip.types import Sample
 
 Loader = DataLoader[Sample | DataError]
@@ -55,11 +54,6 @@ class PairsDataModule(pl.LightningDataModule):
 def evaluation_loader(dataset: WindowDataset, batch_size: int, workers: int) -> Loader:
     """Each window once, in order, over all processes together."""
     return _loader(dataset, EvaluationSampler(len(dataset), rank(), world_size()), batch_size, workers)
-
-
-def rank() -> int:
-    """Which of the training processes this is."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def _loader(dataset: WindowDataset, sampler: Sampler[Key], batch_size: int, workers: int) -> Loader:

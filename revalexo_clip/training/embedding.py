@@ -11,7 +11,8 @@ from torch import Tensor
 from revalexo_clip.data.dataset import arrived
 from revalexo_clip.errors import DataError
 from revalexo_clip.model import DualEncoder
-from revalexo_clip.training.gather import gather
+from revalexo_clip.training.agreement import raise_together
+from revalexo_clip.training.gather import gather, world_size
 from revalexo_clip.types import Batch
 
 
@@ -38,19 +39,31 @@ class EmbeddingModule(pl.LightningModule):
         self.model = model
         self.gallery: Gallery | None = None
         self._parts: list[Gallery] = []
+        self._error: DataError | None = None
 
-    def on_before_batch_transfer(self, batch: Batch | DataError, dataloader_idx: int) -> Batch:
-        """Raise the `DataError` of a window that could not be read, in training as in validation."""
-        return arrived(batch)
+    def on_before_batch_transfer(self, batch: Batch | DataError, dataloader_idx: int) -> Batch | DataError:
+        """Raise the `DataError` of a window that could not be read, wherever among the processes that was.
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        In validation, several processes wait with it for the end: they may not have the same number of batches.
+        """
+        if world_size() == 1:
+            return arrived(batch)
+        if self.trainer.training:
+            raise_together(batch if isinstance(batch, DataError) else None, self.device)
+        return batch
+
+    def validation_step(self, batch: Batch | DataError, batch_idx: int) -> None:
         """Embed one batch."""
+        if isinstance(batch, DataError):
+            self._error = self._error or batch
+            return
         imu_BD, video_BD = self.model(batch.imu_BLC, batch.video_BTHWC)
         parts = (batch.window_B, batch.clip_B, batch.start_B, imu_BD, video_BD)
         self._parts.append(Gallery(*(part.cpu() for part in parts)))
 
     def on_validation_epoch_end(self) -> None:
         """Bring together what all processes have embedded."""
+        raise_together(self._error, self.device)
         own = [torch.cat(parts).to(self.device) for parts in zip(*self._parts, strict=True)]
         self._parts.clear()
         everything = Gallery(*(gather(part) for part in own))

@@ -11,10 +11,12 @@ from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from revalexo_clip.errors import UserError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.losses import LossModule, overlapping
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.retrieval import retrieve
+from revalexo_clip.training.agreement import fail
 from revalexo_clip.training.embedding import EmbeddingModule, Gallery
 from revalexo_clip.training.gather import gather, gather_with_gradient
 from revalexo_clip.training.micro_batch import contrast_in_parts
@@ -95,7 +97,17 @@ class ContrastiveModule(EmbeddingModule):
         self.log("train/gradient_norm", norm)
 
     def on_gallery(self, gallery: Gallery) -> None:
-        """Loss over contrastive batches, and retrieval with all validation windows as one gallery."""
+        """Loss over contrastive batches, and retrieval with all validation windows as one gallery.
+
+        Raises `UserError` where the training has diverged.
+        """
+        if not (gallery.imu_ND.isfinite().all() and gallery.video_ND.isfinite().all()):
+            fail(
+                UserError(
+                    f"the training diverged: in epoch {self.current_epoch + 1} embeddings are no longer finite "
+                    "numbers; lower optim.lr or trainer.gradient_clip, or --set trainer.precision=32"
+                )
+            )
         self.log("val/loss", self._validation_loss(gallery))
         found = retrieve(gallery.imu_ND, gallery.video_ND)
         for direction, scores in (("imu_to_video", found.imu_to_video), ("video_to_imu", found.video_to_imu)):

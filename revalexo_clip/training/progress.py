@@ -45,7 +45,7 @@ class TrainingProgress(pl.Callback):
         self.epoch_begun = time.monotonic()
         if self.task is not None:
             epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.bar.reset(self.task, total=int(trainer.num_training_batches), epoch=epoch)
+            self.bar.reset(self.task, total=int(trainer.num_training_batches), epoch=epoch, status="")
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int

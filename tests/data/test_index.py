@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +52,27 @@ def test_short_clips_are_left_out_and_counted(root: Path) -> None:
     assert (len(index), index.left_out) == (3, 1)
     with pytest.raises(DataError, match=r"no clip of Subject01 lasts 5 s \(2 are shorter"):
         read_index(root, ("01",), min_duration=5.0)
+
+
+def test_the_fingerprint_stays_where_a_dataset_is_moved_and_changes_with_what_it_is_made_of(root: Path) -> None:
+    def fingerprint(place: Path, *subjects: str) -> str:
+        return read_index(place, subjects, 3.0).fingerprint()
+
+    moved = Path(shutil.copytree(root, root.parent / "moved"))
+    found = [fingerprint(root, "01", "02"), fingerprint(root, "01")]
+    assert fingerprint(moved, "Subject02", "01") == found[0]
+    edit(moved / "data_pairs/Subject08.json", lambda subject: subject.update(note="of another split"))
+    assert fingerprint(moved, "01", "02") == found[0]
+    for damage in (
+        lambda: edit(moved / "label_mapping.json", lambda mapping: mapping.update(note="")),
+        lambda: edit(moved / "data_pairs/Subject01.json", lambda subject: subject.update(note="")),
+        lambda: (moved / "imu/Subject01/0000.csv").write_text("acc_Pelvis_x\n1\n"),
+        lambda: (moved / "videos/Subject02/0001.mp4").write_bytes(b"0"),
+    ):
+        damage()
+        found.append(fingerprint(moved, "01", "02"))
+    assert len(set(found)) == 6
+    assert all(re.fullmatch("[0-9a-f]{64}", each) for each in found)
 
 
 def test_the_index_of_many_clips_stays_small(tmp_path: Path) -> None:

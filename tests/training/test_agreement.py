@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from small_process import EXPERIMENT, rxclip
+from two_processes import in_two_processes
+
+from revalexo_clip.data.sampler import EpochSampler
+from revalexo_clip.errors import ConfigError, DataError, UserError
+from revalexo_clip.training.agreement import connected, raise_together
+from revalexo_clip.training.gather import gather, rank
+
+CPU = torch.device("cpu")
+
+
+def ways_to_end() -> list[BaseException]:
+    """How this process ends where one has an error, where both have one, and where the other one is gone."""
+    raise_together(None, CPU)
+    with pytest.raises((UserError, SystemExit)) as one_fails:
+        raise_together(DataError("b.mp4 is empty") if rank() == 1 else None, CPU)
+    with pytest.raises((UserError, SystemExit)) as both_fail:
+        raise_together(ConfigError(f"this is process {rank()}"), CPU)
+    endings = [one_fails.value, both_fail.value]
+    if rank() == 0:  # the other process returns, and ends
+        with pytest.raises(UserError) as alone, connected():
+            gather(torch.zeros(1))
+        endings.append(alone.value)
+    return endings
+
+
+@pytest.mark.slow
+def test_of_two_processes_the_first_raises_what_either_has_met_and_the_other_leaves_quietly(tmp_path: Path) -> None:
+    first, second = in_two_processes(ways_to_end, tmp_path)
+    assert isinstance(first, list)
+    assert isinstance(second, list)
+    assert [(type(ending), str(ending)) for ending in first] == [
+        (DataError, "b.mp4 is empty"),
+        (ConfigError, "this is process 0"),
+        (UserError, "another of the training processes ended; if it said why, that is above, else it was killed"),
+    ]
+    assert [(type(ending), ending.code) for ending in second] == [(SystemExit, 0)] * 2
+
+
+def test_a_process_alone_raises_its_own_error_and_keeps_tracebacks_of_defects() -> None:
+    raise_together(None, CPU)
+    error = DataError("b.mp4 is empty")
+    with pytest.raises(DataError) as raised:
+        raise_together(error, CPU)
+    assert raised.value is error
+    with pytest.raises(RuntimeError, match="connection reset by peer"), connected():
+        raise RuntimeError("connection reset by peer")
+
+
+def met_by_the_second_process(validating: bool) -> tuple[str, float]:
+    """A recording and its length [s], such that only the second of two processes has a window that it cuts off."""
+    if validating:
+        return "Subject08/0001", 3.75  # its last window, 9, is one of 1, 3, 5, 7, 9
+    second = {index for _, index in EpochSampler(40, 8, seed=42, rank=1, world=2)}
+    last = next(window for window in (9, 19, 29, 39) if window in second)  # starts between 1.8 s and 2 s
+    return f"Subject0{1 + last // 20}/000{last // 10 % 2}", 3.75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("validating", [False, True], ids=["training", "validating"])
+def test_a_data_error_in_one_process_ends_both_with_one_message(validating: bool, root: Path) -> None:
+    clip, seconds = met_by_the_second_process(validating)
+    recording = root / f"imu/{clip}.csv"
+    recording.write_text("\n".join(recording.read_text().splitlines()[: 1 + round(60 * seconds)]))
+    begun = time.monotonic()
+    finished = rxclip(
+        *("pretrain", EXPERIMENT, "--devices", "2", "--set", "data.root=dataset", "--set", "data.workers=1"),
+        cwd=root.parent,
+    )
+    assert time.monotonic() - begun < 60
+    assert finished.returncode == 1, finished.stderr
+    assert "Traceback" not in finished.stderr
+    messages = [line for line in finished.stderr.splitlines() if line.startswith(("error", "Subject", "["))]
+    assert len(messages) == 1, finished.stderr
+    assert messages[0].startswith(f"error: {clip}, window at ")
+    assert "the IMU recording ends at 3.750 s" in messages[0]
+    assert finished.stdout == ""
