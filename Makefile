@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 DEMO   := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format golden clean
+.PHONY: help setup demo test test-fast lint format golden clean clean-demo
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -25,15 +25,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 setup: $(VENV)/.installed  ## make .venv with the tested versions
 
-demo: setup  ## demo data, pretrain, evaluate and export: minutes, once; then it shows what is there
-	@$(BIN)/rxclip synthesize $(DEMO)
-	@if [ -e runs/demo/finished ]; then \
-	  echo "the demo has been trained already; make clean-demo starts it afresh"; \
-	else \
-	  $(BIN)/rxclip pretrain experiments/demo.py && touch runs/demo/finished; \
-	fi
-	@$(BIN)/rxclip evaluate
-	@$(BIN)/rxclip export-encoder --modality imu
+demo: runs/demo/finished  ## demo data, pretrain, evaluate and export: minutes the first time, seconds after that
+	@$(BIN)/rxclip evaluate --ckpt "$$(cat $<)"
+	@$(BIN)/rxclip export-encoder --modality imu --ckpt "$$(cat $<)"
+
+# Names the run that the demo trained; made anew when the experiment has changed.
+runs/demo/finished: experiments/demo.py | $(VENV)/.installed
+	@$(BIN)/rxclip synthesize $(DEMO) --subjects 10 --clips 12
+	@$(BIN)/rxclip pretrain experiments/demo.py
+	@echo "runs/$$(readlink runs/latest)" > $@
 
 test: setup lint  ## linters, types and the whole test suite
 	$(BIN)/pytest
@@ -52,6 +52,9 @@ format: setup  ## let ruff put the code in order
 
 golden: setup  ## refresh tests/golden from the experiments; review the difference before committing
 	$(BIN)/python -m tests.test_golden
+
+clean-demo:  ## remove the demo's data and runs, so that `make demo` starts afresh
+	rm -rf $(DEMO) runs/demo runs/latest
 
 clean:  ## remove everything that was made here: .venv, demo data, runs, caches
 	rm -rf $(VENV) $(DEMO) runs *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
