@@ -3,8 +3,9 @@
     rxclip synthesize data/demo
     rxclip pretrain experiments/demo.py
 
-Both towers are small, and start from nothing. Eight frames over 2 s show how a body sways and turns; more windows than
-usual are drawn from every clip, because there are few clips.
+Both towers start from nothing, and have minutes. So the video tower keeps time, which tells one step from the next, and
+a batch holds several windows of each clip: negatives that only motion tells apart. Eight frames over 2 s show how a
+body sways and turns; more windows than usual are drawn from every clip, because there are few clips.
 """
 
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 from revalexo_clip import (
     X3D,
     AdamW,
+    BatchComposition,
     Dataset,
     DeepConvLSTM,
+    GroupedBatches,
     ImuEncoder,
     Optimizer,
     PretrainExperiment,
@@ -27,9 +30,9 @@ class Demo(PretrainExperiment):
     name: str = "demo"
     data: Dataset = RevalExo(
         root=Path("data/demo"),
-        train_subjects=("01", "02", "03", "04", "05", "06"),
-        val_subjects=("07",),
-        test_subjects=("08",),
+        train_subjects=("01", "02", "03", "04", "05", "06", "07", "08"),
+        val_subjects=("09",),
+        test_subjects=("10",),
         windows_per_clip=40,
         frames=8,
         crop=32,
@@ -37,9 +40,10 @@ class Demo(PretrainExperiment):
         workers=1,
     )
     imu: ImuEncoder = DeepConvLSTM(maps=16, hidden=128)
-    video: VideoEncoder = X3D(size="xs", weights=None, dropout=0.1)
+    video: VideoEncoder = X3D(size="xs", weights=None, dropout=0.1, keep_time=True)
     standardize: bool = True
     embed_dim: int = 128
     optim: Optimizer = AdamW(lr=2.5e-3, warmup=0.15)
-    batch_size: int = 16
-    trainer: TrainerConfig = TrainerConfig(max_epochs=4)
+    batch_size: int = 32
+    batches: BatchComposition = GroupedBatches(by="clip", windows=8)
+    trainer: TrainerConfig = TrainerConfig(max_epochs=5)

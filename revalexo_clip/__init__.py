@@ -13,8 +13,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from revalexo_clip.component import Component as Component
     from revalexo_clip.component import Config as Config
+    from revalexo_clip.data import BatchComposition as BatchComposition
     from revalexo_clip.data import Dataset as Dataset
+    from revalexo_clip.data import GroupedBatches as GroupedBatches
     from revalexo_clip.data import RevalExo as RevalExo
+    from revalexo_clip.data import UniformBatches as UniformBatches
     from revalexo_clip.encoders import X3D as X3D
     from revalexo_clip.encoders import DeepConvLSTM as DeepConvLSTM
     from revalexo_clip.encoders import ImuEncoder as ImuEncoder
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "component": ("Component", "Config"),
-    "data": ("Dataset", "RevalExo"),
+    "data": ("BatchComposition", "Dataset", "GroupedBatches", "RevalExo", "UniformBatches"),
     "encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "VideoEncoder", "X3D"),
     "errors": ("ConfigError", "DataError"),
     "experiment": ("PretrainExperiment", "TrainerConfig"),

@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
 
 from revalexo_clip.component import Component, Config, describe
-from revalexo_clip.data import Dataset
+from revalexo_clip.data import BatchComposition, Dataset, UniformBatches
 from revalexo_clip.encoders import ImuEncoder, VideoEncoder
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.losses import Loss
@@ -22,7 +22,14 @@ from revalexo_clip.model import DualEncoder
 from revalexo_clip.optim import AdamW, Optimizer
 from revalexo_clip.types import ImuSpec, VideoSpec
 
-COMPONENT_KINDS: tuple[type[Component], ...] = (Dataset, ImuEncoder, VideoEncoder, Loss, Optimizer)
+COMPONENT_KINDS: tuple[type[Component], ...] = (
+    Dataset,
+    ImuEncoder,
+    VideoEncoder,
+    Loss,
+    Optimizer,
+    BatchComposition,
+)
 """The kinds of component that an experiment is composed of."""
 
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
@@ -76,6 +83,8 @@ class PretrainExperiment(Config):
     """Optimizer and schedule."""
     batch_size: PositiveInt = 64
     """Pairs contrasted with each other, over all devices together."""
+    batches: BatchComposition = UniformBatches()
+    """Which windows meet in a batch."""
     micro_batch: PositiveInt | None = None
     """Windows that a device encodes at a time, to bound memory; null for all at once."""
     trainer: TrainerConfig = TrainerConfig()

@@ -79,7 +79,7 @@ class _Parts:
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(self.train) // self.experiment.batch_size
+        return self.data.steps_per_epoch
 
 
 def pretrain(experiment: PretrainExperiment, source: Path | None = None, console: Console | None = None) -> Path:
@@ -162,10 +162,18 @@ def _build(experiment: PretrainExperiment) -> _Parts:
     if experiment.standardize:
         mean, std = train.imu_statistics()
         imu_spec = replace(imu_spec, mean=mean, std=std)
+    data = PairsDataModule(
+        train,
+        val,
+        batches=experiment.batches,
+        batch_size=experiment.batch_size,
+        micro_batch=experiment.micro_batch,
+        seed=experiment.seed,
+        workers=experiment.data.workers,
+    )
     pl.seed_everything(experiment.seed, workers=True, verbose=False)
     model = experiment.build_model(imu_spec, train.video_spec)
     experiment.video.load_pretrained(model.video)
-    steps = len(train) // experiment.batch_size * experiment.trainer.max_epochs
     description = Description(
         version=__version__,
         experiment=experiment,
@@ -179,16 +187,8 @@ def _build(experiment: PretrainExperiment) -> _Parts:
         model,
         experiment.loss.build(),
         window=train.imu_spec.window,
-        steps=steps,
+        steps=data.steps_per_epoch * experiment.trainer.max_epochs,
         described={KEY: description.model_dump_json()},
-    )
-    data = PairsDataModule(
-        train,
-        val,
-        batch_size=experiment.batch_size,
-        micro_batch=experiment.micro_batch,
-        seed=experiment.seed,
-        workers=experiment.data.workers,
     )
     return _Parts(experiment, train, val, model, module, data)
 

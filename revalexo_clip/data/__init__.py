@@ -1,10 +1,19 @@
 """Datasets: from the files on disk to windows of synchronized IMU and video.
 
 `layout` reads the JSON files, `index` turns them into arrays, `windows` says where windows lie, `imu` and `video` read
-them, `dataset` puts a window together, `sampler` says which one is next.
+them, `dataset` puts a window together, `composition` says which ones meet in a batch, `sampler` which one is next.
 """
 
 from revalexo_clip.data.base import Dataset, WindowDataset, Windows
+from revalexo_clip.data.composition import BatchComposition, GroupedBatches, UniformBatches
 from revalexo_clip.data.revalexo import RevalExo
 
-__all__ = ["Dataset", "RevalExo", "WindowDataset", "Windows"]
+__all__ = [
+    "BatchComposition",
+    "Dataset",
+    "GroupedBatches",
+    "RevalExo",
+    "UniformBatches",
+    "WindowDataset",
+    "Windows",
+]

@@ -7,44 +7,49 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
+from revalexo_clip.data.composition import Compose, uniform
+from revalexo_clip.data.windows import Ints
 from revalexo_clip.errors import ConfigError
 
 Key = tuple[int, int]
 
 
 class EpochSampler(Sampler[Key]):
-    """Every window once an epoch, in an order that is a function of (seed, epoch).
+    """The batches of an epoch, which are a function of (seed, epoch).
 
-    `batch_size` counts the windows of one step over all `world` ranks. Each rank yields its contiguous part of every
-    such batch, so the sequence of batches does not depend on the number of ranks. An incomplete last batch is dropped.
+    `compose` puts them together; without it every window comes once an epoch, in any order. `batch_size` counts the
+    windows of one step over all `world` ranks. Each rank yields its contiguous part of every such batch, so the
+    sequence of batches does not depend on the number of ranks. An incomplete last batch is dropped.
     """
 
-    def __init__(self, windows: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, windows: int, batch_size: int, seed: int, *, rank: int = 0, world: int = 1, compose: Compose | None = None
+    ) -> None:
         assert 0 <= rank < world
         if batch_size % world:
             raise ConfigError(f"a batch of {batch_size} windows cannot be shared equally by {world} devices")
-        if batch_size > windows:
-            raise ConfigError(f"a batch of {batch_size} windows is larger than the training set of {windows} windows")
-        self.windows = windows
-        self.batch_size = batch_size
+        self.compose = compose or uniform(windows, batch_size)
+        self.share = batch_size // world
         self.seed = seed
         self.rank = rank
         self.world = world
         self.epoch = 0
+        self.batches = len(self._draw(0))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration yields. Lightning calls it before each one."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.windows // self.batch_size * (self.batch_size // self.world)
+        return self.batches * self.share
 
     def __iter__(self) -> Iterator[Key]:
-        order_N = np.random.default_rng([self.seed, self.epoch]).permutation(self.windows)
-        batches = self.windows // self.batch_size
-        shares = order_N[: batches * self.batch_size].reshape(batches, self.world, -1)
         epoch = self.epoch  # an iteration keeps the epoch it began with
+        shares = self._draw(epoch).reshape(self.batches, self.world, self.share)
         return ((epoch, index) for index in shares[:, self.rank].ravel().tolist())
+
+    def _draw(self, epoch: int) -> Ints:
+        return self.compose(np.random.default_rng([self.seed, epoch]))
 
 
 class EvaluationSampler(Sampler[Key]):

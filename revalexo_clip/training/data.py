@@ -6,7 +6,7 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from revalexo_clip.data import WindowDataset
+from revalexo_clip.data import BatchComposition, WindowDataset
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler, Key
 from revalexo_clip.errors import DataError
@@ -19,7 +19,8 @@ Loader = DataLoader[Sample | DataError]
 class PairsDataModule(pl.LightningDataModule):
     """Loaders for training and validation. `batch_size` counts the pairs of all processes together.
 
-    `micro_batch` is how many windows a process encodes at a time, `workers` its loader processes.
+    `batches` says which windows meet in a batch, `micro_batch` how many a process encodes at a time; `workers` are its
+    loader processes.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class PairsDataModule(pl.LightningDataModule):
         train: WindowDataset,
         val: WindowDataset,
         *,
+        batches: BatchComposition,
         batch_size: int,
         micro_batch: int | None,
         seed: int,
@@ -35,6 +37,7 @@ class PairsDataModule(pl.LightningDataModule):
         super().__init__()
         self.train = train
         self.val = val
+        self.compose = batches.of(train, batch_size)
         self.batch_size = batch_size
         self.micro_batch = micro_batch
         self.seed = seed
@@ -42,8 +45,16 @@ class PairsDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """Its part of every contrastive batch, for each process."""
-        sampler = EpochSampler(len(self.train), self.batch_size, self.seed, rank(), world_size())
+        sampler = self._sampler(rank(), world_size())
         return _loader(self.train, sampler, self.batch_size // world_size(), self.workers)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Contrastive batches in an epoch."""
+        return self._sampler(rank=0, world=1).batches
+
+    def _sampler(self, rank: int, world: int) -> EpochSampler:
+        return EpochSampler(len(self.train), self.batch_size, self.seed, rank=rank, world=world, compose=self.compose)
 
     def val_dataloader(self) -> Loader:
         """Its part of the validation windows, for each process."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_dataset import revalexo
 
+from revalexo_clip.data import UniformBatches
 from revalexo_clip.data.dataset import arrived
 from revalexo_clip.training.data import PairsDataModule
 from revalexo_clip.types import Batch
@@ -35,6 +36,7 @@ def data(written: Path, workers: int, *, seed: int = 5, micro_batch: int | None 
     return PairsDataModule(
         recordings.build("train", seed),
         recordings.build("val", seed),
+        batches=UniformBatches(),
         batch_size=12,
         micro_batch=micro_batch,
         seed=seed,

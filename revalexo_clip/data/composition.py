@@ -1,0 +1,104 @@
+"""Which windows meet in a contrastive batch.
+
+With uniform batches most negatives come from other recordings, and a loss can fall by telling recordings or people
+apart. Negatives from the same clip or the same person leave only what happens to tell windows apart by.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from pydantic import PositiveInt
+
+from revalexo_clip.component import Component
+from revalexo_clip.data.base import WindowDataset
+from revalexo_clip.data.windows import Ints
+from revalexo_clip.errors import ConfigError
+
+Compose = Callable[[np.random.Generator], Ints]
+"""Draws the batches of one epoch: [batches, batch size] indices of windows, none of them twice. How many batches there
+are does not depend on the draw."""
+
+
+class BatchComposition(Component, ABC):
+    """How the windows of an epoch are put together into contrastive batches."""
+
+    @abstractmethod
+    def of(self, dataset: WindowDataset, batch_size: int) -> Compose:
+        """Composes batches of `batch_size` windows of `dataset`.
+
+        Raises `ConfigError` where there are too few for one, or the batch size does not suit.
+        """
+
+
+class UniformBatches(BatchComposition):
+    """Any windows, as they come."""
+
+    def of(self, dataset: WindowDataset, batch_size: int) -> Compose:
+        """See `BatchComposition.of`. An incomplete last batch is dropped."""
+        return uniform(len(dataset), batch_size)
+
+
+class GroupedBatches(BatchComposition):
+    """Several windows from each of a few clips, or of a few subjects."""
+
+    by: Literal["clip", "subject"] = "clip"
+    """What the windows of a group share."""
+    windows: PositiveInt = 8
+    """Windows from each group in a batch. Those that overlap in time are still not negatives of each other."""
+
+    def of(self, dataset: WindowDataset, batch_size: int) -> Compose:
+        """See `BatchComposition.of`. Of each group, what does not fill another `windows` is left for other epochs."""
+        groups, remainder = divmod(batch_size, self.windows)
+        if remainder or not groups:
+            raise ConfigError(
+                f"batches.windows: a batch of {batch_size} does not divide into groups of {self.windows} windows"
+            )
+        group_N = _groups(dataset, self.by)
+        shares = np.bincount(group_N) // self.windows
+        if np.count_nonzero(shares) < groups:
+            raise ConfigError(
+                f"batches: a batch of {batch_size} takes {self.windows} windows from each of {groups} {self.by}s, and "
+                f"only {np.count_nonzero(shares)} training {self.by}s have as many; lower batch_size or raise "
+                "batches.windows"
+            )
+        return lambda rng: _grouped(group_N, self.windows, groups, rng)
+
+
+def uniform(windows: int, batch_size: int) -> Compose:
+    """Batches of any of `windows` windows."""
+    if batch_size > windows:
+        raise ConfigError(f"a batch of {batch_size} windows is larger than the training set of {windows} windows")
+    batches = windows // batch_size
+    return lambda rng: rng.permutation(windows)[: batches * batch_size].reshape(batches, batch_size)
+
+
+def _groups(dataset: WindowDataset, by: Literal["clip", "subject"]) -> Ints:
+    """[N] the number of each window's group."""
+    if by == "clip":
+        return dataset.windows.clip_N
+    number = {subject: place for place, subject in enumerate(sorted(set(dataset.clip_subjects)))}
+    return np.array([number[subject] for subject in dataset.clip_subjects])[dataset.windows.clip_N]
+
+
+def _grouped(group_N: Ints, windows: int, groups: int, rng: np.random.Generator) -> Ints:
+    """[batches, groups * windows]: shares of `windows` windows of one group, no group twice in a batch.
+
+    Groups take turns: the batches draw from those that have most shares left, so that none is left over at the end
+    that could not meet others.
+    """
+    order_N = rng.permutation(len(group_N))
+    order_N = order_N[np.argsort(group_N[order_N], kind="stable")]  # by group, shuffled within
+    size_G = np.bincount(group_N)
+    next_G = np.cumsum(size_G) - size_G
+    left_G = size_G // windows
+    batches = []
+    while np.count_nonzero(left_G) >= groups:
+        chosen = np.lexsort((rng.random(len(left_G)), -left_G))[:groups]
+        batches.append(np.concatenate([order_N[next_G[group] : next_G[group] + windows] for group in chosen]))
+        next_G[chosen] += windows
+        left_G[chosen] -= 1
+    return np.stack(batches)[rng.permutation(len(batches))]
