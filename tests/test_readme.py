@@ -1,0 +1,58 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.core import TyperGroup
+
+from revalexo_clip import cli
+from revalexo_clip.experiment_file import load_experiment
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+COMMANDS = [
+    line.partition(" #")[0]
+    for language, text in BLOCKS
+    if not language
+    for line in text.replace("\\\n", " ").splitlines()
+    if line.startswith("rxclip ")
+]
+
+
+def test_the_experiment_is_one(tmp_path: Path) -> None:
+    (source,) = (text for text in PYTHON if "PretrainExperiment" in text)
+    path = tmp_path / "my_idea.py"
+    path.write_text(source)
+    experiment = load_experiment(str(path), ["imu.kernel=15", "optim.lr=1e-3"])
+    assert experiment.name == "my_idea"
+    assert experiment.imu.model_dump() == {"type": "OneConvolution", "kernel": 15}
+
+
+@pytest.mark.parametrize("text", PYTHON, ids=lambda text: str(text.splitlines()[0][:30]))
+def test_python_compiles(text: str) -> None:
+    compile(text, "README.md", "exec")
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_is_one(line: str) -> None:
+    _, name, *arguments = shlex.split(line)
+    group = typer.main.get_command(cli.app)
+    assert isinstance(group, TyperGroup)
+    command = group.commands[name]
+    parameters = command.make_context(name, arguments).params
+    target = parameters.get("file")
+    if isinstance(target, str) and target.startswith("experiments/"):
+        overrides = parameters["overrides"] or []
+        assert load_experiment(str(Path(__file__).parents[1] / target), overrides)
+
+
+def test_targets_of_make_are_there() -> None:
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"^make ([a-z-]+)", README, flags=re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
