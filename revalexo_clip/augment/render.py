@@ -44,8 +44,9 @@ def render(video_BTHWC: Tensor, view_B4: Edges, color_B34: Tensor, crop: int) ->
     rendered = color_B34.new_empty(count, 3, frames, crop, crop)
     for video_THWC, view, color_34, out in zip(video_BTHWC, view_B4, color_B34, rendered, strict=True):
         shown_T3HW = resample(video_THWC.permute(0, 3, 1, 2), view, (crop, crop))
-        planes_3n = shown_T3HW.transpose(0, 1).reshape(3, -1)  # still as bytes, of which there are fewer to move
-        torch.addmm(color_34[:, 3:], color_34[:, :3], planes_3n.to(color_34.dtype), out=out.view(3, -1))
+        planes_3THW = shown_T3HW.transpose(0, 1).contiguous()  # while they are bytes: floats take longer to move
+        colors_3n = planes_3THW.view(3, -1).to(color_34.dtype)
+        torch.addmm(color_34[:, 3:], color_34[:, :3], colors_3n, out=out.view(3, -1))
     return rendered
 
 

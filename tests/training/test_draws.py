@@ -29,6 +29,7 @@ from revalexo_clip.augment import (
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.dataset import arrived
 from revalexo_clip.data.sampler import EpochSampler
+from revalexo_clip.data.windows import sample_rng
 from revalexo_clip.errors import DataError
 from revalexo_clip.training.data import training_loader
 from revalexo_clip.training.draws import FetchAndDraw, TrainingBatch, collate_training
@@ -101,10 +102,16 @@ def test_every_epoch_and_every_seed_augments_anew(written: Path) -> None:
 
 
 def test_augmentation_does_not_change_which_moments_a_window_shows(written: Path) -> None:
-    dataset, _ = training(written)
+    dataset, augmentation = training(written)
     for batch in epoch_of(written)[0]:
         for start, window in zip(batch.windows.start_B, batch.windows.window_B, strict=True):
             assert dataset[0, int(window)].start == start
+    sample = FetchAndDraw(dataset, augmentation, 5)[0, 3]
+    assert not isinstance(sample, DataError)
+    like_the_start = augmentation.draw(sample_rng(5, 0, 3), (36, 48))
+    assert not torch.equal(sample.draws.imu[1], like_the_start.imu[1]) or not torch.equal(
+        sample.draws.color, like_the_start.color
+    )
 
 
 def test_frames_of_different_sizes_share_a_batch_and_each_is_seen_as_if_alone(root: Path) -> None:
