@@ -25,7 +25,8 @@ class Mirror(JointAugmentation):
 
     Left and right segments change places. Acceleration is a polar vector, whose lateral component changes its sign;
     angular velocity is an axial vector, whose other two components do. Segments named neither Left nor Right lie in the
-    middle and are their own image. The axes of a left and a right segment must be each other's image.
+    middle and are their own image. A left and a right segment must have like axes: the lateral ones point to the same
+    side of the body, the others are each other's image.
     """
 
     lateral: Axis = "y"
