@@ -11,6 +11,27 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from revalexo_clip.augment import ChannelDropout as ChannelDropout
+    from revalexo_clip.augment import ColorAugmentation as ColorAugmentation
+    from revalexo_clip.augment import ColorJitter as ColorJitter
+    from revalexo_clip.augment import GaussianNoise as GaussianNoise
+    from revalexo_clip.augment import Grayscale as Grayscale
+    from revalexo_clip.augment import HorizontalFlip as HorizontalFlip
+    from revalexo_clip.augment import ImuAugmentation as ImuAugmentation
+    from revalexo_clip.augment import JointAugmentation as JointAugmentation
+    from revalexo_clip.augment import JointDraw as JointDraw
+    from revalexo_clip.augment import MagnitudeWarp as MagnitudeWarp
+    from revalexo_clip.augment import Mirror as Mirror
+    from revalexo_clip.augment import PerWindowImu as PerWindowImu
+    from revalexo_clip.augment import PerWindowVideo as PerWindowVideo
+    from revalexo_clip.augment import RandomErasing as RandomErasing
+    from revalexo_clip.augment import RandomResizedCrop as RandomResizedCrop
+    from revalexo_clip.augment import Scale as Scale
+    from revalexo_clip.augment import SensorRotation as SensorRotation
+    from revalexo_clip.augment import TimeWarp as TimeWarp
+    from revalexo_clip.augment import VideoAugmentation as VideoAugmentation
+    from revalexo_clip.augment import View as View
+    from revalexo_clip.augment import ViewAugmentation as ViewAugmentation
     from revalexo_clip.component import Component as Component
     from revalexo_clip.component import Config as Config
     from revalexo_clip.data import BatchComposition as BatchComposition
@@ -36,6 +57,12 @@ if TYPE_CHECKING:
     from revalexo_clip.types import VideoSpec as VideoSpec
 
 _HOME = {
+    "augment": (
+        *("ColorAugmentation", "ImuAugmentation", "JointAugmentation", "JointDraw", "PerWindowImu", "PerWindowVideo"),
+        *("VideoAugmentation", "View", "ViewAugmentation"),
+        *("ChannelDropout", "GaussianNoise", "MagnitudeWarp", "Scale", "SensorRotation", "TimeWarp"),
+        *("ColorJitter", "Grayscale", "HorizontalFlip", "RandomErasing", "RandomResizedCrop", "Mirror"),
+    ),
     "component": ("Component", "Config"),
     "data": ("BatchComposition", "Dataset", "GroupedBatches", "RevalExo", "UniformBatches"),
     "encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "VideoEncoder", "X3D"),

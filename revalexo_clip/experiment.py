@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
 
+from revalexo_clip.augment import Augmentation, ImuAugmentation, JointAugmentation, VideoAugmentation
+from revalexo_clip.augment.base import PerWindowImu, PerWindowVideo
 from revalexo_clip.component import Component, Config, describe
 from revalexo_clip.data import BatchComposition, Dataset, UniformBatches
 from revalexo_clip.encoders import ImuEncoder, VideoEncoder
@@ -23,12 +26,9 @@ from revalexo_clip.optim import AdamW, Optimizer
 from revalexo_clip.types import ImuSpec, VideoSpec
 
 COMPONENT_KINDS: tuple[type[Component], ...] = (
-    Dataset,
-    ImuEncoder,
-    VideoEncoder,
-    Loss,
-    Optimizer,
-    BatchComposition,
+    *(Dataset, ImuEncoder, VideoEncoder),
+    *(ImuAugmentation, VideoAugmentation, JointAugmentation),
+    *(Loss, Optimizer, BatchComposition),
 )
 """The kinds of component that an experiment is composed of."""
 
@@ -77,6 +77,12 @@ class PretrainExperiment(Config):
     stay in their units."""
     embed_dim: PositiveInt = 256
     """D, size of the features and of the shared space."""
+    imu_augment: tuple[ImuAugmentation, ...] = ()
+    """Augmentations of the IMU window, in order. In training only, as all augmentation."""
+    video_augment: tuple[VideoAugmentation, ...] = ()
+    """Augmentations of the video window, in order."""
+    joint_augment: tuple[JointAugmentation, ...] = ()
+    """Augmentations of both together, in order, before those of either one."""
     loss: Loss = InfoNCE()
     """Contrastive objective."""
     optim: Optimizer = AdamW()
@@ -125,6 +131,24 @@ class PretrainExperiment(Config):
         if self.batch_size % processes:
             raise ValueError(f"batch_size: {self.batch_size} pairs cannot be shared equally by {processes} devices")
         return self
+
+    @model_validator(mode="after")
+    def _functions_come_first(self) -> Self:
+        for field, kind in (("imu_augment", PerWindowImu), ("video_augment", PerWindowVideo)):
+            listed = getattr(self, field)
+            for before, after in pairwise(listed):
+                if isinstance(after, kind) and not isinstance(before, kind):
+                    raise ValueError(
+                        f"{field}: {type(after).__name__} runs where windows are loaded, so it must come before "
+                        f"{type(before).__name__}"
+                    )
+        return self
+
+    def build_augmentation(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> Augmentation:
+        """All augmentation, in order. Raises `ConfigError` for windows that one of them cannot work on."""
+        return Augmentation(
+            self.imu_augment, self.video_augment, self.joint_augment, imu_spec=imu_spec, video_spec=video_spec
+        )
 
     def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> DualEncoder:
         """Both towers with new weights; the same on every process that seeds torch alike."""

@@ -93,7 +93,11 @@ class DualEncoder(nn.Module):
 
     def embed_video(self, video_BTHWC: Tensor) -> Tensor:
         """Unit vectors [B, D], float32, of video windows, uint8 RGB."""
-        return _unit(self.video_head(self.video_features(video_BTHWC)))
+        return self.embed_frames(self.frames(video_BTHWC))
+
+    def embed_frames(self, video_B3THW: Tensor) -> Tensor:
+        """Unit vectors [B, D], float32, of video windows in normalised colour, as augmentation leaves them."""
+        return _unit(self.video_head(self.video(video_B3THW)))
 
     def imu_features(self, imu_BLC: Tensor) -> Tensor:
         """Features [B, D] of IMU windows in the channels' own units."""

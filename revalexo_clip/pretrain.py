@@ -29,9 +29,9 @@ from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.checkpoints import KeepBest, KeepLast
 from revalexo_clip.training.data import PairsDataModule
 from revalexo_clip.training.devices import devices_available
+from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.module import ContrastiveModule
 from revalexo_clip.training.progress import TrainingProgress
-from revalexo_clip.types import Batch
 
 log = logging.getLogger("revalexo_clip")
 
@@ -158,6 +158,7 @@ def _build(experiment: PretrainExperiment) -> _Parts:
         )
     if train.imu_spec != val.imu_spec:
         raise ConfigError("data: the training and validation recordings differ in their IMU channels")
+    augmentation = experiment.build_augmentation(train.imu_spec, train.video_spec)
     imu_spec = train.imu_spec
     if experiment.standardize:
         mean, std = train.imu_statistics()
@@ -165,6 +166,7 @@ def _build(experiment: PretrainExperiment) -> _Parts:
     data = PairsDataModule(
         train,
         val,
+        augmentation,
         batches=experiment.batches,
         batch_size=experiment.batch_size,
         micro_batch=experiment.micro_batch,
@@ -186,6 +188,7 @@ def _build(experiment: PretrainExperiment) -> _Parts:
         experiment,
         model,
         experiment.loss.build(),
+        augmentation,
         window=train.imu_spec.window,
         steps=data.steps_per_epoch * experiment.trainer.max_epochs,
         described={KEY: description.model_dump_json()},
@@ -296,9 +299,10 @@ class _KeepShapes(Callback):
         self.shapes = shapes
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: TrainingBatch, batch_idx: int
     ) -> None:
-        self.shapes.update({"imu": tuple(batch.imu_BLC.shape), "video": tuple(batch.video_BTHWC.shape)})
+        windows = batch.windows
+        self.shapes.update({"imu": tuple(windows.imu_BLC.shape), "video": tuple(windows.video_BTHWC.shape)})
 
 
 def _count(module: nn.Module) -> int:

@@ -44,6 +44,7 @@ def test_an_experiment_survives_json(path: Path) -> None:
     assert through_base.to_json() == experiment.to_json()
     for field in ("data", "imu", "video", "loss", "optim"):
         assert isinstance(getattr(through_base, field), Component)
+    for field in ("data", "imu", "video", "imu_augment", "video_augment", "joint_augment", "loss", "optim"):
         assert getattr(through_base, field) == getattr(experiment, field)
 
 
@@ -84,6 +85,27 @@ PUBLISHED = {
     "video.dropout": (0.5, 0.5),
     "standardize": (False, False),
     "embed_dim": (256, 512),
+    "imu_augment": (
+        [
+            {"type": "Scale", "range": [0.8, 1.2], "p": 0.5},
+            {"type": "MagnitudeWarp", "sigma": 0.2, "knots": 4, "p": 0.3},
+            {"type": "TimeWarp", "sigma": 0.2, "knots": 4, "p": 0.3},
+            {"type": "ChannelDropout", "rate": 0.1, "p": 0.2},
+            {"type": "GaussianNoise", "std": 0.02, "p": 0.5},
+        ],
+    )
+    * 2,
+    "video_augment": (
+        [
+            {"type": "ColorJitter", "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "p": 0.8},
+            {"type": "Grayscale", "p": 0.2},
+            {"type": "RandomResizedCrop", "scale": [0.6, 1.0], "ratio": [3 / 4, 4 / 3]},
+            {"type": "HorizontalFlip", "p": 0.5},
+            {"type": "RandomErasing", "scale": [0.02, 0.33], "ratio": [0.3, 3.3], "p": 0.3},
+        ],
+    )
+    * 2,
+    "joint_augment": ([], []),
     "loss.type": ("InfoNCE", "InfoNCE"),
     "loss.temperature": (0.1, 0.1),
     "optim.type": ("AdamW", "AdamW"),
@@ -108,6 +130,12 @@ def test_the_published_experiments_say_what_was_published(field: str, place: int
         assert isinstance(value, dict)
         value = value[key]
     assert value == PUBLISHED[field][place]
+
+
+def test_the_published_augmentations_are_the_defaults() -> None:
+    published = load_experiment(str(HERE.parent / "experiments" / "x3d_xs.py"))
+    for augmentation in (*published.imu_augment, *published.video_augment):
+        assert augmentation == type(augmentation)()
 
 
 def test_the_published_backbones_are_those_of_the_paper() -> None:

@@ -28,7 +28,11 @@ class Windows:
 
 
 class WindowDataset(TorchDataset[Sample], ABC):
-    """Windows of one split. `dataset[epoch, index]` is a function of (seed, epoch, index) and nothing else."""
+    """Windows of one split. `dataset[epoch, index]` is a function of (seed, epoch, index) and nothing else.
+
+    Training windows have whole frames, their short side `video_spec.short_side`; evaluation windows have the centre
+    crop, `video_spec.crop` square.
+    """
 
     windows: Windows
     clip_subjects: tuple[str, ...]

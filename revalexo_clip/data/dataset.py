@@ -11,6 +11,7 @@ message. A `DataError` travels as a value instead, in place of the batch that it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.video import read_frames
 from revalexo_clip.errors import DataError
 from revalexo_clip.types import Batch, ImuSpec, Sample, VideoSpec
+
+Arrival = TypeVar("Arrival")
 
 
 class RawWindows(WindowDataset):
@@ -43,7 +46,7 @@ class RawWindows(WindowDataset):
         """Place the windows: at the starts in `placed` for evaluation, where `segment_N` is None.
 
         For training, the starts are those of segments of length `segment_N` [s], one length for each clip, and each
-        epoch draws a start in each segment.
+        epoch draws a start in each segment; frames stay whole, for augmentation to choose from.
         """
         self.index = index
         self.windows = placed
@@ -116,7 +119,8 @@ class RawWindows(WindowDataset):
     def _video(self, clip: int, start: float) -> npt.NDArray[np.uint8]:
         spec = self.video_spec
         time_T = windows.frame_times(start, spec.window, spec.frames)
-        return read_frames(self.index.video(clip), time_T, spec.short_side, spec.crop)
+        crop = spec.crop if self.segment_N is None else None
+        return read_frames(self.index.video(clip), time_T, spec.short_side, crop)
 
     def _labels(self, clip: int, start: float) -> tuple[windows.Ints, windows.Bools]:
         time_K = start + self.imu_spec.window + self.horizon_K
@@ -152,7 +156,7 @@ def collate(samples: Sequence[Sample | DataError]) -> Batch | DataError:
     return Batch(*(torch.stack(field) for field in zip(*read, strict=True)))
 
 
-def arrived(fetched: Batch | DataError) -> Batch:
+def arrived(fetched: Arrival | DataError) -> Arrival:
     """The batch that came out of a loader. Raises the `DataError` that came in its place."""
     if isinstance(fetched, DataError):
         # A new error: one that its own traceback refers to would keep the loader alive until the garbage collector

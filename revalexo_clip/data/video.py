@@ -27,12 +27,13 @@ TOLERANCE = 0.1
 """A frame stands for a moment at most this far from it [s], or 1.5 mean frame intervals where those are longer."""
 
 
-def read_frames(path: Path, time_T: Floats, short_side: int, crop: int) -> Pixels:
+def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
     """[T, crop, crop, 3] uint8 RGB: for each ascending time [s from the first frame], the frame nearest to it.
 
-    Frames are resized to `short_side`, cropped in the centre, and turned upright as the file's rotation says. Raises
-    `DataError` for what is not a video, for damage between the keyframe before the window and the window's end, and
-    for a time that has no frame near it.
+    Frames are resized to `short_side`, cropped in the centre, and turned upright as the file's rotation says. Where
+    `crop` is None they stay whole, [T, H, W, 3], the shorter of H and W being `short_side`. Raises `DataError` for what
+    is not a video, for damage between the keyframe before the window and the window's end, and for a time that has no
+    frame near it.
     """
     try:
         return _read(path, time_T, short_side, crop, seek=True)
@@ -45,7 +46,7 @@ def read_frames(path: Path, time_T: Floats, short_side: int, crop: int) -> Pixel
         raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
 
 
-def _read(path: Path, time_T: Floats, short_side: int, crop: int, *, seek: bool) -> Pixels:
+def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, *, seek: bool) -> Pixels:
     with av.open(str(path)) as container:
         if not container.streams.video:
             raise DataError(f"{path}: holds no video")
@@ -149,11 +150,16 @@ def _decoded(video: _Video, packets: list[Packet[VideoStream]], wanted: set[int]
     raise DataError(f"{video.path}: the frame at {video.seconds(min(missing)):.3f} s cannot be decoded")
 
 
-def _pixels(frame: VideoFrame, reformatter: VideoReformatter, short_side: int, crop: int) -> Pixels:
-    """[crop, crop, 3] uint8 RGB. swscale's bilinear filter widens when it shrinks, so it does not alias."""
+def _pixels(frame: VideoFrame, reformatter: VideoReformatter, short_side: int, crop: int | None) -> Pixels:
+    """[crop, crop, 3], or [H, W, 3] if `crop` is None, uint8 RGB.
+
+    swscale's bilinear filter widens when it shrinks, so it does not alias.
+    """
     scale = short_side / min(frame.width, frame.height)
     width, height = round(frame.width * scale), round(frame.height * scale)
     resized = reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
-    left, top = (width - crop) // 2, (height - crop) // 2
-    rgb_HWC = resized.to_ndarray()[top : top + crop, left : left + crop]
+    rgb_HWC = resized.to_ndarray()
+    if crop is not None:
+        left, top = (width - crop) // 2, (height - crop) // 2
+        rgb_HWC = rgb_HWC[top : top + crop, left : left + crop]
     return np.asarray(np.rot90(rgb_HWC, k=round(frame.rotation / 90)), dtype=np.uint8)

@@ -20,6 +20,9 @@ Bools = npt.NDArray[np.bool_]
 TIME_DECIMALS = 6
 """Times are compared to this many decimals of a second."""
 
+START, AUGMENTATION = 0, 1
+"""Streams of random numbers that each window has, so that augmentation never changes where windows start."""
+
 
 def training_windows(duration_N: Floats, window: float, per_clip: int) -> Windows:
     """Cut each clip's valid starts, [0, duration - window], into `per_clip` equal segments; one window per segment.
@@ -52,14 +55,14 @@ def evaluation_windows(duration_N: Floats, window: float, stride: float) -> Wind
     return Windows(clip_N=clip_W, start_N=np.round(step_W * stride, TIME_DECIMALS))
 
 
-def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """The generator of all that is random about window `index` in `epoch`: its start, then its augmentation.
+def sample_rng(seed: int, epoch: int, index: int, stream: int = START) -> np.random.Generator:
+    """A generator of what is random about window `index` in `epoch`: its `START`, or its `AUGMENTATION`.
 
-    Counter-based (Philox 4x64; Salmon et al., 2011, doi:10.1145/2063384.2063405): seed and epoch are the key, the
-    index is a high word of the counter, so no two windows share a stream and none depends on who draws it.
+    Counter-based (Philox 4x64; Salmon et al., 2011, doi:10.1145/2063384.2063405): seed and epoch are the key, stream
+    and index are high words of the counter, so no two windows share a stream and none depends on who draws it.
     """
     key = np.array([seed, epoch], dtype=np.uint64)
-    counter = np.array([0, 0, 0, index], dtype=np.uint64)
+    counter = np.array([0, 0, stream, index], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 

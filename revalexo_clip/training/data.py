@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
 
+from revalexo_clip.augment import Augmentation
 from revalexo_clip.data import BatchComposition, WindowDataset
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler, Key
 from revalexo_clip.errors import DataError
+from revalexo_clip.training.draws import FetchAndDraw, TrainingSample, collate_training
 from revalexo_clip.training.gather import rank, world_size
 from revalexo_clip.types import Sample
 
-Loader = DataLoader[Sample | DataError]
+Item = TypeVar("Item")
 
 
 class PairsDataModule(pl.LightningDataModule):
@@ -27,6 +33,7 @@ class PairsDataModule(pl.LightningDataModule):
         self,
         train: WindowDataset,
         val: WindowDataset,
+        augmentation: Augmentation,
         *,
         batches: BatchComposition,
         batch_size: int,
@@ -37,16 +44,17 @@ class PairsDataModule(pl.LightningDataModule):
         super().__init__()
         self.train = train
         self.val = val
+        self.augmentation = augmentation
         self.compose = batches.of(train, batch_size)
         self.batch_size = batch_size
         self.micro_batch = micro_batch
         self.seed = seed
         self.workers = workers
 
-    def train_dataloader(self) -> Loader:
+    def train_dataloader(self) -> DataLoader[TrainingSample | DataError]:
         """Its part of every contrastive batch, for each process."""
         sampler = self._sampler(rank(), world_size())
-        return _loader(self.train, sampler, self.batch_size // world_size(), self.workers)
+        return training_loader(self.train, self.augmentation, sampler, self.batch_size // world_size(), self.workers)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -56,23 +64,37 @@ class PairsDataModule(pl.LightningDataModule):
     def _sampler(self, rank: int, world: int) -> EpochSampler:
         return EpochSampler(len(self.train), self.batch_size, self.seed, rank=rank, world=world, compose=self.compose)
 
-    def val_dataloader(self) -> Loader:
+    def val_dataloader(self) -> DataLoader[Sample | DataError]:
         """Its part of the validation windows, for each process."""
         size = self.micro_batch or max(self.batch_size // world_size(), 1)
         return evaluation_loader(self.val, size, self.workers)
 
 
-def evaluation_loader(dataset: WindowDataset, batch_size: int, workers: int) -> Loader:
+def evaluation_loader(dataset: WindowDataset, batch_size: int, workers: int) -> DataLoader[Sample | DataError]:
     """Each window once, in order, over all processes together."""
-    return _loader(dataset, EvaluationSampler(len(dataset), rank(), world_size()), batch_size, workers)
+    sampler = EvaluationSampler(len(dataset), rank(), world_size())
+    return _loader(Fetch(dataset), collate, sampler, batch_size, workers)
 
 
-def _loader(dataset: WindowDataset, sampler: Sampler[Key], batch_size: int, workers: int) -> Loader:
+def training_loader(
+    dataset: WindowDataset, augmentation: Augmentation, sampler: EpochSampler, batch_size: int, workers: int
+) -> DataLoader[TrainingSample | DataError]:
+    """What the sampler asks for, with draws for its augmentation."""
+    return _loader(FetchAndDraw(dataset, augmentation, sampler.seed), collate_training, sampler, batch_size, workers)
+
+
+def _loader(
+    dataset: TorchDataset[Item],
+    collate_fn: Callable[[list[Item]], object],
+    sampler: Sampler[Key],
+    batch_size: int,
+    workers: int,
+) -> DataLoader[Item]:
     return DataLoader(
-        Fetch(dataset),
+        dataset,
         batch_size=batch_size,
         sampler=sampler,
-        collate_fn=collate,
+        collate_fn=collate_fn,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from revalexo_clip.data.dataset import arrived
+from revalexo_clip.data.dataset import Arrival, arrived
 from revalexo_clip.errors import DataError
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.training.agreement import raise_together
@@ -41,7 +41,7 @@ class EmbeddingModule(pl.LightningModule):
         self._parts: list[Gallery] = []
         self._error: DataError | None = None
 
-    def on_before_batch_transfer(self, batch: Batch | DataError, dataloader_idx: int) -> Batch | DataError:
+    def on_before_batch_transfer(self, batch: Arrival | DataError, dataloader_idx: int) -> Arrival | DataError:
         """Raise the `DataError` of a window that could not be read, wherever among the processes that was.
 
         In validation, several processes wait with it for the end: they may not have the same number of batches.

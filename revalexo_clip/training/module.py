@@ -11,16 +11,17 @@ from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from revalexo_clip.augment import Augmentation
 from revalexo_clip.errors import UserError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.losses import LossModule, overlapping
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.retrieval import retrieve
 from revalexo_clip.training.agreement import fail
+from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.embedding import EmbeddingModule, Gallery
 from revalexo_clip.training.gather import gather, gather_with_gradient
 from revalexo_clip.training.micro_batch import contrast_in_parts
-from revalexo_clip.types import Batch
 
 
 class ContrastiveModule(EmbeddingModule):
@@ -35,6 +36,7 @@ class ContrastiveModule(EmbeddingModule):
         experiment: PretrainExperiment,
         model: DualEncoder,
         loss: LossModule,
+        augmentation: Augmentation,
         *,
         window: float,
         steps: int,
@@ -43,6 +45,7 @@ class ContrastiveModule(EmbeddingModule):
         super().__init__(model)
         self.automatic_optimization = False  # one optimizer step may take several backward passes
         self.loss = loss
+        self.augmentation = augmentation
         self.experiment = experiment
         self.window = window
         self.steps = steps
@@ -58,17 +61,19 @@ class ContrastiveModule(EmbeddingModule):
         """Give each process its own dropout: all of them were seeded alike to build the same model."""
         torch.manual_seed(self.experiment.seed + 1_000_003 * (self.global_rank + 1))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         """One optimizer step on the contrastive batch."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         optimizer.zero_grad()
-        excluded_NN = overlapping(gather(batch.clip_B), gather(batch.start_B), self.window)
+        windows = batch.windows
+        imu_BLC, video_B3THW = self.augmentation.apply(windows.imu_BLC, windows.video_BTHWC, batch.draws)
+        excluded_NN = overlapping(gather(windows.clip_B), gather(windows.start_B), self.window)
         loss = contrast_in_parts(
             self.model,
-            rows=len(batch.imu_BLC),
-            part=self.experiment.micro_batch or len(batch.imu_BLC),
-            embed=lambda rows: self.model(batch.imu_BLC[rows], batch.video_BTHWC[rows]),
+            rows=len(imu_BLC),
+            part=self.experiment.micro_batch or len(imu_BLC),
+            embed=lambda rows: (self.model.embed_imu(imu_BLC[rows]), self.model.embed_frames(video_B3THW[rows])),
             contrast=lambda imu_BD, video_BD: self.loss(
                 gather_with_gradient(imu_BD), gather_with_gradient(video_BD), excluded_NN
             ),

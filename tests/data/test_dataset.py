@@ -66,7 +66,7 @@ def test_a_window_is_what_its_start_says(written: Path) -> None:
 
 
 def test_types_and_shapes_are_those_of_the_specifications(written: Path) -> None:
-    dataset = revalexo(written, frames=3, crop=32, short_side=40, window=1.5).build("train", seed=0)
+    dataset = revalexo(written, frames=3, crop=32, short_side=40, window=1.5).build("val", seed=0)
     assert dataset.imu_spec.channels == (
         "acc_Pelvis_x", "acc_Pelvis_y", "acc_Left_Foot_x", "acc_Left_Foot_y", "gyro_Pelvis_x", "gyro_Pelvis_y"
     )  # fmt: skip
@@ -76,6 +76,15 @@ def test_types_and_shapes_are_those_of_the_specifications(written: Path) -> None
     assert (sample.video_THWC.shape, sample.video_THWC.dtype) == ((3, 32, 32, 3), torch.uint8)
     assert (sample.label_K.dtype, sample.transition_K.dtype) == (torch.int64, torch.bool)
     assert (sample.clip.dtype, sample.start.dtype, sample.window.dtype) == (torch.int64, torch.float64, torch.int64)
+
+
+def test_training_windows_have_the_whole_frames_whose_centre_an_evaluation_window_has(written: Path) -> None:
+    data = revalexo(written, val_subjects=("08",), crop=32, short_side=36, windows_per_clip=1)
+    train, val = data.build("train", seed=0), data.build("val", seed=0)
+    whole = train[0, 0].video_THWC
+    assert (whole.shape, whole.dtype) == ((4, 36, 48, 3), torch.uint8)
+    assert val[0, 0].video_THWC.shape == (4, 32, 32, 3)
+    assert (train.video_spec.crop, train.video_spec.short_side) == (32, 36)
 
 
 def test_training_starts_are_new_in_each_epoch_and_seed_and_stay_in_their_segment(written: Path) -> None:

@@ -133,6 +133,17 @@ def test_frames_are_rgb_resized_by_the_short_side_and_cropped_in_the_centre(tmp_
     assert np.abs(corners.astype(int) - (200, 30, 30)).max() < 12
 
 
+def test_without_a_crop_the_frame_stays_whole_and_keeps_its_aspect(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", steady(1.0))
+    time_T = np.array([0.1, 0.5])
+    whole = read_frames(tmp_path / "a.mp4", time_T, 36, None)
+    assert whole.shape == (2, 36, 48, 3)
+    np.testing.assert_array_equal(whole[:, 2:34, 8:40], read_frames(tmp_path / "a.mp4", time_T, 36, 32))
+    clockwise = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
+    write_video(tmp_path / "upright.mp4", steady(1.0), matrix=clockwise)
+    assert read_frames(tmp_path / "upright.mp4", time_T, 36, None).shape == (2, 48, 36, 3)
+
+
 def test_shrinking_does_not_alias(tmp_path: Path) -> None:
     stripes = np.zeros((144, 192, 3), dtype=np.uint8)
     stripes[:, ::2] = 255

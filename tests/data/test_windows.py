@@ -57,6 +57,8 @@ def test_a_draw_depends_on_seed_epoch_and_index_and_nothing_else(seed: int, epoc
     np.testing.assert_array_equal(drawn, windows.sample_rng(seed, epoch, index).random(4))
     for other in ((seed + 1, epoch, index), (seed, epoch + 1, index), (seed, epoch, index + 1)):
         assert not np.intersect1d(drawn, windows.sample_rng(*other).random(4)).size
+    augmentation = windows.sample_rng(seed, epoch, index, windows.AUGMENTATION)
+    assert not np.intersect1d(drawn, augmentation.random(4)).size
 
 
 def test_draws_are_uniform_across_indices() -> None:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from tiny_dataset import revalexo
 
+from revalexo_clip.augment import Augmentation
 from revalexo_clip.data import UniformBatches
 from revalexo_clip.data.dataset import arrived
 from revalexo_clip.training.data import PairsDataModule
-from revalexo_clip.types import Batch
+from revalexo_clip.training.draws import TrainingBatch
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -23,8 +24,8 @@ class Recorder(pl.LightningModule):
         self.automatic_optimization = False
         self.batches: list[tuple[int, list[tuple[int, float]]]] = []
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        drawn = list(zip(batch.window_B.tolist(), batch.start_B.tolist(), strict=True))
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
+        drawn = list(zip(batch.windows.window_B.tolist(), batch.windows.start_B.tolist(), strict=True))
         self.batches.append((self.current_epoch, drawn))
 
     def configure_optimizers(self) -> None:
@@ -33,9 +34,11 @@ class Recorder(pl.LightningModule):
 
 def data(written: Path, workers: int, *, seed: int = 5, micro_batch: int | None = None) -> PairsDataModule:
     recordings = revalexo(written)
+    train = recordings.build("train", seed)
     return PairsDataModule(
-        recordings.build("train", seed),
+        train,
         recordings.build("val", seed),
+        Augmentation((), (), (), imu_spec=train.imu_spec, video_spec=train.video_spec),
         batches=UniformBatches(),
         batch_size=12,
         micro_batch=micro_batch,

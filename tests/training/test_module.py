@@ -58,8 +58,10 @@ def plain_ranks(similarity: Tensor) -> list[int]:
 def embedded(model: DualEncoder, dataset: WindowDataset, keys: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Batch]:
     batch = collate([dataset[key] for key in keys])
     assert isinstance(batch, Batch)
+    crop = dataset.video_spec.crop
+    top, left = ((size - crop) // 2 for size in batch.video_BTHWC.shape[2:4])
     with torch.no_grad():
-        imu_BD, video_BD = model(batch.imu_BLC, batch.video_BTHWC)
+        imu_BD, video_BD = model(batch.imu_BLC, batch.video_BTHWC[:, :, top : top + crop, left : left + crop])
     return imu_BD, video_BD, batch
 
 

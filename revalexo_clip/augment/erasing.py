@@ -1,0 +1,49 @@
+"""Random erasing (Zhong et al., 2017, arXiv:1708.04896)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from revalexo_clip.augment.base import Draw, Probability, VideoAugmentation, View
+from revalexo_clip.augment.crop import Ratio, Share, draw_rectangle
+from revalexo_clip.types import VideoSpec
+
+
+class RandomErasing(VideoAugmentation):
+    """Covers a random rectangle with the mean colour, the same one in all frames of a window."""
+
+    scale: Share = (0.02, 0.33)
+    """Area, as a share of the frame's, uniform."""
+    ratio: Ratio = (0.3, 3.3)
+    """Width over height, uniform in its logarithm."""
+    p: Probability = 0.3
+    """How many of the windows."""
+
+    def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
+        """First row and column that are covered, first ones below and right of them that are not [px], [4]."""
+        size = draw_rectangle(rng, spec.crop, spec.crop, self.scale, self.ratio) if rng.random() < self.p else None
+        if size is None:
+            return np.zeros(4, dtype=np.float32)
+        high, wide = (max(round(side), 1) for side in size)
+        top, left = rng.integers(spec.crop - high + 1), rng.integers(spec.crop - wide + 1)
+        return np.array([top, left, top + high, left + wide], dtype=np.float32)
+
+    def apply(self, video_B3THW: Tensor, drawn: Tensor) -> Tensor:
+        """See `VideoAugmentation.apply`. Writes into its input."""
+        if video_B3THW.device.type == "cpu":  # touches nothing else; elsewhere these numbers would be waited for
+            for video_3THW, (top, left, bottom, right) in zip(video_B3THW, drawn.long().tolist(), strict=True):
+                video_3THW[..., top:bottom, left:right] = 0
+            return video_B3THW
+        return video_B3THW.masked_fill_(covered(drawn, *video_B3THW.shape[3:]), 0)
+
+
+def covered(drawn_B4: Tensor, height: int, width: int) -> Tensor:
+    """[B, 1, 1, H, W] bool: the pixels inside each rectangle (top, left, bottom, right)."""
+    top_B1, left_B1, bottom_B1, right_B1 = drawn_B4.unsqueeze(-1).unbind(1)
+    row_H, column_W = (torch.arange(size, device=drawn_B4.device) for size in (height, width))
+    rows_BH = (row_H >= top_B1) & (row_H < bottom_B1)
+    columns_BW = (column_W >= left_B1) & (column_W < right_B1)
+    covered_BHW: Tensor = rows_BH[:, :, None] & columns_BW[:, None, :]
+    return covered_BHW[:, None, None]

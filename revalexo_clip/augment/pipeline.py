@@ -1,0 +1,157 @@
+"""All augmentations of an experiment, as one: `sample` for a window that is loaded, `apply` for a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from revalexo_clip.augment.base import (
+    Draw,
+    ImuAugmentation,
+    JointAugmentation,
+    PerWindowImu,
+    PerWindowVideo,
+    Pixels,
+    VideoAugmentation,
+    View,
+)
+from revalexo_clip.augment.color import ColorAugmentation, as_affine, brighten, normalization
+from revalexo_clip.augment.crop import ViewAugmentation
+from revalexo_clip.augment.render import Edges, render, whole_pixels
+from revalexo_clip.types import ImuSpec, VideoSpec
+
+Array = TypeVar("Array", Draw, Pixels)
+
+
+class Draws(NamedTuple):
+    """All that was drawn for one window; or, stacked, for B of them."""
+
+    view: Edges
+    """[4] what is shown of the source frames. It stays on the host: it says where to read."""
+    color: Tensor
+    """[3, 4] the map from (red, green, blue, 1), 0 to 255, to what an encoder takes."""
+    joint: Sequence[Tensor]
+    """One of each joint augmentation."""
+    imu: Sequence[Tensor]
+    """One of each IMU augmentation."""
+    video: Sequence[Tensor]
+    """One of each video augmentation that is neither in the view nor in the colour."""
+
+
+def stack(draws: Sequence[Draws]) -> Draws:
+    """The draws of B windows, each with a leading batch axis."""
+    return Draws(
+        view=np.stack([drawn.view for drawn in draws]),
+        color=torch.stack([drawn.color for drawn in draws]),
+        joint=tuple(map(torch.stack, zip(*(drawn.joint for drawn in draws), strict=True))),
+        imu=tuple(map(torch.stack, zip(*(drawn.imu for drawn in draws), strict=True))),
+        video=tuple(map(torch.stack, zip(*(drawn.video for drawn in draws), strict=True))),
+    )
+
+
+class Augmentation:
+    """What happens to the windows of a training set between a loader and the encoders.
+
+    Views and colours at the head of `video` are fused: each pixel is resampled once and coloured once. What follows
+    them is applied one by one. Without any augmentation the frames are cropped in the centre and normalised.
+    """
+
+    def __init__(
+        self,
+        imu: Sequence[ImuAugmentation],
+        video: Sequence[VideoAugmentation],
+        joint: Sequence[JointAugmentation],
+        *,
+        imu_spec: ImuSpec,
+        video_spec: VideoSpec,
+    ) -> None:
+        """Make one draw for nothing, so that `ConfigError` is raised here for windows that do not suit."""
+        self.imu_spec = imu_spec
+        self.video_spec = video_spec
+        self.joint = tuple(joint)
+        self.imu_functions = tuple(one for one in imu if isinstance(one, PerWindowImu))
+        self.video_functions = tuple(one for one in video if isinstance(one, PerWindowVideo))
+        self.imu = tuple(one for one in imu if not isinstance(one, PerWindowImu))
+        rest = [one for one in video if not isinstance(one, PerWindowVideo)]
+        count = next((place for place, one in enumerate(rest) if not _can_be_fused(one)), len(rest))
+        self.fused, self.video = tuple(rest[:count]), tuple(rest[count:])
+        self.whole_frame = any(isinstance(one, ViewAugmentation) and one.whole_frame for one in self.fused)
+        self.draw(np.random.default_rng(0), (video_spec.short_side, video_spec.short_side))
+
+    def sample(self, rng: np.random.Generator, imu_LC: Draw, video_THWC: Pixels) -> tuple[Draw, Pixels, Draws]:
+        """The half for a loader: one window as a dataset gives it -> the same for `apply`, and what was drawn for it.
+
+        IMU samples [L, C] and whole frames [T, H, W, 3] go through the functions of one window; frames are cut to their
+        centre where no more than that will be needed.
+        """
+        for imu_function in self.imu_functions:
+            imu_LC = _alike(imu_function, imu_LC, imu_function(imu_LC, rng, self.imu_spec))
+        for video_function in self.video_functions:
+            video_THWC = _alike(video_function, video_THWC, video_function(video_THWC, rng, self.video_spec))
+        if not self.whole_frame:
+            video_THWC = centre(video_THWC, self.video_spec.crop)
+        height, width = video_THWC.shape[1:3]
+        return imu_LC, video_THWC, self.draw(rng, (height, width))
+
+    def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Draws:
+        """Draw for one window whose frames are `size`, height and width [px]."""
+        view, color = View(0, 0, *size), normalization(self.video_spec) @ brighten(1 / 255)
+        joint = [both.sample(rng, self.imu_spec, self.video_spec) for both in self.joint]
+        for both in joint:
+            view = view.part(both.box)
+        imu = [one.sample(rng, self.imu_spec) for one in self.imu]
+        for each in self.fused:
+            change = each.sample(rng, self.video_spec, view)
+            if isinstance(each, ColorAugmentation):
+                color = as_affine(change) @ color
+            else:
+                view = view.part(change)
+        finished = View(0, 0, self.video_spec.crop, self.video_spec.crop)
+        video = [each.sample(rng, self.video_spec, finished) for each in self.video]
+        return Draws(
+            view=whole_pixels(view, *size),
+            color=torch.from_numpy(color[:3].astype(np.float32)),
+            joint=tuple(torch.from_numpy(both.drawn) for both in joint),
+            imu=tuple(map(torch.from_numpy, imu)),
+            video=tuple(map(torch.from_numpy, video)),
+        )
+
+    @torch.no_grad()
+    def apply(self, imu_BLC: Tensor, video_BTHWC: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """The half for the device that trains: a batch and its stacked draws -> what the towers take.
+
+        `imu_BLC` [B, L, C] stays in its units; `video_BTHWC` [B, T, H, W, 3] uint8 becomes [B, 3, T, crop, crop]
+        float32 in normalised colour. In full precision, also under autocast.
+        """
+        with torch.autocast(video_BTHWC.device.type, enabled=False):
+            video_B3THW = render(video_BTHWC, draws.view, draws.color, self.video_spec.crop)
+            for both, drawn in zip(self.joint, draws.joint, strict=True):
+                imu_BLC, video_B3THW = both.apply(imu_BLC, video_B3THW, drawn)
+            for one, drawn in zip(self.imu, draws.imu, strict=True):
+                imu_BLC = one.apply(imu_BLC, drawn)
+            for each, drawn in zip(self.video, draws.video, strict=True):
+                video_B3THW = each.apply(video_B3THW, drawn)
+        return imu_BLC, video_B3THW
+
+
+def centre(video_THWC: Pixels, crop: int) -> Pixels:
+    """The square of `crop` pixels in the middle of each frame, where evaluation has it too."""
+    top, left = ((size - crop) // 2 for size in video_THWC.shape[1:3])
+    return video_THWC[:, top : top + crop, left : left + crop]
+
+
+def _can_be_fused(augmentation: VideoAugmentation) -> bool:
+    return isinstance(augmentation, ViewAugmentation | ColorAugmentation)
+
+
+def _alike(function: object, given: Array, returned: Array) -> Array:
+    if returned.shape != given.shape or returned.dtype != given.dtype:
+        raise ValueError(
+            f"{type(function).__name__} must return {given.dtype} {list(given.shape)}, as it was given, "
+            f"not {returned.dtype} {list(returned.shape)}"
+        )
+    return returned

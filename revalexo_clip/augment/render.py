@@ -1,0 +1,71 @@
+"""From source frames to what an encoder takes: one resampling, one affine map of colour.
+
+Resampling is bilinear with a filter that widens as it shrinks, so that it does not alias. It is done clip by clip, all
+frames at once, because every clip has a rectangle of its own; on the CPU torch does it on bytes with vector
+instructions, six times faster than on floats. Cutting the rectangle out is a slice, and mirroring reads it backwards.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from revalexo_clip.augment.base import View
+
+Edges = npt.NDArray[np.int64]
+"""A view on whole pixels: top, left, bottom, right, [4] or [B, 4]."""
+
+
+def whole_pixels(view: View, height: int, width: int) -> Edges:
+    """The view, each edge at the nearest border between pixels; at least one pixel, inside of the frame."""
+    top, bottom = _nearest(view.top, view.bottom, height)
+    left, right = _nearest(min(view.left, view.right), max(view.left, view.right), width)
+    if view.left > view.right:
+        left, right = right, left
+    return np.array([top, left, bottom, right], dtype=np.int64)
+
+
+def _nearest(low: float, high: float, size: int) -> tuple[int, int]:
+    first = min(max(math.floor(low + 0.5), 0), size - 1)
+    return first, min(max(math.floor(high + 0.5), first + 1), size)
+
+
+def render(video_BTHWC: Tensor, view_B4: Edges, color_B34: Tensor, crop: int) -> Tensor:
+    """[B, 3, T, crop, crop] float32: the view of each clip of [B, T, H, W, 3] uint8, its colours (0 to 255) mapped.
+
+    `color_B34` maps (red, green, blue, 1) to the colours that come out.
+    """
+    count, frames = video_BTHWC.shape[:2]
+    rendered = color_B34.new_empty(count, 3, frames, crop, crop)
+    for video_THWC, view, color_34, out in zip(video_BTHWC, view_B4, color_B34, rendered, strict=True):
+        shown_T3HW = resample(video_THWC.permute(0, 3, 1, 2), view, (crop, crop))
+        planes_3THW = shown_T3HW.transpose(0, 1).contiguous()  # while they are bytes: floats take longer to move
+        colors_3n = planes_3THW.view(3, -1).to(color_34.dtype)
+        torch.addmm(color_34[:, 3:], color_34[:, :3], colors_3n, out=out.view(3, -1))
+    return rendered
+
+
+def resample(video_T3HW: Tensor, view: Edges, size: tuple[int, int]) -> Tensor:
+    """[T, 3, *size] of the same type: one view of all frames [T, 3, H, W], uint8 or float.
+
+    Bytes are rounded to bytes. Devices other than the CPU have no filter on bytes; theirs goes by way of floats, and
+    may differ by one step of 255.
+    """
+    top, left, bottom, right = view.tolist()
+    shown = video_T3HW[..., top:bottom, min(left, right) : max(left, right)]
+    if left > right:
+        shown = shown.flip(-1)
+    if shown.shape[2:] == size:
+        return shown
+    if shown.dtype == torch.uint8 and shown.device.type != "cpu":
+        return _filter(shown.float(), size).round_().clamp_(0, 255).byte()
+    return _filter(shown, size)
+
+
+def _filter(shown: Tensor, size: tuple[int, int]) -> Tensor:
+    return interpolate(shown, size, mode="bilinear", align_corners=False, antialias=True)

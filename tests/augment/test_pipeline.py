@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from augment_specs import HEIGHT, IMU, VIDEO, WIDTH, generators, imu_windows, video_windows
+from lightning.fabric.utilities.apply_func import move_data_to_device
+from torch import Tensor
+
+from revalexo_clip.augment import (
+    Augmentation,
+    ChannelDropout,
+    ColorJitter,
+    Draws,
+    GaussianNoise,
+    Grayscale,
+    HorizontalFlip,
+    ImuAugmentation,
+    JointAugmentation,
+    MagnitudeWarp,
+    Mirror,
+    PerWindowImu,
+    PerWindowVideo,
+    RandomErasing,
+    RandomResizedCrop,
+    Scale,
+    SensorRotation,
+    TimeWarp,
+    VideoAugmentation,
+    View,
+    stack,
+)
+from revalexo_clip.augment.base import Draw, Pixels
+from revalexo_clip.data import Dataset, RevalExo
+from revalexo_clip.encoders import X3D, DeepConvLSTM, ImuEncoder, VideoEncoder
+from revalexo_clip.errors import ConfigError
+from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.model import FrameNormalization
+from revalexo_clip.types import ImuSpec, VideoSpec
+
+EVERYTHING_IMU: tuple[ImuAugmentation, ...] = (
+    *(SensorRotation(), Scale(p=1), MagnitudeWarp(p=1), TimeWarp(p=1), ChannelDropout(p=1), GaussianNoise(p=1)),
+)
+EVERYTHING_VIDEO: tuple[VideoAugmentation, ...] = (
+    *(ColorJitter(p=1), Grayscale(), RandomResizedCrop(), HorizontalFlip(), RandomErasing(p=1)),
+)
+
+
+def pipeline(
+    imu: tuple[ImuAugmentation, ...] = (),
+    video: tuple[VideoAugmentation, ...] = (),
+    joint: tuple[JointAugmentation, ...] = (),
+) -> Augmentation:
+    return Augmentation(imu, video, joint, imu_spec=IMU, video_spec=VIDEO)
+
+
+def drawn(augmentation: Augmentation, count: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Draws:
+    return stack([augmentation.draw(rng, size) for rng in generators(count)])
+
+
+class Inverted(VideoAugmentation):
+    """Turns colours around; in tests only."""
+
+    def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
+        assert (view.height, view.width) == (spec.crop, spec.crop)
+        return np.array(rng.choice([-1.0, 1.0]), dtype=np.float32)
+
+    def apply(self, video_B3THW: Tensor, drawn: Tensor) -> Tensor:
+        return video_B3THW * drawn.view(-1, 1, 1, 1, 1)
+
+
+class Doubled(PerWindowImu):
+    """Doubles the window by chance; in tests only."""
+
+    def __call__(self, imu_LC: Draw, rng: np.random.Generator, spec: ImuSpec) -> Draw:
+        return imu_LC * np.float32(rng.integers(1, 3))
+
+
+class Halved(PerWindowImu):
+    """Gives back something of another shape; in tests only."""
+
+    def __call__(self, imu_LC: Draw, rng: np.random.Generator, spec: ImuSpec) -> Draw:
+        return imu_LC[::2]
+
+
+class Negative(PerWindowVideo):
+    """The frames as a negative; in tests only."""
+
+    def __call__(self, video_THWC: Pixels, rng: np.random.Generator, spec: VideoSpec) -> Pixels:
+        return 255 - video_THWC
+
+
+class Unfinished(PretrainExperiment):
+    """All but the augmentation."""
+
+    data: Dataset = RevalExo(root=Path("data"), train_subjects=("01",), val_subjects=("02",))
+    imu: ImuEncoder = DeepConvLSTM()
+    video: VideoEncoder = X3D()
+
+
+def test_without_augmentation_frames_are_cropped_in_the_centre_and_normalised() -> None:
+    augmentation = pipeline()
+    imu_BLC, video_BTHWC = imu_windows(2), video_windows(2)
+    samples = [
+        augmentation.sample(rng, imu_LC.numpy(), video_THWC.numpy())
+        for rng, imu_LC, video_THWC in zip(generators(2), imu_BLC, video_BTHWC, strict=True)
+    ]
+    frames_BTHWC = torch.from_numpy(np.stack([video_THWC for _, video_THWC, _ in samples]))
+    assert torch.equal(frames_BTHWC, video_BTHWC[:, :, 2:26, 6:30])
+    same_BLC, video_B3THW = augmentation.apply(imu_BLC, frames_BTHWC, stack([draws for *_, draws in samples]))
+    assert torch.equal(same_BLC, imu_BLC)
+    torch.testing.assert_close(video_B3THW, FrameNormalization(VIDEO)(frames_BTHWC), rtol=1e-5, atol=1e-5)
+
+
+def test_the_loader_keeps_whole_frames_only_where_a_crop_chooses_from_them() -> None:
+    window = imu_windows(1)[0].numpy(), video_windows(1)[0].numpy()
+    for video, size in (((HorizontalFlip(),), (24, 24)), ((HorizontalFlip(), RandomResizedCrop()), (HEIGHT, WIDTH))):
+        _, video_THWC, draws = pipeline(video=video).sample(np.random.default_rng(0), *window)
+        assert video_THWC.shape[1:3] == size
+        assert 0 <= draws.view.min() <= draws.view.max() <= max(size)
+
+
+def test_everything_at_once_is_the_parts_in_order() -> None:
+    augmentation = pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),))
+    count = 6
+    imu_BLC, video_BTHWC, draws = imu_windows(count), video_windows(count), drawn(augmentation, count)
+    out_BLC, out_B3THW = augmentation.apply(imu_BLC, video_BTHWC, draws)
+    expected_BLC, _ = Mirror().apply(imu_BLC, out_B3THW, draws.joint[0])
+    for one, params in zip(EVERYTHING_IMU, draws.imu, strict=True):
+        expected_BLC = one.apply(expected_BLC, params)
+    assert torch.equal(out_BLC, expected_BLC)
+    fused = pipeline(video=EVERYTHING_VIDEO[:-1], joint=(Mirror(),))
+    _, before_B3THW = fused.apply(imu_BLC, video_BTHWC, draws._replace(imu=(), video=()))
+    assert torch.equal(out_B3THW, RandomErasing().apply(before_B3THW, draws.video[0]))
+    assert out_B3THW.isfinite().all()
+    assert len(draws.video) == 1
+
+
+def test_a_window_comes_out_the_same_whatever_batch_it_is_in() -> None:
+    augmentation = pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),))
+    windows = [imu_windows(7), video_windows(7)]
+    together = augmentation.apply(windows[0], windows[1], drawn(augmentation, 7))
+    order = [5, 0, 3]
+    some = stack([augmentation.draw(generators(7)[row], (HEIGHT, WIDTH)) for row in order])
+    apart = augmentation.apply(windows[0][order], windows[1][order], some)
+    for left, right in zip(together, apart, strict=True):
+        assert torch.equal(left[order], right)
+    assert (together[1][1:] != together[1][:-1]).flatten(1).any(1).all()
+
+
+def test_views_and_colours_work_after_frames_are_finished_too() -> None:
+    augmentation = pipeline(video=(Inverted(), HorizontalFlip(p=1), Grayscale(p=1)))
+    assert len(augmentation.video) == 3
+    video_BTHWC = video_windows(4, height=24, width=24)
+    draws = drawn(augmentation, 4, (24, 24))
+    _, out_B3THW = augmentation.apply(imu_windows(4), video_BTHWC, draws)
+    inverted = FrameNormalization(VIDEO)(video_BTHWC) * draws.video[0].view(-1, 1, 1, 1, 1)
+    gray = pipeline(video=(Grayscale(p=1),)).video_spec
+    rgb = inverted.flip(-1).movedim(1, -1) * torch.tensor(gray.std) + torch.tensor(gray.mean)
+    luma = (rgb * torch.tensor([0.299, 0.587, 0.114])).sum(-1, keepdim=True)
+    expected = ((luma - torch.tensor(gray.mean)) / torch.tensor(gray.std)).movedim(-1, 1)
+    torch.testing.assert_close(out_B3THW, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_plain_functions_of_a_window_run_in_the_loader() -> None:
+    augmentation = pipeline(imu=(Doubled(), Scale()), video=(Negative(), RandomResizedCrop()))
+    imu_LC, video_THWC = imu_windows(1)[0].numpy(), video_windows(1)[0].numpy()
+    factors = set()
+    for rng in generators(20):
+        doubled_LC, negative_THWC, draws = augmentation.sample(rng, imu_LC, video_THWC)
+        factors.add(float(doubled_LC[0, 0] / imu_LC[0, 0]))
+        np.testing.assert_array_equal(negative_THWC, 255 - video_THWC)
+        assert (len(draws.imu), len(draws.video)) == (1, 0)
+    assert factors == {1.0, 2.0}
+    with pytest.raises(ValueError, match=r"Halved must return float32 \[120, 42\], .* not float32 \[60, 42\]"):
+        pipeline(imu=(Halved(),)).sample(np.random.default_rng(0), imu_LC, video_THWC)
+
+
+def test_functions_of_a_window_must_come_first() -> None:
+    assert Unfinished(imu_augment=(Doubled(), Doubled(), Scale())).imu_augment[0] == Doubled()
+    with pytest.raises(ValueError, match=r"imu_augment: Doubled runs where windows are loaded.* before Scale"):
+        Unfinished(imu_augment=(Scale(), Doubled()))
+    with pytest.raises(ValueError, match=r"video_augment: Negative runs .* before Grayscale"):
+        Unfinished(video_augment=(Grayscale(), Negative()))
+
+
+def test_windows_that_do_not_suit_are_an_error_before_anything_is_loaded() -> None:
+    spec = ImuSpec(("acc_Pelvis_x", "acc_Pelvis_y"), ("m/s^2",) * 2, 60.0, 2.0)
+    with pytest.raises(ConfigError, match="lacks acc_Pelvis_z"):
+        Augmentation((SensorRotation(p=0.01),), (), (), imu_spec=spec, video_spec=VIDEO)
+
+
+def test_draws_travel() -> None:
+    draws = drawn(pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),)), 4)
+    assert len(draws.color) == len(draws.view) == 4
+    for travelled in (pickle.loads(pickle.dumps(draws)), move_data_to_device(draws, torch.device("cpu"))):
+        assert isinstance(travelled, Draws)
+        assert isinstance(travelled.view, np.ndarray)  # it is read on the host
+        np.testing.assert_array_equal(travelled.view, draws.view)
+        for field in ("joint", "imu", "video"):
+            pairs = zip(getattr(travelled, field), getattr(draws, field), strict=True)
+            assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_autocast_does_not_touch_the_precision() -> None:
+    augmentation = pipeline(EVERYTHING_IMU, (*EVERYTHING_VIDEO, ColorJitter(p=1)), (Mirror(),))
+    windows = imu_windows(3), video_windows(3)
+    exact = augmentation.apply(*windows, drawn(augmentation, 3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast = augmentation.apply(*windows, drawn(augmentation, 3))
+    for left, right in zip(exact, under_autocast, strict=True):
+        assert torch.equal(left, right)
+        assert right.dtype == torch.float32

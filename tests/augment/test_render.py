@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from augment_specs import HEIGHT, VIDEO, WIDTH, video_windows
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from revalexo_clip.augment.base import View
+from revalexo_clip.augment.color import brighten, normalization
+from revalexo_clip.augment.render import Edges, render, resample, whole_pixels
+
+NORMALIZE = torch.from_numpy((normalization(VIDEO) @ brighten(1 / 255))[:3].astype(np.float32))
+VIEWS = np.array([[0, 0, 28, 37], [3, 30, 26, 4], [1, 2, 25, 26], [10, 20, 18, 28], [0, 36, 28, 1], [2, 5, 27, 36]])
+
+
+def plain(video_THWC: Tensor, view: Edges, crop: int) -> Tensor:
+    """Crop, resize, flip, normalise: a step at a time, a frame at a time, in floats."""
+    top, left, bottom, right = view.tolist()
+    frames = []
+    for frame_HWC in video_THWC:
+        cropped_CHW = frame_HWC[top:bottom, min(left, right) : max(left, right)].permute(2, 0, 1).double()
+        resized = interpolate(cropped_CHW[None], (crop, crop), mode="bilinear", align_corners=False, antialias=True)[0]
+        turned = torch.flip(resized, dims=[2]) if left > right else resized
+        mean, std = (torch.tensor(value).view(3, 1, 1) for value in (VIDEO.mean, VIDEO.std))
+        frames.append((turned / 255 - mean) / std)
+    return torch.stack(frames, dim=1).float()
+
+
+def test_the_one_resampling_equals_crop_resize_and_flip_done_plainly() -> None:
+    video_BTHWC = video_windows(len(VIEWS))
+    rendered = render(video_BTHWC, VIEWS, NORMALIZE.expand(len(VIEWS), 3, 4), VIDEO.crop)
+    assert rendered.shape == (6, 3, 3, 24, 24)
+    assert rendered.dtype == torch.float32
+    assert rendered.is_contiguous()
+    step = 1 / 255 / min(VIDEO.std)
+    for row in range(len(VIEWS)):
+        difference = (rendered[row] - plain(video_BTHWC[row], VIEWS[row], VIDEO.crop)).abs()
+        assert difference.max() < 1.51 * step  # both passes round to bytes
+        assert difference.mean() < 0.5 * step
+
+
+def test_a_view_of_the_crops_size_is_taken_as_it_is() -> None:
+    video_BTHWC = video_windows(1)
+    rendered = render(video_BTHWC, np.array([[1, 2, 25, 26]]), NORMALIZE[None], VIDEO.crop)
+    colors = video_BTHWC[:, :, 1:25, 2:26].double() / 255
+    expected = (colors - torch.tensor(VIDEO.mean)) / torch.tensor(VIDEO.std)
+    torch.testing.assert_close(rendered, expected.permute(0, 4, 1, 2, 3).float(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_clip_is_rendered_as_if_it_were_alone_and_padding_is_never_seen() -> None:
+    video_BTHWC = video_windows(len(VIEWS))
+    color_B34 = torch.randn(len(VIEWS), 3, 4) / 255
+    together = render(video_BTHWC, VIEWS, color_B34, VIDEO.crop)
+    padded = torch.full((len(VIEWS), 3, HEIGHT + 9, WIDTH + 5, 3), 255, dtype=torch.uint8)
+    padded[:, :, :HEIGHT, :WIDTH] = video_BTHWC
+    for row in range(len(VIEWS)):
+        one = slice(row, row + 1)
+        assert torch.equal(render(video_BTHWC[one], VIEWS[one], color_B34[one], VIDEO.crop)[0], together[row])
+        assert torch.equal(render(padded[one], VIEWS[one], color_B34[one], VIDEO.crop)[0], together[row])
+
+
+@pytest.mark.parametrize("size", [(24, 24), (20, 31)])
+def test_bytes_are_resampled_to_within_one_step_of_floats(size: tuple[int, int]) -> None:
+    noise_T3HW = torch.randint(0, 256, (4, 3, 40, 50), dtype=torch.uint8)
+    view = np.array([2, 45, 38, 3])
+    fast, exact = resample(noise_T3HW, view, size), resample(noise_T3HW.float(), view, size)
+    assert fast.dtype == torch.uint8
+    assert (fast.float() - exact.round()).abs().max() <= 1
+
+
+def test_all_frames_share_the_view() -> None:
+    video_BTHWC = video_windows(1)[:, :1].expand(-1, 5, -1, -1, -1)
+    rendered = render(video_BTHWC, VIEWS[1:2], NORMALIZE[None], VIDEO.crop)
+    assert torch.equal(rendered, rendered[:, :, :1].expand(-1, -1, 5, -1, -1))
+
+
+def test_shrinking_does_not_alias() -> None:
+    stripes = torch.zeros(1, 1, 48, 48, 3, dtype=torch.uint8)
+    stripes[..., ::2, :] = 255
+    shades = render(stripes, np.array([[0, 0, 48, 48]]), torch.eye(3, 4)[None], 24)
+    assert shades[..., 2:-2].min() > 100
+    assert shades[..., 2:-2].max() < 155
+
+
+sides = st.floats(-2, 42)
+
+
+@given(sides, sides, sides, sides)
+def test_edges_on_whole_pixels_stay_inside_and_keep_a_pixel(
+    top: float, left: float, bottom: float, right: float
+) -> None:
+    first, start, last, end = whole_pixels(View(top, left, max(top, bottom), right), 30, 40).tolist()
+    assert 0 <= first < last <= 30
+    assert 0 <= min(start, end) < max(start, end) <= 40
+    assert (start > end) == (left > right)
+    assert whole_pixels(View(1.4, 20.6, 9.5, 3.2), 30, 40).tolist() == [1, 21, 10, 3]

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from augment_specs import CHANNELS, IMU, SEGMENTS, generators, imu_windows
+from hypothesis import given
+from hypothesis import strategies as st
+
+from revalexo_clip.augment import SensorRotation
+from revalexo_clip.augment.sensors import mix, rotations, triads
+from revalexo_clip.errors import ConfigError
+from revalexo_clip.types import ImuSpec
+
+
+def drawn(count: int, rotation: SensorRotation | None = None) -> torch.Tensor:
+    rotation = rotation or SensorRotation()
+    return torch.from_numpy(np.stack([rotation.sample(rng, IMU) for rng in generators(count)]))
+
+
+def places(kind: str, segment: str) -> list[int]:
+    return [CHANNELS.index(f"{kind}_{segment}_{axis}") for axis in "xyz"]
+
+
+def fitted(before_L3: torch.Tensor, after_L3: torch.Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """The matrix that takes the one to the other, by least squares."""
+    solution = np.linalg.lstsq(before_L3.double().numpy(), after_L3.double().numpy(), rcond=None)[0]
+    return np.asarray(solution.T)
+
+
+def test_every_sensor_gets_a_rotation_of_its_own_that_its_accelerometer_and_gyroscope_share() -> None:
+    imu_BLC = imu_windows(4)
+    turned_BLC = SensorRotation().apply(imu_BLC, drawn(4))
+    found = []
+    for row in range(4):
+        for segment in SEGMENTS:
+            acc, gyro = (
+                fitted(imu_BLC[row][:, place], turned_BLC[row][:, place])
+                for place in (places("acc", segment), places("gyro", segment))
+            )
+            np.testing.assert_allclose(acc, gyro, atol=1e-5)
+            np.testing.assert_allclose(acc @ acc.T, np.eye(3), atol=1e-5)
+            assert np.linalg.det(acc) == pytest.approx(1, abs=1e-5)
+            found.append(acc)
+    assert len({tuple(matrix.round(4).ravel()) for matrix in found}) == 4 * len(SEGMENTS)
+
+
+def test_norms_stay() -> None:
+    imu_BLC = imu_windows(8)
+    turned_BLC = SensorRotation(angle=180).apply(imu_BLC, drawn(8, SensorRotation(angle=180)))
+    for kind in ("acc", "gyro"):
+        for segment in SEGMENTS:
+            place = places(kind, segment)
+            torch.testing.assert_close(
+                turned_BLC[..., place].norm(dim=-1), imu_BLC[..., place].norm(dim=-1), rtol=1e-4, atol=1e-4
+            )
+
+
+def test_angles_go_up_to_the_largest_and_axes_have_any_direction() -> None:
+    matrices = np.array(
+        [
+            rng_drawn[1, places("acc", "Pelvis")]
+            for rng_drawn in (SensorRotation().sample(rng, IMU) for rng in generators(2000))
+        ]
+    )
+    angles = np.degrees(np.arccos(np.clip((np.trace(matrices, axis1=1, axis2=2) - 1) / 2, -1, 1)))
+    assert 14.8 < angles.max() < 15.01
+    assert angles.mean() == pytest.approx(7.5, abs=0.3)
+    axes = np.stack([matrices[:, 2, 1] - matrices[:, 1, 2], matrices[:, 0, 2] - matrices[:, 2, 0]])
+    assert np.abs(np.sign(axes).mean(1)).max() < 0.06
+
+
+@given(st.floats(-3.1, 3.1), st.integers(0, 2))
+def test_rotations_turn_around_their_axis_by_their_angle(angle: float, axis: int) -> None:
+    (matrix,) = rotations(2.5 * np.eye(3)[[axis]], np.array([angle]))
+    following, last = (axis + 1) % 3, (axis + 2) % 3
+    expected = np.eye(3)
+    expected[following, following] = expected[last, last] = np.cos(angle)
+    expected[last, following], expected[following, last] = np.sin(angle), -np.sin(angle)
+    np.testing.assert_allclose(matrix, expected, atol=1e-12)
+
+
+def test_without_luck_and_for_other_channels_nothing_changes() -> None:
+    imu_BLC = imu_windows(3)
+    assert torch.equal(SensorRotation().apply(imu_BLC, drawn(3, SensorRotation(p=0))), imu_BLC)
+    spec = ImuSpec(("time", "acc_Pelvis_x", "acc_Pelvis_y", "acc_Pelvis_z"), ("s",) * 4, 60.0, 2.0)
+    one = torch.from_numpy(SensorRotation().sample(np.random.default_rng(0), spec))[None]
+    turned = SensorRotation().apply(imu_BLC[:1, :, :4], one)
+    assert torch.equal(turned[..., 0], imu_BLC[:1, :, 0])
+    assert not torch.equal(turned[..., 1], imu_BLC[:1, :, 1])
+
+
+def test_a_window_is_rotated_as_if_it_were_alone() -> None:
+    imu_BLC, rotation = imu_windows(5), drawn(5)
+    together = mix(imu_BLC, rotation)
+    for row in range(5):
+        assert torch.equal(mix(imu_BLC[row : row + 1], rotation[row : row + 1])[0], together[row])
+
+
+def test_sensors_are_found_by_the_names_of_their_channels_in_any_order() -> None:
+    assert triads(("gyro_A_B_z", "acc_A_B_y", "acc_A_B_z", "gyro_A_B_y", "gyro_A_B_x", "acc_A_B_x")) == {
+        "A_B": [[4, 3, 0], [5, 1, 2]]
+    }
+    assert list(triads(CHANNELS)) == list(SEGMENTS)
+
+
+def test_an_incomplete_sensor_is_an_error_that_names_what_it_lacks() -> None:
+    lacking = replace(IMU, channels=tuple(name for name in CHANNELS if name != "gyro_Left_Foot_y"))
+    with pytest.raises(ConfigError, match=r"gyroscope of Left_Foot lacks gyro_Left_Foot_y; .* all three axes"):
+        SensorRotation().sample(np.random.default_rng(0), lacking)
+    with pytest.raises(ConfigError, match=r"no channels acc_<Segment>_<axis> .* among a, b"):
+        SensorRotation().sample(np.random.default_rng(0), ImuSpec(("a", "b"), ("", ""), 60.0, 2.0))
