@@ -43,7 +43,7 @@ class Demo(PretrainExperiment):
     video: VideoEncoder = X3D(size="xs", weights=None, dropout=0.1, keep_time=True)
     standardize: bool = True
     embed_dim: int = 128
-    optim: Optimizer = AdamW(lr=1.5e-3, warmup=0.1)
-    batch_size: int = 32
-    batches: BatchComposition = GroupedBatches(by="clip", windows=8)
-    trainer: TrainerConfig = TrainerConfig(max_epochs=5)
+    optim: Optimizer = AdamW(lr=1.5e-3, warmup=0.15)
+    batch_size: int = 16
+    batches: BatchComposition = GroupedBatches(by="clip", windows=4)
+    trainer: TrainerConfig = TrainerConfig(max_epochs=4)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from revalexo_clip.encoders.base import ImuEncoder
 from revalexo_clip.errors import ConfigError
-from revalexo_clip.initialization import initialize
+from revalexo_clip.initialization import initialize, remember
 from revalexo_clip.types import ImuSpec
 
 CONVOLUTIONS = 4
@@ -25,14 +25,16 @@ class DeepConvLSTM(ImuEncoder):
 
     def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
         """See `ImuEncoder.build`. Raises `ConfigError` for a window that the convolutions use up."""
-        needed = CONVOLUTIONS * (self.kernel - 1) + 1
-        if spec.samples < needed:
+        used_up = CONVOLUTIONS * (self.kernel - 1)
+        if spec.samples <= used_up:
             raise ConfigError(
-                f"DeepConvLSTM: {CONVOLUTIONS} unpadded convolutions of kernel {self.kernel} need {needed} samples, "
-                f"and a window of {spec.window:g} s at {spec.rate:g} Hz has {spec.samples}: "
+                f"DeepConvLSTM: {CONVOLUTIONS} unpadded convolutions of kernel {self.kernel} need {used_up + 1} "
+                f"samples, and a window of {spec.window:g} s at {spec.rate:g} Hz has {spec.samples}: "
                 "take a longer window or a shorter kernel"
             )
-        return DeepConvLSTMNet(len(spec.channels), embed_dim, self.kernel, self.maps, self.hidden)
+        net = DeepConvLSTMNet(len(spec.channels), embed_dim, self.kernel, self.maps, self.hidden)
+        remember(net.lstm, spec.samples - used_up)
+        return net
 
 
 class DeepConvLSTMNet(nn.Module):

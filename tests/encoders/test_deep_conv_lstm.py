@@ -70,3 +70,13 @@ def test_shortest_window_that_the_convolutions_leave_anything_of() -> None:
 def test_kernel_must_be_positive() -> None:
     with pytest.raises(ValidationError, match="kernel"):
         DeepConvLSTM(kernel=0)
+
+
+def test_the_first_samples_of_a_window_reach_the_features_from_the_start() -> None:
+    torch.manual_seed(0)
+    imu_BLC = torch.randn(4, 120, 42, requires_grad=True)
+    DeepConvLSTM(maps=8, hidden=64).build(spec(), 16)(imu_BLC).square().sum().backward()
+    assert imu_BLC.grad is not None
+    influence_L = imu_BLC.grad.abs().sum(dim=(0, 2))
+    first, last = (float(part) for part in (influence_L[:30].sum(), influence_L[-30:].sum()))
+    assert first > 0.02 * last
