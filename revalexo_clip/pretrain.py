@@ -7,6 +7,8 @@ import logging
 import resource
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -48,6 +50,8 @@ class DryRun:
     """How much there is to train on."""
     val: str
     """How much there is to validate on."""
+    excluded: tuple[str, ...]
+    """`subject/pair id` of the clips that were left out because they are bad."""
     steps_per_epoch: int
     epochs: int
     loss: float
@@ -60,6 +64,7 @@ class DryRun:
         return {
             "train": self.train,
             "val": self.val,
+            **({"left out": " ".join(self.excluded)} if self.excluded else {}),
             "steps": f"{self.steps_per_epoch} x {self.epochs} epochs",
             "loss of one batch": f"{self.loss:.3f}",
             "peak memory": f"{self.peak_memory / 2**30:.2f} GiB",
@@ -87,7 +92,8 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
 
     Raises `ConfigError` or `DataError` before anything is written where the experiment cannot run.
     """
-    parts = _build(experiment)
+    with _kept() as said:
+        parts = _build(experiment)
     folder = new_run_folder(experiment.name)
     try:
         trainer = _trainer(
@@ -105,7 +111,7 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
             checkpoint_io=AtomicCheckpointIO(),
         )
         if trainer.is_global_zero:
-            _start_log(folder)
+            _start_log(folder, said)
             _record(folder, parts, source)
             _announce(parts, folder)
         with connected():
@@ -133,6 +139,7 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
         shapes=shapes,
         train=_size(parts.train),
         val=_size(parts.val),
+        excluded=(*parts.train.excluded, *parts.val.excluded),
         steps_per_epoch=parts.steps_per_epoch,
         epochs=experiment.trainer.max_epochs,
         loss=float(trainer.callback_metrics["train/loss"]),
@@ -183,6 +190,7 @@ def _build(experiment: PretrainExperiment) -> _Parts:
         video_spec=train.video_spec,
         activities=train.activities,
         subjects={"train": _subjects(train), "val": _subjects(val)},
+        excluded={"train": tuple(train.excluded), "val": tuple(val.excluded)},
     )
     module = ContrastiveModule(
         experiment,
@@ -246,13 +254,37 @@ def _subjects(dataset: WindowDataset) -> tuple[str, ...]:
 
 def _size(dataset: WindowDataset) -> str:
     short = f"; {dataset.left_out} clips too short" if dataset.left_out else ""
-    return f"{len(dataset)} windows of {len(dataset.clip_names)} clips, subjects {' '.join(_subjects(dataset))}{short}"
+    bad = f"; {len(dataset.excluded)} bad clips left out" if dataset.excluded else ""
+    size = f"{len(dataset)} windows of {len(dataset.clip_names)} clips, subjects {' '.join(_subjects(dataset))}"
+    return size + short + bad
 
 
-def _start_log(folder: Path) -> None:
+@contextmanager
+def _kept() -> Iterator[list[logging.LogRecord]]:
+    """What is logged before there is a folder for a log."""
+    keeper = _Keeper()
+    log.addHandler(keeper)
+    try:
+        yield keeper.said
+    finally:
+        log.removeHandler(keeper)
+
+
+class _Keeper(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record)
+
+
+def _start_log(folder: Path, said: list[logging.LogRecord]) -> None:
     handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
+    for record in said:
+        handler.handle(record)
     if not log.isEnabledFor(logging.INFO):  # the command line enables it; a program that calls `pretrain` need not
         log.setLevel(logging.INFO)
 
