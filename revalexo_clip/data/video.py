@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
-from zlib import crc32
 
 import av
 import numpy as np
@@ -80,36 +77,32 @@ class Survey:
     """Ascending presentation times [s from the first frame]."""
     tolerance: float
     """How far a frame may be from the moment that it stands for [s]."""
-    frozen: float
-    """Longest time for which the very same picture is shown [s]."""
     damage: str | None
     """Why decoding came to an end before the last frame; None where all frames are whole."""
 
 
 def survey(path: Path) -> Survey:
     """Decode every frame that `read_frames` can be asked for. Raises `DataError` where there is none to decode."""
-    damage, pictures = None, []
     try:
         with _opened(path) as container:
             video = _Video(path, container)
             packets = _from_keyframe(_packets(video, FOREVER))
             shown = sorted(_shown(packets))
-            try:
-                pictures = [(frame.pts, crc32(frame.planes[0])) for frame in _decoded(video, packets, set(shown))]
-            except DataError as error:
-                damage = str(error).removeprefix(f"{path}: ")
-            except av.error.FFmpegError as error:
-                damage = f"cannot be decoded as video: {error.strerror}"
+            damage = _first_damage(video, packets, set(shown))
     except av.error.FFmpegError as error:
         raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
-    frozen = _longest([(video.seconds(pts or 0), picture) for pts, picture in pictures])
-    return Survey(np.array([video.seconds(pts) for pts in shown]), video.tolerance, frozen, damage)
+    return Survey(np.array([video.seconds(pts) for pts in shown]), video.tolerance, damage)
 
 
-def _longest(pictures: list[tuple[float, int]]) -> float:
-    """The longest time [s] between the first and the last of equal pictures in a row."""
-    runs = [list(run) for _, run in groupby(pictures, key=itemgetter(1))]
-    return max((run[-1][0] - run[0][0] for run in runs), default=0.0)
+def _first_damage(video: _Video, packets: list[Packet[VideoStream]], wanted: set[int]) -> str | None:
+    try:
+        for _ in _decoded(video, packets, wanted):
+            pass
+    except DataError as error:
+        return str(error).removeprefix(f"{video.path}: ")
+    except av.error.FFmpegError as error:
+        return f"cannot be decoded as video: {error.strerror}"
+    return None
 
 
 def _opened(path: Path) -> InputContainer:

@@ -13,8 +13,6 @@ from revalexo_clip.errors import DataError
 
 UNEVEN = 3.0
 """A gap between two frames is worth a word from this many median intervals on."""
-FROZEN = 2.0
-"""The same picture is suspicious from this time on [s]: a camera that is worn never holds so still."""
 
 
 def check_video(path: Path, duration: float) -> tuple[list[Finding], float | None]:
@@ -40,8 +38,6 @@ def _findings(seen: Survey, duration: float) -> Iterator[Finding]:
     if duration - end > seen.tolerance:
         yield "video_short", f"ends at {end:.3f} s, the clip's last activity at {duration:.3f} s"
     yield from _gaps(seen, duration)
-    if seen.frozen >= FROZEN:
-        yield "frozen_video", f"shows the very same picture for {seen.frozen:.3f} s"
 
 
 def _gaps(seen: Survey, duration: float) -> Iterator[Finding]:

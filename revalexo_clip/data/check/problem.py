@@ -53,7 +53,6 @@ KINDS: dict[str, Kind] = {
     "repeated_key": Kind("warning", "a JSON object has a key twice; only the last is read"),
     "overlapping_segments": Kind("warning", "two activities, or two transitions, claim the same time"),
     "uneven_frames": Kind("warning", "frames are missing, fewer than would stop training"),
-    "frozen_video": Kind("warning", "the very same picture is shown for a whole window"),
     "length_mismatch": Kind("warning", "video and recording differ in length: another rate, or another clip"),
     "flat_channel": Kind("warning", "a channel does not change for a second or more"),
     "saturated_channel": Kind("warning", "a channel is cut off at its extreme value"),
