@@ -26,6 +26,7 @@ from revalexo_clip.data import WindowDataset
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.experiment import PretrainExperiment, TrainerConfig
 from revalexo_clip.model import DualEncoder
+from revalexo_clip.report import counted
 from revalexo_clip.run_folder import environment, forget_run_folder, new_run_folder
 from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.checkpoints import KeepBest, KeepLast
@@ -254,7 +255,7 @@ def _subjects(dataset: WindowDataset) -> tuple[str, ...]:
 
 def _size(dataset: WindowDataset) -> str:
     short = f"; {dataset.left_out} clips too short" if dataset.left_out else ""
-    bad = f"; {len(dataset.excluded)} bad clips left out" if dataset.excluded else ""
+    bad = f"; {counted(len(dataset.excluded), 'bad clip')} left out" if dataset.excluded else ""
     size = f"{len(dataset)} windows of {len(dataset.clip_names)} clips, subjects {' '.join(_subjects(dataset))}"
     return size + short + bad
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from damage import (
-    CHANNELS,
     IMU,
     MAPPING,
     PAIRS,
@@ -317,6 +316,14 @@ RECORDINGS = [
         IMU,
         ["saturated_channel"],
         "acc_Pelvis_x is cut off at",
+        UNSEEN,
+    ),
+    Damage(
+        "a lost decimal point",
+        cell("99876"),
+        IMU,
+        ["out_of_range"],
+        "acc_Pelvis_y is 99876 at 0.683 s",
         UNSEEN,
     ),
     Damage("accelerations in g", scaled("acc", 1 / 9.81), IMU, ["acc_units"], "gravity is 1.0", UNSEEN),

@@ -12,6 +12,8 @@ from damage_table import DAMAGE
 from small_process import EXPERIMENT, Finished, call, rxclip
 from sound_dataset import write_sound_dataset
 
+from revalexo_clip.checkpoint import Description, load_checkpoint
+
 CHANNELS = ("--channels", "acc_*", "--channels", "gyro_Pelvis_*")
 CHECK = ("check-data", "dataset", *CHANNELS, "--processes", "1")
 PRETRAIN = ("pretrain", EXPERIMENT, "--set", "data.workers=0")
@@ -134,6 +136,32 @@ def test_a_wrong_command_is_told_from_wrong_data(arguments: tuple[str, ...], mes
     assert finished.returncode == 2
     assert message in finished.stderr
     assert finished.stdout == ""
+
+
+def test_excluded_clips_are_listed_and_counted_in_the_log_the_dry_run_and_the_checkpoint(home: Path) -> None:
+    for change in (cell("nan"), keep("videos/Subject08/0001.mp4", 0.5)):
+        change(home / "dataset")
+    exclude = (*PRETRAIN, "--set", "data.on_bad_clip=exclude", "--set", "data.windows_per_clip=4")
+    planned = call(*exclude, "--dry-run", cwd=home)
+    assert planned.returncode == 0
+    assert "3 clips, subjects Subject01 Subject02; 1 bad clip left out" in " ".join(planned.stdout.split())
+    assert "Subject01/0000 Subject08/0001" in planned.stdout
+    finished = call(*exclude, cwd=home)
+    assert finished.returncode == 0
+    log = (home / "runs/latest/log.txt").read_text()
+    for said in (finished.stderr, log):
+        lines = [" ".join(line.split()) for line in said.splitlines()]
+        for text in (
+            f"left out Subject01/0000: dataset/{IMU}: line 43 (row 42), column acc_Pelvis_y: 'nan' is not a finite num",
+            "left out Subject08/0001: dataset/videos/Subject08/0001.mp4: cannot be decoded as video",
+            "checked 4 clips, 1 of them bad and left out",
+            "train 12 windows of 3 clips, subjects Subject01 Subject02; 1 bad clip left out",
+        ):
+            assert len([line for line in lines if text in line]) == 1, text
+    description = load_checkpoint(home / "runs/latest/checkpoints/last.ckpt").description
+    assert description.excluded == {"train": ("Subject01/0000",), "val": ("Subject08/0001",)}
+    older = {key: value for key, value in json.loads(description.model_dump_json()).items() if key != "excluded"}
+    assert Description.model_validate(older).excluded == {}
 
 
 @pytest.mark.slow

@@ -41,9 +41,9 @@ def _findings(seen: Survey, duration: float) -> Iterator[Finding]:
 
 
 def _gaps(seen: Survey, duration: float) -> Iterator[Finding]:
-    """The gaps between frames that begin within the clip, the longest named."""
+    """The gaps between frames with moments of the clip in them, the longest named."""
     before_P = np.concatenate([[-seen.tolerance], seen.time_P[:-1]])  # before the first frame, nothing else is needed
-    gap_P = np.where(before_P < duration, seen.time_P - before_P, 0.0)
+    gap_P = np.where(before_P + seen.tolerance < duration, seen.time_P - before_P, 0.0)
     stops_P = gap_P > 2 * seen.tolerance
     uneven_P = (gap_P > UNEVEN * _interval(seen)) & ~stops_P
     uneven_P[0] = False

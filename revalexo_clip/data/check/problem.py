@@ -56,6 +56,7 @@ KINDS: dict[str, Kind] = {
     "length_mismatch": Kind("warning", "video and recording differ in length: another rate, or another clip"),
     "flat_channel": Kind("warning", "a channel does not change for a second or more"),
     "saturated_channel": Kind("warning", "a channel is cut off at its extreme value"),
+    "out_of_range": Kind("warning", "a channel has values that no worn sensor can measure"),
     "acc_units": Kind("warning", "accelerations seem not to be in m/s^2"),
     "gyro_units": Kind("warning", "angular velocities seem not to be in rad/s"),
     "shared_file": Kind("warning", "two clips name one file"),

@@ -22,10 +22,13 @@ SMALLEST_RANGE = {"acc": 15.0, "gyro": 4.0}
 """Where the smallest ranges of sensors end, a little below [m/s^2, rad/s]: no extreme under it is a saturation."""
 FASTEST = 35.0
 """The largest range of usual gyroscopes, 2000 deg/s [rad/s]."""
-FAST = 10.0
-"""More than a body can keep up over a clip, root mean square [rad/s]."""
+FAST = 8.0
+"""More than a body can keep up over a clip, median [rad/s]."""
 STRONG = 50.0
 """More than a body can keep up over a clip, median [m/s^2]."""
+
+LARGEST = {"acc": 320.0, "gyro": 70.0}
+"""Where the largest ranges of sensors end, 32 g and 4000 deg/s [m/s^2, rad/s]."""
 
 Magnitudes = npt.NDArray[np.float64]
 
@@ -33,7 +36,9 @@ Magnitudes = npt.NDArray[np.float64]
 def check_signals(samples_nC: Samples, channels: Sequence[str], rate: float) -> list[Finding]:
     """What is doubtful about finite samples at `rate` [Hz]."""
     by_channel = dict(zip(channels, samples_nC.T.astype(np.float64), strict=True))
-    return [*_flat(by_channel, rate), *_cut_off(by_channel), *_units(by_channel)]
+    units = dict(_units(by_channel))
+    right = {channel: value_n for channel, value_n in by_channel.items() if channel[:-2] not in units}
+    return [*_flat(by_channel, rate), *_cut_off(right), *_out_of_range(right, rate), *units.values()]
 
 
 def _flat(by_channel: dict[str, Magnitudes], rate: float) -> Iterator[Finding]:
@@ -68,19 +73,29 @@ def longest_run(true_n: npt.NDArray[np.bool_]) -> tuple[int, int]:
     return int(starts[longest]), int(ends[longest] - starts[longest])
 
 
-def _units(by_channel: dict[str, Magnitudes]) -> Iterator[Finding]:
+def _out_of_range(by_channel: dict[str, Magnitudes], rate: float) -> Iterator[Finding]:
+    for channel, value_n in by_channel.items():
+        beyond_n = np.abs(value_n) > LARGEST.get(channel.split("_", 1)[0], np.inf)
+        if beyond_n.any():
+            worst = int(np.abs(value_n).argmax())
+            count = int(beyond_n.sum())
+            more = f" ({count} such samples)" if count > 1 else ""
+            yield "out_of_range", f"{channel} is {value_n[worst]:g} at {worst / rate:.3f} s{more}"
+
+
+def _units(by_channel: dict[str, Magnitudes]) -> Iterator[tuple[str, Finding]]:
+    """The sensors whose unit seems to be another one."""
     for sensor, magnitude_n in _magnitudes(by_channel).items():
-        if sensor.startswith("acc_"):
-            low, median = np.percentile(magnitude_n, [5, 50])
-            # Accelerations without gravity can have this median, but then they come near zero as well.
-            if 0.85 <= median <= 1.15 and low > 0.5:
-                yield "acc_units", f"{sensor}: gravity is {median:.2f}, as it is in g; m/s^2 is expected"
-            elif median > STRONG:
-                yield "acc_units", f"{sensor}: the median magnitude is {median:.0f}; that cannot be m/s^2"
-        else:
-            high, rms = np.percentile(magnitude_n, 99), np.sqrt((magnitude_n**2).mean())
-            if high > FASTEST or rms > FAST:
-                yield "gyro_units", f"{sensor}: turns at {high:.0f} and more, as it does in deg/s; rad/s is expected"
+        low, median, high = np.percentile(magnitude_n, [5, 50, 99])
+        if sensor.startswith("gyro_"):
+            if high > FASTEST or median > FAST:
+                message = f"{sensor} turns at {median:.0f} to {high:.0f}, as it does in deg/s; rad/s is expected"
+                yield sensor, ("gyro_units", message)
+        # Accelerations without gravity can have this median, but then they come near zero as well.
+        elif 0.85 <= median <= 1.15 and low > 0.5:
+            yield sensor, ("acc_units", f"{sensor}: gravity is {median:.2f}, as it is in g; m/s^2 is expected")
+        elif median > STRONG:
+            yield sensor, ("acc_units", f"{sensor}: the median magnitude is {median:.0f}; that cannot be m/s^2")
 
 
 def _magnitudes(by_channel: dict[str, Magnitudes]) -> dict[str, Magnitudes]:
