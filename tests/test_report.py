@@ -130,7 +130,7 @@ def test_problems_are_a_row_each_under_their_kind_however_long_a_file_s_name_is(
         Problem("acc_units", Path("data/a.csv"), "acc_[Head]: gravity is 1.00"),
     ]
     lines = shown(problem_table(problems))
-    assert [line.split("  ")[0].strip() for line in lines if line.startswith(("error", "warning"))] == [
+    assert [line.strip().split("  ")[0] for line in lines if line.strip().startswith(("error", "warning"))] == [
         "error: missing_file (2)",
         "warning: acc_units (1)",
     ]
