@@ -7,8 +7,6 @@ import logging
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -27,7 +25,7 @@ from revalexo_clip.errors import ConfigError
 from revalexo_clip.experiment import PretrainExperiment, TrainerConfig
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.report import counted
-from revalexo_clip.run_folder import environment, forget_run_folder, new_run_folder
+from revalexo_clip.run_folder import end_log, environment, forget_run_folder, kept_log, new_run_folder, start_log
 from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.checkpoints import KeepBest, KeepLast
 from revalexo_clip.training.data import PairsDataModule
@@ -93,7 +91,7 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
 
     Raises `ConfigError` or `DataError` before anything is written where the experiment cannot run.
     """
-    with _kept() as said:
+    with kept_log() as said:
         parts = _build(experiment)
     folder = new_run_folder(experiment.name)
     try:
@@ -112,13 +110,13 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
             checkpoint_io=AtomicCheckpointIO(),
         )
         if trainer.is_global_zero:
-            _start_log(folder, said)
+            start_log(folder, said)
             _record(folder, parts, source)
             _announce(parts, folder)
         with connected():
             trainer.fit(parts.module, datamodule=parts.data)
     finally:
-        _end_log()
+        end_log()
         forget_run_folder()
     return folder
 
@@ -258,42 +256,6 @@ def _size(dataset: WindowDataset) -> str:
     bad = f"; {counted(len(dataset.excluded), 'bad clip')} left out" if dataset.excluded else ""
     size = f"{len(dataset)} windows of {len(dataset.clip_names)} clips, subjects {' '.join(_subjects(dataset))}"
     return size + short + bad
-
-
-@contextmanager
-def _kept() -> Iterator[list[logging.LogRecord]]:
-    """What is logged before there is a folder for a log."""
-    keeper = _Keeper()
-    log.addHandler(keeper)
-    try:
-        yield keeper.said
-    finally:
-        log.removeHandler(keeper)
-
-
-class _Keeper(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record)
-
-
-def _start_log(folder: Path, said: list[logging.LogRecord]) -> None:
-    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    for record in said:
-        handler.handle(record)
-    if not log.isEnabledFor(logging.INFO):  # the command line enables it; a program that calls `pretrain` need not
-        log.setLevel(logging.INFO)
-
-
-def _end_log() -> None:
-    for handler in [handler for handler in log.handlers if isinstance(handler, logging.FileHandler)]:
-        log.removeHandler(handler)
-        handler.close()
 
 
 def _record(folder: Path, parts: _Parts, source: Path | None) -> None:
