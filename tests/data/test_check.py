@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -109,6 +110,13 @@ def test_only_the_subjects_and_the_clips_that_are_asked_for_are_read(root: Path)
     keep(VIDEO, 0.5)(root)
     assert check(root, subjects=["Subject02", "Subject08"]).problems == ()
     assert check(root, min_duration=4.5).clips == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_a_file_that_may_not_be_read_is_told_from_one_that_is_wrong(root: Path) -> None:
+    (root / IMU).chmod(0)
+    (problem,) = check(root).problems
+    assert (problem.kind, problem.message) == ("unreadable_file", "cannot be read: Permission denied")
 
 
 @pytest.mark.parametrize("mark", ["\ufeff", ""])
