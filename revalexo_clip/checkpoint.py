@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from revalexo_clip.component import Config, describe
@@ -55,6 +55,8 @@ class Description(Config):
     """Names of the activity labels, in the order of their indices."""
     subjects: dict[Split, tuple[str, ...]]
     """Subjects it was trained on, and those it was selected on."""
+    excluded: dict[Split, tuple[str, ...]] = Field(default_factory=dict)
+    """`subject/pair id` of the clips that were left out because they were bad."""
 
 
 @dataclass(frozen=True)

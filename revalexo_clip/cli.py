@@ -208,6 +208,48 @@ def synthesize(
     _say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
 
 
+@app.command("check-data")
+def check_data(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The dataset's folder.")],
+    channels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Columns to check, as in data.channels. Repeatable.", show_default="RevalExo's"
+        ),
+    ] = None,
+    imu_rate: Annotated[float, typer.Option(help="Sampling rate of the IMU recordings [Hz].")] = 60.0,
+    processes: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find everything that is wrong with a dataset; exit code 1 if anything is."""
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from revalexo_clip import check_data as command
+    from revalexo_clip.report import problem_table
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("clips", total=None)
+        result = command.check_data(
+            root,
+            channels=channels or command.CHANNELS,
+            imu_rate=imu_rate,
+            processes=processes,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2))
+    else:
+        if result.problems:
+            # The name of a file is not broken into lines where only programs read them.
+            (out if out.is_terminal else Console(width=1000)).print(problem_table(result.problems))
+        _say(result.summary())
+    if channels is None and any(problem.kind == "missing_channel" for problem in result.problems):
+        err.print("these are RevalExo's channels; name the dataset's own with --channels", highlight=False)
+    if result.problems:
+        raise typer.Exit(1)
+
+
 def _say(text: str) -> None:
     """Print text as it is: a path is not broken into lines, and brackets in it are no markup."""
     out.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -24,7 +24,8 @@ from revalexo_clip.data import WindowDataset
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.experiment import PretrainExperiment, TrainerConfig
 from revalexo_clip.model import DualEncoder
-from revalexo_clip.run_folder import environment, forget_run_folder, new_run_folder
+from revalexo_clip.report import counted
+from revalexo_clip.run_folder import end_log, environment, forget_run_folder, kept_log, new_run_folder, start_log
 from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.checkpoints import KeepBest, KeepLast
 from revalexo_clip.training.data import PairsDataModule
@@ -48,6 +49,8 @@ class DryRun:
     """How much there is to train on."""
     val: str
     """How much there is to validate on."""
+    excluded: tuple[str, ...]
+    """`subject/pair id` of the clips that were left out because they are bad."""
     steps_per_epoch: int
     epochs: int
     loss: float
@@ -60,6 +63,7 @@ class DryRun:
         return {
             "train": self.train,
             "val": self.val,
+            **({"left out": " ".join(self.excluded)} if self.excluded else {}),
             "steps": f"{self.steps_per_epoch} x {self.epochs} epochs",
             "loss of one batch": f"{self.loss:.3f}",
             "peak memory": f"{self.peak_memory / 2**30:.2f} GiB",
@@ -87,7 +91,8 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
 
     Raises `ConfigError` or `DataError` before anything is written where the experiment cannot run.
     """
-    parts = _build(experiment)
+    with kept_log() as said:
+        parts = _build(experiment)
     folder = new_run_folder(experiment.name)
     try:
         trainer = _trainer(
@@ -105,13 +110,13 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
             checkpoint_io=AtomicCheckpointIO(),
         )
         if trainer.is_global_zero:
-            _start_log(folder)
+            start_log(folder, said)
             _record(folder, parts, source)
             _announce(parts, folder)
         with connected():
             trainer.fit(parts.module, datamodule=parts.data)
     finally:
-        _end_log()
+        end_log()
         forget_run_folder()
     return folder
 
@@ -133,6 +138,7 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
         shapes=shapes,
         train=_size(parts.train),
         val=_size(parts.val),
+        excluded=(*parts.train.excluded, *parts.val.excluded),
         steps_per_epoch=parts.steps_per_epoch,
         epochs=experiment.trainer.max_epochs,
         loss=float(trainer.callback_metrics["train/loss"]),
@@ -183,6 +189,7 @@ def _build(experiment: PretrainExperiment) -> _Parts:
         video_spec=train.video_spec,
         activities=train.activities,
         subjects={"train": _subjects(train), "val": _subjects(val)},
+        excluded={"train": tuple(train.excluded), "val": tuple(val.excluded)},
     )
     module = ContrastiveModule(
         experiment,
@@ -246,21 +253,9 @@ def _subjects(dataset: WindowDataset) -> tuple[str, ...]:
 
 def _size(dataset: WindowDataset) -> str:
     short = f"; {dataset.left_out} clips too short" if dataset.left_out else ""
-    return f"{len(dataset)} windows of {len(dataset.clip_names)} clips, subjects {' '.join(_subjects(dataset))}{short}"
-
-
-def _start_log(folder: Path) -> None:
-    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    if not log.isEnabledFor(logging.INFO):  # the command line enables it; a program that calls `pretrain` need not
-        log.setLevel(logging.INFO)
-
-
-def _end_log() -> None:
-    for handler in [handler for handler in log.handlers if isinstance(handler, logging.FileHandler)]:
-        log.removeHandler(handler)
-        handler.close()
+    bad = f"; {counted(len(dataset.excluded), 'bad clip')} left out" if dataset.excluded else ""
+    size = f"{len(dataset)} windows of {len(dataset.clip_names)} clips, subjects {' '.join(_subjects(dataset))}"
+    return size + short + bad
 
 
 def _record(folder: Path, parts: _Parts, source: Path | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 
 from pydantic import JsonValue
 from pydantic_core import PydanticUndefined, to_jsonable_python
@@ -16,6 +17,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from revalexo_clip.component import Component, Config, JsonObject
+from revalexo_clip.data.check import KINDS, Problem
 
 _FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "MRR"), ("median_rank", "median rank"))
 _DIRECTIONS = (("imu_to_video", "IMU → video"), ("video_to_imu", "video → IMU"))
@@ -100,6 +102,22 @@ def dry_run_table(
     table.add_section()
     for fact, value in facts.items():
         table.add_row(fact, value)
+    return table
+
+
+def problem_table(problems: Sequence[Problem]) -> Table:
+    """Kind by kind, file by file. `problems` are sorted by kind."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("file", overflow="fold", ratio=2)
+    table.add_column("what is wrong", overflow="fold", ratio=3)
+    for kind, group in groupby(problems, key=lambda problem: problem.kind):
+        of_kind = list(group)
+        severity, meaning = KINDS[kind]
+        style = "bold red" if severity == "error" else "bold yellow"
+        table.add_section()
+        table.add_row(Text(f"{severity}: {kind} ({len(of_kind)})", style), Text(meaning, "dim"))
+        for problem in of_kind:
+            table.add_row(Text(str(problem.file)), Text(problem.message))
     return table
 
 

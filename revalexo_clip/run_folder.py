@@ -1,11 +1,14 @@
-"""The folder of a run: made when a run starts, found again by evaluate and export."""
+"""The folder of a run: made when a run starts, logged to, found again by evaluate and export."""
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +17,8 @@ import torch
 
 from revalexo_clip.component import JsonObject
 from revalexo_clip.errors import ConfigError
+
+log = logging.getLogger("revalexo_clip")
 
 RUNS = Path("runs")
 """Where runs are kept, in the folder that rxclip is called from."""
@@ -102,3 +107,41 @@ def _git_state() -> JsonObject | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (subprocess.CalledProcessError, FileNotFoundError):  # not a repository, or no git: nothing to record
         return None
+
+
+@contextmanager
+def kept_log() -> Iterator[list[logging.LogRecord]]:
+    """What is logged before there is a run folder to log to."""
+    keeper = _Keeper()
+    log.addHandler(keeper)
+    try:
+        yield keeper.said
+    finally:
+        log.removeHandler(keeper)
+
+
+class _Keeper(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record)
+
+
+def start_log(folder: Path, said: Iterable[logging.LogRecord]) -> None:
+    """Log to `log.txt` in a run folder from now on, after what was said before."""
+    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for record in said:
+        handler.handle(record)
+    log.addHandler(handler)
+    if not log.isEnabledFor(logging.INFO):  # the command line enables it; a program that calls `pretrain` need not
+        log.setLevel(logging.INFO)
+
+
+def end_log() -> None:
+    """Close the file that `start_log` opened."""
+    for handler in [handler for handler in log.handlers if isinstance(handler, logging.FileHandler)]:
+        log.removeHandler(handler)
+        handler.close()

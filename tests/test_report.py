@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from rich.console import Console, RenderableType
 
 from revalexo_clip.component import JsonObject
+from revalexo_clip.data.check import Problem
 from revalexo_clip.experiment import COMPONENT_KINDS
-from revalexo_clip.report import component_list, config_tree, dry_run_table, retrieval_table, seen_warning
+from revalexo_clip.report import (
+    component_list,
+    config_tree,
+    dry_run_table,
+    problem_table,
+    retrieval_table,
+    seen_warning,
+)
 
 SCORES: JsonObject = {"r_at_1": 0.125, "r_at_5": 0.5, "r_at_10": 1.0, "mrr": 0.4321, "median_rank": 1234.5}
 CHANCE: JsonObject = {"r_at_1": 0.001, "r_at_5": 0.002, "r_at_10": 0.003, "mrr": 0.0001, "median_rank": 2000.5}
@@ -111,3 +121,20 @@ def test_a_dry_run_shows_parts_shapes_and_facts() -> None:
         "imu batch 64 x 120 x 42",
         "peak memory 2 GiB",
     ]
+
+
+def test_problems_are_a_row_each_under_their_kind_however_long_a_file_s_name_is() -> None:
+    problems = [
+        Problem("missing_file", Path("data/[1].mp4"), "is missing"),
+        Problem("missing_file", Path("data") / ("x" * 90), "is missing"),
+        Problem("acc_units", Path("data/a.csv"), "acc_[Head]: gravity is 1.00"),
+    ]
+    lines = shown(problem_table(problems))
+    assert [line.strip().split("  ")[0] for line in lines if line.strip().startswith(("error", "warning"))] == [
+        "error: missing_file (2)",
+        "warning: acc_units (1)",
+    ]
+    text = "".join(lines)
+    assert "data/[1].mp4" in text
+    assert "acc_[Head]: gravity is 1.00" in text
+    assert text.count("x") == 90

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +47,8 @@ class WindowDataset(TorchDataset[Sample], ABC):
     video_spec: VideoSpec
     left_out: int
     """Clips that were shorter than the minimum."""
+    excluded: Mapping[str, str] = MappingProxyType({})
+    """`subject/pair id` of each clip that was left out because it is bad, and what is wrong with it."""
 
     def __len__(self) -> int:
         return len(self.windows)

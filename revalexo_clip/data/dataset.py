@@ -10,7 +10,7 @@ message. A `DataError` travels as a value instead, in place of the batch that it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -42,6 +42,7 @@ class RawWindows(WindowDataset):
         horizons: tuple[float, ...],
         seed: int,
         segment_N: windows.Floats | None,
+        excluded: Mapping[str, str] | None = None,
     ) -> None:
         """Place the windows: at the starts in `placed` for evaluation, where `segment_N` is None.
 
@@ -56,6 +57,7 @@ class RawWindows(WindowDataset):
         self.imu_spec = imu_spec
         self.video_spec = video_spec
         self.left_out = index.left_out
+        self.excluded = excluded or {}
         self.horizon_K = np.array(horizons)
         self.seed = seed
         self.segment_N = segment_N

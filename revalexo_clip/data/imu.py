@@ -21,6 +21,8 @@ import numpy.typing as npt
 from revalexo_clip.errors import DataError
 
 Samples = npt.NDArray[np.float32]
+Rows = list[tuple[int, list[str]]]
+"""The cells of each row of a CSV, with the number of the line that it ends on."""
 
 CACHE_BYTES = 512 * 2**20
 """What one process keeps of parsed recordings; the training clips of RevalExo take 250 MiB. Beyond it, the recording
@@ -63,7 +65,7 @@ def common_channels(paths: Iterable[Path], patterns: Sequence[str]) -> tuple[str
         if first is None:
             first = path, header, channels
         elif channels != first[2]:
-            raise DataError(f"{path}: {_difference(channels, first[2])} {first[0]}")
+            raise DataError(f"{path}: {channel_difference(channels, first[2])} {first[0]}")
     assert first is not None
     return first[2]
 
@@ -74,13 +76,10 @@ def read_imu(path: Path, channels: Sequence[str]) -> Samples:
     Raises `DataError` that names file, column and row for a cell that is not a finite number, and for rows whose
     length is not that of the header.
     """
-    with _readable(path), path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        columns = [name.strip() for name in next(reader, [])]
-        missing = [channel for channel in channels if channel not in columns]
-        if missing:
-            raise DataError(f"{path}: no column {missing[0]}; columns: {', '.join(columns)}")
-        rows = [(reader.line_num, row) for row in reader if row]
+    columns, rows = read_rows(path)
+    missing = [channel for channel in channels if channel not in columns]
+    if missing:
+        raise DataError(f"{path}: no column {missing[0]}; columns: {', '.join(columns)}")
     if not rows:
         raise DataError(f"{path}: holds a header and no samples")
     for line, row in rows:
@@ -89,7 +88,15 @@ def read_imu(path: Path, channels: Sequence[str]) -> Samples:
     return _numbers(path, columns, channels, rows)
 
 
-def _numbers(path: Path, columns: list[str], channels: Sequence[str], rows: list[tuple[int, list[str]]]) -> Samples:
+def read_rows(path: Path) -> tuple[list[str], Rows]:
+    """The columns of a CSV and its rows, blank ones left out. Raises `DataError` for what is not a CSV text file."""
+    with _readable(path), path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        columns = [name.strip() for name in next(reader, [])]
+        return columns, [(reader.line_num, row) for row in reader if row]
+
+
+def _numbers(path: Path, columns: list[str], channels: Sequence[str], rows: Rows) -> Samples:
     places = [columns.index(channel) for channel in channels]
     cells_of = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
     samples_nC = np.empty((len(rows), len(channels)), dtype=np.float32)
@@ -141,7 +148,8 @@ def _readable(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: is not a CSV text file: {error}") from error
 
 
-def _difference(channels: tuple[str, ...], expected: tuple[str, ...]) -> str:
+def channel_difference(channels: tuple[str, ...], expected: tuple[str, ...]) -> str:
+    """How channels differ from those of another recording, whose name completes the sentence."""
     lacking = [channel for channel in expected if channel not in channels]
     extra = [channel for channel in channels if channel not in expected]
     if lacking:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,21 +109,24 @@ class _Clip:
     pair: layout.Pair
 
 
-def read_index(root: Path, subjects: Sequence[str], min_duration: float) -> ClipIndex:
+def read_index(
+    root: Path, subjects: Sequence[str], min_duration: float, without: Collection[str] = frozenset()
+) -> ClipIndex:
     """Index the subjects' clips of at least `min_duration` [s] and check that their files are there.
 
-    Subjects are named as in their files, or by number. Raises `DataError`, which names the file, for everything that
-    is not as the layout says.
+    Subjects are named as in their files, or by number. The clips named in `without` (`subject/pair id`) are not looked
+    at. Raises `DataError`, which names the file, for everything else that is not as the layout says.
     """
     mapping = layout.read_label_mapping(root)
     files = layout.subject_files(root)
     names = sorted(select_subjects(subjects, tuple(files), root))
-    found = [clip for name in names for clip in _clips(root, files[name])]
+    found = [clip for name in names for clip in _clips(root, files[name], pairs_of(name, without))]
     clips = [clip for clip in found if round(clip.pair.duration, TIME_DECIMALS) >= min_duration]
     if not clips:
+        bad = f"{len(without)} were excluded and " if without else ""
         raise DataError(
             f"{root}: no clip of {', '.join(names)} lasts {min_duration:g} s "
-            f"({len(found)} are shorter; lower `data.min_duration`?)"
+            f"({bad}{len(found)} are shorter; lower `data.min_duration`?)"
         )
     for clip in clips:
         _check_file(root, clip.video, f"video of {clip.name}", files[clip.subject])
@@ -140,6 +143,11 @@ def read_index(root: Path, subjects: Sequence[str], min_duration: float) -> Clip
         activities=mapping.activities,
         left_out=len(found) - len(clips),
     )
+
+
+def pairs_of(subject: str, clips: Collection[str]) -> frozenset[str]:
+    """The pair ids among clip names that are of a subject."""
+    return frozenset(clip.removeprefix(f"{subject}/") for clip in clips if clip.startswith(f"{subject}/"))
 
 
 def select_subjects(wanted: Sequence[str], known: Sequence[str], root: Path) -> list[str]:
@@ -163,8 +171,8 @@ def _number(name: str) -> str:
     return name[len(name.rstrip("0123456789")) :]
 
 
-def _clips(root: Path, path: Path) -> Iterator[_Clip]:
-    subject = layout.read_subject(path)
+def _clips(root: Path, path: Path, without: Collection[str]) -> Iterator[_Clip]:
+    subject = layout.read_subject(path, without)
     for pair_id, pair in sorted(subject.pairs.items()):
         if subject.video_folder is None or pair.video is None:
             raise DataError(f"{path}: pairs.{pair_id}: {subject.subject} has no video; leave this subject out")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic_core import to_json
 
 from revalexo_clip.errors import DataError
 
@@ -73,6 +78,14 @@ class SubjectFile(SubjectName):
     pairs: dict[str, Pair]
 
 
+class _Outline(SubjectName):
+    """A subject's file whose clips have not been looked at."""
+
+    video_folder: str | None = None
+    imu_folder: str
+    pairs: dict[str, JsonValue]
+
+
 class LabelMapping(_File):
     """The activities and their class indices."""
 
@@ -121,16 +134,59 @@ def subject_files(root: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def read_subject(path: Path) -> SubjectFile:
-    """One subject's clips. Raises `DataError` that names the file and the dotted path of what is wrong."""
-    return _read(path, SubjectFile)
+def read_subject(path: Path, without: Collection[str] = ()) -> SubjectFile:
+    """One subject's clips, but for the pairs in `without`, which may be as wrong as they like.
+
+    Raises `DataError` that names the file and the dotted path of what is wrong.
+    """
+    if not without:
+        return _read(path, SubjectFile)
+    outline = _read(path, _Outline)
+    kept = {pair_id: pair for pair_id, pair in outline.pairs.items() if pair_id not in without}
+    return _parsed(path, to_json(outline.model_copy(update={"pairs": kept})), SubjectFile)
+
+
+def read_pairs(path: Path) -> tuple[SubjectFile, dict[str, DataError]]:
+    """One subject's clips that are described as they should be, and what is wrong with each of the others.
+
+    Raises `DataError` where the file as a whole is wrong.
+    """
+    outline = _read(path, _Outline)
+    wrong: dict[str, DataError] = {}
+    for pair_id, pair in outline.pairs.items():
+        alone = outline.model_copy(update={"pairs": {pair_id: pair}})
+        try:
+            _parsed(path, to_json(alone), SubjectFile)
+        except DataError as error:
+            wrong[pair_id] = error
+    return read_subject(path, without=wrong), wrong
+
+
+def repeated_keys(path: Path) -> list[str]:
+    """Keys that an object of the file has more than once, of which only the last is read."""
+    repeated: dict[str, None] = {}
+
+    def note(items: list[tuple[str, object]]) -> None:
+        counts = Counter(key for key, _ in items)
+        repeated.update(dict.fromkeys(key for key, count in counts.items() if count > 1))
+
+    json.loads(path.read_bytes(), object_pairs_hook=note, parse_int=str, parse_float=str)
+    return list(repeated)
 
 
 def _read(path: Path, kind: type[FileT]) -> FileT:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+            raise DataError(f"{path}: cannot be read: it is not a file")
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    return _parsed(path, content, kind)
+
+
+def _parsed(path: Path, content: bytes, kind: type[FileT]) -> FileT:
+    try:
+        return kind.model_validate_json(content)
     except ValidationError as error:
         raise DataError("\n".join(_problems(path, error))) from error
 

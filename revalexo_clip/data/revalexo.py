@@ -5,19 +5,23 @@ https://revalexo.github.io (doi:10.48804/OWJOID). Any dataset in the same layout
 
 from __future__ import annotations
 
+import logging
 from itertools import combinations
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from revalexo_clip.data import windows
+from revalexo_clip.data import layout, windows
 from revalexo_clip.data.base import Dataset, WindowDataset
+from revalexo_clip.data.check import check_dataset
 from revalexo_clip.data.dataset import RawWindows
 from revalexo_clip.data.imu import common_channels, unit_of
-from revalexo_clip.data.index import alike, read_index
+from revalexo_clip.data.index import alike, read_index, select_subjects
 from revalexo_clip.errors import DataError
 from revalexo_clip.types import ImuSpec, Split, VideoSpec
+
+log = logging.getLogger("revalexo_clip")
 
 LOWER_BODY = ("Pelvis_*", "*_Upper_Leg_*", "*_Lower_Leg_*", "*_Foot_*")
 
@@ -58,6 +62,9 @@ class RevalExo(Dataset):
     """Short side that a frame is resized to before it is cropped [px]."""
     horizons: tuple[NonNegativeFloat, ...] = Field(default=(0.0,), min_length=1)
     """How long after a window's end its labels are read [s]."""
+    on_bad_clip: Literal["error", "exclude"] = "error"
+    """`error`: the first clip that cannot be read as it should ends the run. `exclude`: every clip is read once before
+    training, in `workers` processes, and those that would end the run are left out, listed and counted."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -91,7 +98,8 @@ class RevalExo(Dataset):
         subjects = self.subjects(split)
         if not subjects:
             raise DataError(f"no subject is named for this split: set `data.{split}_subjects`")
-        index = read_index(self.root.expanduser(), subjects, self.min_duration)
+        excluded = self._bad_clips(split) if self.on_bad_clip == "exclude" else {}
+        index = read_index(self.root.expanduser(), subjects, self.min_duration, without=excluded)
         channels = common_channels((index.imu(clip) for clip in range(len(index))), self.channels)
         if split == "train":
             placed = windows.training_windows(index.duration_N, self.window, self.windows_per_clip)
@@ -106,4 +114,28 @@ class RevalExo(Dataset):
             horizons=self.horizons,
             seed=seed,
             segment_N=segment_N,
+            excluded=excluded,
         )
+
+    def _bad_clips(self, split: Split) -> dict[str, str]:
+        """Names of the clips that would stop training, and the first thing that is wrong with each."""
+        root = self.root.expanduser()
+        layout.read_label_mapping(root)
+        subjects = select_subjects(self.subjects(split), tuple(layout.subject_files(root)), root)
+        log.info("checking every clip of %s, because data.on_bad_clip is 'exclude'", " ".join(subjects))
+        found = check_dataset(
+            root,
+            channels=self.channels,
+            imu_rate=self.imu_rate,
+            subjects=subjects,
+            min_duration=self.min_duration,
+            processes=max(self.workers, 1),
+        )
+        bad: dict[str, str] = {}
+        for problem in found.problems:
+            if problem.severity == "error" and problem.clip is not None:
+                bad.setdefault(problem.clip, str(problem))
+        for clip, why in sorted(bad.items()):
+            log.warning("left out  %s: %s", clip, why)
+        log.info("checked  %d clips, %d of them bad and left out", found.clips, len(bad))
+        return dict(sorted(bad.items()))

@@ -7,6 +7,7 @@ needed. Frames that are neither wanted nor referred to by others are never decod
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -25,6 +27,15 @@ Pixels = npt.NDArray[np.uint8]
 
 TOLERANCE = 0.1
 """A frame stands for a moment at most this far from it [s], or 1.5 mean frame intervals where those are longer."""
+
+FOREVER = 1e9
+"""Later than the end of any video [s]."""
+
+MAX_PIXELS = 2**26
+"""The largest frame that is decoded [px], twice that of 8K video; a damaged header can claim any size."""
+
+PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "webm_dash_manifest"})
+"""Names of formats that hold no video of their own."""
 
 
 def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
@@ -47,9 +58,7 @@ def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -
 
 
 def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, *, seek: bool) -> Pixels:
-    with av.open(str(path)) as container:
-        if not container.streams.video:
-            raise DataError(f"{path}: holds no video")
+    with _opened(path) as container:
         video = _Video(path, container)
         packets = _packets_from_keyframe(video, time_T) if seek else _packets(video, time_T[-1])
         pts_T = _nearest(video, packets, time_T)
@@ -60,6 +69,52 @@ def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, *, seek
     return np.stack([shown[pts] for pts in pts_T])
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What is shown when, found by decoding all of a video."""
+
+    time_P: Floats
+    """Ascending presentation times [s from the first frame]."""
+    tolerance: float
+    """How far a frame may be from the moment that it stands for [s]."""
+    damage: str | None
+    """Why decoding came to an end before the last frame; None where all frames are whole."""
+
+
+def survey(path: Path) -> Survey:
+    """Decode every frame that `read_frames` can be asked for. Raises `DataError` where there is none to decode."""
+    try:
+        with _opened(path) as container:
+            video = _Video(path, container)
+            packets = _from_keyframe(_packets(video, FOREVER))
+            shown = sorted(_shown(packets))
+            damage = _first_damage(video, packets, set(shown))
+    except av.error.FFmpegError as error:
+        raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
+    return Survey(np.array([video.seconds(pts) for pts in shown]), video.tolerance, damage)
+
+
+def _first_damage(video: _Video, packets: list[Packet[VideoStream]], wanted: set[int]) -> str | None:
+    try:
+        for _ in _decoded(video, packets, wanted):
+            pass
+    except DataError as error:
+        return str(error).removeprefix(f"{video.path}: ")
+    except av.error.FFmpegError as error:
+        return f"cannot be decoded as video: {error.strerror}"
+    return None
+
+
+def _opened(path: Path) -> InputContainer:
+    """The container, of which nothing is decoded yet. It reads this file and no other, whatever the file says."""
+    container = av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    if container.format.name in PLAYLISTS:
+        raise DataError(f"{path}: is no video but a list of other files ({container.format.name})")
+    if not container.streams.video:
+        raise DataError(f"{path}: holds no video")
+    return container
+
+
 class _Video:
     """An open video, and its own time units against seconds from its first frame."""
 
@@ -67,9 +122,11 @@ class _Video:
         self.path = path
         self.container = container
         self.stream = container.streams.video[0]
-        codec = self.stream.codec_context
+        codec: VideoCodecContext | None = self.stream.codec_context
+        if codec is None or self.stream.time_base is None:
+            raise DataError(f"{path}: cannot be decoded as video: its codec is not known")
         codec.thread_count = 1  # loader workers are the threads; more of them cost CPU time
-        assert self.stream.time_base is not None
+        codec.options = {"max_pixels": str(MAX_PIXELS)}
         self.unit = float(self.stream.time_base)
         self.origin = self.stream.start_time or 0
         rate = self.stream.average_rate
@@ -89,8 +146,13 @@ def _packets_from_keyframe(video: _Video, time_T: Floats) -> list[Packet[VideoSt
     first = packets[0].pts
     if first is None or not packets[0].is_keyframe or video.seconds(first) > time_T[0]:
         raise DataError(f"{video.path}: seeking does not lead to a keyframe before {time_T[0]:.3f} s")
-    # What is shown before the keyframe but stored after it refers to frames before it, which were not read.
-    return [packet for packet in packets if packet.pts is not None and packet.pts >= first]
+    return _from_keyframe(packets)
+
+
+def _from_keyframe(packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
+    """Without what is shown before the keyframe but stored after it: it refers to frames that were not read."""
+    first = packets[0].pts
+    return [packet for packet in packets if packet.pts is not None and first is not None and packet.pts >= first]
 
 
 def _packets(video: _Video, until: float) -> list[Packet[VideoStream]]:
@@ -112,7 +174,7 @@ def _packets(video: _Video, until: float) -> list[Packet[VideoStream]]:
 
 def _nearest(video: _Video, packets: list[Packet[VideoStream]], time_T: Floats) -> list[int]:
     """The presentation time, in the stream's units, of the frame nearest to each moment."""
-    shown = [packet.pts for packet in packets if packet.pts is not None and not packet.is_discard]
+    shown = _shown(packets)
     if not shown:
         raise DataError(f"{video.path}: shows no frame before {time_T[-1]:.3f} s")
     time_P = np.array([video.seconds(pts) for pts in shown])
@@ -127,6 +189,10 @@ def _nearest(video: _Video, packets: list[Packet[VideoStream]], time_T: Floats) 
             f"{time_P[nearest_T[worst]]:.3f} s, {where}"
         )
     return [shown[place] for place in nearest_T]
+
+
+def _shown(packets: list[Packet[VideoStream]]) -> list[int]:
+    return [packet.pts for packet in packets if packet.pts is not None and not packet.is_discard]
 
 
 def _decoded(video: _Video, packets: list[Packet[VideoStream]], wanted: set[int]) -> Iterator[VideoFrame]:
