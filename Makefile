@@ -31,7 +31,7 @@ demo: runs/demo/finished  ## demo data, pretrain, evaluate and export: minutes t
 
 # Names the run that the demo trained; made anew when the experiment has changed.
 runs/demo/finished: experiments/demo.py | $(VENV)/.installed
-	@$(BIN)/rxclip synthesize $(DEMO) --subjects 10 --clips 12
+	@$(BIN)/rxclip synthesize $(DEMO)
 	@$(BIN)/rxclip pretrain experiments/demo.py
 	@echo "runs/$$(readlink runs/latest)" > $@
 

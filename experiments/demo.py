@@ -3,9 +3,10 @@
     rxclip synthesize data/demo
     rxclip pretrain experiments/demo.py
 
-Both towers start from nothing, and have minutes. So the video tower keeps time, which tells one step from the next, and
-a batch holds several windows of each clip: negatives that only motion tells apart. Eight frames over 2 s show how a
-body sways and turns; more windows than usual are drawn from every clip, because there are few clips.
+Both towers start from nothing, and have minutes. So the video tower sees all of its pixels from the first step and
+keeps time, which tells one step from the next, and a batch holds several windows of each clip: negatives that only
+motion tells apart. Eight frames over 2 s show how a body sways and turns; more windows than usual are drawn from every
+clip, because there are few clips.
 """
 
 from pathlib import Path
@@ -33,17 +34,17 @@ class Demo(PretrainExperiment):
         train_subjects=("01", "02", "03", "04", "05", "06", "07", "08"),
         val_subjects=("09",),
         test_subjects=("10",),
-        windows_per_clip=40,
+        windows_per_clip=32,
         frames=8,
         crop=32,
         short_side=32,
         workers=1,
     )
     imu: ImuEncoder = DeepConvLSTM(maps=16, hidden=128)
-    video: VideoEncoder = X3D(size="xs", weights=None, dropout=0.1, keep_time=True)
+    video: VideoEncoder = X3D(size="xs", weights=None, dropout=0.1, keep_time=True, average_shortcuts=True)
     standardize: bool = True
     embed_dim: int = 128
     optim: Optimizer = AdamW(lr=1.5e-3, warmup=0.15)
     batch_size: int = 16
     batches: BatchComposition = GroupedBatches(by="clip", windows=4)
-    trainer: TrainerConfig = TrainerConfig(max_epochs=4)
+    trainer: TrainerConfig = TrainerConfig(max_epochs=5)

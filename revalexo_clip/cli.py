@@ -186,8 +186,8 @@ def components() -> None:
 @app.command()
 def synthesize(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")],
-    subjects: Annotated[int, typer.Option(min=1, help="People.")] = 8,
-    clips: Annotated[int, typer.Option(min=1, help="Clips of 12 s for each.")] = 8,
+    subjects: Annotated[int, typer.Option(min=1, help="People.")] = 10,
+    clips: Annotated[int, typer.Option(min=1, help="Clips of 12 s for each.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other people and worlds.")] = 0,
 ) -> None:
     """Write a simulated dataset in RevalExo's layout, to try things on."""

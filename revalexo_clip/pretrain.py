@@ -13,6 +13,7 @@ from typing import Literal
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from rich.console import Console
@@ -29,7 +30,7 @@ from revalexo_clip.run_folder import end_log, environment, forget_run_folder, ke
 from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.checkpoints import KeepBest, KeepLast
 from revalexo_clip.training.data import PairsDataModule
-from revalexo_clip.training.devices import devices_available
+from revalexo_clip.training.devices import devices_available, share_cores
 from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.module import ContrastiveModule
 from revalexo_clip.training.progress import TrainingProgress
@@ -147,7 +148,10 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
 
 
 def _build(experiment: PretrainExperiment) -> _Parts:
-    processes = _trainer(experiment.trainer, [], loggers=[]).world_size  # or the error that there are no such devices
+    trainer = _trainer(experiment.trainer, [], loggers=[])  # or the error that there are no such devices
+    processes = trainer.world_size
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        share_cores(processes // trainer.num_nodes, experiment.data.workers)
     train = experiment.data.build("train", experiment.seed)
     val = experiment.data.build("val", experiment.seed)
     if len(train) < experiment.batch_size:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from revalexo_clip.encoders.base import VideoEncoder
 from revalexo_clip.encoders.depthwise import speed_up
@@ -34,11 +34,17 @@ class X3D(VideoEncoder):
     keep_time: bool = False
     """Project the features of all moments side by side instead of their average over the window. An average knows what
     happened, and hardly when: with it, windows half a step apart look alike. Published models average."""
+    average_shortcuts: bool = False
+    """Let the shortcuts past strided convolutions average 2 x 2 places (ResNet-D; He et al., 2019, arXiv:1812.01187).
+    Published models pick one of the four. As their other branches begin at zero, a model from scratch then begins all
+    but blind: of 32^2 px it sees one patch of 3 x 3."""
 
     def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
         """See `VideoEncoder.build`."""
         model = builder("x3d", f"x3d_{self.size}")()
         remove_classifier(model)
+        if self.average_shortcuts:
+            average_shortcuts(model)
         moments = fit_pooling(model, spec, keep_time=self.keep_time)
         speed_up(model)
         model.get_submodule("blocks.5.pool.post_conv").apply(initialize)
@@ -61,6 +67,23 @@ def remove_classifier(model: nn.Module) -> None:
     head = model.get_submodule("blocks.5")
     for part in ("dropout", "proj", "activation"):
         head.register_module(part, None)
+
+
+class AveragedConv3d(nn.Conv3d):
+    """A strided pointwise convolution of averages over the stride; `Conv3d` takes one place and skips the rest."""
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> [B, C', T, ceil(H / 2), ceil(W / 2)] for a stride of (1, 2, 2)."""
+        stride = cast("tuple[int, int, int]", self.stride)
+        averages = nn.functional.avg_pool3d(x_BCTHW, stride, stride, ceil_mode=True)
+        return nn.functional.conv3d(averages, self.weight, self.bias)
+
+
+def average_shortcuts(model: nn.Module) -> None:
+    """Let every strided pointwise convolution in `model` average; state dicts stay what they are."""
+    for module in model.modules():
+        if type(module) is nn.Conv3d and max(module.kernel_size) == 1 and max(module.stride) > 1:
+            module.__class__ = AveragedConv3d
 
 
 def fit_pooling(model: nn.Module, spec: VideoSpec, *, keep_time: bool) -> int:

@@ -135,6 +135,23 @@ def test_where_time_is_kept_the_features_of_the_moments_lie_side_by_side(cached_
     assert changed_BT[0, 0] < 0.05 * changed_BT[0, -1]
 
 
+@pytest.mark.parametrize(("averaged", "seen"), [(False, 9), (True, 32 * 32)])
+def test_a_model_from_scratch_sees_all_of_its_pixels_only_where_shortcuts_average(averaged: bool, seen: int) -> None:
+    torch.manual_seed(0)
+    net = X3D(weights=None, average_shortcuts=averaged).build(spec(frames=1, crop=32), EMBED_DIM).eval()
+    video_B3THW = torch.randn(8, 3, 1, 32, 32, requires_grad=True)
+    net(video_B3THW).square().sum().backward()
+    assert video_B3THW.grad is not None
+    assert (video_B3THW.grad.abs().amax(dim=(0, 1, 2)) > 1e-9).sum() == seen
+
+
+def test_averaging_shortcuts_take_published_weights(cached_weights: Path) -> None:
+    component = X3D(weights=str(cached_weights), average_shortcuts=True)
+    net = component.build(spec(crop=96), EMBED_DIM)
+    component.load_pretrained(net)
+    assert net(torch.randn(1, 3, 4, 97, 95)).shape == (1, EMBED_DIM), "odd sizes round up, as strides do"
+
+
 def test_features_are_projected_rectified_and_dropped_only_in_training() -> None:
     net = build(1, 32)
     video_B3THW = torch.randn(2, 3, 1, 32, 32)

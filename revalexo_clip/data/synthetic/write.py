@@ -24,8 +24,8 @@ Progress = Callable[[int, int], None]
 def synthesize(
     root: Path,
     *,
-    subjects: int = 8,
-    clips: int = 12,
+    subjects: int = 10,
+    clips: int = 10,
     seed: int = 0,
     processes: int | None = None,
     on_progress: Progress | None = None,
