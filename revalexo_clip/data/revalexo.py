@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import Dataset, WindowDataset
-from revalexo_clip.data.dataset import RawWindows
+from revalexo_clip.data.dataset import ClipWindows, RawFiles
 from revalexo_clip.data.imu import common_channels, unit_of
 from revalexo_clip.data.index import alike, read_index
 from revalexo_clip.errors import DataError
@@ -98,9 +98,10 @@ class RevalExo(Dataset):
             segment_N = windows.segment_length(index.duration_N, self.window, self.windows_per_clip)
         else:
             placed, segment_N = windows.evaluation_windows(index.duration_N, self.window, self.eval_stride), None
-        return RawWindows(
+        return ClipWindows(
             index,
             placed,
+            RawFiles(index, channels),
             imu_spec=ImuSpec(channels, tuple(map(unit_of, channels)), self.imu_rate, self.window),
             video_spec=VideoSpec(self.frames, self.crop, self.short_side, self.window),
             horizons=self.horizons,
