@@ -138,8 +138,8 @@ class ClipWindows(WindowDataset):
             samples += len(samples_nC)
         mean_C = total_C / samples
         for clip in range(len(self.index)):  # around the mean: gravity's square would drown small deviations
-            samples_nC = self.source.imu(clip, slice(0, self.source.samples(clip)))
-            squares_C = squares_C + ((samples_nC - mean_C) ** 2).sum(axis=0)
+            around_nC = self.source.imu(clip, slice(0, self.source.samples(clip))) - mean_C
+            squares_C = squares_C + (around_nC**2).sum(axis=0)
         std_C = np.sqrt(squares_C / samples)
         flat = [name for name, std in zip(self.imu_spec.channels, std_C, strict=True) if std < 1e-6]
         if flat:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from revalexo_clip.data import windows
-from revalexo_clip.data.base import Dataset, WindowDataset
+from revalexo_clip.data.base import Dataset, OnProgress, WindowDataset
 from revalexo_clip.data.dataset import ClipWindows, RawFiles
 from revalexo_clip.data.imu import common_channels, unit_of
 from revalexo_clip.data.index import alike, read_index
+from revalexo_clip.data.pack.choose import packed_clips, prepare_pack
+from revalexo_clip.data.pack.find import find_pack
+from revalexo_clip.data.pack.source import PackedFiles
 from revalexo_clip.errors import DataError
 from revalexo_clip.types import ImuSpec, Split, VideoSpec
 
@@ -58,6 +61,10 @@ class RevalExo(Dataset):
     """Short side that a frame is resized to before it is cropped [px]."""
     horizons: tuple[NonNegativeFloat, ...] = Field(default=(0.0,), min_length=1)
     """How long after a window's end its labels are read [s]."""
+    pack: Literal["auto", "off"] | Path = "auto"
+    """The packed form of the dataset, which loads far quicker. `auto`: the one in its folder (or, where that is
+    read-only, in the cache folder) if it is up to date; pretraining makes it first where it is not. `off`: the mp4 and
+    CSV files. Or the file of a pack."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -91,8 +98,13 @@ class RevalExo(Dataset):
         subjects = self.subjects(split)
         if not subjects:
             raise DataError(f"no subject is named for this split: set `data.{split}_subjects`")
-        index = read_index(self.root.expanduser(), subjects, self.min_duration)
-        channels = common_channels((index.imu(clip) for clip in range(len(index))), self.channels)
+        root = self.root.expanduser()
+        clips = packed_clips(self.pack, root, subjects, min_duration=self.min_duration, short_side=self.short_side)
+        index = read_index(root, subjects, self.min_duration) if clips is None else clips.index
+        if clips is None:
+            channels = common_channels((index.imu(clip) for clip in range(len(index))), self.channels)
+        else:
+            channels = clips.channels(self.channels)
         if split == "train":
             placed = windows.training_windows(index.duration_N, self.window, self.windows_per_clip)
             segment_N = windows.segment_length(index.duration_N, self.window, self.windows_per_clip)
@@ -101,10 +113,18 @@ class RevalExo(Dataset):
         return ClipWindows(
             index,
             placed,
-            RawFiles(index, channels),
+            RawFiles(index, channels) if clips is None else PackedFiles(clips, channels),
             imu_spec=ImuSpec(channels, tuple(map(unit_of, channels)), self.imu_rate, self.window),
             video_spec=VideoSpec(self.frames, self.crop, self.short_side, self.window),
             horizons=self.horizons,
             seed=seed,
             segment_N=segment_N,
         )
+
+    def unprepared(self) -> bool:
+        """Whether an up-to-date pack is to be made and there is none."""
+        return self.pack == "auto" and find_pack(self.root.expanduser())[0] is None
+
+    def prepare(self, on_progress: OnProgress, *, leader: bool) -> None:
+        """Make the pack, or wait for the leader to make it."""
+        prepare_pack(self.root.expanduser(), self.short_side, on_progress, leader=leader)

@@ -192,7 +192,8 @@ def _pixels(frame: VideoFrame, reformatter: VideoReformatter, short_side: int, c
     swscale's bilinear filter widens when it shrinks, so it does not alias.
     """
     rgb_HWC = _resized(frame, reformatter, short_side)
-    return upright_centre(rgb_HWC[None], crop, round(frame.rotation / 90))[0]
+    upright_HWC: Pixels = upright_centre(rgb_HWC[None], crop, round(frame.rotation / 90))[0]
+    return upright_HWC
 
 
 def _resized(frame: VideoFrame, reformatter: VideoReformatter, short_side: int) -> Pixels:
@@ -212,4 +213,4 @@ def upright_centre(video_THWC: Pixels, crop: int | None, turns: int) -> Pixels:
     if crop is not None:
         top, left = ((size - crop) // 2 for size in video_THWC.shape[1:3])
         video_THWC = video_THWC[:, top : top + crop, left : left + crop]
-    return np.rot90(video_THWC, k=turns, axes=(1, 2))
+    return np.asarray(np.rot90(video_THWC, k=turns, axes=(1, 2)), dtype=np.uint8)
