@@ -140,7 +140,7 @@ def write_dataset(root: Path, subjects: Sequence[str] = ("Subject01", "Subject02
 
 
 def revalexo(root: Path, **fields: object) -> RevalExo:
-    """The component that reads such a dataset."""
+    """The component that reads such a dataset, from its own files unless the fields say otherwise."""
     return RevalExo.model_validate(
         {
             "root": root,
@@ -151,6 +151,7 @@ def revalexo(root: Path, **fields: object) -> RevalExo:
             "frames": 4,
             "crop": 36,
             "short_side": 36,
+            "pack": "off",
         }
         | fields
     )

@@ -17,6 +17,9 @@ from revalexo_clip.data.pack.file import FORMAT, KIND, About, Header
 from revalexo_clip.data.pack.part import NOTHING, PackSettings, Part, PartInfo, Stamp, stamp
 from revalexo_clip.data.segments import Segments
 
+AT_A_TIME = 32 * 2**20
+"""What is written at once [bytes]."""
+
 Array = npt.NDArray[np.generic]
 
 
@@ -102,36 +105,51 @@ def _unread(index: ClipIndex, clip: int) -> tuple[Stamp, Stamp]:
 
 
 def _put_recordings(file: h5py.File, parts: Sequence[Part | None]) -> None:
-    """Frames and samples, clip after clip: no more than one clip is in memory."""
+    """Frames and samples, clip after clip: no more than a few clips are in memory."""
     sizes = [dict.fromkeys(("length", "jpeg", "values"), 0) if part is None else _sizes(part) for part in parts]
     first_N1 = {name: np.cumsum([0, *(size[name] for size in sizes)], dtype=np.int64) for name in sizes[0]}
     _put(file, "clips/first_frame", first_N1["length"], "<i8")
     _put(file, "clips/first_value", first_N1["values"], "<i8")
-    count = int(first_N1["length"][-1])
-    stored = {
-        name: file.create_dataset(path, shape=(int(length),), dtype=dtype, track_times=False)
-        for name, path, length, dtype in (
-            ("time", "frames/time", count, "<f8"),
-            ("place", "frames/place", count + 1, "<i8"),
-            ("jpeg", "frames/jpeg", first_N1["jpeg"][-1], "u1"),
-            ("values", "imu/values", first_N1["values"][-1], "<f4"),
-        )
-    }
-    stored["place"][count] = first_N1["jpeg"][-1]
+    frames, pixels, values = (int(first[-1]) for first in first_N1.values())
+    time = _Growing(file, "frames/time", frames, "<f8")
+    place = _Growing(file, "frames/place", frames + 1, "<i8")
+    jpeg = _Growing(file, "frames/jpeg", pixels, "u1")
+    samples = _Growing(file, "imu/values", values, "<f4")
     for clip, part in enumerate(parts):
-        if part is None or not sizes[clip]["values"]:
-            continue
-        frames, pixels, values = (
-            slice(int(first[clip]), int(first[clip + 1])) for first in (first_N1[name] for name in first_N1)
-        )
-        stored["values"][values] = part.array("values").ravel()
-        if sizes[clip]["length"]:
+        if part is not None:
             length_P = part.array("length").astype(np.int64)
-            stored["place"][frames] = first_N1["jpeg"][clip] + np.cumsum(length_P) - length_P
-            stored["time"][frames] = part.array("time")
-            stored["jpeg"][pixels] = part.array("jpeg")
+            time.add(part.array("time"))
+            place.add(first_N1["jpeg"][clip] + np.cumsum(length_P) - length_P)
+            jpeg.add(part.array("jpeg"))
+            samples.add(part.array("values").ravel())
+    place.add(first_N1["jpeg"][-1:])
+    for growing in (time, place, jpeg, samples):
+        growing.write()
 
 
 def _sizes(part: Part) -> dict[str, int]:
     length_P = part.array("length").astype(np.int64)
     return {"length": len(length_P), "jpeg": int(length_P.sum()), "values": part.array("values").size}
+
+
+class _Growing:
+    """An array that is written from its beginning to its end, much at a time."""
+
+    def __init__(self, file: h5py.File, name: str, length: int, dtype: str) -> None:
+        self.stored = file.create_dataset(name, shape=(length,), dtype=dtype, track_times=False)
+        self.held: list[Array] = []
+        self.bytes = 0
+        self.done = 0
+
+    def add(self, content: Array) -> None:
+        self.held.append(content)
+        self.bytes += content.nbytes
+        if self.bytes > AT_A_TIME:
+            self.write()
+
+    def write(self) -> None:
+        content = np.concatenate(self.held) if self.held else np.empty(0)
+        if len(content):
+            self.stored[self.done : self.done + len(content)] = content
+        self.done += len(content)
+        self.held, self.bytes = [], 0

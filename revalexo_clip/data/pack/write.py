@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -85,14 +85,13 @@ def describe(root: Path, *, skip_bad: bool = False) -> tuple[Described, tuple[st
     files = layout.subject_files(root)
     digests = digests_of(root)
     unreadable: dict[str, str] = {}
-    for subject, file in files.items():
-        try:
-            read_subjects(root, {subject: file})
-        except DataError as error:
-            if not skip_bad:
-                raise
-            unreadable[subject] = str(error)
-    index = read_subjects(root, {subject: file for subject, file in files.items() if subject not in unreadable})
+    try:
+        index = read_subjects(root, files)
+    except DataError:
+        if not skip_bad:
+            raise
+        unreadable = _unreadable(root, files)
+        index = read_subjects(root, {subject: file for subject, file in files.items() if subject not in unreadable})
     if not len(index):
         raise DataError("\n".join(unreadable.values()) or f"{root}: describes no clip")
     described = Described(
@@ -103,6 +102,17 @@ def describe(root: Path, *, skip_bad: bool = False) -> tuple[Described, tuple[st
         digests=digests,
     )
     return described, tuple(unreadable.values())
+
+
+def _unreadable(root: Path, files: Mapping[str, Path]) -> dict[str, str]:
+    """Subjects that are not described as they should be, and what is wrong."""
+    wrong = {}
+    for subject, file in files.items():
+        try:
+            read_subjects(root, {subject: file})
+        except DataError as error:
+            wrong[subject] = str(error)
+    return wrong
 
 
 def digests_of(root: Path) -> dict[str, str]:
