@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from revalexo_clip.component import JsonObject
-from revalexo_clip.data import RevalExo
+from revalexo_clip.data import RevalExo, WindowDataset
+from revalexo_clip.data.dataset import ClipWindows
 
 WIDTH, HEIGHT = 96, 72
 BITS = 9
@@ -155,6 +156,12 @@ def revalexo(root: Path, **fields: object) -> RevalExo:
         }
         | fields
     )
+
+
+def source_of(dataset: WindowDataset) -> str:
+    """What its windows are read from."""
+    assert isinstance(dataset, ClipWindows)
+    return type(dataset.source).__name__
 
 
 def real_dataset() -> Path:

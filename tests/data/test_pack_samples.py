@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import resource
 import tracemalloc
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_dataset import number_of, revalexo, steady, write_video
+from tiny_dataset import number_of, revalexo, source_of, steady, write_video
 from torch.utils.data import DataLoader
 
 from revalexo_clip.data import WindowDataset
@@ -23,22 +22,16 @@ from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.data.synthetic import synthesize
 from revalexo_clip.errors import DataError
 from revalexo_clip.pack import pack
-from revalexo_clip.types import Batch
+from revalexo_clip.types import Batch, Split
 
 MEAN, MOST = 2.5, 13
 """How far pixels of real recordings are off on average, and 99 of 100 of them at most [of 255]. Of this, resizing twice
 is as much as JPEG; see `test_pixels_of_real_recordings...`."""
 
 
-def source_of(dataset: WindowDataset) -> str:
-    assert isinstance(dataset, ClipWindows)
-    return type(dataset.source).__name__
-
-
-def both(root: Path, file: Path, split: str, **fields: object) -> tuple[WindowDataset, WindowDataset]:
+def both(root: Path, file: Path, split: Split, **fields: object) -> tuple[WindowDataset, WindowDataset]:
     """The windows of a split, read raw and from a pack."""
-    which = "train" if split == "train" else "val"
-    raw, packed = (revalexo(root, pack=pack, **fields).build(which, seed=3) for pack in ("off", file))
+    raw, packed = (revalexo(root, pack=pack, **fields).build(split, seed=3) for pack in ("off", file))
     assert (source_of(raw), source_of(packed)) == ("RawFiles", "PackedFiles")
     return raw, packed
 
@@ -59,7 +52,7 @@ def pixel_errors(raw: WindowDataset, packed: WindowDataset, windows: Sequence[in
 
 @pytest.mark.parametrize("split", ["train", "val"])
 @pytest.mark.parametrize(("short_side", "crop"), [(36, 36), (72, 60), (16, 16), (100, 90)])
-def test_tiny_windows_are_equal(short_side: int, crop: int, split: str, written: Path) -> None:
+def test_tiny_windows_are_equal(short_side: int, crop: int, split: Split, written: Path) -> None:
     fields = {"short_side": short_side, "crop": crop, "horizons": (0.0, 0.5, 3.0)}
     raw, packed = both(written, written / NAME, split, **fields)
     errors = pixel_errors(raw, packed, range(0, len(raw), 3))
@@ -76,7 +69,7 @@ def test_tiny_windows_are_equal(short_side: int, crop: int, split: str, written:
 @pytest.mark.parametrize("split", ["train", "val"])
 @pytest.mark.parametrize(("short_side", "crop"), [(182, 182), (256, 224), (96, 96), (32, 32)])
 def test_pixels_of_real_recordings_are_within_the_bound(
-    short_side: int, crop: int, split: str, real: Path, real_pack: Path
+    short_side: int, crop: int, split: Split, real: Path, real_pack: Path
 ) -> None:
     fields = {
         "train_subjects": ("GoPro1", "GoPro2"),
@@ -100,7 +93,8 @@ def test_windows_of_the_demo_dataset_are_equal(tmp_path: Path) -> None:
     synthesize(tmp_path / "demo", subjects=2, clips=1, processes=1)
     file = pack(tmp_path / "demo").path
     fields = {"train_subjects": ("01",), "val_subjects": ("02",), "channels": ("acc_*", "gyro_*"), "frames": 8}
-    for split in ("train", "val"):
+    splits: tuple[Split, ...] = ("train", "val")
+    for split in splits:
         errors = pixel_errors(*both(tmp_path / "demo", file, split, short_side=32, crop=32, **fields), range(0, 10, 2))
         assert errors.mean() < 2
         assert np.percentile(errors, 99) <= 8
@@ -119,7 +113,9 @@ def test_frames_are_found_by_presentation_time_and_turned_upright(matrix: Sequen
     assert np.percentile(errors, 99) <= 4
     if matrix is None:
         for index in (0, 4):
-            numbers = [[number_of(frame) for frame in dataset[0, index].video_THWC.numpy()] for dataset in (raw, packed)]
+            numbers = [
+                [number_of(frame) for frame in dataset[0, index].video_THWC.numpy()] for dataset in (raw, packed)
+            ]
             assert numbers[0] == numbers[1]
             assert len(set(numbers[0])) > 4
 
@@ -129,7 +125,9 @@ def test_a_time_without_a_frame_is_the_same_error(root: Path) -> None:
     raw, packed = both(root, pack(root).path, "val")
     messages = []
     for dataset in (raw, packed):
-        with pytest.raises(DataError, match="Subject08/0001, window at 2.000 s: .*0001.mp4: has no frame near") as error:
+        with pytest.raises(
+            DataError, match=r"Subject08/0001, window at 2.000 s: .*0001\.mp4: has no frame near"
+        ) as error:
             _ = dataset[0, 9]
         messages.append(str(error.value))
     assert messages[0] == messages[1]
@@ -183,14 +181,14 @@ def test_reading_keeps_nothing_however_many_epochs_it_goes_on(written: Path) -> 
     epoch(0)
     tracemalloc.start()
     epoch(1)
-    before, descriptors = tracemalloc.get_traced_memory()[0], len(os.listdir("/proc/self/fd"))
+    before, descriptors = tracemalloc.get_traced_memory()[0], len(list(Path("/proc/self/fd").iterdir()))
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(2, 8):
         epoch(number)
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert after - before < 50_000
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 4096
 
 
@@ -207,7 +205,7 @@ def test_a_pack_that_is_replaced_under_a_run_is_an_error_and_not_misread(written
     file.write_bytes((written / NAME).read_bytes())
     dataset = revalexo(written, pack=file).build("val", seed=0)
     file.write_bytes((written / NAME).read_bytes()[:-1] + b"x")
-    with pytest.raises(DataError, match="pack.h5: was replaced while it was in use; start again"):
+    with pytest.raises(DataError, match=r"pack\.h5: was replaced while it was in use; start again"):
         _ = dataset[0, 0]
 
 

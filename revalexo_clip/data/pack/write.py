@@ -82,6 +82,7 @@ def describe(root: Path, *, skip_bad: bool = False) -> tuple[Described, tuple[st
 
     Raises `DataError` where the dataset or, unless they may be skipped, a subject is not described as it should be.
     """
+    layout.read_label_mapping(root)
     files = layout.subject_files(root)
     digests = digests_of(root)
     unreadable: dict[str, str] = {}
