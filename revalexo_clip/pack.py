@@ -9,7 +9,7 @@ from pathlib import Path
 from revalexo_clip.data.pack.file import PackError, PackTables
 from revalexo_clip.data.pack.find import default_path, out_of_date
 from revalexo_clip.data.pack.part import PackSettings
-from revalexo_clip.data.pack.write import describe, write_pack
+from revalexo_clip.data.pack.write import describe, discard_parts, write_pack
 from revalexo_clip.errors import ConfigError
 
 
@@ -48,6 +48,8 @@ def pack(
     found = _up_to_date(target, root, settings)
     if found is None:
         write_pack(root, target, settings, processes=processes, on_progress=on_progress)
+    else:
+        discard_parts(target)
     tables = found or PackTables(target)
     size = int(tables.ints("sources/size").clip(min=0).sum())
     return Packed(target, found is None, len(tables), target.stat().st_size, size)

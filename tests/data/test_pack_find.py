@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import h5py
+import numpy as np
 import pytest
 from many_clips import SETTINGS, pack_many, write_many
 from tiny_dataset import revalexo, source_of, write_imu
@@ -97,6 +98,11 @@ def foreign_words(root: Path) -> None:
         file["about"][:] = 32
 
 
+def damaged_table(root: Path) -> None:
+    with h5py.File(root / NAME, "r+") as file:
+        file["clips/first_frame"][1] = 10**12
+
+
 def smaller(root: Path) -> None:
     pack(root, short_side=24)
 
@@ -114,6 +120,7 @@ CHANGES: list[tuple[Change, str]] = [
     (other_hdf5, r"rxclip-pack\.h5: is not a pack: it is some other HDF5 file"),
     (other_format, r"is a pack of format 2, made by revalexo_clip 9\.9; this version reads format 1"),
     (lacks_a_table, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
+    (damaged_table, r"rxclip-pack\.h5: is not a pack, or not a whole one \(its tables are damaged\)"),
     (foreign_words, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
     (smaller, r"its frames are 24 px high, fewer than data\.short_side, 36 px: rxclip pack .* --short-side 36"),
 ]
@@ -262,3 +269,23 @@ def test_a_hundred_thousand_clips_are_there_in_seconds(tmp_path: Path) -> None:
         assert (len(train.clip_names), len(val.clip_names)) == (90_000, 10_000)
         assert sample.video_THWC.shape == (4, 8, 11, 3)
     assert len(PackTables(tmp_path / NAME)) == 100_000
+
+
+@pytest.mark.slow
+def test_damaged_bytes_are_never_more_than_a_data_error(written: Path, tmp_path: Path) -> None:
+    content, file = (written / NAME).read_bytes(), tmp_path / "pack.h5"
+    rng = np.random.default_rng(0)
+    tables = PackTables(written / NAME)
+    data = [range(place.start, place.start + place.length) for place in (tables.jpeg, tables.values)]
+    places = [place for place in range(len(content)) if not any(place in held for held in data)]
+    refused = 0
+    for place in rng.choice(places, 150, replace=False).tolist():
+        damaged = bytearray(content)
+        damaged[place : place + 4] = rng.bytes(4)
+        file.write_bytes(damaged)
+        try:
+            dataset = revalexo(written, pack=file).build("val", seed=0)
+            _ = dataset[0, 0], dataset[0, 9]
+        except DataError:
+            refused += 1
+    assert refused > 75

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from revalexo_clip import __version__
 from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.pack.file import FORMAT, KIND, About, Header
+from revalexo_clip.data.pack.file import FORMAT, KIND, About, Header, digest_of, tables_of
 from revalexo_clip.data.pack.part import NOTHING, PackSettings, Part, PartInfo, Stamp, stamp
 from revalexo_clip.data.segments import Segments
 
@@ -57,7 +57,7 @@ def assemble(path: Path, described: Described, parts: Sequence[Part | None], set
     text = json.dumps(about.model_dump(mode="json"), sort_keys=True).encode()
     number = {subject: place for place, subject in enumerate(described.subjects)}
     # HDF5 notes no times, and its arrays come in a fixed order.
-    with h5py.File(path, "w", libver="earliest") as file:
+    with h5py.File(path, "w", libver="earliest", locking=False) as file:
         file.attrs.update(kind=KIND, format=FORMAT, version=__version__, **settings.model_dump())
         _put(file, "about", np.frombuffer(text, np.uint8), "u1")
         infos = [part.info if part else None for part in parts]
@@ -68,6 +68,7 @@ def assemble(path: Path, described: Described, parts: Sequence[Part | None], set
         _put_segments(file, "transition", index.transition)
         _put_sources(file, index, infos)
         _put_recordings(file, parts)
+        file.attrs["sha256"] = digest_of(file["about"][()], tables_of(file))
 
 
 def _put(file: h5py.File, name: str, content: Array, dtype: str) -> None:

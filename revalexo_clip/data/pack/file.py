@@ -1,6 +1,7 @@
 """The file: HDF5 whose arrays lie in it as they are, so that any part of one is a single read.
 
-    /                  attributes: kind, format, version (of this package), short_side, quality
+    /                  attributes: kind, format, version (of this package), short_side, quality, sha256 (of all that is
+                       read when a pack is opened; frames and samples are not)
     /about             uint8, JSON text: names, and what else is not numbers (`About`)
     /clips/...         one row for each of N clips, ordered by (subject, pair id)
       subject          int32 [N], place in the list of subjects
@@ -26,6 +27,7 @@ bytes from where the arrays lie, which needs no lock, no cache and no handle tha
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +35,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from revalexo_clip.errors import DataError
+
+Table = npt.NDArray[np.generic]
 
 KIND = "revalexo_clip pack"
 FORMAT = 1
@@ -142,20 +146,18 @@ class PackTables:
         self.path = path
         try:
             self.file = PackFile(path)
-            with h5py.File(path, "r") as opened:
+            with h5py.File(path, "r", locking=False) as opened:
                 self._check_format(opened)
                 self.short_side, self.quality = int(opened.attrs["short_side"]), int(opened.attrs["quality"])
                 self.about = About.model_validate_json(opened["about"][()].tobytes())
-                self.tables: dict[str, npt.NDArray[np.generic]] = {
-                    f"{group}/{name}": stored[()]
-                    for group in ("clips", "activity", "transition", "sources")
-                    for name, stored in opened[group].items()
-                }
+                self.tables = tables_of(opened)
+                if opened.attrs["sha256"] != digest_of(opened["about"][()], self.tables):
+                    raise ValueError("its tables are damaged")
                 names = ("frames/time", "frames/place", "frames/jpeg", "imu/values")
                 self.time, self.place, self.jpeg, self.values = (_place(opened[name]) for name in names)
         except FileNotFoundError as error:
             raise PackError(f"{path}: there is no such pack") from error
-        except (OSError, KeyError, ValidationError) as error:
+        except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:  # whatever HDF5 makes of damage
             raise PackError(f"{path}: is not a pack, or not a whole one ({_first_line(error)})") from error
 
     @staticmethod
@@ -180,6 +182,21 @@ class PackTables:
 
     def __len__(self) -> int:
         return len(self.about.names)
+
+
+def tables_of(opened: h5py.File) -> dict[str, Table]:
+    """All arrays that are read when a pack is opened."""
+    groups = ("clips", "activity", "transition", "sources")
+    return {f"{group}/{name}": stored[()] for group in groups for name, stored in sorted(opened[group].items())}
+
+
+def digest_of(about: Table, tables: dict[str, Table]) -> str:
+    """SHA-256, in hex."""
+    digest = hashlib.sha256(about.tobytes())
+    for name, table in tables.items():
+        digest.update(f"{name} {table.dtype.str} {table.shape}".encode())
+        digest.update(table.tobytes())
+    return digest.hexdigest()
 
 
 def _place(stored: h5py.Dataset) -> Place:

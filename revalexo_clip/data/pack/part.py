@@ -59,6 +59,8 @@ class PartInfo(_Model):
 
     format: int = FORMAT
     settings: PackSettings
+    files: tuple[str, str]
+    """The video, or None, and the IMU recording: in a dataset that has changed another clip may have this number."""
     video: Stamp
     imu: Stamp
     header: Header
@@ -101,7 +103,7 @@ def write_part(job: Job) -> str | None:
     """
     before = stamp(job.video), stamp(job.imu)
     done = read_part(job.part)
-    if done is not None and done.info.settings == job.settings and before == tuple(map(_bare, _stamps(done.info))):
+    if done is not None and _is_of(done.info, job) and before == tuple(map(_bare, _stamps(done.info))):
         return None
     try:
         info, arrays = _packed(job)
@@ -125,6 +127,14 @@ def read_part(path: Path) -> Part | None:
     return part if part.info.format == FORMAT else None
 
 
+def _is_of(info: PartInfo, job: Job) -> bool:
+    return info.settings == job.settings and info.files == _files(job)
+
+
+def _files(job: Job) -> tuple[str, str]:
+    return str(job.video), str(job.imu)
+
+
 def _stamps(info: PartInfo) -> tuple[Stamp, Stamp]:
     return info.video, info.imu
 
@@ -140,7 +150,7 @@ def _packed(job: Job) -> tuple[PartInfo, dict[str, npt.NDArray[np.generic]]]:
         raise DataError(f"{job.imu}: no column holds numbers")
     values_nC = read_imu(job.imu, kept)
     header = Header(columns=header_of(job.imu), kept=kept)
-    info = PartInfo(settings=job.settings, video=stamps[0], imu=stamps[1], header=header)
+    info = PartInfo(settings=job.settings, files=_files(job), video=stamps[0], imu=stamps[1], header=header)
     time_P: list[float] = []
     jpegs: list[bytes] = []
     if job.video is not None:

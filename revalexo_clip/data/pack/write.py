@@ -72,6 +72,13 @@ def write_pack(
     return (*problems, *(problem for _, problem in sorted(wrong.items())))
 
 
+def discard_parts(path: Path) -> None:
+    """Remove what a process left that was killed when its pack was whole."""
+    if parts_of(path).exists():
+        with suppress(BusyError, WriteError), _held(parts_of(path)):
+            shutil.rmtree(parts_of(path), ignore_errors=True)
+
+
 def parts_of(path: Path) -> Path:
     """Where the parts of a pack that is being made are kept."""
     return path.with_name(f"{path.name}.parts")
