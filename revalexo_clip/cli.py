@@ -208,6 +208,40 @@ def synthesize(
     _say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
 
 
+@app.command()
+def pack(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The dataset's folder.")],
+    file: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to.", show_default="ROOT, or the cache folder"),
+    ] = None,
+    short_side: Annotated[int, typer.Option(min=1, help="Short side of the frames [px].")] = 256,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of the JPEGs.")] = 90,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
+) -> None:
+    """Write the fast HDF5 form of a dataset; the first pretraining does it too."""
+    from rich import filesize
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from revalexo_clip import pack as command
+    from revalexo_clip.report import counted
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("packing", total=None)
+        result = command.pack(
+            root,
+            file,
+            short_side=short_side,
+            quality=quality,
+            processes=jobs,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    _say(f"{result.path}{'' if result.made else ' is up to date'}")
+    size, source = filesize.decimal(result.size), filesize.decimal(result.source_size)
+    _say(f"  {counted(result.clips, 'clip')}, {size}; the files it was made from: {source}")
+
+
 @app.command("check-data")
 def check_data(
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="The dataset's folder.")],

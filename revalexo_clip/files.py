@@ -11,11 +11,15 @@ from pathlib import Path
 from revalexo_clip.errors import DataError
 
 
+class WriteError(DataError):
+    """The disk refuses a file."""
+
+
 @contextmanager
 def atomically(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` to write to; it takes the place of `path` when the block ends without an error.
 
-    A crash leaves the old file or the new one, never half of either. The folder is made. Raises `DataError`, naming
+    A crash leaves the old file or the new one, never half of either. The folder is made. Raises `WriteError`, naming
     the file, where the disk refuses it.
     """
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
@@ -26,7 +30,7 @@ def atomically(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

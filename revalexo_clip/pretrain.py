@@ -17,6 +17,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import nn
 
 from revalexo_clip import __version__
@@ -93,6 +94,9 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
     Raises `ConfigError` or `DataError` before anything is written where the experiment cannot run.
     """
     with kept_log() as said:
+        if experiment.data.unprepared():
+            _build(experiment)  # long work is not begun for what cannot run
+            _prepare(experiment, console or Console(stderr=True))
         parts = _build(experiment)
     folder = new_run_folder(experiment.name)
     try:
@@ -120,6 +124,14 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
         end_log()
         forget_run_folder()
     return folder
+
+
+def _prepare(experiment: PretrainExperiment, console: Console) -> None:
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("packing", total=None)
+        leader = _trainer(experiment.trainer, [], loggers=[]).is_global_zero
+        experiment.data.prepare(lambda done, total: progress.update(task, completed=done, total=total), leader=leader)
 
 
 def dry_run(experiment: PretrainExperiment) -> DryRun:

@@ -12,6 +12,8 @@ from small_run import built_in_experiment, link_run, train, write_distinct_datas
 from tiny_dataset import real_dataset, write_dataset
 
 from revalexo_clip.component import Component
+from revalexo_clip.data.pack.find import NAME
+from revalexo_clip.pack import pack
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 torch.set_num_threads(1)
@@ -19,15 +21,17 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny dataset, packed; not to be changed."""
     root = tmp_path_factory.mktemp("tiny") / "dataset"
     write_dataset(root)
+    pack(root)
     return root
 
 
 @pytest.fixture
 def root(written: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny dataset that a test may damage."""
-    return Path(shutil.copytree(written, tmp_path / "dataset"))
+    """A copy of the tiny dataset, not packed, that a test may damage."""
+    return Path(shutil.copytree(written, tmp_path / "dataset", ignore=shutil.ignore_patterns(NAME)))
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +41,10 @@ def real() -> Path:
 
 @pytest.fixture(scope="session")
 def distinct(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of five subjects in which no two windows are alike; not to be changed."""
+    """A dataset of five subjects in which no two windows are alike, packed; not to be changed."""
     root = tmp_path_factory.mktemp("distinct") / "dataset"
     write_distinct_dataset(root)
+    pack(root)
     return root
 
 

@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "experiment_file",
         "training checkpoint run_folder exported report",
         "model_card",
-        "pretrain evaluate export check_data",
+        "pretrain evaluate export pack check_data",
         "cli",
     )
 )

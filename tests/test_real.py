@@ -49,7 +49,8 @@ def run(*arguments: str | Path, cwd: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["x3d_xs", "mvit_base"])
 def test_an_experiment_trains_evaluates_and_exports_on_real_recordings(name: str, real: Path, tmp_path: Path) -> None:
-    run("pretrain", EXPERIMENTS / f"{name}.py", *overrides(real, name), cwd=tmp_path)
+    root = shutil.copytree(real, tmp_path / "dataset")  # which is packed
+    run("pretrain", EXPERIMENTS / f"{name}.py", *overrides(root, name), cwd=tmp_path)
     metrics = json.loads(run("evaluate", "--json", cwd=tmp_path))
     assert metrics["windows"] == metrics["retrieval"]["gallery_size"] == 6
     assert metrics["seen"] == {"train": [], "val": ["Neon1"]}

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from revalexo_clip.component import JsonObject
-from revalexo_clip.data import RevalExo
+from revalexo_clip.data import RevalExo, WindowDataset
+from revalexo_clip.data.dataset import ClipWindows
 
 WIDTH, HEIGHT = 96, 72
 BITS = 9
@@ -140,7 +141,7 @@ def write_dataset(root: Path, subjects: Sequence[str] = ("Subject01", "Subject02
 
 
 def revalexo(root: Path, **fields: object) -> RevalExo:
-    """The component that reads such a dataset."""
+    """The component that reads such a dataset, from its own files unless the fields say otherwise."""
     return RevalExo.model_validate(
         {
             "root": root,
@@ -151,9 +152,16 @@ def revalexo(root: Path, **fields: object) -> RevalExo:
             "frames": 4,
             "crop": 36,
             "short_side": 36,
+            "pack": "off",
         }
         | fields
     )
+
+
+def source_of(dataset: WindowDataset) -> str:
+    """What its windows are read from."""
+    assert isinstance(dataset, ClipWindows)
+    return type(dataset.source).__name__
 
 
 def real_dataset() -> Path:

@@ -1,7 +1,8 @@
 """Datasets: from the files on disk to windows of synchronized IMU and video.
 
 `layout` reads the JSON files, `index` turns them into arrays, `windows` says where windows lie, `imu` and `video` read
-them, `dataset` puts a window together, `composition` says which ones meet in a batch, `sampler` which one is next.
+them from the files of a dataset, `pack` from its packed form, `dataset` puts a window together, `composition` says
+which ones meet in a batch, `sampler` which one is next.
 """
 
 from revalexo_clip.data.base import Dataset, WindowDataset, Windows

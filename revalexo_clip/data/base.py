@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,6 +14,9 @@ from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.component import Component
 from revalexo_clip.types import ImuSpec, Sample, Split, VideoSpec
+
+OnProgress = Callable[[int, int], None]
+"""Called with how much is done, and with how much there is."""
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,13 @@ class Dataset(Component, ABC):
     @abstractmethod
     def subjects(self, split: Split) -> tuple[str, ...]:
         """The subjects of a split."""
+
+    def unprepared(self) -> bool:
+        """Whether `prepare` has something to do that makes training quicker, and takes long itself."""
+        return False
+
+    def prepare(self, on_progress: OnProgress, *, leader: bool) -> None:
+        """Do what is worth doing once before training. Of the processes of a run one leads and the others wait for it.
+
+        A sample is the same with and without it, but for compression.
+        """

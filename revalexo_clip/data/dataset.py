@@ -10,32 +10,77 @@ message. A `DataError` travels as a value instead, in place of the batch that it
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import WindowDataset, Windows
-from revalexo_clip.data.imu import ImuCache
+from revalexo_clip.data.imu import ImuCache, Samples
 from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.video import read_frames
+from revalexo_clip.data.video import Pixels, read_frames
 from revalexo_clip.errors import DataError
 from revalexo_clip.types import Batch, ImuSpec, Sample, VideoSpec
 
 Arrival = TypeVar("Arrival")
 
 
-class RawWindows(WindowDataset):
-    """Windows decoded from mp4 and CSV. It holds no open files, so it can be forked and pickled."""
+class ClipSource(ABC):
+    """Where the recordings and frames of indexed clips are read. It can be forked and pickled."""
+
+    @abstractmethod
+    def samples(self, clip: int) -> int:
+        """How many IMU samples a clip has. Raises `DataError` where they cannot be read."""
+
+    @abstractmethod
+    def imu(self, clip: int, place: slice) -> Samples:
+        """[L, C] float32: some of a clip's samples, not shared with anything that is kept."""
+
+    @abstractmethod
+    def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None) -> Pixels:
+        """[T, H, W, 3] uint8: the frames nearest to the moments [s]. See `read_frames`."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """See `ClipIndex.fingerprint`; the same whatever the source."""
+
+
+class RawFiles(ClipSource):
+    """mp4 and CSV, decoded and parsed as they are needed."""
+
+    def __init__(self, index: ClipIndex, channels: tuple[str, ...]) -> None:
+        self.index = index
+        self.recordings = ImuCache(channels)
+
+    def samples(self, clip: int) -> int:
+        """See `ClipSource.samples`."""
+        return len(self.recordings.read(self.index.imu(clip)))
+
+    def imu(self, clip: int, place: slice) -> Samples:
+        """See `ClipSource.imu`."""
+        return self.recordings.read(self.index.imu(clip))[place].copy()
+
+    def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None) -> Pixels:
+        """See `ClipSource.frames`."""
+        return read_frames(self.index.video(clip), time_T, short_side, crop)
+
+    def fingerprint(self) -> str:
+        """See `ClipSource.fingerprint`."""
+        return self.index.fingerprint()
+
+
+class ClipWindows(WindowDataset):
+    """Windows of indexed clips, read from a source."""
 
     def __init__(
         self,
         index: ClipIndex,
         placed: Windows,
+        source: ClipSource,
         *,
         imu_spec: ImuSpec,
         video_spec: VideoSpec,
@@ -51,6 +96,7 @@ class RawWindows(WindowDataset):
         """
         self.index = index
         self.windows = placed
+        self.source = source
         self.clip_subjects = index.subjects
         self.clip_names = index.names
         self.activities = index.activities
@@ -61,14 +107,13 @@ class RawWindows(WindowDataset):
         self.horizon_K = np.array(horizons)
         self.seed = seed
         self.segment_N = segment_N
-        self.recordings = ImuCache(imu_spec.channels)
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, index = key
         clip = int(self.windows.clip_N[index])
         start = self._start(epoch, index)
         try:
-            imu_LC, video_THWC = self._imu(clip, start), self._video(clip, start)
+            imu_LC, video_THWC = self.source.imu(clip, self._imu_place(clip, start)), self._video(clip, start)
         except DataError as error:
             raise DataError(f"{self.clip_names[clip]}, window at {start:.3f} s: {error}") from error
         label_K, transition_K = self._labels(clip, start)
@@ -84,18 +129,19 @@ class RawWindows(WindowDataset):
 
     def fingerprint(self) -> str:
         """See `ClipIndex.fingerprint`."""
-        return self.index.fingerprint()
+        return self.source.fingerprint()
 
     def imu_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """See `WindowDataset.imu_statistics`. Samples count alike, whichever clip they are in."""
         total_C, squares_C, samples = np.zeros(len(self.imu_spec.channels)), 0.0, 0
         for clip in range(len(self.index)):
-            samples_nC = self.recordings.read(self.index.imu(clip)).astype(np.float64)
+            samples_nC = self.source.imu(clip, slice(0, self.source.samples(clip))).astype(np.float64)
             total_C += samples_nC.sum(axis=0)
             samples += len(samples_nC)
         mean_C = total_C / samples
         for clip in range(len(self.index)):  # around the mean: gravity's square would drown small deviations
-            squares_C = squares_C + ((self.recordings.read(self.index.imu(clip)) - mean_C) ** 2).sum(axis=0)
+            around_nC = self.source.imu(clip, slice(0, self.source.samples(clip))) - mean_C
+            squares_C = squares_C + (around_nC**2).sum(axis=0)
         std_C = np.sqrt(squares_C / samples)
         flat = [name for name, std in zip(self.imu_spec.channels, std_C, strict=True) if std < 1e-6]
         if flat:
@@ -109,20 +155,17 @@ class RawWindows(WindowDataset):
         rng = windows.sample_rng(self.seed, epoch, index)
         return windows.draw_start(rng, start, float(self.segment_N[self.windows.clip_N[index]]))
 
-    def _imu(self, clip: int, start: float) -> npt.NDArray[np.float32]:
-        path = self.index.imu(clip)
-        samples_nC = self.recordings.read(path)
+    def _imu_place(self, clip: int, start: float) -> slice:
+        spec, available = self.imu_spec, self.source.samples(clip)
         try:
-            place = windows.imu_slice(start, self.imu_spec.rate, self.imu_spec.samples, len(samples_nC))
+            return windows.imu_slice(start, spec.rate, spec.samples, available)
         except DataError as error:
-            raise DataError(f"{path}: {error}") from error
-        return samples_nC[place].copy()
+            raise DataError(f"{self.index.imu(clip)}: {error}") from error
 
-    def _video(self, clip: int, start: float) -> npt.NDArray[np.uint8]:
+    def _video(self, clip: int, start: float) -> Pixels:
         spec = self.video_spec
         time_T = windows.frame_times(start, spec.window, spec.frames)
-        crop = spec.crop if self.segment_N is None else None
-        return read_frames(self.index.video(clip), time_T, spec.short_side, crop)
+        return self.source.frames(clip, time_T, spec.short_side, spec.crop if self.segment_N is None else None)
 
     def _labels(self, clip: int, start: float) -> tuple[windows.Ints, windows.Bools]:
         time_K = start + self.imu_spec.window + self.horizon_K

@@ -56,14 +56,18 @@ def select_channels(columns: Sequence[str], patterns: Sequence[str], path: Path)
 
 def common_channels(paths: Iterable[Path], patterns: Sequence[str]) -> tuple[str, ...]:
     """The ordered channels that every one of the recordings gives. Reads one line of each."""
-    first: tuple[Path, str, tuple[str, ...]] | None = None
-    for path in paths:
-        header = _header_line(path)
-        if first is not None and header == first[1]:
+    return agreed_channels(((path, header_of(path)) for path in paths), patterns)
+
+
+def agreed_channels(headers: Iterable[tuple[Path, tuple[str, ...]]], patterns: Sequence[str]) -> tuple[str, ...]:
+    """As `common_channels`, of recordings whose columns are known."""
+    first: tuple[Path, tuple[str, ...], tuple[str, ...]] | None = None
+    for path, columns in headers:
+        if first is not None and columns == first[1]:
             continue
-        channels = select_channels(_columns(header, path), patterns, path)
+        channels = select_channels(columns, patterns, path)
         if first is None:
-            first = path, header, channels
+            first = path, columns, channels
         elif channels != first[2]:
             raise DataError(f"{path}: {channel_difference(channels, first[2])} {first[0]}")
     assert first is not None
@@ -120,6 +124,24 @@ def _numbers(path: Path, columns: list[str], channels: Sequence[str], rows: Rows
     return samples_nC
 
 
+def numeric_columns(path: Path) -> tuple[str, ...]:
+    """The columns that can be packed: the channels of the layout, and all others that hold nothing but finite numbers.
+
+    A name that stands for several columns is left out.
+    """
+    columns, channels = header_of(path), []
+    for column in columns:
+        if columns.count(column) > 1:
+            continue
+        if column.split("_", 1)[0] not in UNITS:
+            try:
+                read_imu(path, [column])
+            except DataError:  # raised again for whoever asks for the column
+                continue
+        channels.append(column)
+    return tuple(channels)
+
+
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
@@ -128,14 +150,10 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _header_line(path: Path) -> str:
+def header_of(path: Path) -> tuple[str, ...]:
+    """The names of a recording's columns. Raises `DataError` where it cannot be read."""
     with _readable(path), path.open(newline="", encoding="utf-8-sig") as file:
-        return file.readline()
-
-
-def _columns(header: str, path: Path) -> list[str]:
-    with _readable(path):
-        return [name.strip() for name in next(csv.reader([header]), [])]
+        return tuple(name.strip() for name in next(csv.reader([file.readline()]), []))
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,39 +16,12 @@ import numpy.typing as npt
 
 from revalexo_clip.component import nearest
 from revalexo_clip.data import layout
+from revalexo_clip.data.segments import Segments
 from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints
 from revalexo_clip.errors import DataError
+from revalexo_clip.files import sha256_of
 
 NO_TRANSITION = "no_transition"
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Labelled stretches of N clips, those of clip i at `offset_N1[i]:offset_N1[i + 1]`, ascending by start."""
-
-    offset_N1: Ints
-    start_S: Floats
-    """[s]"""
-    end_S: Floats
-    """[s]"""
-    label_S: Ints
-
-    def of(self, clip: int) -> tuple[Floats, Floats, Ints]:
-        """Starts [s], ends [s] and labels of one clip's segments."""
-        place = slice(self.offset_N1[clip], self.offset_N1[clip + 1])
-        return self.start_S[place], self.end_S[place], self.label_S[place]
-
-    @staticmethod
-    def gather(clips: Iterable[Sequence[tuple[float, float, int]]]) -> Segments:
-        """From (start, end, label) triples, clip by clip."""
-        ordered = [sorted(triples) for triples in clips]
-        flat = np.array([triple for triples in ordered for triple in triples], dtype=np.float64).reshape(-1, 3)
-        return Segments(
-            offset_N1=np.cumsum([0, *(len(triples) for triples in ordered)], dtype=np.int64),
-            start_S=flat[:, 0].copy(),
-            end_S=flat[:, 1].copy(),
-            label_S=flat[:, 2].astype(np.int64),
-        )
 
 
 @dataclass(frozen=True)
@@ -90,14 +63,34 @@ class ClipIndex:
         It does not depend on where the dataset lies. No recording is read, so a change that keeps a file's size goes
         unnoticed.
         """
-        digest = hashlib.sha256()
-        described = layout.subject_files(self.root)
-        subjects = (described[subject] for subject in sorted(set(self.subjects)))
-        for content in (path.read_bytes() for path in (self.root / layout.LABEL_MAPPING, *subjects)):
-            digest.update(f"{len(content)}\n".encode() + content)
-        for name in (*self.video_N, *self.imu_N):
-            digest.update(f"{name} {(self.root / str(name)).stat().st_size}\n".encode())
-        return digest.hexdigest()
+        files = layout.subject_files(self.root)
+        described = [self.root / layout.LABEL_MAPPING, *(files[subject] for subject in sorted(set(self.subjects)))]
+        names = (*self.video_N, *self.imu_N)
+        return fingerprint(map(sha256_of, described), ((name, (self.root / name).stat().st_size) for name in names))
+
+    def take(self, clip_M: Ints, left_out: int) -> ClipIndex:
+        """Some of the clips, in that order."""
+        return replace(
+            self,
+            subjects=tuple(self.subjects[clip] for clip in clip_M),
+            names=tuple(self.names[clip] for clip in clip_M),
+            video_N=self.video_N[clip_M],
+            imu_N=self.imu_N[clip_M],
+            duration_N=self.duration_N[clip_M],
+            activity=self.activity.take(clip_M),
+            transition=self.transition.take(clip_M),
+            left_out=left_out,
+        )
+
+
+def fingerprint(described: Iterable[str], files: Iterable[tuple[str, int]]) -> str:
+    """SHA-256, in hex, of the digests of the JSON files and of names and sizes of all others."""
+    digest = hashlib.sha256()
+    for content in described:
+        digest.update(f"{content}\n".encode())
+    for name, size in files:
+        digest.update(f"{name} {size}\n".encode())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -123,14 +116,44 @@ def read_index(
     found = [clip for name in names for clip in _clips(root, files[name], pairs_of(name, without))]
     clips = [clip for clip in found if round(clip.pair.duration, TIME_DECIMALS) >= min_duration]
     if not clips:
-        bad = f"{len(without)} were excluded and " if without else ""
-        raise DataError(
-            f"{root}: no clip of {', '.join(names)} lasts {min_duration:g} s "
-            f"({bad}{len(found)} are shorter; lower `data.min_duration`?)"
-        )
+        raise none_lasts(root, names, min_duration, len(found), len(without))
     for clip in clips:
         _check_file(root, clip.video, f"video of {clip.name}", files[clip.subject])
         _check_file(root, clip.imu, f"IMU recording of {clip.name}", files[clip.subject])
+    return _gathered(root, clips, mapping, files, left_out=len(found) - len(clips))
+
+
+def none_lasts(root: Path, subjects: Sequence[str], min_duration: float, found: int, excluded: int) -> DataError:
+    """The error that every one of the clips that were found is too short."""
+    bad = f"{excluded} were excluded and " if excluded else ""
+    return DataError(
+        f"{root}: no clip of {', '.join(subjects)} lasts {min_duration:g} s "
+        f"({bad}{found} are shorter; lower `data.min_duration`?)"
+    )
+
+
+def read_subjects(root: Path, files: Mapping[str, Path]) -> ClipIndex:
+    """All clips of the subjects, short ones too. The video of a clip that has none is called "".
+
+    Raises `DataError` as `read_index`, but does not look for the clips' files.
+    """
+    mapping = layout.read_label_mapping(root)
+    clips = [clip for subject in sorted(files) for clip in _described(root, files[subject])]
+    return _gathered(root, clips, mapping, files, left_out=0)
+
+
+def check_files(index: ClipIndex, clips: Iterable[int]) -> None:
+    """Raise the `DataError` of `read_index` where a file of one of the clips is not there, is empty or no file."""
+    files = layout.subject_files(index.root)
+    for clip in clips:
+        name, described_by = index.names[clip], files[index.subjects[clip]]
+        _check_file(index.root, str(index.video_N[clip]), f"video of {name}", described_by)
+        _check_file(index.root, str(index.imu_N[clip]), f"IMU recording of {name}", described_by)
+
+
+def _gathered(
+    root: Path, clips: Sequence[_Clip], mapping: layout.LabelMapping, files: Mapping[str, Path], *, left_out: int
+) -> ClipIndex:
     return ClipIndex(
         root=root,
         subjects=tuple(clip.subject for clip in clips),
@@ -141,7 +164,7 @@ def read_index(
         activity=Segments.gather(_labelled(clip, mapping, files[clip.subject]) for clip in clips),
         transition=Segments.gather(_transitions(clip) for clip in clips),
         activities=mapping.activities,
-        left_out=len(found) - len(clips),
+        left_out=left_out,
     )
 
 
@@ -172,11 +195,25 @@ def _number(name: str) -> str:
 
 
 def _clips(root: Path, path: Path, without: Collection[str]) -> Iterator[_Clip]:
+    for clip in _described(root, path, without):
+        if not clip.video:
+            raise no_video(path, clip.subject, clip.name)
+        yield clip
+
+
+def no_video(path: Path, subject: str, name: str) -> DataError:
+    """The error that a clip, `subject/pair id`, described in a file has no video."""
+    pair_id = name.removeprefix(f"{subject}/")
+    return DataError(f"{path}: pairs.{pair_id}: {subject} has no video; leave this subject out")
+
+
+def _described(root: Path, path: Path, without: Collection[str] = frozenset()) -> Iterator[_Clip]:
+    """A subject's clips; the video of one that has none is called ""."""
     subject = layout.read_subject(path, without)
     for pair_id, pair in sorted(subject.pairs.items()):
-        if subject.video_folder is None or pair.video is None:
-            raise DataError(f"{path}: pairs.{pair_id}: {subject.subject} has no video; leave this subject out")
-        video = layout.relative_file(subject.video_folder, pair.video)
+        video: str | None = ""
+        if subject.video_folder is not None and pair.video is not None:
+            video = layout.relative_file(subject.video_folder, pair.video)
         imu = layout.relative_file(subject.imu_folder, pair.imu)
         if video is None or imu is None:
             outside = f"{subject.video_folder}/{pair.video}" if video is None else f"{subject.imu_folder}/{pair.imu}"

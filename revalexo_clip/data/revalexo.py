@@ -10,14 +10,17 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
 from revalexo_clip.data import layout, windows
-from revalexo_clip.data.base import Dataset, WindowDataset
+from revalexo_clip.data.base import Dataset, OnProgress, WindowDataset
 from revalexo_clip.data.check import check_dataset
-from revalexo_clip.data.dataset import RawWindows
+from revalexo_clip.data.dataset import ClipWindows, RawFiles
 from revalexo_clip.data.imu import common_channels, unit_of
 from revalexo_clip.data.index import alike, read_index, select_subjects
+from revalexo_clip.data.pack.choose import packed_clips, prepare_pack
+from revalexo_clip.data.pack.find import find_pack
+from revalexo_clip.data.pack.source import PackedFiles
 from revalexo_clip.errors import DataError
 from revalexo_clip.types import ImuSpec, Split, VideoSpec
 
@@ -62,9 +65,15 @@ class RevalExo(Dataset):
     """Short side that a frame is resized to before it is cropped [px]."""
     horizons: tuple[NonNegativeFloat, ...] = Field(default=(0.0,), min_length=1)
     """How long after a window's end its labels are read [s]."""
+    pack: Literal["auto", "off"] | Path = "auto"
+    """The packed form of the dataset, which loads far quicker. `auto`: the one in its folder (or, where that is
+    read-only, in the cache folder) if it is up to date; pretraining makes it first where it is not. `off`: the mp4 and
+    CSV files. Or the file of a pack."""
     on_bad_clip: Literal["error", "exclude"] = "error"
     """`error`: the first clip that cannot be read as it should ends the run. `exclude`: every clip is read once before
     training, in `workers` processes, and those that would end the run are left out, listed and counted."""
+
+    _checked: dict[Split, dict[str, str]] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -99,16 +108,29 @@ class RevalExo(Dataset):
         if not subjects:
             raise DataError(f"no subject is named for this split: set `data.{split}_subjects`")
         excluded = self._bad_clips(split) if self.on_bad_clip == "exclude" else {}
-        index = read_index(self.root.expanduser(), subjects, self.min_duration, without=excluded)
-        channels = common_channels((index.imu(clip) for clip in range(len(index))), self.channels)
+        root = self.root.expanduser()
+        clips = packed_clips(
+            self.pack,
+            root,
+            subjects,
+            min_duration=self.min_duration,
+            short_side=self.short_side,
+            without=excluded,
+        )
+        index = read_index(root, subjects, self.min_duration, without=excluded) if clips is None else clips.index
+        if clips is None:
+            channels = common_channels((index.imu(clip) for clip in range(len(index))), self.channels)
+        else:
+            channels = clips.channels(self.channels)
         if split == "train":
             placed = windows.training_windows(index.duration_N, self.window, self.windows_per_clip)
             segment_N = windows.segment_length(index.duration_N, self.window, self.windows_per_clip)
         else:
             placed, segment_N = windows.evaluation_windows(index.duration_N, self.window, self.eval_stride), None
-        return RawWindows(
+        return ClipWindows(
             index,
             placed,
+            RawFiles(index, channels) if clips is None else PackedFiles(clips, channels),
             imu_spec=ImuSpec(channels, tuple(map(unit_of, channels)), self.imu_rate, self.window),
             video_spec=VideoSpec(self.frames, self.crop, self.short_side, self.window),
             horizons=self.horizons,
@@ -117,8 +139,24 @@ class RevalExo(Dataset):
             excluded=excluded,
         )
 
+    def unprepared(self) -> bool:
+        """Whether an up-to-date pack is to be made and there is none."""
+        return self.pack == "auto" and find_pack(self.root.expanduser())[0] is None
+
+    def prepare(self, on_progress: OnProgress, *, leader: bool) -> None:
+        """Make the pack, or wait for the leader to make it."""
+        prepare_pack(self.root.expanduser(), self.short_side, on_progress, leader=leader)
+
     def _bad_clips(self, split: Split) -> dict[str, str]:
-        """Names of the clips that would stop training, and the first thing that is wrong with each."""
+        """Names of the clips that would stop training, and the first thing that is wrong with each.
+
+        Every clip is read once, however often a split is built.
+        """
+        if split not in self._checked:
+            self._checked[split] = self._check(split)
+        return self._checked[split]
+
+    def _check(self, split: Split) -> dict[str, str]:
         root = self.root.expanduser()
         layout.read_label_mapping(root)
         subjects = select_subjects(self.subjects(split), tuple(layout.subject_files(root)), root)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -20,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from revalexo_clip.data.windows import Floats, nearest_frames
+from revalexo_clip.data.windows import Floats, shown_frames
 from revalexo_clip.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
@@ -67,6 +68,40 @@ def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, *, seek
             frame.pts: _pixels(frame, reformatter, short_side, crop) for frame in _decoded(video, packets, set(pts_T))
         }
     return np.stack([shown[pts] for pts in pts_T])
+
+
+class Shown(NamedTuple):
+    """One frame of a video."""
+
+    time: float
+    """When it is shown [s from the first frame]."""
+    rgb_HWC: Pixels
+    """Resized, as it is stored: `turns` quarter turns against the clock put it upright."""
+    turns: int
+    size: tuple[int, int]
+    """Height and width as it is stored in the file [px]."""
+    tolerance: float
+    """How far from it the moments may be that it stands for [s]."""
+
+
+def every_frame(path: Path, short_side: int) -> Iterator[Shown]:
+    """All frames that `read_frames` can be asked for, in the order in which they are shown.
+
+    They are resized to `short_side` where theirs is longer. Raises `DataError` for any damage.
+    """
+    reformatter = VideoReformatter()
+    try:
+        with _opened(path) as container:
+            video = _Video(path, container)
+            packets = _from_keyframe(_packets(video, FOREVER))
+            for frame in _decoded(video, packets, set(_shown(packets))):
+                size = frame.height, frame.width
+                rgb_HWC = _resized(frame, reformatter, min(short_side, *size))
+                turns = round(frame.rotation / 90)
+                assert frame.pts is not None
+                yield Shown(video.seconds(frame.pts), rgb_HWC, turns, size, video.tolerance)
+    except av.error.FFmpegError as error:
+        raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
@@ -178,17 +213,10 @@ def _nearest(video: _Video, packets: list[Packet[VideoStream]], time_T: Floats) 
     if not shown:
         raise DataError(f"{video.path}: shows no frame before {time_T[-1]:.3f} s")
     time_P = np.array([video.seconds(pts) for pts in shown])
-    nearest_T = nearest_frames(time_P, time_T)
-    distance_T = np.abs(time_P[nearest_T] - time_T)
-    worst = int(distance_T.argmax())
-    if distance_T[worst] > video.tolerance:
-        end = time_P.max()
-        where = "where the video ends" if end < time_T[worst] else "after it"
-        raise DataError(
-            f"{video.path}: has no frame near {time_T[worst]:.3f} s: the nearest is at "
-            f"{time_P[nearest_T[worst]]:.3f} s, {where}"
-        )
-    return [shown[place] for place in nearest_T]
+    try:
+        return [shown[place] for place in shown_frames(time_P, time_T, video.tolerance)]
+    except DataError as error:
+        raise DataError(f"{video.path}: {error}") from error
 
 
 def _shown(packets: list[Packet[VideoStream]]) -> list[int]:
@@ -221,11 +249,26 @@ def _pixels(frame: VideoFrame, reformatter: VideoReformatter, short_side: int, c
 
     swscale's bilinear filter widens when it shrinks, so it does not alias.
     """
-    scale = short_side / min(frame.width, frame.height)
-    width, height = round(frame.width * scale), round(frame.height * scale)
+    rgb_HWC = _resized(frame, reformatter, short_side)
+    upright_HWC: Pixels = upright_centre(rgb_HWC[None], crop, round(frame.rotation / 90))[0]
+    return upright_HWC
+
+
+def _resized(frame: VideoFrame, reformatter: VideoReformatter, short_side: int) -> Pixels:
+    height, width = frame_size(frame.height, frame.width, short_side)
     resized = reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
-    rgb_HWC = resized.to_ndarray()
+    return np.asarray(resized.to_ndarray(), dtype=np.uint8)
+
+
+def frame_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width of a frame that is resized to a short side."""
+    scale = short_side / min(width, height)
+    return round(height * scale), round(width * scale)
+
+
+def upright_centre(video_THWC: Pixels, crop: int | None, turns: int) -> Pixels:
+    """The centre of frames, or all of them where `crop` is None, after that many quarter turns against the clock."""
     if crop is not None:
-        left, top = (width - crop) // 2, (height - crop) // 2
-        rgb_HWC = rgb_HWC[top : top + crop, left : left + crop]
-    return np.asarray(np.rot90(rgb_HWC, k=round(frame.rotation / 90)), dtype=np.uint8)
+        top, left = ((size - crop) // 2 for size in video_THWC.shape[1:3])
+        video_THWC = video_THWC[:, top : top + crop, left : left + crop]
+    return np.asarray(np.rot90(video_THWC, k=turns, axes=(1, 2)), dtype=np.uint8)

@@ -80,6 +80,22 @@ def nearest_frames(time_P: Floats, time_T: Floats) -> Ints:
     return np.asarray(order_P[distance_TP.argmin(axis=1)], dtype=np.int64)
 
 
+def shown_frames(time_P: Floats, time_T: Floats, tolerance: float) -> Ints:
+    """[T] indices into `time_P` as of `nearest_frames`, none of them farther off than `tolerance` [s].
+
+    Raises `DataError` where one is.
+    """
+    nearest_T = nearest_frames(time_P, time_T)
+    distance_T = np.abs(time_P[nearest_T] - time_T)
+    worst = int(distance_T.argmax())
+    if distance_T[worst] > tolerance:
+        where = "where the video ends" if time_P.max() < time_T[worst] else "after it"
+        raise DataError(
+            f"has no frame near {time_T[worst]:.3f} s: the nearest is at {time_P[nearest_T[worst]]:.3f} s, {where}"
+        )
+    return nearest_T
+
+
 def imu_slice(start: float, rate: float, samples: int, available: int) -> slice:
     """The samples of a window among the `available` ones of its clip: `samples` of them from `round(start * rate)`.
 

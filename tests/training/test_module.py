@@ -18,6 +18,7 @@ from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.errors import UserError
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.optim import AdamW
+from revalexo_clip.retrieval import TIE
 from revalexo_clip.types import Batch
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
@@ -51,8 +52,8 @@ def plain_loss(imu: Tensor, video: Tensor, batch: Batch, temperature: float) -> 
 
 
 def plain_ranks(similarity: Tensor) -> list[int]:
-    """Of each row, the place of its diagonal element among all of the row in falling order."""
-    return [1 + sorted(row, reverse=True).index(row[i]) for i, row in enumerate(similarity.tolist())]
+    """Of each row, the place of its diagonal element among all of the row in falling order, behind its equals."""
+    return [sum(other >= row[i] - TIE for other in row) for i, row in enumerate(similarity.tolist())]
 
 
 def embedded(model: DualEncoder, dataset: WindowDataset, keys: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Batch]:
