@@ -21,7 +21,8 @@ _SCALES = (8, 4, 2)
 
 def encode(rgb_HWC: Pixels, quality: int) -> bytes:
     """One frame [H, W, 3] as JPEG; `quality` is that of libjpeg, 1 to 100."""
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(rgb_HWC), quality, colorsubsampling=CHROMA)
+    jpeg: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(rgb_HWC), quality, colorsubsampling=CHROMA)
+    return jpeg
 
 
 def decode(jpegs: Sequence[bytes], stored: tuple[int, int], wanted: tuple[int, int]) -> Pixels:
