@@ -11,6 +11,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from revalexo_clip import cli
+from revalexo_clip.component import Component
 from revalexo_clip.experiment_file import load_experiment
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -32,6 +33,7 @@ def test_the_experiment_is_one(tmp_path: Path) -> None:
     experiment = load_experiment(str(path), ["imu.kernel=15", "optim.lr=1e-3"])
     assert experiment.name == "my_idea"
     assert experiment.imu.model_dump() == {"type": "OneConvolution", "kernel": 15}
+    del Component.registry["OneConvolution"]  # other tests list what is there
 
 
 @pytest.mark.parametrize("text", PYTHON, ids=lambda text: str(text.splitlines()[0][:30]))
