@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 DEMO   := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format golden clean clean-demo
+.PHONY: help setup demo test test-fast lint format bench golden clean clean-demo
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -49,6 +49,9 @@ lint: setup  ## ruff and mypy --strict
 format: setup  ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: setup  ## what a training sample costs, beside the way published systems make one
+	@$(BIN)/python -m benchmarks.data_path
 
 golden: setup  ## refresh tests/golden from the experiments; review the difference before committing
 	$(BIN)/python -m tests.test_golden

@@ -1,0 +1,189 @@
+"""What a training sample costs: the way published systems make it, ours from raw files, ours from a pack.
+
+    make bench
+
+CPU milliseconds of one thread, all augmentations of the published list on; medians over rounds in which the three take
+turns, so that what else the machine does falls on all of them alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.plain_pipeline import PlainPipeline
+from benchmarks.recordings import make_recordings, size_of
+from revalexo_clip.augment import Augmentation
+from revalexo_clip.data import WindowDataset
+from revalexo_clip.data.dataset import ClipWindows
+from revalexo_clip.data.sampler import EpochSampler
+from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.experiment_file import load_experiment
+from revalexo_clip.pack import pack
+from revalexo_clip.training.data import training_loader
+from revalexo_clip.training.draws import FetchAndDraw, TrainingBatch, TrainingSample, collate_training
+
+ROOT = Path("data/benchmark")
+ROUNDS, PLAIN_SAMPLES, RAW_SAMPLES, PACKED_SAMPLES, BATCH = 5, 4, 8, 48, 8
+out = Console(width=100)
+
+
+def main() -> None:
+    """Print everything."""
+    torch.set_num_threads(1)
+    logging.getLogger("revalexo_clip").setLevel(logging.ERROR)
+    out.print("making recordings: 640 x 480, 30 fps, H.264, 12 s", style="dim")
+    make_recordings(ROOT)
+    packed = pack(ROOT)
+    clips, source = size_of(ROOT)
+    out.print(
+        f"{clips} clips of {source / clips / 1e6:.1f} MB (mp4 and CSV); packed {packed.size / clips / 1e6:.1f} MB each"
+    )
+    for name in ("x3d_xs", "mvit_base"):
+        measure(name)
+
+
+def measure(name: str) -> None:
+    """One published configuration."""
+    raw, fast = (experiment(name, setting) for setting in ("off", "auto"))
+    datasets = [each.data.build("train", each.seed) for each in (raw, fast)]
+    spec = datasets[0].video_spec
+    augmentation = raw.build_augmentation(datasets[0].imu_spec, spec)
+    ways: dict[str, tuple[Callable[[int], object], int]] = {
+        "plain": (plain(datasets[0]), PLAIN_SAMPLES),
+        "raw files": (ours(datasets[0], augmentation, RAW_SAMPLES), RAW_SAMPLES),
+        "packed": (ours(datasets[1], augmentation, PACKED_SAMPLES), PACKED_SAMPLES),
+    }
+    costs: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(ROUNDS + 1):
+        for way, (make, samples) in ways.items():
+            cost = cpu_ms(partial(make, turn * samples), samples)
+            if turn:  # the first round fills caches
+                costs[way].append(cost)
+    table = Table(title=f"{name}: {spec.frames} x {spec.crop}^2", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("", "CPU ms a sample", "of plain"):
+        table.add_column(column, justify="left" if not column else "right")
+    base = statistics.median(costs["plain"])
+    for way, values in costs.items():
+        middle = statistics.median(values)
+        table.add_row(way, f"{middle:.1f}  ({min(values):.1f} to {max(values):.1f})", f"1/{base / middle:.0f}")
+    out.print(table)
+    stages(datasets[1], augmentation)
+    workers(fast, datasets[1], augmentation)
+
+
+def experiment(name: str, setting: str) -> PretrainExperiment:
+    """A published experiment, on the recordings of the benchmark."""
+    fields = (f"root={ROOT}", "train_subjects=01", "val_subjects=02", "windows_per_clip=200", f"pack={setting}")
+    return load_experiment(f"experiments/{name}.py", [f"data.{field}" for field in fields])
+
+
+def plain(dataset: WindowDataset) -> Callable[[int], object]:
+    """Samples made the way published systems make them."""
+    assert isinstance(dataset, ClipWindows)
+    pipeline = PlainPipeline(dataset.video_spec.frames, dataset.video_spec.crop, dataset.imu_spec.channels)
+
+    def make(first: int) -> None:
+        rng = np.random.default_rng(first)
+        for index in range(first, first + PLAIN_SAMPLES):
+            clip = index % len(dataset.index)
+            pipeline.sample(dataset.index.video(clip), dataset.index.imu(clip), rng.uniform(0, 10), rng)
+
+    return make
+
+
+def ours(dataset: WindowDataset, augmentation: Augmentation, samples: int) -> Callable[[int], object]:
+    """Samples as the loader makes them, collated and augmented in batches."""
+    fetch = FetchAndDraw(dataset, augmentation, seed=0)
+    order = np.random.default_rng(0).permutation(len(dataset))
+
+    def make(first: int) -> None:
+        for start in range(first, first + samples, BATCH):
+            keys = [(0, int(order[place % len(order)])) for place in range(start, start + BATCH)]
+            batch = collate_training([fetch[key] for key in keys])
+            assert isinstance(batch, TrainingBatch)
+            augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws)
+
+    return make
+
+
+def cpu_ms(work: Callable[[], object], samples: int) -> float:
+    """CPU time that a sample takes [ms]."""
+    begun = time.process_time()
+    work()
+    return 1000 * (time.process_time() - begun) / samples
+
+
+def stages(dataset: WindowDataset, augmentation: Augmentation) -> None:
+    """Where the time of packed samples goes."""
+    assert isinstance(dataset, ClipWindows)
+    spec, source, rng = dataset.video_spec, dataset.source, np.random.default_rng(0)
+    starts = [(index % len(dataset.index), rng.uniform(0, 10)) for index in range(PACKED_SAMPLES)]
+    times = [(clip, start + np.linspace(0, spec.window, spec.frames)) for clip, start in starts]
+    fetch = FetchAndDraw(dataset, augmentation, seed=0)
+    samples = [sample for index in range(BATCH) if isinstance(sample := fetch[0, index], TrainingSample)]
+    batch = collate_training(list(samples))
+    assert isinstance(batch, TrainingBatch)
+    windows = [(sample.window.imu_LC.numpy(), sample.window.video_THWC.numpy()) for sample in samples]
+    work: dict[str, tuple[Callable[[], object], int]] = {
+        "IMU": (
+            lambda: [source.imu(clip, slice(round(60 * s), round(60 * s) + 120)) for clip, s in starts],
+            len(starts),
+        ),
+        "frames: read, decode, resize": (
+            lambda: [source.frames(clip, time_T, spec.short_side, None) for clip, time_T in times],
+            len(times),
+        ),
+        "draws": (lambda: [augmentation.sample(rng, imu, video) for imu, video in windows], BATCH),
+        "collate": (lambda: collate_training(list(samples)), BATCH),
+        "apply": (
+            lambda: augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws),
+            BATCH,
+        ),
+    }
+    costs = {
+        stage: statistics.median(cpu_ms(run, count) for _ in range(ROUNDS)) for stage, (run, count) in work.items()
+    }
+    total = sum(costs.values())
+    out.print("packed: " + ", ".join(f"{stage} {100 * cost / total:.0f}%" for stage, cost in costs.items()))
+
+
+def workers(experiment: PretrainExperiment, dataset: WindowDataset, augmentation: Augmentation) -> None:
+    """Throughput of the loader, and the memory of a worker."""
+    said = []
+    for count in (0, 1, 2):
+        sampler = EpochSampler(len(dataset), BATCH, experiment.seed)
+        batches: Iterator[object] = iter(training_loader(dataset, augmentation, sampler, BATCH, count))
+        for _ in range(2 * max(count, 1)):
+            next(batches)
+        begun, taken = time.perf_counter(), 24
+        for _ in range(taken):
+            next(batches)
+        rate = taken * BATCH / (time.perf_counter() - begun)
+        held = [private_mb(child.pid) for child in multiprocessing.active_children() if child.pid]
+        memory = f", {statistics.mean(held):.0f} MB private to each" if count else ""
+        said.append(f"{count} workers {rate:.0f} samples/s{memory}")
+        del batches
+    out.print("loader: " + "; ".join(said) + f" ({len(os.sched_getaffinity(0))} cores)")
+
+
+def private_mb(pid: int) -> float:
+    """Memory that a process shares with no other [MB]."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1000
+
+
+if __name__ == "__main__":
+    main()
