@@ -6,7 +6,7 @@
 Both towers start from nothing, and have minutes. So the video tower sees all of its pixels from the first step and
 keeps time, which tells one step from the next, and a batch holds several windows of each clip: negatives that only
 motion tells apart. Eight frames over 2 s show how a body sways and turns; more windows than usual are drawn from every
-clip, because there are few clips.
+clip, because there are few clips. They come from a pack, which takes so little that loader workers would not pay.
 """
 
 from pathlib import Path
@@ -38,7 +38,7 @@ class Demo(PretrainExperiment):
         frames=8,
         crop=32,
         short_side=32,
-        workers=1,
+        workers=0,
     )
     imu: ImuEncoder = DeepConvLSTM(maps=16, hidden=128)
     video: VideoEncoder = X3D(size="xs", weights=None, dropout=0.1, keep_time=True, average_shortcuts=True)

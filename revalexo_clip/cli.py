@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from revalexo_clip.console import err, is_main_process, out, quiet_libraries, say
 from revalexo_clip.errors import UserError
 
 app = typer.Typer(
@@ -22,9 +21,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(soft_wrap=False)
-err = Console(stderr=True)
-log = logging.getLogger("revalexo_clip")
 
 
 class ModalityOption(StrEnum):
@@ -80,7 +76,7 @@ def pretrain(
     ] = False,
 ) -> None:
     """Pretrain both encoders, contrastively."""
-    _quiet_libraries()
+    quiet_libraries()
     from revalexo_clip import pretrain as command
     from revalexo_clip.experiment_file import load_experiment
     from revalexo_clip.report import dry_run_table
@@ -89,11 +85,11 @@ def pretrain(
     experiment = load_experiment(file, [*(overrides or []), *extra])
     if dry_run:
         summary = command.dry_run(experiment)
-        if _is_main_process():
+        if is_main_process():
             out.print(dry_run_table(experiment.name, summary.parameters, summary.shapes, summary.facts()))
         return
     run = command.pretrain(experiment, Path(file.partition(":")[0]), err)
-    if _is_main_process():
+    if is_main_process():
         text = f"done   {run}\n       rxclip evaluate --ckpt {run}{_experiment_option(file)}"
         err.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -109,7 +105,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure cross-modal retrieval on the evaluation subjects."""
-    _quiet_libraries()
+    quiet_libraries()
     from rich.progress import Progress
 
     from revalexo_clip import evaluate as command
@@ -130,7 +126,7 @@ def evaluate(
     out.print(retrieval_table(result.metrics))
     if warning := seen_warning(result.metrics):
         out.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    _say(f"written to {result.path}")
+    say(f"written to {result.path}")
 
 
 @app.command("export-encoder")
@@ -148,16 +144,16 @@ def export_encoder(
     experiment: ExperimentFileOption = None,
 ) -> None:
     """Write one encoder to a folder of its own."""
-    _quiet_libraries()
+    quiet_libraries()
     from rich import filesize
 
     from revalexo_clip import export as command
 
     result = command.export_encoder(modality.value, ckpt, format=fmt.value, out=folder, experiment_file=experiment)
     encoder = type(result.description.encoder).__name__
-    _say(f"{encoder}, {result.parameters:,} parameters, {result.description.embed_dim} features")
+    say(f"{encoder}, {result.parameters:,} parameters, {result.description.embed_dim} features")
     for path in result.files:
-        _say(f"  {path}  {filesize.decimal(path.stat().st_size)}")
+        say(f"  {path}  {filesize.decimal(path.stat().st_size)}")
 
 
 @app.command()
@@ -205,7 +201,7 @@ def synthesize(
             seed=seed,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    _say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
+    say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
 
 
 @app.command()
@@ -237,9 +233,9 @@ def pack(
             processes=jobs,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    _say(f"{result.path}{'' if result.made else ' is up to date'}")
+    say(f"{result.path}{'' if result.made else ' is up to date'}")
     size, source = filesize.decimal(result.size), filesize.decimal(result.source_size)
-    _say(f"  {counted(result.clips, 'clip')}, {size}; the files it was made from: {source}")
+    say(f"  {counted(result.clips, 'clip')}, {size}; the files it was made from: {source}")
 
 
 @app.command("check-data")
@@ -277,16 +273,11 @@ def check_data(
         if result.problems:
             # The name of a file is not broken into lines where only programs read them.
             (out if out.is_terminal else Console(width=1000)).print(problem_table(result.problems))
-        _say(result.summary())
+        say(result.summary())
     if channels is None and any(problem.kind == "missing_channel" for problem in result.problems):
         err.print("these are RevalExo's channels; name the dataset's own with --channels", highlight=False)
     if result.problems:
         raise typer.Exit(1)
-
-
-def _say(text: str) -> None:
-    """Print text as it is: a path is not broken into lines, and brackets in it are no markup."""
-    out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _experiment_option(file: str) -> str:
@@ -297,39 +288,6 @@ def _experiment_option(file: str) -> str:
 
     own = any(not kind.__module__.startswith("revalexo_clip.") for kind in Component.registry.values())
     return f" --experiment {shlex.quote(file.partition(':')[0])}" if own else ""
-
-
-def _is_main_process() -> bool:
-    """Whether this is the process that the user started, not one that Lightning started beside it."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
-
-
-def _quiet_libraries() -> None:
-    """Show what this package says, and of its libraries what a user can act on."""
-    import warnings
-
-    import lightning.pytorch  # sets up loggers of its own on import, which are then turned down
-
-    assert lightning.pytorch
-    handler = logging.StreamHandler(_ConsoleStream())
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers = [handler]
-    log.setLevel(logging.INFO if _is_main_process() else logging.ERROR)
-    log.propagate = False
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning(\.|_)")
-
-
-class _ConsoleStream:
-    """Writes log lines through the console, above a live progress bar."""
-
-    def write(self, text: str) -> None:
-        if text.strip():
-            err.print(text.rstrip("\n"), highlight=False, markup=False, soft_wrap=True)
-
-    def flush(self) -> None:
-        """The console does not buffer."""
 
 
 def main() -> None:

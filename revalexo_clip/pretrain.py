@@ -9,13 +9,12 @@ import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import Callback, EarlyStopping
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import nn
@@ -24,17 +23,18 @@ from revalexo_clip import __version__
 from revalexo_clip.checkpoint import KEY, AtomicCheckpointIO, Description
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.errors import ConfigError
-from revalexo_clip.experiment import PretrainExperiment, TrainerConfig
+from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.report import counted
 from revalexo_clip.run_folder import end_log, environment, forget_run_folder, kept_log, new_run_folder, start_log
 from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.checkpoints import KeepBest, KeepLast
 from revalexo_clip.training.data import PairsDataModule
-from revalexo_clip.training.devices import devices_available, share_cores
+from revalexo_clip.training.devices import share_cores
 from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.module import ContrastiveModule
 from revalexo_clip.training.progress import TrainingProgress
+from revalexo_clip.training.trainer import build_trainer, early_stopping
 
 log = logging.getLogger("revalexo_clip")
 
@@ -100,13 +100,13 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
         parts = _build(experiment)
     folder = new_run_folder(experiment.name)
     try:
-        trainer = _trainer(
+        trainer = build_trainer(
             experiment.trainer,
             [
                 KeepBest(folder / "checkpoints"),
                 KeepLast(folder / "checkpoints"),
                 TrainingProgress(console or Console(stderr=True), experiment.batch_size),
-                *_early_stopping(experiment.trainer),
+                *early_stopping(experiment.trainer),
             ],
             loggers=[
                 CSVLogger(folder, name="", version=""),
@@ -130,7 +130,7 @@ def _prepare(experiment: PretrainExperiment, console: Console) -> None:
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("packing", total=None)
-        leader = _trainer(experiment.trainer, [], loggers=[]).is_global_zero
+        leader = build_trainer(experiment.trainer, [], loggers=[]).is_global_zero
         experiment.data.prepare(lambda done, total: progress.update(task, completed=done, total=total), leader=leader)
 
 
@@ -138,7 +138,7 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
     """Build everything, train on one batch, validate on one, write nothing."""
     parts = _build(experiment)
     shapes: dict[str, tuple[int, ...]] = {}
-    trainer = _trainer(experiment.trainer, [_KeepShapes(shapes)], loggers=[], batches=1)
+    trainer = build_trainer(experiment.trainer, [_KeepShapes(shapes)], loggers=[], batches=1)
     with connected():
         trainer.fit(parts.module, datamodule=parts.data)
     return DryRun(
@@ -160,26 +160,10 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
 
 
 def _build(experiment: PretrainExperiment) -> _Parts:
-    trainer = _trainer(experiment.trainer, [], loggers=[])  # or the error that there are no such devices
-    processes = trainer.world_size
+    trainer = build_trainer(experiment.trainer, [], loggers=[])  # or the error that there are no such devices
     if isinstance(trainer.accelerator, CPUAccelerator):
-        share_cores(processes // trainer.num_nodes, experiment.data.workers)
-    train = experiment.data.build("train", experiment.seed)
-    val = experiment.data.build("val", experiment.seed)
-    if len(train) < experiment.batch_size:
-        raise ConfigError(
-            f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows "
-            f"of {len(train.clip_names)} clips; lower batch_size or raise data.windows_per_clip"
-        )
-    if experiment.batch_size % processes:  # which the experiment cannot know where it leaves `devices` open
-        raise ConfigError(f"batch_size: {experiment.batch_size} pairs cannot be shared equally by {processes} devices")
-    if len(val) < processes:
-        raise ConfigError(
-            f"data.val_subjects: {len(val)} validation windows cannot be shared by {processes} devices; lower "
-            "trainer.devices or data.eval_stride"
-        )
-    if train.imu_spec != val.imu_spec:
-        raise ConfigError("data: the training and validation recordings differ in their IMU channels")
+        share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
+    train, val = _windows(experiment, trainer.world_size)
     augmentation = experiment.build_augmentation(train.imu_spec, train.video_spec)
     imu_spec = train.imu_spec
     if experiment.standardize:
@@ -219,48 +203,25 @@ def _build(experiment: PretrainExperiment) -> _Parts:
     return _Parts(experiment, train, val, model, module, data)
 
 
-def _trainer(
-    config: TrainerConfig,
-    callbacks: list[Callback],
-    *,
-    loggers: list[Logger],
-    checkpoint_io: AtomicCheckpointIO | None = None,
-    batches: int = 0,
-) -> pl.Trainer:
-    """Lightning's trainer; `batches` runs that many of training and of validation, and writes nothing."""
-    with devices_available():
-        return pl.Trainer(
-            max_epochs=config.max_epochs,
-            accelerator=config.accelerator,
-            devices=config.devices,
-            num_nodes=config.num_nodes,
-            strategy=config.strategy,
-            precision=_precision(config),
-            use_distributed_sampler=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            callbacks=callbacks,
-            logger=loggers or False,
-            plugins=[checkpoint_io] if checkpoint_io else None,
-            fast_dev_run=batches,
+def _windows(experiment: PretrainExperiment, processes: int) -> tuple[WindowDataset, WindowDataset]:
+    """Training and validation windows, enough of them for all processes."""
+    train = experiment.data.build("train", experiment.seed)
+    val = experiment.data.build("val", experiment.seed)
+    if len(train) < experiment.batch_size:
+        raise ConfigError(
+            f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows "
+            f"of {len(train.clip_names)} clips; lower batch_size or raise data.windows_per_clip"
         )
-
-
-def _precision(config: TrainerConfig) -> Literal["32", "32-true", "bf16-mixed", "16-mixed"]:
-    """What `auto` stands for on this machine."""
-    if config.precision != "auto":
-        return config.precision
-    if config.accelerator == "cpu" or not torch.cuda.is_available():
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-
-
-def _early_stopping(config: TrainerConfig) -> list[Callback]:
-    if config.early_stopping is None:
-        return []
-    return [EarlyStopping(monitor="val/loss", patience=config.early_stopping)]
+    if experiment.batch_size % processes:  # which the experiment cannot know where it leaves `devices` open
+        raise ConfigError(f"batch_size: {experiment.batch_size} pairs cannot be shared equally by {processes} devices")
+    if len(val) < processes:
+        raise ConfigError(
+            f"data.val_subjects: {len(val)} validation windows cannot be shared by {processes} devices; lower "
+            "trainer.devices or data.eval_stride"
+        )
+    if train.imu_spec != val.imu_spec:
+        raise ConfigError("data: the training and validation recordings differ in their IMU channels")
+    return train, val
 
 
 def _subjects(dataset: WindowDataset) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ lock of the parts folder too, so that nobody else takes it while one is still wr
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
@@ -67,7 +66,7 @@ _Worker = subprocess.Popen[str]
 
 def _start(lock: int) -> _Worker:
     return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-m", __package__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -94,7 +93,8 @@ def _ask(worker: _Worker, job: Job) -> str | None:
     return answer.problem
 
 
-def _serve(jobs: IO[str], answers: IO[str]) -> None:
+def serve(jobs: IO[str], answers: IO[str]) -> None:
+    """What a worker does: one line of JSON asks for a part, one line answers."""
     for line in jobs:
         try:
             answer = _Answer(problem=write_part(Job.model_validate_json(line)))
@@ -102,8 +102,3 @@ def _serve(jobs: IO[str], answers: IO[str]) -> None:
             answer = _Answer(refused=str(error))
         answers.write(answer.model_dump_json() + "\n")
         answers.flush()
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which is interrupted too, ends its workers
-    _serve(sys.stdin, sys.stdout)

@@ -1,0 +1,62 @@
+"""Lightning's trainer, as an experiment describes it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from revalexo_clip.experiment import TrainerConfig
+from revalexo_clip.training.devices import devices_available
+
+
+def build_trainer(
+    config: TrainerConfig,
+    callbacks: list[Callback],
+    *,
+    loggers: list[Logger],
+    checkpoint_io: CheckpointIO | None = None,
+    batches: int = 0,
+) -> pl.Trainer:
+    """Lightning's trainer. `batches` runs that many of training and of validation, and writes nothing.
+
+    Raises `ConfigError` where this machine lacks the devices it is to have.
+    """
+    with devices_available():
+        return pl.Trainer(
+            max_epochs=config.max_epochs,
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy=config.strategy,
+            precision=_precision(config),
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            callbacks=callbacks,
+            logger=loggers or False,
+            plugins=[checkpoint_io] if checkpoint_io else None,
+            fast_dev_run=batches,
+        )
+
+
+def early_stopping(config: TrainerConfig) -> list[Callback]:
+    """What stops a run early: nothing, unless the experiment asks for it."""
+    if config.early_stopping is None:
+        return []
+    return [EarlyStopping(monitor="val/loss", patience=config.early_stopping)]
+
+
+def _precision(config: TrainerConfig) -> Literal["32", "32-true", "bf16-mixed", "16-mixed"]:
+    """What `auto` stands for on this machine."""
+    if config.precision != "auto":
+        return config.precision
+    if config.accelerator == "cpu" or not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
