@@ -109,12 +109,16 @@ def ours(dataset: WindowDataset, augmentation: Augmentation, samples: int) -> Ca
     fetch = FetchAndDraw(dataset, augmentation, seed=0)
     order = np.random.default_rng(0).permutation(len(dataset))
 
+    video: torch.Tensor | None = None
+
     def make(first: int) -> None:
+        nonlocal video
         for start in range(first, first + samples, BATCH):
             keys = [(0, int(order[place % len(order)])) for place in range(start, start + BATCH)]
             batch = collate_training([fetch[key] for key in keys])
             assert isinstance(batch, TrainingBatch)
-            augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws)
+            windows = batch.windows
+            _, video = augmentation.apply(windows.imu_BLC, windows.video_BTHWC, batch.draws, video)
 
     return make
 
@@ -136,6 +140,7 @@ def stages(dataset: WindowDataset, augmentation: Augmentation) -> None:
     samples = [sample for index in range(BATCH) if isinstance(sample := fetch[0, index], TrainingSample)]
     batch = collate_training(list(samples))
     assert isinstance(batch, TrainingBatch)
+    _, video = augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws)
     windows = [(sample.window.imu_LC.numpy(), sample.window.video_THWC.numpy()) for sample in samples]
     work: dict[str, tuple[Callable[[], object], int]] = {
         "IMU": (
@@ -149,7 +154,7 @@ def stages(dataset: WindowDataset, augmentation: Augmentation) -> None:
         "draws": (lambda: [augmentation.sample(rng, imu, video) for imu, video in windows], BATCH),
         "collate": (lambda: collate_training(list(samples)), BATCH),
         "apply": (
-            lambda: augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws),
+            lambda: augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws, video),
             BATCH,
         ),
     }

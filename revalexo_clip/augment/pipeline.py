@@ -121,14 +121,17 @@ class Augmentation:
         )
 
     @torch.no_grad()
-    def apply(self, imu_BLC: Tensor, video_BTHWC: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    def apply(
+        self, imu_BLC: Tensor, video_BTHWC: Tensor, draws: Draws, into_B3THW: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The half for the device that trains: a batch and its stacked draws -> what the towers take.
 
         `imu_BLC` [B, L, C] stays in its units; `video_BTHWC` [B, T, H, W, 3] uint8 becomes [B, 3, T, crop, crop]
-        float32 in normalised colour. In full precision, also under autocast.
+        float32 in normalised colour, in the memory of `into_B3THW` if that is a video of this size that nobody
+        needs any more. In full precision, also under autocast.
         """
         with torch.autocast(video_BTHWC.device.type, enabled=False):
-            video_B3THW = render(video_BTHWC, draws.view, draws.color, self.video_spec.crop)
+            video_B3THW = render(video_BTHWC, draws.view, draws.color, self.video_spec.crop, into_B3THW)
             for both, drawn in zip(self.joint, draws.joint, strict=True):
                 imu_BLC, video_B3THW = both.apply(imu_BLC, video_B3THW, drawn)
             for one, drawn in zip(self.imu, draws.imu, strict=True):

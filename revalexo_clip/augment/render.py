@@ -35,19 +35,31 @@ def _nearest(low: float, high: float, size: int) -> tuple[int, int]:
     return first, min(max(math.floor(high + 0.5), first + 1), size)
 
 
-def render(video_BTHWC: Tensor, view_B4: Edges, color_B34: Tensor, crop: int) -> Tensor:
+def render(
+    video_BTHWC: Tensor, view_B4: Edges, color_B34: Tensor, crop: int, into_B3THW: Tensor | None = None
+) -> Tensor:
     """[B, 3, T, crop, crop] float32: the view of each clip of [B, T, H, W, 3] uint8, its colours (0 to 255) mapped.
 
-    `color_B34` maps (red, green, blue, 1) to the colours that come out.
+    `color_B34` maps (red, green, blue, 1) to the colours that come out. They are written into `into_B3THW` if that has
+    the right size: touching new memory takes as long as all the rest.
     """
     count, frames = video_BTHWC.shape[:2]
-    rendered = color_B34.new_empty(count, 3, frames, crop, crop)
-    for video_THWC, view, color_34, out in zip(video_BTHWC, view_B4, color_B34, rendered, strict=True):
-        shown_T3HW = resample(video_THWC.permute(0, 3, 1, 2), view, (crop, crop))
-        planes_3THW = shown_T3HW.transpose(0, 1).contiguous()  # while they are bytes: floats take longer to move
-        colors_3n = planes_3THW.view(3, -1).to(color_34.dtype)
-        torch.addmm(color_34[:, 3:], color_34[:, :3], colors_3n, out=out.view(3, -1))
+    size = (count, 3, frames, crop, crop)
+    fits = into_B3THW is not None and into_B3THW.shape == size and into_B3THW.device == color_B34.device
+    rendered = into_B3THW if into_B3THW is not None and fits else color_B34.new_empty(size)
+    for video_THWC, view, color_34, out_3THW in zip(video_BTHWC, view_B4, color_B34, rendered, strict=True):
+        shown_T3HW = resample(video_THWC.permute(0, 3, 1, 2), view, (crop, crop)).contiguous()
+        if shown_T3HW.device.type == "cpu":  # frame by frame: what lies between bytes and result stays in the cache
+            for shown_3HW, out_3HW in zip(shown_T3HW, out_3THW.unbind(1), strict=True):
+                _map_colors(shown_3HW, color_34, out_3HW)
+        else:
+            _map_colors(shown_T3HW.transpose(0, 1), color_34, out_3THW)
     return rendered
+
+
+def _map_colors(shown_3n: Tensor, color_34: Tensor, out_3n: Tensor) -> None:
+    floats_3n = shown_3n.to(color_34.dtype).flatten(1)
+    torch.addmm(color_34[:, 3:], color_34[:, :3], floats_3n, out=out_3n.view(3, -1))
 
 
 def resample(video_T3HW: Tensor, view: Edges, size: tuple[int, int]) -> Tensor:

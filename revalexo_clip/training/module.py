@@ -50,6 +50,7 @@ class ContrastiveModule(EmbeddingModule):
         self.window = window
         self.steps = steps
         self.described = described
+        self.last_video_B3THW: Tensor | None = None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The experiment's optimizer; its schedule ends with the run's last step."""
@@ -67,7 +68,10 @@ class ContrastiveModule(EmbeddingModule):
         assert isinstance(optimizer, LightningOptimizer)
         optimizer.zero_grad()
         windows = batch.windows
-        imu_BLC, video_B3THW = self.augmentation.apply(windows.imu_BLC, windows.video_BTHWC, batch.draws)
+        imu_BLC, video_B3THW = self.augmentation.apply(
+            windows.imu_BLC, windows.video_BTHWC, batch.draws, self.last_video_B3THW
+        )
+        self.last_video_B3THW = video_B3THW
         excluded_NN = overlapping(gather(windows.clip_B), gather(windows.start_B), self.window)
         loss = contrast_in_parts(
             self.model,

@@ -98,3 +98,14 @@ def test_edges_on_whole_pixels_stay_inside_and_keep_a_pixel(
     assert 0 <= min(start, end) < max(start, end) <= 40
     assert (start > end) == (left > right)
     assert whole_pixels(View(1.4, 20.6, 9.5, 3.2), 30, 40).tolist() == [1, 21, 10, 3]
+
+
+def test_memory_that_is_no_longer_needed_is_used_again_if_it_fits() -> None:
+    video_BTHWC = torch.randint(0, 256, (2, 3, 20, 30, 3), dtype=torch.uint8)
+    view_B4 = np.array([[0, 0, 20, 20], [2, 25, 18, 5]])
+    color_B34 = torch.randn(2, 3, 4)
+    fresh = render(video_BTHWC, view_B4, color_B34, 8)
+    old = torch.full_like(fresh, torch.nan)
+    assert render(video_BTHWC, view_B4, color_B34, 8, old) is old
+    assert torch.equal(old, fresh)
+    assert torch.equal(render(video_BTHWC, view_B4, color_B34, 8, old[:1]), fresh)
