@@ -231,7 +231,8 @@ def _subjects(dataset: WindowDataset) -> tuple[str, ...]:
 def _size(dataset: WindowDataset) -> str:
     short = f"; {dataset.left_out} clips too short" if dataset.left_out else ""
     bad = f"; {counted(len(dataset.excluded), 'bad clip')} left out" if dataset.excluded else ""
-    size = f"{len(dataset)} windows of {len(dataset.clip_names)} clips, subjects {' '.join(_subjects(dataset))}"
+    clips = counted(len(dataset.clip_names), "clip")
+    size = f"{counted(len(dataset), 'window')} of {clips}, subjects {' '.join(_subjects(dataset))}"
     return size + short + bad
 
 

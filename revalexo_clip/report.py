@@ -33,7 +33,7 @@ def retrieval_table(metrics: JsonObject) -> Table:
     retrieval = _object(metrics["retrieval"])
     subjects = _object(metrics["subjects"])
     table = Table(
-        title=f"Retrieval among {retrieval['gallery_size']} windows of {metrics['clips']} clips "
+        title=f"Retrieval among {retrieval['gallery_size']} windows of {counted(int(str(metrics['clips'])), 'clip')} "
         f"({metrics['split']}: {counted(len(subjects), 'subject')})",
         title_justify="left",
         title_style="bold",
