@@ -60,5 +60,5 @@ clean-demo:  ## remove the demo's data and runs, so that `make demo` starts afre
 	rm -rf $(DEMO) runs/demo runs/latest
 
 clean:  ## remove everything that was made here: .venv, demo data, runs, caches
-	rm -rf $(VENV) $(DEMO) runs *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) data/benchmark runs *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
