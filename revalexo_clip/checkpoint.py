@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +17,9 @@ from torch import Tensor
 from revalexo_clip.component import Config, describe
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.files import UNPICKLING_ERRORS, atomically
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.types import ImuSpec, Split, VideoSpec
-
-# The unpickler fails in whichever way the bytes that it met lead to.
-_NOT_A_CHECKPOINT = (
-    pickle.UnpicklingError,
-    EOFError,
-    RuntimeError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    struct.error,
-)
 
 KEY = "revalexo_clip"
 """Where a checkpoint keeps the JSON text of its `Description`."""
@@ -95,7 +82,7 @@ def load_checkpoint(path: Path, experiment_file: Path | None = None) -> Checkpoi
         raise ConfigError(f"{path}: no such checkpoint") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except _NOT_A_CHECKPOINT as error:
+    except UNPICKLING_ERRORS as error:
         raise DataError(_not_a_checkpoint(path, error)) from error
     text = content.get(KEY) if isinstance(content, dict) else None
     if not isinstance(text, str):
@@ -132,14 +119,5 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: object | None = None
     ) -> None:
         """Write `checkpoint` to `path`."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomically(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from revalexo_clip.errors import DataError
+
+# Unpickling fails in whichever way the bytes that it met lead to: an HTML page saved as a checkpoint ends in an
+# UnpicklingError, a truncated file in a RuntimeError or an EOFError, others in a lookup or a conversion.
+UNPICKLING_ERRORS = (
+    pickle.UnpicklingError,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    struct.error,
+)
+"""What `torch.load` raises for a file that is no checkpoint, or not a whole one."""
 
 
 class WriteError(DataError):

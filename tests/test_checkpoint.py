@@ -16,6 +16,7 @@ from small_training import small, weights
 
 from revalexo_clip.checkpoint import KEY, AtomicCheckpointIO, Description, load_checkpoint
 from revalexo_clip.errors import ConfigError, DataError
+from revalexo_clip.files import WriteError
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -56,7 +57,7 @@ def test_a_checkpoint_is_written_whole_and_leaves_nothing_beside_it(tmp_path: Pa
 def test_an_error_while_writing_leaves_the_old_checkpoint_and_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     overwrite(path, "old")
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(WriteError, match=r"a\.ckpt: cannot be written: No space left on device"):
         overwrite(path, Full())
     assert torch.load(path, weights_only=True)["content"] == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import pickle
-import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlparse
@@ -13,24 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from revalexo_clip.errors import DataError
+from revalexo_clip.files import UNPICKLING_ERRORS
 
 PUBLISHED = "kinetics400"
 """The name under which `weights` asks for what PyTorchVideo publishes."""
 
 _SHOWN = 3
-
-# The unpickler fails in whichever way the bytes that it met lead to: an HTML page saved as a checkpoint ends in an
-# UnpicklingError, a truncated file in a RuntimeError or an EOFError, others in a lookup or a conversion.
-_NOT_A_CHECKPOINT = (
-    pickle.UnpicklingError,
-    EOFError,
-    RuntimeError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    struct.error,
-)
 
 
 def load_weights(backbone: nn.Module, weights: str, *, published: str, without: Collection[str]) -> None:
@@ -73,7 +59,7 @@ def _read(file: Path) -> dict[str, Tensor]:
         checkpoint: object = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise DataError(f"cannot read the weights {file}: {error.strerror or error}") from error
-    except _NOT_A_CHECKPOINT as error:
+    except UNPICKLING_ERRORS as error:
         raise DataError(f"{file} is not a checkpoint of weights, or not a whole one") from error
     state = checkpoint.get("model_state", checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not state:

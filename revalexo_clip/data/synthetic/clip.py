@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from revalexo_clip.data.synthetic.script import CLIP_SECONDS, Segment, plan_clip
 from revalexo_clip.data.synthetic.sensors import CHANNELS, record
 from revalexo_clip.data.synthetic.style import draw_style, vary_style
 from revalexo_clip.data.synthetic.world import View, World, draw_place
+from revalexo_clip.files import atomically
 
 VIDEO_RATE = 30
 VIDEO_WIDTH, VIDEO_HEIGHT = 160, 120
@@ -68,19 +68,11 @@ def write_clip(seed: int, subject: int, clip: int, video: Path, imu: Path) -> No
     """Write both files of a clip; a file that is there already is complete, and stays."""
     motion = clip_motion(seed, subject, clip)
     if not imu.exists():
-        atomically(imu, lambda path: _write_csv(path, clip_imu(seed, subject, clip, motion)))
+        with atomically(imu) as path:
+            _write_csv(path, clip_imu(seed, subject, clip, motion))
     if not video.exists():
-        atomically(video, lambda path: _write_mp4(path, clip_frames(seed, subject, clip, motion)))
-
-
-def atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a temporary file, then move it to `path`: whatever bears the name is complete."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with atomically(video) as path:
+            _write_mp4(path, clip_frames(seed, subject, clip, motion))
 
 
 def _write_csv(path: Path, imu_LC: Float) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from revalexo_clip.data.synthetic.clip import atomically, clip_plan, write_clip
+from revalexo_clip.data.synthetic.clip import clip_plan, write_clip
 from revalexo_clip.data.synthetic.script import ACTIVITIES, transitions
 from revalexo_clip.errors import ConfigError
+from revalexo_clip.files import atomically
 
 MARKER = "synthetic.json"
 """The file that says that a folder is ours, how it was made, and whether it is complete."""
@@ -134,7 +135,5 @@ def _pairs(root: Path, seed: int, subject: int, clips: int) -> dict[str, object]
 
 
 def _write_json(path: Path, content: object) -> None:
-    def write(temporary: Path) -> None:
+    with atomically(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-    atomically(path, write)
