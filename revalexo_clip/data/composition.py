@@ -62,8 +62,8 @@ class GroupedBatches(BatchComposition):
         if np.count_nonzero(shares) < groups:
             raise ConfigError(
                 f"batches: a batch of {batch_size} takes {self.windows} windows from each of {groups} {self.by}s, and "
-                f"only {np.count_nonzero(shares)} training {self.by}s have as many; lower batch_size or raise "
-                "batches.windows"
+                f"only {np.count_nonzero(shares)} training {self.by}s have as many; lower batch_size, or change "
+                "batches.windows or data.windows_per_clip"
             )
         return lambda rng: _grouped(group_N, self.windows, groups, rng)
 
