@@ -257,10 +257,10 @@ def _announce(parts: _Parts, folder: Path) -> None:
         parts.experiment.embed_dim,
     )
     log.info(
-        "run    %s: %d epochs of %d steps, batch %d",
+        "run    %s: %s of %s, batch %d",
         folder,
-        parts.experiment.trainer.max_epochs,
-        parts.steps_per_epoch,
+        counted(parts.experiment.trainer.max_epochs, "epoch"),
+        counted(parts.steps_per_epoch, "step"),
         parts.experiment.batch_size,
     )
 
