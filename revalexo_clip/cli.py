@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from revalexo_clip.console import err, is_main_process, out, quiet_libraries, say
+from revalexo_clip.console import counting, err, is_main_process, out, quiet_libraries, say
 from revalexo_clip.errors import UserError
 
 app = typer.Typer(
@@ -106,19 +106,16 @@ def evaluate(
 ) -> None:
     """Measure cross-modal retrieval on the evaluation subjects."""
     quiet_libraries()
-    from rich.progress import Progress
-
     from revalexo_clip import evaluate as command
     from revalexo_clip.report import retrieval_table, seen_warning
 
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task("embedding", total=None)
+    with counting("embedding") as on_progress:
         result = command.evaluate(
             ckpt,
             data_root=data,
             overrides=overrides or [],
             experiment_file=experiment,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=on_progress,
         )
     if as_json:
         print(json.dumps(result.metrics, indent=2))
@@ -187,19 +184,16 @@ def synthesize(
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other people and worlds.")] = 0,
 ) -> None:
     """Write a simulated dataset in RevalExo's layout, to try things on."""
-    from rich.progress import Progress
-
     from revalexo_clip.data.synthetic import synthesize as command
     from revalexo_clip.report import counted
 
-    with Progress(console=err, transient=True) as progress:
-        task = progress.add_task("clips", total=subjects * clips)
+    with counting("clips") as on_progress:
         command(
             folder,
             subjects=subjects,
             clips=clips,
             seed=seed,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=on_progress,
         )
     say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
 
@@ -217,21 +211,18 @@ def pack(
 ) -> None:
     """Write the fast HDF5 form of a dataset; the first pretraining does it too."""
     from rich import filesize
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from revalexo_clip import pack as command
     from revalexo_clip.report import counted
 
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task("packing", total=None)
+    with counting("packing") as on_progress:
         result = command.pack(
             root,
             file,
             short_side=short_side,
             quality=quality,
             processes=jobs,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=on_progress,
         )
     say(f"{result.path}{'' if result.made else ' is up to date'}")
     size, source = filesize.decimal(result.size), filesize.decimal(result.source_size)
@@ -252,20 +243,16 @@ def check_data(
     as_json: JsonOption = False,
 ) -> None:
     """Find everything that is wrong with a dataset; exit code 1 if anything is."""
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from revalexo_clip import check_data as command
     from revalexo_clip.report import problem_table
 
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task("clips", total=None)
+    with counting("clips") as on_progress:
         result = command.check_data(
             root,
             channels=channels or command.CHANNELS,
             imu_rate=imu_rate,
             processes=processes,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=on_progress,
         )
     if as_json:
         print(json.dumps(result.to_json(), indent=2))

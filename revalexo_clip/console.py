@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
@@ -15,6 +17,17 @@ err = Console(stderr=True)
 def say(text: str) -> None:
     """Print text as it is: a path is not broken into lines, and brackets in it are no markup."""
     out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def counting(what: str, console: Console = err) -> Iterator[Callable[[int, int], None]]:
+    """A bar for long work, with an estimate, on terminals only; gives what to call with (done, total)."""
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def is_main_process() -> bool:

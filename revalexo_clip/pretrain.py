@@ -16,11 +16,11 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import nn
 
 from revalexo_clip import __version__
 from revalexo_clip.checkpoint import KEY, AtomicCheckpointIO, Description
+from revalexo_clip.console import counting
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.experiment import PretrainExperiment
@@ -127,11 +127,9 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
 
 
 def _prepare(experiment: PretrainExperiment, console: Console) -> None:
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("packing", total=None)
-        leader = build_trainer(experiment.trainer, [], loggers=[]).is_global_zero
-        experiment.data.prepare(lambda done, total: progress.update(task, completed=done, total=total), leader=leader)
+    leader = build_trainer(experiment.trainer, [], loggers=[]).is_global_zero
+    with counting("packing", console) as on_progress:
+        experiment.data.prepare(on_progress, leader=leader)
 
 
 def dry_run(experiment: PretrainExperiment) -> DryRun:
