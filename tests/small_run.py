@@ -101,6 +101,8 @@ def embed(checkpoint: Path, dataset: WindowDataset) -> tuple[Floats, Floats]:
 
 def scores(query_ND: Floats, gallery_ND: Floats, rows: list[int]) -> dict[str, float]:
     """The figures of `metrics.json` for some queries, written down plainly."""
-    rank_N = np.array([1 + sum(gallery_ND @ query_ND[row] > gallery_ND[row] @ query_ND[row]) for row in rows])
+    # One product for a query and all: the partner's similarity, multiplied again on its own, may differ in rounding.
+    similarity_NN = query_ND @ gallery_ND.T
+    rank_N = np.array([1 + sum(similarity_NN[row] > similarity_NN[row, row]) for row in rows])
     recalls = {f"r_at_{k}": float(np.mean(rank_N <= k)) for k in (1, 5, 10)}
     return {**recalls, "mrr": float(np.mean(1 / rank_N)), "median_rank": float(np.median(rank_N))}
