@@ -1,7 +1,7 @@
 # revalexo_clip: everything a fresh machine needs is set up by the targets themselves, into .venv.
 #
 #   make demo    set-up, demo data, pretrain, evaluate, export
-#   make test    set-up, linters, type checker, the whole test suite
+#   make test    set-up, linters, type checker, test suite
 
 PYTHON ?= python3
 VENV   := .venv
@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 DEMO   := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench golden clean clean-demo
+.PHONY: help setup demo test test-fast test-long lint format bench golden clean clean-demo
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -35,11 +35,17 @@ runs/demo/finished: experiments/demo.py | $(VENV)/.installed
 	@$(BIN)/rxclip pretrain experiments/demo.py
 	@echo "runs/$$(readlink runs/latest)" > $@
 
-test: setup lint  ## linters, types and the whole test suite
-	$(BIN)/pytest
+# A file's tests stay in one process, where they share what was trained for them.
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
+
+test: setup lint  ## linters, types and the test suite, but for what takes minutes
+	$(PYTEST) -m 'not long'
 
 test-fast: setup  ## the tests that take little time
-	$(BIN)/pytest -m 'not slow'
+	$(PYTEST) -m 'not slow and not long'
+
+test-long: setup  ## the tests that take minutes: processes killed again and again, training at full length
+	$(BIN)/pytest -m long
 
 lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .
