@@ -128,8 +128,8 @@ class PretrainExperiment(Config):
             raise ValueError(f"micro_batch: {self.micro_batch} is more than batch_size, {self.batch_size}")
         devices = self.trainer.devices
         processes = self.trainer.num_nodes * (devices if isinstance(devices, int) else 1)
-        if self.batch_size % processes:
-            raise ValueError(f"batch_size: {self.batch_size} pairs cannot be shared equally by {processes} devices")
+        if self.batch_size < processes:
+            raise ValueError(f"batch_size: {self.batch_size} pairs cannot be shared by {processes} devices")
         return self
 
     @model_validator(mode="after")

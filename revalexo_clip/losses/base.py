@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from revalexo_clip.component import Component
+from revalexo_clip.losses.overlap import Overlap
 
 
 class LossModule(nn.Module, ABC):
@@ -16,16 +17,20 @@ class LossModule(nn.Module, ABC):
     """Tells the optimizer to leave them out: a temperature that decays is another temperature."""
 
     @abstractmethod
-    def forward(self, imu_ND: Tensor, video_ND: Tensor, excluded_NN: Tensor | None = None) -> Tensor:
+    def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
         """The loss [] of N pairs of unit vectors; row i of one is the partner of row i of the other.
 
-        `excluded_NN` [N, N] bool marks pairs (i, j), i != j, that are not negatives of each other.
+        Windows that overlap are not negatives of each other.
         """
 
     @property
     @abstractmethod
     def temperature(self) -> Tensor:
         """What similarities are divided by, [] (detached, for logging)."""
+
+    def uninformed(self, count: int) -> float | None:
+        """The loss of `count` pairs whose embeddings tell nothing apart; None where that is no fixed number."""
+        return None
 
 
 class Loss(Component, ABC):

@@ -1,70 +1,99 @@
-"""InfoNCE between two modalities, symmetric, with a learnable temperature.
+"""InfoNCE between two modalities, with a learnable temperature.
 
-The objective is van den Oord et al., 2018 (arXiv:1807.03748); both directions and the temperature kept as the logarithm
-of a bounded scale are Radford et al., 2021 (arXiv:2103.00020); IMU against video is Moon et al., 2022
-(arXiv:2210.14395).
+The objective is van den Oord et al., 2018 (arXiv:1807.03748); both directions are Radford et al., 2021
+(arXiv:2103.00020); IMU against video is Moon et al., 2022 (arXiv:2210.14395); label smoothing is Szegedy et al., 2016
+(arXiv:1512.00567).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from pydantic import Field, PositiveInt
+from torch import Tensor
 
 from revalexo_clip.losses.base import Loss, LossModule
+from revalexo_clip.losses.blocks import in_blocks, row_blocks
+from revalexo_clip.losses.overlap import Overlap
+from revalexo_clip.losses.temperature import Temperature, WithTemperature, at_least_float32
 
-MAX_LOG_SCALE = math.log(100)
+Direction = Literal["both", "imu_to_video", "video_to_imu"]
 
 
 class InfoNCE(Loss):
-    """Each window finds its partner among all of the batch, in both directions."""
+    """Each window finds its partner among all of the batch: a classification with as many classes as pairs."""
 
-    temperature: Annotated[float, Field(ge=0.01, le=1)] = 0.1
+    temperature: Temperature = 0.1
     """What similarities are divided by, at the start; it is learned, and stays between 0.01 and 1."""
+    direction: Direction = "both"
+    """Whether IMU windows look for their video, video windows for their IMU, or both, half each."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target that is spread evenly over the partner and all negatives."""
+    block_rows: PositiveInt | None = None
+    """Rows of the matrix of similarities that are there at a time. Changes memory and nothing else; null for as many as
+    fit into 128 MiB."""
 
     def build(self) -> LossModule:
         """See `Loss.build`."""
-        return InfoNCELoss(self.temperature)
+        return InfoNCELoss(
+            self.temperature,
+            direction=self.direction,
+            label_smoothing=self.label_smoothing,
+            block_rows=self.block_rows,
+        )
 
 
-class InfoNCELoss(LossModule):
-    """Mean of the two cross-entropies of <imu, video> / temperature."""
+class InfoNCELoss(WithTemperature):
+    """Mean over windows and directions of the cross-entropies of <imu, video> / temperature."""
 
-    def __init__(self, temperature: float) -> None:
-        super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+    def __init__(
+        self,
+        temperature: float,
+        *,
+        direction: Direction = "both",
+        label_smoothing: float = 0.0,
+        block_rows: int | None = None,
+    ) -> None:
+        super().__init__(temperature)
+        self.direction = direction
+        self.label_smoothing = label_smoothing
+        self.block_rows = block_rows
 
-    def forward(self, imu_ND: Tensor, video_ND: Tensor, excluded_NN: Tensor | None = None) -> Tensor:
+    def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
         """See `LossModule.forward`. Computed in float32 at least, also under autocast."""
         with torch.autocast(imu_ND.device.type, enabled=False):
-            logits_NN = self._scale() * (_at_least_float32(imu_ND) @ _at_least_float32(video_ND).T)
-            target_N = torch.arange(len(logits_NN), device=logits_NN.device)
-            if excluded_NN is not None:
-                partner_NN = torch.eye(len(logits_NN), dtype=torch.bool, device=logits_NN.device)
-                logits_NN = logits_NN.masked_fill(excluded_NN & ~partner_NN, -math.inf)
-            imu_to_video = nn.functional.cross_entropy(logits_NN, target_N)
-            video_to_imu = nn.functional.cross_entropy(logits_NN.T, target_N)
-            return (imu_to_video + video_to_imu) / 2
+            scaled_ND, video_DN = self.scale() * at_least_float32(imu_ND), at_least_float32(video_ND).T
 
-    @property
-    def temperature(self) -> Tensor:
-        """What similarities are divided by, []."""
-        return (-self.log_scale.detach().clamp(0, MAX_LOG_SCALE)).exp()
+            def reduce(scaled_bD: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+                logits_bN = scaled_bD @ video_DN
+                if overlap is not None:
+                    logits_bN = logits_bN.masked_fill(overlap.rows(rows), -math.inf)
+                of_rows_3b, of_columns_3N = self._reduce(logits_bN, dim=1), self._reduce(logits_bN, dim=0)
+                return torch.stack([logits_bN.diagonal(rows.start), *of_rows_3b]), of_columns_3N
 
-    def _scale(self) -> Tensor:
-        """1 / temperature, [], between 1 and 100.
+            parts = in_blocks(reduce, scaled_ND, row_blocks(len(imu_ND), self.block_rows))
+            partner_N, *of_rows = torch.cat([of_rows_4b for of_rows_4b, _ in parts], dim=1)
+            lse_kN, sum_kN, count_kN = torch.stack([of_columns_3N for _, of_columns_3N in parts], dim=1)
+            of_columns = [lse_kN.logsumexp(0), sum_kN.sum(0), count_kN.sum(0)]
+            found = {"imu_to_video": of_rows, "video_to_imu": of_columns}
+            asked = found.values() if self.direction == "both" else [found[self.direction]]
+            return torch.stack([self._cross_entropy(partner_N, *statistics) for statistics in asked]).mean()
 
-        The parameter itself is brought back into its range, rather than only the value made of it. A clamped value has
-        no gradient outside the range, so a parameter that one step carried out would stay there for good; and any
-        gradient made up for it would no longer be a sum over ranks or blocks of the batch.
-        """
-        with torch.no_grad():
-            self.log_scale.clamp_(0, MAX_LOG_SCALE)
-        return self.log_scale.exp()
+    def _reduce(self, logits_bN: Tensor, dim: int) -> Tensor:
+        """[3, N or b]: of the candidates along `dim`, log of the sum of exp, sum, and number."""
+        lse = logits_bN.logsumexp(dim)
+        if not self.label_smoothing:
+            return torch.stack([lse, torch.zeros_like(lse), torch.ones_like(lse)])
+        candidates_bN = logits_bN.isfinite()
+        total = logits_bN.where(candidates_bN, logits_bN.new_zeros(())).sum(dim)
+        return torch.stack([lse, total, candidates_bN.sum(dim).to(lse)])
 
+    def _cross_entropy(self, partner_N: Tensor, lse_N: Tensor, sum_N: Tensor, count_N: Tensor) -> Tensor:
+        target_N = (1 - self.label_smoothing) * partner_N + self.label_smoothing * sum_N / count_N
+        return (lse_N - target_N).mean()
 
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    def uninformed(self, count: int) -> float:
+        """Log of the number of candidates, that of guessing."""
+        return math.log(count)

@@ -4,55 +4,48 @@ import math
 
 import pytest
 import torch
+from plain_losses import WINDOW, moments, plain_info_nce, unit
 from pydantic import ValidationError
 from torch import Tensor
 
-from revalexo_clip.losses import InfoNCE
-from revalexo_clip.losses.info_nce import InfoNCELoss
+from revalexo_clip.losses import InfoNCE, Overlap
+from revalexo_clip.losses.info_nce import Direction, InfoNCELoss
 
 
-def unit(count: int, dim: int, seed: int) -> Tensor:
-    x_ND = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.nn.functional.normalize(x_ND, dim=1)
+@pytest.mark.parametrize("block_rows", [None, 2, 4])
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("direction", ["both", "imu_to_video", "video_to_imu"])
+@pytest.mark.parametrize("overlap", [None, moments(9)], ids=["all", "without overlaps"])
+def test_loss_and_all_gradients_equal_a_plain_reference(
+    overlap: Overlap | None, direction: Direction, smoothing: float, block_rows: int | None
+) -> None:
+    imu_ND, video_ND = unit(9, 5, seed=1).requires_grad_(), unit(9, 5, seed=2).requires_grad_()
+    loss_module = InfoNCELoss(0.07, direction=direction, label_smoothing=smoothing, block_rows=block_rows).double()
+    loss = loss_module(imu_ND, video_ND, overlap)
+    found = torch.autograd.grad(loss, [imu_ND, video_ND, loss_module.log_scale])
+
+    log_scale = loss_module.log_scale.detach().clone().requires_grad_()
+    expected = plain_info_nce(imu_ND, video_ND, log_scale.exp(), overlap, direction=direction, smoothing=smoothing)
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+    wanted = torch.autograd.grad(expected, [imu_ND, video_ND, log_scale])
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-14)
 
 
-def plain_info_nce(imu_ND: Tensor, video_ND: Tensor, temperature: Tensor, excluded: list[list[bool]]) -> Tensor:
-    """-log of the partner's share among all candidates that are not excluded, averaged over both directions."""
-    count = len(imu_ND)
-    similarity = [[(imu_ND[i] * video_ND[j]).sum() / temperature for j in range(count)] for i in range(count)]
-    total = torch.zeros((), dtype=torch.float64)
-    for i in range(count):
-        candidates = [j for j in range(count) if j == i or not excluded[i][j]]
-        total = total - similarity[i][i] + torch.stack([similarity[i][j] for j in candidates]).exp().sum().log()
-        candidates = [j for j in range(count) if j == i or not excluded[j][i]]
-        total = total - similarity[i][i] + torch.stack([similarity[j][i] for j in candidates]).exp().sum().log()
-    return total / (2 * count)
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_one_pair_has_nothing_to_be_told_from(smoothing: float) -> None:
+    imu_ND, video_ND = unit(1, 3, seed=1).requires_grad_(), unit(1, 3, seed=2)
+    loss = InfoNCELoss(0.1, label_smoothing=smoothing)(imu_ND, video_ND)
+    loss.backward()
+    assert loss == 0
+    assert imu_ND.grad is not None
+    assert (imu_ND.grad == 0).all()
 
 
-@pytest.mark.parametrize("excluding", [False, True])
-@pytest.mark.parametrize("count", [1, 2, 9])
-def test_loss_and_all_gradients_equal_a_plain_reference(count: int, excluding: bool) -> None:
-    imu_ND, video_ND = unit(count, 5, seed=1).requires_grad_(), unit(count, 5, seed=2).requires_grad_()
-    # Neither symmetric nor free of the diagonal: both directions and the partner have to be looked after.
-    excluded_NN = torch.rand(count, count, generator=torch.Generator().manual_seed(3)) < 0.4
-    loss_module = InfoNCELoss(0.07).double()
-    loss = loss_module(imu_ND, video_ND, excluded_NN if excluding else None)
-    gradients = torch.autograd.grad(loss, [imu_ND, video_ND, loss_module.log_scale])
-
-    log_scale = torch.tensor(-math.log(0.07), dtype=torch.float64, requires_grad=True)
-    excluded = excluded_NN.tolist() if excluding else [[False] * count] * count
-    expected = plain_info_nce(imu_ND, video_ND, (-log_scale).exp(), excluded)
-    expected_gradients = torch.autograd.grad(expected, [imu_ND, video_ND, log_scale])
-
-    # log_scale starts as a float32.
-    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=1e-9)
-    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
-        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-5, atol=1e-8)
-
-
-def test_with_every_other_window_excluded_nothing_is_left_to_learn() -> None:
+@pytest.mark.parametrize("block_rows", [None, 1])
+def test_where_all_others_overlap_nothing_is_left_to_learn(block_rows: int | None) -> None:
     imu_ND, video_ND = unit(4, 3, seed=1).requires_grad_(), unit(4, 3, seed=2)
-    loss = InfoNCELoss(0.1)(imu_ND, video_ND, torch.ones(4, 4, dtype=torch.bool))
+    together = Overlap(torch.zeros(4), torch.arange(4) / 4, WINDOW)
+    loss = InfoNCELoss(0.1, block_rows=block_rows)(imu_ND, video_ND, together)
     loss.backward()
     assert loss == 0
     assert imu_ND.grad is not None
@@ -61,7 +54,8 @@ def test_with_every_other_window_excluded_nothing_is_left_to_learn() -> None:
 
 def test_embeddings_that_are_all_alike_cost_log_of_the_batch() -> None:
     same_ND = unit(1, 3, seed=1).expand(8, 3)
-    assert InfoNCELoss(0.1)(same_ND, same_ND).item() == pytest.approx(math.log(8))
+    loss_module = InfoNCELoss(0.1)
+    assert loss_module(same_ND, same_ND).item() == pytest.approx(math.log(8)) == loss_module.uninformed(8)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revalexo_clip.losses import overlapping
+from revalexo_clip.losses import Overlap
 
 # Quarters of a second: their differences are exact.
 windows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 48)), min_size=0, max_size=12)
@@ -21,4 +21,6 @@ def test_two_windows_overlap_where_they_share_time_of_one_clip(drawn: list[tuple
         ]
         for i, (clip, start) in enumerate(drawn)
     ]
-    assert overlapping(clip_N, start_N, quarters / 4).tolist() == shared
+    overlap = Overlap(clip_N, start_N, quarters / 4)
+    assert overlap.rows(slice(None)).tolist() == shared
+    assert overlap.rows(slice(2, 5)).tolist() == shared[2:5]

@@ -1,0 +1,65 @@
+"""The sigmoid loss of SigLIP (Zhai et al., 2023, arXiv:2303.15343): each pair by itself, partners or not."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from revalexo_clip.losses.base import Loss, LossModule
+from revalexo_clip.losses.blocks import in_blocks, row_blocks
+from revalexo_clip.losses.overlap import Overlap
+from revalexo_clip.losses.temperature import Temperature, WithTemperature, at_least_float32
+
+
+class SigLIP(Loss):
+    """Each pair of the batch is judged by itself: partners or not. No sum runs over a batch's candidates."""
+
+    temperature: Temperature = 0.1
+    """What similarities are divided by, at the start; it is learned, and stays between 0.01 and 1."""
+    bias: float = -10.0
+    """Added to every logit, at the start; it is learned. So low, because almost all pairs are no partners."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Half of it is the target of pairs that are no partners, and what partners lack of 1."""
+    block_rows: PositiveInt | None = None
+    """Rows of the matrix of similarities that are there at a time. Changes memory and nothing else; null for as many as
+    fit into 128 MiB."""
+
+    def build(self) -> LossModule:
+        """See `Loss.build`."""
+        return SigLIPLoss(
+            self.temperature, bias=self.bias, label_smoothing=self.label_smoothing, block_rows=self.block_rows
+        )
+
+
+class SigLIPLoss(WithTemperature):
+    """Binary cross-entropies of <imu, video> / temperature + bias: sum over a window's pairs, mean over windows."""
+
+    def __init__(
+        self, temperature: float, *, bias: float, label_smoothing: float = 0.0, block_rows: int | None = None
+    ) -> None:
+        super().__init__(temperature)
+        self.bias = nn.Parameter(torch.tensor(bias))
+        self.label_smoothing = label_smoothing
+        self.block_rows = block_rows
+
+    def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
+        """See `LossModule.forward`. Computed in float32 at least, also under autocast."""
+        with torch.autocast(imu_ND.device.type, enabled=False):
+            scaled_ND, video_DN = self.scale() * at_least_float32(imu_ND), at_least_float32(video_ND).T
+
+            def reduce(scaled_bD: Tensor, rows: slice) -> Tensor:
+                logits_bN = scaled_bD @ video_DN + self.bias
+                # The cross-entropy of a logit x with a target t is softplus(x) - t x.
+                cost_bN = -logsigmoid(-logits_bN)  # softplus, exact for large logits too
+                if self.label_smoothing:
+                    cost_bN = cost_bN - self.label_smoothing / 2 * logits_bN
+                if overlap is not None:
+                    cost_bN = cost_bN.masked_fill(overlap.rows(rows), 0)
+                return cost_bN.sum() - (1 - self.label_smoothing) * logits_bN.diagonal(rows.start).sum()
+
+            costs = in_blocks(reduce, scaled_ND, row_blocks(len(imu_ND), self.block_rows))
+            return torch.stack(costs).sum() / len(imu_ND)

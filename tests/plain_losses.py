@@ -1,0 +1,68 @@
+"""Contrastive objectives written down pair by pair, and embeddings to try them on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from revalexo_clip.losses import Overlap
+
+WINDOW = 2.0
+
+
+def unit(count: int, dim: int, seed: int) -> Tensor:
+    x_ND = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.nn.functional.normalize(x_ND, dim=1)
+
+
+def moments(count: int) -> Overlap:
+    """Windows of two clips, many of which overlap."""
+    generator = torch.Generator().manual_seed(3)
+    clip_N = torch.randint(0, 2, (count,), generator=generator)
+    return Overlap(clip_N, 8 * torch.rand(count, generator=generator, dtype=torch.float64), WINDOW)
+
+
+def candidates(overlap: Overlap | None, count: int) -> list[list[int]]:
+    """Of each window, its partner and its negatives."""
+    if overlap is None:
+        return [list(range(count)) for _ in range(count)]
+    clips, starts = overlap.clip_N.tolist(), overlap.start_N.tolist()
+    return [
+        [j for j in range(count) if j == i or clips[i] != clips[j] or abs(starts[i] - starts[j]) >= WINDOW]
+        for i in range(count)
+    ]
+
+
+def plain_info_nce(
+    imu_ND: Tensor,
+    video_ND: Tensor,
+    scale: Tensor,
+    overlap: Overlap | None,
+    *,
+    direction: str = "both",
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of a classification among the candidates, averaged over windows and directions."""
+    count = len(imu_ND)
+    ways = {"imu_to_video": (imu_ND, video_ND), "video_to_imu": (video_ND, imu_ND)}
+    costs = []
+    for query_ND, gallery_ND in ways.values() if direction == "both" else [ways[direction]]:
+        for i, rivals in enumerate(candidates(overlap, count)):
+            logits = torch.stack([scale * (query_ND[i] * gallery_ND[j]).sum() for j in rivals])
+            target = torch.full((len(rivals),), smoothing / len(rivals), dtype=torch.float64)
+            target[rivals.index(i)] += 1 - smoothing
+            costs.append(-(target * logits.log_softmax(0)).sum())
+    return torch.stack(costs).mean()
+
+
+def plain_siglip(
+    imu_ND: Tensor, video_ND: Tensor, scale: Tensor, bias: Tensor, overlap: Overlap | None, *, smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy of a yes or no for every pair, summed over a window's candidates, averaged over windows."""
+    total = torch.zeros((), dtype=torch.float64)
+    for i, rivals in enumerate(candidates(overlap, len(imu_ND))):
+        for j in rivals:
+            yes = torch.sigmoid(scale * (imu_ND[i] * video_ND[j]).sum() + bias)
+            target = (1 - smoothing) * (i == j) + smoothing / 2
+            total = total - target * yes.log() - (1 - target) * (1 - yes).log()
+    return total / len(imu_ND)
