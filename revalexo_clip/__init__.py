@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from revalexo_clip.data import GroupedBatches as GroupedBatches
     from revalexo_clip.data import RevalExo as RevalExo
     from revalexo_clip.data import UniformBatches as UniformBatches
+    from revalexo_clip.dropout import Dropout as Dropout
     from revalexo_clip.encoders import X3D as X3D
     from revalexo_clip.encoders import DeepConvLSTM as DeepConvLSTM
     from revalexo_clip.encoders import ImuEncoder as ImuEncoder
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from revalexo_clip.exported import load_encoder as load_encoder
     from revalexo_clip.losses import InfoNCE as InfoNCE
     from revalexo_clip.losses import Loss as Loss
+    from revalexo_clip.losses import LossModule as LossModule
+    from revalexo_clip.losses import Overlap as Overlap
+    from revalexo_clip.losses import SigLIP as SigLIP
     from revalexo_clip.optim import AdamW as AdamW
     from revalexo_clip.optim import Optimizer as Optimizer
     from revalexo_clip.types import ImuSpec as ImuSpec
@@ -65,11 +69,12 @@ _HOME = {
     ),
     "component": ("Component", "Config"),
     "data": ("BatchComposition", "Dataset", "GroupedBatches", "RevalExo", "UniformBatches"),
+    "dropout": ("Dropout",),
     "encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "VideoEncoder", "X3D"),
     "errors": ("ConfigError", "DataError"),
     "experiment": ("PretrainExperiment", "TrainerConfig"),
     "exported": ("load_encoder",),
-    "losses": ("InfoNCE", "Loss"),
+    "losses": ("InfoNCE", "Loss", "LossModule", "Overlap", "SigLIP"),
     "optim": ("AdamW", "Optimizer"),
     "types": ("ImuSpec", "VideoSpec"),
 }

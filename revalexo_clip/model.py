@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from revalexo_clip.dropout import number_dropouts
 from revalexo_clip.initialization import initialize
 from revalexo_clip.types import ImuSpec, VideoSpec
 
@@ -82,6 +83,7 @@ class DualEncoder(nn.Module):
         self.frames = FrameNormalization(video_spec)
         self.imu_head = ProjectionHead(embed_dim)
         self.video_head = ProjectionHead(embed_dim)
+        number_dropouts(self)
 
     def forward(self, imu_BLC: Tensor, video_BTHWC: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings of B windows: of their IMU and of their video, each [B, D]."""

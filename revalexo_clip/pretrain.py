@@ -210,8 +210,8 @@ def _windows(experiment: PretrainExperiment, processes: int) -> tuple[WindowData
             f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows "
             f"of {len(train.clip_names)} clips; lower batch_size or raise data.windows_per_clip"
         )
-    if experiment.batch_size % processes:  # which the experiment cannot know where it leaves `devices` open
-        raise ConfigError(f"batch_size: {experiment.batch_size} pairs cannot be shared equally by {processes} devices")
+    if experiment.batch_size < processes:  # which the experiment cannot know where it leaves `devices` open
+        raise ConfigError(f"batch_size: {experiment.batch_size} pairs cannot be shared by {processes} devices")
     if len(val) < processes:
         raise ConfigError(
             f"data.val_subjects: {len(val)} validation windows cannot be shared by {processes} devices; lower "

@@ -1,15 +1,17 @@
 """The small experiment by plain gradient descent: two checkpoints in a row differ by the gradient between them.
 
+Its encoders drop features in training.
+
 Tests run this very file; nothing imports it.
 """
 
 import torch
 from pydantic import PositiveFloat
-from small_experiment import Small
+from small_experiment import TCN, Small, Squares
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from revalexo_clip import Optimizer, TrainerConfig
+from revalexo_clip import Dropout, ImuEncoder, ImuSpec, Optimizer, TrainerConfig, VideoEncoder, VideoSpec
 
 
 class Descent(Optimizer):
@@ -23,7 +25,23 @@ class Descent(Optimizer):
         return optimizer, LambdaLR(optimizer, lambda step: 1.0)
 
 
+class DroppingTCN(TCN):
+    """Half of its features are dropped."""
+
+    def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
+        return nn.Sequential(super().build(spec, embed_dim), Dropout(0.5))
+
+
+class DroppingSquares(Squares):
+    """A fifth of its features is dropped."""
+
+    def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
+        return nn.Sequential(super().build(spec, embed_dim), Dropout(0.2))
+
+
 class SmallDescent(Small):
+    imu: ImuEncoder = DroppingTCN()
+    video: VideoEncoder = DroppingSquares()
     optim: Optimizer = Descent()
     batch_size: int = 40
     trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", gradient_clip=None)

@@ -127,9 +127,9 @@ def test_a_file_that_fails_says_where(write: Write, text: str, says: str) -> Non
     assert says in refused(path).replace(f"{path}", "idea.py")
 
 
-def test_batches_must_be_shared_equally_by_the_devices() -> None:
-    assert "batch_size: 64 pairs cannot be shared equally by 6 devices" in refused(
-        EXPERIMENTS / "x3d_xs.py", "trainer.devices=3", "trainer.num_nodes=2"
+def test_every_device_must_have_a_part_of_the_batch() -> None:
+    assert "batch_size: 64 pairs cannot be shared by 66 devices" in refused(
+        EXPERIMENTS / "x3d_xs.py", "trainer.devices=33", "trainer.num_nodes=2"
     )
 
 

@@ -214,10 +214,10 @@ MISTAKES = [
         environment={"CUDA_VISIBLE_DEVICES": ""},
     ),
     Mistake(
-        "devices that do not divide the batch",
-        (*SMALL, "--devices", "3"),
+        "more devices than pairs in a batch",
+        (*SMALL, "--devices", "9"),
         CONFIG,
-        ("batch_size: 8 pairs cannot be shared equally by 3 devices",),
+        ("batch_size: 8 pairs cannot be shared by 9 devices",),
     ),
     # The dataset.
     Mistake(

@@ -14,25 +14,28 @@ from revalexo_clip.errors import ConfigError
 Key = tuple[int, int]
 
 
+def share_of(batch_size: int, rank: int, world: int) -> range:
+    """The rows of a batch that a rank takes; where they cannot be shared equally, some ranks take one row more."""
+    return range(batch_size * rank // world, batch_size * (rank + 1) // world)
+
+
 class EpochSampler(Sampler[Key]):
     """The batches of an epoch, which are a function of (seed, epoch).
 
     `compose` puts them together; without it every window comes once an epoch, in any order. `batch_size` counts the
-    windows of one step over all `world` ranks. Each rank yields its contiguous part of every such batch, so the
-    sequence of batches does not depend on the number of ranks. An incomplete last batch is dropped.
+    windows of one step over all `world` ranks. Each rank yields its contiguous part of every such batch, `share_of`
+    it, so the sequence of batches does not depend on the number of ranks. An incomplete last batch is dropped.
     """
 
     def __init__(
         self, windows: int, batch_size: int, seed: int, *, rank: int = 0, world: int = 1, compose: Compose | None = None
     ) -> None:
         assert 0 <= rank < world
-        if batch_size % world:
-            raise ConfigError(f"a batch of {batch_size} windows cannot be shared equally by {world} devices")
+        if batch_size < world:
+            raise ConfigError(f"a batch of {batch_size} windows cannot be shared by {world} devices")
         self.compose = compose or uniform(windows, batch_size)
-        self.share = batch_size // world
+        self.share = share_of(batch_size, rank, world)
         self.seed = seed
-        self.rank = rank
-        self.world = world
         self.epoch = 0
         self.batches = len(self._draw(0))
 
@@ -41,12 +44,11 @@ class EpochSampler(Sampler[Key]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.batches * self.share
+        return self.batches * len(self.share)
 
     def __iter__(self) -> Iterator[Key]:
         epoch = self.epoch  # an iteration keeps the epoch it began with
-        shares = self._draw(epoch).reshape(self.batches, self.world, self.share)
-        return ((epoch, index) for index in shares[:, self.rank].ravel().tolist())
+        return ((epoch, index) for index in self._draw(epoch)[:, self.share].ravel().tolist())
 
     def _draw(self, epoch: int) -> Ints:
         return self.compose(np.random.default_rng([self.seed, epoch]))

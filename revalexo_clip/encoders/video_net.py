@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from revalexo_clip.dropout import Dropout
 from revalexo_clip.initialization import initialize
 
 
@@ -16,7 +17,7 @@ class VideoNet(nn.Module):
         self.projection = nn.Linear(backbone_dim, embed_dim)
         self.projection.apply(initialize)
         self.activation = nn.ReLU()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, video_B3THW: Tensor) -> Tensor:
         """Features [B, D] of video windows in normalised colour."""

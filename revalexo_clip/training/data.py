@@ -54,7 +54,7 @@ class PairsDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[TrainingSample | DataError]:
         """Its part of every contrastive batch, for each process."""
         sampler = self._sampler(rank(), world_size())
-        return training_loader(self.train, self.augmentation, sampler, self.batch_size // world_size(), self.workers)
+        return training_loader(self.train, self.augmentation, sampler, len(sampler.share), self.workers)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -23,21 +23,11 @@ def rank() -> int:
 
 def gather(x_B: Tensor) -> Tensor:
     """[B, ...] on each process -> [N, ...] on all. No gradient; B may differ between processes."""
-    if world_size() == 1:
-        return x_B
-    own = torch.tensor([len(x_B)], device=x_B.device)
-    sizes = [torch.empty_like(own) for _ in range(world_size())]
-    dist.all_gather(sizes, own)
-    rows = [int(size) for size in sizes]
-    padded = x_B.new_zeros((max(rows), *x_B.shape[1:]))
-    padded[: len(x_B)] = x_B
-    parts = [torch.empty_like(padded) for _ in rows]
-    dist.all_gather(parts, padded)
-    return torch.cat([part[:size] for part, size in zip(parts, rows, strict=True)])
+    return x_B if world_size() == 1 else torch.cat(_parts(x_B))
 
 
 def gather_with_gradient(x_BD: Tensor) -> Tensor:
-    """[B, D] on each process -> [N, D] on all, differentiable; B must be the same everywhere.
+    """[B, D] on each process -> [N, D] on all, differentiable; B may differ between processes.
 
     Every process must compute the same loss from what it gets. DDP then averages parameter gradients over the W
     processes, each of which sees only the part of the gradient that flows through its own rows; so the backward
@@ -46,14 +36,32 @@ def gather_with_gradient(x_BD: Tensor) -> Tensor:
     return x_BD if world_size() == 1 else cast("Callable[[Tensor], Tensor]", _Gather.apply)(x_BD)
 
 
+def _parts(x_B: Tensor) -> list[Tensor]:
+    """The rows of each process."""
+    own = torch.tensor([len(x_B)], device=x_B.device)
+    sizes = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(sizes, own)
+    rows = [int(size) for size in sizes]
+    padded = x_B.new_zeros((max(rows), *x_B.shape[1:]))
+    padded[: len(x_B)] = x_B
+    parts = [torch.empty_like(padded) for _ in rows]
+    dist.all_gather(parts, padded)
+    return [part[:size] for part, size in zip(parts, rows, strict=True)]
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x_BD: Tensor) -> Tensor:
-        parts = [torch.empty_like(x_BD) for _ in range(world_size())]
-        dist.all_gather(parts, x_BD.contiguous())
+    def forward(ctx: _Rows, x_BD: Tensor) -> Tensor:
+        parts = _parts(x_BD)
+        first = sum(len(part) for part in parts[: rank()])
+        ctx.own = slice(first, first + len(x_BD))
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *grads: Tensor) -> Tensor:
-        own = grads[0].chunk(world_size())[rank()]
-        return own * world_size()
+    def backward(ctx: _Rows, *grads: Tensor) -> Tensor:
+        return grads[0][ctx.own] * world_size()
+
+
+class _Rows(FunctionCtx):
+    own: slice
+    """Where a process's rows are among all."""

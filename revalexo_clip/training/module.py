@@ -12,15 +12,17 @@ from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLR
 from torch import Tensor
 
 from revalexo_clip.augment import Augmentation
+from revalexo_clip.data.sampler import share_of
+from revalexo_clip.dropout import one_step
 from revalexo_clip.errors import UserError
 from revalexo_clip.experiment import PretrainExperiment
-from revalexo_clip.losses import LossModule, overlapping
+from revalexo_clip.losses import LossModule, Overlap
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.retrieval import retrieve
 from revalexo_clip.training.agreement import fail
 from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.embedding import EmbeddingModule, Gallery
-from revalexo_clip.training.gather import gather, gather_with_gradient
+from revalexo_clip.training.gather import gather, gather_with_gradient, rank, world_size
 from revalexo_clip.training.micro_batch import contrast_in_parts
 
 
@@ -59,7 +61,10 @@ class ContrastiveModule(EmbeddingModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_fit_start(self) -> None:
-        """Give each process its own dropout: all of them were seeded alike to build the same model."""
+        """Give each process random numbers of its own: all of them were seeded alike to build the same model.
+
+        The package's `Dropout` does not need them; modules of users may.
+        """
         torch.manual_seed(self.experiment.seed + 1_000_003 * (self.global_rank + 1))
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
@@ -72,18 +77,25 @@ class ContrastiveModule(EmbeddingModule):
             windows.imu_BLC, windows.video_BTHWC, batch.draws, self.last_video_B3THW
         )
         self.last_video_B3THW = video_B3THW
-        excluded_NN = overlapping(gather(windows.clip_B), gather(windows.start_B), self.window)
-        loss = contrast_in_parts(
-            self.model,
-            rows=len(imu_BLC),
-            part=self.experiment.micro_batch or len(imu_BLC),
-            embed=lambda rows: (self.model.embed_imu(imu_BLC[rows]), self.model.embed_frames(video_B3THW[rows])),
-            contrast=lambda imu_BD, video_BD: self.loss(
-                gather_with_gradient(imu_BD), gather_with_gradient(video_BD), excluded_NN
-            ),
-            loss_parameters=list(self.loss.parameters()),
-            backward=self._backward,
-        )
+        overlap = Overlap(gather(windows.clip_B), gather(windows.start_B), self.window)
+        first = share_of(self.experiment.batch_size, rank(), world_size()).start
+        with one_step(self.experiment.seed, self.global_step, self.experiment.batch_size) as step:
+
+            def embed(rows: slice) -> tuple[Tensor, Tensor]:
+                step.rows = slice(first + rows.start, first + rows.stop)
+                return self.model.embed_imu(imu_BLC[rows]), self.model.embed_frames(video_B3THW[rows])
+
+            loss = contrast_in_parts(
+                self.model,
+                rows=len(imu_BLC),
+                part=self.experiment.micro_batch or len(imu_BLC),
+                embed=embed,
+                contrast=lambda imu_BD, video_BD: self.loss(
+                    gather_with_gradient(imu_BD), gather_with_gradient(video_BD), overlap
+                ),
+                loss_parameters=list(self.loss.parameters()),
+                backward=self._backward,
+            )
         optimizer.step()
         scheduler = self.lr_schedulers()
         assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
@@ -130,8 +142,8 @@ class ContrastiveModule(EmbeddingModule):
         losses = []
         for start in range(0, count - size + 1, size):
             rows = order[start : start + size].to(self.device)
-            excluded_NN = overlapping(gallery.clip_N[rows], gallery.start_N[rows], self.window)
-            losses.append(self.loss(gallery.imu_ND[rows], gallery.video_ND[rows], excluded_NN))
+            overlap = Overlap(gallery.clip_N[rows], gallery.start_N[rows], self.window)
+            losses.append(self.loss(gallery.imu_ND[rows], gallery.video_ND[rows], overlap))
         return torch.stack(losses).mean()
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import in_processes
 from small_process import EXPERIMENT, rxclip
-from two_processes import in_two_processes
 
 from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.errors import ConfigError, DataError, UserError
@@ -33,7 +33,7 @@ def ways_to_end() -> list[BaseException]:
 
 @pytest.mark.slow
 def test_of_two_processes_the_first_raises_what_either_has_met_and_the_other_leaves_quietly(tmp_path: Path) -> None:
-    first, second = in_two_processes(ways_to_end, tmp_path)
+    first, second = in_processes(2, ways_to_end, tmp_path)
     assert isinstance(first, list)
     assert isinstance(second, list)
     assert [(type(ending), str(ending)) for ending in first] == [

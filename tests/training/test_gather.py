@@ -4,83 +4,93 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import in_processes
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from two_processes import in_two_processes
 
-from revalexo_clip.losses import InfoNCE, overlapping
+from revalexo_clip.data.sampler import share_of
+from revalexo_clip.losses import InfoNCE, Loss, Overlap, SigLIP
 from revalexo_clip.training.gather import gather, gather_with_gradient, rank, world_size
 
-ROWS = 6
+ROWS = 8
 WINDOW = 2.0
 
 
 def uneven() -> list[Tensor]:
-    """Galleries of which rank 0 holds more rows than rank 1, or all of them."""
+    """Galleries of which rank 0 holds more rows than the others, or all of them."""
     return [
         gather(torch.arange(5)[:3] if rank() == 0 else torch.arange(5)[3:]),
-        gather(torch.arange(8.0).view(4, 2)[: 4 * (1 - rank())]),
+        gather(torch.arange(8.0).view(4, 2)[: 4 * (rank() == 0)]),
         gather(torch.tensor([rank() == 1])),
         gather(torch.full((1 + rank(),), 1 / 3, dtype=torch.float64)),
     ]
 
 
 def rows() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """IMU, video, clips and starts of a batch, in which windows of either half overlap with those of the other."""
+    """IMU, video, clips and starts of a batch, in which windows of any part overlap with those of others."""
     generator = torch.Generator().manual_seed(0)
     imu_NC = torch.randn(ROWS, 5, dtype=torch.float64, generator=generator)
     video_NC = torch.randn(ROWS, 7, dtype=torch.float64, generator=generator)
-    clip_N = torch.tensor([0, 1, 2, 0, 1, 3])
-    start_N = torch.tensor([0.0, 1.0, 0.0, 1.5, 3.5, 0.0], dtype=torch.float64)
+    clip_N = torch.tensor([0, 1, 2, 0, 1, 3, 2, 0])
+    start_N = torch.tensor([0.0, 1.0, 0.0, 1.5, 3.5, 0.0, 1.0, 0.5], dtype=torch.float64)
     return imu_NC, video_NC, clip_N, start_N
 
 
 class Towers(nn.Module):
-    """Two linear towers and the loss of all rows of both processes."""
+    """Two linear towers and the loss of all rows of all processes, computed three rows at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, loss: Loss) -> None:
         super().__init__()
         torch.manual_seed(1)
         self.imu, self.video = nn.Linear(5, 4), nn.Linear(7, 4)
-        self.loss = InfoNCE(temperature=0.2).build()
+        self.loss = loss.build()
         self.double()
 
     def forward(self, imu_BC: Tensor, video_BC: Tensor, clip_B: Tensor, start_B: Tensor) -> Tensor:
         imu_BD = nn.functional.normalize(self.imu(imu_BC), dim=1)
         video_BD = nn.functional.normalize(self.video(video_BC), dim=1)
-        excluded_NN = overlapping(gather(clip_B), gather(start_B), WINDOW)
-        loss: Tensor = self.loss(gather_with_gradient(imu_BD), gather_with_gradient(video_BD), excluded_NN)
+        overlap = Overlap(gather(clip_B), gather(start_B), WINDOW)
+        loss: Tensor = self.loss(gather_with_gradient(imu_BD), gather_with_gradient(video_BD), overlap)
         return loss
 
 
-def step() -> dict[str, Tensor]:
+OBJECTIVES = (
+    InfoNCE(temperature=0.2, block_rows=3),
+    SigLIP(temperature=0.2, bias=-1.0, label_smoothing=0.1, block_rows=3),
+)
+
+
+def step(objective: Loss) -> dict[str, Tensor]:
     """The loss and all gradients of one step on this process's rows, averaged by DDP where there are several."""
-    towers = Towers()
+    towers = Towers(objective)
     model = DistributedDataParallel(towers) if world_size() > 1 else towers
-    own = slice(rank() * ROWS // world_size(), (rank() + 1) * ROWS // world_size())
-    loss = model(*(part[own] for part in rows()))
+    own = share_of(ROWS, rank(), world_size())
+    loss = model(*(part[own.start : own.stop] for part in rows()))
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in towers.named_parameters() if parameter.grad is not None}
     return {"": loss.detach(), **gradients}
 
 
-def gathered_and_stepped() -> tuple[list[Tensor], dict[str, Tensor]]:
-    return uneven(), step()
+def gathered_and_stepped() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    return uneven(), [step(objective) for objective in OBJECTIVES]
 
 
 @pytest.mark.slow
-def test_two_processes_see_all_rows_and_give_every_parameter_the_gradient_of_one_process(tmp_path: Path) -> None:
-    alone = step()
-    for outcome in in_two_processes(gathered_and_stepped, tmp_path):
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_see_all_rows_and_give_every_parameter_the_gradient_of_one_process(
+    processes: int, tmp_path: Path
+) -> None:
+    alone = [step(objective) for objective in OBJECTIVES]
+    assert {"loss.bias", "loss.log_scale"} <= set(alone[1])
+    for outcome in in_processes(processes, gathered_and_stepped, tmp_path):
         assert isinstance(outcome, tuple)
         (integers, matrix, flags, doubles), stepped = outcome
-        assert integers.tolist() == [0, 1, 2, 3, 4]
+        assert integers.tolist() == [0, 1, 2, *[3, 4] * (processes - 1)]
         assert torch.equal(matrix, torch.arange(8.0).view(4, 2))
-        assert flags.tolist() == [False, True]
-        assert doubles.tolist() == [1 / 3] * 3
-        assert set(stepped) == set(alone) == {"", *dict(Towers().named_parameters())}
-        for name, expected in alone.items():
-            torch.testing.assert_close(stepped[name], expected, rtol=1e-12, atol=1e-14)
+        assert flags.tolist() == [place == 1 for place in range(processes)]
+        assert doubles.tolist() == [1 / 3] * sum(range(1, processes + 1))
+        for found, expected in zip(stepped, alone, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_a_process_alone_keeps_its_rows() -> None:
