@@ -18,7 +18,7 @@ from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.experiment_file import apply_overrides, import_experiment_file
 from revalexo_clip.files import atomically, sha256_of
-from revalexo_clip.retrieval import retrieve, retrieve_by_subject
+from revalexo_clip.retrieval import partner_ranks, score
 from revalexo_clip.run_folder import find_checkpoint, folder_of
 from revalexo_clip.training.data import evaluation_loader
 from revalexo_clip.training.devices import devices_available
@@ -164,13 +164,11 @@ class _Progress(Callback):
 
 def _measure(gallery: Gallery, dataset: WindowDataset) -> JsonObject:
     subjects = [dataset.clip_subjects[clip] for clip in gallery.clip_N.tolist()]
-    imu_ND, video_ND = gallery.imu_ND, gallery.video_ND
+    rows = {subject: [row for row, own in enumerate(subjects) if own == subject] for subject in sorted(set(subjects))}
+    ranks = partner_ranks(gallery.imu_ND, gallery.video_ND)
     return {
         "windows": len(subjects),
         "clips": len(dataset.clip_names),
-        "retrieval": retrieve(imu_ND, video_ND).as_metrics(),
-        "subjects": {
-            subject: {"windows": subjects.count(subject), **figures.as_metrics()}
-            for subject, figures in retrieve_by_subject(imu_ND, video_ND, subjects).items()
-        },
+        "retrieval": score(ranks).as_metrics(),
+        "subjects": {subject: {"windows": len(own), **score(ranks, own).as_metrics()} for subject, own in rows.items()},
     }

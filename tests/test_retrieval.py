@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import combinations
+from random import Random
 from typing import cast
 
 import numpy as np
@@ -10,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from revalexo_clip.retrieval import Retrieval, Scores, chance, partner_ranks, retrieve, retrieve_by_subject
+from revalexo_clip.retrieval import (
+    Moments,
+    Retrieval,
+    Scores,
+    chance,
+    expected_scores,
+    partner_ranks,
+    partner_ranks_within,
+    retrieve,
+    retrieve_within,
+    score,
+)
 
 # Few distinct vectors of small integers: many exact ties, and products without rounding.
 vectors = st.lists(st.integers(-1, 1), min_size=2, max_size=2)
@@ -20,6 +33,12 @@ pairs = st.lists(st.tuples(vectors, vectors), min_size=1, max_size=20)
 def unit(count: int, dim: int, seed: int) -> Tensor:
     x_ND = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.normalize(x_ND, dim=1)
+
+
+def similar_pairs(count: int) -> tuple[Tensor, Tensor]:
+    """Pairs of which some find each other."""
+    imu_ND = unit(count, 8, seed=1)
+    return imu_ND, torch.nn.functional.normalize(imu_ND + unit(count, 8, seed=2), dim=1)
 
 
 def plain_ranks(query_ND: npt.NDArray[np.float64], gallery_ND: npt.NDArray[np.float64]) -> list[int]:
@@ -99,23 +118,82 @@ def test_chance_is_what_uniform_ranks_would_score(gallery_size: int) -> None:
     assert_equal(chance(gallery_size), plain_scores(list(range(1, gallery_size + 1))))
 
 
-def test_each_subject_searches_the_whole_gallery() -> None:
-    imu_ND = unit(60, 8, seed=1)
-    video_ND = torch.nn.functional.normalize(imu_ND + unit(60, 8, seed=2), dim=1)
-    subjects = ["08" if row % 3 else "05" for row in range(60)]
-    by_subject = retrieve_by_subject(imu_ND, video_ND, subjects)
+def test_some_queries_search_the_whole_gallery() -> None:
+    imu_ND, video_ND = similar_pairs(60)
+    measured = score(partner_ranks(imu_ND, video_ND), range(0, 60, 3))
     ranks = plain_ranks(imu_ND.double().numpy(), video_ND.double().numpy())
-    assert list(by_subject) == ["05", "08"]
-    for subject, measured in by_subject.items():
-        own = [rank for rank, other in zip(ranks, subjects, strict=True) if other == subject]
-        assert_equal(measured.imu_to_video, plain_scores(own))
-        assert measured.gallery_size == 60
-        assert measured.chance == chance(60)
+    assert_equal(measured.imu_to_video, plain_scores(ranks[::3]))
+    assert measured.gallery_size == 60
+    assert measured.chance == chance(60)
 
 
-def test_subjects_must_be_named_for_every_window() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        retrieve_by_subject(unit(3, 2, seed=1), unit(3, 2, seed=2), ["05", "08"])
+def test_each_window_searches_its_own_group_alone() -> None:
+    imu_ND, video_ND = similar_pairs(60)
+    group_N = torch.tensor([7 if row % 3 else -1 for row in range(60)])
+    imu, video = imu_ND.double().numpy(), video_ND.double().numpy()
+    to_video, to_imu = [0] * 60, [0] * 60
+    for group in (7, -1):
+        rows = (group_N == group).nonzero().flatten().numpy()
+        for row, one, other in zip(
+            rows, plain_ranks(imu[rows], video[rows]), plain_ranks(video[rows], imu[rows]), strict=True
+        ):
+            to_video[row], to_imu[row] = one, other
+    measured = retrieve_within(imu_ND, video_ND, group_N, block=8)
+    assert_equal(measured.imu_to_video, plain_scores(to_video))
+    assert_equal(measured.video_to_imu, plain_scores(to_imu))
+    assert_equal(measured.chance, plain_scores([*range(1, 41)] * 40 + [*range(1, 21)] * 40))  # 40 of 40, 20 of 20
+    assert measured.gallery_size == pytest.approx((40 * 40 + 20 * 20) / 60)
+
+
+def test_a_group_of_one_window_finds_itself_as_chance_would() -> None:
+    imu_ND, video_ND = similar_pairs(5)
+    assert retrieve_within(imu_ND, video_ND, torch.arange(5)).imu_to_video == Scores(1.0, 1.0, 1.0, 1.0, 1.0)
+    assert retrieve_within(imu_ND, video_ND, torch.arange(5)).chance == Scores(1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+def test_every_window_needs_a_group() -> None:
+    with pytest.raises(ValueError, match="3 windows need a group each"):
+        retrieve_within(unit(3, 2, seed=1), unit(3, 2, seed=2), torch.zeros(2))
+
+
+@given(pairs, st.integers(1, 25), st.sampled_from([0.0, 0.5, 0.6, 1.0, 5.0]), st.randoms())
+def test_neighbours_in_time_count_as_the_answer(
+    drawn: list[tuple[list[int], list[int]]], block: int, tolerance: float, random: Random
+) -> None:
+    imu = np.array([imu for imu, _ in drawn], dtype=np.float64)
+    video = np.array([video for _, video in drawn], dtype=np.float64)
+    moments = [(random.randrange(2), 0.5 * place) for place in range(len(drawn))]
+    random.shuffle(moments)
+    clip_N, start_N = (torch.tensor(values) for values in zip(*moments, strict=True))
+    found = partner_ranks(
+        torch.from_numpy(imu), torch.from_numpy(video), block, Moments(clip_N, start_N.double(), tolerance)
+    )
+    for i, (clip, start) in enumerate(moments):
+        answers = [
+            j for j, (c, s) in enumerate(moments) if j == i or (c == clip and round(abs(s - start), 6) < tolerance)
+        ]
+        for query, gallery, ranks in ((imu, video, found.imu_to_video_N), (video, imu, found.video_to_imu_N)):
+            similarities = [float(np.dot(query[i], other)) for other in gallery]
+            best = max(similarities[j] for j in answers)
+            before = [j for j, value in enumerate(similarities) if j not in answers and value >= best]
+            assert ranks[i] == 1 + len(before)
+        assert found.answers_N[i] == len(answers)
+
+
+def test_neighbours_in_time_count_within_their_group_alone() -> None:
+    imu_ND, video_ND = similar_pairs(8)
+    clip_N, start_N = torch.zeros(8, dtype=torch.int64), 0.5 * torch.arange(8).double()
+    ranks = partner_ranks_within(
+        imu_ND, video_ND, torch.tensor([0, 0, 0, 0, 0, 1, 1, 1]), moments=Moments(clip_N, start_N, tolerance=1.0)
+    )
+    assert ranks.answers_N.tolist() == [2, 3, 3, 3, 2, 2, 3, 2]
+    assert ranks.gallery_N.tolist() == [5, 5, 5, 5, 5, 3, 3, 3]
+
+
+@pytest.mark.parametrize(("size", "answers"), [(5, 1), (5, 2), (6, 3), (4, 4)])
+def test_chance_with_several_answers_is_that_of_all_orders(size: int, answers: int) -> None:
+    first = [min(order) + 1 for order in combinations(range(size), answers)]  # places of the answers, all as likely
+    assert_equal(expected_scores(torch.tensor([size]), torch.tensor([answers])), plain_scores(first))
 
 
 def test_names_of_the_metrics_are_the_documented_ones() -> None:
