@@ -29,6 +29,7 @@ from revalexo_clip.report import counted
 from revalexo_clip.run_folder import end_log, environment, forget_run_folder, kept_log, new_run_folder, start_log
 from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.checkpoints import KeepBest, KeepLast
+from revalexo_clip.training.collapse import NoticeCollapse
 from revalexo_clip.training.data import PairsDataModule
 from revalexo_clip.training.devices import share_cores
 from revalexo_clip.training.draws import TrainingBatch
@@ -105,6 +106,7 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
             [
                 KeepBest(folder / "checkpoints"),
                 KeepLast(folder / "checkpoints"),
+                NoticeCollapse(),
                 TrainingProgress(console or Console(stderr=True), experiment.batch_size),
                 *early_stopping(experiment.trainer),
             ],
@@ -196,6 +198,7 @@ def _build(experiment: PretrainExperiment) -> _Parts:
         augmentation,
         window=train.imu_spec.window,
         steps=data.steps_per_epoch * experiment.trainer.max_epochs,
+        subjects=(train.clip_subjects, val.clip_subjects),
         described={KEY: description.model_dump_json()},
     )
     return _Parts(experiment, train, val, model, module, data)

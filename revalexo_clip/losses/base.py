@@ -28,8 +28,8 @@ class LossModule(nn.Module, ABC):
     def temperature(self) -> Tensor:
         """What similarities are divided by, [] (detached, for logging)."""
 
-    def uninformed(self, count: int) -> float | None:
-        """The loss of `count` pairs whose embeddings tell nothing apart; None where that is no fixed number."""
+    def guessing(self, overlap: Overlap) -> Tensor | None:
+        """The loss [] of embeddings that tell no window from another; None where that is no fixed number."""
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 
@@ -18,19 +19,20 @@ from revalexo_clip.errors import UserError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.losses import LossModule, Overlap
 from revalexo_clip.model import DualEncoder
-from revalexo_clip.retrieval import retrieve
+from revalexo_clip.retrieval import retrieve, retrieve_within
 from revalexo_clip.training.agreement import fail
 from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.embedding import EmbeddingModule, Gallery
 from revalexo_clip.training.gather import gather, gather_with_gradient, rank, world_size
 from revalexo_clip.training.micro_batch import contrast_in_parts
+from revalexo_clip.training.subjects import BetweenSubjects
 
 
 class ContrastiveModule(EmbeddingModule):
     """Trains a `DualEncoder` with a contrastive loss over `batch_size` pairs from all processes.
 
-    `window` is the length of a window [s], `steps` the optimizer steps of the whole run; `described` is added to
-    every checkpoint: the texts that make it self-contained.
+    `window` is the length of a window [s], `steps` the optimizer steps of the whole run, `subjects` whose each clip is,
+    of training and of validation; `described` is added to every checkpoint: the texts that make it self-contained.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class ContrastiveModule(EmbeddingModule):
         *,
         window: float,
         steps: int,
+        subjects: tuple[Sequence[str], Sequence[str]],
         described: dict[str, str],
     ) -> None:
         super().__init__(model)
@@ -52,6 +55,8 @@ class ContrastiveModule(EmbeddingModule):
         self.window = window
         self.steps = steps
         self.described = described
+        train_subjects, self.val_subjects = subjects
+        self.between = {modality: BetweenSubjects(train_subjects) for modality in ("imu", "video")}
         self.last_video_B3THW: Tensor | None = None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -85,14 +90,19 @@ class ContrastiveModule(EmbeddingModule):
                 step.rows = slice(first + rows.start, first + rows.stop)
                 return self.model.embed_imu(imu_BLC[rows]), self.model.embed_frames(video_B3THW[rows])
 
+            def contrast(imu_BD: Tensor, video_BD: Tensor) -> Tensor:
+                imu_ND, video_ND = gather_with_gradient(imu_BD), gather_with_gradient(video_BD)
+                self.between["imu"].add(imu_ND, overlap.clip_N)
+                self.between["video"].add(video_ND, overlap.clip_N)
+                loss: Tensor = self.loss(imu_ND, video_ND, overlap)
+                return loss
+
             loss = contrast_in_parts(
                 self.model,
                 rows=len(imu_BLC),
                 part=self.experiment.micro_batch or len(imu_BLC),
                 embed=embed,
-                contrast=lambda imu_BD, video_BD: self.loss(
-                    gather_with_gradient(imu_BD), gather_with_gradient(video_BD), overlap
-                ),
+                contrast=contrast,
                 loss_parameters=list(self.loss.parameters()),
                 backward=self._backward,
             )
@@ -100,9 +110,22 @@ class ContrastiveModule(EmbeddingModule):
         scheduler = self.lr_schedulers()
         assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
         self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=self.experiment.batch_size)
+        if (guessing := self.loss.guessing(overlap)) is not None:
+            self.log("train/guessing", guessing, on_step=False, on_epoch=True, batch_size=self.experiment.batch_size)
         self.log("train/temperature", self.loss.temperature)
         self.log("train/lr", scheduler.get_last_lr()[0])
         scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        """Log how much of the epoch's embeddings told the subjects apart."""
+        for modality, between in self.between.items():
+            self._log_share(f"train/between_subjects/{modality}", between)
+            between.reset()
+
+    def _log_share(self, name: str, between: BetweenSubjects) -> None:
+        share = between.share()
+        if share is not None:
+            self.log(name, share)
 
     def _backward(self, loss: Tensor, synchronise: bool) -> None:
         strategy = self.trainer.strategy
@@ -130,9 +153,15 @@ class ContrastiveModule(EmbeddingModule):
                 )
             )
         self.log("val/loss", self._validation_loss(gallery))
-        found = retrieve(gallery.imu_ND, gallery.video_ND)
-        for direction, scores in (("imu_to_video", found.imu_to_video), ("video_to_imu", found.video_to_imu)):
-            self.log_dict({f"val/{direction}/{name}": value for name, value in asdict(scores).items()})
+        whose = {modality: BetweenSubjects(self.val_subjects) for modality in self.between}
+        whose["imu"].add(gallery.imu_ND, gallery.clip_N)
+        whose["video"].add(gallery.video_ND, gallery.clip_N)
+        for modality, between in whose.items():
+            self._log_share(f"val/between_subjects/{modality}", between)
+        within = retrieve_within(gallery.imu_ND, gallery.video_ND, whose["imu"].of(gallery.clip_N))
+        for prefix, found in (("val", retrieve(gallery.imu_ND, gallery.video_ND)), ("val/within_subject", within)):
+            for direction, scores in (("imu_to_video", found.imu_to_video), ("video_to_imu", found.video_to_imu)):
+                self.log_dict({f"{prefix}/{direction}/{name}": value for name, value in asdict(scores).items()})
 
     def _validation_loss(self, gallery: Gallery) -> Tensor:
         """Mean over batches of `batch_size` windows, composed at random but alike in every epoch."""

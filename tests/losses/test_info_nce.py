@@ -54,8 +54,11 @@ def test_where_all_others_overlap_nothing_is_left_to_learn(block_rows: int | Non
 
 def test_embeddings_that_are_all_alike_cost_log_of_the_batch() -> None:
     same_ND = unit(1, 3, seed=1).expand(8, 3)
-    loss_module = InfoNCELoss(0.1)
-    assert loss_module(same_ND, same_ND).item() == pytest.approx(math.log(8)) == loss_module.uninformed(8)
+    assert InfoNCELoss(0.1)(same_ND, same_ND).item() == pytest.approx(math.log(8))
+    loss_module = InfoNCELoss(0.1, label_smoothing=0.2, block_rows=3)
+    guessing = loss_module.guessing(moments(8)).item()
+    assert loss_module(same_ND, same_ND, moments(8)).item() == pytest.approx(guessing)
+    assert guessing < math.log(8)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

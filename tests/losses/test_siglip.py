@@ -36,7 +36,7 @@ def test_it_begins_as_published() -> None:
     loss_module = SigLIP().build()
     assert loss_module.temperature.item() == pytest.approx(1 / 10)
     assert loss_module.get_parameter("bias").item() == -10
-    assert loss_module.uninformed(64) is None
+    assert loss_module.guessing(moments(9)) is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

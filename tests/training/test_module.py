@@ -95,6 +95,25 @@ def test_validation_compares_all_windows_with_each_other_in_both_directions(trai
         assert len(logged(trained, f"val/{direction}/mrr")) == 2, "once an epoch"
 
 
+def test_validation_compares_each_subjects_windows_with_each_other_too(trained: Path, distinct: Path) -> None:
+    experiment = small(distinct, *SETTINGS)
+    dataset = experiment.data.build("val", experiment.seed)
+    model = load_checkpoint(trained / "checkpoints/last.ckpt").build_model()
+    imu_ND, video_ND, batch = embedded(model, dataset, [(0, index) for index in range(len(dataset))])
+    ranks = []
+    for clip in (0, 1):  # one of each subject
+        own = (batch.clip_B == clip).nonzero().flatten()
+        ranks += plain_ranks(imu_ND[own].double() @ video_ND[own].double().T)
+    for k in (1, 5):
+        expected = sum(rank <= k for rank in ranks) / 18
+        assert logged(trained, f"val/within_subject/imu_to_video/r_at_{k}")[-1] == pytest.approx(expected)
+    mean_D, means_CD = imu_ND.mean(0), torch.stack([imu_ND[batch.clip_B == clip].mean(0) for clip in (0, 1)])
+    between = (9 * (means_CD - mean_D).square().sum() / (imu_ND - mean_D).square().sum()).item()
+    assert logged(trained, "val/between_subjects/imu")[-1] == pytest.approx(between, rel=1e-3)
+    assert all(0 <= share <= 1 for share in logged(trained, "train/between_subjects/video"))
+    assert len(logged(trained, "train/between_subjects/video")) == 2, "once an epoch"
+
+
 def test_validation_loss_is_the_mean_over_batches_of_all_windows(trained: Path, distinct: Path) -> None:
     experiment = small(distinct, *SETTINGS)
     dataset = experiment.data.build("val", experiment.seed)
