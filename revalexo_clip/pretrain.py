@@ -36,6 +36,7 @@ from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.module import ContrastiveModule
 from revalexo_clip.training.progress import TrainingProgress
 from revalexo_clip.training.trainer import build_trainer, early_stopping
+from revalexo_clip.training.waiting import MeasureWaiting
 
 log = logging.getLogger("revalexo_clip")
 
@@ -107,6 +108,7 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
                 KeepBest(folder / "checkpoints"),
                 KeepLast(folder / "checkpoints"),
                 NoticeCollapse(),
+                MeasureWaiting(),
                 TrainingProgress(console or Console(stderr=True), experiment.batch_size),
                 *early_stopping(experiment.trainer),
             ],

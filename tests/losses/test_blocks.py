@@ -1,0 +1,38 @@
+"""The memory that the loss of a very large batch takes, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from revalexo_clip.losses.blocks import LARGE, row_blocks
+
+LARGE_BATCH = """
+import resource, sys, torch
+from revalexo_clip.losses import InfoNCE, Overlap, SigLIP
+
+loss, count = {"InfoNCE": InfoNCE, "SigLIP": SigLIP}[sys.argv[1]]().build(), 32_768
+imu, video = (torch.nn.functional.normalize(torch.randn(count, 512), dim=1).requires_grad_() for _ in range(2))
+loss(imu, video, Overlap(torch.arange(count) // 10, torch.rand(count) * 10, 2.0)).backward()
+assert imu.grad.isfinite().all() and video.grad.abs().sum() > 0
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("objective", ["InfoNCE", "SigLIP"])
+def test_32768_pairs_are_contrasted_in_less_than_3_gib_torch_included(objective: str) -> None:
+    command = [sys.executable, "-c", LARGE_BATCH, objective]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert int(finished.stdout) < 3 * 2**30
+
+
+@pytest.mark.parametrize("count", [1, 2, 4096, 5793, 32_768, 100_000])
+def test_blocks_cover_every_row_once_and_are_no_larger_than_they_may_be(count: int) -> None:
+    blocks = row_blocks(count, None)
+    assert [row for rows in blocks for row in range(rows.start, rows.stop)] == list(range(count))
+    assert all((rows.stop - rows.start) * count <= LARGE for rows in blocks)
+    assert [rows.stop - rows.start for rows in row_blocks(7, 3)] == [3, 3, 1]
