@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from plain_losses import plain_info_nce
 from processes import in_processes
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -73,6 +74,15 @@ def step(objective: Loss) -> dict[str, Tensor]:
 
 def gathered_and_stepped() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     return uneven(), [step(objective) for objective in OBJECTIVES]
+
+
+def test_the_loss_of_one_process_has_no_negatives_that_overlap() -> None:
+    towers, (imu_NC, video_NC, clip_N, start_N) = Towers(OBJECTIVES[0]), rows()
+    imu_ND, video_ND = (nn.functional.normalize(x, dim=1) for x in (towers.imu(imu_NC), towers.video(video_NC)))
+    scale = torch.tensor(5.0, dtype=torch.float64)
+    expected = plain_info_nce(imu_ND, video_ND, scale, Overlap(clip_N, start_N, WINDOW))
+    torch.testing.assert_close(step(OBJECTIVES[0])[""], expected.detach(), rtol=1e-6, atol=0)
+    assert abs(plain_info_nce(imu_ND, video_ND, scale, None) - expected) > 0.1, "many do overlap"
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import torch
 from plain_losses import moments
 from torch import Tensor, nn
 
-from revalexo_clip.losses import InfoNCE, LossModule
+from revalexo_clip.dropout import Dropout, Step, number_dropouts, one_step
+from revalexo_clip.losses import InfoNCE, Loss, LossModule, SigLIP
 from revalexo_clip.training.micro_batch import contrast_in_parts
 
 ROWS = 12
@@ -84,6 +85,59 @@ def test_loss_and_all_gradients_are_those_of_the_undivided_batch_with_the_same_d
     for gradient, expected in zip(gradients(towers, loss_module), gradients(reference, reference_loss), strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-14)
     assert flags == [False] * (-(-ROWS // part) - 1) + [True]
+
+
+class Dropping(nn.Module):
+    """Towers whose dropout knows its place in the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.imu = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), Dropout(0.5), nn.Linear(16, 4))
+        self.video = nn.Sequential(nn.Linear(7, 16), Dropout(0.3), nn.Tanh(), nn.Linear(16, 4), Dropout(0.1))
+        number_dropouts(self.double())
+
+    def forward(self, imu_BC: Tensor, video_BC: Tensor) -> tuple[Tensor, Tensor]:
+        return nn.functional.normalize(self.imu(imu_BC), dim=1), nn.functional.normalize(self.video(video_BC), dim=1)
+
+
+@pytest.mark.parametrize(
+    "objective", [InfoNCE(temperature=0.2), SigLIP(temperature=0.2, bias=-2.0, label_smoothing=0.1)]
+)
+def test_ten_steps_of_32_pairs_end_with_the_same_weights_in_parts_and_blocks_of_any_size(objective: Loss) -> None:
+    generator = torch.Generator().manual_seed(2)
+    imu_NC, video_NC = (torch.randn(32, size, generator=generator, dtype=torch.float64) for size in (5, 7))
+
+    def train(part: int, block_rows: int | None) -> list[Tensor]:
+        """The loss and the gradients of the first step, and what was learned after ten."""
+        towers, loss_module = Dropping(), objective.model_copy(update={"block_rows": block_rows}).build().double()
+        optimizer = torch.optim.AdamW([*towers.parameters(), *loss_module.parameters()], lr=0.01)
+        first: list[Tensor] = []
+        for number in range(10):
+            optimizer.zero_grad()
+            with one_step(seed=0, number=number, batch_size=32) as step:
+
+                def embed(rows: slice, step: Step = step) -> tuple[Tensor, Tensor]:
+                    step.rows = rows
+                    embedded: tuple[Tensor, Tensor] = towers(imu_NC[rows], video_NC[rows])
+                    return embedded
+
+                loss = contrast_in_parts(
+                    towers,
+                    rows=32,
+                    part=part,
+                    embed=embed,
+                    contrast=lambda imu_ND, video_ND: loss_module(imu_ND, video_ND, moments(32)),
+                    loss_parameters=list(loss_module.parameters()),
+                    backward=partial(backward, []),
+                )
+            first = first or [loss, *(gradient.clone() for gradient in gradients(towers, loss_module))]
+            optimizer.step()
+        return [*first, *towers.state_dict().values(), *loss_module.state_dict().values()]
+
+    whole = train(part=32, block_rows=None)
+    for part, block_rows in ((8, None), (5, 7), (32, 1)):
+        torch.testing.assert_close(train(part, block_rows), whole, rtol=1e-9, atol=1e-12)
 
 
 def test_without_randomness_the_size_of_a_part_changes_nothing() -> None:
