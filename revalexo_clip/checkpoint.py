@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 from revalexo_clip.component import Config, describe
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import PretrainExperiment
-from revalexo_clip.files import UNPICKLING_ERRORS, atomically
+from revalexo_clip.files import UNPICKLING_ERRORS, atomically, link_atomically
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.types import ImuSpec, Split, VideoSpec
 
@@ -44,6 +45,8 @@ class Description(Config):
     """Subjects it was trained on, and those it was selected on."""
     excluded: dict[Split, tuple[str, ...]] = Field(default_factory=dict)
     """`subject/pair id` of the clips that were left out because they were bad."""
+    fingerprint: dict[Split, str] = Field(default_factory=dict)
+    """What the data were, as `WindowDataset.fingerprint` tells."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,13 @@ class Checkpoint:
     description: Description
     state: Mapping[str, Tensor]
     epoch: int
-    """Epochs it was trained for."""
+    """Epochs it was trained for; the last of them may have been under way."""
     step: int
     """Optimizer steps taken."""
+    next_epoch: int = 0
+    """Epochs that are complete, their validation included."""
+    stopped_early: bool = False
+    """Whether early stopping has ended the training."""
 
     def build_model(self) -> DualEncoder:
         """The dual encoder with the checkpoint's weights, in eval mode."""
@@ -91,7 +98,29 @@ def load_checkpoint(path: Path, experiment_file: Path | None = None) -> Checkpoi
         description = Description.model_validate_json(text)
     except ValidationError as error:
         raise ConfigError(_unreadable(path, error, experiment_file)) from error
-    return Checkpoint(path, description, content["state_dict"], content["epoch"] + 1, content["global_step"])
+    epoch: int = content["epoch"] + 1
+    stands = content.get("PairsDataModule", {"epoch": epoch})
+    return Checkpoint(
+        path,
+        description,
+        content["state_dict"],
+        epoch=epoch,
+        step=content["global_step"],
+        next_epoch=stands["epoch"],
+        stopped_early=any(state.get("stopped_epoch") for state in content.get("callbacks", {}).values()),
+    )
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a checkpoint holds what was written: all of it, and no bit of it changed.
+
+    Its parts carry checksums, which torch writes and does not look at.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (zipfile.BadZipFile, OSError, *UNPICKLING_ERRORS):  # according to what the damage hit
+        return False
 
 
 def _unreadable(path: Path, error: ValidationError, experiment_file: Path | None) -> str:
@@ -113,11 +142,25 @@ def _not_a_checkpoint(path: Path, error: Exception) -> str:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, flushes to disk, then renames: a crash leaves the old file or the new one."""
+    """Writes beside the target, flushes to disk, then renames: a crash leaves the old file or the new one.
+
+    Reading runs no code of the checkpoint's.
+    """
+
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], map_location: object = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """The content of a checkpoint, on the CPU."""
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return content
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: object | None = None
     ) -> None:
-        """Write `checkpoint` to `path`."""
-        with atomically(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        """Write `checkpoint` to `path`. The file that it replaces is kept where `storage_options` name it."""
+        target = Path(path)
+        with atomically(target) as temporary:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+            if isinstance(storage_options, dict) and target.is_file():
+                link_atomically(target, target.with_name(storage_options["keep_old_as"]))

@@ -70,6 +70,12 @@ _state = {"debug": False}
 def pretrain(
     file: ExperimentArgument,
     overrides: SetOption = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="[RUN]", help="Go on with the newest run of this experiment, or with the one in this folder."
+        ),
+    ] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="Processes, one a device. Sets trainer.devices.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, write nothing.")
@@ -77,18 +83,19 @@ def pretrain(
 ) -> None:
     """Pretrain both encoders, contrastively."""
     quiet_libraries()
+    from revalexo_clip import dry_run as trial
     from revalexo_clip import pretrain as command
     from revalexo_clip.experiment_file import load_experiment
     from revalexo_clip.report import dry_run_table
 
-    extra = [] if devices is None else [f"trainer.devices={devices}"]
-    experiment = load_experiment(file, [*(overrides or []), *extra])
+    said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
+    experiment = load_experiment(file, said)
     if dry_run:
-        summary = command.dry_run(experiment)
+        summary = trial.dry_run(experiment)
         if is_main_process():
             out.print(dry_run_table(experiment.name, summary.parameters, summary.shapes, summary.facts()))
         return
-    run = command.pretrain(experiment, Path(file.partition(":")[0]), err)
+    run = command.pretrain(experiment, Path(file.partition(":")[0]), err, resume=resume, overrides=said)
     if is_main_process():
         text = f"done   {run}\n       rxclip evaluate --ckpt {run}{_experiment_option(file)}"
         err.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -277,14 +284,23 @@ def _experiment_option(file: str) -> str:
     return f" --experiment {shlex.quote(file.partition(':')[0])}" if own else ""
 
 
+def _spelled_out(arguments: list[str]) -> list[str]:
+    """`--resume` alone is `--resume=newest`: Typer has no options that may go without their value."""
+    following = [*arguments[1:], "-"]
+    return [
+        "--resume=newest" if argument == "--resume" and (after.startswith("-") or ".py" in after) else argument
+        for argument, after in zip(arguments, following, strict=True)
+    ]
+
+
 def main() -> None:
     """Run a command. A user's mistake ends as one message and exit code 1 or 2; a defect keeps its traceback."""
     try:
-        app()
+        app(_spelled_out(sys.argv[1:]))
     except UserError as error:
         if _state["debug"]:
             raise
-        err.print("error:", style="bold red", end=" ")
+        err.print(f"{error.kind}:", style="bold red", end=" ")
         err.print(str(error), highlight=False, markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

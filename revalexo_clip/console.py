@@ -31,8 +31,8 @@ def counting(what: str, console: Console = err) -> Iterator[Callable[[int, int],
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that the user started, not one that Lightning started beside it."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+    """Whether this is the first of the training processes, whoever started them: Lightning, torchrun or SLURM."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID"))
 
 
 def quiet_libraries() -> None:

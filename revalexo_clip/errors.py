@@ -11,6 +11,8 @@ class UserError(Exception):
     """Something the user can put right."""
 
     exit_code = 1
+    kind = "error"
+    """How the command line introduces the message."""
 
 
 class ConfigError(UserError):
@@ -21,3 +23,13 @@ class ConfigError(UserError):
 
 class DataError(UserError):
     """A dataset, a weight file or a checkpoint is not what it should be. The message names the file."""
+
+
+class Interrupted(UserError):  # noqa: N818 (nothing went wrong)
+    """A signal ended a run in good order; exits as a shell expects of a process that the signal ended."""
+
+    kind = "stopped"
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number

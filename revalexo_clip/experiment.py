@@ -54,6 +54,9 @@ class TrainerConfig(Config):
     """Norm that the whole gradient is clipped to; null for no clipping."""
     early_stopping: PositiveInt | None = None
     """Stop after this many epochs without a lower validation loss; null to run to the end."""
+    checkpoint_minutes: NonNegativeFloat | None = 10.0
+    """How often `last.ckpt` is written between the ends of epochs [min], which is as much work as a crash can cost. 0:
+    after every step; null: at the end of epochs only."""
 
 
 class PretrainExperiment(Config):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,6 +51,17 @@ def atomically(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def link_atomically(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source` in one step (a copy where the file system has no hard links)."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
 
 
 def sha256_of(path: Path) -> str:

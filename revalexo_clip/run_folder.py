@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
@@ -26,10 +27,15 @@ _VARIABLE = "RXCLIP_RUN_FOLDER"
 """Tells the processes that a run starts on its machine which folder it has."""
 
 
-def new_run_folder(name: str) -> Path:
-    """Create `runs/<name>/<yyyymmdd-hhmmss>`, with `runs/latest` pointing to it; once for all of a run's processes."""
-    if inherited := os.environ.get(_VARIABLE):
-        return Path(inherited)
+def new_run_folder(name: str, *, leader: bool = True) -> Path:
+    """Create `runs/<name>/<yyyymmdd-hhmmss>`, with `runs/latest` pointing to it; once for all of a run's processes.
+
+    Those that a scheduler starts beside the leader on their own write nothing, and are given a name that stands for it.
+    """
+    if inherited := inherited_run_folder():
+        return inherited
+    if not leader:
+        return RUNS / name
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     for attempt in range(1, 1000):
         folder = RUNS / name / (stamp if attempt == 1 else f"{stamp}-{attempt}")
@@ -41,9 +47,21 @@ def new_run_folder(name: str) -> Path:
     else:
         raise ConfigError(f"{RUNS / name}: cannot make a folder for this run")
     (folder / "checkpoints").mkdir()
-    _point_latest(folder)
-    os.environ[_VARIABLE] = str(folder)
+    use_run_folder(folder)
     return folder
+
+
+def use_run_folder(folder: Path) -> None:
+    """Make a folder that of this run: the newest one, shared with the processes that the run starts."""
+    if folder.resolve().parent.parent == RUNS.resolve():
+        _point_latest(folder.resolve().relative_to(RUNS.resolve()))
+    os.environ[_VARIABLE] = str(folder)
+
+
+def inherited_run_folder() -> Path | None:
+    """The folder of the run that this process takes part in, where another process has chosen it."""
+    inherited = os.environ.get(_VARIABLE)
+    return Path(inherited) if inherited else None
 
 
 def forget_run_folder() -> None:
@@ -51,11 +69,35 @@ def forget_run_folder() -> None:
     os.environ.pop(_VARIABLE, None)
 
 
-def _point_latest(folder: Path) -> None:
+def _point_latest(run: Path) -> None:
     temporary = RUNS / f".latest.{os.getpid()}"
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(folder.relative_to(RUNS), target_is_directory=True)
+    temporary.symlink_to(run, target_is_directory=True)
     temporary.replace(RUNS / "latest")
+
+
+def runs_of(name: str) -> list[Path]:
+    """The run folders of an experiment, the newest first."""
+    folders = [path for path in (RUNS / name).glob("????????-??????*") if path.is_dir()]
+    return sorted(folders, key=lambda path: (path.name[:15], int(path.name[16:] or 1)), reverse=True)
+
+
+def slurm_job() -> str | None:
+    """The SLURM job that this process belongs to; it keeps its name when it is requeued."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID")
+
+
+def requeued_job() -> str | None:
+    """The SLURM job, if it runs anew after it was requeued."""
+    return slurm_job() if int(os.environ.get("SLURM_RESTART_COUNT", "0")) else None
+
+
+def jobs_of(folder: Path) -> set[str | None]:
+    """The SLURM jobs that a run was begun and resumed in."""
+    path = folder / "environment.json"
+    begun = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {part.get("slurm_job") for part in (begun, *begun.get("resumed", []))}
 
 
 def find_checkpoint(where: Path | None) -> Path:
@@ -88,6 +130,7 @@ def environment() -> JsonObject:
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "command": [*sys.argv],
+        "slurm_job": slurm_job(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: metadata.version(name) for name in packages},

@@ -26,8 +26,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "experiment",
         "experiment_file",
         "training checkpoint run_folder exported report",
-        "model_card",
-        "pretrain evaluate export pack check_data",
+        "model_card parts resume",
+        "pretrain dry_run evaluate export pack check_data",
         "cli",
     )
 )

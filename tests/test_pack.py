@@ -16,8 +16,8 @@ from tiny_dataset import source_of
 
 from revalexo_clip.component import JsonObject
 from revalexo_clip.data.pack.find import NAME
+from revalexo_clip.dry_run import dry_run
 from revalexo_clip.evaluate import evaluate
-from revalexo_clip.pretrain import dry_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

@@ -13,9 +13,9 @@ from small_training import DESCENT, logged, small, weights
 from torch import Tensor
 
 from revalexo_clip import cli
+from revalexo_clip.dry_run import dry_run
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import PretrainExperiment
-from revalexo_clip.pretrain import dry_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

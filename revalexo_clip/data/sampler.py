@@ -25,10 +25,21 @@ class EpochSampler(Sampler[Key]):
     `compose` puts them together; without it every window comes once an epoch, in any order. `batch_size` counts the
     windows of one step over all `world` ranks. Each rank yields its contiguous part of every such batch, `share_of`
     it, so the sequence of batches does not depend on the number of ranks. An incomplete last batch is dropped.
+
+    `start` is the epoch and the batch of it that a run begins at, or goes on at: the batches before are passed over
+    without being drawn from, in that epoch alone.
     """
 
     def __init__(
-        self, windows: int, batch_size: int, seed: int, *, rank: int = 0, world: int = 1, compose: Compose | None = None
+        self,
+        windows: int,
+        batch_size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        compose: Compose | None = None,
+        start: tuple[int, int] = (0, 0),
     ) -> None:
         assert 0 <= rank < world
         if batch_size < world:
@@ -36,7 +47,7 @@ class EpochSampler(Sampler[Key]):
         self.compose = compose or uniform(windows, batch_size)
         self.share = share_of(batch_size, rank, world)
         self.seed = seed
-        self.epoch = 0
+        self.epoch, _ = self.start = start
         self.batches = len(self._draw(0))
 
     def set_epoch(self, epoch: int) -> None:
@@ -44,11 +55,13 @@ class EpochSampler(Sampler[Key]):
         self.epoch = epoch
 
     def __len__(self) -> int:
+        """Windows of a whole epoch, for this rank."""
         return self.batches * len(self.share)
 
     def __iter__(self) -> Iterator[Key]:
         epoch = self.epoch  # an iteration keeps the epoch it began with
-        return ((epoch, index) for index in self._draw(epoch)[:, self.share].ravel().tolist())
+        done = self.start[1] if epoch == self.start[0] else 0
+        return ((epoch, index) for index in self._draw(epoch)[done:, self.share].ravel().tolist())
 
     def _draw(self, epoch: int) -> Ints:
         return self.compose(np.random.default_rng([self.seed, epoch]))

@@ -6,6 +6,7 @@ the words of a network library. What can be foreseen is therefore agreed on befo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -16,7 +17,9 @@ import torch.distributed as dist
 from revalexo_clip.errors import UserError
 from revalexo_clip.training.gather import gather, rank, world_size
 
-_LOST = ("closed by peer", "reset by peer", "broken pipe", "remote process exited", "connection was likely closed")
+LOST = "another of the training processes ended; if it said why, that is above, else it was killed"
+
+_SIGNS = ("closed by peer", "reset by peer", "broken pipe", "remote process exited", "connection was likely closed")
 """What gloo, NCCL and torch's store say, among much else, when a process at the other end is gone."""
 
 
@@ -31,6 +34,14 @@ def raise_together(error: UserError | None, device: torch.device) -> None:
     errors: list[UserError | None] = [None] * world_size()
     dist.all_gather_object(errors, error)
     fail(next(found for found in errors if found is not None))
+
+
+def largest(numbers: list[int], device: torch.device) -> list[int]:
+    """The largest that any process brings, place by place. All have to call it."""
+    if world_size() == 1:
+        return numbers
+    found: list[int] = gather(torch.tensor([numbers], device=device)).max(dim=0).values.tolist()
+    return found
 
 
 def fail(error: UserError) -> NoReturn:
@@ -49,6 +60,16 @@ def connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if world_size() == 1 or not any(words in str(error).lower() for words in _LOST):
+        if world_size() == 1 or not any(words in str(error).lower() for words in _SIGNS):
             raise
-        fail(UserError("another of the training processes ended; if it said why, that is above, else it was killed"))
+        if rank() == 0 and not speak():
+            raise SystemExit(1) from error
+        fail(UserError(LOST))
+
+
+_silent = threading.Lock()
+
+
+def speak() -> bool:
+    """Whether nobody in this process has yet said that another one ended. From then on, somebody has."""
+    return _silent.acquire(blocking=False)

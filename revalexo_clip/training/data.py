@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import TypeVar
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
@@ -14,7 +16,7 @@ from revalexo_clip.augment import Augmentation
 from revalexo_clip.data import BatchComposition, WindowDataset
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler, Key
-from revalexo_clip.errors import DataError
+from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.training.draws import FetchAndDraw, TrainingSample, collate_training
 from revalexo_clip.training.gather import rank, world_size
 from revalexo_clip.types import Sample
@@ -26,7 +28,8 @@ class PairsDataModule(pl.LightningDataModule):
     """Loaders for training and validation. `batch_size` counts the pairs of all processes together.
 
     `batches` says which windows meet in a batch, `micro_batch` how many a process encodes at a time; `workers` are its
-    loader processes.
+    loader processes. It knows where in the run it stands: `state_dict` and `load_state_dict` are how Lightning lets a
+    resumed run go on with the very batch that comes next, without loading those that were done.
     """
 
     def __init__(
@@ -50,6 +53,25 @@ class PairsDataModule(pl.LightningDataModule):
         self.micro_batch = micro_batch
         self.seed = seed
         self.workers = workers
+        self.start = (0, 0)
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and the batch of it that come next."""
+        assert self.trainer is not None
+        loop = self.trainer.fit_loop
+        epochs = loop.epoch_progress.current
+        assert isinstance(epochs, _ProcessedTracker)
+        done, batches = loop.epoch_loop.batch_progress.current.completed, self.steps_per_epoch
+        return {"epoch": epochs.processed, "batch": done % batches, "batches": batches}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on there. Raises `ConfigError` in the middle of an epoch whose batches are others now."""
+        if state_dict["batch"] and state_dict["batches"] != self.steps_per_epoch:
+            raise ConfigError(
+                f"an epoch of {state_dict['batches']} steps is under way; what makes it one of "
+                f"{self.steps_per_epoch} can only be changed where an epoch has ended"
+            )
+        self.start = state_dict["epoch"], state_dict["batch"]
 
     def train_dataloader(self) -> DataLoader[TrainingSample | DataError]:
         """Its part of every contrastive batch, for each process."""
@@ -62,7 +84,15 @@ class PairsDataModule(pl.LightningDataModule):
         return self._sampler(rank=0, world=1).batches
 
     def _sampler(self, rank: int, world: int) -> EpochSampler:
-        return EpochSampler(len(self.train), self.batch_size, self.seed, rank=rank, world=world, compose=self.compose)
+        return EpochSampler(
+            len(self.train),
+            self.batch_size,
+            self.seed,
+            rank=rank,
+            world=world,
+            compose=self.compose,
+            start=self.start,
+        )
 
     def val_dataloader(self) -> DataLoader[Sample | DataError]:
         """Its part of the validation windows, for each process."""
@@ -98,4 +128,12 @@ def _loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_leave_signals_to_the_run,
+        generator=torch.Generator(),  # its own: samples know their random numbers, and the model's are for the model
     )
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; workers are still needed for the step that is under way."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

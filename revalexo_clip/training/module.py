@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -23,16 +24,21 @@ from revalexo_clip.retrieval import retrieve, retrieve_within
 from revalexo_clip.training.agreement import fail
 from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.embedding import EmbeddingModule, Gallery
+from revalexo_clip.training.finite import diverged, finite
 from revalexo_clip.training.gather import gather, gather_with_gradient, rank, world_size
 from revalexo_clip.training.micro_batch import contrast_in_parts
+from revalexo_clip.training.reschedule import reschedule
+from revalexo_clip.training.seeds import seed_step
 from revalexo_clip.training.subjects import BetweenSubjects
+from revalexo_clip.types import Batch
 
 
 class ContrastiveModule(EmbeddingModule):
     """Trains a `DualEncoder` with a contrastive loss over `batch_size` pairs from all processes.
 
     `window` is the length of a window [s], `steps` the optimizer steps of the whole run, `subjects` whose each clip is,
-    of training and of validation; `described` is added to every checkpoint: the texts that make it self-contained.
+    of training and of validation, `clips` the names of the training clips; `described` is added to every checkpoint:
+    the texts that make it self-contained.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class ContrastiveModule(EmbeddingModule):
         steps: int,
         subjects: tuple[Sequence[str], Sequence[str]],
         described: dict[str, str],
+        clips: Sequence[str],
     ) -> None:
         super().__init__(model)
         self.automatic_optimization = False  # one optimizer step may take several backward passes
@@ -55,9 +62,11 @@ class ContrastiveModule(EmbeddingModule):
         self.window = window
         self.steps = steps
         self.described = described
+        self.clips = clips
         train_subjects, self.val_subjects = subjects
         self.between = {modality: BetweenSubjects(train_subjects) for modality in ("imu", "video")}
         self.last_video_B3THW: Tensor | None = None
+        self._under_way: tuple[Batch, Tensor, Tensor, Tensor] | None = None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The experiment's optimizer; its schedule ends with the run's last step."""
@@ -65,12 +74,12 @@ class ContrastiveModule(EmbeddingModule):
         schedule: LRSchedulerConfigType = {"scheduler": scheduler, "interval": "step", "name": "lr"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def on_fit_start(self) -> None:
-        """Give each process random numbers of its own: all of them were seeded alike to build the same model.
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """Let modules of users, too, draw random numbers that a resumed run draws again.
 
-        The package's `Dropout` does not need them; modules of users may.
+        The package's own `Dropout` does not need it.
         """
-        torch.manual_seed(self.experiment.seed + 1_000_003 * (self.global_rank + 1))
+        seed_step(self.experiment.seed, self.global_step, self.global_rank)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         """One optimizer step on the contrastive batch."""
@@ -106,6 +115,7 @@ class ContrastiveModule(EmbeddingModule):
                 loss_parameters=list(self.loss.parameters()),
                 backward=self._backward,
             )
+        self._under_way = batch.windows, imu_BLC, video_B3THW, loss
         optimizer.step()
         scheduler = self.lr_schedulers()
         assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
@@ -134,11 +144,34 @@ class ContrastiveModule(EmbeddingModule):
             self.manual_backward(loss)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient. Here, and not in the step, because under fp16 it has just been unscaled."""
+        """Clip the gradient. Here, and not in the step, because under fp16 it has just been unscaled.
+
+        Raises `UserError` where loss or gradient are no finite numbers.
+        """
         limit = self.experiment.trainer.gradient_clip
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else float("inf"))
         self.log("train/gradient_norm", norm)
+        self._stop_unless_finite(norm)
+
+    def _stop_unless_finite(self, norm: Tensor) -> None:
+        assert self._under_way is not None
+        windows, imu_BLC, video_B3THW, loss = self._under_way
+        self._under_way = None
+        if finite(loss, norm, getattr(self.trainer.precision_plugin, "scaler", None)):
+            return
+        names = [
+            f"{self.clips[clip]} at {start:.3f} s"
+            for clip, start in zip(windows.clip_B.tolist(), windows.start_B.tolist(), strict=True)
+        ]
+        part = self.experiment.micro_batch or len(names)
+
+        def embed() -> tuple[Tensor, Tensor]:
+            imu = [self.model.embed_imu(rows) for rows in torch.split(imu_BLC, part)]
+            video = [self.model.embed_frames(rows) for rows in torch.split(video_B3THW, part)]
+            return torch.cat(imu), torch.cat(video)
+
+        fail(diverged(f"in epoch {self.current_epoch + 1}, step {self.global_step + 1}", loss, norm, names, embed))
 
     def on_gallery(self, gallery: Gallery) -> None:
         """Loss over contrastive batches, and retrieval with all validation windows as one gallery.
@@ -178,3 +211,13 @@ class ContrastiveModule(EmbeddingModule):
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Put the run's description into the checkpoint."""
         checkpoint.update(self.described)
+        checkpoint["schedule"] = self._schedule
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Where the optimizer or the length of the run was changed since, keep only what it has learned of the past."""
+        if checkpoint.get("schedule", self._schedule) != self._schedule:
+            reschedule(checkpoint, *self.experiment.optim.build(self, self.steps))
+
+    @property
+    def _schedule(self) -> str:
+        return f"{self.experiment.optim.model_dump_json()} {self.steps}"

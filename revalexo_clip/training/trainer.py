@@ -50,7 +50,13 @@ def early_stopping(config: TrainerConfig) -> list[Callback]:
     """What stops a run early: nothing, unless the experiment asks for it."""
     if config.early_stopping is None:
         return []
-    return [EarlyStopping(monitor="val/loss", patience=config.early_stopping)]
+    return [_EarlyStopping(monitor="val/loss", patience=config.early_stopping)]
+
+
+class _EarlyStopping(EarlyStopping):
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        """What it has seen, with the patience that the experiment has now."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
 
 
 def _precision(config: TrainerConfig) -> Literal["32", "32-true", "bf16-mixed", "16-mixed"]:
