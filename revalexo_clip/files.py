@@ -55,7 +55,9 @@ def atomically(path: Path) -> Iterator[Path]:
 
 def link_atomically(source: Path, target: Path) -> None:
     """Make `target` the same file as `source` in one step (a copy where the file system has no hard links)."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    if target.exists() and target.samefile(source):
+        return
+    temporary = target.with_name(f".{os.getpid()}-{target.name}")
     temporary.unlink(missing_ok=True)
     try:
         temporary.hardlink_to(source)

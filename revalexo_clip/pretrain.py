@@ -15,7 +15,7 @@ from rich.console import Console
 
 from revalexo_clip.checkpoint import AtomicCheckpointIO
 from revalexo_clip.console import counting
-from revalexo_clip.errors import Interrupted
+from revalexo_clip.errors import Interrupted, UserError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.files import atomically
 from revalexo_clip.parts import Parts, build_parts, count, size_of
@@ -28,6 +28,7 @@ from revalexo_clip.run_folder import (
     inherited_run_folder,
     kept_log,
     new_run_folder,
+    note,
     slurm_job,
     start_log,
     use_run_folder,
@@ -120,9 +121,9 @@ def _fit(parts: Parts, folder: Path, resumed: Resumed | None, console: Console) 
     try:
         with connected(), enough_memory(experiment, parts.train.video_spec.frames):
             trainer.fit(parts.module, datamodule=parts.data, ckpt_path=resumed.checkpoint.path if resumed else None)
-    except Interrupted as stopped:
-        log.info("stopped  %s", stopped)
-        if stopped.exit_code == 128 + signal.SIGUSR1:
+    except UserError as error:
+        note(f"{error.kind}: {error}")
+        if isinstance(error, Interrupted) and error.exit_code == 128 + signal.SIGUSR1:
             _requeue()
         raise
     except SystemExit as ended:
@@ -142,7 +143,7 @@ def _leads(experiment: PretrainExperiment) -> bool:
 
 
 def _record(folder: Path, parts: Parts, source: Path | None, resumed: Resumed | None) -> None:
-    """Write down what the run is made of, and of each time it was resumed what that was made of."""
+    """Write down what the run is made of, and what it was resumed with each time; clear away what is of no use."""
     path = folder / "environment.json"
     now = environment() | {"data_fingerprint": dict(parts.description.fingerprint)}
     if resumed and path.is_file():
@@ -155,6 +156,8 @@ def _record(folder: Path, parts: Parts, source: Path | None, resumed: Resumed | 
         shutil.copyfile(source, folder / "experiment.py")
     for path in resumed.damaged if resumed else ():
         path.replace(path.with_suffix(".damaged"))
+    for path in (folder / "checkpoints").glob(".*"):  # what a process that was killed left half written
+        path.unlink()
 
 
 def _announce(parts: Parts, folder: Path, resumed: Resumed | None) -> None:
@@ -177,7 +180,7 @@ def _announce(parts: Parts, folder: Path, resumed: Resumed | None) -> None:
     )
     if resumed:
         found = resumed.checkpoint
-        log.info("resume from %s: epoch %d, after step %d", found.path.name, found.next_epoch + 1, found.step)
+        log.info("from   %s: %s done, now epoch %d", found.path, counted(found.step, "step"), found.next_epoch + 1)
 
 
 def _requeue() -> None:

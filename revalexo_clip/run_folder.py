@@ -183,6 +183,14 @@ def start_log(folder: Path, said: Iterable[logging.LogRecord]) -> None:
         log.setLevel(logging.INFO)
 
 
+def note(text: str) -> None:
+    """Say something in `log.txt` alone."""
+    record = log.makeRecord(log.name, logging.INFO, "", 0, text, (), None)
+    for handler in log.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
+
 def end_log() -> None:
     """Close the file that `start_log` opened."""
     for handler in [handler for handler in log.handlers if isinstance(handler, logging.FileHandler)]:

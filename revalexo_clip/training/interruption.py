@@ -51,5 +51,5 @@ def in_slurm_job() -> bool:
 def interrupted(number: int, step: int, checkpoint: str | None) -> Interrupted:
     """What a run that was stopped by a signal ends with; `checkpoint` is what it can be resumed from."""
     by = signal.Signals(number).name if number != signal.SIGINT else "Ctrl-C"
-    saved = f"saved as {checkpoint}; --resume goes on there" if checkpoint else "no step was taken that could be saved"
-    return Interrupted(f"by {by}, after {step} steps: {saved}", number)
+    saved = f"saved as {checkpoint}; --resume goes on from there" if checkpoint else "there is nothing to save"
+    return Interrupted(f"{by}, after step {step}; {saved}", number)

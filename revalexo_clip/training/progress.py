@@ -30,7 +30,7 @@ class TrainingProgress(pl.Callback):
         self.task: TaskID | None = None
         self.begun = 0.0
         self.first_step = 0
-        self.epoch_begun = 0.0
+        self.epoch_begun, self.epoch_first_step = 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -39,10 +39,11 @@ class TrainingProgress(pl.Callback):
         if trainer.is_global_zero:
             self.task = self.bar.add_task("", total=None, epoch="", status="")
             self.bar.start()
+        self.on_train_epoch_start(trainer, pl_module)  # which is not called where an epoch is resumed
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a new bar."""
-        self.epoch_begun = time.monotonic()
+        self.epoch_begun, self.epoch_first_step = time.monotonic(), trainer.global_step
         if self.task is not None:
             epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.bar.reset(self.task, total=int(trainer.num_training_batches), epoch=epoch, status="")
@@ -72,7 +73,8 @@ class TrainingProgress(pl.Callback):
         steps = trainer.global_step - self.first_step
         elapsed = time.monotonic() - self.begun
         left = elapsed / max(steps, 1) * (float(trainer.estimated_stepping_batches) - trainer.global_step)
-        rate = int(trainer.num_training_batches) * self.batch_size / (time.monotonic() - self.epoch_begun)
+        taken = trainer.global_step - self.epoch_first_step
+        rate = taken * self.batch_size / (time.monotonic() - self.epoch_begun)
         log.info(
             "epoch %*d/%d  loss %.3f  val %.3f  R@1 %5.1f%% imu->video %5.1f%% video->imu  temperature %.3f  "
             "lr %.1e  %4.0f samples/s  %s left",

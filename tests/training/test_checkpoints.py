@@ -86,9 +86,10 @@ def test_kept_are_the_best_three_the_best_of_them_and_the_last(tmp_path: Path) -
     assert seen == [(0, 0), (1, 1), (1, 2), (1, 3), (4, 4)]
     assert set(names(tmp_path)) == {
         *("epoch=001-loss=1.0000.ckpt", "epoch=003-loss=1.5000.ckpt", "epoch=004-loss=0.9000.ckpt"),
-        *("best.ckpt", "last.ckpt"),
+        *("best.ckpt", "last.ckpt", "previous.ckpt"),
     }
-    assert (epoch_of(tmp_path / "best.ckpt"), epoch_of(tmp_path / "last.ckpt")) == (4, 5)
+    kept = [epoch_of(tmp_path / f"{name}.ckpt") for name in ("best", "last", "previous")]
+    assert kept == [4, 5, 4]
 
 
 def test_the_best_is_no_second_copy_on_disk(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""The small experiment with dropout, and with signals that come at a step that is known beforehand.
+
+Tests run this very file; nothing imports it. `SIGNAL_AT=7:15` in the environment sends the process signal 15 in its 7th
+step, counted from where it was started or resumed.
+"""
+
+import os
+
+from small_experiment import TCN, Small
+from torch import Tensor, nn
+
+from revalexo_clip import ImuEncoder, ImuSpec, TrainerConfig
+
+
+class Interrupted(TCN):
+    """The small encoder of IMU windows, in which a signal comes."""
+
+    def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
+        return nn.Sequential(super().build(spec, embed_dim), nn.Dropout(0.5), SignalAtStep())
+
+
+class SignalAtStep(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+        at, _, number = os.environ.get("SIGNAL_AT", "0:0").partition(":")
+        self.at, self.number = int(at), int(number)
+
+    def forward(self, imu_BD: Tensor) -> Tensor:
+        self.steps += self.training
+        if self.training and self.steps == self.at:
+            os.kill(os.getpid(), self.number)
+        return imu_BD
+
+
+class SmallInterrupted(Small):
+    imu: ImuEncoder = Interrupted()
+    trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", checkpoint_minutes=None)
