@@ -1,7 +1,7 @@
 """The small experiment with dropout, and with signals that come at a step that is known beforehand.
 
 Tests run this very file; nothing imports it. `SIGNAL_AT=7:15` in the environment sends the process signal 15 in its 7th
-step, counted from where it was started or resumed.
+step, counted from where it was started or resumed; `SIGNAL_AT=7:15:1` sends it to the second process of a run alone.
 """
 
 import os
@@ -23,8 +23,9 @@ class SignalAtStep(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.steps = 0
-        at, _, number = os.environ.get("SIGNAL_AT", "0:0").partition(":")
-        self.at, self.number = int(at), int(number)
+        at, number, *process = os.environ.get("SIGNAL_AT", "0:0").split(":")
+        meant = not process or os.environ.get("LOCAL_RANK", "0") == process[0]
+        self.at, self.number = int(at) if meant else 0, int(number)
 
     def forward(self, imu_BD: Tensor) -> Tensor:
         self.steps += self.training
