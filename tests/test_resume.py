@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from collections.abc import Callable
 from contextlib import chdir
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
-from small_process import EXPERIMENT, call, rxclip
+from small_process import EXPERIMENT, rxclip
 from small_training import logged, small, weights
 
 from revalexo_clip.cli import _spelled_out
 from revalexo_clip.errors import ConfigError, DataError, Interrupted
+from revalexo_clip.optim import AdamW, cosine
 from revalexo_clip.pretrain import pretrain
 from revalexo_clip.resume import NEWEST, differences
 
@@ -64,7 +66,12 @@ def assert_same(run: Path, untouched: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(go: Go, untouched: Path, workers: int) -> None:
     setting = f"data.workers={workers}"
-    for number, at, step in ((signal.SIGTERM, 3, 3), (signal.SIGINT, 2, 5), (signal.SIGTERM, 1, 6), (signal.SIGINT, 5, 11)):
+    for number, at, step in (
+        (signal.SIGTERM, 3, 3),
+        (signal.SIGINT, 2, 5),
+        (signal.SIGTERM, 1, 6),
+        (signal.SIGINT, 5, 11),
+    ):
         with pytest.raises(Interrupted, match=f"after step {step}; saved as .*last.ckpt") as stopped:
             go(setting, signal_at=f"{at}:{number}")
         assert stopped.value.exit_code == 128 + number
@@ -125,14 +132,139 @@ def changed_in_one_bit(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [truncated, changed_in_one_bit])
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(
-    go: Go, untouched: Path, damage: Callable[[Path], None]
+    go: Go, untouched: Path, damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
     with pytest.raises(Interrupted):
         go("trainer.checkpoint_minutes=0", signal_at=f"8:{signal.SIGTERM}")
-    (last,) = Path("/").glob(str(Path.cwd()).lstrip("/")) if False else [None]
-    run = newest(go)
+    run = (tmp_path / "runs/latest").resolve()
     damage(run / "checkpoints/last.ckpt")
     assert_same(go(), untouched)
-    log = (run / "log.txt").read_text()
-    assert "last.ckpt is damaged; going on from previous.ckpt instead" in log
+    assert "last.ckpt is damaged; going on from previous.ckpt instead" in (run / "log.txt").read_text()
     assert (run / "checkpoints/last.damaged").is_file()
+
+
+def test_where_no_checkpoint_is_whole_there_is_an_error_that_names_them(go: Go, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        go(signal_at=f"3:{signal.SIGTERM}")
+    truncated(tmp_path / "runs/latest/checkpoints/last.ckpt")
+    with pytest.raises(DataError, match=r"runs/small_interrupted/\S+: none of its checkpoints is whole: last\.ckpt"):
+        go()
+
+
+def test_a_run_goes_on_where_its_folder_was_moved_to(go: Go, untouched: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        go(signal_at=f"8:{signal.SIGTERM}")
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    moved = (tmp_path / "elsewhere/latest").resolve()
+    assert go(resume=moved) == moved
+    assert_same(moved, untouched)
+
+
+def test_a_finished_run_is_left_alone_unless_it_is_to_be_longer(go: Go, written: Path, tmp_path: Path) -> None:
+    run = go("trainer.max_epochs=1", signal_at="0:0")
+    before = weights(run / "checkpoints/last.ckpt")
+    assert go("trainer.max_epochs=1") == run
+    assert all(torch.equal(value, before[name]) for name, value in weights(run / "checkpoints/last.ckpt").items())
+    assert go("trainer.max_epochs=2") == run
+    assert kept(run) == {*("best.ckpt", "last.ckpt", "previous.ckpt"), *kept_epochs(run)}
+    assert len(kept_epochs(run)) == 2
+    optim = small(written).optim
+    assert isinstance(optim, AdamW)
+    one, two = ([optim.rate(step, 5 * epochs) for step in range(5 * epochs)] for epochs in (1, 2))
+    assert logged(run, "train/lr") == pytest.approx([*one, *two[5:]])
+    assert json.loads((run / "experiment.json").read_text())["trainer"]["max_epochs"] == 2
+
+
+def kept_epochs(run: Path) -> set[str]:
+    return {name for name in kept(run) if name.startswith("epoch=")}
+
+
+def test_early_stopping_remembers_what_it_has_waited_for(go: Go, tmp_path: Path) -> None:
+    patient = ("trainer.max_epochs=9", "optim.lr=1e-12", "optim.final_lr=0", "trainer.early_stopping=1")
+    with pytest.raises(Interrupted):
+        go(*patient, signal_at=f"7:{signal.SIGTERM}")
+    run = go(*patient)
+    losses = logged(run, "val/loss")
+    assert losses[-1] >= min(losses[:-1])
+    assert all(after < before for before, after in pairwise(losses[:-1]))
+    epochs = kept_epochs(run)
+    assert go(*patient) == run
+    assert kept_epochs(run) == epochs
+    go(*patient[:-1], "trainer.early_stopping=none", "trainer.max_epochs=5")
+    assert len(logged(run, "val/loss")) == 5
+
+
+def test_what_the_command_says_again_is_changed_from_there_on(go: Go) -> None:
+    with pytest.raises(Interrupted):
+        go(signal_at=f"3:{signal.SIGTERM}")
+    run = go("optim.lr=2e-3", "data.workers=1", "trainer.checkpoint_minutes=5")
+    rates = logged(run, "train/lr")
+    assert rates[:3] == pytest.approx([cosine(step, 15, 1e-3, 1e-6) for step in range(3)])
+    assert rates[3:] == pytest.approx([cosine(step, 15, 2e-3, 1e-6) for step in range(3, 15)])
+
+
+def test_the_refusal_shows_what_differs(go: Go, written: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        go("optim.lr=2e-3", "embed_dim=8", signal_at=f"3:{signal.SIGTERM}")
+    with pytest.raises(ConfigError) as refused:
+        go("embed_dim=8")
+    shown = str(refused.value).splitlines()
+    assert shown[0].endswith(": the experiment is not what it was in this run:")
+    assert shown[1:-1] == ["  optim.lr: 0.002 -> 0.001"]
+    assert "--set optim.lr=..." in shown[-1]
+    with pytest.raises(ConfigError, match=r"an epoch of 5 steps is under way; what makes it one of 10"):
+        go("optim.lr=2e-3", "embed_dim=8", "batch_size=4")
+
+
+def test_a_run_is_not_resumed_on_other_data(go: Go, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        go(f"data.root={root}", signal_at=f"3:{signal.SIGTERM}")
+    go_on = partial(go, f"data.root={root}")
+    recording = root / "imu/Subject01/0000.csv"
+    content = recording.read_text()
+    recording.write_text(content + content.splitlines()[-1])
+    with pytest.raises(ConfigError, match="the files of the dataset have changed since this run began"):
+        go_on()
+    recording.write_text(content)
+    go_on()
+
+
+def test_a_job_that_slurm_has_requeued_goes_on_with_its_own_run(
+    go: Go, untouched: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    with pytest.raises(Interrupted, match="SIGUSR1, after step 3"):
+        go(signal_at=f"3:{signal.SIGUSR1}", resume=None)
+    monkeypatch.setenv("SLURM_JOB_ID", "4712")
+    with pytest.raises(Interrupted):
+        go(signal_at=f"4:{signal.SIGTERM}", resume=None)
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    run = go(resume=None)
+    assert run == min((tmp_path / "runs/small_interrupted").iterdir())
+    assert_same(run, untouched)
+    assert go("seed=3", resume=None) not in {run}  # another run of the same script
+    assert len(list((tmp_path / "runs/small_interrupted").iterdir())) == 3
+
+
+def test_differences_are_listed_by_path() -> None:
+    before = {"a": 1, "b": {"type": "X", "c": [1, 2], "d": 0}, "e": [{"type": "Y", "f": 1}]}
+    assert differences(before, before) == {}
+    now = {"a": 1, "b": {"type": "X", "c": [1, 3, 4], "d": 0}, "e": [{"type": "Z", "g": 2}]}
+    assert differences(before, now) == {"b.c": ([1, 2], [1, 3, 4]), "e.0.type": ("Y", "Z")}
+    assert differences(before, {**before, "h": None}) == {}
+    assert differences(before, {**before, "h": 5}) == {"h": (None, 5)}
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["pretrain", "a.py", "--resume"], ["pretrain", "a.py", "--resume=newest"]),
+        (["pretrain", "--resume", "a.py:B"], ["pretrain", "--resume=newest", "a.py:B"]),
+        (["pretrain", "a.py", "--resume", "--set", "b=1"], ["pretrain", "a.py", "--resume=newest", "--set", "b=1"]),
+        (["pretrain", "a.py", "--resume", "runs/a/1"], ["pretrain", "a.py", "--resume", "runs/a/1"]),
+        (["pretrain", "a.py", "--resume=runs/a/1"], ["pretrain", "a.py", "--resume=runs/a/1"]),
+    ],
+)
+def test_resume_needs_no_value(given: list[str], meant: list[str]) -> None:
+    assert _spelled_out(given) == meant

@@ -17,6 +17,7 @@ from revalexo_clip.data import BatchComposition, WindowDataset
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler, Key
 from revalexo_clip.errors import ConfigError, DataError
+from revalexo_clip.training.agreement import fail
 from revalexo_clip.training.draws import FetchAndDraw, TrainingSample, collate_training
 from revalexo_clip.training.gather import rank, world_size
 from revalexo_clip.types import Sample
@@ -67,9 +68,11 @@ class PairsDataModule(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on there. Raises `ConfigError` in the middle of an epoch whose batches are others now."""
         if state_dict["batch"] and state_dict["batches"] != self.steps_per_epoch:
-            raise ConfigError(
-                f"an epoch of {state_dict['batches']} steps is under way; what makes it one of "
-                f"{self.steps_per_epoch} can only be changed where an epoch has ended"
+            fail(
+                ConfigError(
+                    f"an epoch of {state_dict['batches']} steps is under way; what makes it one of "
+                    f"{self.steps_per_epoch} can only be changed where an epoch has ended"
+                )
             )
         self.start = state_dict["epoch"], state_dict["batch"]
 

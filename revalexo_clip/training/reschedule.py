@@ -9,6 +9,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from revalexo_clip.errors import ConfigError
+from revalexo_clip.training.agreement import fail
 
 
 def reschedule(checkpoint: dict[str, Any], optimizer: torch.optim.Optimizer, scheduler: LRScheduler) -> None:
@@ -20,7 +21,7 @@ def reschedule(checkpoint: dict[str, Any], optimizer: torch.optim.Optimizer, sch
     (saved,) = checkpoint["optimizer_states"]
     groups = optimizer.param_groups
     if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved["param_groups"]]:
-        raise ConfigError("optim: what it trains is grouped differently than before; start a new run without --resume")
+        fail(ConfigError("optim: what it trains is grouped differently than before; start a new run without --resume"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no optimizer step comes before those of the schedule
         for _ in range(checkpoint["global_step"]):
