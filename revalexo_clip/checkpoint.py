@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -91,6 +91,8 @@ def load_checkpoint(path: Path, experiment_file: Path | None = None) -> Checkpoi
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UNPICKLING_ERRORS as error:
         raise DataError(_not_a_checkpoint(path, error)) from error
+    if not is_sound(path):
+        raise DataError(f"{path} is damaged: it does not hold what was written")
     text = content.get(KEY) if isinstance(content, dict) else None
     if not isinstance(text, str):
         raise DataError(f"{path} is not a checkpoint of rxclip: it holds no description of a run")
@@ -141,6 +143,15 @@ def _not_a_checkpoint(path: Path, error: Exception) -> str:
     return f"{path} is not a checkpoint, or not a whole one: it cannot be unpacked"
 
 
+def _save(checkpoint: dict[str, Any], file: IO[bytes]) -> None:
+    try:
+        torch.save(checkpoint, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # torch's writer closes its archive and stumbles over that
+            raise error.__context__ from error
+        raise
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the target, flushes to disk, then renames: a crash leaves the old file or the new one.
 
@@ -161,6 +172,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         target = Path(path)
         with atomically(target) as temporary:
             with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
+                _save(checkpoint, file)
             if isinstance(storage_options, dict) and target.is_file():
                 link_atomically(target, target.with_name(storage_options["keep_old_as"]))

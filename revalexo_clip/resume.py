@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from revalexo_clip.checkpoint import Checkpoint, Description, is_sound, load_checkpoint
+from revalexo_clip.checkpoint import Checkpoint, Description, load_checkpoint
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.run_folder import inherited_run_folder, jobs_of, requeued_job, runs_of
@@ -69,12 +69,13 @@ def find_resumed(experiment: PretrainExperiment, where: Path | None, overrides: 
         return None
     damaged: list[Path] = []
     for path in _checkpoints(folder):
-        if not is_sound(path):
+        try:
+            checkpoint = load_checkpoint(path)
+        except DataError:
             damaged.append(path)
             continue
         for other in damaged:
             log.warning("%s is damaged; going on from %s instead", other, path.name)
-        checkpoint = load_checkpoint(path)
         return Resumed(folder, checkpoint, tuple(damaged), _changed(folder, checkpoint, experiment, overrides))
     if damaged:
         raise DataError(f"{folder}: none of its checkpoints is whole: {', '.join(path.name for path in damaged)}")

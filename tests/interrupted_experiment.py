@@ -1,15 +1,18 @@
 """The small experiment with dropout, and with signals that come at a step that is known beforehand.
 
 Tests run this very file; nothing imports it. `SIGNAL_AT=7:15` in the environment sends the process signal 15 in its 7th
-step, counted from where it was started or resumed; `SIGNAL_AT=7:15:1` sends it to the second process of a run alone.
+step, counted from where it was started or resumed; `SIGNAL_AT=7:15:1` sends it to the second process of a run alone;
+`SIGNAL_WHEN_LOADED=15` sends it as soon as a training window is loaded, so before any step.
 """
 
 import os
 
+import numpy as np
 from small_experiment import TCN, Small
 from torch import Tensor, nn
 
-from revalexo_clip import ImuEncoder, ImuSpec, TrainerConfig
+from revalexo_clip import ImuAugmentation, ImuEncoder, ImuSpec, PerWindowImu, TrainerConfig
+from revalexo_clip.augment.base import Draw
 
 
 class Interrupted(TCN):
@@ -34,6 +37,16 @@ class SignalAtStep(nn.Module):
         return imu_BD
 
 
+class SignalWhenLoaded(PerWindowImu):
+    """Changes nothing."""
+
+    def __call__(self, imu_LC: Draw, rng: np.random.Generator, spec: ImuSpec) -> Draw:
+        if number := int(os.environ.get("SIGNAL_WHEN_LOADED", "0")):
+            os.kill(os.getpid(), number)
+        return imu_LC
+
+
 class SmallInterrupted(Small):
     imu: ImuEncoder = Interrupted()
+    imu_augment: tuple[ImuAugmentation, ...] = (SignalWhenLoaded(),)
     trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", checkpoint_minutes=None)

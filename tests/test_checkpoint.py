@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import NoReturn
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from small_process import EXPERIMENT
 from small_run import train
 from small_training import small, weights
 
-from revalexo_clip.checkpoint import KEY, AtomicCheckpointIO, Description, load_checkpoint
+from revalexo_clip.checkpoint import KEY, AtomicCheckpointIO, Description, is_sound, load_checkpoint
 from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.files import WriteError
+from revalexo_clip.files import UNPICKLING_ERRORS, WriteError
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -63,6 +66,30 @@ def test_an_error_while_writing_leaves_the_old_checkpoint_and_no_other_file(tmp_
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_is_an_error_that_names_the_file_whenever_it_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    overwrite(path, "old")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in (100, 3000, 5000):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
+            with pytest.raises(WriteError, match=r"a\.ckpt: cannot be written: File too large"):
+                overwrite(path, "new")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert torch.load(path, weights_only=True)["content"] == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_checkpoint_that_is_replaced_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    for number in range(3):
+        kept = {"keep_old_as": "previous.ckpt"}
+        AtomicCheckpointIO().save_checkpoint({"number": number}, path, storage_options=kept)
+    numbers = {path.name: torch.load(path, weights_only=True)["number"] for path in tmp_path.iterdir()}
+    assert numbers == {"last.ckpt": 2, "previous.ckpt": 1}
+
+
 def test_a_process_killed_while_writing_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     overwrite(path, "old")
@@ -97,6 +124,27 @@ def test_the_model_of_a_checkpoint_has_its_weights_and_is_ready_to_use(trained: 
     assert {f"model.{name}" for name in model.state_dict()} | {"loss.log_scale"} == set(saved)
     for name, value in model.state_dict().items():
         assert torch.equal(value, saved[f"model.{name}"])
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_to_a_checkpoint_goes_unnoticed(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "a.ckpt"
+    weights_N = torch.arange(50.0)
+    torch.save({"weights": weights_N}, path)
+    assert is_sound(path)
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content) - 1)) :]
+    else:
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    try:
+        loaded = torch.load(path, weights_only=True)
+    except UNPICKLING_ERRORS:
+        return
+    assert not is_sound(path) or torch.equal(loaded["weights"], weights_N)
 
 
 def edited(trained: Path, target: Path, old: str, new: str) -> Path:

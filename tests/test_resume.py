@@ -87,6 +87,18 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(go: Go, untouc
     assert log.count(" INFO epoch ") == 3
 
 
+def test_a_run_that_is_stopped_again_before_it_took_a_step_loses_nothing(
+    go: Go, untouched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Interrupted):
+        go(signal_at=f"3:{signal.SIGTERM}")
+    monkeypatch.setenv("SIGNAL_WHEN_LOADED", str(int(signal.SIGTERM)))
+    with pytest.raises(Interrupted, match="after step 3; saved as"):
+        go()
+    monkeypatch.delenv("SIGNAL_WHEN_LOADED")
+    assert_same(go(), untouched)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("minutes", ["0", "none"])
 def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(

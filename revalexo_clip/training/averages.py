@@ -18,6 +18,9 @@ class EpochAverages(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, object]
     ) -> None:
         """Put the sums so far into the checkpoint; at the end of an epoch there are none to keep."""
+        if self.before:  # no step has been taken since they came out of a checkpoint
+            checkpoint["epoch_averages"] = self.before
+            return
         loop = trainer.fit_loop.epoch_loop
         within = 0 < loop.batch_progress.current.completed < trainer.num_training_batches
         found = {name: metric for name, metric in loop._results.items() if within and metric.meta.on_epoch}

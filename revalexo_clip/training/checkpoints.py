@@ -70,11 +70,11 @@ class KeepLast(Checkpoint):
         self.path = folder / "last.ckpt"
         self.minutes = minutes
         self.signals = signals or StopSignals()
-        self._written = time.monotonic()
+        self._written, self._step = time.monotonic(), 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._written = time.monotonic()
+        self._written, self._step = time.monotonic(), trainer.global_step
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
@@ -83,7 +83,7 @@ class KeepLast(Checkpoint):
 
         Before an epoch's first step there is nothing to save that was not saved when the epoch before it ended.
         """
-        number, due = largest([self.signals.number, trainer.is_global_zero and self._due()], pl_module.device)
+        number, due = largest([self.signals.number, self._is_due(trainer)], pl_module.device)
         if batch_idx and (number or due):
             self._save(trainer)
         if number:
@@ -103,9 +103,11 @@ class KeepLast(Checkpoint):
                 counts["ready"] = counts["started"]
                 progress["is_last_batch"] = False
 
-    def _due(self) -> bool:
-        return self.minutes is not None and time.monotonic() - self._written >= 60 * self.minutes
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        if self.minutes is None or not trainer.is_global_zero or trainer.global_step == self._step:
+            return False
+        return time.monotonic() - self._written >= 60 * self.minutes
 
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.path, storage_options={"keep_old_as": "previous.ckpt"})
-        self._written = time.monotonic()
+        self._written, self._step = time.monotonic(), trainer.global_step

@@ -43,11 +43,12 @@ def diverged(
     if world_size() > 1:
         found = [found[0]] * world_size()
         dist.all_gather_object(found, (bad, windows))
+    batch = [name for _, own in found for name in own]
     lines = [
-        f"not finite are the {modality} embeddings of {_some(names)}"
+        f"not finite are the {modality} embeddings of {_some(names) if len(names) < len(batch) else 'all its windows'}"
         for modality in ("IMU", "video")
         if (names := [name for parts, _ in found for name in parts[modality]])
-    ] or [f"all embeddings are finite; the batch was {_some([name for _, batch in found for name in batch])}"]
+    ] or [f"all embeddings are finite; the batch was {_some(batch)}"]
     return UserError(
         f"the training diverged: {where}, the loss is {loss:g} and the gradient's norm {norm:g}\n"
         + "".join(f"  {line}\n" for line in lines)
