@@ -27,6 +27,12 @@ def weights(checkpoint: Path) -> dict[str, Tensor]:
     return state
 
 
+def metrics(run: Path) -> list[dict[str, str]]:
+    """The rows of `metrics.csv`, but for the one metric that tells the time."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "train/waiting"} for row in csv.DictReader(file)]
+
+
 def logged(run: Path, metric: str) -> list[float]:
     """The values of a metric in `metrics.csv`, in the order in which they were logged."""
     with (run / "metrics.csv").open(newline="") as file:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_training import weights
+from small_training import logged, metrics, weights
 
 from revalexo_clip.data.synthetic import synthesize
 
@@ -22,28 +22,34 @@ pytestmark = pytest.mark.long
 EXPERIMENT = Path(__file__).with_name("killed_experiment.py")
 STEPS = 40
 
-Moment = Callable[[Path], None]
-"""Waits, once a run in a folder has begun to train, for the moment to kill it."""
+Moment = Callable[[Path], bool]
+"""Whether it is time to kill the run in a folder."""
 
 
 def pretraining(dataset: Path, folder: Path) -> subprocess.Popen[bytes]:
-    """`rxclip pretrain --resume`, started in a folder."""
+    """`rxclip pretrain --resume`, started in a folder; what it prints is in the folder's `printed.txt`."""
     folder.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "revalexo_clip", "pretrain", str(EXPERIMENT)),
-            *("--set", f"data.root={dataset}", "--resume"),
-        ],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with (folder / "printed.txt").open("ab") as printed:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "revalexo_clip", "pretrain", str(EXPERIMENT)),
+                *("--set", f"data.root={dataset}", "--resume"),
+            ],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=printed,
+        )
+
+
+def finish(dataset: Path, folder: Path) -> Path:
+    """Let a run come to its end; its folder."""
+    assert pretraining(dataset, folder).wait() == 0, (folder / "printed.txt").read_text()
+    return folder / "runs/latest"
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people of the demo, with a clip each."""
+    """Two people of the demo, with two clips each."""
     root = tmp_path_factory.mktemp("demo") / "dataset"
     synthesize(root, subjects=2, clips=2, seed=0)
     return root
@@ -52,30 +58,24 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def untouched(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nobody kills."""
-    folder = tmp_path_factory.mktemp("untouched")
-    assert pretraining(dataset, folder).wait() == 0
-    return folder / "runs/latest"
+    return finish(dataset, tmp_path_factory.mktemp("untouched"))
 
 
-def steps_done(folder: Path) -> int:
-    """Rows of steps in the metrics of the newest run, as it stands on disk."""
+def steps_logged(folder: Path) -> int:
+    """How far the newest run has come, as its metrics say."""
     path = folder / "runs/latest/metrics.csv"
-    return path.read_text().count("\n") if path.is_file() else 0
+    return len(logged(path.parent, "train/loss_step")) if path.is_file() else 0
 
 
 def kill_and_resume(dataset: Path, folder: Path, moments: list[Moment]) -> Path:
     """Kill a run once at each of the moments, then let it end; the run folder."""
     for moment in moments:
-        before = steps_done(folder)
         process = pretraining(dataset, folder)
-        while process.poll() is None and steps_done(folder) == before:
-            time.sleep(0.005)
-        moment(folder)
-        assert process.poll() is None, "it ended before it could be killed"
+        while process.poll() is None and not moment(folder):
+            time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert pretraining(dataset, folder).wait() == 0
-    return folder / "runs/latest"
+        assert process.wait() == -signal.SIGKILL, (folder / "printed.txt").read_text()
+    return finish(dataset, folder)
 
 
 def assert_same(run: Path, untouched: Path) -> None:
@@ -84,22 +84,31 @@ def assert_same(run: Path, untouched: Path) -> None:
     for name in names - {"previous.ckpt"}:
         expected, found = (weights(folder / "checkpoints" / name) for folder in (untouched, run))
         assert all(torch.equal(value, found[key]) for key, value in expected.items()), name
-    assert (run / "metrics.csv").read_text() == (untouched / "metrics.csv").read_text()
+    assert metrics(run) == metrics(untouched)
 
 
 def test_killed_at_ten_random_moments(dataset: Path, untouched: Path, tmp_path: Path) -> None:
     rng = random.Random()
-    seconds = [rng.uniform(0, 0.6) for _ in range(10)]
-    print("killed after", seconds)
-    run = kill_and_resume(dataset, tmp_path, [lambda _, wait=wait: time.sleep(wait) for wait in seconds])
+    chosen = [(step, rng.uniform(0, 0.2)) for step in sorted(rng.sample(range(1, STEPS - 3), 10))]
+    print("killed after step and seconds", chosen)
+
+    def after(step: int, seconds: float) -> Moment:
+        def passed(folder: Path) -> bool:
+            if steps_logged(folder) < step:
+                return False
+            time.sleep(seconds)
+            return True
+
+        return passed
+
+    run = kill_and_resume(dataset, tmp_path, [after(*moment) for moment in chosen])
     assert len(list(run.resolve().parent.iterdir())) == 1
     assert_same(run, untouched)
 
 
 def test_killed_while_it_writes_a_checkpoint(dataset: Path, untouched: Path, tmp_path: Path) -> None:
-    def half_written(folder: Path) -> None:
-        while not list((folder / "runs/latest/checkpoints").glob(".*-last.ckpt")):
-            pass
+    def half_written(folder: Path) -> bool:
+        found = list((folder / "runs/latest/checkpoints").glob(".*-last.ckpt"))
+        return any(path.stat().st_size for path in found if path.exists())
 
-    run = kill_and_resume(dataset, tmp_path, [half_written] * 3)
-    assert_same(run, untouched)
+    assert_same(kill_and_resume(dataset, tmp_path, [half_written] * 3), untouched)

@@ -212,9 +212,12 @@ class ContrastiveModule(EmbeddingModule):
         """Put the run's description into the checkpoint."""
         checkpoint.update(self.described)
         checkpoint["schedule"] = self._schedule
+        checkpoint["between_subjects"] = {name: between.state_dict() for name, between in self.between.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Where the optimizer or the length of the run was changed since, keep only what it has learned of the past."""
+        """Go on with an epoch; where optimizer or length were changed since, keep only what was learned of the past."""
+        for name, between in self.between.items():
+            between.load_state_dict(checkpoint.get("between_subjects", {}).get(name, {}))
         if checkpoint.get("schedule", self._schedule) != self._schedule:
             reschedule(checkpoint, *self.experiment.optim.build(self, self.steps))
 

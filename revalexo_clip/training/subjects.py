@@ -41,9 +41,21 @@ class BetweenSubjects:
             self._sum_SD = x_ND.new_zeros(len(self.names), x_ND.shape[1])
             self._squares = x_ND.new_zeros(())
         subject_N = self.of(clip_N)
-        self._count_S = self._count_S.index_add(0, subject_N, x_ND.new_ones(len(x_ND)))
-        self._sum_SD = self._sum_SD.index_add(0, subject_N, x_ND)
-        self._squares = self._squares + x_ND.square().sum()
+        self._count_S = self._count_S.to(x_ND).index_add(0, subject_N, x_ND.new_ones(len(x_ND)))
+        self._sum_SD = self._sum_SD.to(x_ND).index_add(0, subject_N, x_ND)
+        self._squares = self._squares.to(x_ND) + x_ND.square().sum()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The windows so far, for the checkpoint of an epoch that is under way."""
+        if self._count_S is None:
+            return {}
+        return {"count": self._count_S.cpu(), "sum": self._sum_SD.cpu(), "squares": self._squares.cpu()}
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Go on with them."""
+        if state_dict:
+            self._count_S, self._sum_SD = state_dict["count"], state_dict["sum"]
+            self._squares = state_dict["squares"]
 
     def share(self) -> float | None:
         """From 0 to 1; None with windows of one subject only, or with embeddings that are all alike."""

@@ -27,6 +27,10 @@ class MeasureWaiting(Callback):
         self.epochs = 0
         self.said = False
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock also where an epoch is resumed in its middle."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self.begun = self.since = time.monotonic()
