@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,16 @@ from rich.console import Console
 
 from revalexo_clip.console import counting, err, is_main_process, out, quiet_libraries, say
 from revalexo_clip.errors import UserError
+from revalexo_clip.options import (
+    CkptOption,
+    ExperimentArgument,
+    ExperimentFileOption,
+    FormatOption,
+    JsonOption,
+    ModalityOption,
+    ResumeOption,
+    SetOption,
+)
 
 app = typer.Typer(
     help="Contrastive pretraining of IMU and first-person-video encoders. Experiments are Python files.",
@@ -21,38 +30,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class ModalityOption(StrEnum):
-    """What an encoder encodes."""
-
-    imu = "imu"
-    video = "video"
-
-
-class FormatOption(StrEnum):
-    """How an encoder is written."""
-
-    safetensors = "safetensors"
-    revalexo = "revalexo"
-
-
-ExperimentArgument = Annotated[
-    str, typer.Argument(metavar="FILE.py[:Class]", help="The experiment file, and the class where it has several.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Override a field, e.g. trainer.max_epochs=10. Repeatable."),
-]
-CkptOption = Annotated[
-    Path | None,
-    typer.Option("--ckpt", metavar="CKPT|RUN", help="A checkpoint or a run folder.", show_default="the newest run"),
-]
-ExperimentFileOption = Annotated[
-    Path | None,
-    typer.Option("--experiment", metavar="FILE.py", help="The file that defines components the checkpoint names."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 
 @app.callback()
@@ -70,12 +47,7 @@ _state = {"debug": False}
 def pretrain(
     file: ExperimentArgument,
     overrides: SetOption = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="[RUN]", help="Go on with the newest run of this experiment, or with the one in this folder."
-        ),
-    ] = None,
+    resume: ResumeOption = None,
     devices: Annotated[int | None, typer.Option(min=1, help="Processes, one a device. Sets trainer.devices.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, write nothing.")
@@ -284,7 +256,7 @@ def _experiment_option(file: str) -> str:
     return f" --experiment {shlex.quote(file.partition(':')[0])}" if own else ""
 
 
-def _spelled_out(arguments: list[str]) -> list[str]:
+def spelled_out(arguments: list[str]) -> list[str]:
     """`--resume` alone is `--resume=newest`: Typer has no options that may go without their value."""
     following = [*arguments[1:], "-"]
     return [
@@ -296,7 +268,7 @@ def _spelled_out(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Run a command. A user's mistake ends as one message and exit code 1 or 2; a defect keeps its traceback."""
     try:
-        app(_spelled_out(sys.argv[1:]))
+        app(spelled_out(sys.argv[1:]))
     except UserError as error:
         if _state["debug"]:
             raise

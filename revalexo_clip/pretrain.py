@@ -117,6 +117,7 @@ def _fit(parts: Parts, folder: Path, resumed: Resumed | None, console: Console) 
             TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard", purge_step=step or None),
         ],
         checkpoint_io=AtomicCheckpointIO(),
+        folder=folder,
     )
     try:
         with connected(), enough_memory(experiment, parts.train.video_spec.frames):

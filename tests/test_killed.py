@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.long
 EXPERIMENT = Path(__file__).with_name("killed_experiment.py")
 STEPS = 40
 
-Moment = Callable[[Path], bool]
-"""Whether it is time to kill the run in a folder."""
+Moment = Callable[[Path, int], bool]
+"""Whether it is time to kill the process of that number, which trains in a folder."""
 
 
 def pretraining(dataset: Path, folder: Path) -> subprocess.Popen[bytes]:
@@ -71,7 +72,7 @@ def kill_and_resume(dataset: Path, folder: Path, moments: list[Moment]) -> Path:
     """Kill a run once at each of the moments, then let it end; the run folder."""
     for moment in moments:
         process = pretraining(dataset, folder)
-        while process.poll() is None and not moment(folder):
+        while process.poll() is None and not moment(folder, process.pid):
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, (folder / "printed.txt").read_text()
@@ -93,7 +94,7 @@ def test_killed_at_ten_random_moments(dataset: Path, untouched: Path, tmp_path: 
     print("killed after step and seconds", chosen)
 
     def after(step: int, seconds: float) -> Moment:
-        def passed(folder: Path) -> bool:
+        def passed(folder: Path, process: int) -> bool:
             if steps_logged(folder) < step:
                 return False
             time.sleep(seconds)
@@ -107,8 +108,9 @@ def test_killed_at_ten_random_moments(dataset: Path, untouched: Path, tmp_path: 
 
 
 def test_killed_while_it_writes_a_checkpoint(dataset: Path, untouched: Path, tmp_path: Path) -> None:
-    def half_written(folder: Path) -> bool:
-        found = list((folder / "runs/latest/checkpoints").glob(".*-last.ckpt"))
-        return any(path.stat().st_size for path in found if path.exists())
+    def half_written(folder: Path, process: int) -> bool:
+        with suppress(FileNotFoundError):
+            return (folder / f"runs/latest/checkpoints/.{process}-last.ckpt").stat().st_size > 0
+        return False
 
     assert_same(kill_and_resume(dataset, tmp_path, [half_written] * 3), untouched)

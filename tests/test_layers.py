@@ -19,7 +19,7 @@ PACKAGE = Path(revalexo_clip.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "console errors types component initialization dropout",
+        "console options errors types component initialization dropout",
         "files",
         "data augment encoders losses optim",
         "model retrieval",

@@ -43,7 +43,7 @@ def test_python_compiles(text: str) -> None:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_is_one(line: str) -> None:
-    _, name, *arguments = shlex.split(line)
+    _, name, *arguments = cli.spelled_out(shlex.split(line))
     group = typer.main.get_command(cli.app)
     assert isinstance(group, TyperGroup)
     command = group.commands[name]

@@ -15,7 +15,7 @@ import torch
 from small_process import EXPERIMENT, rxclip
 from small_training import logged, metrics, small, weights
 
-from revalexo_clip.cli import _spelled_out
+from revalexo_clip.cli import spelled_out
 from revalexo_clip.component import JsonObject
 from revalexo_clip.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.optim import AdamW, cosine
@@ -280,4 +280,4 @@ def test_differences_are_listed_by_path() -> None:
     ],
 )
 def test_resume_needs_no_value(given: list[str], meant: list[str]) -> None:
-    assert _spelled_out(given) == meant
+    assert spelled_out(given) == meant

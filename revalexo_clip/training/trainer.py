@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import lightning.pytorch as pl
@@ -20,6 +21,7 @@ def build_trainer(
     *,
     loggers: list[Logger],
     checkpoint_io: CheckpointIO | None = None,
+    folder: Path | None = None,
     batches: int = 0,
 ) -> pl.Trainer:
     """Lightning's trainer. `batches` runs that many of training and of validation, and writes nothing.
@@ -42,6 +44,7 @@ def build_trainer(
             callbacks=callbacks,
             logger=loggers or False,
             plugins=[checkpoint_io] if checkpoint_io else None,
+            default_root_dir=folder,  # where Lightning, under SLURM, looks for a checkpoint that nobody named
             fast_dev_run=batches,
         )
 

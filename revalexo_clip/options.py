@@ -1,0 +1,49 @@
+"""Arguments and options that several commands have, and what they may be set to. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class ModalityOption(StrEnum):
+    """What an encoder encodes."""
+
+    imu = "imu"
+    video = "video"
+
+
+class FormatOption(StrEnum):
+    """How an encoder is written."""
+
+    safetensors = "safetensors"
+    revalexo = "revalexo"
+
+
+ExperimentArgument = Annotated[
+    str, typer.Argument(metavar="FILE.py[:Class]", help="The experiment file, and the class where it has several.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a field, e.g. trainer.max_epochs=10. Repeatable."),
+]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume",
+        metavar="[RUN]",
+        help="Go on with the newest run of this experiment, or with the one in this folder.",
+    ),
+]
+CkptOption = Annotated[
+    Path | None,
+    typer.Option("--ckpt", metavar="CKPT|RUN", help="A checkpoint or a run folder.", show_default="the newest run"),
+]
+ExperimentFileOption = Annotated[
+    Path | None,
+    typer.Option("--experiment", metavar="FILE.py", help="The file that defines components the checkpoint names."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
