@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -76,7 +76,8 @@ def find_resumed(experiment: PretrainExperiment, where: Path | None, overrides: 
             continue
         for other in damaged:
             log.warning("%s is damaged; going on from %s instead", other, path.name)
-        return Resumed(folder, checkpoint, tuple(damaged), _changed(folder, checkpoint, experiment, overrides))
+        changed = _changed(folder, checkpoint, experiment, overrides)
+        return Resumed(folder, replace(checkpoint, state={}), tuple(damaged), changed)  # Lightning reads the weights
     if damaged:
         raise DataError(f"{folder}: none of its checkpoints is whole: {', '.join(path.name for path in damaged)}")
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 from collections.abc import Callable
 from contextlib import chdir
@@ -18,6 +19,7 @@ from small_training import logged, metrics, small, weights
 from revalexo_clip.cli import spelled_out
 from revalexo_clip.component import JsonObject
 from revalexo_clip.errors import ConfigError, DataError, Interrupted
+from revalexo_clip.files import WriteError
 from revalexo_clip.optim import AdamW, cosine
 from revalexo_clip.pretrain import pretrain
 from revalexo_clip.resume import NEWEST, differences
@@ -162,6 +164,22 @@ def test_where_no_checkpoint_is_whole_there_is_an_error_that_names_them(go: Go, 
     truncated(tmp_path / "runs/latest/checkpoints/last.ckpt")
     with pytest.raises(DataError, match=r"runs/small_interrupted/\S+: none of its checkpoints is whole: last\.ckpt"):
         go()
+
+
+def test_a_disk_that_is_full_costs_no_checkpoint(go: Go, untouched: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        go(signal_at=f"8:{signal.SIGTERM}")
+    last = (tmp_path / "runs/latest/checkpoints/last.ckpt").resolve()
+    content = last.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, limit[1]))
+        with pytest.raises(WriteError, match=r"loss=\S+\.ckpt: cannot be written: File too large"):
+            go()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert last.read_bytes() == content
+    assert_same(go(), untouched)
 
 
 def test_a_run_goes_on_where_its_folder_was_moved_to(go: Go, untouched: Path, tmp_path: Path) -> None:
