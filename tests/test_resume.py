@@ -102,6 +102,14 @@ def test_a_run_that_is_stopped_again_before_it_took_a_step_loses_nothing(
     assert_same(go(), untouched)
 
 
+def test_a_second_ctrl_c_ends_at_once(go: Go, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SIGNAL_WHEN_LOADED", str(int(signal.SIGINT)))  # with every window of the first batch
+    with pytest.raises(KeyboardInterrupt):
+        go()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert kept(tmp_path / "runs/latest") == set()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("minutes", ["0", "none"])
 def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(

@@ -132,7 +132,6 @@ def _loader(
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_leave_signals_to_the_run,
-        generator=torch.Generator(),  # its own: samples know their random numbers, and the model's are for the model
     )
 
 
