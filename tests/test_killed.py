@@ -108,9 +108,15 @@ def test_killed_at_ten_random_moments(dataset: Path, untouched: Path, tmp_path: 
 
 
 def test_killed_while_it_writes_a_checkpoint(dataset: Path, untouched: Path, tmp_path: Path) -> None:
-    def half_written(folder: Path, process: int) -> bool:
-        with suppress(FileNotFoundError):
-            return (folder / f"runs/latest/checkpoints/.{process}-last.ckpt").stat().st_size > 0
-        return False
+    def half_written_after(step: int) -> Moment:
+        def found(folder: Path, process: int) -> bool:
+            with suppress(FileNotFoundError):
+                half = folder / f"runs/latest/checkpoints/.{process}-last.ckpt"
+                return half.stat().st_size > 0 and steps_logged(folder) >= step
+            return False
 
-    assert_same(kill_and_resume(dataset, tmp_path, [half_written] * 3), untouched)
+        return found
+
+    run = kill_and_resume(dataset, tmp_path, [half_written_after(step) for step in (6, 17, 28)])
+    assert len(list(run.resolve().parent.iterdir())) == 1
+    assert_same(run, untouched)
