@@ -30,12 +30,13 @@ from revalexo_clip.run_folder import end_log, environment, forget_run_folder, ke
 from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.checkpoints import KeepBest, KeepLast
 from revalexo_clip.training.collapse import NoticeCollapse
+from revalexo_clip.training.compiling import compile_encoders
 from revalexo_clip.training.data import PairsDataModule
 from revalexo_clip.training.devices import share_cores
 from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.module import ContrastiveModule
 from revalexo_clip.training.progress import TrainingProgress
-from revalexo_clip.training.trainer import build_trainer, early_stopping
+from revalexo_clip.training.trainer import averaging, build_trainer, early_stopping
 from revalexo_clip.training.waiting import MeasureWaiting
 
 log = logging.getLogger("revalexo_clip")
@@ -105,6 +106,7 @@ def pretrain(experiment: PretrainExperiment, source: Path | None = None, console
         trainer = build_trainer(
             experiment.trainer,
             [
+                *averaging(experiment.trainer),
                 KeepBest(folder / "checkpoints"),
                 KeepLast(folder / "checkpoints"),
                 NoticeCollapse(),
@@ -140,7 +142,9 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
     """Build everything, train on one batch, validate on one, write nothing."""
     parts = _build(experiment)
     shapes: dict[str, tuple[int, ...]] = {}
-    trainer = build_trainer(experiment.trainer, [_KeepShapes(shapes)], loggers=[], batches=1)
+    trainer = build_trainer(
+        experiment.trainer, [*averaging(experiment.trainer), _KeepShapes(shapes)], loggers=[], batches=1
+    )
     with connected():
         trainer.fit(parts.module, datamodule=parts.data)
     return DryRun(
@@ -184,6 +188,8 @@ def _build(experiment: PretrainExperiment) -> _Parts:
     pl.seed_everything(experiment.seed, workers=True, verbose=False)
     model = experiment.build_model(imu_spec, train.video_spec)
     experiment.video.load_pretrained(model.video)
+    if experiment.trainer.compile:
+        compile_encoders(model)
     description = Description(
         version=__version__,
         experiment=experiment,
@@ -254,9 +260,9 @@ def _announce(parts: _Parts, folder: Path) -> None:
     log.info(
         "model  %s (%s) and %s (%s), D=%d",
         type(parts.experiment.imu).__name__,
-        _millions(_count(parts.model.imu)),
+        _parameters(parts.model.imu),
         type(parts.experiment.video).__name__,
-        _millions(_count(parts.model.video)),
+        _parameters(parts.model.video),
         parts.experiment.embed_dim,
     )
     log.info(
@@ -285,8 +291,10 @@ def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.1f} M parameters"
+def _parameters(module: nn.Module) -> str:
+    everything, trained = sum(parameter.numel() for parameter in module.parameters()), _count(module)
+    frozen = "" if trained == everything else f", {trained / 1e6:.1f} M of them trained"
+    return f"{everything / 1e6:.1f} M parameters{frozen}"
 
 
 def _peak_memory() -> int:
