@@ -15,7 +15,7 @@ from revalexo_clip.parts import build_parts, count, size_of
 from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.memory import enough_memory
-from revalexo_clip.training.trainer import build_trainer
+from revalexo_clip.training.trainer import averaging, build_trainer
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
     """Build everything, train on one batch, validate on one, write nothing."""
     parts = build_parts(experiment)
     shapes: dict[str, tuple[int, ...]] = {}
-    trainer = build_trainer(experiment.trainer, [_KeepShapes(shapes)], loggers=[], batches=1)
+    callbacks = [*averaging(experiment.trainer), _KeepShapes(shapes)]
+    trainer = build_trainer(experiment.trainer, callbacks, loggers=[], batches=1)
     with connected(), enough_memory(experiment, parts.train.video_spec.frames):
         trainer.fit(parts.module, datamodule=parts.data)
     return DryRun(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
 
@@ -36,7 +36,10 @@ Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 
 
 class TrainerConfig(Config):
-    """How Lightning runs the training. None of it changes what is learned, but for precision and length."""
+    """How Lightning runs the training.
+
+    Length, precision, clipping, averaging and synchronised batch norm change what is learned; nothing else here does.
+    """
 
     max_epochs: PositiveInt = 50
     """Passes over the training windows; the learning rate reaches its end with the last."""
@@ -57,6 +60,13 @@ class TrainerConfig(Config):
     checkpoint_minutes: NonNegativeFloat | None = 10.0
     """How often `last.ckpt` is written between the ends of epochs [min], which is as much work as a crash can cost. 0:
     after every step; null: at the end of epochs only."""
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of a moving average of the weights, such as 0.999. Validation, evaluation and export take the average, and
+    training goes on as without it; null for none."""
+    sync_batchnorm: bool = False
+    """Let batch norm go by the windows of all devices together. On GPUs only."""
+    compile: bool = False
+    """Compile both encoders with torch.compile when they are first called, which takes minutes."""
 
 
 class PretrainExperiment(Config):
@@ -154,14 +164,21 @@ class PretrainExperiment(Config):
         )
 
     def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> DualEncoder:
-        """Both towers with new weights; the same on every process that seeds torch alike."""
-        return DualEncoder(
-            imu=self.imu.build(imu_spec, self.embed_dim),
-            video=self.video.build(video_spec, self.embed_dim),
+        """Both towers with new weights, frozen where they are to be; the same on every process that seeds torch alike.
+
+        Raises `ConfigError` where an encoder cannot be built or frozen so.
+        """
+        imu, video = self.imu.build(imu_spec, self.embed_dim), self.video.build(video_spec, self.embed_dim)
+        model = DualEncoder(
+            imu,
+            video,
             embed_dim=self.embed_dim,
             imu_spec=imu_spec,
             video_spec=video_spec,
+            blocks={"imu": self.imu.blocks(imu), "video": self.video.blocks(video)},
         )
+        model.freeze([*self.imu.frozen_blocks(imu), *self.video.frozen_blocks(video)])
+        return model
 
     def to_json(self, indent: int | None = 2) -> str:
         """The whole experiment as JSON; `from_json` gives it back."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Annotated, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
@@ -12,11 +13,32 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from revalexo_clip.component import Component
+from revalexo_clip.errors import ConfigError
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 TOKENS = ("cls_token", "pos_embed")
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+LayerDecay = Annotated[float, Field(gt=0, le=1)]
+
+
+@runtime_checkable
+class HasTowers(Protocol):
+    """A model that can say in which order its parts come."""
+
+    def towers(self) -> Mapping[str, Sequence[nn.Module]]:
+        """The parts of each encoder, `imu` or `video`, from its input to its output."""
+
+
+class Place(NamedTuple):
+    """A part of a model whose parameters share a learning rate."""
+
+    name: str
+    scale: float
+    """Its learning rate, relative to that of parameters elsewhere."""
+
+
+ELSEWHERE = Place("", 1.0)
 
 
 class Optimizer(Component, ABC):
@@ -43,6 +65,16 @@ class AdamW(Optimizer):
     """Decay of weight matrices and convolution kernels; nothing else is decayed."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Decay of the running means of the gradient and of its square."""
+    imu_lr_scale: PositiveFloat = 1.0
+    """Learning rate of the IMU encoder, relative to `lr`; the projection heads and the loss train at `lr`."""
+    video_lr_scale: PositiveFloat = 1.0
+    """Learning rate of the video encoder, relative to `lr`."""
+    imu_layer_decay: LayerDecay = 1.0
+    """Each block of the IMU encoder trains at this share of the rate of the block after it; the last at the encoder's.
+    Early layers of a pretrained encoder need to move least (Howard & Ruder, 2018, arXiv:1801.06146; in this form Bao et
+    al., 2021, arXiv:2106.08254)."""
+    video_layer_decay: LayerDecay = 1.0
+    """The same for the video encoder."""
 
     @model_validator(mode="after")
     def _fall(self) -> Self:
@@ -51,15 +83,48 @@ class AdamW(Optimizer):
         return self
 
     def build(self, model: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:
-        """See `Optimizer.build`."""
+        """See `Optimizer.build`. The first two groups are what trains at `lr`; the schedule scales all of them alike.
+
+        Raises `ConfigError` where there is nothing to train, or no order to decay learning rates over.
+        """
         decayed, kept = split_by_decay(model)
+        if not decayed and not kept:
+            raise ConfigError("there is nothing to train: every parameter is frozen")
+        placed = self._places(model)
         groups = [
-            {"params": decayed, "weight_decay": self.weight_decay, "name": "decayed"},
-            {"params": kept, "weight_decay": 0.0, "name": "kept"},
+            {
+                "name": f"{place.name}{kind}",
+                "params": [parameter for parameter in parameters if placed.get(parameter, ELSEWHERE) == place],
+                "lr": place.scale * self.lr,
+                "weight_decay": weight_decay,
+            }
+            for place in dict.fromkeys([ELSEWHERE, *placed.values()])
+            for kind, parameters, weight_decay in (("decayed", decayed, self.weight_decay), ("kept", kept, 0.0))
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=self.betas)
+        optimizer = torch.optim.AdamW(groups, betas=self.betas)
         schedule = LambdaLR(optimizer, lambda step: self.rate(step, steps) / self.lr)
         return optimizer, schedule
+
+    def _places(self, model: nn.Module) -> dict[nn.Parameter, Place]:
+        """Where the parameters are that train at a rate of their own."""
+        asked = {
+            "imu": (self.imu_lr_scale, self.imu_layer_decay),
+            "video": (self.video_lr_scale, self.video_layer_decay),
+        }
+        placed: dict[nn.Parameter, Place] = {}
+        towers = [module.towers() for module in model.modules() if isinstance(module, HasTowers)]
+        for tower, blocks in (pair for found in towers for pair in found.items()):
+            scale, decay = asked[tower]
+            if decay < 1 and len(blocks) == 1:
+                raise ConfigError(
+                    f"optim.{tower}_layer_decay: the {tower} encoder is a single block, with no order to decay over; "
+                    "its component can name its blocks"
+                )
+            for number, block in enumerate(blocks, start=1):
+                place = Place(f"{tower} block {number}, ", scale * decay ** (len(blocks) - number))
+                if place.scale != 1:
+                    placed.update(dict.fromkeys(block.parameters(), place))
+        return placed
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate at `step` of `steps`."""

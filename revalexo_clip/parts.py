@@ -15,6 +15,7 @@ from revalexo_clip.errors import ConfigError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.report import counted
+from revalexo_clip.training.compiling import compile_encoders
 from revalexo_clip.training.data import PairsDataModule
 from revalexo_clip.training.devices import share_cores
 from revalexo_clip.training.module import ContrastiveModule
@@ -67,6 +68,8 @@ def build_parts(experiment: PretrainExperiment, *, resumed: bool = False) -> Par
     model = experiment.build_model(imu_spec, train.video_spec)
     if not resumed:
         experiment.video.load_pretrained(model.video)
+    if experiment.trainer.compile:
+        compile_encoders(model)
     description = Description(
         version=__version__,
         experiment=experiment,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
+from torch import nn
 
 from revalexo_clip.checkpoint import AtomicCheckpointIO
 from revalexo_clip.console import counting
@@ -42,7 +43,7 @@ from revalexo_clip.training.memory import enough_memory
 from revalexo_clip.training.metrics_file import MetricsFile
 from revalexo_clip.training.peers import WatchPeers, leave_with_parent
 from revalexo_clip.training.progress import TrainingProgress
-from revalexo_clip.training.trainer import build_trainer, early_stopping
+from revalexo_clip.training.trainer import averaging, build_trainer, early_stopping
 from revalexo_clip.training.waiting import MeasureWaiting
 
 log = logging.getLogger("revalexo_clip")
@@ -102,6 +103,7 @@ def _fit(parts: Parts, folder: Path, resumed: Resumed | None, console: Console) 
     trainer = build_trainer(
         experiment.trainer,
         [
+            *averaging(experiment.trainer),
             WatchPeers(),
             signals,
             EpochAverages(),
@@ -167,9 +169,9 @@ def _announce(parts: Parts, folder: Path, resumed: Resumed | None) -> None:
     log.info(
         "model  %s (%s) and %s (%s), D=%d",
         type(parts.experiment.imu).__name__,
-        _millions(count(parts.model.imu)),
+        _parameters(parts.model.imu),
         type(parts.experiment.video).__name__,
-        _millions(count(parts.model.video)),
+        _parameters(parts.model.video),
         parts.experiment.embed_dim,
     )
     log.info(
@@ -194,5 +196,7 @@ def _requeue() -> None:
         log.error("job %s cannot be requeued: %s", job, error)
 
 
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.1f} M parameters"
+def _parameters(module: nn.Module) -> str:
+    everything, trained = sum(parameter.numel() for parameter in module.parameters()), count(module)
+    frozen = "" if trained == everything else f", {trained / 1e6:.1f} M of them trained"
+    return f"{everything / 1e6:.1f} M parameters{frozen}"

@@ -56,7 +56,7 @@ def resolve(*overrides: str, target: object = EXPERIMENTS / "x3d_xs.py") -> Pret
 def test_the_one_experiment_of_a_file_is_taken_and_named_after_its_class(write: Write) -> None:
     experiment = load_experiment(str(write(HEADER)))
     assert experiment.name == "one"
-    assert experiment.imu.model_dump() == {"type": "DeepConvLSTM", "kernel": 11, "maps": 64, "hidden": 8}
+    assert experiment.imu.model_dump() == {"type": "DeepConvLSTM", "frozen": 0, "kernel": 11, "maps": 64, "hidden": 8}
 
 
 def test_of_several_experiments_one_is_named(write: Write) -> None:
@@ -195,9 +195,11 @@ def test_a_component_is_switched_before_its_fields_are_set(swap: bool) -> None:
     experiment = resolve(*(reversed(overrides) if swap else overrides))
     assert experiment.video.model_dump() == {
         "type": "MViT",
+        "frozen": 0,
         "variant": "32x3",
         "weights": "kinetics400",
         "dropout": 0.1,
+        "gradient_checkpointing": False,
     }
 
 
@@ -217,7 +219,7 @@ def test_a_component_of_the_same_file_can_be_switched_to() -> None:
     experiment = load_experiment(str(EXPERIMENT), ["imu.type=DeepConvLSTM", "imu.hidden=8", "video.width=3"])
     assert experiment.imu.model_dump()["hidden"] == 8
     again = load_experiment(str(EXPERIMENT), ["imu.dilations=1,2,4"])
-    assert again.imu.model_dump() == {"type": "TCN", "kernel": 9, "dilations": (1, 2, 4)}
+    assert again.imu.model_dump() == {"type": "TCN", "frozen": 0, "kernel": 9, "dilations": (1, 2, 4)}
 
 
 class Recorded(RevalExo):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, nn
 
 from revalexo_clip.model import DualEncoder, FrameNormalization, ProjectionHead
@@ -97,3 +98,61 @@ def test_the_model_standardises_each_channel_where_the_spec_says_so(model: DualE
     torch.testing.assert_close(standardising.imu_features(imu_BLC), model.imu_features(by_hand_BLC))
     assert not torch.equal(model.imu_features(imu_BLC), model.imu_features(by_hand_BLC))
     assert {"samples.mean", "samples.std"} <= set(standardising.state_dict())
+
+
+class Tower(nn.Sequential):
+    """Two blocks, both with batch norm and dropout."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(*(nn.Sequential(nn.Linear(n, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)) for n in (size, 4)))
+
+
+def half_frozen() -> DualEncoder:
+    """A model in training mode; of the IMU encoder all is frozen, of the video encoder the first block."""
+    torch.manual_seed(0)
+    imu, video = Tower(3), Tower(5)
+    model = DualEncoder(imu, video, embed_dim=4, imu_spec=IMU, video_spec=SPEC)
+    model.freeze([imu, video[0]])
+    return model
+
+
+def frozen_parts(model: DualEncoder) -> list[nn.Module]:
+    return [model.imu, model.video.get_submodule("0")]
+
+
+def test_what_is_frozen_stays_in_eval_mode_whatever_is_called() -> None:
+    model = half_frozen()
+    whole = nn.ModuleList([model])
+    for call in (whole.train, whole.eval, model.train, lambda: model.train(mode=False), whole.train):
+        call()
+        assert not any(module.training for part in frozen_parts(model) for module in part.modules())
+        assert model.video.get_submodule("1.2").training == model.video_head.training == model.training
+    assert model.training
+
+
+def test_what_is_frozen_keeps_its_weights_and_its_statistics_and_drops_nothing() -> None:
+    model = half_frozen()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    features = [model.imu(torch.ones(6, 3)) for _ in range(2)]
+    assert torch.equal(*features)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    (model.imu_head(features[0]).sum() + model.video_head(model.video(torch.randn(6, 5))).sum()).backward()
+    optimizer.step()
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert not any(name.startswith(("imu.", "video.0.")) for name in changed)
+    assert {"video.1.1.running_mean", "video.1.0.weight", "imu_head.output.weight"} <= changed
+
+
+def test_no_graph_is_built_through_what_is_frozen() -> None:
+    model = half_frozen()
+    assert model.imu(torch.randn(6, 3)).grad_fn is None
+    assert model.video.get_submodule("0")(torch.randn(6, 5)).grad_fn is None
+    assert model.imu_head(model.imu(torch.randn(6, 3))).requires_grad
+
+
+def test_frozen_batch_norm_stays_frozen_where_lightning_makes_it_synchronised() -> None:
+    model = half_frozen()
+    TorchSyncBatchNorm().apply(model)
+    model.train()
+    norms = {name: part.training for name, part in model.named_modules() if isinstance(part, nn.SyncBatchNorm)}
+    assert norms == {"imu.0.1": False, "imu.1.1": False, "video.0.1": False, "video.1.1": True}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 import torch
@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from torch import nn
 
 from revalexo_clip.encoders import X3D, DeepConvLSTM, MViT
+from revalexo_clip.errors import ConfigError
 from revalexo_clip.losses import InfoNCE
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.optim import AdamW, cosine, split_by_decay
-from revalexo_clip.types import ImuSpec, VideoSpec
+from revalexo_clip.types import ImuSpec, Modality, VideoSpec
 
 VIDEO = VideoSpec(frames=2, crop=32, short_side=32, window=2.0)
 IMU = ImuSpec(("acc_x", "acc_y"), ("m/s^2", "m/s^2"), rate=60.0, window=2.0)
@@ -138,6 +139,108 @@ def test_with_no_gradient_a_step_shrinks_what_is_decayed_and_leaves_the_rest() -
     optimizer.step()
     torch.testing.assert_close(model.weight, weight * (1 - 0.1 * 0.5))
     assert torch.equal(model.bias, bias)
+
+
+Towers = Mapping[str, Sequence[nn.Module]]
+
+
+class TwoTowers(nn.Module):
+    """Towers of linear layers with norms, a head, and a matrix that it shares with the first blocks."""
+
+    def __init__(self, imu: int, video: int) -> None:
+        super().__init__()
+        self.imu, self.video = (nn.ModuleList(self._block() for _ in range(count)) for count in (imu, video))
+        self.head = nn.Linear(2, 2)
+        self.shared = nn.Parameter(torch.ones(2, 2))
+        for block in (self.imu[0], self.video[0]):
+            block.register_parameter("shared", self.shared)
+
+    @staticmethod
+    def _block() -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+
+    def towers(self) -> Towers:
+        return {"imu": list(self.imu), "video": list(self.video)}
+
+
+@given(
+    counts=st.tuples(st.integers(2, 5), st.integers(2, 5)),
+    scales=st.tuples(st.sampled_from([0.1, 1.0, 3.0]), st.sampled_from([0.5, 1.0])),
+    decays=st.tuples(st.sampled_from([0.5, 1.0]), st.sampled_from([0.7, 1.0])),
+    frozen=st.integers(0, 2),
+)
+def test_each_block_trains_at_its_rate_and_every_trainable_parameter_is_in_one_group(
+    counts: tuple[int, int], scales: tuple[float, float], decays: tuple[float, float], frozen: int
+) -> None:
+    model = TwoTowers(*counts)
+    for block in model.imu[:frozen]:
+        block.requires_grad_(requires_grad=False)
+    recipe = AdamW(
+        lr=0.1,
+        weight_decay=0.3,
+        **dict(zip(("imu_lr_scale", "video_lr_scale"), scales, strict=True)),
+        **dict(zip(("imu_layer_decay", "video_layer_decay"), decays, strict=True)),
+    )
+    optimizer, schedule = recipe.build(nn.ModuleList([model]), steps=10)
+    grouped = [(id(parameter), group) for group in optimizer.param_groups for parameter in group["params"]]
+    trainable = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    assert len(grouped) == len(trainable)
+    group_of = dict(grouped)
+    assert set(group_of) == trainable
+    for blocks, scale, decay in zip((model.imu, model.video), scales, decays, strict=True):
+        for place, block in enumerate(blocks):
+            for name, parameter in block.get_submodule("0").named_parameters():
+                if parameter.requires_grad:
+                    group = group_of[id(parameter)]
+                    assert group["lr"] == pytest.approx(0.1 * scale * decay ** (len(blocks) - 1 - place))
+                    assert group["weight_decay"] == (0.3 if name == "weight" else 0)
+    assert group_of[id(model.head.bias)]["lr"] == 0.1
+    names_of_groups = [group["name"] for group in optimizer.param_groups]
+    assert len(names_of_groups) == len(set(names_of_groups))
+    before = [group["lr"] for group in optimizer.param_groups]
+    optimizer.step()
+    schedule.step()
+    fall = recipe.rate(1, 10) / recipe.rate(0, 10)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([fall * rate for rate in before])
+
+
+def test_of_mvit_patches_train_slowest_and_the_projection_at_the_rate_of_the_encoder() -> None:
+    encoder, video = MViT(weights=None), mvit()
+    imu = nn.Linear(2, 4)
+    blocks: dict[Modality, list[nn.Module]] = {"imu": [imu], "video": encoder.blocks(video)}
+    model = DualEncoder(imu, video, embed_dim=4, imu_spec=IMU, video_spec=VIDEO, blocks=blocks)
+    optimizer, _ = AdamW(lr=1.0, video_layer_decay=0.5).build(model, steps=10)
+    rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    for name, expected in {
+        "backbone.patch_embed.patch_model.weight": 0.5**17,
+        "backbone.cls_positional_encoding.cls_token": 0.5**17,
+        "backbone.blocks.0.attn.q.weight": 0.5**16,
+        "backbone.blocks.15.mlp.fc2.bias": 0.5,
+        "backbone.norm_embed.weight": 1.0,
+        "projection.weight": 1.0,
+    }.items():
+        assert rates[id(video.get_parameter(name))] == expected
+    assert rates[id(imu.weight)] == rates[id(model.video_head.output.weight)] == 1.0
+
+
+def test_groups_are_named_for_where_they_are() -> None:
+    optimizer, _ = AdamW(lr=0.1, video_lr_scale=0.5, video_layer_decay=0.5).build(TwoTowers(2, 2), steps=10)
+    assert [(group["name"], group["lr"]) for group in optimizer.param_groups] == [
+        *(("decayed", 0.1), ("kept", 0.1)),
+        *(("video block 1, decayed", 0.025), ("video block 1, kept", 0.025)),
+        *(("video block 2, decayed", 0.05), ("video block 2, kept", 0.05)),
+    ]
+
+
+def test_a_decay_over_layers_needs_more_than_one() -> None:
+    model = dual_encoder()
+    with pytest.raises(ConfigError, match=r"optim\.imu_layer_decay: the imu encoder is a single block"):
+        AdamW(imu_layer_decay=0.9).build(model, steps=10)
+
+
+def test_a_model_that_is_all_frozen_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nothing to train"):
+        AdamW().build(nn.Linear(2, 2).requires_grad_(requires_grad=False), steps=10)
 
 
 def test_learning_rate_of_every_group_falls_from_lr_to_final_lr_over_the_steps() -> None:

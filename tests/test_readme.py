@@ -32,7 +32,7 @@ def test_the_experiment_is_one(tmp_path: Path) -> None:
     path.write_text(source)
     experiment = load_experiment(str(path), ["imu.kernel=15", "optim.lr=1e-3"])
     assert experiment.name == "my_idea"
-    assert experiment.imu.model_dump() == {"type": "OneConvolution", "kernel": 15}
+    assert experiment.imu.model_dump() == {"type": "OneConvolution", "frozen": 0, "kernel": 15}
     del Component.registry["OneConvolution"]  # other tests list what is there
 
 

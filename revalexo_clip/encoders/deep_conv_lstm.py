@@ -36,6 +36,10 @@ class DeepConvLSTM(ImuEncoder):
         remember(net.lstm, spec.samples - used_up)
         return net
 
+    def blocks(self, module: nn.Module) -> list[nn.Module]:
+        """See `Encoder.blocks`: its four convolutions, the LSTM, the projection."""
+        return list(module.children())
+
 
 class DeepConvLSTMNet(nn.Module):
     """[B, L, C] -> [B, D].

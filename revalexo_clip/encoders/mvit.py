@@ -9,6 +9,7 @@ from torch import nn
 
 from revalexo_clip.encoders.base import VideoEncoder
 from revalexo_clip.encoders.model_zoo import builder, checkpoint_url
+from revalexo_clip.encoders.recompute import recompute
 from revalexo_clip.encoders.video_net import VideoNet
 from revalexo_clip.encoders.weights import load_weights
 from revalexo_clip.errors import ConfigError
@@ -30,6 +31,9 @@ class MViT(VideoEncoder):
     """`kinetics400` (PyTorchVideo's own checkpoint), a checkpoint file, or none."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the projected features dropped in training."""
+    gradient_checkpointing: bool = False
+    """Keep only what enters each block of attention for the backward pass, and compute the rest again: memory for time.
+    """
 
     def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
         """See `VideoEncoder.build`. Raises `ConfigError` for frames or a crop that do not divide into patches."""
@@ -41,7 +45,17 @@ class MViT(VideoEncoder):
         make = builder("vision_transformers", f"mvit_base_{self.variant}")
         model = make(spatial_size=spec.crop, temporal_size=spec.frames)
         model.head = model.get_submodule("head.sequence_pool")  # picks the class token; the classifier came after it
+        if self.gradient_checkpointing:
+            recompute(model.get_submodule("blocks").children())
         return VideoNet(model, BACKBONE_DIM, embed_dim, self.dropout)
+
+    def blocks(self, module: nn.Module) -> list[nn.Module]:
+        """See `Encoder.blocks`: patches and their positions, 16 blocks of attention, the norm and the projection."""
+        assert isinstance(module, VideoNet)
+        parts = dict(module.backbone.named_children())
+        attention = parts.pop("blocks")
+        after = [parts.pop("norm_embed"), parts.pop("head"), module.projection, module.dropout]
+        return [nn.ModuleList(parts.values()), *attention.children(), nn.ModuleList(after)]
 
     def load_pretrained(self, module: nn.Module) -> None:
         """See `VideoEncoder.load_pretrained`."""

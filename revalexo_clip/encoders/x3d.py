@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from revalexo_clip.encoders.base import VideoEncoder
 from revalexo_clip.encoders.depthwise import speed_up
 from revalexo_clip.encoders.model_zoo import builder, checkpoint_url
+from revalexo_clip.encoders.recompute import recompute
 from revalexo_clip.encoders.video_net import VideoNet
 from revalexo_clip.encoders.weights import load_weights
 from revalexo_clip.initialization import initialize
@@ -38,6 +39,8 @@ class X3D(VideoEncoder):
     """Let the shortcuts past strided convolutions average 2 x 2 places (ResNet-D; He et al., 2019, arXiv:1812.01187).
     Published models pick one of the four. As their other branches begin at zero, a model from scratch then begins all
     but blind: of 32^2 px it sees one patch of 3 x 3."""
+    gradient_checkpointing: bool = False
+    """Keep only what enters each residual block for the backward pass, and compute the rest again: memory for time."""
 
     def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
         """See `VideoEncoder.build`."""
@@ -48,7 +51,16 @@ class X3D(VideoEncoder):
         moments = fit_pooling(model, spec, keep_time=self.keep_time)
         speed_up(model)
         model.get_submodule("blocks.5.pool.post_conv").apply(initialize)
+        if self.gradient_checkpointing:
+            stem, *stages, head = model.get_submodule("blocks").children()
+            residual = [block for stage in stages for block in stage.get_submodule("res_blocks").children()]
+            recompute([stem, *residual, head])
         return VideoNet(model, BACKBONE_DIM * moments, embed_dim, self.dropout)
+
+    def blocks(self, module: nn.Module) -> list[nn.Module]:
+        """See `Encoder.blocks`: the stem, four stages, the head, the projection."""
+        assert isinstance(module, VideoNet)
+        return [*module.backbone.get_submodule("blocks").children(), nn.ModuleList([module.projection, module.dropout])]
 
     def load_pretrained(self, module: nn.Module) -> None:
         """See `VideoEncoder.load_pretrained`."""

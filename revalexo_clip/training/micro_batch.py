@@ -7,12 +7,12 @@ embeddings; embed each part again, now with a graph, and bring its share of that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from revalexo_clip.encoders.recompute import running_statistics_untouched
 
 Embed = Callable[[slice], tuple[Tensor, Tensor]]
 """Embeds the rows of a slice of this process's batch: (imu [b, D], video [b, D])."""
@@ -44,7 +44,7 @@ def contrast_in_parts(
         return loss.detach()
 
     states, embedded = [], []
-    with torch.no_grad(), _running_statistics_untouched(module):
+    with torch.no_grad(), running_statistics_untouched(module):
         for rows_of_part in slices:
             states.append(_RandomState())
             embedded.append(embed(rows_of_part))
@@ -81,16 +81,3 @@ class _RandomState:
         torch.set_rng_state(self.cpu)
         if self.cuda is not None:
             torch.cuda.set_rng_state(self.cuda)
-
-
-@contextmanager
-def _running_statistics_untouched(module: nn.Module) -> Iterator[None]:
-    tracking = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
-    live = [norm for norm in tracking if norm.training]  # in eval mode the statistics are what is used
-    for norm in live:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in live:
-            norm.track_running_stats = True

@@ -7,11 +7,14 @@ from typing import Literal
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import CheckpointIO
 
+from revalexo_clip.errors import ConfigError
 from revalexo_clip.experiment import TrainerConfig
+from revalexo_clip.training.averaging import Averaging
 from revalexo_clip.training.devices import devices_available
 
 
@@ -29,13 +32,13 @@ def build_trainer(
     Raises `ConfigError` where this machine lacks the devices it is to have.
     """
     with devices_available():
-        return pl.Trainer(
+        trainer = pl.Trainer(
             max_epochs=config.max_epochs,
             accelerator=config.accelerator,
             devices=config.devices,
             num_nodes=config.num_nodes,
             strategy=config.strategy,
-            precision=_precision(config),
+            precision=resolved_precision(config),
             use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -46,7 +49,24 @@ def build_trainer(
             plugins=[checkpoint_io] if checkpoint_io else None,
             default_root_dir=folder,  # where Lightning, under SLURM, looks for a checkpoint that nobody named
             fast_dev_run=batches,
+            sync_batchnorm=config.sync_batchnorm,
         )
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        _check_cpu(config)
+    return trainer
+
+
+def _check_cpu(config: TrainerConfig) -> None:
+    """Raise `ConfigError` for what runs on a GPU only. Lightning would take bf16 for fp16, and go on."""
+    if config.precision == "16-mixed":
+        raise ConfigError("trainer.precision: 16-mixed needs a GPU, and this is a CPU; it can do 32 and bf16-mixed")
+    if config.sync_batchnorm:
+        raise ConfigError("trainer.sync_batchnorm: torch synchronises batch norm on GPUs only, and this is a CPU")
+
+
+def averaging(config: TrainerConfig) -> list[Callback]:
+    """What averages the weights: nothing, unless the experiment asks for it."""
+    return [] if config.average is None else [Averaging(config.average)]
 
 
 def early_stopping(config: TrainerConfig) -> list[Callback]:
@@ -62,7 +82,7 @@ class _EarlyStopping(EarlyStopping):
         super().load_state_dict({**state_dict, "patience": self.patience})
 
 
-def _precision(config: TrainerConfig) -> Literal["32", "32-true", "bf16-mixed", "16-mixed"]:
+def resolved_precision(config: TrainerConfig) -> Literal["32", "32-true", "bf16-mixed", "16-mixed"]:
     """What `auto` stands for on this machine."""
     if config.precision != "auto":
         return config.precision
