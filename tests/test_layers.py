@@ -23,10 +23,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "files",
         "data augment encoders losses optim",
         "model retrieval",
-        "experiment",
+        "experiment measures",
         "experiment_file",
-        "training checkpoint run_folder exported report",
-        "model_card",
+        "training checkpoint run_folder exported report embeddings",
+        "model_card evaluation_report admission",
         "pretrain evaluate export pack check_data",
         "cli",
     )
