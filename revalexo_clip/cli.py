@@ -95,7 +95,7 @@ def pretrain(
 
 
 @app.command()
-def evaluate(
+def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     ckpt: CkptOption = None,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="ROOT", help="The dataset, where it is not where it was.")

@@ -207,7 +207,7 @@ def _probe(
         with progress("embedding training subjects") as on_progress:
             training = _encode(checkpoint, _of_others(checkpoint, experiment, others), experiment, on_progress)
     if not can_be_trained([windows] if training is None else [training]):
-        return unprobed("no window has a label at every one of data.horizons")
+        return unprobed("no window has a label at any of data.horizons")
     with progress("probing") as on_progress:
         return probe_windows(windows, training, bootstrap, on_progress)
 

@@ -17,14 +17,14 @@ from revalexo_clip.report import counted
 _FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "MRR"), ("median_rank", "median rank"))
 _DIRECTIONS = (("imu_to_video", "IMU → video"), ("video_to_imu", "video → IMU"))
 _GALLERIES = (
-    ("retrieval", "among all"),
-    ("retrieval_within_subject", "within the subject"),
-    ("retrieval_within_subject_and_activity", "within subject and activity"),
+    ("retrieval", "all windows"),
+    ("retrieval_within_subject", "same subject"),
+    ("retrieval_within_subject_and_activity", "same subject and activity"),
 )
 _FEATURES = (
-    ("imu", "IMU, pretrained"),
-    ("imu_untrained", "IMU, untrained"),
-    ("handmade", "IMU, hand-made"),
+    ("imu", "IMU"),
+    ("imu_untrained", "  untrained"),
+    ("handmade", "  hand-made"),
     ("video", "video"),
     ("both", "IMU and video"),
 )
@@ -51,9 +51,9 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
 def _retrieval_table(metrics: JsonObject) -> Table:
     subjects = counted(len(_object(metrics["subjects"])), "subject")
     clips = counted(int(str(metrics["clips"])), "clip")
-    within = "" if metrics["interval_reason"] else ", with 95% intervals over clips"
+    within = "" if metrics["interval_reason"] else ", 95% intervals"
     table = _table(f"Retrieval: {metrics['windows']} windows of {clips} ({metrics['split']}: {subjects}){within}")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for _, title in _FIGURES:
         table.add_column(title, justify="right")
     for name, title in _GALLERIES:
@@ -61,7 +61,7 @@ def _retrieval_table(metrics: JsonObject) -> Table:
         if not isinstance(found, dict):
             continue
         table.add_section()
-        table.add_row(Text(f"{title} ({float(str(found['gallery_size'])):.0f})", "bold"))
+        table.add_row(Text(title, "bold"))
         for direction, arrow in _DIRECTIONS:
             figures = _object(found[direction])
             table.add_row(f"  {arrow}", *(_figure(name, figures[name]) for name, _ in _FIGURES))
@@ -69,14 +69,18 @@ def _retrieval_table(metrics: JsonObject) -> Table:
             if any(intervals.values()):
                 table.add_row("", *(_interval(name, intervals[name]) for name, _ in _FIGURES), style="dim")
         chance = _object(found["chance"])
-        table.add_row("  chance", *(_figure(name, chance[name]) for name, _ in _FIGURES), style="dim")
+        table.add_row(
+            f"  chance among {float(str(found['gallery_size'])):.0f}",
+            *(_figure(name, chance[name]) for name, _ in _FIGURES),
+            style="dim",
+        )
     return table
 
 
 def _parts_table(title: str, parts: JsonObject) -> Table:
     """Of each subject or activity, R@1 in each gallery, both directions."""
     table = _table(f"{title}: R@1, IMU → video / video → IMU")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     table.add_column("windows", justify="right")
     for _, gallery in _GALLERIES:
         table.add_column(gallery, justify="right")
@@ -95,7 +99,7 @@ def _both_ways(found: JsonValue) -> str:
 
 def _geometry_table(geometry: JsonObject) -> Table:
     table = _table("Geometry")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     table.add_column("", justify="right")
     table.add_column("what good looks like", style="dim")
     uniformity, rank = _object(geometry["uniformity"]), _object(geometry["effective_rank"])
@@ -118,11 +122,11 @@ def _probe_tables(probe: JsonObject) -> Iterator[Table]:
     linear = _object(probe["linear"])
     now = {name: _object(_list(linear[name])[0]) for name, _ in _FEATURES}
     table = _table(f"Activity {float(str(horizons[0])):g} s after the window, linear probe, {how}")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for _, title in _SCORES:
         table.add_column(title, justify="right")
-    table.add_column("steady F1", justify="right")
-    table.add_column("transition F1", justify="right")
+    for title in ("steady F1", "trans. F1"):
+        table.add_column(title, justify="right")
     for name, title in _FEATURES:
         everything, *parts = (_object(now[name][among]) for among in ("all", "steady", "transition"))
         figures = (_percent(everything[score]) for score, _ in _SCORES)
@@ -131,10 +135,11 @@ def _probe_tables(probe: JsonObject) -> Iterator[Table]:
         if any(intervals.values()):
             table.add_row("", *(_interval(score, intervals[score]) for score, _ in _SCORES), style="dim")
     table.add_section()
-    for name, title in (("over_untrained", "gain over untrained"), ("over_handmade", "gain over hand-made")):
+    table.add_row("gain of IMU")
+    for name, title in (("over_untrained", "over untrained"), ("over_handmade", "over hand-made")):
         gained = _object(_list(_object(probe["gain"])[name])[0])
         intervals = _object(gained["interval"])
-        table.add_row(title, *(_signed(gained[score]) for score, _ in _SCORES))
+        table.add_row(f"  {title}", *(_signed(gained[score]) for score, _ in _SCORES))
         if any(intervals.values()):
             table.add_row("", *(_interval(score, intervals[score]) for score, _ in _SCORES), style="dim")
     yield table
@@ -143,8 +148,8 @@ def _probe_tables(probe: JsonObject) -> Iterator[Table]:
 
 
 def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue]) -> Table:
-    table = _table("Macro F1 by prediction horizon, linear probe / nearest neighbours")
-    table.add_column("")
+    table = _table("Macro F1 [%] by horizon, linear / neighbours")
+    table.add_column("", no_wrap=True)
     for horizon in horizons:
         table.add_column(f"{float(str(horizon)):g} s", justify="right")
     linear, knn = _object(probe["linear"]), _object(probe["knn"])
@@ -156,7 +161,7 @@ def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue]) -> Table:
 
 def _few_labels_table(few: JsonObject) -> Table:
     table = _table("Macro F1 with few labels, linear probe")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for point in _list(few["imu"]):
         table.add_column(f"{100 * float(str(_object(point)['fraction'])):g}%", justify="right")
     for name, title in _FEATURES:
@@ -187,7 +192,7 @@ def _interval(name: str, interval: JsonValue) -> str:
         return f"{low:.2f}-{high:.2f}"
     if name == "median_rank":
         return f"{low:.0f}-{high:.0f}"
-    between = " to " if low < 0 else "-"
+    between = ", " if low < 0 else "-"
     return f"{100 * low:.1f}{between}{100 * high:.1f}"
 
 

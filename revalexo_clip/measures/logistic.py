@@ -42,7 +42,10 @@ class Logistic:
 
 
 def fit_logistic(features_MF: Floats, label_MK: Ints, classes: int) -> Logistic:
-    """Fit M windows with K labels each, from 0 to `classes` - 1; classes that a set lacks are never predicted."""
+    """Fit M windows with K labels each, 0 to `classes` - 1 or `UNLABELLED`: such a window has no part in that set.
+
+    Classes that a set lacks are never predicted.
+    """
     count, sets = label_MK.shape
     mean_F, scale_F = standardization(features_MF)
     x_MF = (features_MF - mean_F) / scale_F
@@ -50,6 +53,7 @@ def fit_logistic(features_MF: Floats, label_MK: Ints, classes: int) -> Logistic:
     length_E = 1 / np.sqrt(_CURVATURE * variance_E.clip(0) + PENALTY)
     true_MKA = label_MK[:, :, None] == np.arange(classes)
     absent_KA = np.where(true_MKA.any(axis=0), 0.0, -np.inf)
+    absent_KA[~true_MKA.any(axis=(0, 2))] = 0.0  # a set without any label: nothing to choose from
     objective = _Objective(x_MF @ (axes_FE * length_E), true_MKA, absent_KA, length_E)
     found = minimize(
         objective,
@@ -76,6 +80,8 @@ class _Objective:
         self.turned_ME = torch.from_numpy(turned_ME)
         self.true_MKA = torch.from_numpy(true_MKA)
         self.one_MKA = self.true_MKA.double()
+        labelled_MK1 = self.one_MKA.sum(dim=2, keepdim=True)
+        self.weight_MK1 = labelled_MK1 / labelled_MK1.sum(dim=0).clamp(min=1)
         self.absent_KA = torch.from_numpy(absent_KA)
         self.penalty_E1 = PENALTY * torch.from_numpy(length_E**2)[:, None]
 
@@ -86,11 +92,10 @@ class _Objective:
 
     def __call__(self, flat: Floats) -> tuple[float, Floats]:
         weight_EJ, bias_KA = self.split(torch.from_numpy(flat))
-        count = len(self.turned_ME)
         logits_MKA = (self.turned_ME @ weight_EJ).view(self.true_MKA.shape) + (bias_KA + self.absent_KA)
         log_MKA = logits_MKA.log_softmax(dim=2)
         penalty_EJ = weight_EJ * self.penalty_E1
-        loss = (weight_EJ * penalty_EJ).sum() / 2 - log_MKA[self.true_MKA].sum() / count
-        error_MKA = (log_MKA.exp_() - self.one_MKA) / count
+        loss = (weight_EJ * penalty_EJ).sum() / 2 - (log_MKA * self.weight_MK1)[self.true_MKA].sum()
+        error_MKA = log_MKA.exp_().sub_(self.one_MKA).mul_(self.weight_MK1)
         gradient_EJ = self.turned_ME.T @ error_MKA.flatten(start_dim=1) + penalty_EJ
         return loss.item(), torch.cat([gradient_EJ.flatten(), error_MKA.sum(dim=0).flatten()]).numpy()

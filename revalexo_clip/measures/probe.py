@@ -41,8 +41,8 @@ def leave_one_subject_out(subject_N: Ints) -> list[Fold]:
 
 
 def training_rows(fold: Fold, label_NK: Ints) -> Ints:
-    """The rows of a fold that a probe is trained on: labelled at every horizon, and not more than `MOST_TRAINING`."""
-    rows: Ints = fold.train[(label_NK[fold.train] != UNLABELLED).all(axis=1)]
+    """The rows of a fold that a probe is trained on: labelled at any horizon, and not more than `MOST_TRAINING`."""
+    rows: Ints = fold.train[(label_NK[fold.train] != UNLABELLED).any(axis=1)]
     if len(rows) <= MOST_TRAINING:
         return rows
     return np.asarray(rows[np.linspace(0, len(rows) - 1, MOST_TRAINING).round().astype(np.int64)])
@@ -51,14 +51,16 @@ def training_rows(fold: Fold, label_NK: Ints) -> Ints:
 def predict(probe: Probe, features_NF: Floats, label_NK: Ints, folds: Sequence[Fold], classes: int) -> Ints:
     """[N, K] activities of the rows that folds test, by a probe trained on the rest; `UNLABELLED` for all other rows.
 
-    A fold without a labelled row to train on predicts nothing.
+    A fold predicts nothing at a horizon at which it has no label to train on.
     """
     fit = _fit_linear if probe == "linear" else _fit_neighbours
     predicted_NK = np.full(label_NK.shape, UNLABELLED, dtype=np.int64)
     for fold in folds:
         rows = training_rows(fold, label_NK)
         if len(rows):
-            predicted_NK[fold.test] = fit(features_NF[rows], label_NK[rows], classes)(features_NF[fold.test])
+            found_MK = fit(features_NF[rows], label_NK[rows], classes)(features_NF[fold.test])
+            known_K = (label_NK[rows] != UNLABELLED).any(axis=0)
+            predicted_NK[fold.test] = np.where(known_K, found_MK, UNLABELLED)
     return predicted_NK
 
 
@@ -93,7 +95,10 @@ def _fit_linear(features_MF: Floats, label_MK: Ints, classes: int) -> Callable[[
 
 
 def _fit_neighbours(features_MF: Floats, label_MK: Ints, classes: int) -> Callable[[Floats], Ints]:
-    """Of standardised features, by Euclidean distance; of activities with as many neighbours the first."""
+    """Of standardised features, by Euclidean distance; of activities with as many neighbours the first.
+
+    Of the `NEIGHBOURS` nearest those vote that have a label at a horizon.
+    """
     mean_F, scale_F = standardization(features_MF)
     neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(features_MF)), algorithm="brute")
     neighbours.fit((features_MF - mean_F) / scale_F)
@@ -101,6 +106,6 @@ def _fit_neighbours(features_MF: Floats, label_MK: Ints, classes: int) -> Callab
     def vote(features_NF: Floats) -> Ints:
         near_Nn = neighbours.kneighbors((features_NF - mean_F) / scale_F, return_distance=False)
         votes_NKA = (label_MK[near_Nn][:, :, :, None] == np.arange(classes)).sum(axis=1)
-        return np.asarray(votes_NKA.argmax(axis=2), dtype=np.int64)
+        return np.where(votes_NKA.any(axis=2), votes_NKA.argmax(axis=2), UNLABELLED)
 
     return vote

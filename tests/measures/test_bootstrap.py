@@ -41,7 +41,7 @@ def interval(bootstrap: ClipBootstrap, value_N: Floats, clip_N: Ints) -> tuple[f
 
 @pytest.mark.parametrize("clips", [1, LEAST_CLIPS - 1])
 def test_few_clips_have_no_interval(clips: int) -> None:
-    assert interval(ClipBootstrap(["a"] * clips), np.arange(clips * 1.0), np.arange(clips)) is None
+    assert interval(ClipBootstrap(["a"] * clips), np.arange(clips).astype(float), np.arange(clips)) is None
 
 
 def test_a_clip_of_each_subject_has_no_interval() -> None:
@@ -55,7 +55,7 @@ def test_windows_that_are_all_alike_have_no_interval() -> None:
 def test_clips_without_windows_are_as_if_they_were_not_there() -> None:
     bootstrap = ClipBootstrap(["a"] * 30)
     clip_N = np.arange(LEAST_CLIPS - 1)
-    assert interval(bootstrap, clip_N * 1.0, clip_N) is None
+    assert interval(bootstrap, clip_N.astype(float), clip_N) is None
 
 
 @pytest.mark.slow

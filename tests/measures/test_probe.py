@@ -92,13 +92,33 @@ def test_a_single_activity_is_predicted_for_all(probe: module.Probe) -> None:
     assert (predict(probe, features_NF, label_NK, [Fold(train, test)], classes=4)[test] == 3).all()
 
 
-def test_windows_without_a_label_at_every_horizon_train_nothing() -> None:
-    _, label_NK = made()
-    label_NK[::2, 1] = UNLABELLED
-    assert training_rows(Fold(np.arange(240), np.arange(0)), label_NK).tolist() == list(range(1, 240, 2))
-    label_NK[:] = UNLABELLED
-    features_NF, _ = made()
-    assert (predict("knn", features_NF, label_NK, leave_one_subject_out(np.arange(240) % 2), 4) == UNLABELLED).all()
+@pytest.mark.parametrize("probe", module.PROBES)
+def test_windows_without_a_label_at_a_horizon_train_nothing_there(probe: module.Probe) -> None:
+    features_NF, label_NK = made()
+    train, test = np.arange(160), np.arange(160, 240)
+    label_NK[:160:2, 1] = UNLABELLED
+    found_NK = predict(probe, features_NF, label_NK, [Fold(train, test)], classes=4)
+    alone_NK = predict(probe, features_NF, label_NK[:, :1], [Fold(train, test)], classes=4)
+    assert (found_NK[:, :1] == alone_NK).all()
+    scaler = StandardScaler().fit(features_NF[:160])
+    if probe == "linear":
+        reference = LogisticRegression(C=1 / (PENALTY * 80), tol=1e-8, max_iter=10_000)
+        reference.fit(scaler.transform(features_NF[1:160:2]), label_NK[1:160:2, 1])
+        assert (found_NK[test, 1] == reference.predict(scaler.transform(features_NF[test]))).all()
+    else:
+        for row in test:
+            apart_M = np.linalg.norm(scaler.transform(features_NF[:160]) - scaler.transform(features_NF[[row]]), axis=1)
+            votes = label_NK[np.argsort(apart_M)[:20], 1]
+            assert found_NK[row, 1] == np.bincount(votes[votes >= 0], minlength=4).argmax()
+
+
+@pytest.mark.parametrize("probe", module.PROBES)
+def test_a_horizon_without_labels_has_no_predictions(probe: module.Probe) -> None:
+    features_NF, label_NK = made()
+    label_NK[:, 1] = UNLABELLED
+    found_NK = predict(probe, features_NF, label_NK, leave_one_subject_out(np.arange(240) % 2), classes=4)
+    assert (found_NK[:, 0] != UNLABELLED).all()
+    assert (found_NK[:, 1] == UNLABELLED).all()
 
 
 def test_many_windows_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
