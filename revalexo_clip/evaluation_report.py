@@ -14,7 +14,7 @@ from revalexo_clip.admission import seen_text
 from revalexo_clip.component import JsonObject
 from revalexo_clip.report import counted
 
-_FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "MRR"), ("median_rank", "median rank"))
+_FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "MRR"), ("median_rank", "median"))
 _DIRECTIONS = (("imu_to_video", "IMU → video"), ("video_to_imu", "video → IMU"))
 _GALLERIES = (
     ("retrieval", "all windows"),
