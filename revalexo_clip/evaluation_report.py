@@ -135,13 +135,14 @@ def _probe_tables(probe: JsonObject) -> Iterator[Table]:
         if any(intervals.values()):
             table.add_row("", *(_interval(score, intervals[score]) for score, _ in _SCORES), style="dim")
     table.add_section()
-    table.add_row("gain of IMU")
-    for name, title in (("over_untrained", "over untrained"), ("over_handmade", "over hand-made")):
-        gained = _object(_list(_object(probe["gain"])[name])[0])
-        intervals = _object(gained["interval"])
-        table.add_row(f"  {title}", *(_signed(gained[score]) for score, _ in _SCORES))
-        if any(intervals.values()):
-            table.add_row("", *(_interval(score, intervals[score]) for score, _ in _SCORES), style="dim")
+    for kind, how in (("linear", "linear probe"), ("knn", "neighbours")):
+        table.add_row(f"gain, {how}")
+        for name, title in (("over_untrained", "over untrained"), ("over_handmade", "over hand-made")):
+            gained = _object(_list(_object(_object(probe["gain"])[kind])[name])[0])
+            intervals = _object(gained["interval"])
+            table.add_row(f"  {title}", *(_signed(gained[score]) for score, _ in _SCORES))
+            if any(intervals.values()):
+                table.add_row("", *(_interval(score, intervals[score]) for score, _ in _SCORES), style="dim")
     yield table
     yield _horizons_table(probe, horizons)
     yield _few_labels_table(_object(probe["few_labels"]))

@@ -81,8 +81,11 @@ def probe_windows(
             for probe in PROBES
         },
         "gain": {
-            over: task.gain(predictions["linear/imu"], predictions[f"linear/{name}"], bootstrap)
-            for over, name in BASELINES.items()
+            probe: {
+                over: task.gain(predictions[f"{probe}/imu"], predictions[f"{probe}/{name}"], bootstrap)
+                for over, name in BASELINES.items()
+            }
+            for probe in PROBES
         },
         "confusion": task.confusion(predictions["linear/imu"]),
         "few_labels": few,
