@@ -26,7 +26,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "experiment measures",
         "experiment_file",
         "training checkpoint run_folder exported report embeddings",
-        "model_card evaluation_report admission",
+        "model_card admission",
+        "evaluation_report",
         "pretrain evaluate export pack check_data",
         "cli",
     )
