@@ -4,6 +4,8 @@
 
 Four frames over 2 s sample the video at 2 Hz and cannot show a 2 Hz step; for retrieving moments rather than kinds
 of moments, see more of them: --set data.frames=16.
+
+The published split leaves nobody with video to test on: hold people out, or evaluate with --allow-seen-subjects.
 """
 
 from pathlib import Path

@@ -74,34 +74,47 @@ def pretrain(
 
 
 @app.command()
-def evaluate(
+def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     ckpt: CkptOption = None,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="ROOT", help="The dataset, where it is not where it was.")
     ] = None,
     overrides: SetOption = None,
     experiment: ExperimentFileOption = None,
+    allow_seen_subjects: Annotated[
+        bool, typer.Option("--allow-seen-subjects", help="Evaluate on subjects that had a part in the training, too.")
+    ] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="Train probes for the activity on frozen features.")
+    ] = True,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0.0, metavar="SECONDS", help="Windows of a clip that start less than this apart are one answer."
+        ),
+    ] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure cross-modal retrieval on the evaluation subjects."""
+    """Measure retrieval, and what frozen features know of activities, on people that training has not seen."""
     quiet_libraries()
     from revalexo_clip import evaluate as command
-    from revalexo_clip.report import retrieval_table, seen_warning
+    from revalexo_clip.evaluation_report import evaluation_report
 
-    with counting("embedding") as on_progress:
-        result = command.evaluate(
-            ckpt,
-            data_root=data,
-            overrides=overrides or [],
-            experiment_file=experiment,
-            on_progress=on_progress,
-        )
+    result = command.evaluate(
+        ckpt,
+        data_root=data,
+        overrides=overrides or [],
+        experiment_file=experiment,
+        allow_seen_subjects=allow_seen_subjects,
+        probe=probe,
+        tolerance=tolerance,
+        progress=counting,
+    )
     if as_json:
         print(json.dumps(result.metrics, indent=2))
         return
-    out.print(retrieval_table(result.metrics))
-    if warning := seen_warning(result.metrics):
-        out.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    for part in evaluation_report(result.metrics):
+        out.print(part)
     say(f"written to {result.path}")
 
 

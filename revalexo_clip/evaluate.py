@@ -1,37 +1,47 @@
-"""`rxclip evaluate`: retrieval over a whole evaluation set, from nothing but a checkpoint and the data."""
+"""`rxclip evaluate`: what a checkpoint is worth on people it has not seen, from nothing but itself and the data."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Callback
 from pydantic import ValidationError
 
+from revalexo_clip.admission import check_same_input, evaluation_dataset, seen_subjects
 from revalexo_clip.checkpoint import Checkpoint, load_checkpoint
 from revalexo_clip.component import JsonObject, describe
 from revalexo_clip.data import WindowDataset
+from revalexo_clip.embeddings import write_embeddings
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.experiment_file import apply_overrides, import_experiment_file
 from revalexo_clip.files import atomically, sha256_of
-from revalexo_clip.retrieval import partner_ranks, score
+from revalexo_clip.measures.bootstrap import LEAST_CLIPS, ClipBootstrap
+from revalexo_clip.measures.galleries import measure_retrieval
+from revalexo_clip.measures.geometry import geometry
+from revalexo_clip.measures.knowledge import Knowledge, can_be_trained, probe_windows, unprobed
+from revalexo_clip.measures.windows import EvaluatedWindows
 from revalexo_clip.run_folder import find_checkpoint, folder_of
 from revalexo_clip.training.data import evaluation_loader
 from revalexo_clip.training.devices import devices_available
-from revalexo_clip.training.embedding import EmbeddingModule, Gallery
-from revalexo_clip.types import Split
+from revalexo_clip.training.features import Extract, FeatureModule, gathered
 
 OnProgress = Callable[[int, int], None]
-"""Called with the batches that are done, and with all there are."""
+"""Called with how much is done, and with how much there is."""
+Progress = Callable[[str], AbstractContextManager[OnProgress]]
+"""Shows the progress of what it is given the name of."""
 
+HORIZONS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
+"""How long after a window's end activities are asked for [s]: those of the RevalExo benchmark."""
 _ADJUSTABLE = ("data", "batch_size", "micro_batch", "trainer")
 """Fields of an experiment that say what is evaluated and how; the others say what the checkpoint is."""
-_MEASURED = ("mean", "std")
-"""What a spec holds of the training data, and of no other."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,12 @@ class Evaluation:
 
     metrics: JsonObject
     path: Path
-    """`metrics.json`."""
+    """`metrics.json`; `embeddings.h5` lies beside it."""
+
+
+@contextmanager
+def _silently(_: str) -> Iterator[OnProgress]:
+    yield lambda done, total: None
 
 
 def evaluate(
@@ -49,43 +64,48 @@ def evaluate(
     data_root: Path | None = None,
     overrides: Sequence[str] = (),
     experiment_file: Path | None = None,
-    on_progress: OnProgress = lambda done, total: None,
+    allow_seen_subjects: bool = False,
+    probe: bool = True,
+    tolerance: float = 0.0,
+    progress: Progress = _silently,
 ) -> Evaluation:
-    """Evaluate a checkpoint on its test subjects, or, where it names none, on its validation subjects.
+    """Evaluate a checkpoint on its test subjects: retrieval, geometry, and what frozen features know of activities.
 
-    `ckpt` is a checkpoint, a run folder, or None for the newest run. Raises `ConfigError` or `DataError`.
+    `ckpt` is a checkpoint, a run folder, or None for the newest run. Subjects that it was trained or selected on are
+    refused unless they are allowed. `tolerance` [s] lets windows of a clip that start less than this apart count as
+    one answer in retrieval. Raises `ConfigError` or `DataError`.
     """
     if experiment_file is not None:
         import_experiment_file(experiment_file)
     checkpoint = load_checkpoint(find_checkpoint(ckpt), experiment_file)
     root = [] if data_root is None else [f"data.root={data_root}"]
     experiment = _edited(checkpoint.description.experiment, [*root, *overrides])
-    split: Split = "test" if experiment.data.subjects("test") else "val"
-    dataset = experiment.data.build(split, experiment.seed)
-    _check_same_input(checkpoint, dataset)
-    gallery = _embed(checkpoint, dataset, experiment, on_progress)
-    metrics = _measure(gallery, dataset) | {
-        "checkpoint": str(checkpoint.path),
-        "sha256": sha256_of(checkpoint.path),
-        "epoch": checkpoint.epoch,
-        "split": split,
-        "seen": {
-            use: [subject for subject in seen if subject in dataset.clip_subjects]
-            for use, seen in checkpoint.description.subjects.items()
-        },
-    }
+    split, dataset = evaluation_dataset(checkpoint, experiment, allow_seen_subjects)
+    with progress("embedding") as on_progress:
+        windows = _encode(checkpoint, dataset, experiment, on_progress)
+    bootstrap = ClipBootstrap(windows.clip_subjects)
+    metrics = _heading(checkpoint, dataset, windows) | {"split": split, "tolerance": tolerance}
+    with progress("retrieval"):
+        metrics |= measure_retrieval(windows, bootstrap, tolerance)
+    metrics["geometry"] = geometry(windows.imu_ND, windows.video_ND)
+    knowledge = _probe(checkpoint, windows, experiment, bootstrap, progress) if probe else unprobed("not asked for")
+    metrics |= {"probe": knowledge.metrics, "probe_reason": knowledge.reason}
     path = folder_of(checkpoint.path) / "evaluation" / "metrics.json"
     with atomically(path) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    identity = {"checkpoint": str(metrics["checkpoint"]), "sha256": str(metrics["sha256"])}
+    write_embeddings(path.with_name("embeddings.h5"), windows, knowledge.predictions, identity)
     return Evaluation(metrics, path)
 
 
 def _edited(experiment: PretrainExperiment, overrides: Sequence[str]) -> PretrainExperiment:
-    """The checkpoint's experiment with another root, other subjects or the like; never another model."""
-    if not overrides:
-        return experiment
+    """The checkpoint's experiment with the horizons of the benchmark, another root or the like; never another model."""
+    has_horizons = "horizons" in type(experiment.data).model_fields
+    horizons = [f"data.horizons={','.join(map(str, HORIZONS))}"] if has_horizons else []
     try:
-        edited = PretrainExperiment.model_validate(apply_overrides(experiment.model_dump(mode="json"), overrides))
+        edited = PretrainExperiment.model_validate(
+            apply_overrides(experiment.model_dump(mode="json"), [*horizons, *overrides])
+        )
     except ValidationError as error:
         raise ConfigError(describe(error)) from error
     for field in type(experiment).model_fields:
@@ -97,36 +117,15 @@ def _edited(experiment: PretrainExperiment, overrides: Sequence[str]) -> Pretrai
     return edited
 
 
-def _check_same_input(checkpoint: Checkpoint, dataset: WindowDataset) -> None:
-    described = checkpoint.description
-    for modality, trained, given in (
-        ("IMU", vars(described.imu_spec), vars(dataset.imu_spec)),
-        ("video", vars(described.video_spec), vars(dataset.video_spec)),
-    ):
-        for name, value in trained.items():
-            if name not in _MEASURED and given[name] != value:
-                raise DataError(
-                    f"these data are not what {checkpoint.path} was trained on: "
-                    f"{modality} {name}: {_difference(value, given[name])}"
-                )
-
-
-def _difference(trained: object, given: object) -> str:
-    """How two values of a field differ: lists by what only one of them has, or by the first place where they part."""
-    if not isinstance(trained, tuple) or not isinstance(given, tuple):
-        return f"{trained} then, {given} here"
-    missing, new = (sorted(map(str, set(one) - set(other))) for one, other in ((trained, given), (given, trained)))
-    if missing or new:
-        told = (("missing here", missing), ("only here", new))
-        return "; ".join(f"{', '.join(names)} {what}" for what, names in told if names)
-    place = next((i for i, (one, other) in enumerate(zip(trained, given, strict=False)) if one != other), 0)
-    return f"another order, number {place + 1} was {trained[place]} and is {given[place]} here"
-
-
-def _embed(
+def _encode(
     checkpoint: Checkpoint, dataset: WindowDataset, experiment: PretrainExperiment, on_progress: OnProgress
-) -> Gallery:
-    module = EmbeddingModule(checkpoint.build_model())
+) -> EvaluatedWindows:
+    """Everything that is measured of a dataset's windows, each of which is read once."""
+    described = checkpoint.description
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(described.experiment.seed)  # as training did, whose first weights these are
+        untrained = described.experiment.build_model(described.imu_spec, described.video_spec)
+    module = FeatureModule(checkpoint.build_model(), untrained, described.imu_spec.rate)
     loader = evaluation_loader(
         dataset, batch_size=experiment.micro_batch or experiment.batch_size, workers=experiment.data.workers
     )
@@ -141,13 +140,28 @@ def _embed(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    trainer.validate(module, dataloaders=loader, verbose=False)
-    gallery = module.gallery
-    assert gallery is not None
-    for modality, embedding_ND in (("IMU", gallery.imu_ND), ("video", gallery.video_ND)):
-        if not embedding_ND.isfinite().all():
+    found = gathered(cast("list[Extract]", trainer.predict(module, loader)))  # what its predict_step gives
+    for modality, embedding_BD in (("IMU", found.imu_BD), ("video", found.video_BD)):
+        if not embedding_BD.isfinite().all():
             raise DataError(f"{checkpoint.path}: its {modality} embeddings are not finite; did its training diverge?")
-    return gallery
+    return EvaluatedWindows(
+        imu_ND=found.imu_BD,
+        video_ND=found.video_BD,
+        features={
+            "imu": found.imu_features_BD,
+            "imu_untrained": found.untrained_features_BD,
+            "handmade": found.handmade_BF,
+            "video": found.video_features_BD,
+        },
+        label_NK=found.label_BK,
+        transition_NK=found.transition_BK,
+        clip_N=found.clip_B,
+        start_N=found.start_B,
+        clip_subjects=dataset.clip_subjects,
+        clip_names=dataset.clip_names,
+        activities=dataset.activities,
+        horizons=dataset.horizons,
+    )
 
 
 class _Progress(Callback):
@@ -156,19 +170,56 @@ class _Progress(Callback):
         self.done = 0
         self.total = total
 
-    def on_validation_batch_end(self, *_: object, **__: object) -> None:
+    def on_predict_batch_end(self, *_: object, **__: object) -> None:
         """One batch more."""
         self.done += 1
         self.on_progress(self.done, self.total)
 
 
-def _measure(gallery: Gallery, dataset: WindowDataset) -> JsonObject:
-    subjects = [dataset.clip_subjects[clip] for clip in gallery.clip_N.tolist()]
-    rows = {subject: [row for row, own in enumerate(subjects) if own == subject] for subject in sorted(set(subjects))}
-    ranks = partner_ranks(gallery.imu_ND, gallery.video_ND)
+def _heading(checkpoint: Checkpoint, dataset: WindowDataset, windows: EvaluatedWindows) -> JsonObject:
+    """What was measured on whom, and why some of it may be missing."""
+    clips, subjects = len(set(windows.clip_N.tolist())), len(windows.subjects)
+    enough = clips - subjects + 1 >= LEAST_CLIPS
     return {
-        "windows": len(subjects),
-        "clips": len(dataset.clip_names),
-        "retrieval": score(ranks).as_metrics(),
-        "subjects": {subject: {"windows": len(own), **score(ranks, own).as_metrics()} for subject, own in rows.items()},
+        "seen": seen_subjects(checkpoint, dataset),
+        "windows": len(windows),
+        "clips": clips,
+        "interval_reason": None if enough else f"{LEAST_CLIPS} clips of a subject are needed to tell how figures vary",
+        "checkpoint": str(checkpoint.path),
+        "sha256": sha256_of(checkpoint.path),
+        "epoch": checkpoint.epoch,
     }
+
+
+def _probe(
+    checkpoint: Checkpoint,
+    windows: EvaluatedWindows,
+    experiment: PretrainExperiment,
+    bootstrap: ClipBootstrap,
+    progress: Progress,
+) -> Knowledge:
+    """What probes find; or why there is none. A single subject is probed with training from the training subjects."""
+    training = None
+    if len(windows.subjects) == 1:
+        others = tuple(name for name in checkpoint.description.subjects["train"] if name not in windows.subjects)
+        if not others:
+            return unprobed("there is nobody else whose labels a probe could be trained on")
+        with progress("embedding training subjects") as on_progress:
+            training = _encode(checkpoint, _of_others(checkpoint, experiment, others), experiment, on_progress)
+    if not can_be_trained([windows] if training is None else [training]):
+        return unprobed("no window has a label at any of data.horizons")
+    with progress("probing") as on_progress:
+        return probe_windows(windows, training, bootstrap, on_progress)
+
+
+def _of_others(checkpoint: Checkpoint, experiment: PretrainExperiment, subjects: tuple[str, ...]) -> WindowDataset:
+    """Evaluation windows of the training subjects."""
+    try:
+        dataset = experiment.data.evaluating(subjects).build("test", experiment.seed)
+        check_same_input(checkpoint, dataset)
+    except DataError as error:
+        raise DataError(
+            f"{error}\nThe probe of a single evaluation subject is trained on the training subjects; go without it "
+            "with --no-probe, or name more subjects with --set data.test_subjects=..."
+        ) from error
+    return dataset

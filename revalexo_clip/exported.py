@@ -83,6 +83,11 @@ class PretrainedEncoder(nn.Module, ABC):
         self.encoder = encoder
         self.head = ProjectionHead(description.embed_dim)
 
+    @property
+    def seen_subjects(self) -> tuple[str, ...]:
+        """Whom it was trained or selected on: none of them may be a test subject of a task that it is used for."""
+        return tuple(sorted({name for names in self.description.origin.subjects.values() for name in names}))
+
     @abstractmethod
     def features(self, window: Tensor) -> Tensor:
         """Features [B, D] for downstream tasks, before the projection head."""

@@ -126,7 +126,7 @@ class DualEncoder(nn.Module):
 
     def embed_imu(self, imu_BLC: Tensor) -> Tensor:
         """Unit vectors [B, D], float32, of IMU windows in the channels' own units."""
-        return _unit(self.imu_head(self.imu_features(imu_BLC)))
+        return self.project_imu(self.imu_features(imu_BLC))
 
     def embed_video(self, video_BTHWC: Tensor) -> Tensor:
         """Unit vectors [B, D], float32, of video windows, uint8 RGB."""
@@ -134,7 +134,15 @@ class DualEncoder(nn.Module):
 
     def embed_frames(self, video_B3THW: Tensor) -> Tensor:
         """Unit vectors [B, D], float32, of video windows in normalised colour, as augmentation leaves them."""
-        return _unit(self.video_head(self.video(video_B3THW)))
+        return self.project_video(self.video(video_B3THW))
+
+    def project_imu(self, features_BD: Tensor) -> Tensor:
+        """Unit vectors [B, D], float32, of what `imu_features` gives."""
+        return _unit(self.imu_head(features_BD))
+
+    def project_video(self, features_BD: Tensor) -> Tensor:
+        """Unit vectors [B, D], float32, of what `video_features` gives."""
+        return _unit(self.video_head(features_BD))
 
     def imu_features(self, imu_BLC: Tensor) -> Tensor:
         """Features [B, D] of IMU windows in the channels' own units."""

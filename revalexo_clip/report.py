@@ -10,7 +10,6 @@ from pydantic import JsonValue
 from pydantic_core import PydanticUndefined, to_jsonable_python
 from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,70 +18,10 @@ from rich.tree import Tree
 from revalexo_clip.component import Component, Config, JsonObject
 from revalexo_clip.data.check import KINDS, Problem
 
-_FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "MRR"), ("median_rank", "median rank"))
-_DIRECTIONS = (("imu_to_video", "IMU → video"), ("video_to_imu", "video → IMU"))
-
 
 def counted(number: int, unit: str) -> str:
     """`1 epoch`, `2 epochs`."""
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
-
-
-def retrieval_table(metrics: JsonObject) -> Table:
-    """Both directions and chance, then every subject."""
-    retrieval = _object(metrics["retrieval"])
-    subjects = _object(metrics["subjects"])
-    table = Table(
-        title=f"Retrieval among {retrieval['gallery_size']} windows of {counted(int(str(metrics['clips'])), 'clip')} "
-        f"({metrics['split']}: {counted(len(subjects), 'subject')})",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("")
-    table.add_column("windows", justify="right")
-    for _, title in _FIGURES:
-        table.add_column(title, justify="right")
-    for direction, title in _DIRECTIONS:
-        table.add_row(title, str(metrics["windows"]), *_row(_object(retrieval[direction])))
-    table.add_row("chance", "", *_row(_object(retrieval["chance"])), style="dim")
-    if len(subjects) > 1:
-        for subject, figures in subjects.items():
-            table.add_section()
-            values = _object(figures)
-            table.add_row(escape(subject), str(values["windows"]), style="bold")
-            for direction, title in _DIRECTIONS:
-                table.add_row(f"  {title}", "", *_row(_object(values[direction])))
-    return table
-
-
-def _row(figures: JsonObject) -> list[str]:
-    shown = []
-    for name, _ in _FIGURES:
-        value = float(str(figures[name]))
-        shown.append(f"{100 * value:.1f}%" if name.startswith("r_at") else _number(name, value))
-    return shown
-
-
-def _number(name: str, value: float) -> str:
-    return f"{value:.3f}" if name == "mrr" else f"{value:.1f}"
-
-
-def _object(value: JsonValue) -> JsonObject:
-    assert isinstance(value, dict)
-    return value
-
-
-def seen_warning(metrics: JsonObject) -> str | None:
-    """What to say where the evaluated subjects have had a part in the training."""
-    seen = _object(metrics["seen"])
-    uses = {"train": "trained on", "val": "selected on"}
-    told = [f"{verb} {', '.join(map(str, names))}" for use, verb in uses.items() if (names := _list(seen.get(use)))]
-    return f"these figures flatter it: this checkpoint was {' and '.join(told)}" if told else None
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
 
 
 def dry_run_table(

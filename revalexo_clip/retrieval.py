@@ -122,7 +122,7 @@ def partner_ranks_within(
     if group_N.shape != imu_ND.shape[:1]:
         raise ValueError(f"{len(imu_ND)} windows need a group each, not {list(group_N.shape)}")
     found_4N = torch.zeros(4, len(imu_ND), dtype=torch.int64)
-    for group in group_N.unique():
+    for group in set(group_N.tolist()):
         rows = (group_N == group).nonzero().flatten()
         own = rows.to(imu_ND.device)
         when = moments and Moments(
@@ -186,7 +186,7 @@ def _check_pairs(imu_ND: Tensor, video_ND: Tensor) -> None:
 
 
 def _answers(count: int, moments: Moments | None) -> tuple[Tensor, Tensor]:
-    """P pairs of a window and a window that counts as its partner: each with itself, and with its neighbours in time."""
+    """P pairs of a window and one that counts as its partner: each with itself, and with its neighbours in time."""
     own_N = torch.arange(count)
     if moments is None:
         return own_N, own_N
@@ -206,7 +206,7 @@ def _answers(count: int, moments: Moments | None) -> tuple[Tensor, Tensor]:
 
 
 def _similarity(query_ND: Tensor, gallery_ND: Tensor, query_P: Tensor, answer_P: Tensor, block: int) -> Tensor:
-    pieces = zip(query_P.split(64 * block), answer_P.split(64 * block), strict=True)
+    pieces = zip(torch.split(query_P, 64 * block), torch.split(answer_P, 64 * block), strict=True)
     return torch.cat([(query_ND[query] * gallery_ND[answer]).sum(dim=1) for query, answer in pieces])
 
 

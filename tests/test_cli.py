@@ -38,7 +38,7 @@ def home(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.usefixtures("only_built_in")
 def test_a_component_of_the_user_s_own_works_in_every_command(home: Path) -> None:
-    evaluated = succeed("evaluate", "--experiment", "mine.py", "--json", cwd=home)
+    evaluated = succeed("evaluate", "--experiment", "mine.py", "--allow-seen-subjects", "--json", cwd=home)
     run = home / "runs" / "latest"
     assert json.loads(evaluated.stdout) == json.loads((run / "evaluation" / "metrics.json").read_text())
     out = home / "exported [1]"
@@ -80,7 +80,7 @@ def test_built_in_components_need_no_experiment_file_and_nothing_of_the_run_but_
     shutil.copytree(distinct, moved)
     finished = succeed("evaluate", "--ckpt", run, "--data", moved, cwd=tmp_path, COLUMNS="80")
     *table, written = finished.stdout.splitlines()
-    assert table[0].strip() == "Retrieval among 10 windows of 2 clips (test: 2 subjects)"
+    assert table[0].strip() == "Retrieval: 10 windows of 2 clips (test: 2 subjects)"
     assert all(len(line) <= 80 for line in table)
     assert written == f"written to {run}/evaluation/metrics.json"
     assert finished.stderr == ""
@@ -88,9 +88,18 @@ def test_built_in_components_need_no_experiment_file_and_nothing_of_the_run_but_
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("only_built_in")
-def test_what_was_seen_is_said(home: Path) -> None:
-    finished = call("evaluate", "--experiment", "mine.py", cwd=home)
-    assert "this checkpoint was selected on Subject08\n" in finished.stdout
+def test_seen_subjects_are_refused_unless_they_are_allowed(home: Path) -> None:
+    refused = call("evaluate", "--experiment", "mine.py", "--set", "data.test_subjects=02", cwd=home)
+    assert refused.returncode == 2
+    assert "data: subject 02 is in both train_subjects and test_subjects" in refused.stderr
+    others = ("--set", "data.train_subjects=", "--set", "data.val_subjects=", "--set", "data.test_subjects=02,08")
+    refused = call("evaluate", "--experiment", "mine.py", *others, cwd=home)
+    assert refused.returncode == 2
+    assert "was trained on Subject02 and selected on Subject08, so" in refused.stderr
+    assert "--allow-seen-subjects" in refused.stderr
+    allowed = call("evaluate", "--experiment", "mine.py", "--allow-seen-subjects", "--no-probe", cwd=home)
+    assert allowed.returncode == 0, allowed.stderr
+    assert allowed.stdout.startswith("these figures flatter it: this checkpoint was selected on Subject08\n")
 
 
 @pytest.mark.slow

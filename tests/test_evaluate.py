@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
+import h5py
+import numpy as np
 import pytest
 import torch
-from small_run import SUBJECTS, embed, scores
+from pydantic import JsonValue
+from small_run import SUBJECTS, embed, link_run, scores
 from tiny_dataset import write_imu
 
 from revalexo_clip.checkpoint import load_checkpoint
 from revalexo_clip.component import JsonObject
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.evaluate import evaluate
+from revalexo_clip.measures.windows import FEATURES, EvaluatedWindows
 
 
 def measured(metrics: JsonObject, *path: str) -> JsonObject:
     for name in path:
         metrics = cast("JsonObject", metrics[name])
     return metrics
+
+
+def plain(figures: JsonValue) -> dict[str, float]:
+    """Figures without their intervals."""
+    return {name: value for name, value in cast("dict[str, float]", figures).items() if name != "interval"}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +49,11 @@ def test_metrics_have_the_documented_names(metrics: JsonObject) -> None:
     figures = {"r_at_1", "r_at_5", "r_at_10", "mrr", "median_rank"}
     assert {"retrieval", "windows", "subjects"} <= set(metrics)
     for name in ("imu_to_video", "video_to_imu", "chance"):
-        assert set(measured(metrics, "retrieval", name)) == figures
+        assert set(measured(metrics, "retrieval", name)) - {"interval"} == figures
+        if name != "chance":
+            intervals = measured(metrics, "retrieval", name, "interval")
+            assert intervals == dict.fromkeys(figures)  # of two clips
+    assert str(metrics["interval_reason"]).startswith("6 clips of a subject are needed")
     assert measured(metrics, "retrieval")["gallery_size"] == metrics["windows"] == 10
     assert set(measured(metrics, "subjects")) == {"Subject05", "Subject09"}
 
@@ -48,11 +64,14 @@ def test_metrics_are_those_of_the_rebuilt_model(metrics: JsonObject, trained_run
     imu_ND, video_ND = embed(checkpoint, dataset)
     everyone = list(range(10))
     retrieval = measured(metrics, "retrieval")
-    assert retrieval["imu_to_video"] == pytest.approx(scores(imu_ND, video_ND, everyone))
-    assert retrieval["video_to_imu"] == pytest.approx(scores(video_ND, imu_ND, everyone))
+    assert plain(retrieval["imu_to_video"]) == pytest.approx(scores(imu_ND, video_ND, everyone))
+    assert plain(retrieval["video_to_imu"]) == pytest.approx(scores(video_ND, imu_ND, everyone))
     for subject, rows in (("Subject05", everyone[:5]), ("Subject09", everyone[5:])):
-        assert measured(metrics, "subjects", subject)["imu_to_video"] == pytest.approx(scores(imu_ND, video_ND, rows))
-        assert measured(metrics, "subjects", subject)["windows"] == 5
+        own = measured(metrics, "subjects", subject)
+        assert plain(own["imu_to_video"]) == pytest.approx(scores(imu_ND, video_ND, rows))
+        assert own["windows"] == 5
+        within = measured(own, "within_subject")
+        assert plain(within["imu_to_video"]) == pytest.approx(scores(imu_ND[rows], video_ND[rows], list(range(5))))
 
 
 def test_test_subjects_are_evaluated_where_there_are_some(metrics: JsonObject) -> None:
@@ -60,15 +79,110 @@ def test_test_subjects_are_evaluated_where_there_are_some(metrics: JsonObject) -
     assert metrics["seen"] == {"train": [], "val": []}
 
 
-def test_validation_subjects_are_evaluated_where_there_are_no_test_subjects(run: Path) -> None:
-    metrics = evaluate(run, overrides=["data.test_subjects="]).metrics
+def test_without_test_subjects_the_validation_subjects_are_refused_unless_allowed(run: Path) -> None:
+    nobody = ["data.test_subjects="]
+    with pytest.raises(
+        ConfigError, match=r"names no test subjects, .* selected on .* \(Subject08\): evaluate on others"
+    ):
+        evaluate(run, overrides=nobody)
+    metrics = evaluate(run, overrides=nobody, allow_seen_subjects=True).metrics
     assert metrics["split"] == "val"
+    assert metrics["seen"] == {"train": [], "val": ["Subject08"]}
     assert list(measured(metrics, "subjects")) == ["Subject08"]
+    assert measured(metrics, "probe")["protocol"] == "train_subjects"
+    assert measured(metrics, "probe")["trained_on"] == ["Subject01", "Subject02"]
 
 
-def test_subjects_that_had_a_part_in_training_are_said(run: Path) -> None:
+def test_subjects_that_had_a_part_in_training_are_refused_unless_allowed(run: Path) -> None:
     others = ["data.train_subjects=05", "data.val_subjects=09", "data.test_subjects=01,08"]
-    assert evaluate(run, overrides=others).metrics["seen"] == {"train": ["Subject01"], "val": ["Subject08"]}
+    with pytest.raises(ConfigError, match=r"was trained on Subject01 and selected on Subject08, so .*-seen-subjects"):
+        evaluate(run, overrides=others)
+    assert not (run / "evaluation").exists()
+    allowed = evaluate(run, overrides=others, allow_seen_subjects=True, probe=False).metrics
+    assert allowed["seen"] == {"train": ["Subject01"], "val": ["Subject08"]}
+    assert allowed["probe"] is None
+    assert allowed["probe_reason"] == "not asked for"
+
+
+def test_probes_leave_out_one_subject_after_the_other(metrics: JsonObject) -> None:
+    probe = measured(metrics, "probe")
+    assert probe["protocol"] == "leave_one_subject_out"
+    assert probe["trained_on"] == probe["tested_on"] == ["Subject05", "Subject09"]
+    assert probe["horizons"] == [0.0, 0.1, 0.2, 0.3, 0.5, 1.0]
+    assert probe["unlabelled"] == [0, 2, 2, 2, 2, 4]  # later than the clips' end
+    for kind in ("linear", "knn"):
+        assert set(measured(probe, kind)) == set(FEATURES)
+        for at_horizons in measured(probe, kind).values():
+            first = cast("list[JsonObject]", at_horizons)[0]
+            assert [measured(first, among)["windows"] for among in ("all", "steady", "transition")] == [10, 8, 2]
+
+
+def test_the_untrained_encoder_is_the_one_that_training_began_with(trained_run: Path, tmp_path: Path) -> None:
+    described = load_checkpoint(trained_run / "checkpoints" / "best.ckpt").description
+    torch.manual_seed(described.experiment.seed)
+    begun = described.experiment.build_model(described.imu_spec, described.video_spec).eval()
+    kept: list[EvaluatedWindows] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("revalexo_clip.evaluate.write_embeddings", lambda _, windows, *__: kept.append(windows))
+        evaluate(link_run(trained_run, tmp_path / "run"), probe=False)
+    sample = described.experiment.data.build("test", 0)[0, 3]
+    with torch.no_grad():
+        torch.testing.assert_close(kept[0].features["imu_untrained"][3], begun.imu_features(sample.imu_LC[None])[0])
+
+
+def test_what_was_embedded_is_written_beside_the_metrics(metrics: JsonObject, trained_run: Path) -> None:
+    checkpoint = trained_run / "checkpoints" / "best.ckpt"
+    data = load_checkpoint(checkpoint).description.experiment.data
+    dataset = data.build("test", seed=0)
+    imu_ND, video_ND = embed(checkpoint, dataset)
+    with h5py.File(trained_run / "evaluation" / "embeddings.h5") as file:
+        assert file.attrs["sha256"] == metrics["sha256"]
+        np.testing.assert_allclose(file["embedding/imu"], imu_ND, atol=1e-5)
+        np.testing.assert_allclose(file["embedding/video"], video_ND, atol=1e-5)
+        assert file["features/imu"].shape == file["features/video"].shape == (10, 16)
+        assert file["clip"][:].tolist() == dataset.windows.clip_N.tolist()
+        assert file["start"][:].tolist() == dataset.windows.start_N.tolist()
+        assert file["clip_names"].asstr()[:].tolist() == list(dataset.clip_names)
+        assert file["clip_subjects"].asstr()[:].tolist() == ["Subject05", "Subject09"]
+        assert file["activities"].asstr()[:].tolist() == ["standing", "walking"]
+        assert file["label"].shape == file["transition"].shape == (10, len(file["horizons"])) == (10, 6)
+        assert file["label"][:, 0].tolist() == [int(dataset[0, index].label_K[0]) for index in range(10)]
+        label_N, predicted_N = file["label"][:, 0], file["probe/linear/imu"][:, 0]
+    probe = measured(metrics, "probe", "linear")
+    first = cast("list[JsonObject]", probe["imu"])[0]
+    assert measured(first, "all")["accuracy"] == pytest.approx(np.mean(label_N == predicted_N))
+
+
+def test_a_single_subject_s_probe_says_what_it_needs(run: Path, distinct: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(distinct, tmp_path / "moved", ignore=shutil.ignore_patterns("*.h5")))
+    shutil.rmtree(root / "Subject01")
+    alone = ["data.test_subjects=05"]
+    with pytest.raises(DataError, match=r"(?s)Subject01.*trained on the training subjects; go without it with --no-pr"):
+        evaluate(run, data_root=root, overrides=alone)
+    assert evaluate(run, data_root=root, overrides=alone, probe=False).metrics["windows"] == 5
+
+
+def test_windows_of_one_moment_may_count_as_one_answer(run: Path, metrics: JsonObject) -> None:
+    found = evaluate(run, tolerance=0.6, probe=False).metrics
+    assert found["tolerance"] == 0.6
+    chance, strict = (cast("float", measured(one, "retrieval", "chance")["r_at_1"]) for one in (found, metrics))
+    assert strict == pytest.approx(1 / 10)
+    assert chance == pytest.approx((3 * 3 + 2 * 2) / 5 / 10)  # two neighbours each, but for the first and the last
+
+
+def test_every_name_in_the_metrics_is_documented(metrics: JsonObject) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    own = {*measured(metrics, "subjects"), *measured(metrics, "activities")}
+    missing = [name for name in names_in(metrics) - own if not re.search(rf"`([\w.]+\.)?{name}(\.\w+)*`", text)]
+    assert missing == []
+
+
+def names_in(value: JsonValue) -> set[str]:
+    if isinstance(value, list):
+        return {name for item in value for name in names_in(item)}
+    if not isinstance(value, dict):
+        return set()
+    return set(value) | {name for item in value.values() for name in names_in(item)}
 
 
 def test_a_checkpoint_needs_neither_its_run_folder_nor_its_dataset_where_they_were(
@@ -99,9 +213,16 @@ def test_the_size_of_a_batch_changes_no_rank(run: Path, metrics: JsonObject) -> 
 
 
 def test_progress_ends_with_the_last_batch(run: Path) -> None:
-    told: list[tuple[int, int]] = []
-    evaluate(run, on_progress=lambda done, total: told.append((done, total)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    told: dict[str, list[tuple[int, int]]] = {}
+
+    @contextmanager
+    def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+        told[what] = []
+        yield lambda done, total: told[what].append((done, total))
+
+    evaluate(run, progress=progress)
+    assert told["embedding"] == [(1, 3), (2, 3), (3, 3)]
+    assert told["probing"][-1] == (5, 5)
 
 
 @pytest.mark.parametrize(

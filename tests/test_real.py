@@ -51,7 +51,7 @@ def run(*arguments: str | Path, cwd: Path) -> str:
 def test_an_experiment_trains_evaluates_and_exports_on_real_recordings(name: str, real: Path, tmp_path: Path) -> None:
     root = shutil.copytree(real, tmp_path / "dataset")  # which is packed
     run("pretrain", EXPERIMENTS / f"{name}.py", *overrides(root, name), cwd=tmp_path)
-    metrics = json.loads(run("evaluate", "--json", cwd=tmp_path))
+    metrics = json.loads(run("evaluate", "--allow-seen-subjects", "--json", cwd=tmp_path))
     assert metrics["windows"] == metrics["retrieval"]["gallery_size"] == 6
     assert metrics["seen"] == {"train": [], "val": ["Neon1"]}
     run("export-encoder", "--modality", "imu", "--out", "imu", cwd=tmp_path)
@@ -62,6 +62,7 @@ def test_an_experiment_trains_evaluates_and_exports_on_real_recordings(name: str
         features_BD = encoder({channel: torch.randn(120).numpy() for channel in channels})
     assert features_BD.shape == (1, encoder.description.embed_dim)
     assert features_BD.isfinite().all()
+    assert encoder.seen_subjects == ("GoPro1", "GoPro2", "Neon1")
     assert encoder.description.origin.metrics is not None
     assert encoder.description.origin.metrics["retrieval"] == metrics["retrieval"]
     shutil.rmtree(tmp_path)  # checkpoints of hundreds of megabytes

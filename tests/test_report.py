@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from rich.console import Console, RenderableType
 
 from revalexo_clip.component import JsonObject
@@ -15,23 +14,7 @@ from revalexo_clip.report import (
     config_tree,
     dry_run_table,
     problem_table,
-    retrieval_table,
-    seen_warning,
 )
-
-SCORES: JsonObject = {"r_at_1": 0.125, "r_at_5": 0.5, "r_at_10": 1.0, "mrr": 0.4321, "median_rank": 1234.5}
-CHANCE: JsonObject = {"r_at_1": 0.001, "r_at_5": 0.002, "r_at_10": 0.003, "mrr": 0.0001, "median_rank": 2000.5}
-
-
-def metrics(*subjects: str) -> JsonObject:
-    both: JsonObject = {"imu_to_video": SCORES, "video_to_imu": SCORES, "chance": CHANCE, "gallery_size": 4000}
-    return {
-        "windows": 4000,
-        "clips": 200,
-        "split": "test",
-        "retrieval": both,
-        "subjects": {subject: {"windows": 2000, **both} for subject in subjects},
-    }
 
 
 def shown(*parts: RenderableType) -> list[str]:
@@ -41,42 +24,6 @@ def shown(*parts: RenderableType) -> list[str]:
         for part in parts:
             console.print(part)
     return [line.rstrip() for line in capture.get().splitlines()]
-
-
-def test_retrieval_is_a_row_for_each_direction_and_for_chance() -> None:
-    lines = shown(retrieval_table(metrics("Subject08")))
-    assert lines[0] == "Retrieval among 4000 windows of 200 clips (test: 1 subject)"
-    assert [line.split() for line in lines if "%" in line] == [
-        ["IMU", "→", "video", "4000", "12.5%", "50.0%", "100.0%", "0.432", "1234.5"],
-        ["video", "→", "IMU", "4000", "12.5%", "50.0%", "100.0%", "0.432", "1234.5"],
-        ["chance", "0.1%", "0.2%", "0.3%", "0.000", "2000.5"],
-    ]
-
-
-def test_several_subjects_have_rows_of_their_own() -> None:
-    lines = shown(retrieval_table(metrics("Subject05", "Subject[8]")))
-    assert [line.split()[:2] for line in lines if "2000" in line and "2000.5" not in line] == [
-        ["Subject05", "2000"],
-        ["Subject[8]", "2000"],
-    ]
-    assert sum("IMU → video" in line for line in lines) == 3
-
-
-@pytest.mark.parametrize(
-    ("seen", "says"),
-    [
-        ({"train": ["Subject01"], "val": ["Subject08"]}, "was trained on Subject01 and selected on Subject08"),
-        ({"train": [], "val": ["Subject08", "Subject09"]}, "was selected on Subject08, Subject09"),
-    ],
-)
-def test_subjects_that_were_seen_are_told(seen: JsonObject, says: str) -> None:
-    warning = seen_warning({"seen": seen})
-    assert warning is not None
-    assert warning.endswith(says)
-
-
-def test_nothing_is_told_of_subjects_that_are_new() -> None:
-    assert seen_warning({"seen": {"train": [], "val": []}}) is None
 
 
 def test_a_tree_shows_values_as_they_are_written() -> None:

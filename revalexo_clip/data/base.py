@@ -46,6 +46,8 @@ class WindowDataset(TorchDataset[Sample], ABC):
     """`subject/pair id` of each clip."""
     activities: tuple[str, ...]
     """Activity names; a label is an index into them."""
+    horizons: tuple[float, ...]
+    """How long after a window's end its labels are read [s]."""
     imu_spec: ImuSpec
     video_spec: VideoSpec
     left_out: int
@@ -88,6 +90,10 @@ class Dataset(Component, ABC):
     @abstractmethod
     def subjects(self, split: Split) -> tuple[str, ...]:
         """The subjects of a split."""
+
+    @abstractmethod
+    def evaluating(self, subjects: tuple[str, ...]) -> Dataset:
+        """The same data with these test subjects and no others, so that `test` gives evaluation windows of anybody."""
 
     def unprepared(self) -> bool:
         """Whether `prepare` has something to do that makes training quicker, and takes long itself."""

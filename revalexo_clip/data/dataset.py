@@ -104,7 +104,7 @@ class ClipWindows(WindowDataset):
         self.video_spec = video_spec
         self.left_out = index.left_out
         self.excluded = excluded or {}
-        self.horizon_K = np.array(horizons)
+        self.horizons = horizons
         self.seed = seed
         self.segment_N = segment_N
 
@@ -168,7 +168,7 @@ class ClipWindows(WindowDataset):
         return self.source.frames(clip, time_T, spec.short_side, spec.crop if self.segment_N is None else None)
 
     def _labels(self, clip: int, start: float) -> tuple[windows.Ints, windows.Bools]:
-        time_K = start + self.imu_spec.window + self.horizon_K
+        time_K = start + self.imu_spec.window + np.array(self.horizons)
         end = float(self.index.duration_N[clip])
         label_K = windows.label_at(time_K, *self.index.activity.of(clip), clip_end=end)
         starts_S, ends_S, _ = self.index.transition.of(clip)

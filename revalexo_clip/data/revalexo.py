@@ -102,6 +102,11 @@ class RevalExo(Dataset):
         """The subjects of a split, as they were named."""
         return {"train": self.train_subjects, "val": self.val_subjects, "test": self.test_subjects}[split]
 
+    def evaluating(self, subjects: tuple[str, ...]) -> RevalExo:
+        """See `Dataset.evaluating`."""
+        named = {"train_subjects": (), "val_subjects": (), "test_subjects": subjects}
+        return type(self).model_validate({name: getattr(self, name) for name in type(self).model_fields} | named)
+
     def build(self, split: Split, seed: int) -> WindowDataset:
         """Index a split and read the header of each of its recordings."""
         subjects = self.subjects(split)

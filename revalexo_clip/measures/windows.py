@@ -1,0 +1,65 @@
+"""What is measured: evaluation windows, and what the encoders make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+FEATURES = ("imu", "imu_untrained", "handmade", "video", "both")
+"""Names of the features that are probed: of the pretrained IMU encoder; of the same with the weights that training
+began with; statistics and spectrum of the raw channels; of the video encoder; of IMU and video side by side."""
+
+
+@dataclass(frozen=True)
+class EvaluatedWindows:
+    """N windows of evaluation subjects, in the order of their dataset."""
+
+    imu_ND: Tensor
+    """[N, D] float32, unit vectors in the shared space."""
+    video_ND: Tensor
+    """[N, D] float32, unit vectors in the shared space."""
+    features: Mapping[str, Tensor]
+    """[N, F] float32 under each of the `FEATURES` but `both`: what a downstream task would use, before projection."""
+    label_NK: Tensor
+    """[N, K] int64, the activity at each horizon, `UNLABELLED` outside every segment."""
+    transition_NK: Tensor
+    """[N, K] bool, whether the body is between two activities."""
+    clip_N: Tensor
+    """[N] int64, index into the clips."""
+    start_N: Tensor
+    """[N] float64, start in the clip [s]."""
+    clip_subjects: tuple[str, ...]
+    """Subject of each clip."""
+    clip_names: tuple[str, ...]
+    """`subject/pair id` of each clip."""
+    activities: tuple[str, ...]
+    """Activity names; a label is an index into them."""
+    horizons: tuple[float, ...]
+    """How long after a window's end its K labels are read [s]."""
+
+    def __len__(self) -> int:
+        return len(self.clip_N)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """All subjects, sorted."""
+        return tuple(sorted(set(self.clip_subjects)))
+
+    def of_subject(self) -> Ints:
+        """[N] each window's subject, as its place in `subjects`."""
+        place = {subject: number for number, subject in enumerate(self.subjects)}
+        of_clip_J = np.array([place[subject] for subject in self.clip_subjects], dtype=np.int64)
+        return np.asarray(of_clip_J[self.clip_N.numpy()])
+
+    def feature(self, name: str) -> Floats:
+        """[N, F] one of the `FEATURES`."""
+        parts = ("imu", "video") if name == "both" else (name,)
+        return np.concatenate([self.features[part].numpy() for part in parts], axis=1, dtype=np.float64)
