@@ -1,7 +1,8 @@
 """Video: the frames nearest to given moments, found by presentation time.
 
 Packets are read first, which costs next to nothing and tells when every frame is shown; only then is decoded what is
-needed. Frames that are neither wanted nor referred to by others are never decoded.
+needed: from the last keyframe before a wanted frame to that frame, and of what lies in between only frames that others
+may refer to. The pixels are those of a full decode.
 """
 
 from __future__ import annotations
@@ -44,8 +45,7 @@ def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -
 
     Frames are resized to `short_side`, cropped in the centre, and turned upright as the file's rotation says. Where
     `crop` is None they stay whole, [T, H, W, 3], the shorter of H and W being `short_side`. Raises `DataError` for what
-    is not a video, for damage between the keyframe before the window and the window's end, and for a time that has no
-    frame near it.
+    is not a video, for damage to a frame or to what was decoded for it, and for a time that has no frame near it.
     """
     try:
         return _read(path, time_T, short_side, crop, seek=True)
@@ -65,7 +65,9 @@ def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, *, seek
         pts_T = _nearest(video, packets, time_T)
         reformatter = VideoReformatter()
         shown = {
-            frame.pts: _pixels(frame, reformatter, short_side, crop) for frame in _decoded(video, packets, set(pts_T))
+            frame.pts: _pixels(frame, reformatter, short_side, crop)
+            for run in (_runs(packets, set(pts_T)) if seek else [packets])
+            for frame in _decoded(video, run, set(pts_T).intersection(packet.pts for packet in run))
         }
     return np.stack([shown[pts] for pts in pts_T])
 
@@ -176,18 +178,42 @@ class _Video:
 
 def _packets_from_keyframe(video: _Video, time_T: Floats) -> list[Packet[VideoStream]]:
     """The packets from a keyframe at or before the first time to beyond the last time."""
-    video.container.seek(video.pts(time_T[0]), stream=video.stream)
-    packets = _packets(video, time_T[-1])
-    first = packets[0].pts
-    if first is None or not packets[0].is_keyframe or video.seconds(first) > time_T[0]:
-        raise DataError(f"{video.path}: seeking does not lead to a keyframe before {time_T[0]:.3f} s")
-    return _from_keyframe(packets)
+    target = video.pts(time_T[0])
+    for _ in range(2):
+        video.container.seek(target, stream=video.stream)
+        packets = _packets(video, time_T[-1])
+        first = packets[0]
+        if first.pts is not None and first.is_keyframe and video.seconds(first.pts) <= time_T[0]:
+            return _from_keyframe(packets)
+        # Containers are searched by the order of decoding: a keyframe that is found may be shown after the first time.
+        target = min(target, target if first.dts is None else first.dts) - 1
+    raise DataError(f"{video.path}: seeking does not lead to a keyframe before {time_T[0]:.3f} s")
 
 
 def _from_keyframe(packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
     """Without what is shown before the keyframe but stored after it: it refers to frames that were not read."""
     first = packets[0].pts
     return [packet for packet in packets if packet.pts is not None and first is not None and packet.pts >= first]
+
+
+def _runs(packets: list[Packet[VideoStream]], wanted: set[int]) -> list[list[Packet[VideoStream]]]:
+    """What has to be decoded: runs of packets, each from a keyframe to a wanted frame.
+
+    The first packet is a keyframe that all others are shown after. Between two runs nothing is decoded.
+    """
+    keyframes: list[tuple[int, int]] = []
+    runs: list[slice] = []
+    for place, packet in enumerate(packets):
+        assert packet.pts is not None
+        if packet.is_keyframe:
+            keyframes.append((place, packet.pts))
+        if packet.pts in wanted:
+            # What is shown before a keyframe but stored after it may refer to what is stored before it.
+            first = max(key for key, shown in keyframes if shown <= packet.pts)
+            if runs and first <= runs[-1].stop:
+                first = min(first, runs.pop().start)
+            runs.append(slice(first, place + 1))
+    return [_from_keyframe(packets[run]) for run in runs]
 
 
 def _packets(video: _Video, until: float) -> list[Packet[VideoStream]]:
@@ -224,8 +250,9 @@ def _shown(packets: list[Packet[VideoStream]]) -> list[int]:
 
 
 def _decoded(video: _Video, packets: list[Packet[VideoStream]], wanted: set[int]) -> Iterator[VideoFrame]:
-    """The frames whose presentation times are wanted, each once."""
+    """The frames whose presentation times are wanted, each once. The first packet is a keyframe."""
     codec = video.stream.codec_context
+    codec.flush_buffers()  # after a run before this one it takes nothing more, until it is told to start again
     missing = set(wanted)
     last = video.origin - 1
     for packet in [*packets, None]:  # None: out with what the decoder still holds
@@ -256,7 +283,9 @@ def _pixels(frame: VideoFrame, reformatter: VideoReformatter, short_side: int, c
 
 def _resized(frame: VideoFrame, reformatter: VideoReformatter, short_side: int) -> Pixels:
     height, width = frame_size(frame.height, frame.width, short_side)
-    resized = reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
+    # As planes it takes half the time, and chroma is interpolated for every pixel: into packed pixels swscale does so
+    # only where the width is odd.
+    resized = reformatter.reformat(frame, width, height, "gbrp", interpolation=Interpolation.BILINEAR)
     return np.asarray(resized.to_ndarray(), dtype=np.uint8)
 
 
