@@ -47,19 +47,17 @@ def render(
     size = (count, 3, frames, crop, crop)
     fits = into_B3THW is not None and into_B3THW.shape == size and into_B3THW.device == color_B34.device
     rendered = into_B3THW if into_B3THW is not None and fits else color_B34.new_empty(size)
+    colors_4n = color_B34.new_ones(4, crop * crop)
     for video_THWC, view, color_34, out_3THW in zip(video_BTHWC, view_B4, color_B34, rendered, strict=True):
         shown_T3HW = resample(video_THWC.permute(0, 3, 1, 2), view, (crop, crop)).contiguous()
         if shown_T3HW.device.type == "cpu":  # frame by frame: what lies between bytes and result stays in the cache
             for shown_3HW, out_3HW in zip(shown_T3HW, out_3THW.unbind(1), strict=True):
-                _map_colors(shown_3HW, color_34, out_3HW)
+                colors_4n[:3] = shown_3HW.flatten(1)
+                torch.mm(color_34, colors_4n, out=out_3HW.view(3, -1))
         else:
-            _map_colors(shown_T3HW.transpose(0, 1), color_34, out_3THW)
+            floats_3n = shown_T3HW.transpose(0, 1).to(color_34.dtype).flatten(1)
+            torch.addmm(color_34[:, 3:], color_34[:, :3], floats_3n, out=out_3THW.view(3, -1))
     return rendered
-
-
-def _map_colors(shown_3n: Tensor, color_34: Tensor, out_3n: Tensor) -> None:
-    floats_3n = shown_3n.to(color_34.dtype).flatten(1)
-    torch.addmm(color_34[:, 3:], color_34[:, :3], floats_3n, out=out_3n.view(3, -1))
 
 
 def resample(video_T3HW: Tensor, view: Edges, size: tuple[int, int]) -> Tensor:

@@ -15,29 +15,25 @@ from typing import NamedTuple
 import av
 import numpy as np
 import numpy.typing as npt
-from av.container import InputContainer
-from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
-from av.video.stream import VideoStream
 
-from revalexo_clip.data.windows import Floats, shown_frames
+from revalexo_clip.data.packets import (
+    FOREVER,
+    Video,
+    VideoPacket,
+    from_keyframe,
+    nearest_pts,
+    opened_video,
+    packets_from_keyframe,
+    packets_until,
+    runs_to_decode,
+    shown_pts,
+)
+from revalexo_clip.data.windows import Floats
 from revalexo_clip.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
-
-TOLERANCE = 0.1
-"""A frame stands for a moment at most this far from it [s], or 1.5 mean frame intervals where those are longer."""
-
-FOREVER = 1e9
-"""Later than the end of any video [s]."""
-
-MAX_PIXELS = 2**26
-"""The largest frame that is decoded [px], twice that of 8K video; a damaged header can claim any size."""
-
-PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "webm_dash_manifest"})
-"""Names of formats that hold no video of their own."""
 
 
 def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
@@ -59,14 +55,14 @@ def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -
 
 
 def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, *, seek: bool) -> Pixels:
-    with _opened(path) as container:
-        video = _Video(path, container)
-        packets = _packets_from_keyframe(video, time_T) if seek else _packets(video, time_T[-1])
-        pts_T = _nearest(video, packets, time_T)
+    with opened_video(path) as container:
+        video = Video(path, container)
+        packets = packets_from_keyframe(video, time_T) if seek else packets_until(video, time_T[-1])
+        pts_T = nearest_pts(video, packets, time_T)
         reformatter = VideoReformatter()
         shown = {
             frame.pts: _pixels(frame, reformatter, short_side, crop)
-            for run in (_runs(packets, set(pts_T)) if seek else [packets])
+            for run in (runs_to_decode(packets, set(pts_T)) if seek else [packets])
             for frame in _decoded(video, run, set(pts_T).intersection(packet.pts for packet in run))
         }
     return np.stack([shown[pts] for pts in pts_T])
@@ -93,10 +89,10 @@ def every_frame(path: Path, short_side: int) -> Iterator[Shown]:
     """
     reformatter = VideoReformatter()
     try:
-        with _opened(path) as container:
-            video = _Video(path, container)
-            packets = _from_keyframe(_packets(video, FOREVER))
-            for frame in _decoded(video, packets, set(_shown(packets))):
+        with opened_video(path) as container:
+            video = Video(path, container)
+            packets = from_keyframe(packets_until(video, FOREVER))
+            for frame in _decoded(video, packets, set(shown_pts(packets))):
                 size = frame.height, frame.width
                 rgb_HWC = _resized(frame, reformatter, min(short_side, *size))
                 turns = round(frame.rotation / 90)
@@ -121,17 +117,17 @@ class Survey:
 def survey(path: Path) -> Survey:
     """Decode every frame that `read_frames` can be asked for. Raises `DataError` where there is none to decode."""
     try:
-        with _opened(path) as container:
-            video = _Video(path, container)
-            packets = _from_keyframe(_packets(video, FOREVER))
-            shown = sorted(_shown(packets))
+        with opened_video(path) as container:
+            video = Video(path, container)
+            packets = from_keyframe(packets_until(video, FOREVER))
+            shown = sorted(shown_pts(packets))
             damage = _first_damage(video, packets, set(shown))
     except av.error.FFmpegError as error:
         raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
     return Survey(np.array([video.seconds(pts) for pts in shown]), video.tolerance, damage)
 
 
-def _first_damage(video: _Video, packets: list[Packet[VideoStream]], wanted: set[int]) -> str | None:
+def _first_damage(video: Video, packets: list[VideoPacket], wanted: set[int]) -> str | None:
     try:
         for _ in _decoded(video, packets, wanted):
             pass
@@ -142,114 +138,7 @@ def _first_damage(video: _Video, packets: list[Packet[VideoStream]], wanted: set
     return None
 
 
-def _opened(path: Path) -> InputContainer:
-    """The container, of which nothing is decoded yet. It reads this file and no other, whatever the file says."""
-    container = av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
-    if container.format.name in PLAYLISTS:
-        raise DataError(f"{path}: is no video but a list of other files ({container.format.name})")
-    if not container.streams.video:
-        raise DataError(f"{path}: holds no video")
-    return container
-
-
-class _Video:
-    """An open video, and its own time units against seconds from its first frame."""
-
-    def __init__(self, path: Path, container: InputContainer) -> None:
-        self.path = path
-        self.container = container
-        self.stream = container.streams.video[0]
-        codec: VideoCodecContext | None = self.stream.codec_context
-        if codec is None or self.stream.time_base is None:
-            raise DataError(f"{path}: cannot be decoded as video: its codec is not known")
-        codec.thread_count = 1  # loader workers are the threads; more of them cost CPU time
-        codec.options = {"max_pixels": str(MAX_PIXELS)}
-        self.unit = float(self.stream.time_base)
-        self.origin = self.stream.start_time or 0
-        rate = self.stream.average_rate
-        self.tolerance = max(TOLERANCE, 1.5 / float(rate)) if rate else TOLERANCE
-
-    def seconds(self, pts: int) -> float:
-        return (pts - self.origin) * self.unit
-
-    def pts(self, seconds: float) -> int:
-        return self.origin + int(seconds / self.unit)
-
-
-def _packets_from_keyframe(video: _Video, time_T: Floats) -> list[Packet[VideoStream]]:
-    """The packets from a keyframe at or before the first time to beyond the last time."""
-    target = video.pts(time_T[0])
-    for _ in range(2):
-        video.container.seek(target, stream=video.stream)
-        packets = _packets(video, time_T[-1])
-        first = packets[0]
-        if first.pts is not None and first.is_keyframe and video.seconds(first.pts) <= time_T[0]:
-            return _from_keyframe(packets)
-        # Containers are searched by the order of decoding: a keyframe that is found may be shown after the first time.
-        target = min(target, target if first.dts is None else first.dts) - 1
-    raise DataError(f"{video.path}: seeking does not lead to a keyframe before {time_T[0]:.3f} s")
-
-
-def _from_keyframe(packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
-    """Without what is shown before the keyframe but stored after it: it refers to frames that were not read."""
-    first = packets[0].pts
-    return [packet for packet in packets if packet.pts is not None and first is not None and packet.pts >= first]
-
-
-def _runs(packets: list[Packet[VideoStream]], wanted: set[int]) -> list[list[Packet[VideoStream]]]:
-    """What has to be decoded: runs of packets, each from a keyframe to a wanted frame.
-
-    The first packet is a keyframe that all others are shown after. Between two runs nothing is decoded.
-    """
-    keyframes: list[tuple[int, int]] = []
-    runs: list[slice] = []
-    for place, packet in enumerate(packets):
-        assert packet.pts is not None
-        if packet.is_keyframe:
-            keyframes.append((place, packet.pts))
-        if packet.pts in wanted:
-            # What is shown before a keyframe but stored after it may refer to what is stored before it.
-            first = max(key for key, shown in keyframes if shown <= packet.pts)
-            if runs and first <= runs[-1].stop:
-                first = min(first, runs.pop().start)
-            runs.append(slice(first, place + 1))
-    return [_from_keyframe(packets[run]) for run in runs]
-
-
-def _packets(video: _Video, until: float) -> list[Packet[VideoStream]]:
-    """The packets from where the container stands to beyond `until` [s]."""
-    beyond = video.pts(until + video.tolerance)
-    packets = []
-    for packet in video.container.demux(video.stream):
-        if packet.size == 0:  # the mark of the end
-            break
-        if packet.pts is None:
-            raise DataError(f"{video.path}: its frames carry no presentation times")
-        packets.append(packet)
-        if packet.dts is not None and packet.dts > beyond:
-            break
-    if not packets:
-        raise DataError(f"{video.path}: holds no video frames")
-    return packets
-
-
-def _nearest(video: _Video, packets: list[Packet[VideoStream]], time_T: Floats) -> list[int]:
-    """The presentation time, in the stream's units, of the frame nearest to each moment."""
-    shown = _shown(packets)
-    if not shown:
-        raise DataError(f"{video.path}: shows no frame before {time_T[-1]:.3f} s")
-    time_P = np.array([video.seconds(pts) for pts in shown])
-    try:
-        return [shown[place] for place in shown_frames(time_P, time_T, video.tolerance)]
-    except DataError as error:
-        raise DataError(f"{video.path}: {error}") from error
-
-
-def _shown(packets: list[Packet[VideoStream]]) -> list[int]:
-    return [packet.pts for packet in packets if packet.pts is not None and not packet.is_discard]
-
-
-def _decoded(video: _Video, packets: list[Packet[VideoStream]], wanted: set[int]) -> Iterator[VideoFrame]:
+def _decoded(video: Video, packets: list[VideoPacket], wanted: set[int]) -> Iterator[VideoFrame]:
     """The frames whose presentation times are wanted, each once. The first packet is a keyframe."""
     codec = video.stream.codec_context
     codec.flush_buffers()  # after a run before this one it takes nothing more, until it is told to start again
