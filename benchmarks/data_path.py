@@ -117,7 +117,7 @@ def ours(dataset: WindowDataset, augmentation: Augmentation, samples: int) -> Ca
         nonlocal video
         for start in range(first, first + samples, BATCH):
             keys = [(0, order[place % len(order)]) for place in range(start, start + BATCH)]
-            batch = collate_training(fetch.__getitems__(keys))
+            batch = collate_training([fetch[key] for key in keys])
             assert isinstance(batch, TrainingBatch)
             windows = batch.windows
             _, video = augmentation.apply(windows.imu_BLC, windows.video_BTHWC, batch.draws, video)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import get_worker_info
 
 from revalexo_clip.augment import Augmentation, Draws, stack
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.dataset import Fetch, collate
-from revalexo_clip.data.sampler import Key
 from revalexo_clip.data.windows import AUGMENTATION, sample_rng
 from revalexo_clip.errors import DataError
 from revalexo_clip.training.portable import Portable
@@ -57,67 +54,27 @@ class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
         changed = window._replace(imu_LC=torch.from_numpy(imu_LC), video_THWC=torch.from_numpy(video_THWC))
         return TrainingSample(changed, draws)
 
-    def __getitems__(self, keys: Sequence[Key]) -> Sequence[TrainingSample | DataError]:
-        """A batch, as a loader asks for it: each window is loaded when `collate_training` comes to it."""
-        return _Unloaded(self, keys)
-
-
-class _Unloaded(Sequence[TrainingSample | DataError]):
-    """Windows that are loaded as they are taken, and not kept."""
-
-    def __init__(self, dataset: FetchAndDraw, keys: Sequence[Key]) -> None:
-        self.dataset = dataset
-        self.keys = keys
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    @overload
-    def __getitem__(self, place: int) -> TrainingSample | DataError: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[TrainingSample | DataError]: ...
-
-    def __getitem__(self, place: int | slice) -> TrainingSample | DataError | Sequence[TrainingSample | DataError]:
-        return _Unloaded(self.dataset, self.keys[place]) if isinstance(place, slice) else self.dataset[self.keys[place]]
-
 
 def collate_training(samples: Sequence[TrainingSample | DataError]) -> TrainingBatch | DataError:
     """B windows and their draws, stacked; or the first error among them.
 
-    Frames go to their place in the batch one window after the other, so that memory holds one batch and not two. Where
-    the source frames differ in size, the smaller ones are padded: no view reaches into the padding.
+    Where the source frames differ in size, the smaller ones are padded: no view reaches into the padding.
     """
-    video_BTHWC = torch.empty(0, 0, 0, 0, 3, dtype=torch.uint8)
-    rest, draws = [], []
-    for place, sample in enumerate(samples):
+    read = []
+    for sample in samples:
         if isinstance(sample, DataError):
             return sample
-        video_THWC = sample.window.video_THWC
-        video_BTHWC = _with_room(video_BTHWC, len(samples), video_THWC.shape)
-        height, width = video_THWC.shape[1:3]
-        if video_THWC.shape != video_BTHWC.shape[1:]:
-            video_BTHWC[place].zero_()
-        video_BTHWC[place, :, :height, :width] = video_THWC
-        rest.append(sample.window._replace(video_THWC=torch.empty(0)))
-        draws.append(sample.draws)
-    windows = collate(rest)
+        read.append(sample)
+    height, width = (max(sample.window.video_THWC.shape[axis] for sample in read) for axis in (1, 2))
+    windows = collate(
+        [sample.window._replace(video_THWC=padded(sample.window.video_THWC, height, width)) for sample in read]
+    )
     assert not isinstance(windows, DataError)
-    return TrainingBatch(windows._replace(video_BTHWC=video_BTHWC), stack(draws))
+    return TrainingBatch(windows, stack([sample.draws for sample in read]))
 
 
-def _with_room(video_BTHWC: Tensor, count: int, shape: torch.Size) -> Tensor:
-    """[B, T, H, W, 3] for `count` windows, in which one of this shape has room, and what was there before."""
-    if not len(video_BTHWC):
-        return _memory((count, *shape))
-    below, right = (max(shape[axis - 1] - video_BTHWC.shape[axis], 0) for axis in (2, 3))
-    return pad(video_BTHWC, (0, 0, 0, right, 0, below)) if below or right else video_BTHWC
-
-
-def _memory(shape: tuple[int, ...]) -> Tensor:
-    """Bytes that nothing was written to; in a loader worker those that the training process will read."""
-    if get_worker_info() is None:
-        return torch.empty(shape, dtype=torch.uint8)
-    # What torch's own collate function calls, and gives no types for.
-    shared = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]
-    return torch.empty(0, dtype=torch.uint8).set_(shared).view(shape)
+def padded(video_THWC: Tensor, height: int, width: int) -> Tensor:
+    """[T, height, width, 3] with zeros below and to the right."""
+    if video_THWC.shape[1:3] == (height, width):
+        return video_THWC
+    return pad(video_THWC, (0, 0, 0, width - video_THWC.shape[2], 0, height - video_THWC.shape[1]))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,11 +28,11 @@ from revalexo_clip.augment import (
 )
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.dataset import arrived
-from revalexo_clip.data.sampler import EpochSampler, Key
+from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.data.windows import sample_rng
 from revalexo_clip.errors import DataError
 from revalexo_clip.training.data import training_loader
-from revalexo_clip.training.draws import FetchAndDraw, TrainingBatch, TrainingSample, collate_training
+from revalexo_clip.training.draws import FetchAndDraw, TrainingBatch, collate_training
 
 IMU_AUGMENT: tuple[ImuAugmentation, ...] = (Scale(), MagnitudeWarp(), TimeWarp(), ChannelDropout(), GaussianNoise())
 VIDEO_AUGMENT: tuple[VideoAugmentation, ...] = (
@@ -131,28 +130,6 @@ def test_frames_of_different_sizes_share_a_batch_and_each_is_seen_as_if_alone(ro
             one = augmentation.apply(alone.windows.imu_BLC, alone.windows.video_BTHWC, alone.draws)
             assert torch.equal(one[0][0], imu_BLC[row])
             assert torch.equal(one[1][0], video_B3THW[row])
-
-
-def test_no_window_is_held_beside_the_batch_that_it_is_in(written: Path) -> None:
-    dataset, augmentation = training(written)
-    held: list[weakref.ref[Tensor]] = []
-
-    class Watched(FetchAndDraw):
-        def __getitem__(self, key: Key) -> TrainingSample | DataError:
-            assert not any(reference() is not None for reference in held[:-1])
-            sample = super().__getitem__(key)
-            assert not isinstance(sample, DataError)
-            held.append(weakref.ref(sample.window.video_THWC))
-            return sample
-
-    keys = [(0, index) for index in range(5)]
-    batch = collate_training(Watched(dataset, augmentation, 5).__getitems__(keys))
-    assert isinstance(batch, TrainingBatch)
-    assert len(held) == len(batch.windows.video_BTHWC) == 5
-    fetch = FetchAndDraw(dataset, augmentation, 5)
-    alike = collate_training([fetch[key] for key in keys])
-    assert isinstance(alike, TrainingBatch)
-    assert torch.equal(batch.windows.video_BTHWC, alike.windows.video_BTHWC)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
