@@ -17,6 +17,7 @@ from revalexo_clip.options import (
     ExperimentArgument,
     ExperimentFileOption,
     FormatOption,
+    JobsOption,
     JsonOption,
     ModalityOption,
     ResumeOption,
@@ -199,7 +200,7 @@ def pack(
     ] = None,
     short_side: Annotated[int, typer.Option(min=1, help="Short side of the frames [px].")] = 256,
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of the JPEGs.")] = 90,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
+    jobs: JobsOption = None,
 ) -> None:
     """Write the fast HDF5 form of a dataset; the first pretraining does it too."""
     from rich import filesize
@@ -231,7 +232,7 @@ def check_data(
         ),
     ] = None,
     imu_rate: Annotated[float, typer.Option(help="Sampling rate of the IMU recordings [Hz].")] = 60.0,
-    processes: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
+    jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find everything that is wrong with a dataset; exit code 1 if anything is."""
@@ -243,7 +244,7 @@ def check_data(
             root,
             channels=channels or command.CHANNELS,
             imu_rate=imu_rate,
-            processes=processes,
+            processes=jobs,
             on_progress=on_progress,
         )
     if as_json:

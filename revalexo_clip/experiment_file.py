@@ -19,6 +19,9 @@ from revalexo_clip.component import Component, JsonObject, describe, nearest
 from revalexo_clip.errors import ConfigError, UserError
 from revalexo_clip.experiment import PretrainExperiment
 
+_PREFIX = "revalexo_clip_experiment_"
+"""Begins the names of the modules of experiment files."""
+
 
 def load_experiment(target: str, overrides: Sequence[str] = ()) -> PretrainExperiment:
     """The experiment that `FILE.py` or `FILE.py:Class` defines, with `path=value` overrides applied.
@@ -47,7 +50,7 @@ def import_experiment_file(path: Path) -> ModuleType:
         raise ConfigError(f"{path}: no such experiment file{hint}")
     if path.suffix != ".py":
         raise ConfigError(f"{path} is not an experiment file: an experiment is a Python file, FILE.py or FILE.py:Class")
-    name = f"revalexo_clip_experiment_{path.stem}_{zlib.crc32(bytes(path.resolve())):08x}"  # one name for each file
+    name = f"{_PREFIX}{path.stem}_{zlib.crc32(bytes(path.resolve())):08x}"  # one name for each file
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None
     assert spec.loader is not None
@@ -65,6 +68,12 @@ def import_experiment_file(path: Path) -> ModuleType:
     except Exception as error:  # whatever a user's file may raise: reported with its line, never passed over
         raise ConfigError(f"{_place(error, path)}: {type(error).__name__}: {error}") from error
     return module
+
+
+def experiment_files() -> tuple[Path, ...]:
+    """The experiment files that this process has imported, in that order."""
+    modules = [module for name, module in sys.modules.items() if name.startswith(_PREFIX)]
+    return tuple(Path(module.__file__) for module in modules if module.__file__ is not None)
 
 
 @contextmanager

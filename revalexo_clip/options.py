@@ -46,4 +46,5 @@ ExperimentFileOption = Annotated[
     Path | None,
     typer.Option("--experiment", metavar="FILE.py", help="The file that defines components the checkpoint names."),
 ]
+JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="one a core")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]

@@ -15,7 +15,7 @@ from sound_dataset import write_sound_dataset
 from revalexo_clip.checkpoint import Description, load_checkpoint
 
 CHANNELS = ("--channels", "acc_*", "--channels", "gyro_Pelvis_*")
-CHECK = ("check-data", "dataset", *CHANNELS, "--processes", "1")
+CHECK = ("check-data", "dataset", *CHANNELS, "--jobs", "1")
 PRETRAIN = ("pretrain", EXPERIMENT, "--set", "data.workers=0")
 
 
@@ -116,7 +116,7 @@ def test_what_is_printed_as_json_has_names_that_stay(home: Path) -> None:
 
 
 def test_channels_that_are_not_named_are_revalexos_and_it_says_so(home: Path) -> None:
-    finished = call("check-data", "dataset", "--processes", "1", cwd=home)
+    finished = call("check-data", "dataset", "--jobs", "1", cwd=home)
     assert finished.returncode == 1
     assert "no column matches 'acc_*_Upper_Leg_*'" in finished.stdout
     assert "these are RevalExo's channels; name the dataset's own with --channels" in finished.stderr
@@ -127,7 +127,7 @@ def test_channels_that_are_not_named_are_revalexos_and_it_says_so(home: Path) ->
     [
         (("nowhere",), "nowhere: there is no such dataset folder"),
         (("dataset", "--imu-rate", "0"), "0 Hz is no sampling rate"),
-        (("dataset", "--processes", "0"), "--processes"),
+        (("dataset", "--jobs", "0"), "--jobs"),
         ((), "ROOT"),
     ],
 )
@@ -169,7 +169,7 @@ def test_processes_of_their_own_say_the_same_however_many_there_are(home: Path) 
     for change in (cell("nan"), keep(VIDEO, 0.5)):
         change(home / "dataset")
     alone = call(*CHECK, "--json", cwd=home).stdout
-    finished = rxclip("check-data", "dataset", *CHANNELS, "--processes", "2", "--json", cwd=home)
+    finished = rxclip("check-data", "dataset", *CHANNELS, "--jobs", "2", "--json", cwd=home)
     assert (finished.returncode, finished.stderr) == (1, "")
     assert finished.stdout == alone
     message = failed(rxclip("pretrain", EXPERIMENT, "--set", "data.workers=1", cwd=home))

@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, Privat
 
 from revalexo_clip.data import layout, windows
 from revalexo_clip.data.base import Dataset, OnProgress, WindowDataset
-from revalexo_clip.data.check import check_dataset
+from revalexo_clip.data.check.exclude import bad_clips
 from revalexo_clip.data.dataset import ClipWindows, RawFiles
 from revalexo_clip.data.imu import common_channels, unit_of
 from revalexo_clip.data.index import alike, read_index, select_subjects
@@ -71,7 +71,8 @@ class RevalExo(Dataset):
     CSV files. Or the file of a pack."""
     on_bad_clip: Literal["error", "exclude"] = "error"
     """`error`: the first clip that cannot be read as it should ends the run. `exclude`: every clip is read once before
-    training, in `workers` processes, and those that would end the run are left out, listed and counted."""
+    training, in `workers` processes, and those that would end the run are left out, listed and counted. What was found
+    is kept in the cache folder until a file changes."""
 
     _checked: dict[Split, dict[str, str]] = PrivateAttr(default_factory=dict)
 
@@ -165,20 +166,15 @@ class RevalExo(Dataset):
         root = self.root.expanduser()
         layout.read_label_mapping(root)
         subjects = select_subjects(self.subjects(split), tuple(layout.subject_files(root)), root)
-        log.info("checking every clip of %s, because data.on_bad_clip is 'exclude'", " ".join(subjects))
-        found = check_dataset(
+        found = bad_clips(
             root,
+            subjects,
             channels=self.channels,
             imu_rate=self.imu_rate,
-            subjects=subjects,
             min_duration=self.min_duration,
             processes=max(self.workers, 1),
         )
-        bad: dict[str, str] = {}
-        for problem in found.problems:
-            if problem.severity == "error" and problem.clip is not None:
-                bad.setdefault(problem.clip, str(problem))
-        for clip, why in sorted(bad.items()):
+        for clip, why in found.bad.items():
             log.warning("left out  %s: %s", clip, why)
-        log.info("checked  %d clips, %d of them bad and left out", found.clips, len(bad))
-        return dict(sorted(bad.items()))
+        log.info("checked  %d clips, %d of them bad and left out", found.clips, len(found.bad))
+        return found.bad

@@ -1,7 +1,8 @@
 """Video: the frames nearest to given moments, found by presentation time.
 
 Packets are read first, which costs next to nothing and tells when every frame is shown; only then is decoded what is
-needed. Frames that are neither wanted nor referred to by others are never decoded.
+needed: from the last keyframe before a wanted frame to that frame, and of what lies in between only frames that others
+may refer to. The pixels are those of a full decode.
 """
 
 from __future__ import annotations
@@ -14,29 +15,25 @@ from typing import NamedTuple
 import av
 import numpy as np
 import numpy.typing as npt
-from av.container import InputContainer
-from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
-from av.video.stream import VideoStream
 
-from revalexo_clip.data.windows import Floats, shown_frames
+from revalexo_clip.data.packets import (
+    FOREVER,
+    Video,
+    VideoPacket,
+    from_keyframe,
+    nearest_pts,
+    opened_video,
+    packets_from_keyframe,
+    packets_until,
+    runs_to_decode,
+    shown_pts,
+)
+from revalexo_clip.data.windows import Floats
 from revalexo_clip.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
-
-TOLERANCE = 0.1
-"""A frame stands for a moment at most this far from it [s], or 1.5 mean frame intervals where those are longer."""
-
-FOREVER = 1e9
-"""Later than the end of any video [s]."""
-
-MAX_PIXELS = 2**26
-"""The largest frame that is decoded [px], twice that of 8K video; a damaged header can claim any size."""
-
-PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "webm_dash_manifest"})
-"""Names of formats that hold no video of their own."""
 
 
 def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
@@ -44,8 +41,7 @@ def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -
 
     Frames are resized to `short_side`, cropped in the centre, and turned upright as the file's rotation says. Where
     `crop` is None they stay whole, [T, H, W, 3], the shorter of H and W being `short_side`. Raises `DataError` for what
-    is not a video, for damage between the keyframe before the window and the window's end, and for a time that has no
-    frame near it.
+    is not a video, for damage to a frame or to what was decoded for it, and for a time that has no frame near it.
     """
     try:
         return _read(path, time_T, short_side, crop, seek=True)
@@ -59,13 +55,15 @@ def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -
 
 
 def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, *, seek: bool) -> Pixels:
-    with _opened(path) as container:
-        video = _Video(path, container)
-        packets = _packets_from_keyframe(video, time_T) if seek else _packets(video, time_T[-1])
-        pts_T = _nearest(video, packets, time_T)
+    with opened_video(path) as container:
+        video = Video(path, container)
+        packets = packets_from_keyframe(video, time_T) if seek else packets_until(video, time_T[-1])
+        pts_T = nearest_pts(video, packets, time_T)
         reformatter = VideoReformatter()
         shown = {
-            frame.pts: _pixels(frame, reformatter, short_side, crop) for frame in _decoded(video, packets, set(pts_T))
+            frame.pts: _pixels(frame, reformatter, short_side, crop)
+            for run in (runs_to_decode(packets, set(pts_T)) if seek else [packets])
+            for frame in _decoded(video, run, set(pts_T).intersection(packet.pts for packet in run))
         }
     return np.stack([shown[pts] for pts in pts_T])
 
@@ -91,10 +89,10 @@ def every_frame(path: Path, short_side: int) -> Iterator[Shown]:
     """
     reformatter = VideoReformatter()
     try:
-        with _opened(path) as container:
-            video = _Video(path, container)
-            packets = _from_keyframe(_packets(video, FOREVER))
-            for frame in _decoded(video, packets, set(_shown(packets))):
+        with opened_video(path) as container:
+            video = Video(path, container)
+            packets = from_keyframe(packets_until(video, FOREVER))
+            for frame in _decoded(video, packets, set(shown_pts(packets))):
                 size = frame.height, frame.width
                 rgb_HWC = _resized(frame, reformatter, min(short_side, *size))
                 turns = round(frame.rotation / 90)
@@ -119,17 +117,17 @@ class Survey:
 def survey(path: Path) -> Survey:
     """Decode every frame that `read_frames` can be asked for. Raises `DataError` where there is none to decode."""
     try:
-        with _opened(path) as container:
-            video = _Video(path, container)
-            packets = _from_keyframe(_packets(video, FOREVER))
-            shown = sorted(_shown(packets))
+        with opened_video(path) as container:
+            video = Video(path, container)
+            packets = from_keyframe(packets_until(video, FOREVER))
+            shown = sorted(shown_pts(packets))
             damage = _first_damage(video, packets, set(shown))
     except av.error.FFmpegError as error:
         raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
     return Survey(np.array([video.seconds(pts) for pts in shown]), video.tolerance, damage)
 
 
-def _first_damage(video: _Video, packets: list[Packet[VideoStream]], wanted: set[int]) -> str | None:
+def _first_damage(video: Video, packets: list[VideoPacket], wanted: set[int]) -> str | None:
     try:
         for _ in _decoded(video, packets, wanted):
             pass
@@ -140,92 +138,10 @@ def _first_damage(video: _Video, packets: list[Packet[VideoStream]], wanted: set
     return None
 
 
-def _opened(path: Path) -> InputContainer:
-    """The container, of which nothing is decoded yet. It reads this file and no other, whatever the file says."""
-    container = av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
-    if container.format.name in PLAYLISTS:
-        raise DataError(f"{path}: is no video but a list of other files ({container.format.name})")
-    if not container.streams.video:
-        raise DataError(f"{path}: holds no video")
-    return container
-
-
-class _Video:
-    """An open video, and its own time units against seconds from its first frame."""
-
-    def __init__(self, path: Path, container: InputContainer) -> None:
-        self.path = path
-        self.container = container
-        self.stream = container.streams.video[0]
-        codec: VideoCodecContext | None = self.stream.codec_context
-        if codec is None or self.stream.time_base is None:
-            raise DataError(f"{path}: cannot be decoded as video: its codec is not known")
-        codec.thread_count = 1  # loader workers are the threads; more of them cost CPU time
-        codec.options = {"max_pixels": str(MAX_PIXELS)}
-        self.unit = float(self.stream.time_base)
-        self.origin = self.stream.start_time or 0
-        rate = self.stream.average_rate
-        self.tolerance = max(TOLERANCE, 1.5 / float(rate)) if rate else TOLERANCE
-
-    def seconds(self, pts: int) -> float:
-        return (pts - self.origin) * self.unit
-
-    def pts(self, seconds: float) -> int:
-        return self.origin + int(seconds / self.unit)
-
-
-def _packets_from_keyframe(video: _Video, time_T: Floats) -> list[Packet[VideoStream]]:
-    """The packets from a keyframe at or before the first time to beyond the last time."""
-    video.container.seek(video.pts(time_T[0]), stream=video.stream)
-    packets = _packets(video, time_T[-1])
-    first = packets[0].pts
-    if first is None or not packets[0].is_keyframe or video.seconds(first) > time_T[0]:
-        raise DataError(f"{video.path}: seeking does not lead to a keyframe before {time_T[0]:.3f} s")
-    return _from_keyframe(packets)
-
-
-def _from_keyframe(packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
-    """Without what is shown before the keyframe but stored after it: it refers to frames that were not read."""
-    first = packets[0].pts
-    return [packet for packet in packets if packet.pts is not None and first is not None and packet.pts >= first]
-
-
-def _packets(video: _Video, until: float) -> list[Packet[VideoStream]]:
-    """The packets from where the container stands to beyond `until` [s]."""
-    beyond = video.pts(until + video.tolerance)
-    packets = []
-    for packet in video.container.demux(video.stream):
-        if packet.size == 0:  # the mark of the end
-            break
-        if packet.pts is None:
-            raise DataError(f"{video.path}: its frames carry no presentation times")
-        packets.append(packet)
-        if packet.dts is not None and packet.dts > beyond:
-            break
-    if not packets:
-        raise DataError(f"{video.path}: holds no video frames")
-    return packets
-
-
-def _nearest(video: _Video, packets: list[Packet[VideoStream]], time_T: Floats) -> list[int]:
-    """The presentation time, in the stream's units, of the frame nearest to each moment."""
-    shown = _shown(packets)
-    if not shown:
-        raise DataError(f"{video.path}: shows no frame before {time_T[-1]:.3f} s")
-    time_P = np.array([video.seconds(pts) for pts in shown])
-    try:
-        return [shown[place] for place in shown_frames(time_P, time_T, video.tolerance)]
-    except DataError as error:
-        raise DataError(f"{video.path}: {error}") from error
-
-
-def _shown(packets: list[Packet[VideoStream]]) -> list[int]:
-    return [packet.pts for packet in packets if packet.pts is not None and not packet.is_discard]
-
-
-def _decoded(video: _Video, packets: list[Packet[VideoStream]], wanted: set[int]) -> Iterator[VideoFrame]:
-    """The frames whose presentation times are wanted, each once."""
+def _decoded(video: Video, packets: list[VideoPacket], wanted: set[int]) -> Iterator[VideoFrame]:
+    """The frames whose presentation times are wanted, each once. The first packet is a keyframe."""
     codec = video.stream.codec_context
+    codec.flush_buffers()  # after a run before this one it takes nothing more, until it is told to start again
     missing = set(wanted)
     last = video.origin - 1
     for packet in [*packets, None]:  # None: out with what the decoder still holds
@@ -256,7 +172,9 @@ def _pixels(frame: VideoFrame, reformatter: VideoReformatter, short_side: int, c
 
 def _resized(frame: VideoFrame, reformatter: VideoReformatter, short_side: int) -> Pixels:
     height, width = frame_size(frame.height, frame.width, short_side)
-    resized = reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR)
+    # As planes it takes half the time, and chroma is interpolated for every pixel: into packed pixels swscale does so
+    # only where the width is odd.
+    resized = reformatter.reformat(frame, width, height, "gbrp", interpolation=Interpolation.BILINEAR)
     return np.asarray(resized.to_ndarray(), dtype=np.uint8)
 
 

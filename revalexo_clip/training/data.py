@@ -20,6 +20,7 @@ from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.training.agreement import fail
 from revalexo_clip.training.draws import FetchAndDraw, TrainingSample, collate_training
 from revalexo_clip.training.gather import rank, world_size
+from revalexo_clip.training.portable import Portable
 from revalexo_clip.types import Sample
 
 Item = TypeVar("Item")
@@ -106,7 +107,11 @@ class PairsDataModule(pl.LightningDataModule):
 def evaluation_loader(dataset: WindowDataset, batch_size: int, workers: int) -> DataLoader[Sample | DataError]:
     """Each window once, in order, over all processes together."""
     sampler = EvaluationSampler(len(dataset), rank(), world_size())
-    return _loader(Fetch(dataset), collate, sampler, batch_size, workers)
+    return _loader(_PortableFetch(dataset), collate, sampler, batch_size, workers)
+
+
+class _PortableFetch(Portable, Fetch):
+    """See `Fetch` and `Portable`."""
 
 
 def training_loader(

@@ -15,6 +15,7 @@ from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.windows import AUGMENTATION, sample_rng
 from revalexo_clip.errors import DataError
+from revalexo_clip.training.portable import Portable
 from revalexo_clip.types import Batch, Sample
 
 
@@ -33,7 +34,7 @@ class TrainingBatch(NamedTuple):
     draws: Draws
 
 
-class FetchAndDraw(TorchDataset[TrainingSample | DataError]):
+class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
     """A dataset's windows with draws that are, like the windows, a function of (seed, epoch, index)."""
 
     def __init__(self, dataset: WindowDataset, augmentation: Augmentation, seed: int) -> None:

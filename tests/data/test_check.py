@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -272,6 +273,39 @@ def test_clips_that_would_end_a_run_are_excluded_and_others_are_not(root: Path) 
     assert dict(val.excluded) == {}
     assert pickle.loads(pickle.dumps(train)).excluded == train.excluded
     assert all(train[0, index].imu_LC.isfinite().all() for index in range(len(train)))
+
+
+def test_processes_that_ask_together_read_every_clip_once_and_later_ones_until_a_file_changes(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "revalexo_clip")
+    whole = (root / IMU).read_bytes()
+    cell("nan")(root)
+
+    def excluded() -> list[str]:
+        return list(revalexo(root, on_bad_clip="exclude", workers=0).build("train", seed=0).excluded)
+
+    def checks() -> int:
+        return caplog.text.count("checking every clip")
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda _: excluded(), range(3))) == [["Subject01/0000"]] * 3
+    assert checks() == 1
+    assert excluded() == ["Subject01/0000"]
+    assert caplog.text.count("left out  Subject01/0000") == 4
+    assert checks() == 1
+    (root / IMU).write_bytes(whole)
+    assert excluded() == []
+    assert checks() == 2
+
+
+def test_without_a_cache_folder_every_process_checks_for_itself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root.parent / "cache").write_text("a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root.parent / "cache"))
+    cell("nan")(root)
+    for _ in range(2):
+        train = revalexo(root, on_bad_clip="exclude", workers=0).build("train", seed=0)
+        assert list(train.excluded) == ["Subject01/0000"]
 
 
 def test_a_clip_that_is_described_wrongly_is_excluded(root: Path) -> None:

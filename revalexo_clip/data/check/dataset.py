@@ -96,7 +96,7 @@ def _check_clips(
             left = next(clip for clip in clips if clip.name not in read)
             raise DataError(
                 f"{left.video or left.imu}: a process died while it read this clip or one that comes soon after it; "
-                "`rxclip check-data --processes 1` says which"
+                "`rxclip check-data --jobs 1` says which"
             ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
