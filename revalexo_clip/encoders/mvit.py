@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from revalexo_clip.encoders.base import VideoEncoder
+from revalexo_clip.encoders.fast_mvit import speed_up
 from revalexo_clip.encoders.model_zoo import builder, checkpoint_url
 from revalexo_clip.encoders.video_net import VideoNet
 from revalexo_clip.encoders.weights import load_weights
@@ -41,6 +42,7 @@ class MViT(VideoEncoder):
         make = builder("vision_transformers", f"mvit_base_{self.variant}")
         model = make(spatial_size=spec.crop, temporal_size=spec.frames)
         model.head = model.get_submodule("head.sequence_pool")  # picks the class token; the classifier came after it
+        speed_up(model)
         return VideoNet(model, BACKBONE_DIM, embed_dim, self.dropout)
 
     def load_pretrained(self, module: nn.Module) -> None:
