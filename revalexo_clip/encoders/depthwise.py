@@ -1,18 +1,19 @@
 """Depthwise 3-D convolution, fast on a CPU.
 
 PyTorch's depthwise `Conv3d` takes most of an X3D training step there. The same weights give the same result several
-times as fast in one of two other forms, whichever suits the size of the maps:
+times as fast in one of three other forms, whichever suits the kernel and the size of the maps:
 
-- one grouped 2-D convolution over (channel x time): a channel's T input frames are the group's input channels, its T
-  output frames the output channels, and the kernel between frame t and frame u holds the taps of time offset u - t,
-  zero where there are none;
+- one grouped 2-D convolution over (channel x time): a channel's T input frames are input channels of its group, its T
+  output frames the output channels, and the kernel between frame t and frame u holds the taps of time offset t - u,
+  zero where there are none. Of few frames, a group takes several channels, with zeros between them, until its
+  vectors are full;
+- where the kernel reaches along time only, a matrix for each channel, from all frames to all frames;
 - on maps so small that a kernel covers most of one, one matrix for each channel, from all places to all places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from functools import partial
 from typing import cast
 
 import torch
@@ -20,6 +21,12 @@ from torch import Tensor, nn
 
 SMALL = 64
 """Input places (T x H x W) up to which the matrices are faster: 2 to 10 times there, slower from about 70 on."""
+GROUP = 8
+"""Channels x frames up to which channels share a group: 8 x 8 takes half the time of 4 x 4 in the backward pass."""
+
+LARGE = 2**23
+"""Numbers in a batch from which on its samples are convolved one by one, in half the time: the allocator hands back
+what is above 32 MB, and the system clears such memory anew for every copy that a convolution makes of its input."""
 
 
 class DepthwiseConv3d(nn.Conv3d):
@@ -28,70 +35,63 @@ class DepthwiseConv3d(nn.Conv3d):
     On an accelerator it is the library's own convolution.
     """
 
-    @classmethod
-    def like(cls, conv: nn.Conv3d) -> DepthwiseConv3d:
-        """The same convolution, sharing `conv`'s weights."""
-        assert fits(conv)
-        fast = cls(
-            conv.in_channels,
-            conv.out_channels,
-            cast("tuple[int, int, int]", conv.kernel_size),
-            stride=cast("tuple[int, int, int]", conv.stride),
-            padding=cast("tuple[int, int, int]", conv.padding),
-            groups=conv.groups,
-            bias=conv.bias is not None,
-            device="meta",
-        )
-        fast.weight, fast.bias = conv.weight, conv.bias
-        return fast
-
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, C, T, H', W']."""
         if x_BCTHW.device.type != "cpu":
             return super().forward(x_BCTHW)
-        return self._as_matrices(x_BCTHW) if x_BCTHW[0, 0].numel() <= SMALL else self._in_2d(x_BCTHW)
+        if x_BCTHW[0, 0].numel() <= SMALL:
+            y_BCTHW = self._as_matrices(x_BCTHW)
+        elif self.weight[0, 0, 0].numel() == 1 and max(self.stride) == 1 and not any(self.padding[1:]):
+            y_BCTHW = self._along_time(x_BCTHW)
+        else:
+            y_BCTHW = self.in_2d(x_BCTHW, cast("tuple[int, int]", self.stride[1:]))
+        return y_BCTHW if self.bias is None else y_BCTHW + self.bias[:, None, None, None]
 
-    def _in_2d(self, x_BCTHW: Tensor) -> Tensor:
+    def in_2d(self, x_BCTHW: Tensor, stride: tuple[int, int]) -> Tensor:
+        """The convolution without its bias, at whatever stride, as one in two dimensions."""
         batch, channels, frames, height, width = x_BCTHW.shape
-        along_time = _along(frames, 1, self.weight.shape[2], int(self.padding[0]))
-        kernel = torch.einsum("cthw,out->couhw", self.weight[:, 0], along_time.to(self.weight))
-        y = nn.functional.conv2d(
-            x_BCTHW.reshape(batch, channels * frames, height, width),
-            kernel.flatten(0, 1),
-            None if self.bias is None else self.bias.repeat_interleave(frames),
-            stride=cast("tuple[int, int]", self.stride[1:]),
+        side = max(n for n in range(1, GROUP + 1) if channels % n == 0 and (n == 1 or n * frames <= GROUP))
+        kernel = banded(self.weight[:, 0].movedim(1, -1), frames, 1, int(self.padding[0]))  # [C, 3, 3, T', T]
+        kernel = kernel.permute(0, 3, 4, 1, 2).view(-1, side, frames, 1, frames, *self.weight.shape[3:])
+        apart = torch.eye(side, dtype=kernel.dtype).view(1, side, 1, side, 1, 1, 1)
+        convolved = partial(
+            nn.functional.conv2d,
+            weight=(kernel * apart).flatten(3, 4).flatten(0, 2),
+            stride=stride,
             padding=cast("tuple[int, int]", self.padding[1:]),
-            groups=channels,
+            groups=channels // side,
         )
-        return y.view(batch, channels, frames, *y.shape[2:])
+        x_BCHW = x_BCTHW.reshape(batch, channels * frames, height, width)
+        large = batch > 1 and x_BCHW.numel() > LARGE
+        y_BCHW = torch.cat([convolved(x) for x in torch.chunk(x_BCHW, batch)]) if large else convolved(x_BCHW)
+        return y_BCHW.view(batch, channels, frames, *y_BCHW.shape[2:])
+
+    def _along_time(self, x_BCTHW: Tensor) -> Tensor:
+        matrix_COI = banded(self.weight.flatten(1), x_BCTHW.shape[2], 1, int(self.padding[0]))
+        matrices = matrix_COI.repeat(len(x_BCTHW), 1, 1)  # [B C, T', T]
+        return torch.bmm(matrices, x_BCTHW.flatten(0, 1).flatten(2)).view(x_BCTHW.shape)
 
     def _as_matrices(self, x_BCTHW: Tensor) -> Tensor:
-        sizes, strides, paddings = tuple(x_BCTHW.shape[2:]), tuple(self.stride), tuple(map(int, self.padding))
-        places = _from_place_to_place(sizes, strides, tuple(self.weight.shape[2:]), paddings).to(self.weight)
-        to = places.shape[:3]
-        matrix_CP = self.weight.flatten(1) @ places.reshape(-1, places.shape[-1]).T  # P: pairs of places
-        matrix_COI = matrix_CP.view(len(matrix_CP), to.numel(), -1)
+        """One axis of the kernel after the other is widened to all its places: [C, T', T, H', H, W', W]."""
+        matrix = self.weight[:, 0]
+        for axis, size in enumerate(x_BCTHW.shape[2:]):
+            matrix = banded(matrix.movedim(1, -1), size, self.stride[axis], int(self.padding[axis]))
+        to = matrix.shape[1::2]
+        matrix_COI = matrix.permute(0, 1, 3, 5, 2, 4, 6).reshape(len(matrix), to.numel(), -1)
         y_CBO = x_BCTHW.flatten(2).transpose(0, 1) @ matrix_COI.transpose(1, 2)
-        if self.bias is not None:
-            y_CBO = y_CBO + self.bias[:, None, None]
         return y_CBO.transpose(0, 1).reshape(*x_BCTHW.shape[:2], *to)
 
 
-@lru_cache(maxsize=64)
-def _along(size: int, stride: int, kernel: int, padding: int) -> Tensor:
-    """[places out, places in, taps] along one axis: 1 where a tap carries one place to the other, else 0."""
-    out = (size + 2 * padding - kernel) // stride + 1
-    tap_OI = torch.arange(size)[None, :] - torch.arange(out)[:, None] * stride + padding
-    return (tap_OI[:, :, None] == torch.arange(kernel)).float()
+def banded(taps: Tensor, size: int, stride: int, padding: int) -> Tensor:
+    """Taps [..., K] -> the matrix [..., places out, places in] that convolves along an axis of `size` places.
 
-
-@lru_cache(maxsize=64)
-def _from_place_to_place(
-    sizes: Sequence[int], strides: Sequence[int], kernel: Sequence[int], paddings: Sequence[int]
-) -> Tensor:
-    """[T', H', W', T, H, W, taps]: `_along` over all three axes, with the taps of the kernel in one row."""
-    axes = [_along(*axis) for axis in zip(sizes, strides, kernel, paddings, strict=True)]
-    return torch.einsum("tua,hxb,wyc->thwuxyabc", *axes).flatten(6)
+    Its rows are windows of the taps between zeros, each further to the left.
+    """
+    out = (size + 2 * padding - taps.shape[-1]) // stride + 1
+    last = (out - 1) * stride  # the first place of the last window, but for the padding
+    before = last - padding
+    between_zeros = nn.functional.pad(taps, (before, size + last - before - taps.shape[-1]))
+    return between_zeros.unfold(-1, size, stride).flip(-2)
 
 
 def fits(conv: nn.Conv3d) -> bool:
@@ -105,11 +105,3 @@ def fits(conv: nn.Conv3d) -> bool:
         and conv.padding_mode == "zeros"
         and tuple(conv.dilation) == (1, 1, 1)
     )
-
-
-def speed_up(model: nn.Module) -> None:
-    """Give every depthwise 3-D convolution in `model` its fast form; state dicts stay what they are."""
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Conv3d) and fits(child):
-                parent.register_module(name, DepthwiseConv3d.like(child))

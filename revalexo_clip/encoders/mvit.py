@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from revalexo_clip.encoders.base import VideoEncoder
+from revalexo_clip.encoders.fast_mvit import speed_up
 from revalexo_clip.encoders.model_zoo import builder, checkpoint_url
 from revalexo_clip.encoders.recompute import recompute
 from revalexo_clip.encoders.video_net import VideoNet
@@ -45,6 +46,7 @@ class MViT(VideoEncoder):
         make = builder("vision_transformers", f"mvit_base_{self.variant}")
         model = make(spatial_size=spec.crop, temporal_size=spec.frames)
         model.head = model.get_submodule("head.sequence_pool")  # picks the class token; the classifier came after it
+        speed_up(model)
         if self.gradient_checkpointing:
             recompute(model.get_submodule("blocks").children())
         return VideoNet(model, BACKBONE_DIM, embed_dim, self.dropout)

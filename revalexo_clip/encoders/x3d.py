@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from revalexo_clip.encoders.base import VideoEncoder
-from revalexo_clip.encoders.depthwise import speed_up
+from revalexo_clip.encoders.fast_x3d import speed_up
 from revalexo_clip.encoders.model_zoo import builder, checkpoint_url
+from revalexo_clip.encoders.pointwise import PointwiseConv3d
 from revalexo_clip.encoders.recompute import recompute
 from revalexo_clip.encoders.video_net import VideoNet
 from revalexo_clip.encoders.weights import load_weights
@@ -81,14 +82,13 @@ def remove_classifier(model: nn.Module) -> None:
         head.register_module(part, None)
 
 
-class AveragedConv3d(nn.Conv3d):
+class AveragedConv3d(PointwiseConv3d):
     """A strided pointwise convolution of averages over the stride; `Conv3d` takes one place and skips the rest."""
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, C', T, ceil(H / 2), ceil(W / 2)] for a stride of (1, 2, 2)."""
         stride = cast("tuple[int, int, int]", self.stride)
-        averages = nn.functional.avg_pool3d(x_BCTHW, stride, stride, ceil_mode=True)
-        return nn.functional.conv3d(averages, self.weight, self.bias)
+        return self.at_every_place(nn.functional.avg_pool3d(x_BCTHW, stride, stride, ceil_mode=True))
 
 
 def average_shortcuts(model: nn.Module) -> None:

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from same_function import assert_same_function
+from torch import nn
+
+from revalexo_clip.encoders.fast_x3d import speed_up
+from revalexo_clip.encoders.model_zoo import builder
+
+
+def untouched(size: str) -> nn.Module:
+    """PyTorchVideo's own model, whose branches do not begin at zero, and whose head takes small crops."""
+    torch.manual_seed(0)
+    model = builder("x3d", f"x3d_{size}")()
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm3d):
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, std=0.1)
+    model.get_submodule("blocks.5.pool").pool = nn.AvgPool3d(1)
+    return model
+
+
+@pytest.mark.parametrize(("size", "frames", "crop"), [("xs", 4, 65), ("m", 3, 40)])
+def test_x3d_is_the_same_function_as_pytorchvideos(size: str, frames: int, crop: int) -> None:
+    assert_same_function(untouched(size), speed_up, torch.randn(2, 3, frames, crop, crop + 3))
+
+
+def test_nothing_of_the_slow_forms_is_left() -> None:
+    model = untouched("xs")
+    speed_up(model)
+    slow = [name for name, part in model.named_modules() if type(part) is nn.Conv3d or "Swish" in type(part).__name__]
+    assert slow == ["blocks.0.conv.conv_t"]  # the first convolution is dense
