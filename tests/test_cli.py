@@ -107,7 +107,7 @@ def test_seen_subjects_are_refused_unless_they_are_allowed(home: Path) -> None:
 def test_show_prints_the_resolved_experiment(tmp_path: Path) -> None:
     arguments = ("show", EXPERIMENT, "--set", "imu.kernel=5")
     tree = call(*arguments, cwd=tmp_path).stdout
-    assert "├── imu TCN\n│   ├── kernel 5\n│   └── dilations 1, 2\n" in tree
+    assert "├── imu TCN\n│   ├── frozen 0\n│   ├── kernel 5\n│   └── dilations 1, 2\n" in tree
     shown = succeed(*arguments, "--json", cwd=tmp_path).stdout
     assert shown == load_experiment(str(EXPERIMENT), ["imu.kernel=5"]).to_json() + "\n"
 

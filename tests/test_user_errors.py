@@ -179,7 +179,7 @@ MISTAKES = [
         "unknown nested key",
         (*SMALL, "--set", "optim.rl=4"),
         CONFIG,
-        ("optim.rl: unknown field", "known: betas, final_lr, lr, warmup, weight_decay"),
+        ("optim.rl: unknown field", "known: betas, final_lr, imu_layer_decay"),
     ),
     Mistake(
         "unknown key on the way",
@@ -197,7 +197,7 @@ MISTAKES = [
         "unknown component",
         (*SMALL, "--set", "imu.type=DeepConvLTSM"),
         CONFIG,
-        ("imu: unknown ImuEncoder 'DeepConvLTSM'; did you mean 'DeepConvLSTM'?", "known: DeepConvLSTM, TCN"),
+        ("imu: unknown ImuEncoder 'DeepConvLTSM'; did you mean 'DeepConvLSTM'?", "(known: DeepConvLSTM"),
     ),
     Mistake(
         "component as text",

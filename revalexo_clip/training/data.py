@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 
 import lightning.pytorch as pl
@@ -128,6 +131,8 @@ def _loader(
     batch_size: int,
     workers: int,
 ) -> DataLoader[Item]:
+    if workers:
+        _end_workers_at_exit()
     return DataLoader(
         dataset,
         batch_size=batch_size,
@@ -138,6 +143,18 @@ def _loader(
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_leave_signals_to_the_run,
     )
+
+
+@cache
+def _end_workers_at_exit() -> None:
+    """Python ends a process's daemons with SIGTERM and waits for them; these would not heed it."""
+
+    def kill() -> None:
+        for child in multiprocessing.active_children():
+            if child.daemon:
+                child.kill()
+
+    atexit.register(kill)
 
 
 def _leave_signals_to_the_run(worker: int) -> None:

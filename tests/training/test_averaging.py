@@ -11,7 +11,7 @@ from small_training import logged, small, weights
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from revalexo_clip.checkpoint import load_checkpoint
+from revalexo_clip.checkpoint import AtomicCheckpointIO, load_checkpoint
 from revalexo_clip.data.dataset import collate
 from revalexo_clip.losses import Overlap
 from revalexo_clip.training.averaging import TRAINING_WEIGHTS, Averaging
@@ -74,6 +74,7 @@ def fit(folder: Path, epochs: int, average: float | None, resume: Path | None = 
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        plugins=[AtomicCheckpointIO()],
         num_sanity_val_steps=0,
     )
     points = DataLoader(Points(), batch_size=4)
@@ -143,6 +144,7 @@ def test_a_checkpoint_from_within_validation_is_like_any_other(tmp_path: Path) -
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        plugins=[AtomicCheckpointIO()],
     )
     points = DataLoader(Points(), batch_size=4)
     trainer.fit(Fit(), points, points)
