@@ -139,8 +139,14 @@ def test_a_window_of_another_shape_is_an_error(encoder: PretrainedImuEncoder, sh
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"acc_Pelvis_y": None}, "channels missing: acc_Pelvis_y (given: acc_Pelvis_x, acc_Left_Foot_x"),
-        ({"gyro_Pelvis_y": [0.0] * 119 + [float("nan")]}, "channels with NaN or infinite values: gyro_Pelvis_y"),
+        (
+            {"acc_Pelvis_y": None},
+            "channels missing: acc_Pelvis_y (did you mean acc_Pelvis_x?); given: acc_Pelvis_x, acc_Left_Foot_x",
+        ),
+        (
+            {"gyro_Pelvis_y": [0.0] * 119 + [float("nan")]},
+            "channels with NaN or infinite values: gyro_Pelvis_y (1 of them, the first in row 119)",
+        ),
         ({"acc_Left_Foot_x": [0.0] * 60}, "channel acc_Left_Foot_x is [1, 60], and acc_Pelvis_x is [1, 120]"),
         ({"acc_Left_Foot_x": ["slow"] * 120}, "channel acc_Left_Foot_x: could not convert string to float: 'slow'"),
     ],

@@ -26,8 +26,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "experiment",
         "experiment_file",
         "training checkpoint run_folder exported report",
-        "model_card parts resume",
-        "pretrain dry_run evaluate export pack check_data",
+        "model_card onnx_file parts resume",
+        "encoder_folder",
+        "pretrain dry_run evaluate export import_encoder pack check_data",
+        "encoder_commands",
         "cli",
     )
 )
