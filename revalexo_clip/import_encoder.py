@@ -139,6 +139,5 @@ def _channels(name: str, tensors: Mapping[str, Tensor], spec: ImuSpec) -> str:
     if name != "lstm.weight_ih_l0":
         return ""
     maps = len(tensors["conv1.weight"])
-    return (
-        f" ({tensors[name].shape[-1] / maps:g} channels of {maps} maps, and the recordings give {len(spec.channels)})"
-    )
+    channels = tensors[name].shape[-1] / maps
+    return f": {channels:g} channels of {maps} maps, where the recordings give {len(spec.channels)}"

@@ -1,8 +1,7 @@
 """`encoder.onnx`: an encoder for runtimes without torch, compared with torch before it is kept.
 
-Made with the exporter that torch recommends. The one before it, from TorchScript, takes 0.4 s instead of 18 s for a
-DeepConvLSTM and 10 s instead of 148 s for an MViT (one busy core), for graphs that give the same; but it is deprecated,
-and cannot follow the fast forms of X3D's convolutions.
+Made with the exporter that torch recommends. The one before it, from TorchScript, gives the same numbers sooner (0.4 s
+instead of 12 s for a small DeepConvLSTM), but is deprecated and cannot follow the fast forms of X3D's convolutions.
 """
 
 from __future__ import annotations
