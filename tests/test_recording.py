@@ -128,7 +128,7 @@ from revalexo_clip import load_encoder
 
 encoder = load_encoder("encoder")
 given = [name for name in pd.read_csv(sys.argv[1], nrows=0) if name != "time"]
-recording = pd.read_csv(sys.argv[1]).rename(columns=dict(zip(given, encoder.spec.channels)))
+recording = pd.read_csv(sys.argv[1]).rename(columns=dict(zip(given, encoder.spec.channels)))[2:]
 features = encoder.recording_features(recording, time="time")
 print(len(features.start_N), float(features.start_N[0]), *features.vector_ND[3].tolist())
 """
@@ -153,11 +153,11 @@ def test_a_folder_that_was_sent_elsewhere_embeds_a_real_recording_at_its_own_rat
     assert finished.returncode == 0, finished.stderr
     count, start, *vector_D = map(float, finished.stdout.split())
     assert count == 18  # of 10.95 s, every 0.5 s as long as 2 s remain
-    assert start == pytest.approx(0.05654)
-    # The same moments in the dataset, which others resampled to 60 Hz and which has begun at the same sample.
+    assert start == pytest.approx(4 / 60, abs=1e-3)
+    # The same moments in the dataset, which others resampled to 60 Hz: its fifth row is that moment.
     encoder = load_encoder(elsewhere / "encoder")
     assert isinstance(encoder, PretrainedImuEncoder)
-    at_60 = pd.read_csv(real / "imu" / "GoPro1" / "0001.csv").to_numpy()
+    at_60 = pd.read_csv(real / "imu" / "GoPro1" / "0001.csv").to_numpy()[4:]
     expected_ND = encoder.recording_features(at_60, rate=60.0).vector_ND
     distance_N = (expected_ND - torch.tensor(vector_D)).norm(dim=1)
     assert distance_N.argmin() == 3
