@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +26,8 @@ from revalexo_clip.onnx_file import CheckWindows, require_onnx
 from revalexo_clip.report import counted
 from revalexo_clip.run_folder import find_checkpoint, folder_of
 from revalexo_clip.types import ImuSpec, Modality, VideoSpec
+
+log = logging.getLogger("revalexo_clip")
 
 Format = Literal["safetensors", "onnx", "revalexo"]
 REVALEXO_FILE = "encoder.pt"
@@ -134,8 +137,9 @@ def _check_windows(checkpoint: Checkpoint, modality: Modality) -> CheckWindows:
         places = torch.linspace(0, len(dataset) - 1, min(CHECKED_WINDOWS, len(dataset))).long().tolist()
         samples = [dataset[0, place] for place in places]
     except DataError as error:
+        log.warning("drawn windows stand in for the dataset's: %s", error)
         window = _drawn_imu(described.imu_spec) if modality == "imu" else _drawn_video(described.video_spec)
-        return CheckWindows(window, f"{len(window)} drawn windows, for lack of the dataset ({error})")
+        return CheckWindows(window, f"{len(window)} drawn windows, for lack of the dataset")
     window = torch.stack([sample.imu_LC if modality == "imu" else sample.video_THWC for sample in samples])
     return CheckWindows(window, f"{counted(len(window), 'window')} of the validation subjects")
 

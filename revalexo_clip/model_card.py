@@ -99,7 +99,7 @@ def _output(description: EncoderDescription) -> str:
 
 
 def _subjects(origin: Origin) -> str:
-    data = f"Recordings: {origin.data}.\n" if origin.data else ""
+    data = f"Recordings: a dataset in the form of `{origin.data}`.\n" if origin.data else ""
     if origin.subjects is None:
         return (
             "Whom it was trained on is not known. A test on anyone who may have been among them measures less than it "

@@ -35,7 +35,7 @@ class CheckWindows(NamedTuple):
     """What a file is compared with torch on."""
 
     window: Tensor
-    """[B, L, C] or [B, T, H, W, 3], at least two."""
+    """[B, L, C] or [B, T, H, W, 3]."""
     source: str
     """Where they come from."""
 
@@ -63,7 +63,7 @@ def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) ->
         try:
             program = torch.onnx.export(
                 module,
-                (windows.window[:2],),
+                (torch.cat([windows.window[:1]] * 2),),  # a batch of one would be taken for the size of all batches
                 dynamo=True,
                 verbose=False,
                 input_names=[description.modality],

@@ -116,14 +116,17 @@ def test_a_file_that_gives_other_numbers_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_without_the_dataset_windows_are_drawn_and_that_is_said(run: Path, distinct: Path, tmp_path: Path) -> None:
+def test_without_the_dataset_windows_are_drawn_and_that_is_said(
+    run: Path, distinct: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     gone = shutil.move(distinct, tmp_path / "gone")
     try:
         export = export_encoder("imu", run, format="onnx")
     finally:
         shutil.move(gone, distinct)
     assert export.description.onnx is not None
-    assert export.description.onnx.windows.startswith("8 drawn windows, for lack of the dataset (")
+    assert export.description.onnx.windows == "8 drawn windows, for lack of the dataset"
+    assert f"drawn windows stand in for the dataset's: {distinct}" in caplog.text
     # Another export into the folder does not leave the file beside other weights.
     export_encoder("imu", run)
     assert not (run / "export" / "imu" / "encoder.onnx").exists()
