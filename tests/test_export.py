@@ -138,6 +138,13 @@ def test_an_export_that_breaks_off_leaves_no_description_of_other_weights(run: P
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "model.safetensors"]
 
 
+def test_an_export_leaves_no_onnx_file_of_other_weights(run: Path) -> None:
+    stale = export_encoder("imu", run).files[0].with_name("encoder.onnx")
+    stale.write_bytes(b"of another checkpoint")
+    export_encoder("imu", run)
+    assert not stale.exists()
+
+
 def test_a_file_is_no_folder_to_export_to(run: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(ConfigError, match="taken: --out names a folder, and this is a file"):

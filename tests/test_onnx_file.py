@@ -127,9 +127,6 @@ def test_without_the_dataset_windows_are_drawn_and_that_is_said(
     assert export.description.onnx is not None
     assert export.description.onnx.windows == "8 drawn windows, for lack of the dataset"
     assert f"drawn windows stand in for the dataset's: {distinct}" in caplog.text
-    # Another export into the folder does not leave the file beside other weights.
-    export_encoder("imu", run)
-    assert not (run / "export" / "imu" / "encoder.onnx").exists()
 
 
 def test_without_the_packages_the_command_to_install_them_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
