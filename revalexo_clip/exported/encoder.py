@@ -160,7 +160,7 @@ class PretrainedImuEncoder(PretrainedEncoder):
     @property
     def _like(self) -> Tensor:
         """What windows must be like, in type and device."""
-        return next(self.encoder.parameters())
+        return next(self.parameters())
 
 
 class PretrainedVideoEncoder(PretrainedEncoder):
