@@ -76,6 +76,12 @@ def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) ->
                 f"{str(error).strip().splitlines()[0]}"
             ) from error
     assert program is not None
+    shape = program.model.graph.inputs[0].shape
+    if shape is None or isinstance(shape[0], int):
+        raise ConfigError(
+            f"--format onnx cannot express this {type(description.encoder).__name__} for batches of any size: it takes "
+            "the batch's size for a constant (len(x) does, where x.shape[0] does not)"
+        )
     program.model.metadata_props.update(_metadata(description))
     with atomically(path) as temporary:
         program.save(temporary)

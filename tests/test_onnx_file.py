@@ -94,6 +94,13 @@ class Mean(nn.Module):
         return (imu_BLC * self.weight).mean(dim=1) + (self.off if torch.compiler.is_exporting() else 0.0)
 
 
+class Counted(Mean):
+    """As `Mean`, in a way that fixes the size of a batch."""
+
+    def forward(self, imu_BLC: Tensor) -> Tensor:
+        return super().forward(imu_BLC).reshape(len(imu_BLC), 3)
+
+
 def averaging(off: float, mean: float = 0.0) -> PretrainedImuEncoder:
     spec = ImuSpec(("acc_x", "acc_y", "acc_z"), ("m/s^2",) * 3, rate=60.0, window=0.5, mean=(mean,) * 3, std=(2.0,) * 3)
     origin = Origin(experiment="e", checkpoint="best.ckpt", subjects={"train": ("01",)}, versions={})
@@ -108,9 +115,13 @@ def windows(scale: float = 1.0) -> CheckWindows:
 
 @pytest.mark.slow
 def test_a_file_that_gives_other_numbers_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"encoder\.onnx was not written: .* torch's by 0\.0\d+ on 3 windows"):
+    with pytest.raises(DataError, match=r"encoder\.onnx was not written: .* torch's by 0\.\d+ on 3 windows"):
         write_onnx(tmp_path / "encoder.onnx", averaging(off=1e-2), windows())
     assert list(tmp_path.iterdir()) == []
+    counted = averaging(off=0)
+    counted.encoder = Counted(off=0)
+    with pytest.raises(ConfigError, match=r"for batches of any size: it takes the batch's size for a constant"):
+        write_onnx(tmp_path / "encoder.onnx", counted, windows())
     check = write_onnx(tmp_path / "encoder.onnx", averaging(off=0, mean=5.0), windows())
     assert check.difference < 1e-6
 
