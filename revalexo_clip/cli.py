@@ -11,15 +11,14 @@ import typer
 from rich.console import Console
 
 from revalexo_clip.console import counting, err, is_main_process, out, quiet_libraries, say
+from revalexo_clip.encoder_commands import export_encoder, import_encoder
 from revalexo_clip.errors import UserError
 from revalexo_clip.options import (
     CkptOption,
     ExperimentArgument,
     ExperimentFileOption,
-    FormatOption,
     JobsOption,
     JsonOption,
-    ModalityOption,
     ResumeOption,
     SetOption,
 )
@@ -119,31 +118,8 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     say(f"written to {result.path}")
 
 
-@app.command("export-encoder")
-def export_encoder(
-    modality: Annotated[ModalityOption, typer.Option(help="Which encoder.")],
-    ckpt: CkptOption = None,
-    fmt: Annotated[
-        FormatOption,
-        typer.Option("--format", help="A self-describing folder, or the state dict that RevalExo loads."),
-    ] = FormatOption.safetensors,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Where to.", show_default="export/ in the run folder"),
-    ] = None,
-    experiment: ExperimentFileOption = None,
-) -> None:
-    """Write one encoder to a folder of its own."""
-    quiet_libraries()
-    from rich import filesize
-
-    from revalexo_clip import export as command
-
-    result = command.export_encoder(modality.value, ckpt, format=fmt.value, out=folder, experiment_file=experiment)
-    encoder = type(result.description.encoder).__name__
-    say(f"{encoder}, {result.parameters:,} parameters, {result.description.embed_dim} features")
-    for path in result.files:
-        say(f"  {path}  {filesize.decimal(path.stat().st_size)}")
+app.command("export-encoder")(export_encoder)
+app.command("import-encoder")(import_encoder)
 
 
 @app.command()

@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 import torch
 from pydantic import JsonValue
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from revalexo_clip import __version__
 from revalexo_clip.checkpoint import Checkpoint, load_checkpoint
 from revalexo_clip.component import JsonObject
+from revalexo_clip.encoder_folder import Written, checked_folder, own_tensors, write_folder
 from revalexo_clip.encoders.deep_conv_lstm import DeepConvLSTMNet
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment_file import import_experiment_file
-from revalexo_clip.exported import (
-    CARD,
-    DESCRIPTION,
-    WEIGHTS,
-    EncoderDescription,
-    Origin,
-    PretrainedEncoder,
-    build_encoder,
-)
+from revalexo_clip.exported import EncoderDescription, Origin, PretrainedEncoder, build_encoder
 from revalexo_clip.files import atomically, sha256_of
-from revalexo_clip.model_card import model_card
+from revalexo_clip.onnx_file import CheckWindows, require_onnx
+from revalexo_clip.report import counted
 from revalexo_clip.run_folder import find_checkpoint, folder_of
-from revalexo_clip.types import Modality
+from revalexo_clip.types import ImuSpec, Modality, VideoSpec
 
-Format = Literal["safetensors", "revalexo"]
+log = logging.getLogger("revalexo_clip")
+
+Format = Literal["safetensors", "onnx", "revalexo"]
 REVALEXO_FILE = "encoder.pt"
+CHECKED_WINDOWS = 8
+"""How many windows an ONNX file is compared with torch on."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +56,21 @@ def export_encoder(
 
     `ckpt` is a checkpoint, a run folder, or None for the newest run. Raises `ConfigError` or `DataError`.
     """
+    if format == "onnx":
+        require_onnx()
     if experiment_file is not None:
         import_experiment_file(experiment_file)
     checkpoint = load_checkpoint(find_checkpoint(ckpt), experiment_file)
     run = folder_of(checkpoint.path)
     description = _describe(checkpoint, modality, _metrics_of(run, checkpoint.path))
     encoder = _take_tower(checkpoint, description)
-    folder = out or run / "export" / modality
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: --out names a folder, and this is a file")
-    write = _write_revalexo if format == "revalexo" else _write_folder
-    files = write(folder, description, encoder)
-    written = encoder.encoder if format == "revalexo" else encoder  # without the projection head, or with it
-    return Export(files, description, sum(parameter.numel() for parameter in written.parameters()))
+    folder = checked_folder(out or run / "export" / modality)
+    if format == "revalexo":
+        written = _write_revalexo(folder, encoder)
+    else:
+        written = write_folder(folder, encoder, _check_windows(checkpoint, modality) if format == "onnx" else None)
+    tower = encoder.encoder if format == "revalexo" else encoder  # without the projection head, or with it
+    return Export(written.files, written.description, sum(parameter.numel() for parameter in tower.parameters()))
 
 
 def _describe(checkpoint: Checkpoint, modality: Modality, metrics: JsonObject | None) -> EncoderDescription:
@@ -86,6 +86,7 @@ def _describe(checkpoint: Checkpoint, modality: Modality, metrics: JsonObject | 
         origin=Origin(
             experiment=experiment.name,
             checkpoint=checkpoint.path.name,
+            data=type(experiment.data).__name__,
             epoch=checkpoint.epoch,
             step=checkpoint.step,
             subjects=described.subjects,
@@ -125,20 +126,42 @@ def _metrics_of(run: Path, checkpoint: Path) -> JsonObject | None:
     return {name: value for name, value in metrics.items() if name not in ("checkpoint", "sha256")}
 
 
-def _write_folder(folder: Path, description: EncoderDescription, encoder: PretrainedEncoder) -> tuple[Path, ...]:
-    # Without its description a folder is no encoder: gone first and written last, it never goes with other weights.
-    (folder / DESCRIPTION).unlink(missing_ok=True)
-    with atomically(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(save(_weights(encoder), metadata={"format": "pt"}))
-    with atomically(folder / CARD) as temporary:
-        temporary.write_text(model_card(description), encoding="utf-8")
-    with atomically(folder / DESCRIPTION) as temporary:
-        temporary.write_text(json.dumps(description.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-    return tuple(folder / name for name in (WEIGHTS, DESCRIPTION, CARD))
+def _check_windows(checkpoint: Checkpoint, modality: Modality) -> CheckWindows:
+    """Windows of the validation subjects, spread over all there are; drawn ones where the dataset is not at hand."""
+    described = checkpoint.description
+    try:
+        dataset = described.experiment.data.build("val", described.experiment.seed)
+        imu = replace(dataset.imu_spec, mean=described.imu_spec.mean, std=described.imu_spec.std)
+        if (imu, dataset.video_spec) != (described.imu_spec, described.video_spec):
+            raise DataError("its windows are not those that the encoder was trained on")
+        places = torch.linspace(0, len(dataset) - 1, min(CHECKED_WINDOWS, len(dataset))).long().tolist()
+        samples = [dataset[0, place] for place in places]
+    except DataError as error:
+        log.warning("drawn windows stand in for the dataset's: %s", error)
+        window = _drawn_imu(described.imu_spec) if modality == "imu" else _drawn_video(described.video_spec)
+        return CheckWindows(window, f"{len(window)} drawn windows, for lack of the dataset")
+    window = torch.stack([sample.imu_LC if modality == "imu" else sample.video_THWC for sample in samples])
+    return CheckWindows(window, f"{counted(len(window), 'window')} of the validation subjects")
 
 
-def _write_revalexo(folder: Path, description: EncoderDescription, encoder: PretrainedEncoder) -> tuple[Path, ...]:
+def _drawn_imu(spec: ImuSpec) -> Tensor:
+    """Standard-normal windows; in the channels' own scale, where that was measured."""
+    noise_BLC = torch.randn(
+        CHECKED_WINDOWS, spec.samples, len(spec.channels), generator=torch.Generator().manual_seed(0)
+    )
+    if spec.mean is None or spec.std is None:
+        return noise_BLC
+    return noise_BLC * torch.tensor(spec.std) + torch.tensor(spec.mean)
+
+
+def _drawn_video(spec: VideoSpec) -> Tensor:
+    size = (CHECKED_WINDOWS, spec.frames, spec.crop, spec.crop, 3)
+    return torch.randint(256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def _write_revalexo(folder: Path, encoder: PretrainedEncoder) -> Written:
     """The state dict that RevalExo's downstream training loads: its names are those of our DeepConvLSTM."""
+    description = encoder.description
     if not isinstance(encoder.encoder, DeepConvLSTMNet):
         raise ConfigError(
             f"--format revalexo holds a DeepConvLSTM, and the {description.modality} encoder of this checkpoint is of "
@@ -152,10 +175,5 @@ def _write_revalexo(folder: Path, description: EncoderDescription, encoder: Pret
     path = folder / REVALEXO_FILE
     # Through an open file: given a path, torch writes the temporary name into the file.
     with atomically(path) as temporary, temporary.open("wb") as file:
-        torch.save(_weights(encoder.encoder), file)
-    return (path,)
-
-
-def _weights(module: nn.Module) -> dict[str, Tensor]:
-    """Each tensor with memory of its own, which safetensors insists on where an encoder uses one twice."""
-    return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in module.state_dict().items()}
+        torch.save(own_tensors(encoder.encoder), file)
+    return Written((path,), description)

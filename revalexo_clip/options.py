@@ -20,6 +20,7 @@ class FormatOption(StrEnum):
     """How an encoder is written."""
 
     safetensors = "safetensors"
+    onnx = "onnx"
     revalexo = "revalexo"
 
 

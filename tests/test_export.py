@@ -11,9 +11,9 @@ from typing import cast
 
 import pytest
 import torch
+from plain_deep_conv_lstm import PlainDeepConvLSTM
 from safetensors.torch import load_file
 from small_process import EXPERIMENT
-from torch import Tensor, nn
 
 import revalexo_clip
 from revalexo_clip.checkpoint import KEY, load_checkpoint
@@ -66,6 +66,7 @@ def test_the_description_explains_the_imu_encoder(run: Path) -> None:
     assert described["origin"] == {
         "experiment": "built_in",
         "checkpoint": "best.ckpt",
+        "data": "RevalExo",
         "epoch": 1,
         "step": 2,
         "subjects": {"train": ["Subject01", "Subject02"], "val": ["Subject08"]},
@@ -137,35 +138,17 @@ def test_an_export_that_breaks_off_leaves_no_description_of_other_weights(run: P
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "model.safetensors"]
 
 
+def test_an_export_leaves_no_onnx_file_of_other_weights(run: Path) -> None:
+    stale = export_encoder("imu", run).files[0].with_name("encoder.onnx")
+    stale.write_bytes(b"of another checkpoint")
+    export_encoder("imu", run)
+    assert not stale.exists()
+
+
 def test_a_file_is_no_folder_to_export_to(run: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(ConfigError, match="taken: --out names a folder, and this is a file"):
         export_encoder("imu", run, out=tmp_path / "taken")
-
-
-class PlainDeepConvLSTM(nn.Module):
-    """As a downstream task writes it, at the published sizes."""
-
-    def __init__(self, channels: int = 42, features: int = 256) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 64, kernel_size=(11, 1))
-        self.conv2 = nn.Conv2d(64, 64, kernel_size=(11, 1))
-        self.conv3 = nn.Conv2d(64, 64, kernel_size=(11, 1))
-        self.conv4 = nn.Conv2d(64, 64, kernel_size=(11, 1))
-        self.lstm = nn.LSTM(64 * channels, 1024, num_layers=1, batch_first=True)
-        self.feature_projector = nn.Linear(1024, features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.unsqueeze(1)
-        x = torch.relu(self.conv1(x))
-        x = torch.relu(self.conv2(x))
-        x = torch.relu(self.conv3(x))
-        x = torch.relu(self.conv4(x))
-        x = x.permute(0, 2, 1, 3)
-        x = x.reshape(x.shape[0], x.shape[1], -1)
-        output, _ = self.lstm(x)
-        projected: Tensor = self.feature_projector(output[:, -1])
-        return projected
 
 
 @pytest.mark.slow

@@ -139,10 +139,16 @@ def test_a_window_of_another_shape_is_an_error(encoder: PretrainedImuEncoder, sh
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"acc_Pelvis_y": None}, "channels missing: acc_Pelvis_y (given: acc_Pelvis_x, acc_Left_Foot_x"),
-        ({"gyro_Pelvis_y": [0.0] * 119 + [float("nan")]}, "channels with NaN or infinite values: gyro_Pelvis_y"),
-        ({"acc_Left_Foot_x": [0.0] * 60}, "channel acc_Left_Foot_x is [1, 60], and acc_Pelvis_x is [1, 120]"),
-        ({"acc_Left_Foot_x": ["slow"] * 120}, "channel acc_Left_Foot_x: could not convert string to float: 'slow'"),
+        (
+            {"acc_Pelvis_y": None},
+            "channels missing: acc_Pelvis_y (did you mean acc_Pelvis_x?); given: acc_",
+        ),
+        (
+            {"gyro_Pelvis_y": [0.0] * 119 + [float("nan")]},
+            "channels with NaN or infinite values: gyro_Pelvis_y (1 of them, the first in row 119)",
+        ),
+        ({"acc_Left_Foot_x": [0.0] * 60}, "channel acc_Left_Foot_x is [60], and acc_Pelvis_x is [120]"),
+        ({"acc_Left_Foot_x": ["slow"] * 120}, "channel acc_Left_Foot_x: could not convert string to float"),
     ],
 )
 def test_channels_that_cannot_be_used_are_named(
@@ -154,9 +160,21 @@ def test_channels_that_cannot_be_used_are_named(
     assert says in str(raised.value)
 
 
-def test_an_array_is_neither_a_tensor_nor_named_channels(encoder: PretrainedImuEncoder) -> None:
-    with pytest.raises(TypeError, match=r"not ndarray; torch\.as_tensor"):
-        encoder(np.zeros((1, 120, 6)))
+def test_an_array_of_windows_is_taken_as_a_tensor_is(encoder: PretrainedImuEncoder) -> None:
+    with torch.no_grad():
+        assert torch.equal(encoder(random_imu().double().numpy()), encoder(random_imu()))
+    broken_BLC = random_imu().numpy()
+    broken_BLC[1, 7, 2] = np.inf
+    with pytest.raises(ValueError, match=r"NaN or infinite values: acc_Left_Foot_x \(1 of them, the first in row 7\)"):
+        encoder(broken_BLC)
+    with pytest.raises(ValueError, match=r"must be \[B, 120, 6\] .* not \[3, 6\]; embed_recording cuts"):
+        encoder(np.zeros((3, 6)))
+    with pytest.raises(TypeError, match=r"named channels, not <class 'list'>"):
+        encoder([[0.0]])
+
+
+def test_the_encoder_says_whom_it_has_seen(encoder: PretrainedImuEncoder) -> None:
+    assert encoder.subjects == {"train": ("Subject01", "Subject02"), "val": ("Subject08",)}
 
 
 def set_config(folder: Path, *path: str, value: JsonValue) -> None:

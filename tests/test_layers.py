@@ -26,9 +26,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "experiment measures",
         "experiment_file",
         "training checkpoint run_folder exported report embeddings",
-        "model_card parts resume admission",
-        "evaluation_report",
-        "pretrain dry_run evaluate export pack check_data",
+        "model_card onnx_file parts resume admission",
+        "encoder_folder evaluation_report",
+        "pretrain dry_run evaluate export import_encoder pack check_data",
+        "encoder_commands",
         "cli",
     )
 )

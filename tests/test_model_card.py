@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from small_process import EXPERIMENT
 
 from revalexo_clip.component import JsonObject
@@ -64,7 +65,7 @@ def test_it_says_what_the_encoder_has_seen() -> None:
 
 def test_a_video_encoder_takes_frames() -> None:
     card = model_card(described(X3D()))
-    assert card.startswith("# X3D, pretrained on first-person video\n")
+    assert "\n# X3D, pretrained on first-person video\n" in card
     assert "[B, 4, 182, 182, 3] uint8 RGB: 4 frames spread evenly over 2 s" in card
     assert "resized to a short side of 200 and cropped at the centre" in card
     assert "features = encoder(frames)" in card
@@ -92,3 +93,32 @@ def test_an_encoder_of_the_user_s_own_needs_its_file() -> None:
     tcn = import_experiment_file(EXPERIMENT).TCN()
     assert isinstance(tcn, ImuEncoder)
     assert 'experiment_file="the file that defines TCN")' in model_card(described(tcn))
+
+
+def test_its_head_is_yaml_as_the_hub_reads_it() -> None:
+    _, head, body = model_card(described()).split("---\n", 2)
+    read = yaml.safe_load(head)
+    assert read["library_name"] == "revalexo_clip"
+    assert read["license"] == "other"  # for whoever publishes it to choose
+    assert "imu" in read["tags"]
+    assert body.startswith("\n# DeepConvLSTM, pretrained on IMU windows\n")
+
+
+def test_intervals_stand_beside_the_figures_they_belong_to() -> None:
+    interval: JsonObject = {name: [0.2, 0.3] for name in SCORES}
+    interval["median_rank"] = None
+    with_intervals: JsonObject = SCORES | {"interval": interval}
+    retrieval = METRICS["retrieval"]
+    assert isinstance(retrieval, dict)
+    card = model_card(described(metrics=METRICS | {"retrieval": retrieval | {"imu_to_video": with_intervals}}))
+    assert "(test subjects), with 95% intervals over clips:" in card
+    assert "| IMU to video | 25.0% (20.0% to 30.0%) | " in card
+    assert " | 0.432 (0.200 to 0.300) | 1234.5 |" in card
+    assert "| video to IMU | 25.0% | 50.0% |" in card
+
+
+def test_what_it_is_for_and_where_it_ends_is_said() -> None:
+    for card in (model_card(described()), model_card(described(X3D()))):
+        for heading in ("Data and subjects", "Intended use", "Limits", "Licence", "How to load it"):
+            assert f"\n## {heading}\n" in card
+    assert "What is faster than 30 Hz is not seen; a window sees 2 s" in model_card(described())

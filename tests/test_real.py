@@ -62,7 +62,7 @@ def test_an_experiment_trains_evaluates_and_exports_on_real_recordings(name: str
         features_BD = encoder({channel: torch.randn(120).numpy() for channel in channels})
     assert features_BD.shape == (1, encoder.description.embed_dim)
     assert features_BD.isfinite().all()
-    assert encoder.seen_subjects == ("GoPro1", "GoPro2", "Neon1")
+    assert encoder.subjects == {"train": ("GoPro1", "GoPro2"), "val": ("Neon1",)}
     assert encoder.description.origin.metrics is not None
     assert encoder.description.origin.metrics["retrieval"] == metrics["retrieval"]
     shutil.rmtree(tmp_path)  # checkpoints of hundreds of megabytes

@@ -420,7 +420,7 @@ MISTAKES = [
     ),
     # The command line itself.
     Mistake("no such command", ("pretrian", "a.py"), CONFIG, ("pretrian", "pretrain")),
-    Mistake("no such format", ("export-encoder", "--modality", "imu", "--format", "onnx"), CONFIG, ("revalexo",)),
+    Mistake("no such format", ("export-encoder", "--modality", "imu", "--format", "jit"), CONFIG, ("revalexo",)),
     Mistake("no modality", ("export-encoder",), CONFIG, ("--modality",)),
 ]
 

@@ -19,6 +19,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from revalexo_clip.encoders.forms import suits_cpu_forms
+
 SMALL = 64
 """Input places (T x H x W) up to which the matrices are faster: 2 to 10 times there, slower from about 70 on."""
 GROUP = 8
@@ -37,7 +39,7 @@ class DepthwiseConv3d(nn.Conv3d):
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, C, T, H', W']."""
-        if x_BCTHW.device.type != "cpu":
+        if not suits_cpu_forms(x_BCTHW):
             return super().forward(x_BCTHW)
         if x_BCTHW[0, 0].numel() <= SMALL:
             y_BCTHW = self._as_matrices(x_BCTHW)
@@ -68,7 +70,7 @@ class DepthwiseConv3d(nn.Conv3d):
 
     def _along_time(self, x_BCTHW: Tensor) -> Tensor:
         matrix_COI = banded(self.weight.flatten(1), x_BCTHW.shape[2], 1, int(self.padding[0]))
-        matrices = matrix_COI.repeat(len(x_BCTHW), 1, 1)  # [B C, T', T]
+        matrices = matrix_COI.repeat(x_BCTHW.shape[0], 1, 1)  # [B C, T', T]
         return torch.bmm(matrices, x_BCTHW.flatten(0, 1).flatten(2)).view(x_BCTHW.shape)
 
     def _as_matrices(self, x_BCTHW: Tensor) -> Tensor:

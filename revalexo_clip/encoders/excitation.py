@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from revalexo_clip.encoders.forms import suits_cpu_forms
+
 
 class SqueezeExcitation(nn.Module):
     """Scales every channel by a gate in (0, 1), which a small network computes from all channels' averages.
@@ -20,7 +22,7 @@ class SqueezeExcitation(nn.Module):
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """[B, C, T, H, W] -> the same."""
         gate_BC: Tensor = self.block(x_BCTHW.mean(dim=(2, 3, 4), keepdim=True)).flatten()
-        if x_BCTHW.device.type != "cpu":
+        if not suits_cpu_forms(x_BCTHW):
             return x_BCTHW * gate_BC.view(*x_BCTHW.shape[:2], 1, 1, 1)
         maps = x_BCTHW.flatten(0, 1).flatten(1)  # [B C, T H W]
         return torch.bmm(gate_BC[:, None, None], maps[:, None]).view(x_BCTHW.shape)

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from revalexo_clip.encoders.forms import suits_cpu_forms
 from revalexo_clip.encoders.pooled_attention import PooledAttention, class_and_places
 from revalexo_clip.encoders.recomputed_mlp import RecomputedMlp
 
@@ -51,7 +52,7 @@ class MultiscaleBlock(nn.Module):
 def pooled(pool: nn.MaxPool3d, grid_BTHWC: Tensor) -> Tensor:
     """[B, T, H, W, C] -> [B, T', H', W', C]; on a CPU frame by frame, where the layout can stay as it is."""
     kernel, stride, padding = (cast("list[int]", each) for each in (pool.kernel_size, pool.stride, pool.padding))
-    if grid_BTHWC.device.type != "cpu" or kernel[0] != 1 or stride[0] != 1:
+    if not suits_cpu_forms(grid_BTHWC) or kernel[0] != 1 or stride[0] != 1:
         maps: Tensor = pool(grid_BTHWC.permute(0, 4, 1, 2, 3))
         return maps.permute(0, 2, 3, 4, 1)
     frames = grid_BTHWC.flatten(0, 1).permute(0, 3, 1, 2)

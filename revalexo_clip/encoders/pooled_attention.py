@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from revalexo_clip.encoders.depthwise import DepthwiseConv3d, fits
+from revalexo_clip.encoders.forms import suits_cpu_forms
 
 
 class PooledAttention(nn.Module):
@@ -70,7 +71,7 @@ class PooledAttention(nn.Module):
         return tokens.reshape(*tokens.shape[:-1], self.heads, tokens.shape[-1] // self.heads)
 
     def _passes_places_over(self, x_BNC: Tensor) -> bool:
-        if x_BNC.device.type != "cpu" or self.pool_k is None or self.pool_v is None:
+        if not suits_cpu_forms(x_BNC) or self.pool_k is None or self.pool_v is None:
             return False
         stride, kernel = self.pool_k.stride[1:], self.pool_k.kernel_size[1:]
         same = (self.pool_v.stride[1:], self.pool_v.kernel_size[1:]) == (stride, kernel)

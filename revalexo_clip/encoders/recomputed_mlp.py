@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from revalexo_clip.encoders.forms import suits_cpu_forms
+
 NARROW = 96
 """Channels up to which the first matrix product is repeated as well: there it is cheap beside what it would keep."""
 
@@ -26,7 +28,7 @@ class RecomputedMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same as fc2(act(fc1(x)))."""
-        if x.device.type != "cpu" or not x.requires_grad or not torch.is_grad_enabled():
+        if not suits_cpu_forms(x) or not x.requires_grad or not torch.is_grad_enabled():
             return self._last(self.fc1(x))
         if x.shape[-1] <= NARROW:
             return _recomputed(self._all, x)

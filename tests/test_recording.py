@@ -1,0 +1,164 @@
+"""Whole recordings through an exported encoder: any rate, named columns, windows as evaluation cuts them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import revalexo_clip
+from revalexo_clip import load_encoder
+from revalexo_clip.checkpoint import load_checkpoint
+from revalexo_clip.export import export_encoder
+from revalexo_clip.exported import PretrainedImuEncoder
+
+CHANNELS = [f"acc_{part}_{axis}" for part in ("Pelvis", "Left_Foot") for axis in "xy"] + [
+    "gyro_Pelvis_x",
+    "gyro_Pelvis_y",
+]
+
+
+@pytest.fixture
+def encoder(run: Path) -> PretrainedImuEncoder:
+    encoder = load_encoder(export_encoder("imu", run).files[0].parent)
+    assert isinstance(encoder, PretrainedImuEncoder)
+    return encoder
+
+
+def frame(rate: float = 60.0, seconds: float = 5.0, start: float = 0.0) -> pd.DataFrame:
+    """Slow oscillations, one a channel; in another order, with a clock."""
+    time_n = start + np.arange(round(rate * seconds)) / rate
+    columns = {name: np.sin((1 + place) * (time_n - start)) for place, name in enumerate(CHANNELS)}
+    return pd.DataFrame({"time": time_n, **dict(reversed(columns.items()))})
+
+
+def test_a_csv_read_by_pandas_gives_the_windows_of_evaluation(
+    encoder: PretrainedImuEncoder, run: Path, distinct: Path
+) -> None:
+    dataset = load_checkpoint(run / "checkpoints" / "best.ckpt").description.experiment.data.build("val", seed=0)
+    samples = [dataset[0, index] for index in range(len(dataset))]
+    recording = encoder.embed_recording(pd.read_csv(distinct / "Subject08" / "0000.csv"), rate=60.0, stride=0.5)
+    assert recording.start_N.tolist() == [float(sample.start) for sample in samples]
+    with torch.no_grad():
+        expected_ND = encoder.embed(torch.stack([sample.imu_LC for sample in samples]))
+    torch.testing.assert_close(recording.vector_ND, expected_ND, rtol=0, atol=1e-6)
+    assert len(recording.start_N) == 5
+
+
+def test_a_recording_at_another_rate_gives_nearly_the_same(encoder: PretrainedImuEncoder) -> None:
+    at_60 = encoder.recording_features(frame(), rate=60.0)
+    at_198 = encoder.recording_features(frame(198.45), rate=198.45)
+    assert torch.equal(at_198.start_N, at_60.start_N)
+    spread = at_60.vector_ND.std(dim=0).max()
+    inner = slice(1, -1)  # the ends of a recording are felt by its first and last window
+    assert (at_198.vector_ND[inner] - at_60.vector_ND[inner]).abs().max() < 0.01 * spread
+
+
+def test_a_clock_gives_the_rate_and_the_times(encoder: PretrainedImuEncoder) -> None:
+    by_rate = encoder.embed_recording(frame(100.0), rate=100.0, stride=0.7)
+    by_time = encoder.embed_recording(frame(100.0, start=1.7e9), time="time", stride=0.7)
+    assert by_time.start_N.tolist() == pytest.approx([1.7e9 + 0.7 * number for number in range(5)])
+    assert by_rate.start_N.tolist() == pytest.approx([0.7 * number for number in range(5)])
+    torch.testing.assert_close(by_time.vector_ND, by_rate.vector_ND, rtol=0, atol=1e-4)
+
+
+def test_neither_the_form_nor_the_batch_matters(encoder: PretrainedImuEncoder) -> None:
+    named = encoder.embed_recording(frame(), rate=60.0)
+    array = encoder.embed_recording(frame()[CHANNELS].to_numpy(), rate=60.0, batch=2)
+    mapping = encoder.embed_recording({name: frame()[name].tolist() for name in CHANNELS}, rate=60.0, batch=1)
+    torch.testing.assert_close(array, named, rtol=0, atol=1e-6)
+    torch.testing.assert_close(mapping, named, rtol=0, atol=1e-6)
+    assert named.vector_ND.shape == (7, 16)
+    assert not named.vector_ND.requires_grad
+
+
+def test_features_and_embeddings_belong_together(encoder: PretrainedImuEncoder) -> None:
+    features = encoder.recording_features(frame(), rate=60.0)
+    embeddings = encoder.embed_recording(frame(), rate=60.0)
+    torch.testing.assert_close(encoder.project(features.vector_ND).detach(), embeddings.vector_ND)
+
+
+@pytest.mark.parametrize(
+    ("recording", "sampled", "says"),
+    [
+        (frame(), {}, r"how the recording was sampled: .*; it has a column time$"),
+        (frame(), {"rate": 60.0, "time": "time"}, "how the recording was sampled"),
+        (frame(), {"time": "clock"}, "no column clock; it has a column time"),
+        (frame(), {"rate": 20.0}, "it takes 30 Hz and more"),
+        (frame(seconds=1.5), {"rate": 60.0}, "the recording lasts 1.5 s, and a window 2 s"),
+        (frame(), {"rate": 60.0, "stride": 0.0}, "stride is the time"),
+        (
+            frame().rename(columns={"acc_Pelvis_x": "acc_x"}),
+            {"rate": 60.0},
+            r"channels missing: acc_Pelvis_x \(did you mean .*\); given: time, gyro_Pelvis_y.* and 1 more",
+        ),
+        (
+            frame().assign(gyro_Pelvis_x=lambda columns: columns["gyro_Pelvis_x"].where(columns["time"] < 4)),
+            {"rate": 60.0},
+            r"NaN or infinite values: gyro_Pelvis_x \(60 of them, the first in row 240\)",
+        ),
+        (frame().drop(index=range(100, 130)), {"time": "time"}, "no sample between 1.650 s and 2.167 s"),
+        (
+            frame().assign(time=lambda columns: pd.to_datetime(columns["time"], unit="s")),
+            {"time": "time"},
+            "column time holds datetime64",
+        ),
+        (np.zeros((300, 5)), {"rate": 60.0}, r"a recording is \[n, 6\] .* not \[300, 5\]"),
+        (np.zeros((300, 6)), {"time": "time"}, "an array has none"),
+        ({name: np.zeros((2, 300)) for name in CHANNELS}, {"rate": 60.0}, r"acc_Pelvis_x is \[2, 300\]"),
+    ],
+)
+def test_a_recording_that_will_not_do_is_an_error_that_says_what_is_missing(
+    encoder: PretrainedImuEncoder, recording: pd.DataFrame, sampled: dict[str, float], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        encoder.embed_recording(recording, **sampled)  # type: ignore[arg-type]  # a rate or a name
+
+
+ELSEWHERE = """
+import sys
+import pandas as pd
+from revalexo_clip import load_encoder
+
+encoder = load_encoder("encoder")
+given = [name for name in pd.read_csv(sys.argv[1], nrows=0) if name != "time"]
+recording = pd.read_csv(sys.argv[1]).rename(columns=dict(zip(given, encoder.spec.channels)))[2:]
+features = encoder.recording_features(recording, time="time")
+print(len(features.start_N), float(features.start_N[0]), *features.vector_ND[3].tolist())
+"""
+"""What somebody who was sent the folder writes."""
+
+
+@pytest.mark.slow
+def test_a_folder_that_was_sent_elsewhere_embeds_a_real_recording_at_its_own_rate(
+    run: Path, real: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(export_encoder("imu", run).files[0].parent, elsewhere / "encoder")
+    csv = real.parent / "gopro_hero7_imu.csv"
+    finished = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(csv)],
+        cwd=elsewhere,
+        env={"PYTHONPATH": str(Path(revalexo_clip.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    count, start, *vector_D = map(float, finished.stdout.split())
+    assert count == 18  # of 10.95 s, every 0.5 s as long as 2 s remain
+    assert start == pytest.approx(4 / 60, abs=1e-3)
+    # The same moments in the dataset, which others resampled to 60 Hz: its fifth row is that moment.
+    encoder = load_encoder(elsewhere / "encoder")
+    assert isinstance(encoder, PretrainedImuEncoder)
+    at_60 = pd.read_csv(real / "imu" / "GoPro1" / "0001.csv").to_numpy()[4:]
+    expected_ND = encoder.recording_features(at_60, rate=60.0).vector_ND
+    distance_N = (expected_ND - torch.tensor(vector_D)).norm(dim=1)
+    assert distance_N.argmin() == 3
+    assert distance_N[3] < 0.1 * expected_ND.std(dim=0).norm()
