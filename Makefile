@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 DEMO   := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-long lint format bench bench-encoders golden clean clean-demo
+.PHONY: help setup demo test test-fast test-long lint format bench bench-data bench-encoders bench-training bench-evaluation golden clean clean-demo
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -56,11 +56,19 @@ format: setup  ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup bench-encoders  ## what training samples and steps cost, beside the published ways
+bench: bench-data bench-encoders bench-training bench-evaluation  ## all benchmarks below, one after the other: most of an hour
+
+bench-data: setup  ## what a training sample costs, beside the way published systems make one
 	@$(BIN)/python -m benchmarks.data_path
 
 bench-encoders: setup  ## what a training step of the video encoders costs, beside PyTorchVideo's own modules
 	@$(BIN)/python -m benchmarks.encoders
+
+bench-training: setup  ## the loss of large batches, a second process, waiting for data
+	@$(BIN)/python -m benchmarks.training
+
+bench-evaluation: setup  ## what it takes to measure 50,000 windows
+	@$(BIN)/python -m benchmarks.evaluation
 
 golden: setup  ## refresh tests/golden from the experiments; review the difference before committing
 	$(BIN)/python -m tests.test_golden

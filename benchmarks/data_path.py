@@ -1,6 +1,6 @@
 """What a training sample costs: the way published systems make it, ours from raw files, ours from a pack.
 
-    make bench
+    make bench-data
 
 CPU milliseconds of one thread, all augmentations of the published list on; medians over rounds in which the three take
 turns, so that what else the machine does falls on all of them alike. Plain and raw samples are of the same windows.

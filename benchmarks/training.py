@@ -1,6 +1,6 @@
 """What a training costs beside its encoders: the loss of large batches, a second process, waiting for data.
 
-    python -m benchmarks.training            all of it; `make bench` runs it too
+    make bench-training
 
 The loss is that of N pairs with D = 512, forward and backward in float32, beside the same written down plainly: one
 matrix of N x N logits, two cross-entropies. Each size runs in a process of its own; memory is the most that it held
