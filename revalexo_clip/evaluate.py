@@ -24,7 +24,7 @@ from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.experiment_file import apply_overrides, import_experiment_file
 from revalexo_clip.files import atomically, sha256_of
 from revalexo_clip.measures.bootstrap import LEAST_CLIPS, ClipBootstrap
-from revalexo_clip.measures.galleries import measure_retrieval
+from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.measures.geometry import geometry
 from revalexo_clip.measures.knowledge import Knowledge, can_be_trained, probe_windows, unprobed
 from revalexo_clip.measures.windows import EvaluatedWindows
@@ -86,7 +86,7 @@ def evaluate(
     bootstrap = ClipBootstrap(windows.clip_subjects)
     metrics = _heading(checkpoint, dataset, windows) | {"split": split, "tolerance": tolerance}
     with progress("retrieval"):
-        metrics |= measure_retrieval(windows, bootstrap, tolerance)
+        metrics |= measure_retrieval(windows, rank_galleries(windows, tolerance), bootstrap)
     metrics["geometry"] = geometry(windows.imu_ND, windows.video_ND)
     knowledge = _probe(checkpoint, windows, experiment, bootstrap, progress) if probe else unprobed("not asked for")
     metrics |= {"probe": knowledge.metrics, "probe_reason": knowledge.reason}
