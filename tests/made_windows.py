@@ -33,7 +33,7 @@ def made_windows(subjects: int, clips: int = 7) -> EvaluatedWindows:
 
 
 class MadeDataset(WindowDataset):
-    """What `made_windows` were read from: all pixels of a window are its number."""
+    """What `made_windows` were read from: all pixels of a window are its number, modulo 256."""
 
     left_out = 0
 
@@ -52,7 +52,7 @@ class MadeDataset(WindowDataset):
         _, index = key
         return Sample(
             imu_LC=torch.tensor([3.0, 4.0, 0.5]).repeat(20, 1),
-            video_THWC=torch.full((4, 16, 16, 3), index, dtype=torch.uint8),
+            video_THWC=torch.full((4, 16, 16, 3), index % 256, dtype=torch.uint8),
             label_K=self.made.label_NK[index],
             transition_K=self.made.transition_NK[index],
             clip=self.made.clip_N[index],
