@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.galleries import measure_retrieval
+from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.measures.geometry import geometry
 from revalexo_clip.measures.knowledge import probe_windows
 from revalexo_clip.measures.windows import EvaluatedWindows
@@ -84,7 +84,7 @@ def main() -> None:
         f"{WINDOWS} windows of {len(windows.clip_names)} clips, {SUBJECTS} subjects, {torch.get_num_threads()} threads"
     )
     bootstrap = ClipBootstrap(windows.clip_subjects)
-    timed("retrieval", lambda: measure_retrieval(windows, bootstrap))
+    timed("retrieval", lambda: measure_retrieval(windows, rank_galleries(windows), bootstrap))
     timed("geometry", lambda: geometry(windows.imu_ND, windows.video_ND))
     timed("probe", lambda: probe_windows(windows, None, bootstrap))
     print(f"{'memory':12}{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:7.2f} GiB at most")

@@ -99,6 +99,7 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     quiet_libraries()
     from revalexo_clip import evaluate as command
     from revalexo_clip.evaluation_report import evaluation_report
+    from revalexo_clip.html_report.write import write_report
 
     result = command.evaluate(
         ckpt,
@@ -110,12 +111,16 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
         tolerance=tolerance,
         progress=counting,
     )
+    report = result.path.with_name("report.html")
+    with counting("report"):
+        write_report(report, result.findings)
     if as_json:
         print(json.dumps(result.metrics, indent=2))
         return
     for part in evaluation_report(result.metrics):
         out.print(part)
     say(f"written to {result.path}")
+    say(f"           {report}")
 
 
 app.command("export-encoder")(export_encoder)

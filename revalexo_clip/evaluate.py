@@ -23,8 +23,9 @@ from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.experiment_file import apply_overrides, import_experiment_file
 from revalexo_clip.files import atomically, sha256_of
+from revalexo_clip.html_report.findings import Findings
 from revalexo_clip.measures.bootstrap import LEAST_CLIPS, ClipBootstrap
-from revalexo_clip.measures.galleries import measure_retrieval
+from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.measures.geometry import geometry
 from revalexo_clip.measures.knowledge import Knowledge, can_be_trained, probe_windows, unprobed
 from revalexo_clip.measures.windows import EvaluatedWindows
@@ -48,9 +49,14 @@ _ADJUSTABLE = ("data", "batch_size", "micro_batch", "trainer")
 class Evaluation:
     """What was measured, and where it was written."""
 
-    metrics: JsonObject
+    findings: Findings
     path: Path
     """`metrics.json`; `embeddings.h5` lies beside it."""
+
+    @property
+    def metrics(self) -> JsonObject:
+        """What `metrics.json` holds."""
+        return self.findings.metrics
 
 
 @contextmanager
@@ -86,7 +92,8 @@ def evaluate(
     bootstrap = ClipBootstrap(windows.clip_subjects)
     metrics = _heading(checkpoint, dataset, windows) | {"split": split, "tolerance": tolerance}
     with progress("retrieval"):
-        metrics |= measure_retrieval(windows, bootstrap, tolerance)
+        galleries = rank_galleries(windows, tolerance)
+        metrics |= measure_retrieval(windows, galleries, bootstrap)
     metrics["geometry"] = geometry(windows.imu_ND, windows.video_ND)
     knowledge = _probe(checkpoint, windows, experiment, bootstrap, progress) if probe else unprobed("not asked for")
     metrics |= {"probe": knowledge.metrics, "probe_reason": knowledge.reason}
@@ -95,7 +102,8 @@ def evaluate(
         temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     identity = {"checkpoint": str(metrics["checkpoint"]), "sha256": str(metrics["sha256"])}
     write_embeddings(path.with_name("embeddings.h5"), windows, knowledge.predictions, identity)
-    return Evaluation(metrics, path)
+    log = folder_of(checkpoint.path) / "metrics.csv"
+    return Evaluation(Findings(experiment.name, metrics, windows, galleries, dataset, log), path)
 
 
 def _edited(experiment: PretrainExperiment, overrides: Sequence[str]) -> PretrainExperiment:

@@ -79,10 +79,15 @@ def test_built_in_components_need_no_experiment_file_and_nothing_of_the_run_but_
     moved = tmp_path / "a folder of its own" / "data"
     shutil.copytree(distinct, moved)
     finished = succeed("evaluate", "--ckpt", run, "--data", moved, cwd=tmp_path, COLUMNS="80")
-    *table, written = finished.stdout.splitlines()
+    *table, written, report = finished.stdout.splitlines()
     assert table[0].strip() == "Retrieval: 10 windows of 2 clips (test: 2 subjects)"
     assert all(len(line) <= 80 for line in table)
     assert written == f"written to {run}/evaluation/metrics.json"
+    assert report.strip() == f"{run}/evaluation/report.html"
+    page = (run / "evaluation" / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("data:image/jpeg;base64,") == 7 * 6  # a query's own video and the five that it found
+    assert "There is no record of validation losses" in page
     assert finished.stderr == ""
 
 

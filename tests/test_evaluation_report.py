@@ -4,38 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+from made_windows import made_windows
 from rich.console import Console
 
 from revalexo_clip.component import JsonObject
 from revalexo_clip.evaluation_report import evaluation_report
 from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.galleries import measure_retrieval
+from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.measures.geometry import geometry
 from revalexo_clip.measures.knowledge import probe_windows
 from revalexo_clip.measures.windows import EvaluatedWindows
-
-
-def made_windows(subjects: int, clips: int = 7) -> EvaluatedWindows:
-    """Eight windows of each clip, two activities, two horizons."""
-    rng = torch.Generator().manual_seed(0)
-    count = subjects * clips * 8
-    imu_ND = torch.nn.functional.normalize(torch.randn(count, 4, generator=rng), dim=1)
-    label_NK = torch.arange(count)[:, None].repeat(1, 2) // 4 % 2
-    names = ("imu", "imu_untrained", "handmade", "video")
-    return EvaluatedWindows(
-        imu_ND=imu_ND,
-        video_ND=torch.nn.functional.normalize(imu_ND + torch.randn(count, 4, generator=rng), dim=1),
-        features={name: torch.randn(count, 5, generator=rng) + label_NK[:, :1] for name in names},
-        label_NK=label_NK,
-        transition_NK=torch.rand(count, 2, generator=rng) < 0.2,
-        clip_N=torch.arange(count) // 8,
-        start_N=0.5 * (torch.arange(count) % 8).double(),
-        clip_subjects=tuple(f"Subject[{clip // clips}]" for clip in range(subjects * clips)),
-        clip_names=tuple(map(str, range(subjects * clips))),
-        activities=("[standing]", "walking", "never"),
-        horizons=(0.0, 0.5),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +27,7 @@ def metrics() -> JsonObject:
         "windows": len(windows),
         "clips": 14,
         "interval_reason": None,
-        **measure_retrieval(windows, bootstrap),
+        **measure_retrieval(windows, rank_galleries(windows), bootstrap),
         "geometry": geometry(windows.imu_ND, windows.video_ND),
         "probe": probe_windows(windows, None, bootstrap).metrics,
         "probe_reason": None,
@@ -101,7 +79,8 @@ def test_what_could_not_be_measured_is_left_out(metrics: JsonObject) -> None:
 
 def test_galleries_are_those_of_plain_ranks() -> None:
     windows = made_windows(subjects=2)
-    found = measure_retrieval(windows, ClipBootstrap(windows.clip_subjects, resamples=10))
+    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    found = measure_retrieval(windows, rank_galleries(windows), bootstrap)
     similarity_NN = windows.imu_ND.double().numpy() @ windows.video_ND.double().numpy().T
     subject_N, label_N = windows.of_subject(), windows.label_NK[:, 0].numpy()
     for name, same_NN in (
@@ -137,7 +116,7 @@ def test_one_window_of_one_clip_is_measured_like_any_other() -> None:
         }
     )
     bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
-    found = measure_retrieval(windows, bootstrap)["retrieval"]
+    found = measure_retrieval(windows, rank_galleries(windows), bootstrap)["retrieval"]
     assert isinstance(found, dict)
     figures = found["imu_to_video"]
     assert isinstance(figures, dict)

@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "experiment_file",
         "training checkpoint run_folder exported report embeddings",
         "model_card onnx_file parts resume admission",
-        "encoder_folder evaluation_report",
+        "encoder_folder evaluation_report html_report",
         "pretrain dry_run evaluate export import_encoder pack check_data",
         "encoder_commands",
         "cli",
