@@ -45,7 +45,7 @@ test-fast: setup  ## the tests that take little time
 	$(PYTEST) -m 'not slow and not long'
 
 test-long: setup  ## the tests that take minutes: processes killed again and again, training at full length
-	$(BIN)/pytest -m long
+	$(PYTEST) -m long
 
 lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .
