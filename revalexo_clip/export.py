@@ -109,6 +109,10 @@ def _take_tower(checkpoint: Checkpoint, description: EncoderDescription) -> Pret
     return encoder.eval()
 
 
+_NOT_CARRIED = ("checkpoint", "sha256", "probe", "activities")
+"""What of the metrics an encoder does not take along: paths mean nothing elsewhere, and tables would be most of it."""
+
+
 def _metrics_of(run: Path, checkpoint: Path) -> JsonObject | None:
     """What `rxclip evaluate` last measured, if it was this very checkpoint that it measured.
 
@@ -123,7 +127,7 @@ def _metrics_of(run: Path, checkpoint: Path) -> JsonObject | None:
         raise DataError(f"{path}: damaged ({error}); run `rxclip evaluate` again, or delete it") from error
     if not isinstance(metrics, dict) or metrics.get("sha256") != sha256_of(checkpoint):
         return None
-    return {name: value for name, value in metrics.items() if name not in ("checkpoint", "sha256")}
+    return {name: value for name, value in metrics.items() if name not in _NOT_CARRIED}
 
 
 def _check_windows(checkpoint: Checkpoint, modality: Modality) -> CheckWindows:
