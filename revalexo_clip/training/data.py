@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
@@ -14,6 +15,7 @@ import torch
 from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from revalexo_clip.augment import Augmentation
 from revalexo_clip.data import BatchComposition, WindowDataset
@@ -133,7 +135,7 @@ def _loader(
 ) -> DataLoader[Item]:
     if workers:
         _end_workers_at_exit()
-    return DataLoader(
+    return _RestedLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
@@ -143,6 +145,19 @@ def _loader(
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_leave_signals_to_the_run,
     )
+
+
+class _RestedLoader(DataLoader[Item]):
+    """Lets the threads of collective operations come to rest before workers are forked.
+
+    Lightning has processes wait for each other just before that. A thread of gloo's that lets go of a Python object in
+    the moment of a fork leaves a lock held in the child, in which CPython before 3.12 then waits for ever.
+    """
+
+    def __iter__(self) -> _BaseDataLoaderIter:
+        if self.num_workers and world_size() > 1:
+            time.sleep(0.1)
+        return super().__iter__()
 
 
 @cache
