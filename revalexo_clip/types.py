@@ -69,7 +69,8 @@ class Sample(NamedTuple):
     imu_LC: Tensor
     """[L, C] float32, in the channels' units."""
     video_THWC: Tensor
-    """[T, H, W, 3] uint8, RGB: whole frames for training, their centre crop for evaluation."""
+    """[T, H, W, 3] uint8, RGB: whole frames for training, their centre crop for evaluation. [0, 0, 0, 3] where the
+    windows are of IMU alone."""
     label_K: Tensor
     """[K] int64, the activity at each horizon, `UNLABELLED` outside every segment."""
     transition_K: Tensor

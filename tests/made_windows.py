@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from revalexo_clip.data import WindowDataset
@@ -59,6 +61,9 @@ class MadeDataset(WindowDataset):
             start=self.made.start_N[index],
             window=torch.tensor(index),
         )
+
+    def labels(self, epoch: int) -> npt.NDArray[np.int64]:
+        return self.made.label_NK.numpy()
 
     def fingerprint(self) -> str:
         return "made"

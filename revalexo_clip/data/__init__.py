@@ -5,7 +5,7 @@ them from the files of a dataset, `pack` from its packed form, `dataset` puts a 
 which ones meet in a batch, `sampler` which one is next.
 """
 
-from revalexo_clip.data.base import Dataset, WindowDataset, Windows
+from revalexo_clip.data.base import Dataset, LabelledWindows, Recordings, WindowDataset, Windows
 from revalexo_clip.data.composition import BatchComposition, GroupedBatches, UniformBatches
 from revalexo_clip.data.revalexo import RevalExo
 
@@ -13,6 +13,8 @@ __all__ = [
     "BatchComposition",
     "Dataset",
     "GroupedBatches",
+    "LabelledWindows",
+    "Recordings",
     "RevalExo",
     "UniformBatches",
     "WindowDataset",

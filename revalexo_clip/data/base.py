@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pydantic import NonNegativeInt
 from torch.utils.data import Dataset as TorchDataset
 
@@ -17,6 +19,10 @@ from revalexo_clip.types import ImuSpec, Sample, Split, VideoSpec
 
 OnProgress = Callable[[int, int], None]
 """Called with how much is done, and with how much there is."""
+
+
+NO_VIDEO = torch.empty(0, 0, 0, 3, dtype=torch.uint8)
+"""No frames at all: what samples hold whose video was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,10 @@ class Windows:
         return len(self.clip_N)
 
 
-class WindowDataset(TorchDataset[Sample], ABC):
-    """Windows of one split. `dataset[epoch, index]` is a function of (seed, epoch, index) and nothing else.
+class LabelledWindows(TorchDataset[Sample], ABC):
+    """Labelled IMU windows of a split. `dataset[epoch, index]` is a function of (seed, epoch, index) and nothing else.
 
-    Training windows have whole frames, their short side `video_spec.short_side`; evaluation windows have the centre
-    crop, `video_spec.crop` square.
+    They may have video too, see `WindowDataset`; where they do not, samples hold `NO_VIDEO`.
     """
 
     windows: Windows
@@ -49,7 +54,6 @@ class WindowDataset(TorchDataset[Sample], ABC):
     horizons: tuple[float, ...]
     """How long after a window's end its labels are read [s]."""
     imu_spec: ImuSpec
-    video_spec: VideoSpec
     left_out: int
     """Clips that were shorter than the minimum."""
     excluded: Mapping[str, str] = MappingProxyType({})
@@ -63,6 +67,10 @@ class WindowDataset(TorchDataset[Sample], ABC):
         """Window `index` as drawn in `epoch`. Raises `DataError`, which names the file, where it cannot be read."""
 
     @abstractmethod
+    def labels(self, epoch: int) -> npt.NDArray[np.int64]:
+        """[N, K] what `label_K` of each window is in an epoch, found without reading any recording."""
+
+    @abstractmethod
     def fingerprint(self) -> str:
         """A digest of the data, cheap to take: equal where the same recordings are described in the same way."""
 
@@ -74,17 +82,27 @@ class WindowDataset(TorchDataset[Sample], ABC):
         """
 
 
-class Dataset(Component, ABC):
-    """Synchronized IMU and first-person video, cut into windows, split by subject."""
+class WindowDataset(LabelledWindows):
+    """Windows of IMU and video.
+
+    Training windows have whole frames, their short side `video_spec.short_side`; evaluation windows have the centre
+    crop, `video_spec.crop` square.
+    """
+
+    video_spec: VideoSpec
+
+
+class Recordings(Component, ABC):
+    """Labelled IMU recordings, perhaps with video, cut into windows, split by subject."""
 
     workers: NonNegativeInt = 2
     """Loader processes for each training process; 0 loads in the process itself. Changes speed, never samples."""
 
     @abstractmethod
-    def build(self, split: Split, seed: int) -> WindowDataset:
-        """Index the split on disk: training windows for `train`, evaluation windows for `val` and `test`.
+    def labelled(self, split: Split, seed: int) -> LabelledWindows:
+        """Index the IMU of a split on disk: training windows for `train`, evaluation windows for `val` and `test`.
 
-        Raises `DataError`, naming the file, where the dataset is not what it should be.
+        Videos are not looked at. Raises `DataError`, naming the file, where the dataset is not what it should be.
         """
 
     @abstractmethod
@@ -92,8 +110,12 @@ class Dataset(Component, ABC):
         """The subjects of a split."""
 
     @abstractmethod
-    def evaluating(self, subjects: tuple[str, ...]) -> Dataset:
+    def split(self, train: tuple[str, ...], val: tuple[str, ...], test: tuple[str, ...]) -> Self:
+        """The same data with these subjects and no others."""
+
+    def evaluating(self, subjects: tuple[str, ...]) -> Self:
         """The same data with these test subjects and no others, so that `test` gives evaluation windows of anybody."""
+        return self.split((), (), subjects)
 
     def unprepared(self) -> bool:
         """Whether `prepare` has something to do that makes training quicker, and takes long itself."""
@@ -103,4 +125,15 @@ class Dataset(Component, ABC):
         """Do what is worth doing once before training. Of the processes of a run one leads and the others wait for it.
 
         A sample is the same with and without it, but for compression.
+        """
+
+
+class Dataset(Recordings):
+    """Synchronized IMU and first-person video, cut into windows, split by subject."""
+
+    @abstractmethod
+    def build(self, split: Split, seed: int) -> WindowDataset:
+        """Index the split on disk: training windows for `train`, evaluation windows for `val` and `test`.
+
+        Raises `DataError`, naming the file, where the dataset is not what it should be.
         """

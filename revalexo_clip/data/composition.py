@@ -14,20 +14,20 @@ import numpy as np
 from pydantic import PositiveInt
 
 from revalexo_clip.component import Component
-from revalexo_clip.data.base import WindowDataset
+from revalexo_clip.data.base import LabelledWindows
 from revalexo_clip.data.windows import Ints
 from revalexo_clip.errors import ConfigError
 
-Compose = Callable[[np.random.Generator], Ints]
-"""Draws the batches of one epoch: [batches, batch size] indices of windows, none of them twice. How many batches there
-are does not depend on the draw."""
+Compose = Callable[[int, np.random.Generator], Ints]
+"""Draws the batches of one epoch, which is told: [batches, batch size] indices of windows. How many batches there are
+does not depend on the draw."""
 
 
 class BatchComposition(Component, ABC):
     """How the windows of an epoch are put together into contrastive batches."""
 
     @abstractmethod
-    def of(self, dataset: WindowDataset, batch_size: int) -> Compose:
+    def of(self, dataset: LabelledWindows, batch_size: int) -> Compose:
         """Composes batches of `batch_size` windows of `dataset`.
 
         Raises `ConfigError` where there are too few for one, or the batch size does not suit.
@@ -37,7 +37,7 @@ class BatchComposition(Component, ABC):
 class UniformBatches(BatchComposition):
     """Any windows, as they come."""
 
-    def of(self, dataset: WindowDataset, batch_size: int) -> Compose:
+    def of(self, dataset: LabelledWindows, batch_size: int) -> Compose:
         """See `BatchComposition.of`. An incomplete last batch is dropped."""
         return uniform(len(dataset), batch_size)
 
@@ -50,7 +50,7 @@ class GroupedBatches(BatchComposition):
     windows: PositiveInt = 8
     """Windows from each group in a batch. Those that overlap in time are still not negatives of each other."""
 
-    def of(self, dataset: WindowDataset, batch_size: int) -> Compose:
+    def of(self, dataset: LabelledWindows, batch_size: int) -> Compose:
         """See `BatchComposition.of`. Of each group, what does not fill another `windows` is left for other epochs."""
         groups, remainder = divmod(batch_size, self.windows)
         if remainder or not groups:
@@ -65,7 +65,7 @@ class GroupedBatches(BatchComposition):
                 f"only {np.count_nonzero(shares)} training {self.by}s have as many; lower batch_size, or change "
                 "batches.windows or data.windows_per_clip"
             )
-        return lambda rng: _grouped(group_N, self.windows, groups, rng)
+        return lambda epoch, rng: _grouped(group_N, self.windows, groups, rng)
 
 
 def uniform(windows: int, batch_size: int) -> Compose:
@@ -73,10 +73,10 @@ def uniform(windows: int, batch_size: int) -> Compose:
     if batch_size > windows:
         raise ConfigError(f"a batch of {batch_size} windows is larger than the training set of {windows} windows")
     batches = windows // batch_size
-    return lambda rng: rng.permutation(windows)[: batches * batch_size].reshape(batches, batch_size)
+    return lambda epoch, rng: rng.permutation(windows)[: batches * batch_size].reshape(batches, batch_size)
 
 
-def _groups(dataset: WindowDataset, by: Literal["clip", "subject"]) -> Ints:
+def _groups(dataset: LabelledWindows, by: Literal["clip", "subject"]) -> Ints:
     """[N] the number of each window's group."""
     if by == "clip":
         return dataset.windows.clip_N

@@ -16,10 +16,11 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.data import windows
-from revalexo_clip.data.base import WindowDataset, Windows
+from revalexo_clip.data.base import NO_VIDEO, LabelledWindows, WindowDataset, Windows
 from revalexo_clip.data.imu import ImuCache, Samples
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.video import Pixels, read_frames
@@ -73,8 +74,8 @@ class RawFiles(ClipSource):
         return self.index.fingerprint()
 
 
-class ClipWindows(WindowDataset):
-    """Windows of indexed clips, read from a source."""
+class LabelledClips(LabelledWindows):
+    """Windows of the IMU recordings of indexed clips, read from a source, and their labels."""
 
     def __init__(
         self,
@@ -83,7 +84,6 @@ class ClipWindows(WindowDataset):
         source: ClipSource,
         *,
         imu_spec: ImuSpec,
-        video_spec: VideoSpec,
         horizons: tuple[float, ...],
         seed: int,
         segment_N: windows.Floats | None,
@@ -92,7 +92,7 @@ class ClipWindows(WindowDataset):
         """Place the windows: at the starts in `placed` for evaluation, where `segment_N` is None.
 
         For training, the starts are those of segments of length `segment_N` [s], one length for each clip, and each
-        epoch draws a start in each segment; frames stay whole, for augmentation to choose from.
+        epoch draws a start in each segment.
         """
         self.index = index
         self.windows = placed
@@ -101,7 +101,6 @@ class ClipWindows(WindowDataset):
         self.clip_names = index.names
         self.activities = index.activities
         self.imu_spec = imu_spec
-        self.video_spec = video_spec
         self.left_out = index.left_out
         self.excluded = excluded or {}
         self.horizons = horizons
@@ -119,13 +118,19 @@ class ClipWindows(WindowDataset):
         label_K, transition_K = self._labels(clip, start)
         return Sample(
             imu_LC=torch.from_numpy(imu_LC),
-            video_THWC=torch.from_numpy(video_THWC),
+            video_THWC=video_THWC,
             label_K=torch.from_numpy(label_K),
             transition_K=torch.from_numpy(transition_K),
             clip=torch.tensor(clip),
             start=torch.tensor(start, dtype=torch.float64),
             window=torch.tensor(index),
         )
+
+    def labels(self, epoch: int) -> windows.Ints:
+        """See `LabelledWindows.labels`."""
+        places = zip(range(len(self)), self.windows.clip_N.tolist(), strict=True)
+        found = [self._labels(clip, self._start(epoch, index))[0] for index, clip in places]
+        return np.stack(found)
 
     def fingerprint(self) -> str:
         """See `ClipIndex.fingerprint`."""
@@ -162,10 +167,8 @@ class ClipWindows(WindowDataset):
         except DataError as error:
             raise DataError(f"{self.index.imu(clip)}: {error}") from error
 
-    def _video(self, clip: int, start: float) -> Pixels:
-        spec = self.video_spec
-        time_T = windows.frame_times(start, spec.window, spec.frames)
-        return self.source.frames(clip, time_T, spec.short_side, spec.crop if self.segment_N is None else None)
+    def _video(self, clip: int, start: float) -> Tensor:
+        return NO_VIDEO
 
     def _labels(self, clip: int, start: float) -> tuple[windows.Ints, windows.Bools]:
         time_K = start + self.imu_spec.window + np.array(self.horizons)
@@ -175,10 +178,46 @@ class ClipWindows(WindowDataset):
         return label_K, windows.in_any(time_K, starts_S, ends_S, clip_end=end)
 
 
+class ClipWindows(LabelledClips, WindowDataset):
+    """The same with video: frames stay whole for training, for augmentation to choose from."""
+
+    def __init__(
+        self,
+        index: ClipIndex,
+        placed: Windows,
+        source: ClipSource,
+        *,
+        imu_spec: ImuSpec,
+        video_spec: VideoSpec,
+        horizons: tuple[float, ...],
+        seed: int,
+        segment_N: windows.Floats | None,
+        excluded: Mapping[str, str] | None = None,
+    ) -> None:
+        """See `LabelledClips`."""
+        super().__init__(
+            index,
+            placed,
+            source,
+            imu_spec=imu_spec,
+            horizons=horizons,
+            seed=seed,
+            segment_N=segment_N,
+            excluded=excluded,
+        )
+        self.video_spec = video_spec
+
+    def _video(self, clip: int, start: float) -> Tensor:
+        spec = self.video_spec
+        time_T = windows.frame_times(start, spec.window, spec.frames)
+        crop = spec.crop if self.segment_N is None else None
+        return torch.from_numpy(self.source.frames(clip, time_T, spec.short_side, crop))
+
+
 class Fetch(TorchDataset[Sample | DataError]):
     """A dataset that gives the `DataError` of a window that cannot be read, instead of raising it."""
 
-    def __init__(self, dataset: WindowDataset) -> None:
+    def __init__(self, dataset: LabelledWindows) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:

@@ -13,11 +13,11 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
 from revalexo_clip.data import layout, windows
-from revalexo_clip.data.base import Dataset, OnProgress, WindowDataset
+from revalexo_clip.data.base import Dataset, LabelledWindows, OnProgress, WindowDataset, Windows
 from revalexo_clip.data.check.exclude import bad_clips
-from revalexo_clip.data.dataset import ClipWindows, RawFiles
+from revalexo_clip.data.dataset import ClipSource, ClipWindows, LabelledClips, RawFiles
 from revalexo_clip.data.imu import common_channels, unit_of
-from revalexo_clip.data.index import alike, read_index, select_subjects
+from revalexo_clip.data.index import ClipIndex, alike, read_index, select_subjects
 from revalexo_clip.data.pack.choose import packed_clips, prepare_pack
 from revalexo_clip.data.pack.find import find_pack
 from revalexo_clip.data.pack.source import PackedFiles
@@ -103,13 +103,44 @@ class RevalExo(Dataset):
         """The subjects of a split, as they were named."""
         return {"train": self.train_subjects, "val": self.val_subjects, "test": self.test_subjects}[split]
 
-    def evaluating(self, subjects: tuple[str, ...]) -> RevalExo:
-        """See `Dataset.evaluating`."""
-        named = {"train_subjects": (), "val_subjects": (), "test_subjects": subjects}
+    def split(self, train: tuple[str, ...], val: tuple[str, ...], test: tuple[str, ...]) -> Self:
+        """See `Recordings.split`."""
+        named = {"train_subjects": train, "val_subjects": val, "test_subjects": test}
         return type(self).model_validate({name: getattr(self, name) for name in type(self).model_fields} | named)
 
     def build(self, split: Split, seed: int) -> WindowDataset:
         """Index a split and read the header of each of its recordings."""
+        index, source, excluded, imu_spec = self._index(split)
+        placed, segment_N = self._place(split, index.duration_N)
+        return ClipWindows(
+            index,
+            placed,
+            source,
+            imu_spec=imu_spec,
+            video_spec=VideoSpec(self.frames, self.crop, self.short_side, self.window),
+            horizons=self.horizons,
+            seed=seed,
+            segment_N=segment_N,
+            excluded=excluded,
+        )
+
+    def labelled(self, split: Split, seed: int) -> LabelledWindows:
+        """Index a split and read the header of each of its recordings."""
+        index, source, excluded, imu_spec = self._index(split)
+        placed, segment_N = self._place(split, index.duration_N)
+        return LabelledClips(
+            index,
+            placed,
+            source,
+            imu_spec=imu_spec,
+            horizons=self.horizons,
+            seed=seed,
+            segment_N=segment_N,
+            excluded=excluded,
+        )
+
+    def _index(self, split: Split) -> tuple[ClipIndex, ClipSource, dict[str, str], ImuSpec]:
+        """A split's clips, where they are read, those that were left out as bad, and what their IMU windows are."""
         subjects = self.subjects(split)
         if not subjects:
             raise DataError(f"no subject is named for this split: set `data.{split}_subjects`")
@@ -128,22 +159,16 @@ class RevalExo(Dataset):
             channels = common_channels((index.imu(clip) for clip in range(len(index))), self.channels)
         else:
             channels = clips.channels(self.channels)
-        if split == "train":
-            placed = windows.training_windows(index.duration_N, self.window, self.windows_per_clip)
-            segment_N = windows.segment_length(index.duration_N, self.window, self.windows_per_clip)
-        else:
-            placed, segment_N = windows.evaluation_windows(index.duration_N, self.window, self.eval_stride), None
-        return ClipWindows(
-            index,
-            placed,
-            RawFiles(index, channels) if clips is None else PackedFiles(clips, channels),
-            imu_spec=ImuSpec(channels, tuple(map(unit_of, channels)), self.imu_rate, self.window),
-            video_spec=VideoSpec(self.frames, self.crop, self.short_side, self.window),
-            horizons=self.horizons,
-            seed=seed,
-            segment_N=segment_N,
-            excluded=excluded,
-        )
+        source = RawFiles(index, channels) if clips is None else PackedFiles(clips, channels)
+        imu_spec = ImuSpec(channels, tuple(map(unit_of, channels)), self.imu_rate, self.window)
+        return index, source, excluded, imu_spec
+
+    def _place(self, split: Split, duration_N: windows.Floats) -> tuple[Windows, windows.Floats | None]:
+        """Where the windows of a split lie, and for training the length of the segments that they are drawn from."""
+        if split != "train":
+            return windows.evaluation_windows(duration_N, self.window, self.eval_stride), None
+        placed = windows.training_windows(duration_N, self.window, self.windows_per_clip)
+        return placed, windows.segment_length(duration_N, self.window, self.windows_per_clip)
 
     def unprepared(self) -> bool:
         """Whether an up-to-date pack is to be made and there is none."""

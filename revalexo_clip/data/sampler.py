@@ -64,7 +64,7 @@ class EpochSampler(Sampler[Key]):
         return ((epoch, index) for index in self._draw(epoch)[done:, self.share].ravel().tolist())
 
     def _draw(self, epoch: int) -> Ints:
-        return self.compose(np.random.default_rng([self.seed, epoch]))
+        return self.compose(epoch, np.random.default_rng([self.seed, epoch]))
 
 
 class EvaluationSampler(Sampler[Key]):

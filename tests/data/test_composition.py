@@ -21,7 +21,7 @@ def dataset(written: Path) -> WindowDataset:
 
 
 def compose(dataset: WindowDataset, batch_size: int, composition: GroupedBatches, seed: int = 0) -> Ints:
-    return composition.of(dataset, batch_size)(np.random.default_rng(seed))
+    return composition.of(dataset, batch_size)(0, np.random.default_rng(seed))
 
 
 def test_each_batch_holds_so_many_windows_of_so_many_clips(dataset: WindowDataset) -> None:
@@ -65,7 +65,7 @@ def test_no_window_comes_twice_and_no_group_twice_in_a_batch(
 
 
 def test_uniform_batches_take_any_windows(dataset: WindowDataset) -> None:
-    batches = UniformBatches().of(dataset, 12)(np.random.default_rng(0))
+    batches = UniformBatches().of(dataset, 12)(0, np.random.default_rng(0))
     assert batches.shape == (3, 12)
     assert len(set(batches.ravel().tolist())) == 36
 
