@@ -8,37 +8,35 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Generic, Literal, TypeVar
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from pydantic import Field, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from revalexo_clip.component import Config, describe
 from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.experiment import Experiment, PretrainExperiment
 from revalexo_clip.files import UNPICKLING_ERRORS, atomically, link_atomically
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.types import ImuSpec, Split, VideoSpec
 
 KEY = "revalexo_clip"
-"""Where a checkpoint keeps the JSON text of its `Description`."""
+"""Where a checkpoint of pretraining keeps the JSON text of its `Description`."""
+RECOGNISER_KEY = "revalexo_clip_recogniser"
+"""Where that of a recogniser does."""
 
 
-class Description(Config):
-    """What a checkpoint says about itself: enough to rebuild the model and to know what it has seen."""
+class Described(Config):
+    """What checkpoints of all kinds say about themselves."""
 
     format: Literal[1] = 1
     """Version of this layout."""
     version: str
     """Version of revalexo_clip that trained it."""
-    experiment: PretrainExperiment
+    experiment: Experiment
     """The resolved experiment."""
-    imu_spec: ImuSpec
-    """The IMU windows it was trained on."""
-    video_spec: VideoSpec
-    """The video windows it was trained on."""
     activities: tuple[str, ...]
     """Names of the activity labels, in the order of their indices."""
     subjects: dict[Split, tuple[str, ...]]
@@ -46,15 +44,30 @@ class Description(Config):
     excluded: dict[Split, tuple[str, ...]] = Field(default_factory=dict)
     """`subject/pair id` of the clips that were left out because they were bad."""
     fingerprint: dict[Split, str] = Field(default_factory=dict)
-    """What the data were, as `WindowDataset.fingerprint` tells."""
+    """What the data were, as `LabelledWindows.fingerprint` tells."""
+
+
+class Description(Described):
+    """What a checkpoint of pretraining says about itself: enough to rebuild the model and to know what it has seen."""
+
+    experiment: PretrainExperiment
+    """The resolved experiment."""
+    imu_spec: ImuSpec
+    """The IMU windows it was trained on."""
+    video_spec: VideoSpec
+    """The video windows it was trained on."""
+
+
+D = TypeVar("D", bound=Described)
+D_co = TypeVar("D_co", bound=Described, covariant=True)
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Saved(Generic[D_co]):
     """A checkpoint that was read."""
 
     path: Path
-    description: Description
+    description: D_co
     state: Mapping[str, Tensor]
     epoch: int
     """Epochs it was trained for; the last of them may have been under way."""
@@ -65,10 +78,8 @@ class Checkpoint:
     stopped_early: bool = False
     """Whether early stopping has ended the training."""
 
-    def build_model(self) -> DualEncoder:
-        """The dual encoder with the checkpoint's weights, in eval mode."""
-        described = self.description
-        model = described.experiment.build_model(described.imu_spec, described.video_spec)
+    def load_into(self, model: nn.Module) -> None:
+        """Give a model the checkpoint's weights. Raises `DataError` where they do not fit."""
         prefix = "model."
         weights = {name.removeprefix(prefix): w for name, w in self.state.items() if name.startswith(prefix)}
         try:
@@ -78,11 +89,31 @@ class Checkpoint:
                 f"{self.path}: its weights do not fit the model that it describes; was a component's code changed "
                 f"since?\n{error}"
             ) from error
+
+
+@dataclass(frozen=True)
+class Checkpoint(Saved[Description]):
+    """A checkpoint of pretraining."""
+
+    def build_model(self) -> DualEncoder:
+        """The dual encoder with the checkpoint's weights, in eval mode."""
+        described = self.description
+        model = described.experiment.build_model(described.imu_spec, described.video_spec)
+        self.load_into(model)
         return model.eval()
 
 
 def load_checkpoint(path: Path, experiment_file: Path | None = None) -> Checkpoint:
-    """Read a checkpoint file. Raises `DataError` or `ConfigError`, naming the file."""
+    """Read a checkpoint file of pretraining. Raises `DataError` or `ConfigError`, naming the file."""
+    saved = read_checkpoint(path, KEY, Description, experiment_file)
+    return Checkpoint(**vars(saved))
+
+
+def read_checkpoint(path: Path, key: str, kind: type[D], experiment_file: Path | None = None) -> Saved[D]:
+    """Read a checkpoint file that keeps a description of some kind under a key.
+
+    Raises `DataError` or `ConfigError`, naming the file.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -93,16 +124,16 @@ def load_checkpoint(path: Path, experiment_file: Path | None = None) -> Checkpoi
         raise DataError(_not_a_checkpoint(path, error)) from error
     if not is_sound(path):
         raise DataError(f"{path} is damaged: it does not hold what was written")
-    text = content.get(KEY) if isinstance(content, dict) else None
+    text = content.get(key) if isinstance(content, dict) else None
     if not isinstance(text, str):
-        raise DataError(f"{path} is not a checkpoint of rxclip: it holds no description of a run")
+        raise DataError(_of_another_kind(path, content))
     try:
-        description = Description.model_validate_json(text)
+        description = kind.model_validate_json(text)
     except ValidationError as error:
         raise ConfigError(_unreadable(path, error, experiment_file)) from error
     epoch: int = content["epoch"] + 1
     stands = content.get("PairsDataModule", {"epoch": epoch})
-    return Checkpoint(
+    return Saved(
         path,
         description,
         content["state_dict"],
@@ -111,6 +142,16 @@ def load_checkpoint(path: Path, experiment_file: Path | None = None) -> Checkpoi
         next_epoch=stands["epoch"],
         stopped_early=any(state.get("stopped_epoch") for state in content.get("callbacks", {}).values()),
     )
+
+
+def _of_another_kind(path: Path, content: object) -> str:
+    for key, what, command in (
+        (KEY, "a checkpoint of pretraining", "rxclip evaluate, rxclip export-encoder, or `encoder` of a finetuning"),
+        (RECOGNISER_KEY, "a finetuned recogniser", "rxclip finetune --resume"),
+    ):
+        if isinstance(content, dict) and key in content:
+            return f"{path} is {what}, and not what was asked for here; it is for {command}"
+    return f"{path} is not a checkpoint of rxclip: it holds no description of a run"
 
 
 def is_sound(path: Path) -> bool:

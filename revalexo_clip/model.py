@@ -6,13 +6,13 @@ arXiv:2210.14395); a head of two layers is Chen et al., 2020 (arXiv:2002.05709).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from revalexo_clip.dropout import number_dropouts
+from revalexo_clip.freezing import PartlyFrozen
 from revalexo_clip.initialization import initialize
 from revalexo_clip.types import ImuSpec, Modality, VideoSpec
 
@@ -68,7 +68,7 @@ class ProjectionHead(nn.Module):
         return projected_BD
 
 
-class DualEncoder(nn.Module):
+class DualEncoder(PartlyFrozen):
     """An IMU encoder and a video encoder whose embeddings of the same moment are to be alike.
 
     Features are what an encoder gives and what downstream tasks use; embeddings are features after the projection
@@ -98,27 +98,10 @@ class DualEncoder(nn.Module):
         self.video_head = ProjectionHead(embed_dim)
         number_dropouts(self)
         self._blocks = blocks or {"imu": [imu], "video": [video]}
-        self._frozen: set[str] = set()
 
     def towers(self) -> Mapping[Modality, Sequence[nn.Module]]:
         """The parts of each encoder, from its input to its output."""
         return self._blocks
-
-    def freeze(self, parts: Iterable[nn.Module]) -> None:
-        """Take parts of the model out of training: they get no gradients, and stay in eval mode."""
-        inside: set[nn.Module] = set()
-        for part in parts:
-            part.requires_grad_(requires_grad=False)
-            inside.update(part.modules())
-        self._frozen.update(name for name, module in self.named_modules() if module in inside)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:
-        """As any module, but for what is frozen: batch norm there keeps its statistics, and nothing is dropped."""
-        super().train(mode)
-        for name in self._frozen:  # names, because Lightning replaces batch norm where it is to be synchronised
-            self.get_submodule(name).training = False
-        return self
 
     def forward(self, imu_BLC: Tensor, video_BTHWC: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings of B windows: of their IMU and of their video, each [B, D]."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
@@ -52,21 +52,17 @@ class Optimizer(Component, ABC):
         """
 
 
-class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019, arXiv:1711.05101) and a cosine schedule."""
+class ByPlace(Optimizer):
+    """What optimizers have in common that know the parts of a model: learning rates by encoder and by depth."""
 
-    lr: PositiveFloat = 5e-5
-    """Highest learning rate: at the first step, or where the warm-up ends."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the run's steps over which the learning rate rises to `lr`, in a straight line."""
-    final_lr: NonNegativeFloat = 1e-6
-    """Learning rate at the end of the run."""
-    weight_decay: NonNegativeFloat = 2.5e-4
+    lr: PositiveFloat
+    """Highest learning rate."""
+    weight_decay: NonNegativeFloat
     """Decay of weight matrices and convolution kernels; nothing else is decayed."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Decay of the running means of the gradient and of its square."""
     imu_lr_scale: PositiveFloat = 1.0
-    """Learning rate of the IMU encoder, relative to `lr`; the projection heads and the loss train at `lr`."""
+    """Learning rate of the IMU encoder, relative to `lr`; heads and the loss train at `lr`."""
     video_lr_scale: PositiveFloat = 1.0
     """Learning rate of the video encoder, relative to `lr`."""
     imu_layer_decay: LayerDecay = 1.0
@@ -76,11 +72,13 @@ class AdamW(Optimizer):
     video_layer_decay: LayerDecay = 1.0
     """The same for the video encoder."""
 
-    @model_validator(mode="after")
-    def _fall(self) -> Self:
-        if self.final_lr > self.lr:
-            raise ValueError(f"final_lr ({self.final_lr:g}) is above lr ({self.lr:g})")
-        return self
+    @abstractmethod
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate at `step` of `steps`."""
+
+    @abstractmethod
+    def optimize(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
+        """The optimizer of parameter groups that have a learning rate and a weight decay each."""
 
     def build(self, model: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:
         """See `Optimizer.build`. The first two groups are what trains at `lr`; the schedule scales all of them alike.
@@ -91,7 +89,7 @@ class AdamW(Optimizer):
         if not decayed and not kept:
             raise ConfigError("there is nothing to train: every parameter is frozen")
         placed = self._places(model)
-        groups = [
+        groups: list[dict[str, object]] = [
             {
                 "name": f"{place.name}{kind}",
                 "params": [parameter for parameter in parameters if placed.get(parameter, ELSEWHERE) == place],
@@ -101,7 +99,7 @@ class AdamW(Optimizer):
             for place in dict.fromkeys([ELSEWHERE, *placed.values()])
             for kind, parameters, weight_decay in (("decayed", decayed, self.weight_decay), ("kept", kept, 0.0))
         ]
-        optimizer = torch.optim.AdamW(groups, betas=self.betas)
+        optimizer = self.optimize(groups)
         schedule = LambdaLR(optimizer, lambda step: self.rate(step, steps) / self.lr)
         return optimizer, schedule
 
@@ -126,12 +124,56 @@ class AdamW(Optimizer):
                     placed.update(dict.fromkeys(block.parameters(), place))
         return placed
 
+
+class AdamW(ByPlace):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019, arXiv:1711.05101) and a cosine schedule."""
+
+    lr: PositiveFloat = 5e-5
+    """Highest learning rate: at the first step, or where the warm-up ends."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the run's steps over which the learning rate rises to `lr`, in a straight line."""
+    final_lr: NonNegativeFloat = 1e-6
+    """Learning rate at the end of the run."""
+    weight_decay: NonNegativeFloat = 2.5e-4
+    """Decay of weight matrices and convolution kernels; nothing else is decayed."""
+
+    @model_validator(mode="after")
+    def _fall(self) -> Self:
+        if self.final_lr > self.lr:
+            raise ValueError(f"final_lr ({self.final_lr:g}) is above lr ({self.lr:g})")
+        return self
+
+    def optimize(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
+        """See `ByPlace.optimize`."""
+        return torch.optim.AdamW(groups, betas=self.betas)
+
     def rate(self, step: int, steps: int) -> float:
         """The learning rate at `step` of `steps`."""
         rising = round(self.warmup * steps)
         if step < rising:
             return self.lr * (step + 1) / (rising + 1)
         return cosine(step - rising, steps - rising, self.lr, self.final_lr)
+
+
+class Adam(ByPlace):
+    """Adam (Kingma & Ba, 2015, arXiv:1412.6980), its learning rate falling in steps of equal length."""
+
+    lr: PositiveFloat = 1e-4
+    """Learning rate of the first stage."""
+    weight_decay: NonNegativeFloat = 1e-6
+    """Decay of weight matrices and convolution kernels, as a part of their gradient; nothing else is decayed."""
+    stages: PositiveInt = 10
+    """Parts of equal length that a run has: of 50 epochs, each lasts 5."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Learning rate of a stage, relative to that of the one before."""
+
+    def optimize(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
+        """See `ByPlace.optimize`."""
+        return torch.optim.Adam(groups, betas=self.betas)
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate at `step` of `steps`."""
+        return self.lr * self.decay ** min(step * self.stages // steps, self.stages - 1)
 
 
 def cosine(step: int, total: int, start: float, end: float) -> float:

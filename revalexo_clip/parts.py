@@ -104,7 +104,7 @@ def _windows(experiment: PretrainExperiment, processes: int) -> tuple[WindowData
             f"of {len(train.clip_names)} clips; lower batch_size or raise data.windows_per_clip"
         )
     if experiment.batch_size < processes:  # which the experiment cannot know where it leaves `devices` open
-        raise ConfigError(f"batch_size: {experiment.batch_size} pairs cannot be shared by {processes} devices")
+        raise ConfigError(f"batch_size: {experiment.batch_size} windows cannot be shared by {processes} devices")
     if len(val) < processes:
         raise ConfigError(
             f"data.val_subjects: {len(val)} validation windows cannot be shared by {processes} devices; lower "

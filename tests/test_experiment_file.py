@@ -128,7 +128,7 @@ def test_a_file_that_fails_says_where(write: Write, text: str, says: str) -> Non
 
 
 def test_every_device_must_have_a_part_of_the_batch() -> None:
-    assert "batch_size: 64 pairs cannot be shared by 66 devices" in refused(
+    assert "batch_size: 64 windows cannot be shared by 66 devices" in refused(
         EXPERIMENTS / "x3d_xs.py", "trainer.devices=33", "trainer.num_nodes=2"
     )
 

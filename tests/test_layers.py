@@ -19,12 +19,13 @@ PACKAGE = Path(revalexo_clip.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "console options errors types component initialization dropout",
+        "console options errors types component initialization dropout freezing",
         "files",
-        "data augment encoders losses optim",
+        "data augment encoders losses optim heads",
         "model retrieval",
+        "recogniser",
         "experiment measures",
-        "experiment_file",
+        "experiment_file finetune_experiment",
         "training checkpoint run_folder exported report embeddings",
         "model_card onnx_file parts resume admission",
         "encoder_folder evaluation_report html_report",

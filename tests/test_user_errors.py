@@ -217,7 +217,7 @@ MISTAKES = [
         "more devices than pairs in a batch",
         (*SMALL, "--devices", "9"),
         CONFIG,
-        ("batch_size: 8 pairs cannot be shared by 9 devices",),
+        ("batch_size: 8 windows cannot be shared by 9 devices",),
     ),
     # The dataset.
     Mistake(

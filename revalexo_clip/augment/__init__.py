@@ -18,11 +18,12 @@ from revalexo_clip.augment.crop import HorizontalFlip, RandomResizedCrop, ViewAu
 from revalexo_clip.augment.erasing import RandomErasing
 from revalexo_clip.augment.imu import ChannelDropout, GaussianNoise, MagnitudeWarp, Scale, TimeWarp
 from revalexo_clip.augment.mirror import Mirror
-from revalexo_clip.augment.pipeline import Augmentation, Draws, stack
+from revalexo_clip.augment.pipeline import Augmentation, Augments, Draws, ImuAugmentations, stack
 from revalexo_clip.augment.sensors import SensorRotation
 
 __all__ = [
     "Augmentation",
+    "Augments",
     "ChannelDropout",
     "ColorAugmentation",
     "ColorJitter",
@@ -31,6 +32,7 @@ __all__ = [
     "Grayscale",
     "HorizontalFlip",
     "ImuAugmentation",
+    "ImuAugmentations",
     "JointAugmentation",
     "JointDraw",
     "MagnitudeWarp",

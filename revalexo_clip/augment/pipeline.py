@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -51,6 +51,50 @@ def stack(draws: Sequence[Draws]) -> Draws:
         imu=tuple(map(torch.stack, zip(*(drawn.imu for drawn in draws), strict=True))),
         video=tuple(map(torch.stack, zip(*(drawn.video for drawn in draws), strict=True))),
     )
+
+
+class Augments(Protocol):
+    """The two halves of an augmentation: of the windows of one modality, or of both."""
+
+    def sample(self, rng: np.random.Generator, imu_LC: Draw, video_THWC: Pixels) -> tuple[Draw, Pixels, Draws]:
+        """The half for a loader: one window as a dataset gives it -> the same for `apply`, and what was drawn."""
+
+    def apply(
+        self, imu_BLC: Tensor, video_BTHWC: Tensor, draws: Draws, into_B3THW: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The half for the device that trains: a batch and its stacked draws -> what the towers take."""
+
+
+class ImuAugmentations:
+    """What happens to windows of IMU alone."""
+
+    def __init__(self, imu: Sequence[ImuAugmentation], *, imu_spec: ImuSpec) -> None:
+        """Make one draw for nothing, so that `ConfigError` is raised here for windows that do not suit."""
+        self.imu_spec = imu_spec
+        self.functions = tuple(one for one in imu if isinstance(one, PerWindowImu))
+        self.rest = tuple(one for one in imu if not isinstance(one, PerWindowImu))
+        self.draw(np.random.default_rng(0))
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        """One draw of each augmentation, for one window."""
+        return tuple(torch.from_numpy(one.sample(rng, self.imu_spec)) for one in self.rest)
+
+    def sample(self, rng: np.random.Generator, imu_LC: Draw, video_THWC: Pixels) -> tuple[Draw, Pixels, Draws]:
+        """See `Augments.sample`. There is no video, and nothing is drawn for it."""
+        for function in self.functions:
+            imu_LC = _alike(function, imu_LC, function(imu_LC, rng, self.imu_spec))
+        draws = Draws(np.zeros(4, dtype=np.int64), torch.zeros(0), (), self.draw(rng), ())
+        return imu_LC, video_THWC, draws
+
+    @torch.no_grad()
+    def apply(
+        self, imu_BLC: Tensor, video_BTHWC: Tensor, draws: Draws, into_B3THW: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """See `Augments.apply`. The empty video goes through as it is."""
+        with torch.autocast(imu_BLC.device.type, enabled=False):
+            for one, drawn in zip(self.rest, draws.imu, strict=True):
+                imu_BLC = one.apply(imu_BLC, drawn)
+        return imu_BLC, video_BTHWC
 
 
 class Augmentation:

@@ -6,10 +6,11 @@ which ones meet in a batch, `sampler` which one is next.
 """
 
 from revalexo_clip.data.base import Dataset, LabelledWindows, Recordings, WindowDataset, Windows
-from revalexo_clip.data.composition import BatchComposition, GroupedBatches, UniformBatches
+from revalexo_clip.data.composition import BalancedBatches, BatchComposition, GroupedBatches, UniformBatches
 from revalexo_clip.data.revalexo import RevalExo
 
 __all__ = [
+    "BalancedBatches",
     "BatchComposition",
     "Dataset",
     "GroupedBatches",

@@ -1,4 +1,4 @@
-"""Which windows meet in a contrastive batch.
+"""Which windows meet in a batch.
 
 With uniform batches most negatives come from other recordings, and a loss can fall by telling recordings or people
 apart. Negatives from the same clip or the same person leave only what happens to tell windows apart by.
@@ -16,7 +16,8 @@ from pydantic import PositiveInt
 from revalexo_clip.component import Component
 from revalexo_clip.data.base import LabelledWindows
 from revalexo_clip.data.windows import Ints
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.errors import ConfigError, DataError
+from revalexo_clip.types import UNLABELLED
 
 Compose = Callable[[int, np.random.Generator], Ints]
 """Draws the batches of one epoch, which is told: [batches, batch size] indices of windows. How many batches there are
@@ -24,11 +25,11 @@ does not depend on the draw."""
 
 
 class BatchComposition(Component, ABC):
-    """How the windows of an epoch are put together into contrastive batches."""
+    """How the windows of an epoch are put together into batches."""
 
     @abstractmethod
-    def of(self, dataset: LabelledWindows, batch_size: int) -> Compose:
-        """Composes batches of `batch_size` windows of `dataset`.
+    def of(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
+        """Composes batches of `batch_size` windows of `dataset`, of no others than `rows` if these are given.
 
         Raises `ConfigError` where there are too few for one, or the batch size does not suit.
         """
@@ -37,9 +38,45 @@ class BatchComposition(Component, ABC):
 class UniformBatches(BatchComposition):
     """Any windows, as they come."""
 
-    def of(self, dataset: LabelledWindows, batch_size: int) -> Compose:
-        """See `BatchComposition.of`. An incomplete last batch is dropped."""
-        return uniform(len(dataset), batch_size)
+    def of(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
+        """See `BatchComposition.of`. An incomplete last batch is dropped.
+
+        An epoch is as long as with all windows: `rows` come several times where they are fewer.
+        """
+        if rows is None:
+            return uniform(len(dataset), batch_size)
+        batches = _whole_batches(len(dataset), batch_size)
+        turns = -(-batches * batch_size // len(rows))
+
+        def draw(epoch: int, rng: np.random.Generator) -> Ints:
+            order = np.concatenate([rng.permutation(rows) for _ in range(turns)])
+            return order[: batches * batch_size].reshape(batches, batch_size)
+
+        return draw
+
+
+class BalancedBatches(BatchComposition):
+    """Every activity as often as any other: windows are drawn by the inverse frequency of theirs.
+
+    They are drawn with replacement, so that an epoch is as long as with uniform batches. An activity is that at the
+    first horizon; windows without one do not come.
+    """
+
+    def of(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
+        """See `BatchComposition.of`."""
+        row_M = np.arange(len(dataset)) if rows is None else rows
+        batches = _whole_batches(len(dataset), batch_size)
+
+        def draw(epoch: int, rng: np.random.Generator) -> Ints:
+            label_M = dataset.labels(epoch)[row_M, 0]
+            labelled_M = label_M != UNLABELLED
+            if not labelled_M.any():
+                raise DataError(f"epoch {epoch + 1}: no training window has a label at the first of data.horizons")
+            weight_M = np.zeros(len(row_M))
+            weight_M[labelled_M] = 1 / np.bincount(label_M[labelled_M])[label_M[labelled_M]]
+            return rng.choice(row_M, size=(batches, batch_size), p=weight_M / weight_M.sum())
+
+        return draw
 
 
 class GroupedBatches(BatchComposition):
@@ -50,30 +87,35 @@ class GroupedBatches(BatchComposition):
     windows: PositiveInt = 8
     """Windows from each group in a batch. Those that overlap in time are still not negatives of each other."""
 
-    def of(self, dataset: LabelledWindows, batch_size: int) -> Compose:
+    def of(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
         """See `BatchComposition.of`. Of each group, what does not fill another `windows` is left for other epochs."""
         groups, remainder = divmod(batch_size, self.windows)
         if remainder or not groups:
             raise ConfigError(
                 f"batches.windows: a batch of {batch_size} does not divide into groups of {self.windows} windows"
             )
-        group_N = _groups(dataset, self.by)
-        shares = np.bincount(group_N) // self.windows
+        row_M = np.arange(len(dataset)) if rows is None else rows
+        group_M = _groups(dataset, self.by)[row_M]
+        shares = np.bincount(group_M) // self.windows
         if np.count_nonzero(shares) < groups:
             raise ConfigError(
                 f"batches: a batch of {batch_size} takes {self.windows} windows from each of {groups} {self.by}s, and "
                 f"only {np.count_nonzero(shares)} training {self.by}s have as many; lower batch_size, or change "
                 "batches.windows or data.windows_per_clip"
             )
-        return lambda epoch, rng: _grouped(group_N, self.windows, groups, rng)
+        return lambda epoch, rng: row_M[_grouped(group_M, self.windows, groups, rng)]
 
 
 def uniform(windows: int, batch_size: int) -> Compose:
     """Batches of any of `windows` windows."""
+    batches = _whole_batches(windows, batch_size)
+    return lambda epoch, rng: rng.permutation(windows)[: batches * batch_size].reshape(batches, batch_size)
+
+
+def _whole_batches(windows: int, batch_size: int) -> int:
     if batch_size > windows:
         raise ConfigError(f"a batch of {batch_size} windows is larger than the training set of {windows} windows")
-    batches = windows // batch_size
-    return lambda epoch, rng: rng.permutation(windows)[: batches * batch_size].reshape(batches, batch_size)
+    return windows // batch_size
 
 
 def _groups(dataset: LabelledWindows, by: Literal["clip", "subject"]) -> Ints:
