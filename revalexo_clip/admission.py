@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from revalexo_clip.checkpoint import Checkpoint
 from revalexo_clip.component import JsonObject
-from revalexo_clip.data import WindowDataset
+from revalexo_clip.data import LabelledWindows, WindowDataset
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import PretrainExperiment
-from revalexo_clip.types import Split
+from revalexo_clip.types import ImuSpec, Split, VideoSpec
 
 _MEASURED = ("mean", "std")
 """What a spec holds of the training data, and of no other."""
@@ -42,10 +45,12 @@ def evaluation_dataset(
 
 def seen_subjects(checkpoint: Checkpoint, dataset: WindowDataset) -> JsonObject:
     """The object `seen` of `metrics.json`: subjects of a dataset by what a checkpoint has done with them."""
-    return {
-        use: [subject for subject in seen if subject in dataset.clip_subjects]
-        for use, seen in checkpoint.description.subjects.items()
-    }
+    return seen_among(checkpoint.description.subjects, dataset)
+
+
+def seen_among(subjects: Mapping[Split, tuple[str, ...]], dataset: LabelledWindows) -> JsonObject:
+    """The subjects of a dataset that are among these, `train` or `val`."""
+    return {use: [one for one in seen if one in dataset.clip_subjects] for use, seen in subjects.items()}
 
 
 def seen_text(seen: JsonObject) -> str:
@@ -62,16 +67,26 @@ def seen_text(seen: JsonObject) -> str:
 def check_same_input(checkpoint: Checkpoint, dataset: WindowDataset) -> None:
     """Raise `DataError` where windows are not what the checkpoint's encoders take."""
     described = checkpoint.description
-    for modality, trained, given in (
-        ("IMU", vars(described.imu_spec), vars(dataset.imu_spec)),
-        ("video", vars(described.video_spec), vars(dataset.video_spec)),
-    ):
-        for name, value in trained.items():
-            if name not in _MEASURED and given[name] != value:
-                raise DataError(
-                    f"these data are not what {checkpoint.path} was trained on: "
-                    f"{modality} {name}: {_difference(value, given[name])}"
-                )
+    check_same_imu(described.imu_spec, dataset.imu_spec, checkpoint.path)
+    check_same_video(described.video_spec, dataset.video_spec, checkpoint.path)
+
+
+def check_same_imu(trained: ImuSpec, given: ImuSpec, source: Path | None) -> None:
+    """Raise `DataError` where IMU windows are not those that an encoder from `source` was trained on."""
+    _check_same("IMU", vars(trained), vars(given), source)
+
+
+def check_same_video(trained: VideoSpec, given: VideoSpec, source: Path | None) -> None:
+    """Raise `DataError` where video windows are not those that an encoder from `source` was trained on."""
+    _check_same("video", vars(trained), vars(given), source)
+
+
+def _check_same(modality: str, trained: Mapping[str, object], given: Mapping[str, object], source: Path | None) -> None:
+    for name, value in trained.items():
+        if name not in _MEASURED and given[name] != value:
+            raise DataError(
+                f"these data are not what {source} was trained on: {modality} {name}: {_difference(value, given[name])}"
+            )
 
 
 def _difference(trained: object, given: object) -> str:

@@ -15,11 +15,13 @@ from revalexo_clip.encoder_commands import export_encoder, import_encoder
 from revalexo_clip.errors import UserError
 from revalexo_clip.options import (
     CkptOption,
+    DevicesOption,
     ExperimentArgument,
     ExperimentFileOption,
     JobsOption,
     JsonOption,
     ResumeOption,
+    SeenOption,
     SetOption,
 )
 
@@ -48,7 +50,7 @@ def pretrain(
     file: ExperimentArgument,
     overrides: SetOption = None,
     resume: ResumeOption = None,
-    devices: Annotated[int | None, typer.Option(min=1, help="Processes, one a device. Sets trainer.devices.")] = None,
+    devices: DevicesOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, write nothing.")
     ] = False,
@@ -74,6 +76,34 @@ def pretrain(
 
 
 @app.command()
+def finetune(
+    file: ExperimentArgument,
+    overrides: SetOption = None,
+    resume: ResumeOption = None,
+    devices: DevicesOption = None,
+    allow_seen_subjects: SeenOption = False,
+) -> None:
+    """Train a recogniser of activities, from a pretrained encoder or from nothing, and test it."""
+    quiet_libraries()
+    from revalexo_clip import finetune as command
+    from revalexo_clip.experiment_file import load_experiment_of
+    from revalexo_clip.finetune_experiment import FinetuneExperiment
+
+    said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
+    experiment = load_experiment_of(FinetuneExperiment, file, said)
+    run = command.finetune(
+        experiment,
+        Path(file.partition(":")[0]),
+        err,
+        resume=resume,
+        overrides=said,
+        allow_seen_subjects=allow_seen_subjects,
+    )
+    if is_main_process():
+        say(f"done   {run}")
+
+
+@app.command()
 def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     ckpt: CkptOption = None,
     data: Annotated[
@@ -81,9 +111,7 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     ] = None,
     overrides: SetOption = None,
     experiment: ExperimentFileOption = None,
-    allow_seen_subjects: Annotated[
-        bool, typer.Option("--allow-seen-subjects", help="Evaluate on subjects that had a part in the training, too.")
-    ] = False,
+    allow_seen_subjects: SeenOption = False,
     probe: Annotated[
         bool, typer.Option("--probe/--no-probe", help="Train probes for the activity on frozen features.")
     ] = True,
@@ -130,10 +158,11 @@ app.command("import-encoder")(import_encoder)
 @app.command()
 def show(file: ExperimentArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
     """Print a resolved experiment."""
-    from revalexo_clip.experiment_file import load_experiment
+    from revalexo_clip.experiment import Experiment
+    from revalexo_clip.experiment_file import load_experiment_of
     from revalexo_clip.report import config_tree
 
-    experiment = load_experiment(file, overrides or [])
+    experiment = load_experiment_of(Experiment, file, overrides or [])
     if as_json:
         print(experiment.to_json())
     else:
@@ -144,9 +173,10 @@ def show(file: ExperimentArgument, overrides: SetOption = None, as_json: JsonOpt
 def components() -> None:
     """Print every registered component with its fields and defaults."""
     from revalexo_clip import report
-    from revalexo_clip.experiment import COMPONENT_KINDS
+    from revalexo_clip.experiment import COMPONENT_KINDS as OF_PRETRAINING
+    from revalexo_clip.finetune_experiment import COMPONENT_KINDS as OF_FINETUNING
 
-    for part in report.component_list(COMPONENT_KINDS):
+    for part in report.component_list([*OF_PRETRAINING, *OF_FINETUNING]):
         out.print(part)
 
 

@@ -57,7 +57,7 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
     shapes: dict[str, tuple[int, ...]] = {}
     callbacks = [*averaging(experiment.trainer), _KeepShapes(shapes)]
     trainer = build_trainer(experiment.trainer, callbacks, loggers=[], batches=1)
-    with connected(), enough_memory(experiment, parts.train.video_spec.frames):
+    with connected(), enough_memory(experiment, parts.frames):
         trainer.fit(parts.module, datamodule=parts.data)
     return DryRun(
         parameters={
@@ -70,7 +70,7 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
         train=size_of(parts.train),
         val=size_of(parts.val),
         excluded=(*parts.train.excluded, *parts.val.excluded),
-        steps_per_epoch=parts.steps_per_epoch,
+        steps_per_epoch=parts.data.steps_per_epoch,
         epochs=experiment.trainer.max_epochs,
         loss=float(trainer.callback_metrics["train/loss"]),
         peak_memory=_peak_memory(),

@@ -11,7 +11,6 @@ from typing import cast
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback
 from pydantic import ValidationError
 
 from revalexo_clip.admission import check_same_input, evaluation_dataset, seen_subjects
@@ -33,6 +32,7 @@ from revalexo_clip.run_folder import find_checkpoint, folder_of
 from revalexo_clip.training.data import evaluation_loader
 from revalexo_clip.training.devices import devices_available
 from revalexo_clip.training.features import Extract, FeatureModule, gathered
+from revalexo_clip.training.recognising import Counting
 
 OnProgress = Callable[[int, int], None]
 """Called with how much is done, and with how much there is."""
@@ -141,7 +141,7 @@ def _encode(
         trainer = pl.Trainer(
             accelerator=experiment.trainer.accelerator,
             devices=1,
-            callbacks=[_Progress(on_progress, len(loader))],
+            callbacks=[Counting(on_progress, len(loader))],
             logger=False,
             use_distributed_sampler=False,
             enable_checkpointing=False,
@@ -170,18 +170,6 @@ def _encode(
         activities=dataset.activities,
         horizons=dataset.horizons,
     )
-
-
-class _Progress(Callback):
-    def __init__(self, on_progress: OnProgress, total: int) -> None:
-        self.on_progress = on_progress
-        self.done = 0
-        self.total = total
-
-    def on_predict_batch_end(self, *_: object, **__: object) -> None:
-        """One batch more."""
-        self.done += 1
-        self.on_progress(self.done, self.total)
 
 
 def _heading(checkpoint: Checkpoint, dataset: WindowDataset, windows: EvaluatedWindows) -> JsonObject:

@@ -11,30 +11,37 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import cast, get_origin
+from typing import TypeVar, cast, get_origin
 
 from pydantic import JsonValue, ValidationError
 
 from revalexo_clip.component import Component, JsonObject, describe, nearest
 from revalexo_clip.errors import ConfigError, UserError
-from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.experiment import Experiment, PretrainExperiment
+
+E = TypeVar("E", bound=Experiment)
 
 _PREFIX = "revalexo_clip_experiment_"
 """Begins the names of the modules of experiment files."""
 
 
 def load_experiment(target: str, overrides: Sequence[str] = ()) -> PretrainExperiment:
-    """The experiment that `FILE.py` or `FILE.py:Class` defines, with `path=value` overrides applied.
+    """The pretraining that `FILE.py` or `FILE.py:Class` defines. See `load_experiment_of`."""
+    return load_experiment_of(PretrainExperiment, target, overrides)
+
+
+def load_experiment_of(kind: type[E], target: str, overrides: Sequence[str] = ()) -> E:
+    """The experiment of some kind that `FILE.py` or `FILE.py:Class` defines, with `path=value` overrides applied.
 
     Raises `ConfigError`, which names the file or the dotted path.
     """
     path, _, class_name = target.partition(":")
-    kind = _choose_class(import_experiment_file(Path(path)), Path(path), class_name)
+    chosen = _choose_class(import_experiment_file(Path(path)), Path(path), class_name, kind)
     try:
-        experiment = kind.model_validate({})
+        experiment = chosen.model_validate({})
         if not overrides:
             return experiment
-        return kind.model_validate(apply_overrides(experiment.model_dump(mode="json"), overrides))
+        return chosen.model_validate(apply_overrides(experiment.model_dump(mode="json"), overrides))
     except ValidationError as error:
         raise ConfigError(f"{target}:\n{describe(error)}") from error
 
@@ -92,22 +99,33 @@ def _place(error: BaseException, path: Path) -> str:
     return f"{path}:{own[-1]}" if own else str(path)
 
 
-def _choose_class(module: ModuleType, path: Path, class_name: str) -> type[PretrainExperiment]:
-    kinds = {
+def _choose_class(module: ModuleType, path: Path, class_name: str, kind: type[E]) -> type[E]:
+    defined = {
         name: item
         for name, item in vars(module).items()
-        if isinstance(item, type) and issubclass(item, PretrainExperiment) and item.__module__ == module.__name__
+        if isinstance(item, type) and issubclass(item, Experiment) and item.__module__ == module.__name__
     }
+    suited = {name: item for name, item in defined.items() if issubclass(item, kind)}
     if class_name:
-        if class_name not in kinds:
-            raise ConfigError(f"{path} has no experiment '{class_name}'{nearest(class_name, kinds)}")
-        return kinds[class_name]
-    if not kinds:
-        raise ConfigError(f"{path} defines no experiment: write a subclass of PretrainExperiment in it")
-    if len(kinds) > 1:
-        choices = ", ".join(f"{path}:{name}" for name in kinds)
-        raise ConfigError(f"{path} defines {len(kinds)} experiments; choose one: {choices}")
-    return next(iter(kinds.values()))
+        if class_name in defined and class_name not in suited:
+            raise ConfigError(f"{path}: {_of_another_kind(defined[class_name])}")
+        if class_name not in suited:
+            raise ConfigError(f"{path} has no experiment '{class_name}'{nearest(class_name, suited)}")
+        return suited[class_name]
+    if not suited:
+        if defined:
+            raise ConfigError(f"{path}: {_of_another_kind(next(iter(defined.values())))}")
+        raise ConfigError(f"{path} defines no experiment: write a subclass of {kind.__name__} in it")
+    if len(suited) > 1:
+        choices = ", ".join(f"{path}:{name}" for name in suited)
+        raise ConfigError(f"{path} defines {len(suited)} experiments; choose one: {choices}")
+    return next(iter(suited.values()))
+
+
+def _of_another_kind(experiment: type[Experiment]) -> str:
+    kind = experiment.kind().__name__
+    command = kind.removesuffix("Experiment").lower()
+    return f"{experiment.__name__} is a {kind}, which is run by rxclip {command}"
 
 
 def apply_overrides(dumped: JsonObject, overrides: Sequence[str]) -> JsonObject:
@@ -166,7 +184,7 @@ def _parse_field(raw: str, parent: JsonObject, path: list[str]) -> JsonValue:
     last = path[-1]
     current = parent[last] if last in parent else _value_like(parent, last)
     value = _parse(raw, current)
-    if isinstance(current, dict) and not isinstance(value, dict):
+    if isinstance(current, dict) and value is not None and not isinstance(value, dict):
         shown = ".".join(path)
         hint = f"--set {shown}.type={raw}, or " if "type" in current else ""
         raise ConfigError(f"--set {shown}={raw}: {shown} has fields of its own: write {hint}--set {shown}.FIELD=VALUE")

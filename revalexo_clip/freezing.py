@@ -26,6 +26,10 @@ class PartlyFrozen(nn.Module):
         """Let these parts and no others stay in eval mode from now on."""
         self._rest(self._names(parts))
 
+    def parameters_at_rest(self) -> list[nn.Parameter]:
+        """Those of what is kept in eval mode."""
+        return [parameter for name in self._resting for parameter in self.get_submodule(name).parameters(recurse=False)]
+
     def train(self, mode: bool = True) -> Self:
         """As any module, but for what is frozen."""
         super().train(mode)

@@ -47,5 +47,11 @@ ExperimentFileOption = Annotated[
     Path | None,
     typer.Option("--experiment", metavar="FILE.py", help="The file that defines components the checkpoint names."),
 ]
+DevicesOption = Annotated[
+    int | None, typer.Option("--devices", min=1, help="Processes, one a device. Sets trainer.devices.")
+]
+SeenOption = Annotated[
+    bool, typer.Option("--allow-seen-subjects", help="Measure on subjects that had a part in the training, too.")
+]
 JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="one a core")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]

@@ -10,7 +10,7 @@ from torch import nn
 
 from revalexo_clip import __version__
 from revalexo_clip.checkpoint import KEY, Description
-from revalexo_clip.data import WindowDataset
+from revalexo_clip.data import LabelledWindows, WindowDataset
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.model import DualEncoder
@@ -35,9 +35,9 @@ class Parts:
     description: Description
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Contrastive batches in an epoch."""
-        return self.data.steps_per_epoch
+    def frames(self) -> int:
+        """Video frames of a window."""
+        return self.train.video_spec.frames
 
 
 def build_parts(experiment: PretrainExperiment, *, resumed: bool = False) -> Parts:
@@ -69,14 +69,14 @@ def build_parts(experiment: PretrainExperiment, *, resumed: bool = False) -> Par
     if not resumed:
         experiment.video.load_pretrained(model.video)
     if experiment.trainer.compile:
-        compile_encoders(model)
+        compile_encoders(model, (model.imu, model.video))
     description = Description(
         version=__version__,
         experiment=experiment,
         imu_spec=imu_spec,
         video_spec=train.video_spec,
         activities=train.activities,
-        subjects={"train": _subjects(train), "val": _subjects(val)},
+        subjects={"train": subjects_of(train), "val": subjects_of(val)},
         excluded={"train": tuple(train.excluded), "val": tuple(val.excluded)},
         fingerprint={"train": train.fingerprint(), "val": val.fingerprint()},
     )
@@ -115,19 +115,27 @@ def _windows(experiment: PretrainExperiment, processes: int) -> tuple[WindowData
     return train, val
 
 
-def _subjects(dataset: WindowDataset) -> tuple[str, ...]:
+def subjects_of(dataset: LabelledWindows) -> tuple[str, ...]:
+    """Whose windows they are."""
     return tuple(sorted(set(dataset.clip_subjects)))
 
 
-def size_of(dataset: WindowDataset) -> str:
+def size_of(dataset: LabelledWindows) -> str:
     """How much there is, in words."""
     short = f"; {dataset.left_out} clips too short" if dataset.left_out else ""
     bad = f"; {counted(len(dataset.excluded), 'bad clip')} left out" if dataset.excluded else ""
     clips = counted(len(dataset.clip_names), "clip")
-    size = f"{counted(len(dataset), 'window')} of {clips}, subjects {' '.join(_subjects(dataset))}"
+    size = f"{counted(len(dataset), 'window')} of {clips}, subjects {' '.join(subjects_of(dataset))}"
     return size + short + bad
 
 
 def count(module: nn.Module) -> int:
     """Trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def sized(module: nn.Module) -> str:
+    """How large an encoder is, in words."""
+    everything, trained = sum(parameter.numel() for parameter in module.parameters()), count(module)
+    frozen = "" if trained == everything else f", {trained / 1e6:.1f} M of them trained"
+    return f"{everything / 1e6:.1f} M parameters{frozen}"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from revalexo_clip.checkpoint import Checkpoint, Description, load_checkpoint
+from revalexo_clip.checkpoint import Described, Saved
 from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.experiment import Experiment
 from revalexo_clip.run_folder import inherited_run_folder, jobs_of, requeued_job, runs_of
 
 log = logging.getLogger("revalexo_clip")
@@ -36,18 +36,18 @@ class Resumed:
     """A run that is gone on with."""
 
     folder: Path
-    checkpoint: Checkpoint
+    checkpoint: Saved[Described]
     damaged: tuple[Path, ...] = ()
     """Newer checkpoints that cannot be used."""
     changed: frozenset[str] = frozenset()
     """Dotted paths that the command sets anew."""
 
-    def finished(self, experiment: PretrainExperiment) -> bool:
+    def finished(self, experiment: Experiment) -> bool:
         """Whether the experiment, as it is now, leaves nothing to train."""
         stopped = self.checkpoint.stopped_early and "trainer.early_stopping" not in self.changed
         return stopped or self.checkpoint.next_epoch >= experiment.trainer.max_epochs
 
-    def refuse_other_data(self, now: Description) -> None:
+    def refuse_other_data(self, now: Described) -> None:
         """Raises `ConfigError` where the recordings changed, unless the command changes what is taken of them."""
         before = self.checkpoint.description.fingerprint
         if before and before != now.fingerprint and not any(path.startswith("data.") for path in self.changed):
@@ -57,7 +57,13 @@ class Resumed:
             )
 
 
-def find_resumed(experiment: PretrainExperiment, where: Path | None, overrides: Sequence[str] = ()) -> Resumed | None:
+LoadCheckpoint = Callable[[Path], Saved[Described]]
+"""Reads a checkpoint file of one kind. Raises `DataError` or `ConfigError`, naming the file."""
+
+
+def find_resumed(
+    experiment: Experiment, where: Path | None, load: LoadCheckpoint, overrides: Sequence[str] = ()
+) -> Resumed | None:
     """The run to go on with, or None where a new one is to begin.
 
     `where` is a run folder, or `NEWEST`; without it only a job that SLURM has requeued goes on with the run that it
@@ -70,7 +76,7 @@ def find_resumed(experiment: PretrainExperiment, where: Path | None, overrides: 
     damaged: list[Path] = []
     for path in _checkpoints(folder):
         try:
-            checkpoint = load_checkpoint(path)
+            checkpoint = load(path)
         except DataError:
             damaged.append(path)
             continue
@@ -83,7 +89,7 @@ def find_resumed(experiment: PretrainExperiment, where: Path | None, overrides: 
     return None
 
 
-def _choose(experiment: PretrainExperiment, where: Path | None) -> Path | None:
+def _choose(experiment: Experiment, where: Path | None) -> Path | None:
     if inherited := inherited_run_folder():  # this process does what the one that started it does
         return inherited
     if where is not None and where != NEWEST:
@@ -113,14 +119,14 @@ def _checkpoints(folder: Path) -> list[Path]:
     return [*(path for path in last if path.is_file()), *found]
 
 
-def _is_of(folder: Path, experiment: PretrainExperiment) -> bool:
+def _is_of(folder: Path, experiment: Experiment) -> bool:
     """Whether a run is of this very experiment: the script of a job may train several."""
     before = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
     return not set(differences(before, experiment.model_dump(mode="json"))) - FREE
 
 
 def _changed(
-    folder: Path, checkpoint: Checkpoint, experiment: PretrainExperiment, overrides: Sequence[str]
+    folder: Path, checkpoint: Saved[Described], experiment: Experiment, overrides: Sequence[str]
 ) -> frozenset[str]:
     """The paths that differ and that the command names. Raises `ConfigError` where others differ."""
     before = checkpoint.description.experiment.model_dump(mode="json")

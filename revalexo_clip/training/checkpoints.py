@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps: the best three by validation loss, the best of them as `best.ckpt`, and the last two.
+"""Which checkpoints a run keeps: the best three, the best of them as `best.ckpt`, and the last two.
 
 All are written when an epoch ends, after its validation; the last also in between, as often as the experiment asks for
 it, and when a signal stops the run.
@@ -16,17 +16,20 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from revalexo_clip.files import link_atomically
 from revalexo_clip.training.agreement import fail, largest
 from revalexo_clip.training.interruption import StopSignals, interrupted
+from revalexo_clip.training.trainer import LOSS, Monitored
 
 
 class KeepBest(ModelCheckpoint):
     """Lightning's checkpoints, with `best.ckpt` always being the best so far."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, monitored: Monitored = LOSS) -> None:
+        called = monitored.name.removeprefix("val/")
         super().__init__(
             dirpath=folder,
-            filename="epoch={epoch:03d}-loss={val/loss:.4f}",
+            filename=f"epoch={{epoch:03d}}-{called}={{{monitored.name}:.4f}}",
             auto_insert_metric_name=False,
-            monitor="val/loss",
+            monitor=monitored.name,
+            mode=monitored.best,
             save_top_k=3,
             save_on_train_epoch_end=True,
             enable_version_counter=False,  # an epoch that is repeated after a crash writes the same file again

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
+
+from torch import nn
 
 from revalexo_clip.encoders.recompute import is_recomputed
 from revalexo_clip.errors import ConfigError
-from revalexo_clip.model import DualEncoder
 
 _COMPILERS = ("g++", "clang++", "c++")
 
 
-def compile_encoders(model: DualEncoder) -> None:
-    """Have both encoders compiled when they are first called. Names of weights stay, and so do checkpoints.
+def compile_encoders(model: nn.Module, encoders: Iterable[nn.Module]) -> None:
+    """Have the encoders of a model compiled when they are first called. Names of weights stay, and so do checkpoints.
 
     Heads and loss stay as they are: there is nothing to gain, and processes talk to each other there.
     Raises `ConfigError` where there is no compiler for what torch writes, or where an encoder uses gradient
@@ -29,5 +31,5 @@ def compile_encoders(model: DualEncoder) -> None:
             "trainer.compile: torch.compile needs a C++ compiler, and there is none here: install g++, name one in the "
             "environment variable CXX, or --set trainer.compile=false"
         )
-    for encoder in (model.imu, model.video):
+    for encoder in encoders:
         encoder.compile()

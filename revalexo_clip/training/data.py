@@ -17,10 +17,11 @@ from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from revalexo_clip.augment import Augmentation
-from revalexo_clip.data import BatchComposition, WindowDataset
+from revalexo_clip.augment import Augments
+from revalexo_clip.data import BatchComposition, LabelledWindows
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler, Key
+from revalexo_clip.data.windows import Ints
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.training.agreement import fail
 from revalexo_clip.training.draws import FetchAndDraw, TrainingSample, collate_training
@@ -32,30 +33,32 @@ Item = TypeVar("Item")
 
 
 class PairsDataModule(pl.LightningDataModule):
-    """Loaders for training and validation. `batch_size` counts the pairs of all processes together.
+    """Loaders for training and validation. `batch_size` counts the windows of all processes together.
 
-    `batches` says which windows meet in a batch, `micro_batch` how many a process encodes at a time; `workers` are its
-    loader processes. It knows where in the run it stands: `state_dict` and `load_state_dict` are how Lightning lets a
-    resumed run go on with the very batch that comes next, without loading those that were done.
+    `batches` says which windows meet in a batch, of no others than `rows` where these are given, `micro_batch` how many
+    a process encodes at a time; `workers` are its loader processes. It knows where in the run it stands: `state_dict`
+    and `load_state_dict` are how Lightning lets a resumed run go on with the very batch that comes next, without
+    loading those that were done.
     """
 
     def __init__(
         self,
-        train: WindowDataset,
-        val: WindowDataset,
-        augmentation: Augmentation,
+        train: LabelledWindows,
+        val: LabelledWindows,
+        augmentation: Augments,
         *,
         batches: BatchComposition,
         batch_size: int,
         micro_batch: int | None,
         seed: int,
         workers: int,
+        rows: Ints | None = None,
     ) -> None:
         super().__init__()
         self.train = train
         self.val = val
         self.augmentation = augmentation
-        self.compose = batches.of(train, batch_size)
+        self.compose = batches.of(train, batch_size, rows)
         self.batch_size = batch_size
         self.micro_batch = micro_batch
         self.seed = seed
@@ -83,13 +86,13 @@ class PairsDataModule(pl.LightningDataModule):
         self.start = state_dict["epoch"], state_dict["batch"]
 
     def train_dataloader(self) -> DataLoader[TrainingSample | DataError]:
-        """Its part of every contrastive batch, for each process."""
+        """Its part of every batch, for each process."""
         sampler = self._sampler(rank(), world_size())
         return training_loader(self.train, self.augmentation, sampler, len(sampler.share), self.workers)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Contrastive batches in an epoch."""
+        """Batches in an epoch."""
         return self._sampler(rank=0, world=1).batches
 
     def _sampler(self, rank: int, world: int) -> EpochSampler:
@@ -109,7 +112,7 @@ class PairsDataModule(pl.LightningDataModule):
         return evaluation_loader(self.val, size, self.workers)
 
 
-def evaluation_loader(dataset: WindowDataset, batch_size: int, workers: int) -> DataLoader[Sample | DataError]:
+def evaluation_loader(dataset: LabelledWindows, batch_size: int, workers: int) -> DataLoader[Sample | DataError]:
     """Each window once, in order, over all processes together."""
     sampler = EvaluationSampler(len(dataset), rank(), world_size())
     return _loader(_PortableFetch(dataset), collate, sampler, batch_size, workers)
@@ -120,7 +123,7 @@ class _PortableFetch(Portable, Fetch):
 
 
 def training_loader(
-    dataset: WindowDataset, augmentation: Augmentation, sampler: EpochSampler, batch_size: int, workers: int
+    dataset: LabelledWindows, augmentation: Augments, sampler: EpochSampler, batch_size: int, workers: int
 ) -> DataLoader[TrainingSample | DataError]:
     """What the sampler asks for, with draws for its augmentation."""
     return _loader(FetchAndDraw(dataset, augmentation, sampler.seed), collate_training, sampler, batch_size, workers)

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.data import Dataset as TorchDataset
 
-from revalexo_clip.augment import Augmentation, Draws, stack
-from revalexo_clip.data import WindowDataset
+from revalexo_clip.augment import Augments, Draws, stack
+from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.windows import AUGMENTATION, sample_rng
 from revalexo_clip.errors import DataError
@@ -37,7 +37,7 @@ class TrainingBatch(NamedTuple):
 class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
     """A dataset's windows with draws that are, like the windows, a function of (seed, epoch, index)."""
 
-    def __init__(self, dataset: WindowDataset, augmentation: Augmentation, seed: int) -> None:
+    def __init__(self, dataset: LabelledWindows, augmentation: Augments, seed: int) -> None:
         self.fetch = Fetch(dataset)
         self.augmentation = augmentation
         self.seed = seed

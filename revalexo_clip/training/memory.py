@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from revalexo_clip.errors import UserError
-from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.experiment import Experiment
 
 _CPU = ("can't allocate memory", "not enough memory")
 """What torch says where the machine's memory is full; it has no error of its own for that."""
@@ -17,10 +17,10 @@ _WORKER = ("killed by signal", "exited unexpectedly", "insufficient shared memor
 
 
 @contextmanager
-def enough_memory(experiment: PretrainExperiment, frames: int) -> Iterator[None]:
+def enough_memory(experiment: Experiment, frames: int) -> Iterator[None]:
     """Around a training: raises `UserError` where the memory of the device, of the machine or of a loader is used up.
 
-    `frames` are those of a window.
+    `frames` are those of a window, 0 where there is no video.
     """
     try:
         yield
@@ -37,14 +37,15 @@ def enough_memory(experiment: PretrainExperiment, frames: int) -> Iterator[None]
         raise
 
 
-def _what_to_change(experiment: PretrainExperiment, frames: int, error: Exception) -> str:
+def _what_to_change(experiment: Experiment, frames: int, error: Exception) -> str:
     part = experiment.micro_batch or f"none: {experiment.batch_size} windows at once, over all devices"
+    of_video = f"  --set data.frames=...        video frames in a window (now {frames})" if frames else ""
     return (
         f"out of memory ({_first_line(error)}). What takes less, the first choice first:\n"
         f"  --set micro_batch=...        windows that a device encodes at a time (now {part})\n"
         f"  --set trainer.precision=...  bf16-mixed, or 16-mixed on older GPUs (now {experiment.trainer.precision})\n"
-        f"  --set data.frames=...        video frames in a window (now {frames})"
-    )
+        f"{of_video}"
+    ).rstrip()
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import lightning.pytorch as pl
 from rich.console import Console
@@ -12,12 +14,58 @@ from torch import Tensor
 
 log = logging.getLogger("revalexo_clip")
 
+Metrics = Mapping[str, Tensor]
+
+
+class Shown(ABC):
+    """What is shown of a training beside its losses, learning rate and speed."""
+
+    @abstractmethod
+    def of_step(self, metrics: Metrics) -> str:
+        """After a step, on the bar."""
+
+    @abstractmethod
+    def of_epoch(self, metrics: Metrics) -> str:
+        """After an epoch and its validation, on its line."""
+
+
+class Retrieved(Shown):
+    """Of a contrastive training: the temperature, and how often the right partner is found at once."""
+
+    def of_step(self, metrics: Metrics) -> str:
+        """See `Shown.of_step`."""
+        return f"temperature {value_of(metrics, 'train/temperature'):.3f}"
+
+    def of_epoch(self, metrics: Metrics) -> str:
+        """See `Shown.of_epoch`."""
+        found, back = (value_of(metrics, f"val/{way}/r_at_1") for way in ("imu_to_video", "video_to_imu"))
+        return (
+            f"R@1 {100 * found:5.1f}% imu->video {100 * back:5.1f}% video->imu  "
+            f"temperature {value_of(metrics, 'train/temperature'):.3f}"
+        )
+
+
+class RecognisedActivities(Shown):
+    """Of a recogniser: how well it tells activities apart at the first horizon."""
+
+    def of_step(self, metrics: Metrics) -> str:
+        """See `Shown.of_step`."""
+        return ""
+
+    def of_epoch(self, metrics: Metrics) -> str:
+        """See `Shown.of_epoch`."""
+        accuracy, macro, weighted = (
+            100 * value_of(metrics, f"val/{name}") for name in ("accuracy", "macro_f1", "weighted_f1")
+        )
+        return f"accuracy {accuracy:5.1f}%  F1 {weighted:5.1f}% weighted {macro:5.1f}% macro"
+
 
 class TrainingProgress(pl.Callback):
-    """Loss, learning rate, temperature, samples a second and time left; epochs also go to the log."""
+    """Losses, learning rate, samples a second, time left and what else is `shown`; epochs also go to the log."""
 
-    def __init__(self, console: Console, batch_size: int) -> None:
+    def __init__(self, console: Console, batch_size: int, shown: Shown) -> None:
         self.batch_size = batch_size
+        self.shown = shown
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
@@ -59,9 +107,8 @@ class TrainingProgress(pl.Callback):
         elapsed = time.monotonic() - self.begun
         left = elapsed / steps * (float(trainer.estimated_stepping_batches) - trainer.global_step)
         status = (
-            f"loss {_value(metrics, 'train/loss_step', 'train/loss'):.3f}  lr {_value(metrics, 'train/lr'):.1e}  "
-            f"temperature {_value(metrics, 'train/temperature'):.3f}  "
-            f"{steps * self.batch_size / elapsed:.0f} samples/s  {_clock(left)} left"
+            f"loss {value_of(metrics, 'train/loss_step', 'train/loss'):.3f}  lr {value_of(metrics, 'train/lr'):.1e}  "
+            f"{self.shown.of_step(metrics)}  {steps * self.batch_size / elapsed:.0f} samples/s  {_clock(left)} left"
         )
         self.bar.update(self.task, completed=batch_idx + 1, status=status)
 
@@ -76,17 +123,14 @@ class TrainingProgress(pl.Callback):
         taken = trainer.global_step - self.epoch_first_step
         rate = taken * self.batch_size / (time.monotonic() - self.epoch_begun)
         log.info(
-            "epoch %*d/%d  loss %.3f  val %.3f  R@1 %5.1f%% imu->video %5.1f%% video->imu  temperature %.3f  "
-            "lr %.1e  %4.0f samples/s  %s left",
+            "epoch %*d/%d  loss %.3f  val %.3f  %s  lr %.1e  %4.0f samples/s  %s left",
             len(str(trainer.max_epochs)),
             trainer.current_epoch + 1,
             trainer.max_epochs,
-            _value(metrics, "train/loss_epoch", "train/loss"),
-            _value(metrics, "val/loss"),
-            100 * _value(metrics, "val/imu_to_video/r_at_1"),
-            100 * _value(metrics, "val/video_to_imu/r_at_1"),
-            _value(metrics, "train/temperature"),
-            _value(metrics, "train/lr"),
+            value_of(metrics, "train/loss_epoch", "train/loss"),
+            value_of(metrics, "val/loss"),
+            self.shown.of_epoch(metrics),
+            value_of(metrics, "train/lr"),
             rate,
             _clock(left),
         )
@@ -100,7 +144,7 @@ class TrainingProgress(pl.Callback):
         self.bar.stop()
 
 
-def _value(metrics: dict[str, Tensor], *names: str) -> float:
+def value_of(metrics: Metrics, *names: str) -> float:
     """The first of the metrics that has been logged."""
     return next((float(metrics[name]) for name in names if name in metrics), float("nan"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -69,11 +70,28 @@ def averaging(config: TrainerConfig) -> list[Callback]:
     return [] if config.average is None else [Averaging(config.average)]
 
 
-def early_stopping(config: TrainerConfig) -> list[Callback]:
+@dataclass(frozen=True)
+class Monitored:
+    """A metric that checkpoints are chosen by."""
+
+    name: str
+    best: Literal["min", "max"]
+    least: float = 0.0
+    """Improvement that early stopping takes for one."""
+
+
+LOSS = Monitored("val/loss", "min")
+
+
+def early_stopping(config: TrainerConfig, monitored: Monitored) -> list[Callback]:
     """What stops a run early: nothing, unless the experiment asks for it."""
     if config.early_stopping is None:
         return []
-    return [_EarlyStopping(monitor="val/loss", patience=config.early_stopping)]
+    return [
+        _EarlyStopping(
+            monitor=monitored.name, mode=monitored.best, min_delta=monitored.least, patience=config.early_stopping
+        )
+    ]
 
 
 class _EarlyStopping(EarlyStopping):

@@ -1,0 +1,92 @@
+"""`rxclip finetune`: from a pretrained encoder to a recogniser, and how good it is on people that it has not seen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+
+from revalexo_clip.finetune_experiment import FinetuneExperiment
+from revalexo_clip.finetune_parts import FinetuneParts, build_finetune_parts
+from revalexo_clip.parts import size_of, sized
+from revalexo_clip.recogniser_checkpoint import load_recogniser
+from revalexo_clip.report import counted
+from revalexo_clip.resume import LoadCheckpoint
+from revalexo_clip.running import Training
+from revalexo_clip.training.progress import RecognisedActivities, TrainingProgress
+from revalexo_clip.training.recognition import MONITORED
+from revalexo_clip.training.trainer import Monitored
+
+log = logging.getLogger("revalexo_clip")
+
+
+@dataclass(frozen=True)
+class Finetuning(Training[FinetuneParts]):
+    """The training of a recogniser."""
+
+    experiment: FinetuneExperiment
+    allow_seen_subjects: bool = False
+    """Whether test subjects may be such that the encoder has seen."""
+
+    def build(self, *, resumed: bool) -> FinetuneParts:
+        """See `Training.build`."""
+        return build_finetune_parts(self.experiment, allow_seen_subjects=self.allow_seen_subjects, resumed=resumed)
+
+    def announce(self, parts: FinetuneParts, folder: Path) -> None:
+        """See `Training.announce`."""
+        experiment, described = self.experiment, parts.description
+        log.info("train  %s", size_of(parts.train))
+        log.info("val    %s", size_of(parts.val))
+        if parts.test is not None:
+            log.info("test   %s", size_of(parts.test))
+        for modality, encoder in (("imu", described.imu), ("video", described.video)):
+            if encoder is not None:
+                new = experiment.encoder is None or experiment.from_scratch
+                log.info(
+                    "%-5s  %s (%s), %s",
+                    modality,
+                    type(encoder).__name__,
+                    sized(parts.model.encoder("imu" if modality == "imu" else "video")),
+                    "new" if new else f"from {experiment.encoder}",
+                )
+        log.info(
+            "run    %s: %s of %s, batch %d, %s at %s",
+            folder,
+            counted(experiment.trainer.max_epochs, "epoch"),
+            counted(parts.data.steps_per_epoch, "step"),
+            experiment.batch_size,
+            counted(len(described.activities), "activity").replace("activitys", "activities"),
+            counted(len(described.horizons), "horizon"),
+        )
+
+    def watchers(self) -> list[Callback]:
+        """See `Training.watchers`."""
+        return [TrainingProgress(self.console, self.experiment.batch_size, RecognisedActivities())]
+
+    @property
+    def monitored(self) -> Monitored:
+        """See `Training.monitored`."""
+        return Monitored(MONITORED, "max", least=0.001)
+
+    @property
+    def load(self) -> LoadCheckpoint:
+        """See `Training.load`."""
+        return load_recogniser
+
+
+def finetune(
+    experiment: FinetuneExperiment,
+    source: Path | None = None,
+    console: Console | None = None,
+    *,
+    resume: Path | None = None,
+    overrides: Sequence[str] = (),
+    allow_seen_subjects: bool = False,
+) -> Path:
+    """Train a recogniser, and return the run folder. See `Training.run` for `resume` and what is raised."""
+    training = Finetuning(experiment, source, console or Console(stderr=True), allow_seen_subjects)
+    return training.run(resume=resume, overrides=overrides).folder

@@ -1,0 +1,215 @@
+"""What a finetuning run is made of, built from its experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+from lightning.pytorch.accelerators import CPUAccelerator
+
+from revalexo_clip import __version__
+from revalexo_clip.admission import seen_among, seen_text
+from revalexo_clip.checkpoint import RECOGNISER_KEY
+from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
+from revalexo_clip.data.windows import Ints
+from revalexo_clip.errors import ConfigError, DataError
+from revalexo_clip.finetune_experiment import FinetuneExperiment
+from revalexo_clip.parts import subjects_of
+from revalexo_clip.pretrained import Pretrained, read_pretrained
+from revalexo_clip.recogniser import Recogniser
+from revalexo_clip.recogniser_checkpoint import RecogniserDescription, load_recogniser
+from revalexo_clip.run_folder import find_checkpoint
+from revalexo_clip.training.compiling import compile_encoders
+from revalexo_clip.training.data import PairsDataModule
+from revalexo_clip.training.devices import share_cores
+from revalexo_clip.training.recognition import RecognitionModule
+from revalexo_clip.training.trainer import build_trainer
+from revalexo_clip.types import UNLABELLED, Split
+
+
+@dataclass(frozen=True)
+class FinetuneParts:
+    """Everything that finetuning needs, built."""
+
+    experiment: FinetuneExperiment
+    train: LabelledWindows
+    val: LabelledWindows
+    test: LabelledWindows | None
+    """None where the experiment names no test subjects."""
+    model: Recogniser
+    module: RecognitionModule
+    data: PairsDataModule
+    description: RecogniserDescription
+
+    @property
+    def frames(self) -> int:
+        """Video frames of a window, 0 where there is no video."""
+        return self.train.video_spec.frames if isinstance(self.train, WindowDataset) else 0
+
+
+def build_finetune_parts(
+    experiment: FinetuneExperiment, *, allow_seen_subjects: bool = False, resumed: bool = False
+) -> FinetuneParts:
+    """Build them; a resumed run has weights of its own, but for those of a teacher.
+
+    Raises `ConfigError` or `DataError` where the experiment cannot run, or where the encoder has seen a test subject.
+    """
+    trainer = build_trainer(experiment.trainer, [], loggers=[])  # or the error that there are no such devices
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
+    teacher_path = experiment.loss.taught_by
+    teacher = None if teacher_path is None else load_recogniser(find_checkpoint(teacher_path.expanduser()))
+    with_video = experiment.modality != "imu" or (
+        teacher is not None and teacher.description.experiment.modality != "imu"
+    )
+    train, val = (windows_of(experiment, split, with_video=with_video) for split in ("train", "val"))
+    test = windows_of(experiment, "test", with_video=with_video) if experiment.data.subjects("test") else None
+    _check_windows(experiment, train, val, test, trainer.world_size)
+    pretrained = read_pretrained(experiment, train)
+    if not allow_seen_subjects:
+        _refuse_seen(pretrained, test)
+    description = _describe(experiment, pretrained, train, val)
+    pl.seed_everything(experiment.seed, workers=True, verbose=False)
+    model = description.build_model()
+    if not resumed:
+        pretrained.load_into(model)
+        if experiment.video is not None and model.video is not None:
+            experiment.video.load_pretrained(model.video)
+    if experiment.freezing.epochs == "all":
+        model.freeze(block for blocks in model.towers().values() for block in blocks)
+    if experiment.trainer.compile:
+        compile_encoders(model, [encoder for encoder in (model.imu, model.video) if encoder is not None])
+    if teacher is not None:
+        _check_teacher(teacher.description, description, teacher.path)
+    data = PairsDataModule(
+        train,
+        val,
+        experiment.build_augmentation(train.imu_spec, train.video_spec if isinstance(train, WindowDataset) else None),
+        batches=experiment.batches,
+        batch_size=experiment.batch_size,
+        micro_batch=experiment.micro_batch,
+        seed=experiment.seed,
+        workers=experiment.data.workers,
+        rows=labelled_rows(train, experiment.label_fraction, experiment.seed),
+    )
+    module = RecognitionModule(
+        experiment,
+        model,
+        experiment.loss.build(description.features, None if teacher is None else teacher.description.features),
+        data.augmentation,
+        steps=data.steps_per_epoch * experiment.trainer.max_epochs,
+        described={RECOGNISER_KEY: description.model_dump_json()},
+        clips=train.clip_names,
+        teacher=None if teacher is None else teacher.build_model(),
+    )
+    return FinetuneParts(experiment, train, val, test, model, module, data, description)
+
+
+def windows_of(experiment: FinetuneExperiment, split: Split, *, with_video: bool) -> LabelledWindows:
+    """The windows of a split, with video only where it is needed.
+
+    Raises `ConfigError` where it is and the dataset has none.
+    """
+    if not with_video:
+        return experiment.data.labelled(split, experiment.seed)
+    if not isinstance(experiment.data, Dataset):
+        raise ConfigError(
+            f"data: {type(experiment.data).__name__} has no video, which modality={experiment.modality} or the teacher "
+            "needs"
+        )
+    return experiment.data.build(split, experiment.seed)
+
+
+def labelled_rows(train: LabelledWindows, fraction: float, seed: int) -> Ints | None:
+    """[M] the training windows whose labels are used: a share of each activity, at least one; None for all of them.
+
+    An activity is that at the first horizon in the first epoch. Of the same seed, a smaller share is part of a larger
+    one.
+    """
+    if fraction == 1:
+        return None
+    label_N = train.labels(0)[:, 0]
+    order_N = np.random.default_rng([seed, 1]).permutation(len(label_N))
+    kept = []
+    for activity in np.unique(label_N[label_N != UNLABELLED]):
+        rows = order_N[label_N[order_N] == activity]
+        kept.append(rows[: max(round(fraction * len(rows)), 1)])
+    return np.sort(np.concatenate(kept))
+
+
+def _check_windows(
+    experiment: FinetuneExperiment,
+    train: LabelledWindows,
+    val: LabelledWindows,
+    test: LabelledWindows | None,
+    processes: int,
+) -> None:
+    """Raise `ConfigError` or `DataError` where there is too little to train, select or test on."""
+    if len(train) < experiment.batch_size:
+        raise ConfigError(
+            f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows of "
+            f"{len(train.clip_names)} clips; lower batch_size, or take more windows from each clip"
+        )
+    if experiment.batch_size < processes:  # which the experiment cannot know where it leaves `devices` open
+        raise ConfigError(f"batch_size: {experiment.batch_size} windows cannot be shared by {processes} devices")
+    if len(val) < processes:
+        raise ConfigError(f"data: {len(val)} validation windows cannot be shared by {processes} devices")
+    for split, windows in (("training", train), ("validation", val)):
+        if (windows.labels(0)[:, 0] == UNLABELLED).all():
+            raise DataError(f"data: no {split} window has a label at the first of data.horizons")
+    for split, others in (("validation", val), ("test", test)):
+        if others is not None and others.imu_spec != train.imu_spec:
+            raise ConfigError(f"data: the training and {split} recordings differ in their IMU channels")
+
+
+def _refuse_seen(pretrained: Pretrained, test: LabelledWindows | None) -> None:
+    if test is None:
+        return
+    if pretrained.subjects is None:
+        raise ConfigError(
+            f"{pretrained.source} does not say on whom it was trained, so it may have seen the test subjects; if you "
+            "know that it has not, --allow-seen-subjects"
+        )
+    if told := seen_text(seen_among(pretrained.subjects, test)):
+        raise ConfigError(
+            f"the encoder {pretrained.source} was {told}, so figures on them would say nothing of new people: take an "
+            "encoder that has not seen them, name other subjects (--set data.test_subjects=...), or test on them all "
+            "the same, --allow-seen-subjects"
+        )
+
+
+def _describe(
+    experiment: FinetuneExperiment, pretrained: Pretrained, train: LabelledWindows, val: LabelledWindows
+) -> RecogniserDescription:
+    architecture = pretrained.architecture
+    return RecogniserDescription(
+        version=__version__,
+        experiment=experiment,
+        activities=train.activities,
+        subjects={"train": subjects_of(train), "val": subjects_of(val)},
+        excluded={"train": tuple(train.excluded), "val": tuple(val.excluded)},
+        fingerprint={"train": train.fingerprint(), "val": val.fingerprint()},
+        embed_dim=architecture.embed_dim,
+        imu=architecture.imu,
+        imu_spec=architecture.imu_spec,
+        video=architecture.video,
+        video_spec=architecture.video_spec,
+        horizons=train.horizons,
+        pretrained_on=None if pretrained.subjects is None else dict(pretrained.subjects),
+    )
+
+
+def _check_teacher(teacher: RecogniserDescription, student: RecogniserDescription, path: Path) -> None:
+    for what, taught, learned in (
+        ("activities", teacher.activities, student.activities),
+        ("horizons", teacher.horizons, student.horizons),
+    ):
+        if taught != learned:
+            raise ConfigError(f"loss.teacher: {path} knows other {what}: {_some(taught)}, and here {_some(learned)}")
+
+
+def _some(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))

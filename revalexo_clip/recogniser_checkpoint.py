@@ -1,0 +1,67 @@
+"""Checkpoints of recognisers: they need neither the encoder that they began with nor anything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from revalexo_clip.checkpoint import RECOGNISER_KEY, Described, Saved, read_checkpoint
+from revalexo_clip.encoders import ImuEncoder, VideoEncoder
+from revalexo_clip.finetune_experiment import FinetuneExperiment
+from revalexo_clip.recogniser import Architecture, Recogniser
+from revalexo_clip.types import ImuSpec, Split, VideoSpec
+
+
+class RecogniserDescription(Described):
+    """What a recogniser's checkpoint says about itself."""
+
+    experiment: FinetuneExperiment
+    """The resolved experiment."""
+    embed_dim: int
+    """D, features of each encoder."""
+    imu: ImuEncoder | None
+    """Its encoder of the IMU window, wherever it came from."""
+    imu_spec: ImuSpec | None
+    """Input of that encoder."""
+    video: VideoEncoder | None
+    """Its encoder of the video window."""
+    video_spec: VideoSpec | None
+    """Input of that encoder."""
+    horizons: tuple[float, ...]
+    """How long after a window's end its activities are [s]."""
+    pretrained_on: dict[Split, tuple[str, ...]] | None
+    """Subjects that the encoder had been trained and selected on before; null where that is not known."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """Its encoders."""
+        return Architecture(self.embed_dim, self.imu, self.imu_spec, self.video, self.video_spec)
+
+    @property
+    def features(self) -> int:
+        """How many features its heads are given, of all encoders together."""
+        return self.embed_dim * len(self.experiment.modalities)
+
+    def build_model(self) -> Recogniser:
+        """The recogniser with new weights."""
+        experiment = self.experiment
+        return self.architecture.build(
+            experiment.head, experiment.fusion, horizons=len(self.horizons), activities=len(self.activities)
+        )
+
+
+@dataclass(frozen=True)
+class RecogniserCheckpoint(Saved[RecogniserDescription]):
+    """A checkpoint of a recogniser."""
+
+    def build_model(self) -> Recogniser:
+        """The recogniser with the checkpoint's weights, in eval mode."""
+        model = self.description.build_model()
+        self.load_into(model)
+        return model.eval()
+
+
+def load_recogniser(path: Path, experiment_file: Path | None = None) -> RecogniserCheckpoint:
+    """Read a checkpoint file of finetuning. Raises `DataError` or `ConfigError`, naming the file."""
+    saved = read_checkpoint(path, RECOGNISER_KEY, RecogniserDescription, experiment_file)
+    return RecogniserCheckpoint(**vars(saved))
