@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from revalexo_clip.errors import UserError
 from revalexo_clip.options import (
     CkptOption,
     DevicesOption,
+    DryRunOption,
     ExperimentArgument,
     ExperimentFileOption,
     JobsOption,
@@ -24,6 +25,9 @@ from revalexo_clip.options import (
     SeenOption,
     SetOption,
 )
+
+if TYPE_CHECKING:
+    from revalexo_clip.dry_run import DryRun
 
 app = typer.Typer(
     help="Contrastive pretraining of IMU and first-person-video encoders. Experiments are Python files.",
@@ -51,23 +55,18 @@ def pretrain(
     overrides: SetOption = None,
     resume: ResumeOption = None,
     devices: DevicesOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, write nothing.")
-    ] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Pretrain both encoders, contrastively."""
     quiet_libraries()
     from revalexo_clip import dry_run as trial
     from revalexo_clip import pretrain as command
     from revalexo_clip.experiment_file import load_experiment
-    from revalexo_clip.report import dry_run_table
 
     said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
     experiment = load_experiment(file, said)
     if dry_run:
-        summary = trial.dry_run(experiment)
-        if is_main_process():
-            out.print(dry_run_table(experiment.name, summary.parameters, summary.shapes, summary.facts()))
+        _print_dry_run(experiment.name, trial.dry_run(experiment))
         return
     run = command.pretrain(experiment, Path(file.partition(":")[0]), err, resume=resume, overrides=said)
     if is_main_process():
@@ -76,21 +75,26 @@ def pretrain(
 
 
 @app.command()
-def finetune(
+def finetune(  # noqa: PLR0917 (options, which typer passes by name)
     file: ExperimentArgument,
     overrides: SetOption = None,
     resume: ResumeOption = None,
     devices: DevicesOption = None,
     allow_seen_subjects: SeenOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Train a recogniser of activities, from a pretrained encoder or from nothing, and test it."""
     quiet_libraries()
+    from revalexo_clip import dry_run as trial
     from revalexo_clip import finetune as command
     from revalexo_clip.experiment_file import load_experiment_of
     from revalexo_clip.finetune_experiment import FinetuneExperiment
 
     said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
     experiment = load_experiment_of(FinetuneExperiment, file, said)
+    if dry_run:
+        _print_dry_run(experiment.name, trial.dry_run_finetuning(experiment, allow_seen_subjects=allow_seen_subjects))
+        return
     run = command.finetune(
         experiment,
         Path(file.partition(":")[0]),
@@ -269,6 +273,13 @@ def check_data(
         err.print("these are RevalExo's channels; name the dataset's own with --channels", highlight=False)
     if result.problems:
         raise typer.Exit(1)
+
+
+def _print_dry_run(name: str, found: DryRun) -> None:
+    from revalexo_clip.report import dry_run_table
+
+    if is_main_process():
+        out.print(dry_run_table(name, found.parameters, found.shapes, found.facts()))
 
 
 def _experiment_option(file: str) -> str:

@@ -1,17 +1,22 @@
-"""`rxclip pretrain --dry-run`: what a run would be, found by building it and taking one step."""
+"""`--dry-run` of pretrain and finetune: what a run would be, found by building it and taking one step."""
 
 from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.data import LabelledWindows
+from revalexo_clip.experiment import Experiment, PretrainExperiment
+from revalexo_clip.finetune_experiment import FinetuneExperiment
+from revalexo_clip.finetune_parts import build_finetune_parts
 from revalexo_clip.parts import build_parts, count, size_of
+from revalexo_clip.running import Trainable
 from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.memory import enough_memory
@@ -26,10 +31,8 @@ class DryRun:
     """Trainable parameters of each part."""
     shapes: dict[str, tuple[int, ...]]
     """Shapes of one process's batch."""
-    train: str
-    """How much there is to train on."""
-    val: str
-    """How much there is to validate on."""
+    sizes: dict[str, str]
+    """How much there is of each split."""
     excluded: tuple[str, ...]
     """`subject/pair id` of the clips that were left out because they are bad."""
     steps_per_epoch: int
@@ -42,8 +45,7 @@ class DryRun:
     def facts(self) -> dict[str, str]:
         """The rest of the summary, as text."""
         return {
-            "train": self.train,
-            "val": self.val,
+            **self.sizes,
             **({"left out": " ".join(self.excluded)} if self.excluded else {}),
             "steps": f"{self.steps_per_epoch} x {self.epochs} epochs",
             "loss of one batch": f"{self.loss:.3f}",
@@ -52,24 +54,41 @@ class DryRun:
 
 
 def dry_run(experiment: PretrainExperiment) -> DryRun:
-    """Build everything, train on one batch, validate on one, write nothing."""
+    """Build everything of a pretraining, train on one batch, validate on one, write nothing."""
     parts = build_parts(experiment)
+    model = parts.model
+    parameters = {
+        "imu encoder": count(model.imu),
+        "video encoder": count(model.video),
+        "projection heads": count(model.imu_head) + count(model.video_head),
+        "loss": count(parts.module.loss),
+    }
+    return _try(experiment, parts, parameters, {"train": parts.train, "val": parts.val})
+
+
+def dry_run_finetuning(experiment: FinetuneExperiment, *, allow_seen_subjects: bool = False) -> DryRun:
+    """The same of a finetuning."""
+    parts = build_finetune_parts(experiment, allow_seen_subjects=allow_seen_subjects)
+    model = parts.model
+    parameters = {f"{modality} encoder": count(model.encoder(modality)) for modality in experiment.modalities}
+    parameters |= {"heads": count(model.heads), "loss": count(parts.module.loss)}
+    splits = {"train": parts.train, "val": parts.val, **({"test": parts.test} if parts.test is not None else {})}
+    return _try(experiment, parts, parameters, splits)
+
+
+def _try(
+    experiment: Experiment, parts: Trainable, parameters: dict[str, int], splits: Mapping[str, LabelledWindows]
+) -> DryRun:
     shapes: dict[str, tuple[int, ...]] = {}
     callbacks = [*averaging(experiment.trainer), _KeepShapes(shapes)]
     trainer = build_trainer(experiment.trainer, callbacks, loggers=[], batches=1)
     with connected(), enough_memory(experiment, parts.frames):
         trainer.fit(parts.module, datamodule=parts.data)
     return DryRun(
-        parameters={
-            "imu encoder": count(parts.model.imu),
-            "video encoder": count(parts.model.video),
-            "projection heads": count(parts.model.imu_head) + count(parts.model.video_head),
-            "loss": count(parts.module.loss),
-        },
+        parameters=parameters,
         shapes=shapes,
-        train=size_of(parts.train),
-        val=size_of(parts.val),
-        excluded=(*parts.train.excluded, *parts.val.excluded),
+        sizes={split: size_of(windows) for split, windows in splits.items()},
+        excluded=tuple(clip for windows in splits.values() for clip in windows.excluded),
         steps_per_epoch=parts.data.steps_per_epoch,
         epochs=experiment.trainer.max_epochs,
         loss=float(trainer.callback_metrics["train/loss"]),
@@ -87,7 +106,8 @@ class _KeepShapes(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: TrainingBatch, batch_idx: int
     ) -> None:
         windows = batch.windows
-        self.shapes.update({"imu": tuple(windows.imu_BLC.shape), "video": tuple(windows.video_BTHWC.shape)})
+        both = {"imu": tuple(windows.imu_BLC.shape), "video": tuple(windows.video_BTHWC.shape)}
+        self.shapes.update({modality: shape for modality, shape in both.items() if 0 not in shape})
 
 
 def _peak_memory() -> int:

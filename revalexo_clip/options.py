@@ -50,6 +50,9 @@ ExperimentFileOption = Annotated[
 DevicesOption = Annotated[
     int | None, typer.Option("--devices", min=1, help="Processes, one a device. Sets trainer.devices.")
 ]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, write nothing.")
+]
 SeenOption = Annotated[
     bool, typer.Option("--allow-seen-subjects", help="Measure on subjects that had a part in the training, too.")
 ]
