@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from revalexo_clip.augment import ViewAugmentation as ViewAugmentation
     from revalexo_clip.component import Component as Component
     from revalexo_clip.component import Config as Config
+    from revalexo_clip.data import BalancedBatches as BalancedBatches
     from revalexo_clip.data import BatchComposition as BatchComposition
     from revalexo_clip.data import Dataset as Dataset
     from revalexo_clip.data import GroupedBatches as GroupedBatches
+    from revalexo_clip.data import Recordings as Recordings
     from revalexo_clip.data import RevalExo as RevalExo
     from revalexo_clip.data import UniformBatches as UniformBatches
     from revalexo_clip.dropout import Dropout as Dropout
@@ -50,11 +52,21 @@ if TYPE_CHECKING:
     from revalexo_clip.experiment import PretrainExperiment as PretrainExperiment
     from revalexo_clip.experiment import TrainerConfig as TrainerConfig
     from revalexo_clip.exported import load_encoder as load_encoder
+    from revalexo_clip.finetune_experiment import FinetuneExperiment as FinetuneExperiment
+    from revalexo_clip.finetune_experiment import Freezing as Freezing
+    from revalexo_clip.heads import Head as Head
+    from revalexo_clip.heads import LinearHeads as LinearHeads
+    from revalexo_clip.losses import CrossEntropy as CrossEntropy
+    from revalexo_clip.losses import Distillation as Distillation
     from revalexo_clip.losses import InfoNCE as InfoNCE
     from revalexo_clip.losses import Loss as Loss
     from revalexo_clip.losses import LossModule as LossModule
     from revalexo_clip.losses import Overlap as Overlap
+    from revalexo_clip.losses import Recognised as Recognised
+    from revalexo_clip.losses import RecognitionLoss as RecognitionLoss
+    from revalexo_clip.losses import RecognitionLossModule as RecognitionLossModule
     from revalexo_clip.losses import SigLIP as SigLIP
+    from revalexo_clip.optim import Adam as Adam
     from revalexo_clip.optim import AdamW as AdamW
     from revalexo_clip.optim import Optimizer as Optimizer
     from revalexo_clip.types import ImuSpec as ImuSpec
@@ -68,14 +80,22 @@ _HOME = {
         *("ColorJitter", "Grayscale", "HorizontalFlip", "RandomErasing", "RandomResizedCrop", "Mirror"),
     ),
     "component": ("Component", "Config"),
-    "data": ("BatchComposition", "Dataset", "GroupedBatches", "RevalExo", "UniformBatches"),
+    "data": (
+        *("BalancedBatches", "BatchComposition", "GroupedBatches", "UniformBatches"),
+        *("Dataset", "Recordings", "RevalExo"),
+    ),
     "dropout": ("Dropout",),
     "encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "VideoEncoder", "X3D"),
     "errors": ("ConfigError", "DataError"),
     "experiment": ("PretrainExperiment", "TrainerConfig"),
     "exported": ("load_encoder",),
-    "losses": ("InfoNCE", "Loss", "LossModule", "Overlap", "SigLIP"),
-    "optim": ("AdamW", "Optimizer"),
+    "finetune_experiment": ("FinetuneExperiment", "Freezing"),
+    "heads": ("Head", "LinearHeads"),
+    "losses": (
+        *("InfoNCE", "Loss", "LossModule", "Overlap", "SigLIP"),
+        *("CrossEntropy", "Distillation", "Recognised", "RecognitionLoss", "RecognitionLossModule"),
+    ),
+    "optim": ("Adam", "AdamW", "Optimizer"),
     "types": ("ImuSpec", "VideoSpec"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -1,0 +1,309 @@
+"""Finetuning: where the encoder comes from, what is trained of it and when, and that interruptions change nothing."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextlib import chdir
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from pydantic import ValidationError
+from rich.console import Console
+from small_finetuning import EXPERIMENT, finetuning, train_recogniser
+from small_process import succeed
+from small_training import logged, metrics, weights
+from torch import Tensor, nn
+
+from revalexo_clip.checkpoint import load_checkpoint
+from revalexo_clip.data import Dataset
+from revalexo_clip.errors import ConfigError, DataError, Interrupted
+from revalexo_clip.experiment_file import load_experiment, load_experiment_of
+from revalexo_clip.export import export_encoder
+from revalexo_clip.finetune import Finetuning, finetune
+from revalexo_clip.finetune_experiment import FinetuneExperiment, Freezing
+from revalexo_clip.finetune_parts import build_finetune_parts, labelled_rows
+from revalexo_clip.recogniser_checkpoint import load_recogniser
+from revalexo_clip.resume import NEWEST
+from revalexo_clip.training.recognition import RecognitionModule
+
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
+
+NEW: dict[str, object] = {"imu": {"type": "DeepConvLSTM", "maps": 4, "hidden": 8}, "embed_dim": 16}
+
+
+def encoder_of(model: nn.Module, modality: str = "imu") -> dict[str, Tensor]:
+    return dict(model.get_submodule(modality).state_dict())
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.fixture(scope="module")
+def pretrained(trained_run: Path) -> nn.Module:
+    return load_checkpoint(trained_run / "checkpoints/best.ckpt").build_model()
+
+
+@pytest.mark.parametrize("modality", ["imu", "video", "both"])
+@pytest.mark.parametrize("of", ["run", "checkpoint"])
+def test_a_recogniser_begins_with_the_encoders_of_a_run(
+    distinct: Path, trained_run: Path, pretrained: nn.Module, modality: str, of: str
+) -> None:
+    source = trained_run if of == "run" else trained_run / "checkpoints/last.ckpt"
+    parts = build_finetune_parts(finetuning(distinct, source, modality=modality))
+    for tower in ("imu", "video") if modality == "both" else (modality,):
+        assert same(encoder_of(parts.model, tower), encoder_of(pretrained, tower))
+    assert set(parts.model.towers()) == set(parts.experiment.modalities)
+    assert parts.description.pretrained_on == {"train": ("Subject01", "Subject02"), "val": ("Subject08",)}
+
+
+def test_a_recogniser_begins_with_an_exported_encoder(
+    distinct: Path, run: Path, pretrained: nn.Module, tmp_path: Path
+) -> None:
+    folder = export_encoder("imu", run, out=tmp_path / "encoder").files[0].parent
+    parts = build_finetune_parts(finetuning(distinct, folder))
+    assert same(encoder_of(parts.model), encoder_of(pretrained))
+    with pytest.raises(ConfigError, match="encoder of imu alone, and modality is both; name a pretraining run"):
+        build_finetune_parts(finetuning(distinct, folder, modality="both"))
+
+
+def test_from_scratch_is_the_same_encoder_with_other_weights(
+    distinct: Path, trained_run: Path, pretrained: nn.Module
+) -> None:
+    parts = build_finetune_parts(finetuning(distinct, trained_run, from_scratch=True))
+    mine, theirs = encoder_of(parts.model), encoder_of(pretrained)
+    assert {name: tensor.shape for name, tensor in mine.items()} == {name: t.shape for name, t in theirs.items()}
+    assert not same(mine, theirs)
+    assert parts.description.pretrained_on == {}
+
+
+def test_standardisation_comes_with_the_encoder_or_from_the_training_subjects(
+    distinct: Path, trained_run: Path
+) -> None:
+    new = build_finetune_parts(finetuning(distinct, None, standardize=True, **NEW))
+    assert new.description.imu_spec is not None
+    assert (new.description.imu_spec.mean, new.description.imu_spec.std) == new.train.imu_statistics()
+    assert new.model.samples is not None
+    assert new.model.samples.mean is not None
+    taken = build_finetune_parts(finetuning(distinct, trained_run))
+    assert taken.model.samples is not None
+    assert taken.model.samples.mean is None, "it was pretrained without"
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"encoder": None}, "imu: without `encoder`, name the new encoder of each modality"),
+        ({"imu": {"type": "DeepConvLSTM"}}, "imu: the encoder comes from somewhere, with its architecture"),
+        ({"standardize": True}, "standardize: whether channels are standardised comes with the encoder"),
+        ({"encoder": None, "from_scratch": True, **NEW}, "from_scratch: without `encoder` every encoder is new"),
+        ({"encoder": None, "video": {"type": "X3D"}, **NEW}, "video: a recogniser of imu has no such encoder"),
+        ({"video_augment": [{"type": "Grayscale"}]}, "video_augment: a recogniser of imu has nothing to augment so"),
+        ({"label_fraction": 0}, "label_fraction"),
+        ({"micro_batch": 9}, "micro_batch: 9 is more than batch_size, 8"),
+        ({"freezing": {"epochs": "some"}}, "freezing"),
+    ],
+)
+def test_contradictions_are_refused(fields: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        finetuning(Path("nowhere"), **({"encoder": Path("somewhere")} | fields))  # type: ignore[arg-type]
+    assert says in str(refused.value)
+
+
+def test_an_encoder_that_is_not_there_is_an_error(distinct: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="gone: no such checkpoint or run folder"):
+        train_recogniser(finetuning(distinct, tmp_path / "gone"), tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_encoder_of_other_channels_is_refused(distinct: Path, trained_run: Path) -> None:
+    experiment = finetuning(distinct, trained_run)
+    fewer = experiment.data.model_copy(update={"channels": ("acc_*",)})
+    with pytest.raises(DataError, match=r"IMU channels: gyro_Pelvis_x, gyro_Pelvis_y missing here"):
+        build_finetune_parts(experiment.model_copy(update={"data": fewer}))
+
+
+def test_an_encoder_that_has_seen_test_subjects_is_refused(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
+    experiment = finetuning(distinct, trained_run)
+    data = experiment.data.split(("05",), ("09",), ("01", "08"))
+    experiment = experiment.model_copy(update={"data": data})
+    with pytest.raises(ConfigError, match="was trained on Subject01 and selected on Subject08, so figures on them"):
+        train_recogniser(experiment, tmp_path)
+    assert not (tmp_path / "runs").exists()
+    build_finetune_parts(experiment, allow_seen_subjects=True)
+    build_finetune_parts(experiment.model_copy(update={"from_scratch": True}))
+
+
+def test_a_frozen_encoder_keeps_weights_and_statistics(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
+    fields = {"modality": "both", "freezing": {"epochs": "all"}, "fusion": "features"}
+    experiment = finetuning(distinct, trained_run, **fields)
+    before = build_finetune_parts(experiment).model.state_dict()
+    after = weights(train_recogniser(experiment, tmp_path) / "checkpoints/last.ckpt")
+    changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[f"model.{name}"])}
+    assert changed == {f"{layer}.{kind}" for layer in ("norm", "heads.0.shared.0", "heads.0.heads") for kind in KINDS}
+
+
+KINDS = ("weight", "bias")
+
+
+@pytest.mark.parametrize(
+    ("freezing", "resting"),
+    [
+        (Freezing(), [0, 0, 0, 0, 0, 0]),
+        (Freezing(epochs="all"), [3, 3, 3, 3, 3, 3]),
+        (Freezing(epochs=2), [3, 3, 0, 0, 0, 0]),
+        (Freezing(epochs=1, every=2), [3, 2, 2, 1, 1, 0]),
+        (Freezing(every=1), [2, 1, 0, 0, 0, 0]),
+    ],
+)
+def test_blocks_are_set_free_from_the_output_on(freezing: Freezing, resting: list[int]) -> None:
+    assert [freezing.resting(epoch, 3) for epoch in range(6)] == resting
+
+
+class Snapshots(pl.Callback):
+    """Keeps the weights that a training begins with, and those of each epoch's end."""
+
+    def __init__(self, seen: list[dict[str, Tensor]]) -> None:
+        self.seen = seen
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.on_train_epoch_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, RecognitionModule)
+        self.seen.append({name: tensor.clone() for name, tensor in pl_module.model.state_dict().items()})
+
+
+@dataclass(frozen=True)
+class Watched(Finetuning):
+    seen: list[dict[str, Tensor]] = field(default_factory=list)
+
+    def watchers(self) -> list[pl.Callback]:
+        return [Snapshots(self.seen)]
+
+
+def test_layers_change_from_the_epoch_on_in_which_they_are_set_free(
+    distinct: Path, trained_run: Path, tmp_path: Path
+) -> None:
+    """DeepConvLSTM has six blocks: one epoch of heads alone, then one block more in every epoch."""
+    experiment = finetuning(
+        distinct,
+        trained_run,
+        freezing={"epochs": 1, "every": 1},
+        trainer={"max_epochs": 8, "accelerator": "cpu"},
+        optim={"type": "Adam", "lr": 0.01},
+    )
+    seen: list[dict[str, Tensor]] = []
+    with chdir(tmp_path):
+        Watched(experiment, None, Console(stderr=True), seen=seen).run()
+    names = ["conv1", "conv2", "conv3", "conv4", "lstm", "feature_projector"]
+    for epoch in range(8):
+        before, after = seen[epoch], seen[epoch + 1]
+        moved = [
+            name
+            for name in names
+            if any(key.startswith(f"imu.{name}.") and not torch.equal(before[key], after[key]) for key in before)
+        ]
+        assert moved == names[max(6 - epoch, 0) :]
+
+
+@pytest.mark.parametrize("fields", [{}, {"modality": "video", "freezing": {"epochs": 1, "every": 1}}])
+def test_a_micro_batch_changes_nothing(
+    distinct: Path, trained_run: Path, tmp_path: Path, fields: dict[str, object]
+) -> None:
+    (tmp_path / "parts").mkdir()
+    runs = [
+        train_recogniser(finetuning(distinct, trained_run, micro_batch=micro, **fields), folder)
+        for micro, folder in ((None, tmp_path), (3, tmp_path / "parts"))
+    ]
+    whole, parts = (logged(run, "train/loss_step") for run in runs)
+    # Batch norm, which video has, sees a part at a time; as long as it is frozen, it does not matter.
+    known = len(whole) if not fields else 2
+    assert parts[:known] == pytest.approx(whole[:known], rel=1e-5)
+
+
+@pytest.fixture
+def go(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    def run(*overrides: str, signal_at: str = "0:0", resume: Path | None = NEWEST) -> Path:
+        monkeypatch.setenv("SIGNAL_AT", signal_at)
+        said = [f"data.root={written}", *overrides]
+        with chdir(tmp_path):
+            experiment = load_experiment_of(FinetuneExperiment, str(EXPERIMENT), said)
+            return tmp_path / finetune(experiment, EXPERIMENT, resume=resume, overrides=said)
+
+    return run
+
+
+@pytest.mark.parametrize("freezing", ["", "freezing.epochs=1"])
+def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
+    go: Callable[..., Path], tmp_path: Path, freezing: str
+) -> None:
+    overrides = [freezing] if freezing else []
+    untouched = go(*overrides, resume=None)
+    untouched = untouched.rename(tmp_path / "untouched")
+    for number, at in ((signal.SIGTERM, 3), (signal.SIGINT, 4)):
+        with pytest.raises(Interrupted):
+            go(*overrides, signal_at=f"{at}:{number}", resume=NEWEST)
+    run = go(*overrides)
+    for name in ("last.ckpt", "best.ckpt"):
+        assert same(weights(run / "checkpoints" / name), weights(untouched / "checkpoints" / name))
+    assert metrics(run) == metrics(untouched)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("freezing", ["freezing.epochs=0", "freezing.epochs=1"])
+def test_two_processes_train_as_one_does(go: Callable[..., Path], written: Path, tmp_path: Path, freezing: str) -> None:
+    alone = go(freezing, "imu.type=TCN", "batch_size=5", resume=None)
+    (tmp_path / "two").mkdir()
+    sets = [f"data.root={written}", freezing, "imu.type=TCN", "batch_size=5"]
+    said = [argument for override in sets for argument in ("--set", override)]
+    succeed("finetune", EXPERIMENT, "--devices", "2", *said, cwd=tmp_path / "two")
+    shared = tmp_path / "two/runs/latest"
+    assert logged(shared, "train/loss_step") == pytest.approx(logged(alone, "train/loss_step"), rel=1e-4)
+    assert logged(shared, "val/loss") == pytest.approx(logged(alone, "val/loss"), rel=1e-4)
+    for name, tensor in weights(alone / "checkpoints/last.ckpt").items():
+        torch.testing.assert_close(weights(shared / "checkpoints/last.ckpt")[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_a_share_of_the_labels_is_of_every_activity_and_part_of_a_larger_one(distinct: Path, trained_run: Path) -> None:
+    train = build_finetune_parts(finetuning(distinct, trained_run)).train
+    label_N = train.labels(0)[:, 0]
+    small, large = (labelled_rows(train, fraction, seed=42) for fraction in (0.01, 0.5))
+    assert small is not None
+    assert large is not None
+    assert set(label_N[small]) == set(label_N[large]) == set(label_N)
+    assert len(small) == len(set(label_N))
+    assert set(small) <= set(large)
+    assert labelled_rows(train, 1.0, seed=42) is None
+    parts = build_finetune_parts(finetuning(distinct, trained_run, label_fraction=0.01))
+    asked = {index for _, index in parts.data.train_dataloader().sampler}
+    assert asked <= set(small.tolist())
+    assert parts.data.steps_per_epoch == 2
+
+
+def test_a_checkpoint_is_all_that_a_recogniser_needs(distinct: Path, run: Path, tmp_path: Path) -> None:
+    experiment = finetuning(distinct, run, modality="both")
+    trained = train_recogniser(experiment, tmp_path)
+    for checkpoint in (run / "checkpoints").iterdir():
+        checkpoint.unlink()
+    loaded = load_recogniser(trained / "checkpoints/best.ckpt")
+    model = loaded.build_model()
+    assert not model.training
+    assert isinstance(experiment.data, Dataset)
+    windows = experiment.data.build("test", 0)
+    with torch.no_grad():
+        found = model(windows[0, 0].imu_LC[None], windows[0, 0].video_THWC[None])
+    assert found.logits_BKA.shape == (1, 2, 2)
+    with pytest.raises(DataError, match="is a finetuned recogniser, and not what was asked for here"):
+        load_checkpoint(trained / "checkpoints/best.ckpt")
+
+
+def test_experiments_of_another_kind_are_sent_to_their_command() -> None:
+    with pytest.raises(ConfigError, match="SmallFinetuning is a FinetuneExperiment, which is run by rxclip finetune"):
+        load_experiment(str(EXPERIMENT))
+    with pytest.raises(ConfigError, match="Small is a PretrainExperiment, which is run by rxclip pretrain"):
+        load_experiment_of(FinetuneExperiment, str(EXPERIMENT.with_name("small_experiment.py")))
