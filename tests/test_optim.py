@@ -14,7 +14,7 @@ from revalexo_clip.encoders import X3D, DeepConvLSTM, MViT
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.losses import InfoNCE
 from revalexo_clip.model import DualEncoder
-from revalexo_clip.optim import AdamW, cosine, split_by_decay
+from revalexo_clip.optim import Adam, AdamW, cosine, split_by_decay
 from revalexo_clip.types import ImuSpec, Modality, VideoSpec
 
 VIDEO = VideoSpec(frames=2, crop=32, short_side=32, window=2.0)
@@ -287,3 +287,15 @@ def test_cosine_is_half_a_period() -> None:
 def test_a_learning_rate_that_would_rise_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"final_lr .* is above lr"):
         AdamW(lr=1e-7)
+
+
+def test_adams_rate_falls_by_a_tenth_every_five_of_fifty_epochs() -> None:
+    model = nn.Linear(2, 2)
+    optimizer, schedule = Adam().build(model, steps=50 * 7)
+    assert type(optimizer) is torch.optim.Adam
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-6, 0]
+    optimizer.step()
+    for step in range(50 * 7):
+        assert schedule.get_last_lr()[0] == pytest.approx(1e-4 * 0.9 ** (step // 7 // 5))
+        schedule.step()
+    assert schedule.get_last_lr()[0] == pytest.approx(1e-4 * 0.9**9), "it stays there"

@@ -8,10 +8,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tiny_dataset import revalexo
 
-from revalexo_clip.data import GroupedBatches, UniformBatches, WindowDataset
+from revalexo_clip.data import BalancedBatches, GroupedBatches, UniformBatches, WindowDataset
 from revalexo_clip.data.composition import _grouped
 from revalexo_clip.data.windows import Ints
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.errors import ConfigError, DataError
+from revalexo_clip.types import UNLABELLED
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +90,49 @@ def test_what_cannot_be_composed_is_an_error(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         compose(dataset, batch_size, composition)
+
+
+@pytest.mark.parametrize("rows", [None, np.array([0, 3, 4, 7, 12, 13, 21, 28, 33, 39])])
+def test_balanced_batches_have_every_activity_alike(dataset: WindowDataset, rows: Ints | None) -> None:
+    draw = BalancedBatches().of(dataset, 10, rows)
+    assert draw(0, np.random.default_rng(0)).shape == (len(dataset) // 10, 10)
+    for epoch in (0, 3):
+        label_N = dataset.labels(epoch)[:, 0]
+        asked = np.concatenate([draw(epoch, np.random.default_rng([seed])).ravel() for seed in range(300)])
+        counts = np.bincount(label_N[asked], minlength=2)
+        assert set(asked) <= set(range(len(dataset)) if rows is None else rows)
+        known = label_N if rows is None else label_N[rows]
+        assert len(set(known.tolist())) == 2
+        assert np.bincount(known)[0] != np.bincount(known)[1], "or there would be nothing to balance"
+        assert counts[0] / counts.sum() == pytest.approx(0.5, abs=0.03)
+
+
+def test_balanced_batches_leave_out_what_has_no_label(dataset: WindowDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    label_N1 = np.full((len(dataset), 1), UNLABELLED)
+    label_N1[5:9] = 1
+    monkeypatch.setattr(type(dataset), "labels", lambda self, epoch: label_N1)
+    assert set(BalancedBatches().of(dataset, 8)(0, np.random.default_rng(0)).ravel()) == {5, 6, 7, 8}
+    label_N1[:] = UNLABELLED
+    with pytest.raises(DataError, match="no training window has a label"):
+        BalancedBatches().of(dataset, 8)(0, np.random.default_rng(0))
+
+
+def test_fewer_rows_come_more_often(dataset: WindowDataset) -> None:
+    rows = np.array([3, 5, 8, 13, 21, 34])
+    batches = UniformBatches().of(dataset, 8, rows)(0, np.random.default_rng(0))
+    assert batches.shape == (len(dataset) // 8, 8)
+    times = np.unique(batches, return_counts=True)
+    assert times[0].tolist() == rows.tolist()
+    assert times[1].max() - times[1].min() <= 1
+    grouped = GroupedBatches(windows=2).of(dataset, 4, np.array([0, 1, 2, 10, 11, 20, 21]))(0, np.random.default_rng(0))
+    assert set(grouped.ravel()) <= {0, 1, 2, 10, 11, 20, 21}
+    for row in grouped:
+        assert np.unique(dataset.windows.clip_N[row], return_counts=True)[1].tolist() == [2, 2]
+
+
+def test_labels_of_an_epoch_are_those_of_its_samples(written: Path) -> None:
+    dataset = revalexo(written, horizons=(0.07, 1.9)).build("train", seed=0)
+    for epoch in (0, 2):
+        loaded = np.stack([dataset[epoch, index].label_K.numpy() for index in range(len(dataset))])
+        assert np.array_equal(dataset.labels(epoch), loaded)
+    assert not np.array_equal(dataset.labels(0), dataset.labels(2))
