@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import pytest
+from documented import undocumented
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_predictions import made_predictions
@@ -204,6 +205,11 @@ def test_without_any_label_nothing_is_measured() -> None:
     predictions = made_predictions()
     bare = replace(predictions, label_NK=np.full_like(predictions.label_NK, -1))
     assert told(bare) == ["No window has a label, so nothing was measured."]
+
+
+def test_every_name_is_documented() -> None:
+    made = made_predictions()
+    assert undocumented(measured(made), {*made.activities, *made.clip_subjects}) == []
 
 
 def test_few_clips_have_no_intervals_and_a_reason() -> None:
