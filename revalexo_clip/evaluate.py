@@ -23,7 +23,7 @@ from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.experiment_file import apply_overrides, import_experiment_file
 from revalexo_clip.files import atomically, sha256_of
 from revalexo_clip.html_report.findings import Findings
-from revalexo_clip.measures.bootstrap import LEAST_CLIPS, ClipBootstrap
+from revalexo_clip.measures.bootstrap import ClipBootstrap, interval_reason
 from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.measures.geometry import geometry
 from revalexo_clip.measures.knowledge import Knowledge, can_be_trained, probe_windows, unprobed
@@ -175,12 +175,11 @@ def _encode(
 def _heading(checkpoint: Checkpoint, dataset: WindowDataset, windows: EvaluatedWindows) -> JsonObject:
     """What was measured on whom, and why some of it may be missing."""
     clips, subjects = len(set(windows.clip_N.tolist())), len(windows.subjects)
-    enough = clips - subjects + 1 >= LEAST_CLIPS
     return {
         "seen": seen_subjects(checkpoint, dataset),
         "windows": len(windows),
         "clips": clips,
-        "interval_reason": None if enough else f"{LEAST_CLIPS} clips of a subject are needed to tell how figures vary",
+        "interval_reason": interval_reason(clips, subjects),
         "checkpoint": str(checkpoint.path),
         "sha256": sha256_of(checkpoint.path),
         "epoch": checkpoint.epoch,

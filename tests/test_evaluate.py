@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from documented import undocumented
 from pydantic import JsonValue
 from small_run import SUBJECTS, embed, link_run, scores
 from tiny_dataset import write_imu
@@ -171,18 +171,7 @@ def test_windows_of_one_moment_may_count_as_one_answer(run: Path, metrics: JsonO
 
 
 def test_every_name_in_the_metrics_is_documented(metrics: JsonObject) -> None:
-    text = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
-    own = {*measured(metrics, "subjects"), *measured(metrics, "activities")}
-    missing = [name for name in names_in(metrics) - own if not re.search(rf"`([\w.]+\.)?{name}(\.\w+)*`", text)]
-    assert missing == []
-
-
-def names_in(value: JsonValue) -> set[str]:
-    if isinstance(value, list):
-        return {name for item in value for name in names_in(item)}
-    if not isinstance(value, dict):
-        return set()
-    return set(value) | {name for item in value.values() for name in names_in(item)}
+    assert undocumented(metrics, {*measured(metrics, "subjects"), *measured(metrics, "activities")}) == []
 
 
 def test_a_checkpoint_needs_neither_its_run_folder_nor_its_dataset_where_they_were(

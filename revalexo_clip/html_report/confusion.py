@@ -1,4 +1,4 @@
-"""What the probe takes for what: a table for the first and one for the last horizon."""
+"""What is taken for what: of the probe, a table for the first and one for the last horizon."""
 
 from __future__ import annotations
 
@@ -21,17 +21,22 @@ def section_body(probe: JsonObject) -> Html:
         "Linear probe on the pretrained IMU features. Each row is what was true, and says in percent what it was taken "
         "for; below that, in how many windows. The diagonal, framed, is right."
     )
-    return joined([paragraph(about), *(_matrix(one, list(map(str, activities))) for one in shown)])
+    return joined([paragraph(about), *(_at_horizon(one, list(map(str, activities))) for one in shown)])
 
 
-def _matrix(at_horizon: JsonObject, activities: Sequence[str]) -> Html:
-    count_AA = [_counts(one) for one in _list(at_horizon["windows"])]
+def _at_horizon(found: JsonObject, activities: Sequence[str]) -> Html:
+    horizon = horizon_text(number(found["horizon"]) or 0.0)
+    return matrix(found["windows"], activities, f"Activity {horizon} after the window, predicted:")
+
+
+def matrix(windows: JsonValue, activities: Sequence[str], caption: str) -> Html:
+    """A table of windows by true and predicted activity, without the activities that are neither."""
+    count_AA = [_counts(one) for one in _list(windows)]
     kept = [a for a in range(len(activities)) if sum(count_AA[a]) or any(row[a] for row in count_AA)]
     head = joined([tag("th", text("true")), *(tag("th", text(_breakable(activities[a])), scope="col") for a in kept)])
     rows = [_row(activities[a], [count_AA[a][b] for b in kept], kept.index(a)) for a in kept]
-    horizon = horizon_text(number(at_horizon["horizon"]) or 0.0)
     parts = [
-        tag("caption", text(f"Activity {horizon} after the window, predicted:")),
+        tag("caption", text(caption)),
         tag("thead", tag("tr", head)),
         tag("tbody", joined(rows)),
     ]

@@ -38,29 +38,49 @@ _RECALLS = {
 }
 
 
+_SCORES = {
+    "val/weighted_f1": ("weighted F1", "imu"),
+    "val/macro_f1": ("macro F1", "c3"),
+    "val/accuracy": ("accuracy", "c5"),
+}
+
+
 def section_body(log: Path, epoch: int) -> Html:
     """Losses, and retrieval on the validation subjects, with the epoch that was evaluated."""
-    curves = read_curves(log)
-    if not curves.get("val/loss"):
-        return paragraph(f"There is no record of validation losses beside this checkpoint ({log.name}), so no curves.")
-    losses, recalls = panels(WIDTH, 3.0, columns=2)
-    training = "train/loss_epoch" if "train/loss_epoch" in curves else "train/loss_step"
-    _draw(losses, curves, {training: ("training", "c5"), "val/loss": ("validation", "imu")})
-    heading(losses, "loss")
-    _draw(recalls, curves, _RECALLS)
-    heading(recalls, "retrieval, validation subjects")
-    recalls.set_ylim(bottom=0)
-    percent_axis(recalls, "y")
-    for axes in (losses, recalls):
-        axes.axvline(epoch, color=COLOUR["ink"], linewidth=1, linestyle=(0, (1, 2)))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_xlabel("epoch")
-    losses.grid(axis="y")
     caption = (
         f"The dotted upright line is the checkpoint that was evaluated, of epoch {epoch}. The training loss is that of "
         "augmented windows in batches composed for training, so it need not meet that of validation."
     )
-    return figure(svg(losses, "Losses and validation retrieval by epoch"), caption)
+    return _drawn(log, epoch, "retrieval, validation subjects", _RECALLS, caption)
+
+
+def of_recogniser(log: Path, epoch: int) -> Html:
+    """Losses, and scores on the validation subjects, with the epoch that was tested."""
+    caption = (
+        f"The dotted upright line is the checkpoint that was tested, of epoch {epoch}. The training loss is that of "
+        "augmented windows, with dropout and activities drawn alike often, so it need not meet that of validation."
+    )
+    return _drawn(log, epoch, "recognition, validation subjects", _SCORES, caption)
+
+
+def _drawn(log: Path, epoch: int, title: str, shown: Mapping[str, tuple[str, str]], caption: str) -> Html:
+    curves = read_curves(log)
+    if not curves.get("val/loss"):
+        return paragraph(f"There is no record of validation losses beside this checkpoint ({log.name}), so no curves.")
+    losses, shares = panels(WIDTH, 3.0, columns=2)
+    training = next((one for one in ("train/loss", "train/loss_epoch") if one in curves), "train/loss_step")
+    _draw(losses, curves, {training: ("training", "c5"), "val/loss": ("validation", "imu")})
+    heading(losses, "loss")
+    _draw(shares, curves, shown)
+    heading(shares, title)
+    shares.set_ylim(bottom=0)
+    percent_axis(shares, "y")
+    for axes in (losses, shares):
+        axes.axvline(epoch, color=COLOUR["ink"], linewidth=1, linestyle=(0, (1, 2)))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_xlabel("epoch")
+    losses.grid(axis="y")
+    return figure(svg(losses, f"Losses and {title} by epoch"), caption)
 
 
 def _draw(axes: Axes, curves: Curves, shown: Mapping[str, tuple[str, str]]) -> None:

@@ -10,7 +10,10 @@ from revalexo_clip.component import JsonObject
 from revalexo_clip.measures.galleries import ACTIVITY, SUBJECT, WHOLE
 
 RETRIEVAL = {"r_at_1": "R@1", "r_at_5": "R@5", "r_at_10": "R@10", "mrr": "MRR", "median_rank": "median rank"}
-SCORES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+_F1 = {"macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+SCORES = {"accuracy": "accuracy", **_F1}
+RECOGNITION = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", **_F1}
+SETS = {"all": "all windows", "steady": "in a steady state", "transition": "in a transition"}
 DIRECTIONS = {"imu_to_video": "IMU → video", "video_to_imu": "video → IMU"}
 GALLERIES = {WHOLE: "all windows", SUBJECT: "same subject", ACTIVITY: "same subject and activity"}
 FEATURES = {

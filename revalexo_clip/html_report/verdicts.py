@@ -74,10 +74,10 @@ def _finds(metrics: JsonObject) -> Verdict:
     first, ten = (measured(child(found, "imu_to_video"), name) for name in ("r_at_1", "r_at_10"))
     back = child(found, "video_to_imu")
     reasons = (
-        f"For {_share(first)} of the IMU windows the right one of {metrics['windows']} video windows comes first "
-        f"(guessing: {_chance(found, 'r_at_1')}), for {_share(ten)} it is among the ten nearest (guessing: "
-        f"{_chance(found, 'r_at_10')}). From video to IMU: {_share(measured(back, 'r_at_1'))} and "
-        f"{_share(measured(back, 'r_at_10'))}."
+        f"For {share(first)} of the IMU windows the right one of {metrics['windows']} video windows comes first "
+        f"(guessing: {_chance(found, 'r_at_1')}), for {share(ten)} it is among the ten nearest (guessing: "
+        f"{_chance(found, 'r_at_10')}). From video to IMU: {share(measured(back, 'r_at_1'))} and "
+        f"{share(measured(back, 'r_at_10'))}."
     )
     return Verdict("Does IMU find its video?", answer, short, reasons)
 
@@ -88,7 +88,7 @@ def _knows_the_moment(metrics: JsonObject) -> Verdict:
     size = number(found["gallery_size"]) or 0.0
     reasons = (
         f"Among {size:.0f} windows of the same person and activity (on average), where only the moment differs, "
-        f"{_share(measured(child(found, 'imu_to_video'), 'r_at_1'))} come first (guessing: {_chance(found, 'r_at_1')})."
+        f"{share(measured(child(found, 'imu_to_video'), 'r_at_1'))} come first (guessing: {_chance(found, 'r_at_1')})."
     )
     return Verdict("Does it know the moment, not only the activity?", answer, short, reasons)
 
@@ -135,7 +135,7 @@ def _was_worth_it(metrics: JsonObject) -> Verdict:
     )
     reasons = (
         f"A linear probe on frozen IMU features tells the activity {horizon_text(first_horizon(probe))} after the "
-        f"window with a macro F1 of {_share(found)}. Points gained {'; '.join(points_gained)}."
+        f"window with a macro F1 of {share(found)}. Points gained {'; '.join(points_gained)}."
     )
     return Verdict(question, *of_gains(gained), reasons)
 
@@ -171,11 +171,11 @@ def _good_at(metrics: JsonObject) -> Verdict:
     (best, most), (worst, least) = ordered[0], ordered[-1]
     reasons = (
         f"Of activities with {FEW} windows or more, IMU finds its video among the ten nearest most often in "
-        f"{_name(best)} ({_share(most)}) and least often in {_name(worst)} ({_share(least)})."
+        f"{plain_name(best)} ({share(most)}) and least often in {plain_name(worst)} ({share(least)})."
     )
     if isinstance(metrics["probe"], dict):
         reasons += _recognised(child(metrics, "probe"))
-    return Verdict(question, "told", f"Best at {_name(best)}, worst at {_name(worst)}", reasons)
+    return Verdict(question, "told", f"Best at {plain_name(best)}, worst at {plain_name(worst)}", reasons)
 
 
 def _recognised(probe: JsonObject) -> str:
@@ -192,7 +192,7 @@ def _recognised(probe: JsonObject) -> str:
         return ""
     best, worst = (choose(recall, key=recall.__getitem__) for choose in (max, min))
     most, least = written("recall", recall[best]), written("recall", recall[worst])
-    return f" The probe recognises {most} of {_name(best)} and {least} of {_name(worst)}."
+    return f" The probe recognises {most} of {plain_name(best)} and {least} of {plain_name(worst)}."
 
 
 def _for_whom(metrics: JsonObject) -> Verdict:
@@ -208,8 +208,8 @@ def _for_whom(metrics: JsonObject) -> Verdict:
     guessing = {name: number(child(subjects, name, "chance")["r_at_10"]) or 0.0 for name in subjects}
     better = sum(against(one, guessing[name]) == "yes" for name, one in ordered)
     reasons = (
-        f"IMU finds its video among the ten nearest most often for {best} ({_share(most)}) and least often for {worst} "
-        f"({_share(least)}). Intervals say how figures vary with other clips of these people, not with other people."
+        f"IMU finds its video among the ten nearest most often for {best} ({share(most)}) and least often for {worst} "
+        f"({share(least)}). Intervals say how figures vary with other clips of these people, not with other people."
     )
     short = f"{len(ordered)} people{new}: surely above guessing for {better} of them"
     return Verdict(question, "told", short, reasons)
@@ -225,12 +225,13 @@ def _ordered(
     return sorted(found, key=lambda one: -(one[1].value or 0.0))
 
 
-def _name(activity: str) -> str:
+def plain_name(activity: str) -> str:
+    """An activity as words."""
     return activity.replace("_", " ")
 
 
-def _share(found: Measured) -> str:
-    """With its interval in brackets."""
+def share(found: Measured) -> str:
+    """A share with its interval in brackets."""
     within = "" if found.interval is None else f" [{written_interval('share', found.interval)}]"
     return f"{written('share', found.value)}{within}"
 

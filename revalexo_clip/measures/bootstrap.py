@@ -23,6 +23,13 @@ _CELLS = 2**24
 Interval = tuple[float, float]
 
 
+def interval_reason(clips: int, subjects: int) -> str | None:
+    """Why figures of so many clips of so many subjects have no interval; None where they have one."""
+    if clips - subjects + 1 >= LEAST_CLIPS:
+        return None
+    return f"{LEAST_CLIPS} clips of a subject are needed to tell how figures vary"
+
+
 class ClipBootstrap:
     """The same resamples for every figure, so that differences are taken between paired ones."""
 

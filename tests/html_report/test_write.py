@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import torch
+from html_page import Page
 from made_windows import MadeDataset, made_windows
 
 from revalexo_clip.component import JsonObject
@@ -21,39 +21,6 @@ from revalexo_clip.measures.knowledge import probe_windows
 from revalexo_clip.measures.windows import EvaluatedWindows
 
 ODD = '<b>"walking" & co'
-VOID = {"meta", "img", "input"}
-
-
-class Page(HTMLParser):
-    """A page read back: elements that are closed in order, and the text in them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        assert len(dict(attrs)) == len(attrs), (tag, attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
 
 
 def made_findings(windows: EvaluatedWindows, log: Path) -> Findings:

@@ -1,0 +1,56 @@
+"""By how much one recogniser is better than another on the same windows, for example one that began pretrained."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from revalexo_clip.component import JsonObject
+from revalexo_clip.errors import DataError
+from revalexo_clip.measures.bootstrap import ClipBootstrap
+from revalexo_clip.measures.classification import RECOGNITION_SCORES, gain
+from revalexo_clip.measures.predictions import Predictions
+from revalexo_clip.measures.recognition import SETS, recognised_at
+
+_THE_SAME = {
+    "activities": "activities",
+    "horizons": "horizons",
+    "clip_names": "clips",
+    "clip_subjects": "subjects",
+    "clip_N": "clips",
+    "start_N": "starts",
+    "label_NK": "labels",
+    "transition_NK": "transitions",
+}
+"""Fields that have to be equal, and what they hold."""
+
+
+def compare_recognition(one: Predictions, other: Predictions, bootstrap: ClipBootstrap) -> JsonObject:
+    """Scores of one less those of the other at every horizon and in every set of windows, with paired intervals.
+
+    Each resample of clips is scored with both, so that what makes clips easy or hard for either does not widen the
+    interval. `bootstrap` resamples their clips. Raises `DataError` where the windows are not the same.
+    """
+    check_same_windows(one, other)
+    at = [(recognised_at(one, k), recognised_at(other, k)) for k in range(len(one.horizons))]
+    return {
+        "horizons": [
+            {
+                "horizon": horizon,
+                **{
+                    among: {
+                        "windows": len(this[among].true_N),
+                        **gain(this[among], that[among], bootstrap, RECOGNITION_SCORES),
+                    }
+                    for among in SETS
+                },
+            }
+            for horizon, (this, that) in zip(one.horizons, at, strict=True)
+        ]
+    }
+
+
+def check_same_windows(one: Predictions, other: Predictions) -> None:
+    """Raise `DataError`, naming what differs, unless both predict the same of the same windows in the same order."""
+    for field, what in _THE_SAME.items():
+        if not np.array_equal(getattr(one, field), getattr(other, field)):
+            raise DataError(f"predictions of different windows cannot be compared: their {what} differ")

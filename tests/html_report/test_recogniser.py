@@ -1,0 +1,204 @@
+"""The report of a recogniser's test: its figures, its words, and a word where something is missing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from html_page import Page
+from made_predictions import made_predictions
+
+from revalexo_clip.component import JsonObject
+from revalexo_clip.html_report import plot
+from revalexo_clip.html_report.recogniser import summary, timelines
+from revalexo_clip.html_report.recogniser.findings import RecognitionFindings
+from revalexo_clip.html_report.recogniser.verdicts import beats_guessing, recognised, verdicts
+from revalexo_clip.html_report.recogniser.write import sections, write_recognition_report
+from revalexo_clip.html_report.verdicts import Verdict
+from revalexo_clip.measures.bootstrap import ClipBootstrap
+from revalexo_clip.measures.predictions import Predictions
+from revalexo_clip.measures.recognition import measure_recognition
+
+ODD = '<b>"walking" & co'
+HEADING: JsonObject = {"checkpoint": "runs/made/best.ckpt", "sha256": "0123456789abcdef", "epoch": 2}
+
+
+def made_findings(predictions: Predictions, log: Path = Path("metrics.csv")) -> RecognitionFindings:
+    measured = measure_recognition(predictions, ClipBootstrap(predictions.clip_subjects, resamples=20))
+    subjects = {"train": ["<A>", "B"], "val": ["C"], "test": sorted(set(predictions.clip_subjects))}
+    return RecognitionFindings(f"run of {ODD}", {**HEADING, **measured}, predictions, log, subjects)
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> RecognitionFindings:
+    """Of two subjects, with names that HTML would take for its own."""
+    log = tmp_path_factory.mktemp("run") / "metrics.csv"
+    log.write_text(
+        "epoch,step,train/loss,val/loss,val/macro_f1,val/weighted_f1,val/accuracy\n"
+        "0,0,3.0,,,,\n0,1,,2.2,0.5,0.6,0.6\n1,2,1.5,,,,\n1,2,,1.9,0.6,0.7,0.7\n"
+    )
+    return made_findings(made_predictions(activities=("standing", ODD, "stairs_up", "never")), log)
+
+
+@pytest.fixture(scope="module")
+def written(findings: RecognitionFindings, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_recognition_report(path, findings)
+    return path.read_text(encoding="utf-8")
+
+
+def test_it_is_one_file_in_the_colours_of_the_page(written: str) -> None:
+    page = Page(written)
+    assert "://" not in written
+    assert not {"script", "link", "iframe", "object", "b"} & {tag for tag, _ in page.elements}
+    assert not [colour for colour in plot.COLOUR.values() if colour in written]
+    assert {*re.findall(r"var\((--\w+)\)", written)} <= {*re.findall(r"(--\w+):", written)}
+    assert f"Recognition by run of {ODD}" in page.text
+    assert "Trained on 2 <A>, B Selected on 1 C Tested on 2 Subject[0], Subject[1]" in page.text
+
+
+def test_the_tables_hold_the_figures_of_metrics_json(findings: RecognitionFindings, written: str) -> None:
+    text = Page(written).text.replace(" ", "")
+    horizon = cast("list[JsonObject]", findings.metrics["horizons"])[1]
+    for title, among in (("0.5s", "all"), ("0.5s", "steady"), ("0.5s", "transition")):
+        figures = cast("JsonObject", horizon[among])
+        expected = [title, str(figures["windows"])]
+        for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"):
+            expected += shown(figures, name)
+        assert "".join(expected) in text
+    figures = cast("JsonObject", cast("JsonObject", cast("JsonObject", horizon["all"])["classes"])["stairs_up"])
+    expected = ["stairsup", str(figures["support"])]
+    for name in ("precision", "recall", "f1"):
+        expected += shown(figures, name)
+    assert "".join(expected) in text
+
+
+def shown(figures: JsonObject, name: str) -> list[str]:
+    """A figure, and its interval."""
+    ends = cast("JsonObject", figures["interval"])[name]
+    percent = [f"{100 * float(str(figures[name])):.1f}%"]
+    if isinstance(ends, list):
+        percent.append("\N{EN DASH}".join(f"{100 * float(str(end)):.1f}" for end in ends))
+    return percent
+
+
+def test_confusion_matrices_are_those_of_the_first_and_of_the_last_horizon(written: str) -> None:
+    text = Page(written).text
+    assert text.count("in a transition, predicted:") == 2
+    assert "Activity 0 s after the window, all windows, predicted:" in text
+    assert "Activity 0.5 s after the window, all windows, predicted:" in text
+
+
+def test_the_same_predictions_give_the_same_bytes(findings: RecognitionFindings, written: str, tmp_path: Path) -> None:
+    write_recognition_report(tmp_path / "again.html", findings)
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == written
+
+
+def test_subjects_that_were_seen_are_said_before_all_else(findings: RecognitionFindings) -> None:
+    seen: JsonObject = {"train": ["Subject<1>"], "val": []}
+    text = Page(summary.head(replace(findings, metrics={**findings.metrics, "seen": seen}))).text
+    assert text.index("this checkpoint was trained on Subject<1>.") < text.index("Does it recognise")
+    assert "new to the model" not in text
+    text = Page(summary.head(findings)).text
+    assert "flatter" not in text
+    assert "2 people, new to the model: weighted F1 from" in text
+
+
+def told(findings: RecognitionFindings) -> dict[str, str]:
+    return {"head": Page(summary.head(findings)).text} | {
+        section.anchor: Page(section.body).text for section in sections(findings)
+    }
+
+
+def test_what_is_missing_is_said_in_words() -> None:
+    made = made_predictions(subjects=1, clips=2, horizons=(0.0,))
+    found = told(made_findings(replace(made, transition_NK=np.zeros_like(made.transition_NK))))
+    assert "Not settled, for want of an interval" in found["head"]
+    assert "In transitions? ○ Not known" in found["head"]
+    assert "Only the activity 0 s after the window was asked for." in found["head"]
+    assert "No window with a label is in a transition, so nothing is said of those." in found["head"]
+    assert "There are no intervals: 6 clips of a subject are needed" in found["figures"]
+    assert "in a transition" not in found["figures"]
+    assert "no curve" in found["ahead"]
+    assert "One person was tested, Subject[0]" in found["people"]
+    assert "no curves" in found["training"]
+
+
+def test_without_labels_every_section_says_so() -> None:
+    made = made_predictions()
+    found = told(made_findings(replace(made, label_NK=np.full_like(made.label_NK, -1))))
+    assert "No window has a label, so nothing was measured." in found["head"]
+    for anchor in ("activities", "confusion", "people"):
+        assert found[anchor] == "No window has a label."
+    assert found["clips"] == "No window has a label 0 s after its end."
+
+
+def test_a_single_activity_is_no_success() -> None:
+    made = made_predictions(subjects=1, clips=9, skill=1.0, skill_in_transition=1.0)
+    alike = replace(made, label_NK=np.ones_like(made.label_NK))
+    first = next(verdicts(made_findings(alike).metrics))
+    assert (first.answer, first.short) == ("open", "Not known: all windows are walking")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "balanced", "answer", "says"),
+    [
+        ([0.8, 0.9], [0.7, 0.8], "yes", "Yes: weighted F1 90.0%, macro F1 70.0%"),
+        ([0.42, 0.48], [0.3, 0.4], "open", "In part, better than guessing but more often wrong than right"),
+        ([0.8, 0.9], [0.2, 0.4], "open", "Not settled, it may be no better than always saying stairs up"),
+        ([0.35, 0.39], [0.3, 0.4], "open", "Not settled, it may be no better than always saying stairs up"),
+        ([0.35, 0.39], [0.1, 0.2], "no", "No: worse than always saying stairs up"),
+        (None, None, "open", "Not settled, for want of an interval"),
+    ],
+)
+def test_it_recognises_where_windows_and_activities_are_right_more_often_than_by_guessing(
+    accuracy: list[float] | None, balanced: list[float] | None, answer: str, says: str
+) -> None:
+    middle = 0.0 if accuracy is None else sum(accuracy) / 2
+    found: JsonObject = {
+        "accuracy": middle,
+        "balanced_accuracy": 0.0 if balanced is None else sum(balanced) / 2,
+        "macro_f1": 0.7,
+        "weighted_f1": 0.9,
+        "interval": {"accuracy": cast("JsonObject", accuracy), "balanced_accuracy": cast("JsonObject", balanced)},
+        "guessing": {"activity": "stairs_up", "accuracy": 0.4, "balanced_accuracy": 0.25},
+    }
+    got, short = recognised(found)
+    assert got == answer
+    assert short.startswith(says)
+    assert beats_guessing(found) == ("yes" if short.startswith(("Yes", "In part")) else answer)
+
+
+def answers(predictions: Predictions) -> dict[str, Verdict]:
+    return {one.question: one for one in verdicts(made_findings(predictions).metrics)}
+
+
+def test_words_follow_the_figures() -> None:
+    good, poor, blind = (
+        answers(made_predictions(clips=20, skill=steady, skill_in_transition=moving))
+        for steady, moving in ((0.98, 0.6), (0.6, 0.95), (0.05, 0.05))
+    )
+    assert good["In transitions?"].short.startswith("Less well: weighted F1")
+    assert poor["In transitions?"].short.startswith("Better: weighted F1")
+    assert blind["In transitions?"].answer == "no"
+    assert good["How far ahead?"].short.startswith("0.5 s at least: weighted F1")
+    assert blind["How far ahead?"].short == "At no horizon"
+    assert blind["Does it recognise what is done?"].answer == "no"
+
+
+def test_clips_are_the_best_the_worst_and_others() -> None:
+    made = made_predictions(clips=9)
+    label_N, said_N = made.label_NK[:, 0], made.predicted()[:, 0]
+    right_J = np.array([(label_N == said_N)[made.clip_N == clip].mean() for clip in range(18)])
+    chosen = timelines.choose(made)
+    assert [one.why for one in chosen] == ["best"] * 2 + ["drawn at random"] * 2 + ["worst"] * 2
+    assert len({one.clip for one in chosen}) == 6
+    assert [one.accuracy for one in chosen] == pytest.approx(right_J[[one.clip for one in chosen]])
+    changing = [clip for clip in range(18) if len(np.unique(label_N[made.clip_N == clip])) > 1]
+    assert chosen[0].accuracy == right_J[changing].max()
+    assert chosen[-2].accuracy == right_J[changing].min()
+    assert len(timelines.choose(made_predictions(subjects=1, clips=3))) == 3
