@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from revalexo_clip.data import BatchComposition as BatchComposition
     from revalexo_clip.data import Dataset as Dataset
     from revalexo_clip.data import GroupedBatches as GroupedBatches
+    from revalexo_clip.data import ImuRecordings as ImuRecordings
+    from revalexo_clip.data import Recordings as Recordings
     from revalexo_clip.data import RevalExo as RevalExo
     from revalexo_clip.data import UniformBatches as UniformBatches
     from revalexo_clip.dropout import Dropout as Dropout
@@ -68,7 +70,10 @@ _HOME = {
         *("ColorJitter", "Grayscale", "HorizontalFlip", "RandomErasing", "RandomResizedCrop", "Mirror"),
     ),
     "component": ("Component", "Config"),
-    "data": ("BatchComposition", "Dataset", "GroupedBatches", "RevalExo", "UniformBatches"),
+    "data": (
+        *("BatchComposition", "Dataset", "GroupedBatches", "ImuRecordings", "Recordings", "RevalExo"),
+        "UniformBatches",
+    ),
     "dropout": ("Dropout",),
     "encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "VideoEncoder", "X3D"),
     "errors": ("ConfigError", "DataError"),

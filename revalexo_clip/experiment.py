@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, mode
 from revalexo_clip.augment import Augmentation, ImuAugmentation, JointAugmentation, VideoAugmentation
 from revalexo_clip.augment.base import PerWindowImu, PerWindowVideo
 from revalexo_clip.component import Component, Config, describe
-from revalexo_clip.data import BatchComposition, Dataset, UniformBatches
+from revalexo_clip.data import BatchComposition, Dataset, Recordings, UniformBatches
 from revalexo_clip.encoders import ImuEncoder, VideoEncoder
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.losses import Loss
@@ -26,7 +26,7 @@ from revalexo_clip.optim import AdamW, Optimizer
 from revalexo_clip.types import ImuSpec, VideoSpec
 
 COMPONENT_KINDS: tuple[type[Component], ...] = (
-    *(Dataset, ImuEncoder, VideoEncoder),
+    *(Recordings, ImuEncoder, VideoEncoder),
     *(ImuAugmentation, VideoAugmentation, JointAugmentation),
     *(Loss, Optimizer, BatchComposition),
 )
