@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from revalexo_clip.data import BatchComposition as BatchComposition
     from revalexo_clip.data import Dataset as Dataset
     from revalexo_clip.data import GroupedBatches as GroupedBatches
+    from revalexo_clip.data import ImuRecordings as ImuRecordings
     from revalexo_clip.data import Recordings as Recordings
     from revalexo_clip.data import RevalExo as RevalExo
     from revalexo_clip.data import UniformBatches as UniformBatches
@@ -82,7 +83,7 @@ _HOME = {
     "component": ("Component", "Config"),
     "data": (
         *("BalancedBatches", "BatchComposition", "GroupedBatches", "UniformBatches"),
-        *("Dataset", "Recordings", "RevalExo"),
+        *("Dataset", "ImuRecordings", "Recordings", "RevalExo"),
     ),
     "dropout": ("Dropout",),
     "encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "VideoEncoder", "X3D"),

@@ -26,7 +26,7 @@ from revalexo_clip.optim import AdamW, Optimizer
 from revalexo_clip.types import ImuSpec, VideoSpec
 
 COMPONENT_KINDS: tuple[type[Component], ...] = (
-    *(Dataset, ImuEncoder, VideoEncoder),
+    *(Recordings, ImuEncoder, VideoEncoder),
     *(ImuAugmentation, VideoAugmentation, JointAugmentation),
     *(Loss, Optimizer, BatchComposition),
 )

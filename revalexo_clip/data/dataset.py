@@ -10,7 +10,6 @@ message. A `DataError` travels as a value instead, in place of the batch that it
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -21,57 +20,12 @@ from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import NO_VIDEO, LabelledWindows, WindowDataset, Windows
-from revalexo_clip.data.imu import ImuCache, Samples
 from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.video import Pixels, read_frames
+from revalexo_clip.data.source import ClipSource, ImuSource
 from revalexo_clip.errors import DataError
 from revalexo_clip.types import Batch, ImuSpec, Sample, VideoSpec
 
 Arrival = TypeVar("Arrival")
-
-
-class ClipSource(ABC):
-    """Where the recordings and frames of indexed clips are read. It can be forked and pickled."""
-
-    @abstractmethod
-    def samples(self, clip: int) -> int:
-        """How many IMU samples a clip has. Raises `DataError` where they cannot be read."""
-
-    @abstractmethod
-    def imu(self, clip: int, place: slice) -> Samples:
-        """[L, C] float32: some of a clip's samples, not shared with anything that is kept."""
-
-    @abstractmethod
-    def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None) -> Pixels:
-        """[T, H, W, 3] uint8: the frames nearest to the moments [s]. See `read_frames`."""
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """See `ClipIndex.fingerprint`; the same whatever the source."""
-
-
-class RawFiles(ClipSource):
-    """mp4 and CSV, decoded and parsed as they are needed."""
-
-    def __init__(self, index: ClipIndex, channels: tuple[str, ...]) -> None:
-        self.index = index
-        self.recordings = ImuCache(channels)
-
-    def samples(self, clip: int) -> int:
-        """See `ClipSource.samples`."""
-        return len(self.recordings.read(self.index.imu(clip)))
-
-    def imu(self, clip: int, place: slice) -> Samples:
-        """See `ClipSource.imu`."""
-        return self.recordings.read(self.index.imu(clip))[place].copy()
-
-    def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None) -> Pixels:
-        """See `ClipSource.frames`."""
-        return read_frames(self.index.video(clip), time_T, short_side, crop)
-
-    def fingerprint(self) -> str:
-        """See `ClipSource.fingerprint`."""
-        return self.index.fingerprint()
 
 
 class LabelledClips(LabelledWindows):
@@ -81,7 +35,7 @@ class LabelledClips(LabelledWindows):
         self,
         index: ClipIndex,
         placed: Windows,
-        source: ClipSource,
+        source: ImuSource,
         *,
         imu_spec: ImuSpec,
         horizons: tuple[float, ...],
@@ -127,10 +81,15 @@ class LabelledClips(LabelledWindows):
         )
 
     def labels(self, epoch: int) -> windows.Ints:
-        """See `LabelledWindows.labels`."""
-        places = zip(range(len(self)), self.windows.clip_N.tolist(), strict=True)
-        found = [self._labels(clip, self._start(epoch, index))[0] for index, clip in places]
-        return np.stack(found)
+        """See `LabelledWindows.labels`. All windows of a clip are looked up at once."""
+        start_N = np.array([self._start(epoch, index) for index in range(len(self))])
+        label_NK = np.empty((len(self), len(self.horizons)), dtype=np.int64)
+        order_N = np.argsort(self.windows.clip_N, kind="stable")
+        of_clip = np.split(order_N, np.cumsum(np.bincount(self.windows.clip_N, minlength=len(self.index))[:-1]))
+        for clip, place_W in enumerate(of_clip):
+            time_WK = self._times(start_N[place_W])
+            label_NK[place_W] = self._activities_at(clip, time_WK.ravel()).reshape(time_WK.shape)
+        return label_NK
 
     def fingerprint(self) -> str:
         """See `ClipIndex.fingerprint`."""
@@ -171,15 +130,23 @@ class LabelledClips(LabelledWindows):
         return NO_VIDEO
 
     def _labels(self, clip: int, start: float) -> tuple[windows.Ints, windows.Bools]:
-        time_K = start + self.imu_spec.window + np.array(self.horizons)
-        end = float(self.index.duration_N[clip])
-        label_K = windows.label_at(time_K, *self.index.activity.of(clip), clip_end=end)
+        (time_K,) = self._times(np.array([start]))
         starts_S, ends_S, _ = self.index.transition.of(clip)
-        return label_K, windows.in_any(time_K, starts_S, ends_S, clip_end=end)
+        transition_K = windows.in_any(time_K, starts_S, ends_S, clip_end=float(self.index.duration_N[clip]))
+        return self._activities_at(clip, time_K), transition_K
+
+    def _times(self, start_W: windows.Floats) -> windows.Floats:
+        """[W, K] moments that the labels of windows are read at [s]."""
+        return np.asarray(start_W[:, None] + self.imu_spec.window + np.array(self.horizons))
+
+    def _activities_at(self, clip: int, time_M: windows.Floats) -> windows.Ints:
+        return windows.label_at(time_M, *self.index.activity.of(clip), clip_end=float(self.index.duration_N[clip]))
 
 
 class ClipWindows(LabelledClips, WindowDataset):
     """The same with video: frames stay whole for training, for augmentation to choose from."""
+
+    source: ClipSource
 
     def __init__(
         self,

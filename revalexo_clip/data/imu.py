@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from revalexo_clip.errors import DataError
 
 Samples = npt.NDArray[np.float32]
+Real = TypeVar("Real", np.float32, np.float64)
 Rows = list[tuple[int, list[str]]]
 """The cells of each row of a CSV, with the number of the line that it ends on."""
 
@@ -80,6 +82,22 @@ def read_imu(path: Path, channels: Sequence[str]) -> Samples:
     Raises `DataError` that names file, column and row for a cell that is not a finite number, and for rows whose
     length is not that of the header.
     """
+    columns, rows = _even_rows(path, channels)
+    return _numbers(path, columns, channels, rows, np.float32)
+
+
+def read_timed_imu(path: Path, channels: Sequence[str], time: str) -> tuple[Samples, npt.NDArray[np.float64]]:
+    """[n, C] float32 as of `read_imu`, and [n] float64, the times in another column.
+
+    Seconds since 1970, as sensors write them, differ by less than float32 can tell.
+    """
+    columns, rows = _even_rows(path, [*channels, time])
+    samples_nC = _numbers(path, columns, channels, rows, np.float32)
+    return samples_nC, _numbers(path, columns, [time], rows, np.float64)[:, 0]
+
+
+def _even_rows(path: Path, channels: Sequence[str]) -> tuple[list[str], Rows]:
+    """The columns of a recording, the named ones among them, and its rows, as long as the header."""
     columns, rows = read_rows(path)
     missing = [channel for channel in channels if channel not in columns]
     if missing:
@@ -89,7 +107,7 @@ def read_imu(path: Path, channels: Sequence[str]) -> Samples:
     for line, row in rows:
         if len(row) != len(columns):
             raise DataError(f"{path}: line {line} has {len(row)} cells, the header has {len(columns)}")
-    return _numbers(path, columns, channels, rows)
+    return columns, rows
 
 
 def read_rows(path: Path) -> tuple[list[str], Rows]:
@@ -100,10 +118,12 @@ def read_rows(path: Path) -> tuple[list[str], Rows]:
         return columns, [(reader.line_num, row) for row in reader if row]
 
 
-def _numbers(path: Path, columns: list[str], channels: Sequence[str], rows: Rows) -> Samples:
+def _numbers(
+    path: Path, columns: list[str], channels: Sequence[str], rows: Rows, dtype: type[Real]
+) -> npt.NDArray[Real]:
     places = [columns.index(channel) for channel in channels]
     cells_of = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
-    samples_nC = np.empty((len(rows), len(channels)), dtype=np.float32)
+    samples_nC = np.empty((len(rows), len(channels)), dtype=dtype)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is named below
         for number, (line, row) in enumerate(rows):
             try:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from revalexo_clip.component import nearest
 from revalexo_clip.data import layout
 from revalexo_clip.data.segments import Segments
+from revalexo_clip.data.subjects import select_subjects
 from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints
 from revalexo_clip.errors import DataError
 from revalexo_clip.files import sha256_of
@@ -34,7 +35,7 @@ class ClipIndex:
     names: tuple[str, ...]
     """`subject/pair id` of each clip."""
     video_N: npt.NDArray[np.str_]
-    """Video files, from the root."""
+    """Video files, from the root; "" for a clip that has none, and for all of them where no video is wanted."""
     imu_N: npt.NDArray[np.str_]
     """IMU files, from the root."""
     duration_N: Floats
@@ -60,12 +61,12 @@ class ClipIndex:
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the label mapping, the subjects' JSON files, and the names and sizes of the clips' files.
 
-        It does not depend on where the dataset lies. No recording is read, so a change that keeps a file's size goes
-        unnoticed.
+        It does not depend on where the dataset lies, nor on videos that are not wanted. No recording is read, so a
+        change that keeps a file's size goes unnoticed.
         """
         files = layout.subject_files(self.root)
         described = [self.root / layout.LABEL_MAPPING, *(files[subject] for subject in sorted(set(self.subjects)))]
-        names = (*self.video_N, *self.imu_N)
+        names = (*filter(None, self.video_N), *self.imu_N)
         return fingerprint(map(sha256_of, described), ((name, (self.root / name).stat().st_size) for name in names))
 
     def take(self, clip_M: Ints, left_out: int) -> ClipIndex:
@@ -81,6 +82,10 @@ class ClipIndex:
             transition=self.transition.take(clip_M),
             left_out=left_out,
         )
+
+    def without_video(self) -> ClipIndex:
+        """The same clips, of which no video is wanted."""
+        return replace(self, video_N=np.full(len(self), ""))
 
 
 def fingerprint(described: Iterable[str], files: Iterable[tuple[str, int]]) -> str:
@@ -103,23 +108,28 @@ class _Clip:
 
 
 def read_index(
-    root: Path, subjects: Sequence[str], min_duration: float, without: Collection[str] = frozenset()
+    root: Path,
+    subjects: Sequence[str],
+    min_duration: float,
+    without: Collection[str] = frozenset(),
+    *,
+    video: bool = True,
 ) -> ClipIndex:
     """Index the subjects' clips of at least `min_duration` [s] and check that their files are there.
 
     Subjects are named as in their files, or by number. The clips named in `without` (`subject/pair id`) are not looked
-    at. Raises `DataError`, which names the file, for everything else that is not as the layout says.
+    at; without `video`, neither are videos, nor what is said of them. Raises `DataError`, which names the file, for
+    everything else that is not as the layout says.
     """
     mapping = layout.read_label_mapping(root)
     files = layout.subject_files(root)
     names = sorted(select_subjects(subjects, tuple(files), root))
-    found = [clip for name in names for clip in _clips(root, files[name], pairs_of(name, without))]
+    found = [clip for name in names for clip in _clips(root, files[name], pairs_of(name, without), video=video)]
     clips = [clip for clip in found if round(clip.pair.duration, TIME_DECIMALS) >= min_duration]
     if not clips:
         raise none_lasts(root, names, min_duration, len(found), len(without))
     for clip in clips:
-        _check_file(root, clip.video, f"video of {clip.name}", files[clip.subject])
-        _check_file(root, clip.imu, f"IMU recording of {clip.name}", files[clip.subject])
+        _check_clip(root, clip.name, clip.video, clip.imu, files[clip.subject])
     return _gathered(root, clips, mapping, files, left_out=len(found) - len(clips))
 
 
@@ -146,9 +156,8 @@ def check_files(index: ClipIndex, clips: Iterable[int]) -> None:
     """Raise the `DataError` of `read_index` where a file of one of the clips is not there, is empty or no file."""
     files = layout.subject_files(index.root)
     for clip in clips:
-        name, described_by = index.names[clip], files[index.subjects[clip]]
-        _check_file(index.root, str(index.video_N[clip]), f"video of {name}", described_by)
-        _check_file(index.root, str(index.imu_N[clip]), f"IMU recording of {name}", described_by)
+        video, imu = str(index.video_N[clip]), str(index.imu_N[clip])
+        _check_clip(index.root, index.names[clip], video, imu, files[index.subjects[clip]])
 
 
 def _gathered(
@@ -173,30 +182,9 @@ def pairs_of(subject: str, clips: Collection[str]) -> frozenset[str]:
     return frozenset(clip.removeprefix(f"{subject}/") for clip in clips if clip.startswith(f"{subject}/"))
 
 
-def select_subjects(wanted: Sequence[str], known: Sequence[str], root: Path) -> list[str]:
-    """Each wanted subject's name as its file has it. '08' selects Subject08."""
-    selected = []
-    for subject in wanted:
-        matching = [name for name in known if name == subject] or [name for name in known if alike(name, subject)]
-        if len(matching) != 1:
-            problem = f"could be {' or '.join(matching)}" if matching else "is not in the dataset"
-            raise DataError(f"{root}: subject '{subject}' {problem}; subjects there: {', '.join(known)}")
-        selected.append(matching[0])
-    return selected
-
-
-def alike(one: str, other: str) -> bool:
-    """Whether two names may mean one subject: they are equal, or one is the number that the other ends with."""
-    return one == other or (one.isdigit() and one == _number(other)) or (other.isdigit() and other == _number(one))
-
-
-def _number(name: str) -> str:
-    return name[len(name.rstrip("0123456789")) :]
-
-
-def _clips(root: Path, path: Path, without: Collection[str]) -> Iterator[_Clip]:
-    for clip in _described(root, path, without):
-        if not clip.video:
+def _clips(root: Path, path: Path, without: Collection[str], *, video: bool) -> Iterator[_Clip]:
+    for clip in _described(root, path, without, video=video):
+        if video and not clip.video:
             raise no_video(path, clip.subject, clip.name)
         yield clip
 
@@ -207,21 +195,30 @@ def no_video(path: Path, subject: str, name: str) -> DataError:
     return DataError(f"{path}: pairs.{pair_id}: {subject} has no video; leave this subject out")
 
 
-def _described(root: Path, path: Path, without: Collection[str] = frozenset()) -> Iterator[_Clip]:
-    """A subject's clips; the video of one that has none is called ""."""
+def _described(
+    root: Path, path: Path, without: Collection[str] = frozenset(), *, video: bool = True
+) -> Iterator[_Clip]:
+    """A subject's clips; the video of one that has none, or of which none is wanted, is called ""."""
     subject = layout.read_subject(path, without)
     for pair_id, pair in sorted(subject.pairs.items()):
-        video: str | None = ""
-        if subject.video_folder is not None and pair.video is not None:
-            video = layout.relative_file(subject.video_folder, pair.video)
+        shown: str | None = ""
+        if video and subject.video_folder is not None and pair.video is not None:
+            shown = layout.relative_file(subject.video_folder, pair.video)
         imu = layout.relative_file(subject.imu_folder, pair.imu)
-        if video is None or imu is None:
-            outside = f"{subject.video_folder}/{pair.video}" if video is None else f"{subject.imu_folder}/{pair.imu}"
+        if shown is None or imu is None:
+            outside = f"{subject.video_folder}/{pair.video}" if shown is None else f"{subject.imu_folder}/{pair.imu}"
             raise DataError(f"{path}: pairs.{pair_id}: the path {outside!r} leaves the dataset's root {root}")
-        yield _Clip(subject.subject, f"{subject.subject}/{pair_id}", video, imu, pair)
+        yield _Clip(subject.subject, f"{subject.subject}/{pair_id}", shown, imu, pair)
 
 
-def _check_file(root: Path, relative: str, what: str, described_by: Path) -> None:
+def _check_clip(root: Path, name: str, video: str, imu: str, described_by: Path) -> None:
+    if video:
+        check_file(root, video, f"video of {name}", described_by)
+    check_file(root, imu, f"IMU recording of {name}", described_by)
+
+
+def check_file(root: Path, relative: str, what: str, described_by: Path) -> None:
+    """Raise the `DataError` that a file which another one names is not there, is empty or no file."""
     path = root / relative
     try:
         status = path.stat()

@@ -83,7 +83,7 @@ def evenly_spaced(samples_nC: Samples, time_n: Floats) -> tuple[Samples, float]:
     if step_n.max() > max(GAP, 4 * float(np.median(step_n))):
         row = int(step_n.argmax())
         raise ValueError(
-            f"there is no sample between {time_n[row]:.3f} s and {time_n[row + 1]:.3f} s: embed what comes before and "
+            f"there is no sample between {time_n[row]:.3f} s and {time_n[row + 1]:.3f} s: take what comes before and "
             "what comes after that as two recordings"
         )
     rate = (len(time_n) - 1) / float(time_n[-1] - time_n[0])

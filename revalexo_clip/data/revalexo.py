@@ -6,7 +6,6 @@ https://revalexo.github.io (doi:10.48804/OWJOID). Any dataset in the same layout
 from __future__ import annotations
 
 import logging
-from itertools import combinations
 from pathlib import Path
 from typing import Literal, Self
 
@@ -15,13 +14,14 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, Privat
 from revalexo_clip.data import layout, windows
 from revalexo_clip.data.base import Dataset, LabelledWindows, OnProgress, WindowDataset, Windows
 from revalexo_clip.data.check.exclude import bad_clips
-from revalexo_clip.data.dataset import ClipSource, ClipWindows, LabelledClips, RawFiles
+from revalexo_clip.data.dataset import ClipWindows, LabelledClips
 from revalexo_clip.data.imu import common_channels, unit_of
-from revalexo_clip.data.index import ClipIndex, alike, read_index, select_subjects
+from revalexo_clip.data.index import ClipIndex, read_index
 from revalexo_clip.data.pack.choose import packed_clips, prepare_pack
 from revalexo_clip.data.pack.find import find_pack
 from revalexo_clip.data.pack.source import PackedFiles
-from revalexo_clip.errors import DataError
+from revalexo_clip.data.source import ClipSource, RawFiles
+from revalexo_clip.data.subjects import SplitBySubject, select_subjects
 from revalexo_clip.types import ImuSpec, Split, VideoSpec
 
 log = logging.getLogger("revalexo_clip")
@@ -29,20 +29,15 @@ log = logging.getLogger("revalexo_clip")
 LOWER_BODY = ("Pelvis_*", "*_Upper_Leg_*", "*_Lower_Leg_*", "*_Foot_*")
 
 
-class RevalExo(Dataset):
+class RevalExo(SplitBySubject, Dataset):
     """A dataset in RevalExo's layout, split by subject.
 
-    A subject is named as its file names it (`Subject08`), or by the number at the end of that name (`08`).
+    A subject is named as its file names it (`Subject08`), or by the number at the end of that name (`08`). Subjects, or
+    clips, may lack video where windows of IMU alone are asked for.
     """
 
     root: Path
     """Folder with `label_mapping.json` and `data_pairs/`; a relative path starts at the working directory."""
-    train_subjects: tuple[str, ...]
-    """Subjects that are trained on."""
-    val_subjects: tuple[str, ...]
-    """Subjects that checkpoints are chosen on."""
-    test_subjects: tuple[str, ...] = ()
-    """Subjects that are only ever evaluated."""
     channels: tuple[str, ...] = Field(
         default=tuple(f"{kind}_{part}" for kind in ("acc", "gyro") for part in LOWER_BODY), min_length=1
     )
@@ -74,7 +69,7 @@ class RevalExo(Dataset):
     training, in `workers` processes, and those that would end the run are left out, listed and counted. What was found
     is kept in the cache folder until a file changes."""
 
-    _checked: dict[Split, dict[str, str]] = PrivateAttr(default_factory=dict)
+    _checked: dict[tuple[Split, bool], dict[str, str]] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -86,31 +81,9 @@ class RevalExo(Dataset):
             raise ValueError(f"a window of {self.window:g} s at {self.imu_rate:g} Hz holds no IMU sample")
         return self
 
-    @model_validator(mode="after")
-    def _splits_are_disjoint(self) -> Self:
-        named = [
-            (subject, split)
-            for split in ("train_subjects", "val_subjects", "test_subjects")
-            for subject in getattr(self, split)
-        ]
-        for (one, first), (other, second) in combinations(named, 2):
-            if alike(one, other):
-                where = f"in both {first} and {second}" if first != second else f"twice in {first}"
-                raise ValueError(f"subject {one} is {where}" + (f" (as {other})" if one != other else ""))
-        return self
-
-    def subjects(self, split: Split) -> tuple[str, ...]:
-        """The subjects of a split, as they were named."""
-        return {"train": self.train_subjects, "val": self.val_subjects, "test": self.test_subjects}[split]
-
-    def split(self, train: tuple[str, ...], val: tuple[str, ...], test: tuple[str, ...]) -> Self:
-        """See `Recordings.split`."""
-        named = {"train_subjects": train, "val_subjects": val, "test_subjects": test}
-        return type(self).model_validate({name: getattr(self, name) for name in type(self).model_fields} | named)
-
     def build(self, split: Split, seed: int) -> WindowDataset:
         """Index a split and read the header of each of its recordings."""
-        index, source, excluded, imu_spec = self._index(split)
+        index, source, excluded, imu_spec = self._index(split, video=True)
         placed, segment_N = self._place(split, index.duration_N)
         return ClipWindows(
             index,
@@ -126,7 +99,7 @@ class RevalExo(Dataset):
 
     def labelled(self, split: Split, seed: int) -> LabelledWindows:
         """Index a split and read the header of each of its recordings."""
-        index, source, excluded, imu_spec = self._index(split)
+        index, source, excluded, imu_spec = self._index(split, video=False)
         placed, segment_N = self._place(split, index.duration_N)
         return LabelledClips(
             index,
@@ -139,27 +112,27 @@ class RevalExo(Dataset):
             excluded=excluded,
         )
 
-    def _index(self, split: Split) -> tuple[ClipIndex, ClipSource, dict[str, str], ImuSpec]:
+    def _index(self, split: Split, *, video: bool) -> tuple[ClipIndex, ClipSource, dict[str, str], ImuSpec]:
         """A split's clips, where they are read, those that were left out as bad, and what their IMU windows are."""
-        subjects = self.subjects(split)
-        if not subjects:
-            raise DataError(f"no subject is named for this split: set `data.{split}_subjects`")
-        excluded = self._bad_clips(split) if self.on_bad_clip == "exclude" else {}
+        subjects = self._some_subjects(split)
+        excluded = self._bad_clips(split, video=video) if self.on_bad_clip == "exclude" else {}
         root = self.root.expanduser()
         clips = packed_clips(
             self.pack,
             root,
             subjects,
             min_duration=self.min_duration,
-            short_side=self.short_side,
+            short_side=self.short_side if video else None,
             without=excluded,
         )
-        index = read_index(root, subjects, self.min_duration, without=excluded) if clips is None else clips.index
+        source: ClipSource
         if clips is None:
+            index = read_index(root, subjects, self.min_duration, without=excluded, video=video)
             channels = common_channels((index.imu(clip) for clip in range(len(index))), self.channels)
+            source = RawFiles(index, channels)
         else:
-            channels = clips.channels(self.channels)
-        source = RawFiles(index, channels) if clips is None else PackedFiles(clips, channels)
+            index, channels = clips.index, clips.channels(self.channels)
+            source = PackedFiles(clips, channels)
         imu_spec = ImuSpec(channels, tuple(map(unit_of, channels)), self.imu_rate, self.window)
         return index, source, excluded, imu_spec
 
@@ -178,16 +151,16 @@ class RevalExo(Dataset):
         """Make the pack, or wait for the leader to make it."""
         prepare_pack(self.root.expanduser(), self.short_side, on_progress, leader=leader)
 
-    def _bad_clips(self, split: Split) -> dict[str, str]:
+    def _bad_clips(self, split: Split, *, video: bool) -> dict[str, str]:
         """Names of the clips that would stop training, and the first thing that is wrong with each.
 
         Every clip is read once, however often a split is built.
         """
-        if split not in self._checked:
-            self._checked[split] = self._check(split)
-        return self._checked[split]
+        if (split, video) not in self._checked:
+            self._checked[split, video] = self._check(split, video=video)
+        return self._checked[split, video]
 
-    def _check(self, split: Split) -> dict[str, str]:
+    def _check(self, split: Split, *, video: bool) -> dict[str, str]:
         root = self.root.expanduser()
         layout.read_label_mapping(root)
         subjects = select_subjects(self.subjects(split), tuple(layout.subject_files(root)), root)
@@ -197,6 +170,7 @@ class RevalExo(Dataset):
             channels=self.channels,
             imu_rate=self.imu_rate,
             min_duration=self.min_duration,
+            video=video,
             processes=max(self.workers, 1),
         )
         for clip, why in found.bad.items():

@@ -24,20 +24,32 @@ START, AUGMENTATION = 0, 1
 """Streams of random numbers that each window has, so that augmentation never changes where windows start."""
 
 
-def training_windows(duration_N: Floats, window: float, per_clip: int) -> Windows:
+def training_windows(duration_N: Floats, window: float, per_clip: int | Ints) -> Windows:
     """Cut each clip's valid starts, [0, duration - window], into `per_clip` equal segments; one window per segment.
 
-    `start_N` of the result is where the segment begins; `draw_start` picks the window's start within it.
+    `per_clip` is one number for all clips, or [N]. `start_N` of the result is where the segment begins; `draw_start`
+    picks the window's start within it.
     """
     segment_N = segment_length(duration_N, window, per_clip)
-    clip_W = np.repeat(np.arange(len(duration_N)), per_clip)
-    within_W = np.tile(np.arange(per_clip), len(duration_N))
+    clip_W, within_W = _counted_out(np.broadcast_to(per_clip, duration_N.shape))
     return Windows(clip_N=clip_W, start_N=within_W * segment_N[clip_W])
 
 
-def segment_length(duration_N: Floats, window: float, per_clip: int) -> Floats:
+def segment_length(duration_N: Floats, window: float, per_clip: int | Ints) -> Floats:
     """Length of one training segment of each clip [s]."""
     return np.maximum(duration_N - window, 0.0) / per_clip
+
+
+def stretches(duration_N: Floats, window: float, longest: float) -> Ints:
+    """[N] how many segments of at most `longest` [s] the valid starts of each clip make: 1 where there is one start."""
+    return np.maximum(np.ceil(np.round((duration_N - window) / longest, TIME_DECIMALS)), 1).astype(np.int64)
+
+
+def _counted_out(count_N: Ints) -> tuple[Ints, Ints]:
+    """[W] the clip of each of `count_N` windows a clip, and its place among those of its clip."""
+    clip_W = np.repeat(np.arange(len(count_N)), count_N)
+    first_N = np.cumsum(count_N) - count_N
+    return clip_W, np.arange(len(clip_W)) - first_N[clip_W]
 
 
 def draw_start(rng: np.random.Generator, segment_start: float, segment_length: float) -> float:
@@ -49,9 +61,7 @@ def evaluation_windows(duration_N: Floats, window: float, stride: float) -> Wind
     """Windows at 0, `stride`, 2 `stride`, ... of each clip, up to and including `duration - window`."""
     last_N = np.round((duration_N - window) / stride, TIME_DECIMALS)
     count_N = np.floor(np.maximum(last_N, 0.0)).astype(np.int64) + 1
-    first_N = np.cumsum(count_N) - count_N
-    clip_W = np.repeat(np.arange(len(duration_N)), count_N)
-    step_W = np.arange(len(clip_W)) - first_N[clip_W]
+    clip_W, step_W = _counted_out(count_N)
     return Windows(clip_N=clip_W, start_N=np.round(step_W * stride, TIME_DECIMALS))
 
 

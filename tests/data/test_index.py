@@ -14,8 +14,9 @@ from tiny_dataset import pair, write_json
 
 from revalexo_clip.component import JsonObject
 from revalexo_clip.data import layout
-from revalexo_clip.data.index import read_index, select_subjects
+from revalexo_clip.data.index import read_index
 from revalexo_clip.data.segments import Segments
+from revalexo_clip.data.subjects import select_subjects
 from revalexo_clip.errors import DataError
 
 

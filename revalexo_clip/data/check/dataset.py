@@ -41,15 +41,18 @@ def check_dataset(
     imu_rate: float,
     subjects: Collection[str] | None = None,
     min_duration: float = 0.0,
+    video: bool = True,
     processes: int | None = None,
     on_progress: Progress | None = None,
 ) -> Findings:
     """Read every file of a dataset once, or of the named subjects' clips of at least `min_duration` [s].
 
+    Without `video`, only IMU recordings are read, and clips need no video.
+
     `channels` are patterns, `imu_rate` is in Hz. `processes` defaults to the number of cores; `on_progress(done,
     total)` counts clips. Raises `DataError` only where a process dies; all else that is wrong is in the result.
     """
-    described = check_description(root, subjects, min_duration)
+    described = check_description(root, subjects, min_duration, video=video)
     checked = _check_clips(described.clips, channels, imu_rate, processes or len(os.sched_getaffinity(0)), on_progress)
     checked.sort(key=lambda each: each.clip.name)
     problems = [

@@ -34,6 +34,8 @@ class Description:
     root: Path
     min_duration: float
     """Clips that are shorter are passed over [s]."""
+    video: bool = True
+    """Whether clips are to have video."""
     activities: Collection[str] | None = None
     """The names in the label mapping, None where it cannot be read."""
     problems: list[Problem] = field(default_factory=list)
@@ -45,12 +47,14 @@ class Description:
     without_video: list[str] = field(default_factory=list)
 
 
-def check_description(root: Path, subjects: Collection[str] | None, min_duration: float) -> Description:
+def check_description(
+    root: Path, subjects: Collection[str] | None, min_duration: float, *, video: bool = True
+) -> Description:
     """Everything that is wrong with the JSON files, of the named subjects or of all.
 
-    Clips that are shorter than `min_duration` [s] are passed over.
+    Clips that are shorter than `min_duration` [s] are passed over; without `video`, so is what is said of videos.
     """
-    found = Description(root, min_duration)
+    found = Description(root, min_duration, video)
     _check_mapping(found)
     seen: dict[str, Path] = {}
     for path in sorted((root / layout.DATA_PAIRS).glob("*.json")):
@@ -94,8 +98,9 @@ def _repeated(path: Path) -> Iterator[Problem]:
 
 
 def _check_subject(path: Path, subject: layout.SubjectFile, wrong: dict[str, DataError], found: Description) -> None:
-    imu_only = subject.video_folder is None and all(pair.video is None for pair in subject.pairs.values())
-    (found.without_video if imu_only else found.with_video).append(subject.subject)
+    silent = subject.video_folder is None or all(pair.video is None for pair in subject.pairs.values())
+    (found.without_video if silent else found.with_video).append(subject.subject)
+    imu_only = silent or not found.video
     found.problems += _repeated(path)
     for pair_id, error in wrong.items():
         name = f"{subject.subject}/{pair_id}"

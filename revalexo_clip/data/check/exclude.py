@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from revalexo_clip import __version__
 from revalexo_clip.data import layout
 from revalexo_clip.data.check.dataset import check_dataset
-from revalexo_clip.data.check.description import check_description
+from revalexo_clip.data.check.description import ClipFiles, check_description
 from revalexo_clip.data.pack.find import cache_folder
 from revalexo_clip.data.pack.part import stamp
 from revalexo_clip.files import WriteError, atomically, sha256_of
@@ -46,16 +46,18 @@ def bad_clips(
     channels: Sequence[str],
     imu_rate: float,
     min_duration: float,
+    video: bool,
     processes: int,
 ) -> BadClips:
     """Read every clip of the subjects once, or take over what another process has found in the same files.
 
     See `check_dataset`. Processes that ask at the same time wait for the first of them.
     """
-    asked = json.dumps([__version__, sorted(subjects), list(channels), imu_rate, min_duration])
+    asked = json.dumps([__version__, sorted(subjects), list(channels), imu_rate, min_duration, video])
     path = cache_folder(root) / f"bad-clips-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.json"
     with _alone(path):
-        data = _digest(root, subjects, min_duration, asked)
+        clips = check_description(root, subjects, min_duration, video=video).clips
+        data = _digest(root, clips, asked)
         found = _read(path)
         if found is not None and found.data == data:
             return found
@@ -66,6 +68,7 @@ def bad_clips(
             imu_rate=imu_rate,
             subjects=subjects,
             min_duration=min_duration,
+            video=video,
             processes=processes,
         )
         bad: dict[str, str] = {}
@@ -102,9 +105,8 @@ def _read(path: Path) -> BadClips | None:
         return None
 
 
-def _digest(root: Path, subjects: Collection[str], min_duration: float, asked: str) -> str:
+def _digest(root: Path, clips: Sequence[ClipFiles], asked: str) -> str:
     """Changes with every file that a check would read."""
-    clips = check_description(root, subjects, min_duration).clips
     described = [root / layout.LABEL_MAPPING, *sorted((root / layout.DATA_PAIRS).glob("*.json"))]
     digest = hashlib.sha256(asked.encode())
     for path in described:

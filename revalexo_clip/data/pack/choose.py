@@ -30,26 +30,27 @@ def packed_clips(
     subjects: Sequence[str],
     *,
     min_duration: float,
-    short_side: int,
+    short_side: int | None,
     without: Collection[str] = frozenset(),
 ) -> PackedClips | None:
     """The clips of a pack as `data.pack` chooses it; None where the dataset's own files are to be read.
 
-    A pack that was named and cannot be used is a `PackError`; one that was found is passed over, with a warning.
+    `short_side` is that of the frames that are wanted [px]; where it is None, only IMU is, and videos are not looked
+    at. A pack that was named and cannot be used is a `PackError`; one that was found is passed over, with a warning.
     """
     if setting == "off":
         return None
+    video = short_side is not None
     if isinstance(setting, Path):
-        return PackedClips(
-            _named(setting.expanduser(), root, subjects, short_side), root, subjects, min_duration, without
-        )
+        pack = _named(setting.expanduser(), root, subjects, short_side)
+        return PackedClips(pack, root, subjects, min_duration, without, video=video)
     if not root.is_dir():
         return None
-    pack, wrong = find_pack(root, subjects)
+    found, wrong = find_pack(root, subjects, video=video)
     try:
-        if pack is not None:
-            _check_size(pack, root, short_side)
-            return PackedClips(pack, root, subjects, min_duration, without)
+        if found is not None:
+            _check_size(found, root, short_side)
+            return PackedClips(found, root, subjects, min_duration, without, video=video)
     except PackError as error:
         wrong = str(error)
     if wrong is not None:
@@ -57,10 +58,10 @@ def packed_clips(
     return None
 
 
-def _named(path: Path, root: Path, subjects: Sequence[str], short_side: int) -> PackTables:
+def _named(path: Path, root: Path, subjects: Sequence[str], short_side: int | None) -> PackTables:
     pack = PackTables(path)
     if root.is_dir():
-        changed = out_of_date(pack, root, subjects)
+        changed = out_of_date(pack, root, subjects, video=short_side is not None)
         if changed is not None:
             raise PackError(
                 f"{path}: is out of date, or of another dataset: {changed}; make it again (rxclip pack {root} --out "
@@ -72,8 +73,8 @@ def _named(path: Path, root: Path, subjects: Sequence[str], short_side: int) -> 
     return pack
 
 
-def _check_size(pack: PackTables, root: Path, short_side: int) -> None:
-    if pack.short_side < short_side:
+def _check_size(pack: PackTables, root: Path, short_side: int | None) -> None:
+    if short_side is not None and pack.short_side < short_side:
         raise PackError(
             f"{pack.path}: its frames are {pack.short_side} px high, fewer than data.short_side, {short_side} px: "
             f"rxclip pack {root} --short-side {short_side}"

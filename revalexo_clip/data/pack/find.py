@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from revalexo_clip.data.index import select_subjects
 from revalexo_clip.data.pack.file import PackError, PackTables
 from revalexo_clip.data.pack.part import NOTHING
 from revalexo_clip.data.pack.write import digests_of
+from revalexo_clip.data.subjects import select_subjects
 from revalexo_clip.errors import DataError
 from revalexo_clip.files import sha256_of
 
 NAME = "rxclip-pack.h5"
+VIDEO = 0
+"""Place of a clip's video in its row of `sources`, before its recording."""
 ABSENT = (NOTHING.size, NOTHING.changed)
 
 
@@ -42,8 +44,13 @@ def default_path(root: Path) -> Path:
     return root / NAME
 
 
-def find_pack(root: Path, subjects: Iterable[str] | None = None) -> tuple[PackTables | None, str | None]:
-    """The pack of a dataset that is up to date; or None, and what is wrong with the one that there is, if any."""
+def find_pack(
+    root: Path, subjects: Iterable[str] | None = None, *, video: bool = True
+) -> tuple[PackTables | None, str | None]:
+    """The pack of a dataset that is up to date; or None, and what is wrong with the one that there is, if any.
+
+    See `out_of_date`.
+    """
     wrong = None
     for path in (root / NAME, cache_folder(root) / NAME):
         if not path.exists():
@@ -53,19 +60,21 @@ def find_pack(root: Path, subjects: Iterable[str] | None = None) -> tuple[PackTa
         except PackError as error:
             wrong = wrong or str(error)
             continue
-        changed = out_of_date(pack, root, subjects)
+        changed = out_of_date(pack, root, subjects, video=video)
         if changed is None:
             return pack, None
         wrong = wrong or f"{path}: is out of date: {changed}"
     return None, wrong
 
 
-def out_of_date(pack: PackTables, root: Path, subjects: Iterable[str] | None = None) -> str | None:
+def out_of_date(
+    pack: PackTables, root: Path, subjects: Iterable[str] | None = None, *, video: bool = True
+) -> str | None:
     """What has changed since a dataset was packed; None where nothing has.
 
     JSON files are compared by content. The clips' files, of all subjects or of some, are compared by size and time;
-    only one whose time alone has changed, as copying does it, is read. Raises `DataError` where a JSON file cannot be
-    read.
+    only one whose time alone has changed, as copying does it, is read. Without `video`, videos are not looked at.
+    Raises `DataError` where a JSON file cannot be read.
     """
     digests = digests_of(root)
     for name in sorted({*digests, *pack.about.digests}):
@@ -77,6 +86,8 @@ def out_of_date(pack: PackTables, root: Path, subjects: Iterable[str] | None = N
     for clip in _clips_of(pack, root, subjects):
         names = pack.about.videos[clip], pack.about.imus[clip]
         for which, name in enumerate(names):
+            if which == VIDEO and not video:
+                continue
             size = size_N2[clip][which]
             found = _look(f"{root}/{name}") if name else ABSENT
             if found == (size, changed_N2[clip][which]):

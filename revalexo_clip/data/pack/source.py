@@ -7,20 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from revalexo_clip.data.dataset import ClipSource, RawFiles
 from revalexo_clip.data.imu import Samples, agreed_channels, header_of
-from revalexo_clip.data.index import (
-    ClipIndex,
-    check_files,
-    fingerprint,
-    no_video,
-    none_lasts,
-    select_subjects,
-)
+from revalexo_clip.data.index import ClipIndex, check_files, fingerprint, no_video, none_lasts
 from revalexo_clip.data.layout import LABEL_MAPPING
 from revalexo_clip.data.pack import jpeg
 from revalexo_clip.data.pack.file import PackError, PackTables
 from revalexo_clip.data.segments import Segments
+from revalexo_clip.data.source import ClipSource, RawFiles
+from revalexo_clip.data.subjects import select_subjects
 from revalexo_clip.data.video import Pixels, frame_size, upright_centre
 from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints, shown_frames
 from revalexo_clip.errors import DataError
@@ -36,21 +30,25 @@ class PackedClips:
         subjects: Sequence[str],
         min_duration: float,
         without: Collection[str] = frozenset(),
+        *,
+        video: bool = True,
     ) -> None:
         """Select the clips of subjects of at least `min_duration` [s], but for those named in `without`.
 
-        Raises `DataError` as `read_index`, and `PackError` where a subject is not in the pack.
+        Without `video`, clips that have none will do too. Raises `DataError` as `read_index`, and `PackError` where a
+        subject is not in the pack.
         """
         self.pack = pack
         self.root = root
-        self.place_N = self._select(subjects, min_duration, without)
-        self.index = self._whole_index().take(self.place_N, left_out=self.left_out)
+        self.place_N = self._select(subjects, min_duration, without, video=video)
+        index = self._whole_index().take(self.place_N, left_out=self.left_out)
+        self.index = index if video else index.without_video()
         self.packed_N = pack.tables["clips/packed"][self.place_N]
         self.raw = np.flatnonzero(~self.packed_N.astype(bool)).tolist()
         if self.raw:
             check_files(self.index, self.raw)
 
-    def _select(self, subjects: Sequence[str], min_duration: float, without: Collection[str]) -> Ints:
+    def _select(self, subjects: Sequence[str], min_duration: float, without: Collection[str], *, video: bool) -> Ints:
         about, pack = self.pack.about, self.pack
         wanted = sorted(select_subjects(subjects, about.subjects, self.root))
         lacking = [subject for subject in wanted if subject in about.unreadable]
@@ -61,7 +59,7 @@ class PackedClips:
         if without:
             found_N = found_N[[about.names[clip] not in without for clip in found_N]]
         silent = next((clip for clip in found_N if not about.videos[clip]), None)
-        if silent is not None:
+        if video and silent is not None:
             subject = int(pack.tables["clips/subject"][silent])
             raise no_video(self.root / about.described_by[subject], about.subjects[subject], about.names[silent])
         long_N = found_N[np.round(pack.floats("clips/duration")[found_N], TIME_DECIMALS) >= min_duration]
@@ -110,7 +108,7 @@ class PackedClips:
         size_N2 = self.pack.ints("sources/size")[self.place_N]
         names = (*zip(index.video_N, size_N2[:, 0], strict=True), *zip(index.imu_N, size_N2[:, 1], strict=True))
         return fingerprint(
-            (about.digests[name] for name in described), ((str(name), int(size)) for name, size in names)
+            (about.digests[name] for name in described), ((str(name), int(size)) for name, size in names if name)
         )
 
 
@@ -140,14 +138,14 @@ class PackedFiles(ClipSource):
         self.raw_files = RawFiles(clips.index, channels)
 
     def samples(self, clip: int) -> int:
-        """See `ClipSource.samples`."""
+        """See `ImuSource.samples`."""
         if self._channels(clip) is None:
             return self.raw_files.samples(clip)
         first, end = self.value_N2[clip]
         return (int(end) - int(first)) // self.columns_H[int(self.header_N[clip])]
 
     def imu(self, clip: int, place: slice) -> Samples:
-        """See `ClipSource.imu`."""
+        """See `ImuSource.imu`."""
         channel_C = self._channels(clip)
         if channel_C is None:
             return self.raw_files.imu(clip, place)
@@ -175,7 +173,7 @@ class PackedFiles(ClipSource):
         return np.ascontiguousarray(upright_centre(frames_THWC, crop, int(self.turns_N[clip])))
 
     def fingerprint(self) -> str:
-        """See `ClipSource.fingerprint`."""
+        """See `ImuSource.fingerprint`."""
         return self.digest
 
     def _channels(self, clip: int) -> Ints | None:
