@@ -89,13 +89,14 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
     from revalexo_clip import finetune as command
     from revalexo_clip.experiment_file import load_experiment_of
     from revalexo_clip.finetune_experiment import FinetuneExperiment
+    from revalexo_clip.recognition_report import recognition_report
 
     said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
     experiment = load_experiment_of(FinetuneExperiment, file, said)
     if dry_run:
         _print_dry_run(experiment.name, trial.dry_run_finetuning(experiment, allow_seen_subjects=allow_seen_subjects))
         return
-    run = command.finetune(
+    finetuned = command.finetune(
         experiment,
         Path(file.partition(":")[0]),
         err,
@@ -103,8 +104,14 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
         overrides=said,
         allow_seen_subjects=allow_seen_subjects,
     )
-    if is_main_process():
-        say(f"done   {run}")
+    if not is_main_process():
+        return
+    if finetuned.recognition is not None:
+        for part in recognition_report(finetuned.recognition.metrics):
+            out.print(part)
+    say(f"done   {finetuned.folder}")
+    if finetuned.recognition is not None:
+        say(f"       {finetuned.recognition.path.with_name('report.html')}")
 
 
 @app.command()

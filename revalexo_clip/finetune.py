@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
+from revalexo_clip.console import counting
 from revalexo_clip.finetune_experiment import FinetuneExperiment
 from revalexo_clip.finetune_parts import FinetuneParts, build_finetune_parts
 from revalexo_clip.parts import size_of, sized
+from revalexo_clip.recognise import Recognition, measure_recogniser
 from revalexo_clip.recogniser_checkpoint import load_recogniser
 from revalexo_clip.report import counted
 from revalexo_clip.resume import LoadCheckpoint
+from revalexo_clip.run_folder import find_checkpoint
 from revalexo_clip.running import Training
 from revalexo_clip.training.progress import RecognisedActivities, TrainingProgress
 from revalexo_clip.training.recognition import MONITORED
@@ -78,6 +82,16 @@ class Finetuning(Training[FinetuneParts]):
         return load_recogniser
 
 
+@dataclass(frozen=True)
+class Finetuned:
+    """A recogniser that was trained, and how it did on its test subjects."""
+
+    folder: Path
+    """Its run folder."""
+    recognition: Recognition | None
+    """None where there are no test subjects, and in all processes but the first."""
+
+
 def finetune(
     experiment: FinetuneExperiment,
     source: Path | None = None,
@@ -86,7 +100,14 @@ def finetune(
     resume: Path | None = None,
     overrides: Sequence[str] = (),
     allow_seen_subjects: bool = False,
-) -> Path:
-    """Train a recogniser, and return the run folder. See `Training.run` for `resume` and what is raised."""
-    training = Finetuning(experiment, source, console or Console(stderr=True), allow_seen_subjects)
-    return training.run(resume=resume, overrides=overrides).folder
+) -> Finetuned:
+    """Train a recogniser, and measure its best checkpoint on the test subjects.
+
+    See `Training.run` for `resume` and what is raised. A run that was finished before is only measured again.
+    """
+    console = console or Console(stderr=True)
+    run = Finetuning(experiment, source, console, allow_seen_subjects).run(resume=resume, overrides=overrides)
+    if not run.leader or not experiment.data.subjects("test"):
+        return Finetuned(run.folder, None)
+    checkpoint = load_recogniser(find_checkpoint(run.folder))
+    return Finetuned(run.folder, measure_recogniser(checkpoint, experiment, partial(counting, console=console)))

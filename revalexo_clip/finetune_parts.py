@@ -13,12 +13,13 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from revalexo_clip import __version__
 from revalexo_clip.admission import seen_among, seen_text
 from revalexo_clip.checkpoint import RECOGNISER_KEY
-from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
+from revalexo_clip.data import LabelledWindows, WindowDataset
 from revalexo_clip.data.windows import Ints
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.finetune_experiment import FinetuneExperiment
 from revalexo_clip.parts import subjects_of
 from revalexo_clip.pretrained import Pretrained, read_pretrained
+from revalexo_clip.recognise import windows_of
 from revalexo_clip.recogniser import Recogniser
 from revalexo_clip.recogniser_checkpoint import RecogniserDescription, load_recogniser
 from revalexo_clip.run_folder import find_checkpoint
@@ -27,7 +28,7 @@ from revalexo_clip.training.data import PairsDataModule
 from revalexo_clip.training.devices import share_cores
 from revalexo_clip.training.recognition import RecognitionModule
 from revalexo_clip.training.trainer import build_trainer
-from revalexo_clip.types import UNLABELLED, Split
+from revalexo_clip.types import UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,6 @@ def build_finetune_parts(
     return FinetuneParts(experiment, train, val, test, model, module, data, description)
 
 
-def windows_of(experiment: FinetuneExperiment, split: Split, *, with_video: bool) -> LabelledWindows:
-    """The windows of a split, with video only where it is needed.
-
-    Raises `ConfigError` where it is and the dataset has none.
-    """
-    if not with_video:
-        return experiment.data.labelled(split, experiment.seed)
-    if not isinstance(experiment.data, Dataset):
-        raise ConfigError(
-            f"data: {type(experiment.data).__name__} has no video, which modality={experiment.modality} or the teacher "
-            "needs"
-        )
-    return experiment.data.build(split, experiment.seed)
-
-
 def labelled_rows(train: LabelledWindows, fraction: float, seed: int) -> Ints | None:
     """[M] the training windows whose labels are used: a share of each activity, at least one; None for all of them.
 
@@ -198,6 +184,9 @@ def _describe(
         video=architecture.video,
         video_spec=architecture.video_spec,
         horizons=train.horizons,
+        trained_activities=tuple(
+            train.activities[label] for label in np.unique(train.labels(0)).tolist() if label != UNLABELLED
+        ),
         pretrained_on=None if pretrained.subjects is None else dict(pretrained.subjects),
     )
 

@@ -29,6 +29,8 @@ class RecogniserDescription(Described):
     """Input of that encoder."""
     horizons: tuple[float, ...]
     """How long after a window's end its activities are [s]."""
+    trained_activities: tuple[str, ...]
+    """Activities that training windows had."""
     pretrained_on: dict[Split, tuple[str, ...]] | None
     """Subjects that the encoder had been trained and selected on before; null where that is not known."""
 

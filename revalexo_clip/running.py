@@ -41,6 +41,7 @@ from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.averages import EpochAverages
 from revalexo_clip.training.checkpoints import KeepBest, KeepLast
 from revalexo_clip.training.data import PairsDataModule
+from revalexo_clip.training.gather import part
 from revalexo_clip.training.interruption import StopSignals
 from revalexo_clip.training.memory import enough_memory
 from revalexo_clip.training.metrics_file import MetricsFile
@@ -184,6 +185,7 @@ class Training(ABC, Generic[P]):
         try:
             with connected(), enough_memory(self.experiment, parts.frames):
                 trainer.fit(parts.module, datamodule=parts.data, ckpt_path=resumed.checkpoint.path if resumed else None)
+            part()
         except UserError as error:
             note(f"{error.kind}: {error}")
             if isinstance(error, Interrupted) and error.exit_code == 128 + signal.SIGUSR1:

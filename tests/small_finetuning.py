@@ -44,4 +44,4 @@ def finetuning(root: Path, encoder: Path | None, **fields: object) -> FinetuneEx
 def train_recogniser(experiment: FinetuneExperiment, folder: Path) -> Path:
     """Finetune with `folder` as the working directory, and return the run folder."""
     with chdir(folder):
-        return folder / finetune(experiment)
+        return folder / finetune(experiment).folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from contextlib import chdir
@@ -9,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from rich.console import Console
+from sklearn.metrics import f1_score
 from small_finetuning import EXPERIMENT, finetuning, train_recogniser
 from small_process import succeed
 from small_training import logged, metrics, weights
@@ -26,6 +29,7 @@ from revalexo_clip.export import export_encoder
 from revalexo_clip.finetune import Finetuning, finetune
 from revalexo_clip.finetune_experiment import FinetuneExperiment, Freezing
 from revalexo_clip.finetune_parts import build_finetune_parts, labelled_rows
+from revalexo_clip.predictions import read_predictions
 from revalexo_clip.recogniser_checkpoint import load_recogniser
 from revalexo_clip.resume import NEWEST
 from revalexo_clip.training.recognition import RecognitionModule
@@ -233,7 +237,7 @@ def go(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         said = [f"data.root={written}", *overrides]
         with chdir(tmp_path):
             experiment = load_experiment_of(FinetuneExperiment, str(EXPERIMENT), said)
-            return tmp_path / finetune(experiment, EXPERIMENT, resume=resume, overrides=said)
+            return tmp_path / finetune(experiment, EXPERIMENT, resume=resume, overrides=said).folder
 
     return run
 
@@ -256,10 +260,12 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("freezing", ["freezing.epochs=0", "freezing.epochs=1"])
-def test_two_processes_train_as_one_does(go: Callable[..., Path], written: Path, tmp_path: Path, freezing: str) -> None:
-    alone = go(freezing, "imu.type=TCN", "batch_size=5", resume=None)
+def test_two_processes_train_as_one_does(
+    go: Callable[..., Path], distinct: Path, tmp_path: Path, freezing: str
+) -> None:
+    sets = [f"data.root={distinct}", freezing, "imu.type=TCN", "batch_size=5", "data.test_subjects=05,09"]
+    alone = go(*sets, resume=None)
     (tmp_path / "two").mkdir()
-    sets = [f"data.root={written}", freezing, "imu.type=TCN", "batch_size=5"]
     said = [argument for override in sets for argument in ("--set", override)]
     succeed("finetune", EXPERIMENT, "--devices", "2", *said, cwd=tmp_path / "two")
     shared = tmp_path / "two/runs/latest"
@@ -267,6 +273,9 @@ def test_two_processes_train_as_one_does(go: Callable[..., Path], written: Path,
     assert logged(shared, "val/loss") == pytest.approx(logged(alone, "val/loss"), rel=1e-4)
     for name, tensor in weights(alone / "checkpoints/last.ckpt").items():
         torch.testing.assert_close(weights(shared / "checkpoints/last.ckpt")[name], tensor, rtol=1e-3, atol=1e-5)
+    found, expected = (read_predictions(run / "evaluation/predictions.h5") for run in (shared, alone))
+    np.testing.assert_allclose(found.logits_NKA, expected.logits_NKA, atol=1e-4)
+    assert found.start_N.tolist() == expected.start_N.tolist()
 
 
 def test_a_share_of_the_labels_is_of_every_activity_and_part_of_a_larger_one(distinct: Path, trained_run: Path) -> None:
@@ -307,3 +316,75 @@ def test_experiments_of_another_kind_are_sent_to_their_command() -> None:
         load_experiment(str(EXPERIMENT))
     with pytest.raises(ConfigError, match="Small is a PretrainExperiment, which is run by rxclip pretrain"):
         load_experiment_of(FinetuneExperiment, str(EXPERIMENT.with_name("small_experiment.py")))
+
+
+def test_metrics_are_those_of_the_rebuilt_model(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
+    run = train_recogniser(finetuning(distinct, trained_run), tmp_path)
+    model = load_recogniser(run / "checkpoints/best.ckpt").build_model()
+    windows = finetuning(distinct, trained_run).data.labelled("test", 0)
+    samples = [windows[0, index] for index in range(len(windows))]
+    with torch.no_grad():
+        logits_NKA = torch.cat([model(sample.imu_LC[None], sample.video_THWC[None]).logits_BKA for sample in samples])
+    kept = read_predictions(run / "evaluation/predictions.h5")
+    np.testing.assert_allclose(kept.logits_NKA, logits_NKA.numpy(), atol=1e-5)
+    metrics = json.loads((run / "evaluation/metrics.json").read_text())
+    assert metrics["seen"] == {"train": [], "val": []}
+    for k, at in enumerate(metrics["horizons"]):
+        true_N = np.array([int(sample.label_K[k]) for sample in samples])
+        labelled_N = true_N >= 0
+        found_N = logits_NKA[:, k].argmax(dim=1).numpy()[labelled_N]
+        wanted = f1_score(true_N[labelled_N], found_N, average="weighted")
+        assert at["all"]["weighted_f1"] == pytest.approx(wanted)
+        assert at["all"]["windows"] == labelled_N.sum()
+    assert (run / "evaluation/report.html").is_file()
+
+
+def test_a_teacher_guides_a_student_and_stays_as_it_is(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
+    """A recogniser of both modalities, one of IMU alone: the student's loss falls, the teacher never changes."""
+    (tmp_path / "teacher").mkdir()
+    teacher = train_recogniser(finetuning(distinct, trained_run, modality="both"), tmp_path / "teacher")
+    for by in ("logits", "features"):
+        experiment = finetuning(
+            distinct,
+            trained_run,
+            loss={"type": "Distillation", "teacher": str(teacher), "by": by, "weight": 0.7},
+            trainer={"max_epochs": 12, "accelerator": "cpu"},
+            optim={"type": "Adam", "lr": 0.01},
+            imu_augment=[],
+        )
+        watched = Taught(experiment, None, Console(stderr=True))
+        with chdir(tmp_path):
+            run = tmp_path / watched.run().folder
+        losses = logged(run, "train/loss_epoch")
+        assert losses[-1] < 0.8 * losses[0]
+        names = set(weights(run / "checkpoints/last.ckpt"))
+        assert not [name for name in names if name.startswith("model.video") or "teacher" in name]
+    other = finetuning(distinct, trained_run, loss={"type": "Distillation", "teacher": str(teacher)})
+    fewer = other.data.model_copy(update={"horizons": (0.0,)})
+    with pytest.raises(ConfigError, match=r"loss\.teacher: .* knows other horizons: 0\.0, 0\.5, and here 0\.0"):
+        build_finetune_parts(other.model_copy(update={"data": fewer}))
+
+
+class WatchTeacher(pl.Callback):
+    """Asserts after every step that the teacher is in eval mode, has no gradients and its first weights."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, RecognitionModule)
+        (self.teacher,) = pl_module._teacher
+        self.before = {name: tensor.clone() for name, tensor in self.teacher.state_dict().items()}
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        assert not any(module.training for module in self.teacher.modules())
+        assert all(parameter.grad is None for parameter in self.teacher.parameters())
+        assert same(self.before, dict(self.teacher.state_dict()))
+        assert pl_module.training
+        trained = set(pl_module.parameters())
+        assert trained.isdisjoint(self.teacher.parameters())
+
+
+@dataclass(frozen=True)
+class Taught(Finetuning):
+    def watchers(self) -> list[pl.Callback]:
+        return [WatchTeacher()]

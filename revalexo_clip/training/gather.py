@@ -21,6 +21,12 @@ def rank() -> int:
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
+def part() -> None:
+    """Leave the other processes: what follows is done by each on its own."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def gather(x_B: Tensor) -> Tensor:
     """[B, ...] on each process -> [N, ...] on all. No gradient; B may differ between processes."""
     return x_B if world_size() == 1 else torch.cat(_parts(x_B))

@@ -1,0 +1,137 @@
+"""What a recogniser is worth on its test subjects: predictions, figures, report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from revalexo_clip.admission import check_same_imu, check_same_video, seen_among
+from revalexo_clip.component import JsonObject
+from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
+from revalexo_clip.errors import ConfigError, DataError
+from revalexo_clip.files import atomically, sha256_of
+from revalexo_clip.finetune_experiment import FinetuneExperiment
+from revalexo_clip.html_report.recogniser.findings import RecognitionFindings
+from revalexo_clip.html_report.recogniser.write import write_recognition_report
+from revalexo_clip.measures.bootstrap import ClipBootstrap
+from revalexo_clip.measures.recognition import measure_recognition
+from revalexo_clip.predictions import write_predictions
+from revalexo_clip.recogniser_checkpoint import RecogniserCheckpoint, RecogniserDescription
+from revalexo_clip.run_folder import folder_of
+from revalexo_clip.training.recognising import recognise_all
+from revalexo_clip.types import Split
+
+OnProgress = Callable[[int, int], None]
+Progress = Callable[[str], AbstractContextManager[OnProgress]]
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """How a recogniser did, and where that was written."""
+
+    findings: RecognitionFindings
+    path: Path
+    """`metrics.json`; `predictions.h5` and `report.html` lie beside it."""
+
+    @property
+    def metrics(self) -> JsonObject:
+        """What `metrics.json` holds."""
+        return self.findings.metrics
+
+
+@contextmanager
+def _silently(_: str) -> Iterator[OnProgress]:
+    yield lambda done, total: None
+
+
+def measure_recogniser(
+    checkpoint: RecogniserCheckpoint, experiment: FinetuneExperiment, progress: Progress = _silently
+) -> Recognition:
+    """Measure a checkpoint on the test subjects of `experiment`: its own, or that with data somewhere else.
+
+    Raises `ConfigError` where there are no test subjects, `DataError` where the windows are not what it takes.
+    """
+    described = checkpoint.description
+    if not experiment.data.subjects("test"):
+        raise ConfigError("the experiment names no test subjects: --set data.test_subjects=NAME,...")
+    windows = windows_of(experiment, "test", with_video=experiment.modality != "imu")
+    _check_windows(checkpoint, windows)
+    with progress("recognising") as on_progress:
+        predictions = recognise_all(
+            checkpoint.build_model(),
+            windows,
+            batch_size=experiment.micro_batch or experiment.batch_size,
+            workers=experiment.data.workers,
+            config=experiment.trainer,
+            on_progress=on_progress,
+        )
+    if not (predictions.label_NK != -1).any():
+        raise DataError("data: no test window has a label at any of data.horizons")
+    with progress("measuring"):
+        metrics = {
+            "checkpoint": str(checkpoint.path),
+            "sha256": sha256_of(checkpoint.path),
+            "epoch": checkpoint.epoch,
+            "seen": seen_by(described, windows),
+            **measure_recognition(predictions, ClipBootstrap(windows.clip_subjects), described.trained_activities),
+        }
+    folder = folder_of(checkpoint.path) / "evaluation"
+    with atomically(folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    identity = {"checkpoint": str(metrics["checkpoint"]), "sha256": str(metrics["sha256"])}
+    write_predictions(folder / "predictions.h5", predictions, identity)
+    subjects: dict[str, tuple[str, ...]] = dict(described.subjects.items())
+    subjects["test"] = tuple(sorted(set(windows.clip_subjects)))
+    if described.pretrained_on:
+        subjects["pretrain"] = tuple(sorted({one for seen in described.pretrained_on.values() for one in seen}))
+    log = folder_of(checkpoint.path) / "metrics.csv"
+    findings = RecognitionFindings(experiment.name, metrics, predictions, log, subjects)
+    with progress("report"):
+        write_recognition_report(folder / "report.html", findings)
+    return Recognition(findings, folder / "metrics.json")
+
+
+def windows_of(experiment: FinetuneExperiment, split: Split, *, with_video: bool) -> LabelledWindows:
+    """The windows of a split, with video only where it is needed.
+
+    Raises `ConfigError` where it is and the dataset has none.
+    """
+    if not with_video:
+        return experiment.data.labelled(split, experiment.seed)
+    if not isinstance(experiment.data, Dataset):
+        raise ConfigError(
+            f"data: {type(experiment.data).__name__} has no video, which modality={experiment.modality} or the teacher "
+            "needs"
+        )
+    return experiment.data.build(split, experiment.seed)
+
+
+def seen_by(described: RecogniserDescription, windows: LabelledWindows) -> JsonObject:
+    """The object `seen` of `metrics.json`: the subjects of a dataset that had a part in training a recogniser.
+
+    `train` and `val` are those of the finetuning and of the pretraining together.
+    """
+    both: dict[Split, tuple[str, ...]] = {
+        split: tuple(dict.fromkeys([*own, *(described.pretrained_on or {}).get(split, ())]))
+        for split, own in described.subjects.items()
+    }
+    return seen_among(both, windows)
+
+
+def _check_windows(checkpoint: RecogniserCheckpoint, windows: LabelledWindows) -> None:
+    """Raise `DataError` where windows are not what the checkpoint's encoders take, or mean other activities."""
+    described = checkpoint.description
+    if described.imu_spec is not None:
+        check_same_imu(described.imu_spec, windows.imu_spec, checkpoint.path)
+    if described.video_spec is not None:
+        assert isinstance(windows, WindowDataset)
+        check_same_video(described.video_spec, windows.video_spec, checkpoint.path)
+    known: Mapping[str, tuple[object, ...]] = {"activities": described.activities, "horizons": described.horizons}
+    given: Mapping[str, tuple[object, ...]] = {"activities": windows.activities, "horizons": windows.horizons}
+    for what, values in known.items():
+        if given[what] != values:
+            told, here = (", ".join(map(str, of)) for of in (values, given[what]))
+            raise DataError(f"{checkpoint.path} tells other {what} apart: {told}, and here they are {here}")
