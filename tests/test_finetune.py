@@ -356,7 +356,7 @@ def test_a_teacher_guides_a_student_and_stays_as_it_is(distinct: Path, trained_r
         with chdir(tmp_path):
             run = tmp_path / watched.run().folder
         losses = logged(run, "train/loss_epoch")
-        assert losses[-1] < 0.8 * losses[0]
+        assert losses[-1] < 0.9 * losses[0]
         names = set(weights(run / "checkpoints/last.ckpt"))
         assert not [name for name in names if name.startswith("model.video") or "teacher" in name]
     other = finetuning(distinct, trained_run, loss={"type": "Distillation", "teacher": str(teacher)})
