@@ -78,7 +78,11 @@ def _point_latest(run: Path) -> None:
 
 def runs_of(name: str) -> list[Path]:
     """The run folders of an experiment, the newest first."""
-    folders = [path for path in (RUNS / name).glob("????????-??????*") if path.is_dir()]
+    return _stamped(RUNS / name)
+
+
+def _stamped(parent: Path) -> list[Path]:
+    folders = [path for path in parent.glob("????????-??????*") if path.is_dir()]
     return sorted(folders, key=lambda path: (path.name[:15], int(path.name[16:] or 1)), reverse=True)
 
 
@@ -103,7 +107,8 @@ def jobs_of(folder: Path) -> set[str | None]:
 def find_checkpoint(where: Path | None) -> Path:
     """The checkpoint that a user means: a file, a run folder (its best), or nothing (the newest run's best).
 
-    Raises `ConfigError` where there is none.
+    The folder of all runs of an experiment stands for the newest of them that has a checkpoint. Raises `ConfigError`
+    where there is none.
     """
     if where is None:
         where = RUNS / "latest"
@@ -116,6 +121,9 @@ def find_checkpoint(where: Path | None) -> Path:
     for candidate in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "best.ckpt", "last.ckpt"):
         if (where / candidate).is_file():
             return (where.parent / where.readlink() if where.is_symlink() else where) / candidate
+    for run in _stamped(where):
+        if (run / "checkpoints" / "last.ckpt").is_file():
+            return find_checkpoint(run)
     raise ConfigError(f"{where}: this run has no checkpoint (it may have stopped before its first epoch ended)")
 
 
