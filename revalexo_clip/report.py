@@ -71,7 +71,7 @@ def _grow(tree: Tree, value: JsonObject) -> None:
     for key, item in value.items():
         if key == "type":
             continue
-        if isinstance(item, dict):
+        if isinstance(item, dict) and item:
             kind = str(item.get("type", ""))
             _grow(tree.add(Text.assemble(key, " ", (kind, "cyan"))), item)
         elif isinstance(item, list) and item and isinstance(item[0], dict):
@@ -86,7 +86,7 @@ def _grow(tree: Tree, value: JsonObject) -> None:
 def _scalar(value: JsonValue) -> str:
     if isinstance(value, list):
         return ", ".join(map(_scalar, value)) or "none"
-    if value is None:
+    if value is None or value == {}:
         return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -32,6 +32,7 @@ def test_a_tree_shows_values_as_they_are_written() -> None:
         "data": {"type": "RevalExo", "root": "[bold]data", "channels": ["acc_[LR]_*", "[/]"], "test_subjects": []},
         "augment": [{"type": "Scale", "p": 0.5}],
         "micro_batch": None,
+        "units": {},
         "standardize": True,
     }
     assert shown(config_tree("my[idea]", dumped)) == [
@@ -44,6 +45,7 @@ def test_a_tree_shows_values_as_they_are_written() -> None:
         "│   └── Scale",
         "│       └── p 0.5",
         "├── micro_batch none",
+        "├── units none",
         "└── standardize true",
     ]
 

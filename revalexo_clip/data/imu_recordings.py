@@ -158,7 +158,7 @@ class ImuRecordings(SplitBySubject):
                     f"{self.imu_rate:g} Hz; name fewer subjects or channels, or lower data.imu_rate"
                 )
             duration = len(samples_nC) / self.imu_rate
-            inside = [(max(start, 0.0), min(end, duration), label) for start, end, label in track.segments]
+            inside = [(start, min(end, duration), label) for start, end, label in track.segments]
             yield _Track(recording, samples_nC, duration, inside)
 
     def _index(self, recorded: RecordingSet, tracks: Sequence[_Track], left_out: int) -> ClipIndex:
