@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from revalexo_clip.checkpoint import Checkpoint
 from revalexo_clip.component import JsonObject
 from revalexo_clip.data import LabelledWindows, WindowDataset
@@ -62,6 +64,18 @@ def seen_text(seen: JsonObject) -> str:
         if isinstance(names := seen.get(use), list) and names
     ]
     return " and ".join(told)
+
+
+def flattery(seen: JsonValue) -> str:
+    """In which way a recogniser's figures flatter it; empty where all test subjects are new.
+
+    `seen` is the object of that name, or None where nobody knows on whom the encoder was trained.
+    """
+    if seen is None:
+        return "may flatter it: it is not known on whom its encoder was trained"
+    assert isinstance(seen, dict)
+    told = seen_text(seen)
+    return told and f"flatter it: it was {told}"
 
 
 def check_same_input(checkpoint: Checkpoint, dataset: WindowDataset) -> None:

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from revalexo_clip.admission import seen_text
+from revalexo_clip.admission import flattery
 from revalexo_clip.component import JsonObject
 from revalexo_clip.report import counted
 
@@ -26,10 +26,12 @@ _LEAST_MISTAKEN = 0.05
 
 
 def recognition_report(metrics: JsonObject) -> Iterator[RenderableType]:
-    """What was measured, by horizon and set of windows, activity and subject; last, what could not be."""
-    seen = metrics.get("seen")
-    if isinstance(seen, dict) and (told := seen_text(seen)):
-        yield Text(f"these figures flatter it: this checkpoint was {told}", style="yellow")
+    """What was measured, by horizon and set of windows, activity and subject; last, what could not be.
+
+    `metrics` is what `measure_recognition` gives, with `seen` (see `admission.flattery`).
+    """
+    if told := flattery(metrics["seen"]):
+        yield Text(f"these figures {told}", style="yellow")
     place = _first_measured(metrics)
     if place is not None:
         yield _score_table(metrics)

@@ -19,7 +19,8 @@ ACTIVITIES = ("[standing]", "walking", "walking_down_a_long_flight_of_stairs", "
 
 
 def measured(predictions: Predictions) -> JsonObject:
-    return measure_recognition(predictions, ClipBootstrap(predictions.clip_subjects, resamples=50))
+    found = measure_recognition(predictions, ClipBootstrap(predictions.clip_subjects, resamples=50))
+    return {"seen": {"train": [], "val": []}, **found}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,12 @@ def test_rows_hold_the_figures(metrics: JsonObject) -> None:
     assert row[2:] == [str(figures["windows"]), *(f"{100 * float(str(figures[name])):.1f}%" for name in names)]
     for title in ("always", "By activity, 0 s after the window", "[standing]", "By subject", "Subject[1]"):
         assert any(title in line for line in lines), title
+
+
+def test_it_begins_with_the_subjects_that_were_seen(metrics: JsonObject) -> None:
+    seen: JsonObject = {"train": ["Subject[0]"], "val": []}
+    assert shown({**metrics, "seen": seen})[0] == "these figures flatter it: it was trained on Subject[0]"
+    assert shown({**metrics, "seen": None})[0].startswith("these figures may flatter it: it is not known on whom")
 
 
 def test_activities_are_taken_for_others(metrics: JsonObject) -> None:

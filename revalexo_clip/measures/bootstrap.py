@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from revalexo_clip.component import JsonObject
 from revalexo_clip.measures.windows import Floats, Ints
 
 RESAMPLES = 1000
@@ -84,3 +85,8 @@ class ClipBootstrap:
         tail = float(stats.norm.cdf(widened))
         low, high = np.quantile(figure_R, [tail, 1 - tail])
         return float(low), float(high)
+
+    def intervals(self, names: Sequence[str], figure_RF: Floats, clip_N: Ints) -> JsonObject:
+        """The object `interval` of `metrics.json`: the ends of each figure's, null where it has none."""
+        found = (self.interval(figure_R, clip_N) for figure_R in figure_RF.T)
+        return {name: ends and list(ends) for name, ends in zip(names, found, strict=True)}

@@ -105,8 +105,7 @@ def gain(one: Recognised, other: Recognised, bootstrap: ClipBootstrap, names: Se
 def _with_intervals(
     names: Sequence[str], value_M: Floats, resampled_RM: Floats, clip_N: Ints, bootstrap: ClipBootstrap
 ) -> JsonObject:
-    intervals = (bootstrap.interval(figure_R, clip_N) for figure_R in resampled_RM.T)
     return {
         **dict(zip(names, value_M.tolist(), strict=True)),
-        "interval": {name: interval and list(interval) for name, interval in zip(names, intervals, strict=True)},
+        "interval": bootstrap.intervals(names, resampled_RM, clip_N),
     }

@@ -24,7 +24,12 @@ from revalexo_clip.measures.predictions import Predictions
 from revalexo_clip.measures.recognition import measure_recognition
 
 ODD = '<b>"walking" & co'
-HEADING: JsonObject = {"checkpoint": "runs/made/best.ckpt", "sha256": "0123456789abcdef", "epoch": 2}
+HEADING: JsonObject = {
+    "checkpoint": "runs/made/best.ckpt",
+    "sha256": "0123456789abcdef",
+    "epoch": 2,
+    "seen": {"train": [], "val": []},
+}
 
 
 def made_findings(predictions: Predictions, log: Path = Path("metrics.csv")) -> RecognitionFindings:
@@ -100,9 +105,13 @@ def test_the_same_predictions_give_the_same_bytes(findings: RecognitionFindings,
 
 def test_subjects_that_were_seen_are_said_before_all_else(findings: RecognitionFindings) -> None:
     seen: JsonObject = {"train": ["Subject<1>"], "val": []}
-    text = Page(summary.head(replace(findings, metrics={**findings.metrics, "seen": seen}))).text
-    assert text.index("this checkpoint was trained on Subject<1>.") < text.index("Does it recognise")
-    assert "new to the model" not in text
+    for given, told in (
+        (seen, "These figures flatter it: it was trained on Subject<1>."),
+        (None, "These figures may flatter it: it is not known on whom its encoder was trained."),
+    ):
+        text = Page(summary.head(replace(findings, metrics={**findings.metrics, "seen": given}))).text
+        assert text.index(told) < text.index("Does it recognise")
+        assert "new to the model" not in text
     text = Page(summary.head(findings)).text
     assert "flatter" not in text
     assert "2 people, new to the model: weighted F1 from" in text

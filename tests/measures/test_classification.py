@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from revalexo_clip.component import JsonObject
 from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.classification import Recognised, gain, measure, scores
+from revalexo_clip.measures.classification import RECOGNITION_SCORES, Recognised, gain, measure, scores
 
 CLASSES = 4
 
@@ -67,3 +67,30 @@ def test_no_window_has_no_scores() -> None:
     none = Recognised(nothing, nothing, nothing, CLASSES)
     for found in (measure(none, ClipBootstrap(["a"])), gain(none, none, ClipBootstrap(["a"]))):
         assert found["accuracy"] is found["macro_f1"] is found["weighted_f1"] is None
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    """Clips of two activities each, some of them rare, and of a difficulty of their own; see docs/metrics.md."""
+    rng, runs, clips = np.random.default_rng(0), 200, 80
+    truth_4 = scores(simulated(rng, 10_000).confusion()[None], RECOGNITION_SCORES)[0]
+    bootstrap = ClipBootstrap(["a"] * clips, resamples=500)
+    held_4 = np.zeros(4)
+    for _ in range(runs):
+        found = simulated(rng, clips)
+        for place, figure_R in enumerate(found.resampled(bootstrap, RECOGNITION_SCORES).T):
+            ends = bootstrap.interval(figure_R, found.clip_N)
+            held_4[place] += ends is not None and ends[0] <= truth_4[place] <= ends[1]
+    least = {"accuracy": 0.90, "balanced_accuracy": 0.86, "macro_f1": 0.83, "weighted_f1": 0.90}
+    assert (held_4 / runs >= [least[name] for name in RECOGNITION_SCORES]).all(), held_4 / runs
+    assert (held_4 / runs <= 0.99).all(), held_4 / runs
+
+
+def simulated(rng: np.random.Generator, clips: int, windows: int = 20) -> Recognised:
+    activity_J2 = rng.choice(5, size=(clips, 2), p=[0.45, 0.3, 0.15, 0.07, 0.03])
+    first_JW = np.arange(windows) < rng.integers(4, 16, size=(clips, 1))
+    true_JW = np.where(first_JW, activity_J2[:, :1], activity_J2[:, 1:])
+    right_JW = rng.random((clips, windows)) < rng.beta(6, 1.5, size=(clips, 1))
+    wrong_JW = (true_JW + rng.integers(1, 5, size=true_JW.shape)) % 5
+    predicted_JW = np.where(right_JW, true_JW, wrong_JW)
+    return Recognised(true_JW.ravel(), predicted_JW.ravel(), np.repeat(np.arange(clips), windows), 5)

@@ -17,7 +17,7 @@ class RecognitionFindings:
     name: str
     """Of the experiment."""
     metrics: JsonObject
-    """What `measure_recognition` gives, with `checkpoint`, `sha256`, `epoch`, and `seen` where any test subject was."""
+    """What `measure_recognition` gives, with `checkpoint`, `sha256`, `epoch`, and `seen` (see `admission.flattery`)."""
     predictions: Predictions
     log: Path
     """`metrics.csv` of the training; it need not be there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from revalexo_clip.admission import seen_text
+from revalexo_clip.admission import flattery
 from revalexo_clip.component import JsonObject
 from revalexo_clip.html_report.figures import (
     RECOGNITION,
@@ -36,9 +36,9 @@ def head(findings: RecognitionFindings) -> Html:
     if metrics["interval_reason"] is None:
         about += " In brackets: 95% intervals."
     parts = [tag("h1", text(f"Recognition by {findings.name}")), paragraph(about, "quiet")]
-    seen = metrics.get("seen")
-    if isinstance(seen, dict) and (told := seen_text(seen)):
-        warning = joined([tag("strong", text("⚠ These figures flatter it: ")), text(f"this checkpoint was {told}.")])
+    if told := flattery(metrics["seen"]):
+        how, _, why = told.partition(":")
+        warning = joined([tag("strong", text(f"⚠ These figures {how}:")), text(f"{why}.")])
         parts.append(tag("p", warning, class_="warning"))
     return joined([*parts, as_list(verdicts(metrics)), people_table(findings), _missing(metrics)], "\n")
 
@@ -50,7 +50,7 @@ def people_table(findings: RecognitionFindings) -> Html:
         for key, use in _USES.items()
         if (names := findings.subjects.get(key))
     ]
-    return table(["People", "", ""], rows, kind="told")
+    return table(["People", "", ""], rows, kind="named")
 
 
 def _missing(metrics: JsonObject) -> Html:

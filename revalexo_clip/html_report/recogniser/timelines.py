@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -20,7 +20,7 @@ from revalexo_clip.types import UNLABELLED
 EACH = 2
 """Clips that are shown of the best, of the worst, and of the others."""
 KINDS = 7
-"""Activities that a colour each tells apart; those with the fewest windows share the last one."""
+"""Activities that a colour each tells apart; the least frequent ones share the last one."""
 _OTHERS = f"c{KINDS + 1}"
 _ROW = 0.62
 """Height of a clip in the drawing [in]."""
@@ -57,7 +57,7 @@ def section_body(predictions: Predictions) -> Html:
     shown = choose(predictions)
     if not shown:
         return paragraph(f"No window has a label {horizon_text(predictions.horizons[0])} after its end.")
-    roles = _roles(predictions)
+    roles = _roles(predictions, shown)
     drawn = panels(WIDTH, 0.5 + _ROW * len(shown), rows=len(shown))
     for axes, one in zip(drawn, shown, strict=True):
         _draw(axes, predictions, one, roles)
@@ -66,26 +66,26 @@ def section_body(predictions: Predictions) -> Html:
         f"Activity {horizon_text(predictions.horizons[0])} after each window, as it was (upper half) and as it was "
         "recognised (lower half). A line between them: in a transition."
     )
-    keys = tag("ul", joined(_keys(predictions, roles)), class_="keys")
+    keys = tag("ul", joined(_keys(predictions.activities, roles)), class_="keys")
     return figure(joined([keys, svg(drawn[0], "Clips from beginning to end")]), caption)
 
 
-def _roles(predictions: Predictions) -> Sequence[str]:
-    """[A] the colour of each activity; the most frequent have one of their own."""
-    label_N = predictions.label_NK[:, 0]
-    count_A = np.bincount(label_N[label_N != UNLABELLED], minlength=len(predictions.activities))
-    rank_A = np.argsort(np.argsort(-count_A, kind="stable"))
-    return [f"c{rank + 1}" if rank < KINDS else _OTHERS for rank in rank_A]
+def _roles(predictions: Predictions, shown: Sequence[Shown]) -> dict[int, str]:
+    """The colour of each activity that is true or said in the clips; the most frequent ones have their own."""
+    rows = np.isin(predictions.clip_N, [one.clip for one in shown])
+    both = np.concatenate([predictions.label_NK[rows, 0], predictions.predicted()[rows, 0]])
+    found, counts = np.unique(both[both != UNLABELLED], return_counts=True)
+    ordered = found[np.argsort(-counts, kind="stable")].tolist()
+    return {label: f"c{rank + 1}" if rank < KINDS else _OTHERS for rank, label in enumerate(ordered)}
 
 
-def _keys(predictions: Predictions, roles: Sequence[str]) -> Iterator[Html]:
-    named = [(role, plain_name(name)) for name, role in zip(predictions.activities, roles, strict=True)]
-    for role, group in groupby(sorted(named), key=lambda one: one[0]):
-        names = ", ".join(name for _, name in group)
+def _keys(activities: Sequence[str], roles: Mapping[int, str]) -> Iterator[Html]:
+    for role, group in groupby(roles, key=roles.__getitem__):
+        names = ", ".join(plain_name(activities[label]) for label in group)
         yield tag("li", joined([tag("i", style=f"background: var(--{role})"), text(names)]))
 
 
-def _draw(axes: Axes, predictions: Predictions, shown: Shown, roles: Sequence[str]) -> None:
+def _draw(axes: Axes, predictions: Predictions, shown: Shown, roles: Mapping[int, str]) -> None:
     rows = np.flatnonzero(predictions.clip_N == shown.clip)
     rows = rows[np.argsort(predictions.start_N[rows], kind="stable")]
     start_M = predictions.start_N[rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from revalexo_clip.admission import flattery
 from revalexo_clip.component import JsonObject
 from revalexo_clip.html_report.figures import (
     Measured,
@@ -165,8 +166,7 @@ def _mistake(metrics: JsonObject, found: JsonObject, held: Sequence[str]) -> str
 def _for_whom(metrics: JsonObject, first: JsonObject) -> Verdict:
     question = "For whom?"
     subjects = child(metrics, "subjects")
-    seen = metrics.get("seen")
-    new = "" if isinstance(seen, dict) and any(seen.values()) else ", new to the model"
+    new = "" if flattery(metrics["seen"]) else ", new to the model"
     if len(subjects) == 1:
         (name,) = subjects
         reasons = "One person was tested, so nothing is known of how it varies from person to person."
