@@ -152,9 +152,12 @@ def _split(text: str) -> tuple[list[str], str]:
 
 def _set(edited: JsonObject, path: list[str], raw: str) -> None:
     parent: JsonValue = edited
-    for depth, key in enumerate(path[:-1]):
-        parent = _child(parent, key, path[: depth + 1])
     last = path[-1]
+    for depth, key in enumerate(path[:-1]):
+        child = _child(parent, key, path[: depth + 1])
+        if child is None and last == "type" and isinstance(parent, dict):  # a component where there was none
+            child = parent[key] = {}
+        parent = child
     if isinstance(parent, dict):  # an unknown last field is left to validation, which knows the component
         if last != "type":
             parent[last] = _parse_field(raw, parent, path)

@@ -12,7 +12,9 @@ from typer.core import TyperGroup
 
 from revalexo_clip import cli
 from revalexo_clip.component import Component
-from revalexo_clip.experiment_file import load_experiment
+from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.experiment_file import load_experiment, load_experiment_of
+from revalexo_clip.finetune_experiment import FinetuneExperiment
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
@@ -36,6 +38,16 @@ def test_the_experiment_is_one(tmp_path: Path) -> None:
     del Component.registry["OneConvolution"]  # other tests list what is there
 
 
+def test_the_finetuning_is_one_and_what_it_can_be_set_to(tmp_path: Path) -> None:
+    (source,) = (text for text in PYTHON if "FinetuneExperiment)" in text)
+    path = tmp_path / "my_recogniser.py"
+    path.write_text(source)
+    (settings,) = (text for _, text in BLOCKS if "--set from_scratch=true" in text)
+    for line in settings.strip().splitlines():
+        words = shlex.split(line, comments=True)
+        assert load_experiment_of(FinetuneExperiment, str(path), words[1::2]), line
+
+
 @pytest.mark.parametrize("text", PYTHON, ids=lambda text: str(text.splitlines()[0][:30]))
 def test_python_compiles(text: str) -> None:
     compile(text, "README.md", "exec")
@@ -51,7 +63,8 @@ def test_a_command_is_one(line: str) -> None:
     target = parameters.get("file")
     if isinstance(target, str) and target.startswith("experiments/"):
         overrides = parameters["overrides"] or []
-        assert load_experiment(str(Path(__file__).parents[1] / target), overrides)
+        kind = FinetuneExperiment if name == "finetune" else PretrainExperiment
+        assert load_experiment_of(kind, str(Path(__file__).parents[1] / target), overrides)
 
 
 def test_targets_of_make_are_there() -> None:
