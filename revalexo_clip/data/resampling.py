@@ -79,7 +79,7 @@ def evenly_spaced(samples_nC: Samples, time_n: Floats) -> tuple[Samples, float]:
     step_n = np.diff(time_n)
     if step_n.min() <= 0:
         row = int(np.flatnonzero(step_n <= 0)[0])
-        raise ValueError(f"times must ascend: row {row + 1} has {time_n[row + 1]:.6g} s, after {time_n[row]:.6g} s")
+        raise ValueError(f"times must ascend: row {row + 1} has {time_n[row + 1]:.12g} s, after {time_n[row]:.12g} s")
     if step_n.max() > max(GAP, 4 * float(np.median(step_n))):
         row = int(step_n.argmax())
         raise ValueError(

@@ -12,7 +12,6 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 from recorded import CHANNELS, LABELS, LENGTHS, Array, from_npz, write_csv, write_npz, write_table
-from tiny_dataset import real_dataset
 from torch.utils.data import DataLoader
 
 from revalexo_clip.data import ImuRecordings, Recordings, imu_recordings
@@ -339,7 +338,14 @@ def remove(file: str) -> Callable[[Path], None]:
 
 
 BROKEN_CSV: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no folder": (lambda root: root.rename(root.with_name("gone")), "walks: there is no such folder"),
+    "no folder": (
+        lambda root: root.rename(root.with_name("gone")),
+        r"walks: there is no such folder; point `data\.root`",
+    ),
+    "a file": (
+        lambda root: (root.rename(root.with_name("gone")), root.write_text("")),
+        "walks: is neither a folder nor an .npz file",
+    ),
     "no table": (remove("recordings.csv"), "walks: holds no recordings.csv"),
     "no labels": (remove("segments.csv"), r"recordings\.csv: has no column label, nor is there segments\.csv"),
     "labels twice": (
@@ -374,7 +380,7 @@ BROKEN_CSV: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "segment beyond": (
         replace("segments.csv", f"{BEGUN + 7.2}", f"{BEGUN + 8}"),
-        r"segments\.csv: line 3: from .* and anna/1\.csv lasts from",
+        r"segments\.csv: line 3: from 1700000004\.75 s to .* and anna/1\.csv lasts from 1700000000\.50 s to",
     ),
     "no number": (
         replace("segments.csv", f"{BEGUN + 7.2}", "end"),
@@ -405,8 +411,8 @@ def test_columns_to_take_must_be_said_where_none_is_named_so(walks: Path) -> Non
         from_csv(walks, channels={}, units={}).labelled("val", seed=0)
 
 
-def test_a_real_collection_makes_windows() -> None:
-    file = real_dataset().parent / "har_classyglass1a_60hz.npz"
+def test_a_real_collection_makes_windows(real: Path) -> None:
+    file = real.parent / "har_classyglass1a_60hz.npz"
     if not file.is_file():
         pytest.skip(f"no {file.name} beside the real recordings")
     people = tuple(map(str, range(1, 13)))
@@ -435,3 +441,25 @@ def test_a_real_collection_makes_windows() -> None:
     )
     for index in range(0, len(train), 500):
         assert 7.0 < train[0, index].imu_LC[:, :3].norm(dim=1).mean() < 13.0  # m/s^2, with gravity
+
+
+def test_real_recordings_at_their_own_rates_are_those_that_others_have_resampled(real: Path, tmp_path: Path) -> None:
+    names = {"GoPro1": "gopro_hero7_imu.csv", "Neon1": "neon_multipart1_imu.csv"}  # 198 Hz, and 114 Hz with jitter
+    for file in names.values():
+        (tmp_path / file).symlink_to(real.parent / file)
+    lines = (f"{file},{name},moving" for name, file in names.items())
+    write_table(tmp_path / "recordings.csv", "file,subject,label", *lines)
+    channels = {f"{kind}_Head_{axis}": f"{kind}_{axis}" for kind in ("acc", "gyro") for axis in "xyz"}
+    data = ImuRecordings(
+        root=tmp_path, train_subjects=("GoPro1",), val_subjects=("Neon1",), channels=channels, time="time"
+    )
+    for name, file in names.items():
+        dataset = data.evaluating((name,)).labelled("test", seed=0)
+        begun = float(np.loadtxt(tmp_path / file, delimiter=",", skiprows=1, max_rows=1)[0])
+        at_60_nC = np.loadtxt(real / "imu" / name / "0001.csv", delimiter=",", skiprows=1)
+        sample = dataset[0, 2]
+        time_L = begun + sample.start.item() + np.arange(120) / 60
+        for channel, theirs_n in enumerate(at_60_nC.T):
+            theirs_L = np.interp(time_L, np.arange(len(theirs_n)) / 60, theirs_n)
+            assert np.corrcoef(theirs_L, sample.imu_LC[:, channel])[0, 1] > 0.97  # half a sample off: 0.90
+            assert sample.imu_LC[:, channel].mean() == pytest.approx(theirs_L.mean(), abs=0.1 * theirs_L.std())

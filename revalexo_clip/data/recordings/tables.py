@@ -35,7 +35,8 @@ class TabledRecordings(RecordingSet):
     def __init__(self, root: Path, *, rate: float | None, time: str | None) -> None:
         """Read the tables. Either the `rate` of all recordings is given [Hz], or the name of a column of times [s]."""
         if not root.is_dir():
-            raise DataError(f"{root}: there is no such folder, and no .npz file of that name")
+            problem = "is neither a folder nor an .npz file" if root.exists() else "there is no such folder"
+            raise DataError(f"{root}: {problem}; point `data.root` at a folder with {RECORDINGS}, or at an .npz file")
         assert (rate is None) is not (time is None)
         self.root, self.rate, self.time = root, rate, time
         self.table, segments = root / RECORDINGS, root / SEGMENTS
@@ -68,7 +69,7 @@ class TabledRecordings(RecordingSet):
                 raise DataError(f"{table}: line {row.line}: {file} is not in {RECORDINGS}")
             start, end = (_number(row, name, table) for name in ("start", "end"))
             if end < start:
-                raise DataError(f"{table}: line {row.line}: ends at {end:g} s, before it starts at {start:g} s")
+                raise DataError(f"{table}: line {row.line}: ends at {end:.2f} s, before it starts at {start:.2f} s")
             segments[place[file]].append(Segment(start, end, self._label(row), row.line))
         return segments
 
@@ -84,11 +85,11 @@ class TabledRecordings(RecordingSet):
             return Track(samples_nC, rate, [(*WHOLE, self.labels[recording])])
         assert self.segments is not None
         last, segments = first + len(samples_nC) / rate, self.segments[recording]
-        for segment in segments:
-            if segment.start < first - SLACK or segment.end > last + SLACK:
+        for start, end, _, line in segments:
+            if start < first - SLACK or end > last + SLACK:
                 raise DataError(
-                    f"{self.root / SEGMENTS}: line {segment.line}: from {segment.start:g} s to {segment.end:g} s, and "
-                    f"{self.files[recording]} lasts from {first:g} s to {last:g} s"
+                    f"{self.root / SEGMENTS}: line {line}: from {start:.2f} s to {end:.2f} s, and "
+                    f"{self.files[recording]} lasts from {first:.2f} s to {last:.2f} s"
                 )
         return Track(samples_nC, rate, [(start - first, end - first, label) for start, end, label, _ in segments])
 
