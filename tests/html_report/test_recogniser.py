@@ -14,9 +14,10 @@ from made_predictions import made_predictions
 
 from revalexo_clip.component import JsonObject
 from revalexo_clip.html_report import plot
+from revalexo_clip.html_report.figures import Measured
 from revalexo_clip.html_report.recogniser import summary, timelines
 from revalexo_clip.html_report.recogniser.findings import RecognitionFindings
-from revalexo_clip.html_report.recogniser.verdicts import beats_guessing, recognised, verdicts
+from revalexo_clip.html_report.recogniser.verdicts import beats_guessing, compared, recognised, verdicts
 from revalexo_clip.html_report.recogniser.write import sections, write_recognition_report
 from revalexo_clip.html_report.verdicts import Verdict
 from revalexo_clip.measures.bootstrap import ClipBootstrap
@@ -199,6 +200,28 @@ def test_words_follow_the_figures() -> None:
     assert blind["Does it recognise what is done?"].answer == "no"
 
 
+@pytest.mark.parametrize(
+    ("moving", "says"),
+    [
+        ((0.5, 0.6), "Less well"),
+        ((0.5, 0.85), "No difference that is settled"),
+        ((0.95, 0.99), "Better"),
+        (None, "Not settled, for want of intervals"),
+    ],
+)
+def test_only_intervals_that_are_apart_settle_a_difference(moving: tuple[float, float] | None, says: str) -> None:
+    assert compared(Measured(0.7, moving), Measured(0.85, (0.8, 0.9))) == says
+
+
+def test_everybody_has_figures_of_their_own(findings: RecognitionFindings, written: str) -> None:
+    text = Page(written).text.replace(" ", "")
+    for subject, found in cast("JsonObject", findings.metrics["subjects"]).items():
+        expected = [subject]
+        for at_horizon in cast("list[JsonObject]", cast("JsonObject", found)["horizons"]):
+            expected += shown(at_horizon, "weighted_f1")
+        assert "".join(expected) in text
+
+
 def test_clips_are_the_best_the_worst_and_others() -> None:
     made = made_predictions(clips=9)
     label_N, said_N = made.label_NK[:, 0], made.predicted()[:, 0]
@@ -211,3 +234,12 @@ def test_clips_are_the_best_the_worst_and_others() -> None:
     assert chosen[0].accuracy == right_J[changing].max()
     assert chosen[-2].accuracy == right_J[changing].min()
     assert len(timelines.choose(made_predictions(subjects=1, clips=3))) == 3
+
+
+def test_clips_in_which_nothing_changes_are_not_shown() -> None:
+    made = made_predictions(clips=9)
+    label_NK = np.where(made.clip_N[:, None] < 4, 1, made.label_NK)
+    shown_clips = timelines.choose(replace(made, label_NK=label_NK))
+    assert len(shown_clips) == 6
+    assert min(one.clip for one in shown_clips) >= 4
+    assert len(timelines.choose(replace(made, label_NK=np.ones_like(label_NK)))) == 6

@@ -92,10 +92,10 @@ def _in_transitions(first: JsonObject) -> Verdict:
     if answer == "no":
         return Verdict(question, answer, f"No: worse than {_always(found)}", reasons)
     told = f"weighted F1 {written(_WEIGHTED, one.value)} against {written(_WEIGHTED, other.value)} in a steady state"
-    return Verdict(question, "told", f"{_compared(one, other)}: {told}", reasons)
+    return Verdict(question, "told", f"{compared(one, other)}: {told}", reasons)
 
 
-def _compared(one: Measured, other: Measured) -> str:
+def compared(one: Measured, other: Measured) -> str:
     """Less well only where intervals are apart: that two of them overlap settles nothing."""
     if one.interval is None or other.interval is None:
         return "Not settled, for want of intervals"
