@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from revalexo_clip.component import JsonObject
-from revalexo_clip.measures.bootstrap import ClipBootstrap
+from revalexo_clip.measures.bootstrap import LEAST_CLIPS, ClipBootstrap
 from revalexo_clip.measures.windows import Bools, Floats, Ints
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1")
 """What a probe is judged by."""
 RECOGNITION_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 """What a recogniser is judged by."""
+_OF_EACH_CLASS = ("balanced_accuracy", "macro_f1")
+"""Means over classes, each of which counts alike."""
 CLASS_FIGURES = ("precision", "recall", "f1")
 
 
@@ -43,6 +45,11 @@ class Recognised:
     def resampled(self, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> Floats:
         """[R, M] the named scores of each resample."""
         return scores(self.resampled_confusion(bootstrap), names)
+
+    def clips(self) -> Ints:
+        """[A] clips in which there are windows of a class."""
+        of_clip_P = np.unique(self.clip_N * self.classes + self.true_N)
+        return np.bincount(of_clip_P % self.classes, minlength=self.classes)
 
     def _cells(self) -> Ints:
         return self.true_N * self.classes + self.predicted_N
@@ -84,12 +91,18 @@ def _mean_of_known(figure_RA: Floats) -> Floats:
 
 
 def measure(recognised: Recognised, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> JsonObject:
-    """The named scores with their intervals; null where there is no window."""
+    """The named scores with their intervals; null where there is no window.
+
+    Where a class is found in fewer than `LEAST_CLIPS`, means over classes have no interval: resamples often lack it, and
+    what it is worth in other clips is not known.
+    """
     windows = len(recognised.true_N)
     if windows == 0:
         return {"windows": 0, **dict.fromkeys(names), "interval": dict.fromkeys(names)}
     value_M = scores(recognised.confusion()[None], names)[0]
-    resampled_RM = recognised.resampled(bootstrap, names)
+    resampled_RM, clips_A = recognised.resampled(bootstrap, names), recognised.clips()
+    if (clips_A[clips_A > 0] < LEAST_CLIPS).any():
+        resampled_RM[:, [name in _OF_EACH_CLASS for name in names]] = np.nan
     return {"windows": windows} | _with_intervals(names, value_M, resampled_RM, recognised.clip_N, bootstrap)
 
 
