@@ -15,8 +15,6 @@ SCORES = ("accuracy", "macro_f1", "weighted_f1")
 """What a probe is judged by."""
 RECOGNITION_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 """What a recogniser is judged by."""
-_OF_EACH_CLASS = ("balanced_accuracy", "macro_f1")
-"""Means over classes, each of which counts alike."""
 CLASS_FIGURES = ("precision", "recall", "f1")
 
 
@@ -93,16 +91,17 @@ def _mean_of_known(figure_RA: Floats) -> Floats:
 def measure(recognised: Recognised, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> JsonObject:
     """The named scores with their intervals; null where there is no window.
 
-    Where a class is found in fewer than `LEAST_CLIPS`, means over classes have no interval: resamples often lack it, and
-    what it is worth in other clips is not known.
+    A class that is found in few clips is missing from many resamples, or from these windows by chance: then the macro
+    F1, in which it counts like any other, is too low, and there is no interval that would make up for it.
     """
     windows = len(recognised.true_N)
     if windows == 0:
         return {"windows": 0, **dict.fromkeys(names), "interval": dict.fromkeys(names)}
-    value_M = scores(recognised.confusion()[None], names)[0]
-    resampled_RM, clips_A = recognised.resampled(bootstrap, names), recognised.clips()
-    if (clips_A[clips_A > 0] < LEAST_CLIPS).any():
-        resampled_RM[:, [name in _OF_EACH_CLASS for name in names]] = np.nan
+    confusion_AA = recognised.confusion()
+    value_M, resampled_RM = scores(confusion_AA[None], names)[0], recognised.resampled(bootstrap, names)
+    counted_A = (confusion_AA.sum(axis=0) + confusion_AA.sum(axis=1)) > 0
+    if (recognised.clips()[counted_A] < LEAST_CLIPS).any():
+        resampled_RM[:, [name == "macro_f1" for name in names]] = np.nan
     return {"windows": windows} | _with_intervals(names, value_M, resampled_RM, recognised.clip_N, bootstrap)
 
 
