@@ -1,4 +1,4 @@
-"""What measuring costs once windows are embedded: made ones, as many as the whole of RevalExo has.
+"""What measuring costs once windows are embedded: made ones, more than the whole of RevalExo has.
 
 python -m benchmarks.evaluation
 """
@@ -18,55 +18,86 @@ from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.measures.geometry import geometry
 from revalexo_clip.measures.knowledge import probe_windows
 from revalexo_clip.measures.windows import EvaluatedWindows
+from revalexo_clip.types import UNLABELLED
 
 Result = TypeVar("Result")
 
 WINDOWS = 50_000
-SUBJECTS = 13
+SUBJECTS = 10
 PER_CLIP = 21
 """Windows every 0.5 s of a clip of 12 s."""
-DIM = 256
+TICKS = 10
+"""Times a second at which an activity may change."""
+CLIP = 12 * TICKS
+"""Length of a clip [ticks]."""
+CHANGE = 0.025
+"""How likely it does: every 4 s."""
+DIM = 512
 HANDMADE = 42 * 16
 ACTIVITIES = 9
 HORIZONS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
 
 
 def made_windows() -> EvaluatedWindows:
-    """Embeddings whose partners are near, and features that know something of activities."""
+    """Embeddings whose partners are near, and features that know something of activities, people and clips."""
     rng = torch.Generator().manual_seed(0)
-    imu_ND = unit(torch.randn(WINDOWS, DIM, generator=rng))
     clip_N = torch.arange(WINDOWS) // PER_CLIP
     clips = int(clip_N[-1]) + 1
-    label_NK = torch.randint(ACTIVITIES, (WINDOWS, 1), generator=rng).repeat(1, len(HORIZONS))
+    subject_J = torch.arange(clips) * SUBJECTS // clips
+    label_NK, transition_NK = made_labels(clip_N, rng)
+    imu_ND = unit(torch.randn(clips, DIM, generator=rng)[clip_N] + torch.randn(WINDOWS, DIM, generator=rng))
     return EvaluatedWindows(
         imu_ND=imu_ND,
         video_ND=unit(imu_ND + 0.1 * torch.randn(WINDOWS, DIM, generator=rng)),
         features={
-            name: dependent(label_NK[:, 0], size, rng)
+            name: made_features(label_NK[:, 0], subject_J[clip_N], clip_N, size, rng)
             for name, size in (("imu", DIM), ("imu_untrained", DIM), ("handmade", HANDMADE), ("video", DIM))
         },
         label_NK=label_NK,
-        transition_NK=torch.rand(label_NK.shape, generator=rng) < 0.2,
+        transition_NK=transition_NK,
         clip_N=clip_N,
         start_N=0.5 * (torch.arange(WINDOWS) % PER_CLIP).double(),
-        clip_subjects=tuple(f"Subject{clip * SUBJECTS // clips:02d}" for clip in range(clips)),
+        clip_subjects=tuple(f"Subject{subject:02d}" for subject in subject_J.tolist()),
         clip_names=tuple(map(str, range(clips))),
         activities=tuple(f"activity {number}" for number in range(ACTIVITIES)),
         horizons=HORIZONS,
     )
 
 
+def made_labels(clip_N: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """[N, K] activities, which follow each other and are not equally frequent, and whether one has just begun."""
+    clips = int(clip_N[-1]) + 1
+    frequency_A = 0.75 ** torch.arange(ACTIVITIES)
+    drawn_JT = torch.multinomial(frequency_A, clips * CLIP, replacement=True, generator=rng).view(clips, CLIP)
+    begins_JT = torch.rand(clips, CLIP, generator=rng) < CHANGE
+    begins_JT[:, 0] = True
+    since_JT = (torch.arange(CLIP) * begins_JT).cummax(dim=1).values
+    activity_JT = drawn_JT.gather(1, since_JT)
+    end_N = 2 * TICKS - 1 + TICKS // 2 * (torch.arange(WINDOWS) % PER_CLIP)
+    asked_NK = end_N[:, None] + (TICKS * torch.tensor(HORIZONS)).round().long()
+    tick_NK = asked_NK.clamp(max=CLIP - 1)
+    label_NK = torch.where(asked_NK < CLIP, activity_JT[clip_N[:, None], tick_NK], UNLABELLED)
+    return label_NK, (tick_NK - since_JT[clip_N[:, None], tick_NK] < TICKS) & (label_NK != UNLABELLED)
+
+
+def made_features(label_N: Tensor, subject_N: Tensor, clip_N: Tensor, size: int, rng: torch.Generator) -> Tensor:
+    """[N, size] features that depend on each other, as those of encoders do.
+
+    Everybody does an activity in a way of their own, which is why new people are harder than new windows.
+    """
+
+    def drawn(count: int) -> Tensor:
+        return torch.randn(count, size, generator=rng)
+
+    x_NE = drawn(WINDOWS) + 0.5 * (drawn(SUBJECTS)[subject_N] + drawn(int(clip_N[-1]) + 1)[clip_N])
+    x_NE += 0.5 * drawn(ACTIVITIES)[label_N] + 0.4 * drawn(SUBJECTS * ACTIVITIES)[subject_N * ACTIVITIES + label_N]
+    turn_EF: Tensor = torch.linalg.qr(drawn(size)).Q
+    return torch.matmul(x_NE * torch.logspace(0, -2, size), turn_EF)
+
+
 def unit(x_ND: Tensor) -> Tensor:
     """Unit vectors."""
     return torch.nn.functional.normalize(x_ND, dim=1)
-
-
-def dependent(label_N: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    """[N, size] features that depend on each other, as those of encoders do."""
-    strength_E = torch.logspace(0, -2, size)
-    turn_EF: Tensor = torch.linalg.qr(torch.randn(size, size, generator=rng)).Q
-    x_NE = torch.randn(len(label_N), size, generator=rng) + torch.randn(ACTIVITIES, size, generator=rng)[label_N]
-    return torch.matmul(x_NE * strength_E, turn_EF)
 
 
 def timed(what: str, work: Callable[[], Result]) -> Result:

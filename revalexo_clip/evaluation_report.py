@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 from rich import box
@@ -12,15 +12,12 @@ from rich.text import Text
 
 from revalexo_clip.admission import seen_text
 from revalexo_clip.component import JsonObject
+from revalexo_clip.measures.galleries import ACTIVITY, SUBJECT, WHOLE
 from revalexo_clip.report import counted
 
 _FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "MRR"), ("median_rank", "median"))
 _DIRECTIONS = (("imu_to_video", "IMU → video"), ("video_to_imu", "video → IMU"))
-_GALLERIES = (
-    ("retrieval", "all windows"),
-    ("retrieval_within_subject", "same subject"),
-    ("retrieval_within_subject_and_activity", "same subject and activity"),
-)
+_GALLERIES = {WHOLE: "all windows", SUBJECT: "same subject", ACTIVITY: "same subject and activity"}
 _FEATURES = (
     ("imu", "IMU"),
     ("imu_untrained", "  untrained"),
@@ -36,10 +33,11 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
     if told := seen_text(_object(metrics["seen"])):
         yield Text(f"these figures flatter it: this checkpoint was {told}", style="yellow")
     yield _retrieval_table(metrics)
+    galleries = _shown_galleries(metrics)
     if len(_object(metrics["subjects"])) > 1:
-        yield _parts_table("By subject", _object(metrics["subjects"]))
+        yield _parts_table("By subject", _object(metrics["subjects"]), galleries)
     if len(_object(metrics["activities"])) > 1:
-        yield _parts_table("By activity", _object(metrics["activities"]))
+        yield _parts_table("By activity", _object(metrics["activities"]), galleries)
     yield _geometry_table(_object(metrics["geometry"]))
     probe = metrics["probe"]
     if isinstance(probe, dict):
@@ -56,7 +54,7 @@ def _retrieval_table(metrics: JsonObject) -> Table:
     table.add_column("", no_wrap=True)
     for _, title in _FIGURES:
         table.add_column(title, justify="right")
-    for name, title in _GALLERIES:
+    for name, title in _shown_galleries(metrics).items():
         found = metrics[name]
         if not isinstance(found, dict):
             continue
@@ -77,16 +75,22 @@ def _retrieval_table(metrics: JsonObject) -> Table:
     return table
 
 
-def _parts_table(title: str, parts: JsonObject) -> Table:
+def _shown_galleries(metrics: JsonObject) -> dict[str, str]:
+    """Those that differ, and their titles: of a single subject, all windows are those of the same subject."""
+    several = len(_object(metrics["subjects"])) > 1
+    return {name: title for name, title in _GALLERIES.items() if several or name != SUBJECT}
+
+
+def _parts_table(title: str, parts: JsonObject, galleries: Mapping[str, str]) -> Table:
     """Of each subject or activity, R@1 in each gallery, both directions."""
     table = _table(f"{title}: R@1, IMU → video / video → IMU")
     table.add_column("", no_wrap=True)
     table.add_column("windows", justify="right")
-    for _, gallery in _GALLERIES:
+    for gallery in galleries.values():
         table.add_column(gallery, justify="right")
     for part, value in parts.items():
         figures = _object(value)
-        within = (figures, figures["within_subject"], figures["within_subject_and_activity"])
+        within = (figures if name == WHOLE else figures[name.removeprefix(f"{WHOLE}_")] for name in galleries)
         table.add_row(Text(part), str(figures["windows"]), *map(_both_ways, within))
     return table
 

@@ -17,6 +17,8 @@ from torch import Tensor
 from revalexo_clip.component import JsonObject
 
 BLOCK = 256
+_TILE = 16
+"""Blocks of the gallery that a block of queries is compared with at a time: so much stays in a processor's cache."""
 
 # Similarities closer than this are equal. One window embedded in batches of other sizes gives unit vectors whose
 # similarities differ by up to 1e-7 (float32), so equal windows tie however they were batched; windows that differ are
@@ -91,7 +93,7 @@ def partner_ranks(imu_ND: Tensor, video_ND: Tensor, block: int = BLOCK, moments:
 
     A partner comes after all others that are as similar as it is, so embeddings that are all alike find nothing.
     Where `moments` lets several windows count as the partner, the most similar of them is ranked among the rest.
-    `block` queries are compared at a time: memory grows with N and not with its square.
+    `block` queries are compared with a part of the gallery at a time: memory grows with N and not with its square.
 
     Raises `ValueError` for an empty gallery, rows that do not pair up, or embeddings that are not finite.
     """
@@ -104,12 +106,12 @@ def partner_ranks(imu_ND: Tensor, video_ND: Tensor, block: int = BLOCK, moments:
     # Everything that is as similar as the best answer comes before it, but for the answers themselves.
     imu_to_video_N = 1 - _count(to_video_P >= least_video_N[query_P], query_P)
     video_to_imu_N = 1 - _count(to_imu_P >= least_imu_N[query_P], query_P)
-    for start in range(0, len(imu_ND), block):
-        rows = slice(start, start + block)
-        similarity_BN = imu_ND[rows] @ video_ND.T
-        # Counted in float32, which is exact up to 2^24 and quicker than in integers.
-        imu_to_video_N[rows] += (similarity_BN >= least_video_N[rows, None]).float().sum(dim=1).long()
-        video_to_imu_N += (similarity_BN >= least_imu_N).float().sum(dim=0).long()
+    for query in _slices(len(imu_ND), block):
+        for gallery in _slices(len(imu_ND), _TILE * block):
+            similarity_BG = imu_ND[query] @ video_ND[gallery].T
+            # Counted in float32, which is exact up to 2^24 and quicker than in integers.
+            imu_to_video_N[query] += (similarity_BG >= least_video_N[query, None]).float().sum(dim=1).long()
+            video_to_imu_N[gallery] += (similarity_BG >= least_imu_N[gallery]).float().sum(dim=0).long()
     gallery_N = torch.full((len(imu_ND),), len(imu_ND))
     return Ranks(imu_to_video_N.cpu(), video_to_imu_N.cpu(), gallery_N, torch.bincount(query_P).cpu())
 
@@ -203,6 +205,10 @@ def _answers(count: int, moments: Moments | None) -> tuple[Tensor, Tensor]:
         queries += [before_M[near_M], after_M[near_M]]
         answers += [after_M[near_M], before_M[near_M]]
     return torch.cat(queries), torch.cat(answers)
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _similarity(query_ND: Tensor, gallery_ND: Tensor, query_P: Tensor, answer_P: Tensor, block: int) -> Tensor:

@@ -71,6 +71,30 @@ def test_rows_hold_the_figures(metrics: JsonObject) -> None:
     assert "never" not in "\n".join(lines)
 
 
+def test_of_a_single_subject_all_windows_are_those_of_the_same_subject() -> None:
+    windows = made_windows(subjects=1)
+    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    alone: JsonObject = {
+        "seen": {"train": [], "val": []},
+        "split": "test",
+        "windows": len(windows),
+        "clips": 7,
+        "interval_reason": None,
+        **measure_retrieval(windows, rank_galleries(windows), bootstrap),
+        "geometry": geometry(windows.imu_ND, windows.video_ND),
+        "probe": None,
+        "probe_reason": "not asked for",
+    }
+    assert alone["retrieval_within_subject"] == alone["retrieval"]  # which is why it is not shown twice
+    titles = [line.strip() for line in shown(alone)]
+    assert "all windows" in titles
+    assert "same subject and activity" in titles
+    assert "same subject" not in titles
+    assert titles[titles.index("By activity: R@1, IMU → video / video → IMU") + 2].split() == [
+        *("windows", "all", "windows", "same", "subject", "and", "activity")
+    ]
+
+
 def test_what_could_not_be_measured_is_left_out(metrics: JsonObject) -> None:
     lines = shown({**metrics, "probe": None, "probe_reason": "not asked for", "activities": {}})
     assert lines[-1] == "No probe: not asked for."

@@ -6,6 +6,7 @@ with other people. What is searched and what a probe was trained on stay as they
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,8 +19,6 @@ RESAMPLES = 1000
 COVERAGE = 0.95
 LEAST_CLIPS = 6
 """Clips of one subject that an interval needs: five lie on one side of the true median in one case of sixteen."""
-_CELLS = 2**24
-"""Weights of windows that are held at a time."""
 
 Interval = tuple[float, float]
 
@@ -61,14 +60,22 @@ class ClipBootstrap:
         """[R] medians over windows, the mean of the two middle values where there are two; NaN where there are none."""
         order_N = np.argsort(value_N, kind="stable")
         value_N, clip_N = value_N[order_N], clip_N[order_N]
-        part = max(_CELLS // len(value_N), 1)
-        found = []
-        for start in range(0, len(self.weight_RJ), part):
-            upto_rN = np.cumsum(self.weight_RJ[start : start + part].astype(np.int32)[:, clip_N], axis=1)
-            half_r1 = upto_rN[:, -1:] / 2
-            low_r, high_r = (upto_rN >= half_r1).argmax(axis=1), (upto_rN > half_r1).argmax(axis=1)
-            found.append(np.where(half_r1[:, 0] > 0, (value_N[low_r] + value_N[high_r]) / 2, np.nan))
-        return np.concatenate(found)
+        size = math.isqrt(len(value_N) - 1) + 1  # of blocks: first the block is found, then the place in it
+        block_N = np.arange(len(value_N)) // size
+        upto_RB = np.cumsum(self.totals(block_N, int(block_N[-1]) + 1, clip_N), axis=1)
+        count_R = upto_RB[:, -1]
+
+        def reaching(wanted_R: Floats) -> Floats:
+            """[R] the value up to which there are so many windows."""
+            block_R = np.minimum((upto_RB < wanted_R[:, None]).sum(axis=1), upto_RB.shape[1] - 1)
+            before_R = np.where(block_R > 0, upto_RB[np.arange(len(block_R)), block_R - 1], 0)
+            place_RS = np.minimum(block_R[:, None] * size + np.arange(size), len(value_N) - 1)
+            weight_RS = np.take_along_axis(self.weight_RJ, clip_N[place_RS], axis=1)
+            step_R = (before_R[:, None] + np.cumsum(weight_RS, axis=1) >= wanted_R[:, None]).argmax(axis=1)
+            return np.asarray(value_N[np.take_along_axis(place_RS, step_R[:, None], axis=1)[:, 0]])
+
+        middle_R = (reaching(np.ceil(count_R / 2)) + reaching(np.floor(count_R / 2) + 1)) / 2
+        return np.where(count_R > 0, middle_R, np.nan)
 
     def interval(self, figure_R: Floats, clip_N: Ints) -> Interval | None:
         """The interval of a figure from what it was in each resample; `clip_N` are the clips of the windows it is of.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from revalexo_clip.component import JsonObject
-from revalexo_clip.measures.bootstrap import ClipBootstrap
+from revalexo_clip.measures.bootstrap import LEAST_CLIPS, ClipBootstrap
 from revalexo_clip.measures.windows import Bools, Floats, Ints
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1")
@@ -43,6 +43,11 @@ class Recognised:
     def resampled(self, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> Floats:
         """[R, M] the named scores of each resample."""
         return scores(self.resampled_confusion(bootstrap), names)
+
+    def clips(self) -> Ints:
+        """[A] clips in which there are windows of a class."""
+        of_clip_P = np.unique(self.clip_N * self.classes + self.true_N)
+        return np.bincount(of_clip_P % self.classes, minlength=self.classes)
 
     def _cells(self) -> Ints:
         return self.true_N * self.classes + self.predicted_N
@@ -84,12 +89,19 @@ def _mean_of_known(figure_RA: Floats) -> Floats:
 
 
 def measure(recognised: Recognised, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> JsonObject:
-    """The named scores with their intervals; null where there is no window."""
+    """The named scores with their intervals; null where there is no window.
+
+    A class that is found in few clips is missing from many resamples, or from these windows by chance: then the macro
+    F1, in which it counts like any other, is too low, and there is no interval that would make up for it.
+    """
     windows = len(recognised.true_N)
     if windows == 0:
         return {"windows": 0, **dict.fromkeys(names), "interval": dict.fromkeys(names)}
-    value_M = scores(recognised.confusion()[None], names)[0]
-    resampled_RM = recognised.resampled(bootstrap, names)
+    confusion_AA = recognised.confusion()
+    value_M, resampled_RM = scores(confusion_AA[None], names)[0], recognised.resampled(bootstrap, names)
+    counted_A = (confusion_AA.sum(axis=0) + confusion_AA.sum(axis=1)) > 0
+    if (recognised.clips()[counted_A] < LEAST_CLIPS).any():
+        resampled_RM[:, [name == "macro_f1" for name in names]] = np.nan
     return {"windows": windows} | _with_intervals(names, value_M, resampled_RM, recognised.clip_N, bootstrap)
 
 

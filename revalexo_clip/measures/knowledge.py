@@ -65,7 +65,7 @@ def probe_windows(
             found_NK = predict(probe, features_NF, task.label_NK, task.folds, task.classes)
             predictions[f"{probe}/{name}"] = found_NK[: len(windows)]
         if name in ("imu", *BASELINES.values()):
-            few[name] = task.few_labels(features_NF)
+            few[name] = task.few_labels(features_NF, predictions[f"linear/{name}"])
         on_progress(done + 1, len(FEATURES))
     trained = windows if training is None else training
     metrics: JsonObject = {
@@ -145,18 +145,26 @@ class _Task:
             for k, horizon in enumerate(self.windows.horizons)
         ]
 
-    def few_labels(self, features_NF: Floats) -> list[JsonValue]:
-        """Scores at the first horizon for each fraction of the labels, averaged over draws."""
-        return [self._with_share(features_NF, fraction) for fraction in FRACTIONS]
+    def few_labels(self, features_NF: Floats, of_all_MK: Ints) -> list[JsonValue]:
+        """Scores at the first horizon for each fraction of the labels, averaged over draws.
 
-    def _with_share(self, features_NF: Floats, fraction: float) -> JsonObject:
-        label_N, draws = self.label_NK[:, 0], range(DRAWS if fraction < 1 else 1)
-        found = [
-            predict_with_few_labels(features_NF, label_N, self.folds, self.classes, fraction=fraction, draw=draw)
-            for draw in draws
-        ]
-        tested = [self.tested(predicted_N[: len(self.windows), None], 0) for predicted_N, _ in found]
-        windows: JsonObject = {"fraction": fraction, "windows": found[0][1]}
+        The last are those of the linear probe that has all labels, which predicted `of_all_MK`.
+        """
+        label_N = self.label_NK[:, 0]
+        curve: list[JsonValue] = []
+        for fraction in FRACTIONS:
+            draws = [
+                predict_with_few_labels(features_NF, label_N, self.folds, self.classes, fraction=fraction, draw=draw)
+                for draw in range(DRAWS)
+            ]
+            curve.append(self._averaged(fraction, draws[0][1], [predicted_N for predicted_N, _ in draws]))
+        rows = (training_rows(fold, self.label_NK) for fold in self.folds)
+        most = max(int((label_N[of_fold] != UNLABELLED).sum()) for of_fold in rows)
+        return [*curve, self._averaged(1.0, most, [of_all_MK[:, 0]])]
+
+    def _averaged(self, fraction: float, used: int, draws: Sequence[Ints]) -> JsonObject:
+        windows: JsonObject = {"fraction": fraction, "windows": used}
+        tested = [self.tested(predicted_N[: len(self.windows), None], 0) for predicted_N in draws]
         if len(tested[0].true_N) == 0:
             return windows | dict.fromkeys(SCORES)
         values = scores(np.stack([one.confusion() for one in tested])).mean(axis=0)

@@ -1,8 +1,9 @@
 """Multinomial logistic regression, fitted to several sets of labels of the same windows at once.
 
 The optimum is that of scikit-learn's `LogisticRegression(C=1 / (PENALTY * M))`; the way there is shorter. Features are
-far from independent, which costs L-BFGS many hundred steps; turned to their principal axes and scaled by the curvature
-along each they take a few dozen, and one pass over the features serves all sets of labels.
+far from independent, which costs L-BFGS many hundred steps; in coordinates in which the penalised loss is about equally
+curved in all directions it takes a few dozen, and one pass over the features serves all sets of labels. Passes are in
+float32, whose rounding is far below what the gradient may be at the end; sums over windows and steps are in float64.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.optimize import minimize
+from torch import Tensor
 
 from revalexo_clip.measures.windows import Floats, Ints
 
@@ -29,16 +30,17 @@ _MAX_STEPS = 2000
 class Logistic:
     """Coefficients for K sets of labels with A classes each. Features are standardised by those it was fitted to."""
 
-    mean_F: Floats
-    scale_F: Floats
-    weight_FKA: Floats
-    bias_KA: Floats
+    mean_F: Tensor
+    scale_F: Tensor
+    weight_FKA: Tensor
+    bias_KA: Tensor
     """-inf for classes that it has never met."""
 
     def logits(self, features_NF: Floats) -> Floats:
         """[N, K, A]."""
-        x_NF = (features_NF - self.mean_F) / self.scale_F
-        return np.asarray(np.tensordot(x_NF, self.weight_FKA, axes=1) + self.bias_KA)
+        x_NF = (torch.from_numpy(features_NF) - self.mean_F) / self.scale_F
+        logits_NJ = x_NF @ self.weight_FKA.flatten(start_dim=1)
+        return np.asarray((logits_NJ.view(-1, *self.bias_KA.shape) + self.bias_KA).numpy())
 
 
 def fit_logistic(features_MF: Floats, label_MK: Ints, classes: int) -> Logistic:
@@ -46,56 +48,78 @@ def fit_logistic(features_MF: Floats, label_MK: Ints, classes: int) -> Logistic:
 
     Classes that a set lacks are never predicted.
     """
-    count, sets = label_MK.shape
-    mean_F, scale_F = standardization(features_MF)
-    x_MF = (features_MF - mean_F) / scale_F
-    variance_E, axes_FE = np.linalg.eigh(x_MF.T @ x_MF / count)
-    length_E = 1 / np.sqrt(_CURVATURE * variance_E.clip(0) + PENALTY)
-    true_MKA = label_MK[:, :, None] == np.arange(classes)
-    absent_KA = np.where(true_MKA.any(axis=0), 0.0, -np.inf)
-    absent_KA[~true_MKA.any(axis=(0, 2))] = 0.0  # a set without any label: nothing to choose from
-    objective = _Objective(x_MF @ (axes_FE * length_E), true_MKA, absent_KA, length_E)
+    sets = label_MK.shape[1]
+    mean_F, scale_F = standardization(torch.from_numpy(features_MF))
+    turned_ME, turn_FE = _turn(((torch.from_numpy(features_MF) - mean_F) / scale_F).float())
+    true_KAM = torch.from_numpy(label_MK).T[:, None] == torch.arange(classes)[:, None]
+    objective = _Objective(turned_ME, true_KAM, turn_FE)
     found = minimize(
         objective,
-        np.zeros((len(length_E) + 1) * sets * classes),
+        objective.start(),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": _MAX_STEPS, "maxfun": 2 * _MAX_STEPS, "gtol": _GRADIENT, "ftol": 0.0},
     )
-    weight_EJ, bias_KA = objective.split(torch.from_numpy(found.x))
-    weight_FJ = (axes_FE * length_E) @ weight_EJ.numpy()
-    return Logistic(mean_F, scale_F, weight_FJ.reshape(-1, sets, classes), bias_KA.numpy() + absent_KA)
+    weight_JE, bias_KA = objective.split(torch.from_numpy(found.x))
+    weight_FKA = (turn_FE @ weight_JE.T).view(-1, sets, classes)
+    return Logistic(mean_F, scale_F, weight_FKA, bias_KA + objective.absent_KA)
 
 
-def standardization(features_MF: Floats) -> tuple[Floats, Floats]:
+def _turn(x_MF: Tensor) -> tuple[Tensor, Tensor]:
+    """Features in E coordinates in which the loss is about equally curved in all directions, and how to get there.
+
+    Of fewer windows than features, coefficients are sums of the windows: there are as many coordinates as windows.
+    """
+    basis_FE = torch.eye(x_MF.shape[1])
+    if len(x_MF) < x_MF.shape[1]:
+        basis_FE, root_EM = torch.linalg.qr(x_MF.T)
+        x_MF = root_EM.T
+    curvature_EE = _CURVATURE * (x_MF.T @ x_MF).double() / len(x_MF)
+    curvature_EE.diagonal().add_(PENALTY)
+    turn_EE = torch.linalg.inv(torch.linalg.cholesky(curvature_EE)).T
+    return x_MF @ turn_EE.float(), basis_FE.double() @ turn_EE
+
+
+def standardization(features_MF: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation of each feature, [F] each; 1 in place of the deviation of what never changes."""
-    mean_F, scale_F = features_MF.mean(axis=0), features_MF.std(axis=0)
-    return mean_F, np.where(scale_F > 1e-7 * np.abs(mean_F), scale_F, 1.0)
+    mean_F, scale_F = features_MF.mean(dim=0), features_MF.std(dim=0, correction=0)
+    return mean_F, torch.where(scale_F > 1e-7 * mean_F.abs(), scale_F, 1.0)
 
 
 class _Objective:
-    """Penalised cross-entropy and its gradient, in turned coordinates. E axes, J = K x A columns of coefficients."""
+    """Penalised cross-entropy and its gradient, in turned coordinates. E axes, J = K x A rows of coefficients."""
 
-    def __init__(self, turned_ME: Floats, true_MKA: npt.NDArray[np.bool_], absent_KA: Floats, length_E: Floats) -> None:
-        self.turned_ME = torch.from_numpy(turned_ME)
-        self.true_MKA = torch.from_numpy(true_MKA)
-        self.one_MKA = self.true_MKA.double()
-        labelled_MK1 = self.one_MKA.sum(dim=2, keepdim=True)
-        self.weight_MK1 = labelled_MK1 / labelled_MK1.sum(dim=0).clamp(min=1)
-        self.absent_KA = torch.from_numpy(absent_KA)
-        self.penalty_E1 = PENALTY * torch.from_numpy(length_E**2)[:, None]
+    def __init__(self, turned_ME: Tensor, true_KAM: Tensor, turn_FE: Tensor) -> None:
+        self.turned_ME = turned_ME
+        self.true_KAM = true_KAM
+        labelled_KM = true_KAM.any(dim=1)
+        self.share_K1M = (labelled_KM / labelled_KM.sum(dim=1, keepdim=True).clamp(min=1)).float()[:, None]
+        self.wanted_KAM = true_KAM * self.share_K1M
+        self.frequency_KA = self.wanted_KAM.sum(dim=2, dtype=torch.float64)
+        self.absent_KA = torch.where(self.frequency_KA > 0, 0.0, -torch.inf)
+        self.absent_KA[~labelled_KM.any(dim=1)] = 0.0  # a set without any label: nothing to choose from
+        self.penalty_EE = PENALTY * turn_FE.T @ turn_FE
 
-    def split(self, flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Coefficients [E, J] and biases [K, A]."""
-        axes, columns = len(self.penalty_E1), self.absent_KA.numel()
-        return flat[: axes * columns].view(axes, columns), flat[axes * columns :].view(self.absent_KA.shape)
+    def start(self) -> Floats:
+        """No coefficients, and biases that make classes as likely as they are frequent."""
+        bias_KA = torch.where(self.frequency_KA > 0, self.frequency_KA, 1.0).log()
+        none_JE = torch.zeros(bias_KA.numel(), len(self.penalty_EE), dtype=torch.float64)
+        return np.asarray(torch.cat([none_JE.flatten(), bias_KA.flatten()]).numpy())
+
+    def split(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients [J, E] and biases [K, A]."""
+        sets, classes, _ = self.true_KAM.shape
+        axes = len(self.penalty_EE)
+        return flat[: sets * classes * axes].view(-1, axes), flat[sets * classes * axes :].view(sets, classes)
 
     def __call__(self, flat: Floats) -> tuple[float, Floats]:
-        weight_EJ, bias_KA = self.split(torch.from_numpy(flat))
-        logits_MKA = (self.turned_ME @ weight_EJ).view(self.true_MKA.shape) + (bias_KA + self.absent_KA)
-        log_MKA = logits_MKA.log_softmax(dim=2)
-        penalty_EJ = weight_EJ * self.penalty_E1
-        loss = (weight_EJ * penalty_EJ).sum() / 2 - (log_MKA * self.weight_MK1)[self.true_MKA].sum()
-        error_MKA = log_MKA.exp_().sub_(self.one_MKA).mul_(self.weight_MK1)
-        gradient_EJ = self.turned_ME.T @ error_MKA.flatten(start_dim=1) + penalty_EJ
-        return loss.item(), torch.cat([gradient_EJ.flatten(), error_MKA.sum(dim=0).flatten()]).numpy()
+        weight_JE, bias_KA = self.split(torch.from_numpy(flat))
+        logits_KAM = (weight_JE.float() @ self.turned_ME.T).view(self.true_KAM.shape)
+        log_KAM = (logits_KAM + (bias_KA + self.absent_KA).float()[:, :, None]).log_softmax(dim=1)
+        penalty_JE = weight_JE @ self.penalty_EE
+        cross_entropy = -(log_KAM * self.wanted_KAM)[self.true_KAM].sum(dtype=torch.float64)
+        loss = (weight_JE * penalty_JE).sum() / 2 + cross_entropy
+        error_KAM = log_KAM.exp_().mul_(self.share_K1M).sub_(self.wanted_KAM)
+        gradient_JE = (error_KAM.flatten(end_dim=1) @ self.turned_ME).double() + penalty_JE
+        bias_gradient_KA = error_KAM.sum(dim=2, dtype=torch.float64)
+        return loss.item(), torch.cat([gradient_JE.flatten(), bias_gradient_KA.flatten()]).numpy()

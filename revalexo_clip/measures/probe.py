@@ -6,25 +6,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
+import torch
 
 from revalexo_clip.measures.logistic import fit_logistic, standardization
 from revalexo_clip.measures.windows import Floats, Ints
 from revalexo_clip.types import UNLABELLED
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 Probe = Literal["linear", "knn"]
 PROBES: tuple[Probe, ...] = ("linear", "knn")
 NEIGHBOURS = 20
 MOST_TRAINING = 5000
 """Windows that a probe is trained on; of more, so many that are spread evenly. They overlap, so little is lost."""
-FRACTIONS = (0.01, 0.05, 0.1, 0.5, 1.0)
-"""Of the labels, for the curve over few of them."""
+FRACTIONS = (0.01, 0.05, 0.1, 0.5)
+"""Of the labels, for the curve over few of them; it ends with all."""
 DRAWS = 3
 """Choices of labels that the curve is averaged over."""
+_BLOCK = 1024
+"""Windows whose neighbours are looked for at a time."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,18 @@ def predict(probe: Probe, features_NF: Floats, label_NK: Ints, folds: Sequence[F
     A fold predicts nothing at a horizon at which it has no label to train on.
     """
     fit = _fit_linear if probe == "linear" else _fit_neighbours
-    predicted_NK = np.full(label_NK.shape, UNLABELLED, dtype=np.int64)
-    for fold in folds:
+
+    def of_fold(fold: Fold) -> Ints | None:
         rows = training_rows(fold, label_NK)
-        if len(rows):
-            found_MK = fit(features_NF[rows], label_NK[rows], classes)(features_NF[fold.test])
-            known_K = (label_NK[rows] != UNLABELLED).any(axis=0)
-            predicted_NK[fold.test] = np.where(known_K, found_MK, UNLABELLED)
+        if len(rows) == 0:
+            return None
+        found_MK = fit(features_NF[rows], label_NK[rows], classes)(features_NF[fold.test])
+        return np.where((label_NK[rows] != UNLABELLED).any(axis=0), found_MK, UNLABELLED)
+
+    predicted_NK = np.full(label_NK.shape, UNLABELLED, dtype=np.int64)
+    for fold, found_MK in zip(folds, side_by_side(of_fold, folds), strict=True):
+        if found_MK is not None:
+            predicted_NK[fold.test] = found_MK
     return predicted_NK
 
 
@@ -71,17 +82,34 @@ def predict_with_few_labels(
 
     Labels are drawn at random, a share of each activity and at least one; `draw` is the number of the draw.
     """
-    predicted_N = np.full(len(label_N), UNLABELLED, dtype=np.int64)
-    used = 0
-    for number, fold in enumerate(folds):
+
+    def of_fold(numbered: tuple[int, Fold]) -> tuple[Ints, Ints | None]:
+        number, fold = numbered
         rng = np.random.default_rng([draw, number])
         rows = training_rows(fold, label_N[:, None])
         kept = np.sort(np.concatenate([_share(rows[label_N[rows] == one], fraction, rng) for one in range(classes)]))
-        if len(kept):
-            model = fit_logistic(features_NF[kept], label_N[kept, None], classes)
-            predicted_N[fold.test] = model.logits(features_NF[fold.test]).argmax(axis=2)[:, 0]
+        if len(kept) == 0:
+            return kept, None
+        return kept, _fit_linear(features_NF[kept], label_N[kept, None], classes)(features_NF[fold.test])[:, 0]
+
+    predicted_N = np.full(len(label_N), UNLABELLED, dtype=np.int64)
+    used = 0
+    for fold, (kept, found_M) in zip(folds, side_by_side(of_fold, list(enumerate(folds))), strict=True):
+        if found_M is not None:
+            predicted_N[fold.test] = found_M
             used = max(used, len(kept))
     return predicted_N, used
+
+
+def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """The work of each part on one thread: its matrices are too small to be divided among several."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(work, parts))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _share(rows: Ints, fraction: float, rng: np.random.Generator) -> Ints:
@@ -99,12 +127,20 @@ def _fit_neighbours(features_MF: Floats, label_MK: Ints, classes: int) -> Callab
 
     Of the `NEIGHBOURS` nearest those vote that have a label at a horizon.
     """
-    mean_F, scale_F = standardization(features_MF)
-    neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(features_MF)), algorithm="brute")
-    neighbours.fit((features_MF - mean_F) / scale_F)
+    mean_F, scale_F = standardization(torch.from_numpy(features_MF))
+    nearest = min(NEIGHBOURS, len(features_MF))
+
+    def standardized(features_NF: Floats) -> torch.Tensor:
+        return ((torch.from_numpy(features_NF) - mean_F) / scale_F).float()
+
+    x_MF = standardized(features_MF)
+    half_M = x_MF.square().sum(dim=1) / 2
 
     def vote(features_NF: Floats) -> Ints:
-        near_Nn = neighbours.kneighbors((features_NF - mean_F) / scale_F, return_distance=False)
+        blocks = (features_NF[start : start + _BLOCK] for start in range(0, len(features_NF), _BLOCK))
+        # The nearest are those of the largest x y - y y / 2.
+        near = [(standardized(block_BF) @ x_MF.T - half_M).topk(nearest, sorted=False).indices for block_BF in blocks]
+        near_Nn = torch.cat(near).numpy()
         votes_NKA = (label_MK[near_Nn][:, :, :, None] == np.arange(classes)).sum(axis=1)
         return np.where(votes_NKA.any(axis=2), votes_NKA.argmax(axis=2), UNLABELLED)
 

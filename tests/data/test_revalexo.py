@@ -46,6 +46,21 @@ def test_settings_that_contradict_each_other_are_refused(fields: dict[str, objec
         revalexo(Path("d"), **fields)
 
 
+def test_it_evaluates_other_subjects_with_everything_else_as_it_was(written: Path) -> None:
+    data = revalexo(written, train_subjects=("02",), test_subjects=("01",), frames=3, horizons=(0.0, 0.5), workers=1)
+    other = data.evaluating(("08", "02"))
+    assert [other.subjects(split) for split in ("train", "val", "test")] == [(), (), ("08", "02")]
+    changed = ("train_subjects", "val_subjects", "test_subjects")
+    assert other.model_dump(exclude=set(changed)) == data.model_dump(exclude=set(changed))
+    assert set(other.build("test", seed=0).clip_subjects) == {"Subject02", "Subject08"}
+    assert data.subjects("test") == ("01",)
+
+
+def test_subjects_to_evaluate_are_checked_like_any_others() -> None:
+    with pytest.raises(ValidationError, match=r"subject 08 is twice in test_subjects \(as Subject08\)"):
+        revalexo(Path("d")).evaluating(("08", "Subject08"))
+
+
 def test_an_empty_split_is_an_error(written: Path) -> None:
     with pytest.raises(DataError, match=r"set `data\.test_subjects`"):
         revalexo(written).build("test", seed=0)

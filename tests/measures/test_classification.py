@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from revalexo_clip.component import JsonObject
-from revalexo_clip.measures.bootstrap import ClipBootstrap
+from revalexo_clip.measures.bootstrap import LEAST_CLIPS, ClipBootstrap
 from revalexo_clip.measures.classification import RECOGNITION_SCORES, Recognised, gain, measure, scores
 
 CLASSES = 4
@@ -54,6 +54,19 @@ def test_a_gain_is_the_difference_with_an_interval_of_its_own() -> None:
     assert [found["accuracy"], found["macro_f1"], found["weighted_f1"]] == pytest.approx(difference.tolist())
     low, high = cast("list[float]", cast("JsonObject", found["interval"])["accuracy"])
     assert 0 < low < difference[0] < high
+
+
+def test_an_activity_in_few_clips_leaves_the_macro_f1_without_an_interval() -> None:
+    found, bootstrap = recognised(seed=0), ClipBootstrap(["a"] * 9)
+    assert found.clips().tolist() == [len(set(found.clip_N[found.true_N == one].tolist())) for one in range(CLASSES)]
+    for clips, there in ((LEAST_CLIPS, True), (LEAST_CLIPS - 1, False)):
+        rare = (found.true_N == 3) & (found.clip_N >= clips)
+        true_N = np.where(rare, 0, found.true_N)
+        measured = measure(Recognised(true_N, found.predicted_N, found.clip_N, CLASSES), bootstrap)
+        intervals = cast("JsonObject", measured["interval"])
+        assert (intervals["macro_f1"] is not None) == there
+        assert intervals["accuracy"] is not None
+        assert measured["macro_f1"] == pytest.approx(plain(true_N, found.predicted_N)[1])
 
 
 def test_what_is_no_better_has_no_gain() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
@@ -119,6 +120,34 @@ def test_a_horizon_without_labels_has_no_predictions(probe: module.Probe) -> Non
     found_NK = predict(probe, features_NF, label_NK, leave_one_subject_out(np.arange(240) % 2), classes=4)
     assert (found_NK[:, 0] != UNLABELLED).all()
     assert (found_NK[:, 1] == UNLABELLED).all()
+
+
+@pytest.mark.parametrize("probe", module.PROBES)
+def test_folds_side_by_side_find_what_they_do_one_after_the_other(probe: module.Probe) -> None:
+    features_NF, label_NK = made()
+    folds, threads = leave_one_subject_out(np.arange(240) % 4), torch.get_num_threads()
+    alone_NK = predict(probe, features_NF, label_NK, folds, classes=4)
+    torch.set_num_threads(3)
+    try:
+        assert (predict(probe, features_NF, label_NK, folds, classes=4) == alone_NK).all()
+        assert torch.get_num_threads() == 3
+        assert module.side_by_side(lambda _: torch.get_num_threads(), folds) == [1, 1, 1, 1]
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("windows", [8, 40])
+def test_fewer_windows_than_features_are_fitted_as_scikit_learn_does(windows: int) -> None:
+    features_NF, label_NK = made(features=60)
+    train, test = np.arange(windows), np.arange(160, 240)
+    logits_NA = fit_logistic(features_NF[train], label_NK[train, :1], classes=4).logits(features_NF[test])[:, 0]
+    scaler = StandardScaler().fit(features_NF[train])
+    reference = LogisticRegression(C=1 / (PENALTY * windows), tol=1e-8, max_iter=10_000)
+    reference.fit(scaler.transform(features_NF[train]), label_NK[train, 0])
+    met = reference.classes_
+    likely_NA = np.exp(logits_NA) / np.exp(logits_NA).sum(axis=1, keepdims=True)
+    expected_NA = reference.predict_proba(scaler.transform(features_NF[test]))
+    np.testing.assert_allclose(likely_NA[:, met], expected_NA, atol=5e-3)
 
 
 def test_many_windows_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,7 @@ def test_intervals_are_those_of_the_windows_drawn() -> None:
     true_N, predicted_N = predictions.label_NK[:, 1], predictions.logits_NKA[:, 1].argmax(axis=1)
     drawn = [np.repeat(rows, weight_J.astype(int)[predictions.clip_N[rows]]) for weight_J in bootstrap.weight_RJ]
     for name, value_R in {
-        "macro_f1": [plain(true_N[some], predicted_N[some])["macro_f1"] for some in drawn],
+        "weighted_f1": [plain(true_N[some], predicted_N[some])["weighted_f1"] for some in drawn],
         "balanced_accuracy": [plain(true_N[some], predicted_N[some])["balanced_accuracy"] for some in drawn],
     }.items():
         expected = bootstrap.interval(np.array(value_R), predictions.clip_N[rows])
