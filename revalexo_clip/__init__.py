@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from revalexo_clip.augment import ColorJitter as ColorJitter
     from revalexo_clip.augment import GaussianNoise as GaussianNoise
     from revalexo_clip.augment import Grayscale as Grayscale
+    from revalexo_clip.augment import HalfTurn as HalfTurn
     from revalexo_clip.augment import HorizontalFlip as HorizontalFlip
     from revalexo_clip.augment import ImuAugmentation as ImuAugmentation
     from revalexo_clip.augment import JointAugmentation as JointAugmentation
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from revalexo_clip.encoders import DeepConvLSTM as DeepConvLSTM
     from revalexo_clip.encoders import ImuEncoder as ImuEncoder
     from revalexo_clip.encoders import MViT as MViT
+    from revalexo_clip.encoders import SpectralAttention as SpectralAttention
     from revalexo_clip.encoders import VideoEncoder as VideoEncoder
     from revalexo_clip.errors import ConfigError as ConfigError
     from revalexo_clip.errors import DataError as DataError
@@ -77,7 +79,7 @@ _HOME = {
     "augment": (
         *("ColorAugmentation", "ImuAugmentation", "JointAugmentation", "JointDraw", "PerWindowImu", "PerWindowVideo"),
         *("VideoAugmentation", "View", "ViewAugmentation"),
-        *("ChannelDropout", "GaussianNoise", "MagnitudeWarp", "Scale", "SensorRotation", "TimeWarp"),
+        *("ChannelDropout", "GaussianNoise", "HalfTurn", "MagnitudeWarp", "Scale", "SensorRotation", "TimeWarp"),
         *("ColorJitter", "Grayscale", "HorizontalFlip", "RandomErasing", "RandomResizedCrop", "Mirror"),
     ),
     "component": ("Component", "Config"),
@@ -86,7 +88,7 @@ _HOME = {
         *("Dataset", "ImuRecordings", "Recordings", "RevalExo"),
     ),
     "dropout": ("Dropout",),
-    "encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "VideoEncoder", "X3D"),
+    "encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "SpectralAttention", "VideoEncoder", "X3D"),
     "errors": ("ConfigError", "DataError"),
     "experiment": ("PretrainExperiment", "TrainerConfig"),
     "exported": ("load_encoder",),

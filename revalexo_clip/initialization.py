@@ -15,7 +15,7 @@ def initialize(module: nn.Module) -> None:
 
     Recurrent weights begin orthogonal (Saxe et al., 2014, arXiv:1312.6120), biases at zero.
     """
-    if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
+    if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -19,7 +19,7 @@ PACKAGE = Path(revalexo_clip.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "console options errors types component initialization dropout freezing",
+        "console options errors types channels component initialization dropout freezing",
         "files",
         "data augment encoders losses optim heads",
         "model retrieval",

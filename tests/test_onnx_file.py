@@ -15,7 +15,7 @@ from small_process import succeed
 from torch import Tensor, nn
 
 from revalexo_clip import load_encoder
-from revalexo_clip.encoders import DeepConvLSTM
+from revalexo_clip.encoders import DeepConvLSTM, SpectralAttention
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.export import export_encoder
 from revalexo_clip.exported import EncoderDescription, Origin, PretrainedImuEncoder
@@ -108,6 +108,15 @@ def averaging(off: float, mean: float = 0.0) -> PretrainedImuEncoder:
     torch.manual_seed(0)  # a projection that is all but zero would blow rounding up
     encoder = PretrainedImuEncoder(description, spec, Mean(off))
     return encoder.eval()
+
+
+@pytest.mark.long
+def test_wavelets_and_attention_are_written_too(tmp_path: Path) -> None:
+    plain = averaging(off=0, mean=5.0)
+    spec = ImuSpec(tuple(f"{kind}_Head_{axis}" for kind in ("acc", "gyro") for axis in "xyz"), ("",) * 6, 60.0, 2.0)
+    encoder = PretrainedImuEncoder(plain.description, spec, SpectralAttention(width=8).build(spec, 3)).eval()
+    drawn = torch.randn(3, 120, 6, generator=torch.Generator().manual_seed(0))
+    assert write_onnx(tmp_path / "encoder.onnx", encoder, CheckWindows(drawn, "3 windows")).difference < 1e-5
 
 
 def windows(scale: float = 1.0) -> CheckWindows:

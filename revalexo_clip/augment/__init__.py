@@ -19,7 +19,7 @@ from revalexo_clip.augment.erasing import RandomErasing
 from revalexo_clip.augment.imu import ChannelDropout, GaussianNoise, MagnitudeWarp, Scale, TimeWarp
 from revalexo_clip.augment.mirror import Mirror
 from revalexo_clip.augment.pipeline import Augmentation, Augments, Draws, ImuAugmentations, stack
-from revalexo_clip.augment.sensors import SensorRotation
+from revalexo_clip.augment.sensors import HalfTurn, SensorRotation
 
 __all__ = [
     "Augmentation",
@@ -30,6 +30,7 @@ __all__ = [
     "Draws",
     "GaussianNoise",
     "Grayscale",
+    "HalfTurn",
     "HorizontalFlip",
     "ImuAugmentation",
     "ImuAugmentations",

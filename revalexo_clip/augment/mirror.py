@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from revalexo_clip.augment.base import Draw, JointAugmentation, JointDraw, Probability, mirrored, whole
-from revalexo_clip.augment.sensors import Channel, mix, parse, unmixed
+from revalexo_clip.augment.sensors import mix, unmixed
+from revalexo_clip.channels import Channel, parse
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.types import ImuSpec, VideoSpec
 

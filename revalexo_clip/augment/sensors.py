@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -12,39 +11,19 @@ from pydantic import Field
 from torch import Tensor
 
 from revalexo_clip.augment.base import Draw, ImuAugmentation, Probability
+from revalexo_clip.channels import AXES, Channel, parse
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.types import ImuSpec
 
-AXES = "xyz"
-_NAME = re.compile(r"(acc|gyro)_(.+)_([xyz])")
 _KINDS = {"acc": "accelerometer", "gyro": "gyroscope"}
 
 
-class Channel(NamedTuple):
-    """What the name of a channel says: `acc_Left_Foot_x` is the accelerometer of Left_Foot along x."""
-
-    kind: str
-    """`acc` or `gyro`."""
-    segment: str
-    axis: str
-
-    @property
-    def name(self) -> str:
-        """The name in full."""
-        return "_".join(self)
-
-
-def parse(name: str) -> Channel | None:
-    """None for a channel that is neither an accelerometer's nor a gyroscope's."""
-    found = _NAME.fullmatch(name)
-    return Channel(*found.groups()) if found else None
-
-
 @cache
-def triads(channels: tuple[str, ...]) -> dict[str, list[list[int]]]:
+def triads(channels: tuple[str, ...], asker: str) -> dict[str, list[list[int]]]:
     """The places of x, y and z of each segment's accelerometer and gyroscope, of those that are there.
 
-    Raises `ConfigError` that names the channels that an incomplete one lacks, or where there is none at all.
+    `asker` is the augmentation that wants to turn them. Raises `ConfigError` that names the channels that an incomplete
+    one lacks, or where there is none at all.
     """
     places = {channel: place for place, name in enumerate(channels) if (channel := parse(name))}
     sensors = dict.fromkeys((channel.kind, channel.segment) for channel in places)
@@ -54,14 +33,13 @@ def triads(channels: tuple[str, ...]) -> dict[str, list[list[int]]]:
         lacking = [channel.name for channel in triad if channel not in places]
         if lacking:
             raise ConfigError(
-                f"SensorRotation: the {_KINDS[kind]} of {segment} lacks {', '.join(lacking)}; to be rotated it needs "
+                f"{asker}: the {_KINDS[kind]} of {segment} lacks {', '.join(lacking)}; to be rotated it needs "
                 "all three axes (data.channels)"
             )
         found.setdefault(segment, []).append([places[channel] for channel in triad])
     if not found:
         raise ConfigError(
-            "SensorRotation: there are no channels acc_<Segment>_<axis> or gyro_<Segment>_<axis> among "
-            f"{', '.join(channels)}"
+            f"{asker}: there are no channels acc_<Segment>_<axis> or gyro_<Segment>_<axis> among {', '.join(channels)}"
         )
     return found
 
@@ -80,7 +58,7 @@ class SensorRotation(ImuAugmentation):
 
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
         """What each channel is a sum of, [2, C, 3] for `mix`. Raises `ConfigError` for an incomplete sensor."""
-        sensors = triads(spec.channels)
+        sensors = triads(spec.channels, type(self).__name__)
         drawn = unmixed(len(spec.channels), 3)
         if rng.random() >= self.p:
             return drawn
@@ -90,6 +68,30 @@ class SensorRotation(ImuAugmentation):
             for triad in places:
                 drawn[0, triad] = triad
                 drawn[1, triad] = rotation
+        return drawn
+
+    def apply(self, imu_BLC: Tensor, drawn: Tensor) -> Tensor:
+        """See `ImuAugmentation.apply`."""
+        return mix(imu_BLC, drawn)
+
+
+class HalfTurn(ImuAugmentation):
+    """Turns sensors by half a turn around one of their own axes, as where people put them on upside down or inside out.
+
+    Accelerometer and gyroscope of a sensor turn together. Other channels stay.
+    """
+
+    p: Probability = 0.5
+    """How many of the sensors of a window; each around an axis of its own."""
+
+    def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
+        """The sign of each channel, [2, C, 1] for `mix`. Raises `ConfigError` for an incomplete sensor."""
+        sensors = triads(spec.channels, type(self).__name__)
+        drawn = unmixed(len(spec.channels), 1)
+        turned_S, axis_S = rng.random(len(sensors)) < self.p, rng.integers(len(AXES), size=len(sensors))
+        for places, turned, kept in zip(sensors.values(), turned_S, axis_S, strict=True):
+            for triad in places if turned else ():
+                drawn[1, triad, 0] = np.where(np.arange(len(AXES)) == kept, 1, -1)
         return drawn
 
     def apply(self, imu_BLC: Tensor, drawn: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from augment_specs import CHANNELS, IMU, SEGMENTS, generators, imu_windows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revalexo_clip.augment import SensorRotation
+from revalexo_clip.augment import HalfTurn, SensorRotation
 from revalexo_clip.augment.sensors import mix, rotations, triads
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.types import ImuSpec
@@ -100,10 +100,10 @@ def test_a_window_is_rotated_as_if_it_were_alone() -> None:
 
 
 def test_sensors_are_found_by_the_names_of_their_channels_in_any_order() -> None:
-    assert triads(("gyro_A_B_z", "acc_A_B_y", "acc_A_B_z", "gyro_A_B_y", "gyro_A_B_x", "acc_A_B_x")) == {
+    assert triads(("gyro_A_B_z", "acc_A_B_y", "acc_A_B_z", "gyro_A_B_y", "gyro_A_B_x", "acc_A_B_x"), "") == {
         "A_B": [[4, 3, 0], [5, 1, 2]]
     }
-    assert list(triads(CHANNELS)) == list(SEGMENTS)
+    assert list(triads(CHANNELS, "")) == list(SEGMENTS)
 
 
 def test_an_incomplete_sensor_is_an_error_that_names_what_it_lacks() -> None:
@@ -112,3 +112,32 @@ def test_an_incomplete_sensor_is_an_error_that_names_what_it_lacks() -> None:
         SensorRotation().sample(np.random.default_rng(0), lacking)
     with pytest.raises(ConfigError, match=r"no channels acc_<Segment>_<axis> .* among a, b"):
         SensorRotation().sample(np.random.default_rng(0), ImuSpec(("a", "b"), ("", ""), 60.0, 2.0))
+    with pytest.raises(ConfigError, match=r"^HalfTurn: the gyroscope of Left_Foot lacks gyro_Left_Foot_y"):
+        HalfTurn().sample(np.random.default_rng(0), lacking)
+
+
+def test_half_turns_are_rotations_that_a_sensors_accelerometer_and_gyroscope_share() -> None:
+    half_turn, found = HalfTurn(), []
+    for rng in generators(2000):
+        (sign_C,) = half_turn.sample(rng, IMU)[1].T
+        for segment in SEGMENTS:
+            acc, gyro = (tuple(sign_C[places(kind, segment)].tolist()) for kind in ("acc", "gyro"))
+            assert acc == gyro
+            found.append(acc)
+    shares = {sign: found.count(sign) / len(found) for sign in set(found)}
+    kept = {(1, 1, 1): 1 / 2, (1, -1, -1): 1 / 6, (-1, 1, -1): 1 / 6, (-1, -1, 1): 1 / 6}
+    assert shares == pytest.approx(kept, abs=0.01)
+
+
+def test_half_turns_change_signs_and_nothing_else() -> None:
+    imu_BLC, half_turn = imu_windows(4), HalfTurn(p=1)
+    draws = torch.from_numpy(np.stack([half_turn.sample(rng, IMU) for rng in generators(4)]))
+    turned_BLC = half_turn.apply(imu_BLC, draws)
+    assert torch.equal(turned_BLC.abs(), imu_BLC.abs())
+    assert float((turned_BLC == imu_BLC).double().mean()) == pytest.approx(1 / 3)
+    spec = ImuSpec(("time", "acc_Pelvis_x", "acc_Pelvis_y", "acc_Pelvis_z"), ("s",) * 4, 60.0, 2.0)
+    assert half_turn.sample(np.random.default_rng(0), spec)[1, 0] == 1
+    never = HalfTurn(p=0)
+    assert torch.equal(
+        never.apply(imu_BLC[0:1], torch.from_numpy(never.sample(generators(1)[0], IMU))[None]), imu_BLC[0:1]
+    )

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from revalexo_clip.dropout import Dropout
-from revalexo_clip.encoders import X3D, DeepConvLSTM, ImuEncoder, MViT, VideoEncoder
+from revalexo_clip.encoders import X3D, DeepConvLSTM, ImuEncoder, MViT, SpectralAttention, VideoEncoder
 from revalexo_clip.encoders.base import Encoder
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.types import ImuSpec, VideoSpec
@@ -25,8 +25,13 @@ def built(encoder: Encoder) -> tuple[nn.Module, Tensor]:
     return encoder.build(VIDEO, 4), torch.randn(2, 3, 2, 32, 32)
 
 
-ENCODERS = [(DeepConvLSTM(maps=2, hidden=3), 6), (X3D(weights=None), 7), (MViT(weights=None), 18)]
-IDS = ["DeepConvLSTM", "X3D", "MViT"]
+ENCODERS = [
+    (DeepConvLSTM(maps=2, hidden=3), 6),
+    (SpectralAttention(width=8), 4),
+    (X3D(weights=None), 7),
+    (MViT(weights=None), 18),
+]
+IDS = ["DeepConvLSTM", "SpectralAttention", "X3D", "MViT"]
 
 
 @pytest.mark.parametrize(("encoder", "count"), ENCODERS, ids=IDS)
