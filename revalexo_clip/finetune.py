@@ -13,7 +13,7 @@ from rich.console import Console
 
 from revalexo_clip.console import counting
 from revalexo_clip.finetune_experiment import FinetuneExperiment
-from revalexo_clip.finetune_parts import FinetuneParts, build_finetune_parts
+from revalexo_clip.finetune_parts import FinetuneParts, build_finetune_parts, reads_video
 from revalexo_clip.parts import size_of, sized
 from revalexo_clip.recognise import Recognition, measure_recogniser
 from revalexo_clip.recogniser_checkpoint import load_recogniser
@@ -70,6 +70,11 @@ class Finetuning(Training[FinetuneParts]):
     def watchers(self) -> list[Callback]:
         """See `Training.watchers`."""
         return [TrainingProgress(self.console, self.experiment.batch_size, RecognisedActivities())]
+
+    @property
+    def of_video(self) -> bool:
+        """See `Training.of_video`."""
+        return reads_video(self.experiment)
 
     @property
     def monitored(self) -> Monitored:

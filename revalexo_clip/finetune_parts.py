@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +18,20 @@ from revalexo_clip.data.windows import Ints
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.finetune_experiment import FinetuneExperiment
 from revalexo_clip.parts import subjects_of
-from revalexo_clip.pretrained import Pretrained, read_pretrained
+from revalexo_clip.pretrained import read_pretrained
 from revalexo_clip.recognise import windows_of
-from revalexo_clip.recogniser import Recogniser
-from revalexo_clip.recogniser_checkpoint import RecogniserDescription, load_recogniser
+from revalexo_clip.recogniser import Architecture, Recogniser
+from revalexo_clip.recogniser_checkpoint import RecogniserCheckpoint, RecogniserDescription, load_recogniser
 from revalexo_clip.run_folder import find_checkpoint
 from revalexo_clip.training.compiling import compile_encoders
 from revalexo_clip.training.data import PairsDataModule
 from revalexo_clip.training.devices import share_cores
 from revalexo_clip.training.recognition import RecognitionModule
 from revalexo_clip.training.trainer import build_trainer
-from revalexo_clip.types import UNLABELLED
+from revalexo_clip.types import UNLABELLED, Split
+
+Subjects = Mapping[Split, tuple[str, ...]]
+"""Whom something was trained on and selected on."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +64,20 @@ def build_finetune_parts(
     trainer = build_trainer(experiment.trainer, [], loggers=[])  # or the error that there are no such devices
     if isinstance(trainer.accelerator, CPUAccelerator):
         share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
-    teacher_path = experiment.loss.taught_by
-    teacher = None if teacher_path is None else load_recogniser(find_checkpoint(teacher_path.expanduser()))
-    with_video = experiment.modality != "imu" or (
-        teacher is not None and teacher.description.experiment.modality != "imu"
-    )
+    teacher = _teacher(experiment)
+    with_video = reads_video(experiment, teacher)
     train, val = (windows_of(experiment, split, with_video=with_video) for split in ("train", "val"))
-    test = windows_of(experiment, "test", with_video=with_video) if experiment.data.subjects("test") else None
+    tested = experiment.data.subjects("test")
+    test = windows_of(experiment, "test", with_video=experiment.modality != "imu") if tested else None
     _check_windows(experiment, train, val, test, trainer.world_size)
     pretrained = read_pretrained(experiment, train)
-    if not allow_seen_subjects:
-        _refuse_seen(pretrained, test)
-    description = _describe(experiment, pretrained, train, val)
+    learned_from = {str(pretrained.source): pretrained.subjects}
+    if teacher is not None:
+        learned_from[str(teacher.path)] = teacher.description.has_seen
+    if test is not None and not allow_seen_subjects:
+        for source, subjects in learned_from.items():
+            _refuse_seen(source, subjects, test)
+    description = _describe(experiment, pretrained.architecture, _together(learned_from.values()), train, val)
     pl.seed_everything(experiment.seed, workers=True, verbose=False)
     model = description.build_model()
     if not resumed:
@@ -151,26 +156,51 @@ def _check_windows(
             raise ConfigError(f"data: the training and {split} recordings differ in their IMU channels")
 
 
-def _refuse_seen(pretrained: Pretrained, test: LabelledWindows | None) -> None:
-    if test is None:
-        return
-    if pretrained.subjects is None:
+def _refuse_seen(source: str, subjects: Subjects | None, test: LabelledWindows) -> None:
+    """Raise `ConfigError` where an encoder or a teacher has seen a test subject, or may have."""
+    if subjects is None:
         raise ConfigError(
-            f"{pretrained.source} does not say on whom it was trained, so it may have seen the test subjects; if you "
-            "know that it has not, --allow-seen-subjects"
+            f"{source} does not say on whom it was trained, so it may have seen the test subjects; if you know that it "
+            "has not, --allow-seen-subjects"
         )
-    if told := seen_text(seen_among(pretrained.subjects, test)):
+    if told := seen_text(seen_among(subjects, test)):
         raise ConfigError(
-            f"the encoder {pretrained.source} was {told}, so figures on them would say nothing of new people: take an "
-            "encoder that has not seen them, name other subjects (--set data.test_subjects=...), or test on them all "
-            "the same, --allow-seen-subjects"
+            f"{source} was {told}, so figures on them would say nothing of new people: begin with what has not seen "
+            "them, name other subjects (--set data.test_subjects=...), or test on them all the same, "
+            "--allow-seen-subjects"
         )
+
+
+def _together(seen: Iterable[Subjects | None]) -> dict[Split, tuple[str, ...]] | None:
+    """The subjects that any of them has seen; None where one does not say."""
+    found: dict[Split, tuple[str, ...]] = {}
+    for subjects in seen:
+        if subjects is None:
+            return None
+        for split, names in subjects.items():
+            found[split] = tuple(dict.fromkeys([*found.get(split, ()), *names]))
+    return found
+
+
+def reads_video(experiment: FinetuneExperiment, teacher: RecogniserCheckpoint | None = None) -> bool:
+    """Whether it takes windows of video, for itself or for its teacher. Raises what reading the teacher raises."""
+    teacher = teacher or _teacher(experiment)
+    taught_by = None if teacher is None else teacher.description.experiment.modality
+    return experiment.modality != "imu" or taught_by not in {None, "imu"}
+
+
+def _teacher(experiment: FinetuneExperiment) -> RecogniserCheckpoint | None:
+    where = experiment.loss.taught_by
+    return None if where is None else load_recogniser(find_checkpoint(where.expanduser()))
 
 
 def _describe(
-    experiment: FinetuneExperiment, pretrained: Pretrained, train: LabelledWindows, val: LabelledWindows
+    experiment: FinetuneExperiment,
+    architecture: Architecture,
+    pretrained_on: dict[Split, tuple[str, ...]] | None,
+    train: LabelledWindows,
+    val: LabelledWindows,
 ) -> RecogniserDescription:
-    architecture = pretrained.architecture
     return RecogniserDescription(
         version=__version__,
         experiment=experiment,
@@ -187,7 +217,7 @@ def _describe(
         trained_activities=tuple(
             train.activities[label] for label in np.unique(train.labels(0)).tolist() if label != UNLABELLED
         ),
-        pretrained_on=None if pretrained.subjects is None else dict(pretrained.subjects),
+        pretrained_on=pretrained_on,
     )
 
 

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from revalexo_clip.admission import check_same_imu, check_same_video, seen_among
 from revalexo_clip.component import JsonObject
 from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
@@ -19,10 +21,10 @@ from revalexo_clip.html_report.recogniser.write import write_recognition_report
 from revalexo_clip.measures.bootstrap import ClipBootstrap
 from revalexo_clip.measures.recognition import measure_recognition
 from revalexo_clip.predictions import write_predictions
-from revalexo_clip.recogniser_checkpoint import RecogniserCheckpoint, RecogniserDescription
+from revalexo_clip.recogniser_checkpoint import RecogniserCheckpoint
 from revalexo_clip.run_folder import folder_of
 from revalexo_clip.training.recognising import recognise_all
-from revalexo_clip.types import Split
+from revalexo_clip.types import UNLABELLED, Split
 
 OnProgress = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[OnProgress]]
@@ -68,14 +70,16 @@ def measure_recogniser(
             config=experiment.trainer,
             on_progress=on_progress,
         )
-    if not (predictions.label_NK != -1).any():
+    if not np.isfinite(predictions.logits_NKA).all():
+        raise DataError(f"{checkpoint.path}: its logits are not finite; did its training diverge?")
+    if not (predictions.label_NK != UNLABELLED).any():
         raise DataError("data: no test window has a label at any of data.horizons")
     with progress("measuring"):
         metrics = {
             "checkpoint": str(checkpoint.path),
             "sha256": sha256_of(checkpoint.path),
             "epoch": checkpoint.epoch,
-            "seen": seen_by(described, windows),
+            "seen": None if described.has_seen is None else seen_among(described.has_seen, windows),
             **measure_recognition(predictions, ClipBootstrap(windows.clip_subjects), described.trained_activities),
         }
     folder = folder_of(checkpoint.path) / "evaluation"
@@ -107,18 +111,6 @@ def windows_of(experiment: FinetuneExperiment, split: Split, *, with_video: bool
             "needs"
         )
     return experiment.data.build(split, experiment.seed)
-
-
-def seen_by(described: RecogniserDescription, windows: LabelledWindows) -> JsonObject:
-    """The object `seen` of `metrics.json`: the subjects of a dataset that had a part in training a recogniser.
-
-    `train` and `val` are those of the finetuning and of the pretraining together.
-    """
-    both: dict[Split, tuple[str, ...]] = {
-        split: tuple(dict.fromkeys([*own, *(described.pretrained_on or {}).get(split, ())]))
-        for split, own in described.subjects.items()
-    }
-    return seen_among(both, windows)
 
 
 def _check_windows(checkpoint: RecogniserCheckpoint, windows: LabelledWindows) -> None:

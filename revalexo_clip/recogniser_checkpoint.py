@@ -32,12 +32,21 @@ class RecogniserDescription(Described):
     trained_activities: tuple[str, ...]
     """Activities that training windows had."""
     pretrained_on: dict[Split, tuple[str, ...]] | None
-    """Subjects that the encoder had been trained and selected on before; null where that is not known."""
+    """Subjects that the encoder had been trained and selected on before, and those of a teacher; null where that is not
+    known."""
 
     @property
     def architecture(self) -> Architecture:
         """Its encoders."""
         return Architecture(self.embed_dim, self.imu, self.imu_spec, self.video, self.video_spec)
+
+    @property
+    def has_seen(self) -> dict[Split, tuple[str, ...]] | None:
+        """Subjects that had a part in its training, from the pretraining on; None where that is not known."""
+        before = self.pretrained_on
+        if before is None:
+            return None
+        return {split: tuple(dict.fromkeys([*own, *before.get(split, ())])) for split, own in self.subjects.items()}
 
     @property
     def features(self) -> int:

@@ -117,6 +117,11 @@ class Training(ABC, Generic[P]):
     def load(self) -> LoadCheckpoint:
         """How its checkpoints are read."""
 
+    @property
+    def of_video(self) -> bool:
+        """Whether videos are read, so that packing them pays."""
+        return True
+
     def run(self, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> Run:
         """Train, or go on with a run.
 
@@ -137,7 +142,7 @@ class Training(ABC, Generic[P]):
                     counted(resumed.checkpoint.next_epoch, "epoch"),
                 )
                 return Run(resumed.folder, leader)
-            if experiment.data.unprepared():
+            if self.of_video and experiment.data.unprepared():
                 self.build(resumed=resumed is not None)  # long work is not begun for what cannot run
                 with counting("packing", self.console) as on_progress:
                     experiment.data.prepare(on_progress, leader=leader)

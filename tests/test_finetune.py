@@ -360,6 +360,9 @@ def test_a_teacher_guides_a_student_and_stays_as_it_is(distinct: Path, trained_r
         names = set(weights(run / "checkpoints/last.ckpt"))
         assert not [name for name in names if name.startswith("model.video") or "teacher" in name]
     other = finetuning(distinct, trained_run, loss={"type": "Distillation", "teacher": str(teacher)})
+    data = other.data.split(("05",), ("09",), ("02",))
+    with pytest.raises(ConfigError, match=r"runs/recogniser.*best.ckpt was trained on Subject02, so figures"):
+        build_finetune_parts(other.model_copy(update={"data": data, "from_scratch": True}))
     fewer = other.data.model_copy(update={"horizons": (0.0,)})
     with pytest.raises(ConfigError, match=r"loss\.teacher: .* knows other horizons: 0\.0, 0\.5, and here 0\.0"):
         build_finetune_parts(other.model_copy(update={"data": fewer}))
