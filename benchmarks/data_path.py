@@ -149,7 +149,7 @@ def stages(dataset: WindowDataset, augmentation: Augmentation) -> None:
     batch = collate_training(list(samples))
     assert isinstance(batch, TrainingBatch)
     _, video = augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws)
-    windows = [(sample.window.imu_LC.numpy(), sample.window.video_THWC.numpy()) for sample in samples]
+    windows = [(window.imu_LC.numpy(), window.video_THWC.numpy()) for window in (dataset[0, n] for n in range(BATCH))]
     work: dict[str, tuple[Callable[[], object], int]] = {
         "IMU": (
             lambda: [source.imu(clip, slice(round(60 * s), round(60 * s) + 120)) for clip, s in starts],
@@ -159,7 +159,7 @@ def stages(dataset: WindowDataset, augmentation: Augmentation) -> None:
             lambda: [source.frames(clip, time_T, spec.short_side, None) for clip, time_T in times],
             len(times),
         ),
-        "draws": (lambda: [augmentation.sample(rng, imu, video) for imu, video in windows], BATCH),
+        "draws, resampling": (lambda: [augmentation.sample(rng, *whole) for whole in windows], BATCH),
         "collate": (lambda: collate_training(list(samples)), BATCH),
         "apply": (
             lambda: augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws, video),

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from revalexo_clip.augment import Augmentation, Draws, stack
 from revalexo_clip.types import ImuSpec, VideoSpec
 
 SEGMENTS = ("Pelvis", *(f"{side}_{part}" for side in ("Right", "Left") for part in ("Upper_Leg", "Lower_Leg", "Foot")))
@@ -34,3 +35,19 @@ def video_windows(count: int, seed: int = 0, height: int = HEIGHT, width: int = 
 def generators(count: int, seed: int = 0) -> list[np.random.Generator]:
     """One generator for each of many windows."""
     return [np.random.default_rng([seed, index]) for index in range(count)]
+
+
+def sampled(augmentation: Augmentation, imu_BLC: Tensor, video_BTHWC: Tensor) -> tuple[Tensor, Tensor, Draws]:
+    """A batch as the loader hands it over, each window with a generator of its own."""
+    rngs = generators(len(imu_BLC))
+    samples = [
+        augmentation.sample(rng, imu_LC.numpy(), video_THWC.numpy())
+        for rng, imu_LC, video_THWC in zip(rngs, imu_BLC, video_BTHWC, strict=True)
+    ]
+    imus, videos, draws = zip(*samples, strict=True)
+    return torch.from_numpy(np.stack(imus)), torch.from_numpy(np.stack(videos)), stack(draws)
+
+
+def augmented(augmentation: Augmentation, imu_BLC: Tensor, video_BTHWC: Tensor) -> tuple[Tensor, Tensor]:
+    """A batch as the towers get it."""
+    return augmentation.apply(*sampled(augmentation, imu_BLC, video_BTHWC))

@@ -90,7 +90,8 @@ class VideoAugmentation(Component, ABC):
     """Changes video windows as an encoder takes them: cropped, in normalised colour.
 
     `ViewAugmentation` and `ColorAugmentation` are kinds that cost next to nothing where they come first in the list, in
-    any order: views compose into one resampling of the source frames, colours into one affine map.
+    any order: views compose into one resampling of the source frames, where these are loaded, colours into one affine
+    map.
     """
 
     @abstractmethod

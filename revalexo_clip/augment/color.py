@@ -8,6 +8,7 @@ clipped to 0 ... 1 in between or after.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import Annotated
 
 import numpy as np
@@ -38,8 +39,7 @@ class ColorAugmentation(VideoAugmentation, ABC):
 
     def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
         """The map on normalised colours, [3, 4]."""
-        normalize = normalization(spec)
-        return (normalize @ self.affine(rng, spec) @ np.linalg.inv(normalize))[:3].astype(np.float32)
+        return (normalization(spec) @ self.affine(rng, spec) @ _denormalization(spec))[:3].astype(np.float32)
 
     def apply(self, video_B3THW: Tensor, drawn: Tensor) -> Tensor:
         """See `VideoAugmentation.apply`."""
@@ -89,9 +89,15 @@ class Grayscale(ColorAugmentation):
         return saturate(0.0) if rng.random() < self.p else np.eye(4)
 
 
+@cache
 def normalization(spec: VideoSpec) -> Affine:
     """Less the mean, over the deviation."""
     return linear(np.diag(1 / np.array(spec.std)), -np.array(spec.mean) / np.array(spec.std))
+
+
+@cache
+def _denormalization(spec: VideoSpec) -> Affine:
+    return np.asarray(np.linalg.inv(normalization(spec)))
 
 
 def brighten(factor: float) -> Affine:

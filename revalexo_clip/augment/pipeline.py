@@ -21,17 +21,15 @@ from revalexo_clip.augment.base import (
 )
 from revalexo_clip.augment.color import ColorAugmentation, as_affine, brighten, normalization
 from revalexo_clip.augment.crop import ViewAugmentation
-from revalexo_clip.augment.render import Edges, render, whole_pixels
+from revalexo_clip.augment.render import Edges, map_colors, show, whole_pixels
 from revalexo_clip.types import ImuSpec, VideoSpec
 
 Array = TypeVar("Array", Draw, Pixels)
 
 
 class Draws(NamedTuple):
-    """All that was drawn for one window; or, stacked, for B of them."""
+    """All that is still to be done to one window once it is loaded; or, stacked, to B of them."""
 
-    view: Edges
-    """[4] what is shown of the source frames. It stays on the host: it says where to read."""
     color: Tensor
     """[3, 4] the map from (red, green, blue, 1), 0 to 255, to what an encoder takes."""
     joint: Sequence[Tensor]
@@ -45,7 +43,6 @@ class Draws(NamedTuple):
 def stack(draws: Sequence[Draws]) -> Draws:
     """The draws of B windows, each with a leading batch axis."""
     return Draws(
-        view=np.stack([drawn.view for drawn in draws]),
         color=torch.stack([drawn.color for drawn in draws]),
         joint=tuple(map(torch.stack, zip(*(drawn.joint for drawn in draws), strict=True))),
         imu=tuple(map(torch.stack, zip(*(drawn.imu for drawn in draws), strict=True))),
@@ -100,8 +97,9 @@ class ImuAugmentations:
 class Augmentation:
     """What happens to the windows of a training set between a loader and the encoders.
 
-    Views and colours at the head of `video` are fused: each pixel is resampled once and coloured once. What follows
-    them is applied one by one. Without any augmentation the frames are cropped in the centre and normalised.
+    Views and colours at the head of `video` are fused: each pixel is resampled once, where the window is loaded, and
+    coloured once. What follows them is applied one by one. Without any augmentation the frames are cropped in the
+    centre and normalised.
     """
 
     def __init__(
@@ -127,10 +125,10 @@ class Augmentation:
         self.draw(np.random.default_rng(0), (video_spec.short_side, video_spec.short_side))
 
     def sample(self, rng: np.random.Generator, imu_LC: Draw, video_THWC: Pixels) -> tuple[Draw, Pixels, Draws]:
-        """The half for a loader: one window as a dataset gives it -> the same for `apply`, and what was drawn for it.
+        """The half for a loader: one window as a dataset gives it -> the same for `apply`, and what is left to be done.
 
-        IMU samples [L, C] and whole frames [T, H, W, 3] go through the functions of one window; frames are cut to their
-        centre where no more than that will be needed.
+        IMU samples [L, C] and whole frames [T, H, W, 3] go through the functions of one window; of the frames what was
+        drawn to be shown is resampled to [T, crop, crop, 3].
         """
         for imu_function in self.imu_functions:
             imu_LC = _alike(imu_function, imu_LC, imu_function(imu_LC, rng, self.imu_spec))
@@ -139,10 +137,11 @@ class Augmentation:
         if not self.whole_frame:
             video_THWC = centre(video_THWC, self.video_spec.crop)
         height, width = video_THWC.shape[1:3]
-        return imu_LC, video_THWC, self.draw(rng, (height, width))
+        view, draws = self.draw(rng, (height, width))
+        return imu_LC, show(video_THWC, view, self.video_spec.crop), draws
 
-    def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Draws:
-        """Draw for one window whose frames are `size`, height and width [px]."""
+    def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> tuple[Edges, Draws]:
+        """Draw for one window whose frames are `size`, height and width [px]: what is shown of them, and the rest."""
         view, color = View(0, 0, *size), normalization(self.video_spec) @ brighten(1 / 255)
         joint = [both.sample(rng, self.imu_spec, self.video_spec) for both in self.joint]
         for both in joint:
@@ -156,8 +155,7 @@ class Augmentation:
                 view = view.part(change)
         finished = View(0, 0, self.video_spec.crop, self.video_spec.crop)
         video = [each.sample(rng, self.video_spec, finished) for each in self.video]
-        return Draws(
-            view=whole_pixels(view, *size),
+        return whole_pixels(view, *size), Draws(
             color=torch.from_numpy(color[:3].astype(np.float32)),
             joint=tuple(torch.from_numpy(both.drawn) for both in joint),
             imu=tuple(map(torch.from_numpy, imu)),
@@ -170,12 +168,12 @@ class Augmentation:
     ) -> tuple[Tensor, Tensor]:
         """The half for the device that trains: a batch and its stacked draws -> what the towers take.
 
-        `imu_BLC` [B, L, C] stays in its units; `video_BTHWC` [B, T, H, W, 3] uint8 becomes [B, 3, T, crop, crop]
-        float32 in normalised colour, in the memory of `into_B3THW` if that is a video of this size that nobody
-        needs any more. In full precision, also under autocast.
+        `imu_BLC` [B, L, C] stays in its units; `video_BTHWC` [B, T, crop, crop, 3] uint8, as `sample` shows it,
+        becomes [B, 3, T, crop, crop] float32 in normalised colour, in the memory of `into_B3THW` if that is a video of
+        this size that nobody needs any more. In full precision, also under autocast.
         """
         with torch.autocast(video_BTHWC.device.type, enabled=False):
-            video_B3THW = render(video_BTHWC, draws.view, draws.color, self.video_spec.crop, into_B3THW)
+            video_B3THW = map_colors(video_BTHWC, draws.color, into_B3THW)
             for both, drawn in zip(self.joint, draws.joint, strict=True):
                 imu_BLC, video_B3THW = both.apply(imu_BLC, video_B3THW, drawn)
             for one, drawn in zip(self.imu, draws.imu, strict=True):

@@ -174,7 +174,8 @@ def _resized(frame: VideoFrame, reformatter: VideoReformatter, short_side: int) 
     height, width = frame_size(frame.height, frame.width, short_side)
     # As planes it takes half the time, and chroma is interpolated for every pixel: into packed pixels swscale does so
     # only where the width is odd.
-    resized = reformatter.reformat(frame, width, height, "gbrp", interpolation=Interpolation.BILINEAR)
+    # One thread: the default starts as many as there are cores for every window.
+    resized = reformatter.reformat(frame, width, height, "gbrp", interpolation=Interpolation.BILINEAR, threads=1)
     return np.asarray(resized.to_ndarray(), dtype=np.uint8)
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-from torch.nn.functional import pad
 from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.augment import Augments, Draws, stack
@@ -30,7 +28,7 @@ class TrainingBatch(NamedTuple):
     """B windows, and what is to be done to each."""
 
     windows: Batch
-    """The frames are as the loader has them, uint8; those of smaller ones are padded below and to the right."""
+    """The frames are what is shown of them, [B, T, crop, crop, 3] uint8, their colours as they were."""
     draws: Draws
 
 
@@ -56,25 +54,12 @@ class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
 
 
 def collate_training(samples: Sequence[TrainingSample | DataError]) -> TrainingBatch | DataError:
-    """B windows and their draws, stacked; or the first error among them.
-
-    Where the source frames differ in size, the smaller ones are padded: no view reaches into the padding.
-    """
+    """B windows and their draws, stacked; or the first error among them."""
     read = []
     for sample in samples:
         if isinstance(sample, DataError):
             return sample
         read.append(sample)
-    height, width = (max(sample.window.video_THWC.shape[axis] for sample in read) for axis in (1, 2))
-    windows = collate(
-        [sample.window._replace(video_THWC=padded(sample.window.video_THWC, height, width)) for sample in read]
-    )
+    windows = collate([sample.window for sample in read])
     assert not isinstance(windows, DataError)
     return TrainingBatch(windows, stack([sample.draws for sample in read]))
-
-
-def padded(video_THWC: Tensor, height: int, width: int) -> Tensor:
-    """[T, height, width, 3] with zeros below and to the right."""
-    if video_THWC.shape[1:3] == (height, width):
-        return video_THWC
-    return pad(video_THWC, (0, 0, 0, width - video_THWC.shape[2], 0, height - video_THWC.shape[1]))

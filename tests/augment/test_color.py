@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from revalexo_clip.augment import Augmentation, ColorJitter, Grayscale, View
 from revalexo_clip.augment.color import LUMA, brighten, change_contrast, saturate, turn_hue
-from revalexo_clip.augment.render import render
+from revalexo_clip.augment.render import map_colors
 from revalexo_clip.types import ImuSpec
 
 Colors = npt.NDArray[np.float64]
@@ -93,8 +93,8 @@ def test_the_batched_colour_path_equals_a_plain_one_sample_by_sample() -> None:
         (), (jitter, gray), (), imu_spec=ImuSpec(("acc_a_x",), ("m/s^2",), 60.0, 2.0), video_spec=VIDEO
     )
     video_BTHWC = video_windows(count, height=24, width=24)
-    color_B34 = torch.stack([augmentation.draw(rng, (24, 24)).color for rng in generators(count)])
-    rendered_B3THW = render(video_BTHWC, np.tile([0, 0, 24, 24], (count, 1)), color_B34, 24)
+    color_B34 = torch.stack([augmentation.draw(rng, (24, 24))[1].color for rng in generators(count)])
+    rendered_B3THW = map_colors(video_BTHWC, color_B34)
     gray_ones = 0
     for row, rng in enumerate(generators(count)):
         rgb_THWC = video_BTHWC[row].numpy() / 255.0

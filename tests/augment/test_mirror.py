@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from augment_specs import CHANNELS, IMU, SEGMENTS, VIDEO, generators, imu_windows, video_windows
+from augment_specs import CHANNELS, IMU, SEGMENTS, VIDEO, augmented, generators, imu_windows, video_windows
 
-from revalexo_clip.augment import Augmentation, Mirror, stack
+from revalexo_clip.augment import Augmentation, Mirror
 from revalexo_clip.augment.mirror import Axis, image
 from revalexo_clip.augment.sensors import mix
 from revalexo_clip.errors import ConfigError
@@ -24,10 +24,7 @@ def test_mirroring_twice_gives_back_the_window() -> None:
     twice = Augmentation((), (), (Mirror(p=1.0), Mirror(p=1.0)), imu_spec=IMU, video_spec=VIDEO)
     never = Augmentation((), (), (), imu_spec=IMU, video_spec=VIDEO)
     imu_BLC, video_BTHWC = imu_windows(2), video_windows(2, height=24, width=24)
-    results = [
-        augmentation.apply(imu_BLC, video_BTHWC, stack([augmentation.draw(rng, (24, 24)) for rng in generators(2)]))
-        for augmentation in (never, mirror, twice)
-    ]
+    results = [augmented(augmentation, imu_BLC, video_BTHWC) for augmentation in (never, mirror, twice)]
     assert torch.equal(results[2][0], imu_BLC)
     assert torch.equal(results[2][1], results[0][1])
     assert torch.equal(results[1][1], results[0][1].flip(-1))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from augment_specs import HEIGHT, IMU, VIDEO, WIDTH, generators, imu_windows, video_windows
+from augment_specs import IMU, VIDEO, augmented, generators, imu_windows, sampled, video_windows
 from lightning.fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor
 
@@ -57,10 +57,6 @@ def pipeline(
     return Augmentation(imu, video, joint, imu_spec=IMU, video_spec=VIDEO)
 
 
-def drawn(augmentation: Augmentation, count: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Draws:
-    return stack([augmentation.draw(rng, size) for rng in generators(count)])
-
-
 class Inverted(VideoAugmentation):
     """Turns colours around; in tests only."""
 
@@ -104,29 +100,26 @@ class Unfinished(PretrainExperiment):
 def test_without_augmentation_frames_are_cropped_in_the_centre_and_normalised() -> None:
     augmentation = pipeline()
     imu_BLC, video_BTHWC = imu_windows(2), video_windows(2)
-    samples = [
-        augmentation.sample(rng, imu_LC.numpy(), video_THWC.numpy())
-        for rng, imu_LC, video_THWC in zip(generators(2), imu_BLC, video_BTHWC, strict=True)
-    ]
-    frames_BTHWC = torch.from_numpy(np.stack([video_THWC for _, video_THWC, _ in samples]))
+    same_BLC, frames_BTHWC, draws = sampled(augmentation, imu_BLC, video_BTHWC)
     assert torch.equal(frames_BTHWC, video_BTHWC[:, :, 2:26, 6:30])
-    same_BLC, video_B3THW = augmentation.apply(imu_BLC, frames_BTHWC, stack([draws for *_, draws in samples]))
+    _, video_B3THW = augmentation.apply(same_BLC, frames_BTHWC, draws)
     assert torch.equal(same_BLC, imu_BLC)
     torch.testing.assert_close(video_B3THW, FrameNormalization(VIDEO)(frames_BTHWC), rtol=1e-5, atol=1e-5)
 
 
-def test_the_loader_keeps_whole_frames_only_where_a_crop_chooses_from_them() -> None:
-    window = imu_windows(1)[0].numpy(), video_windows(1)[0].numpy()
-    for video, size in (((HorizontalFlip(),), (24, 24)), ((HorizontalFlip(), RandomResizedCrop()), (HEIGHT, WIDTH))):
-        _, video_THWC, draws = pipeline(video=video).sample(np.random.default_rng(0), *window)
-        assert video_THWC.shape[1:3] == size
-        assert 0 <= draws.view.min() <= draws.view.max() <= max(size)
+def test_a_crop_chooses_from_whole_frames_and_all_else_from_their_centre() -> None:
+    imu_LC, video_THWC = imu_windows(1)[0].numpy(), video_windows(1)[0].numpy()
+    framed_THWC = video_THWC.copy()
+    framed_THWC[:, 2:26, 6:30] = 0
+    for video, reaches_out in (((HorizontalFlip(),), False), ((HorizontalFlip(), RandomResizedCrop()), True)):
+        _, shown_THWC, _ = pipeline(video=video).sample(np.random.default_rng(0), imu_LC, framed_THWC)
+        assert shown_THWC.shape == (3, 24, 24, 3)
+        assert bool(shown_THWC.any()) == reaches_out
 
 
 def test_everything_at_once_is_the_parts_in_order() -> None:
     augmentation = pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),))
-    count = 6
-    imu_BLC, video_BTHWC, draws = imu_windows(count), video_windows(count), drawn(augmentation, count)
+    imu_BLC, video_BTHWC, draws = sampled(augmentation, imu_windows(6), video_windows(6))
     out_BLC, out_B3THW = augmentation.apply(imu_BLC, video_BTHWC, draws)
     expected_BLC, _ = Mirror().apply(imu_BLC, out_B3THW, draws.joint[0])
     for one, params in zip(EVERYTHING_IMU, draws.imu, strict=True):
@@ -141,11 +134,12 @@ def test_everything_at_once_is_the_parts_in_order() -> None:
 
 def test_a_window_comes_out_the_same_whatever_batch_it_is_in() -> None:
     augmentation = pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),))
-    windows = [imu_windows(7), video_windows(7)]
-    together = augmentation.apply(windows[0], windows[1], drawn(augmentation, 7))
+    windows = imu_windows(7), video_windows(7)
+    together = augmented(augmentation, *windows)
     order = [5, 0, 3]
-    some = stack([augmentation.draw(generators(7)[row], (HEIGHT, WIDTH)) for row in order])
-    apart = augmentation.apply(windows[0][order], windows[1][order], some)
+    some = [augmentation.sample(generators(7)[row], *(field[row].numpy() for field in windows)) for row in order]
+    imus, videos, draws = zip(*some, strict=True)
+    apart = augmentation.apply(torch.from_numpy(np.stack(imus)), torch.from_numpy(np.stack(videos)), stack(draws))
     for left, right in zip(together, apart, strict=True):
         assert torch.equal(left[order], right)
     assert (together[1][1:] != together[1][:-1]).flatten(1).any(1).all()
@@ -154,10 +148,9 @@ def test_a_window_comes_out_the_same_whatever_batch_it_is_in() -> None:
 def test_views_and_colours_work_after_frames_are_finished_too() -> None:
     augmentation = pipeline(video=(Inverted(), HorizontalFlip(p=1), Grayscale(p=1)))
     assert len(augmentation.video) == 3
-    video_BTHWC = video_windows(4, height=24, width=24)
-    draws = drawn(augmentation, 4, (24, 24))
-    _, out_B3THW = augmentation.apply(imu_windows(4), video_BTHWC, draws)
-    inverted = FrameNormalization(VIDEO)(video_BTHWC) * draws.video[0].view(-1, 1, 1, 1, 1)
+    windows = sampled(augmentation, imu_windows(4), video_windows(4, height=24, width=24))
+    _, out_B3THW = augmentation.apply(*windows)
+    inverted = FrameNormalization(VIDEO)(windows[1]) * windows[2].video[0].view(-1, 1, 1, 1, 1)
     gray = pipeline(video=(Grayscale(p=1),)).video_spec
     rgb = inverted.flip(-1).movedim(1, -1) * torch.tensor(gray.std) + torch.tensor(gray.mean)
     luma = (rgb * torch.tensor([0.299, 0.587, 0.114])).sum(-1, keepdim=True)
@@ -166,13 +159,13 @@ def test_views_and_colours_work_after_frames_are_finished_too() -> None:
 
 
 def test_plain_functions_of_a_window_run_in_the_loader() -> None:
-    augmentation = pipeline(imu=(Doubled(), Scale()), video=(Negative(), RandomResizedCrop()))
+    augmentation = pipeline(imu=(Doubled(), Scale()), video=(Negative(),))
     imu_LC, video_THWC = imu_windows(1)[0].numpy(), video_windows(1)[0].numpy()
     factors = set()
     for rng in generators(20):
         doubled_LC, negative_THWC, draws = augmentation.sample(rng, imu_LC, video_THWC)
         factors.add(float(doubled_LC[0, 0] / imu_LC[0, 0]))
-        np.testing.assert_array_equal(negative_THWC, 255 - video_THWC)
+        np.testing.assert_array_equal(negative_THWC, 255 - video_THWC[:, 2:26, 6:30])
         assert (len(draws.imu), len(draws.video)) == (1, 0)
     assert factors == {1.0, 2.0}
     with pytest.raises(ValueError, match=r"Halved must return float32 \[120, 42\], .* not float32 \[60, 42\]"):
@@ -194,12 +187,12 @@ def test_windows_that_do_not_suit_are_an_error_before_anything_is_loaded() -> No
 
 
 def test_draws_travel() -> None:
-    draws = drawn(pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),)), 4)
-    assert len(draws.color) == len(draws.view) == 4
+    augmentation = pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),))
+    _, _, draws = sampled(augmentation, imu_windows(4), video_windows(4))
+    assert len(draws.color) == 4
     for travelled in (pickle.loads(pickle.dumps(draws)), move_data_to_device(draws, torch.device("cpu"))):
         assert isinstance(travelled, Draws)
-        assert isinstance(travelled.view, np.ndarray)  # it is read on the host
-        np.testing.assert_array_equal(travelled.view, draws.view)
+        assert torch.equal(travelled.color, draws.color)
         for field in ("joint", "imu", "video"):
             pairs = zip(getattr(travelled, field), getattr(draws, field), strict=True)
             assert all(torch.equal(one, other) for one, other in pairs)
@@ -207,10 +200,10 @@ def test_draws_travel() -> None:
 
 def test_autocast_does_not_touch_the_precision() -> None:
     augmentation = pipeline(EVERYTHING_IMU, (*EVERYTHING_VIDEO, ColorJitter(p=1)), (Mirror(),))
-    windows = imu_windows(3), video_windows(3)
-    exact = augmentation.apply(*windows, drawn(augmentation, 3))
+    windows = sampled(augmentation, imu_windows(3), video_windows(3))
+    exact = augmentation.apply(*windows)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        under_autocast = augmentation.apply(*windows, drawn(augmentation, 3))
+        under_autocast = augmentation.apply(*windows)
     for left, right in zip(exact, under_autocast, strict=True):
         assert torch.equal(left, right)
         assert right.dtype == torch.float32

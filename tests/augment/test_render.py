@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from augment_specs import HEIGHT, VIDEO, WIDTH, video_windows
+from augment_specs import VIDEO, video_windows
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from revalexo_clip.augment.base import View
 from revalexo_clip.augment.color import brighten, normalization
-from revalexo_clip.augment.render import Edges, render, resample, whole_pixels
+from revalexo_clip.augment.render import Edges, map_colors, resample, show, whole_pixels
 
 NORMALIZE = torch.from_numpy((normalization(VIDEO) @ brighten(1 / 255))[:3].astype(np.float32))
 VIEWS = np.array([[0, 0, 28, 37], [3, 30, 26, 4], [1, 2, 25, 26], [10, 20, 18, 28], [0, 36, 28, 1], [2, 5, 27, 36]])
@@ -30,9 +30,15 @@ def plain(video_THWC: Tensor, view: Edges, crop: int) -> Tensor:
     return torch.stack(frames, dim=1).float()
 
 
+def rendered_by(video_BTHWC: Tensor, views: np.ndarray, color_B34: Tensor, crop: int) -> Tensor:
+    """Both halves, one after the other."""
+    shown = [show(video_THWC.numpy(), view, crop) for video_THWC, view in zip(video_BTHWC, views, strict=True)]
+    return map_colors(torch.from_numpy(np.stack(shown)), color_B34)
+
+
 def test_the_one_resampling_equals_crop_resize_and_flip_done_plainly() -> None:
     video_BTHWC = video_windows(len(VIEWS))
-    rendered = render(video_BTHWC, VIEWS, NORMALIZE.expand(len(VIEWS), 3, 4), VIDEO.crop)
+    rendered = rendered_by(video_BTHWC, VIEWS, NORMALIZE.expand(len(VIEWS), 3, 4), VIDEO.crop)
     assert rendered.shape == (6, 3, 3, 24, 24)
     assert rendered.dtype == torch.float32
     assert rendered.is_contiguous()
@@ -45,22 +51,27 @@ def test_the_one_resampling_equals_crop_resize_and_flip_done_plainly() -> None:
 
 def test_a_view_of_the_crops_size_is_taken_as_it_is() -> None:
     video_BTHWC = video_windows(1)
-    rendered = render(video_BTHWC, np.array([[1, 2, 25, 26]]), NORMALIZE[None], VIDEO.crop)
+    rendered = rendered_by(video_BTHWC, np.array([[1, 2, 25, 26]]), NORMALIZE[None], VIDEO.crop)
     colors = video_BTHWC[:, :, 1:25, 2:26].double() / 255
     expected = (colors - torch.tensor(VIDEO.mean)) / torch.tensor(VIDEO.std)
     torch.testing.assert_close(rendered, expected.permute(0, 4, 1, 2, 3).float(), rtol=1e-5, atol=1e-5)
 
 
-def test_a_clip_is_rendered_as_if_it_were_alone_and_padding_is_never_seen() -> None:
-    video_BTHWC = video_windows(len(VIEWS))
-    color_B34 = torch.randn(len(VIEWS), 3, 4) / 255
-    together = render(video_BTHWC, VIEWS, color_B34, VIDEO.crop)
-    padded = torch.full((len(VIEWS), 3, HEIGHT + 9, WIDTH + 5, 3), 255, dtype=torch.uint8)
-    padded[:, :, :HEIGHT, :WIDTH] = video_BTHWC
-    for row in range(len(VIEWS)):
+def test_the_colours_of_a_clip_are_mapped_as_if_it_were_alone() -> None:
+    video_BTHWC, color_B34 = video_windows(4, height=24, width=24), torch.randn(4, 3, 4) / 255
+    together = map_colors(video_BTHWC, color_B34)
+    for row in range(4):
         one = slice(row, row + 1)
-        assert torch.equal(render(video_BTHWC[one], VIEWS[one], color_B34[one], VIDEO.crop)[0], together[row])
-        assert torch.equal(render(padded[one], VIEWS[one], color_B34[one], VIDEO.crop)[0], together[row])
+        assert torch.equal(map_colors(video_BTHWC[one], color_B34[one])[0], together[row])
+
+
+def test_what_is_shown_is_a_copy_of_its_own_and_contiguous() -> None:
+    video_THWC = video_windows(1)[0].numpy()
+    for view in ([2, 6, 26, 30], [2, 30, 26, 6], [0, 0, 28, 37]):
+        shown_THWC = show(video_THWC, np.array(view), 24)
+        assert shown_THWC.shape == (3, 24, 24, 3)
+        assert shown_THWC.flags.c_contiguous
+        assert not np.shares_memory(shown_THWC, video_THWC)
 
 
 @pytest.mark.parametrize("size", [(24, 24), (20, 31)])
@@ -74,14 +85,14 @@ def test_bytes_are_resampled_to_within_one_step_of_floats(size: tuple[int, int])
 
 def test_all_frames_share_the_view() -> None:
     video_BTHWC = video_windows(1)[:, :1].expand(-1, 5, -1, -1, -1)
-    rendered = render(video_BTHWC, VIEWS[1:2], NORMALIZE[None], VIDEO.crop)
+    rendered = rendered_by(video_BTHWC, VIEWS[1:2], NORMALIZE[None], VIDEO.crop)
     assert torch.equal(rendered, rendered[:, :, :1].expand(-1, -1, 5, -1, -1))
 
 
 def test_shrinking_does_not_alias() -> None:
     stripes = torch.zeros(1, 1, 48, 48, 3, dtype=torch.uint8)
     stripes[..., ::2, :] = 255
-    shades = render(stripes, np.array([[0, 0, 48, 48]]), torch.eye(3, 4)[None], 24)
+    shades = rendered_by(stripes, np.array([[0, 0, 48, 48]]), torch.eye(3, 4)[None], 24)
     assert shades[..., 2:-2].min() > 100
     assert shades[..., 2:-2].max() < 155
 
@@ -101,11 +112,10 @@ def test_edges_on_whole_pixels_stay_inside_and_keep_a_pixel(
 
 
 def test_memory_that_is_no_longer_needed_is_used_again_if_it_fits() -> None:
-    video_BTHWC = torch.randint(0, 256, (2, 3, 20, 30, 3), dtype=torch.uint8)
-    view_B4 = np.array([[0, 0, 20, 20], [2, 25, 18, 5]])
+    video_BTHWC = torch.randint(0, 256, (2, 3, 8, 8, 3), dtype=torch.uint8)
     color_B34 = torch.randn(2, 3, 4)
-    fresh = render(video_BTHWC, view_B4, color_B34, 8)
+    fresh = map_colors(video_BTHWC, color_B34)
     old = torch.full_like(fresh, torch.nan)
-    assert render(video_BTHWC, view_B4, color_B34, 8, old) is old
+    assert map_colors(video_BTHWC, color_B34, old) is old
     assert torch.equal(old, fresh)
-    assert torch.equal(render(video_BTHWC, view_B4, color_B34, 8, old[:1]), fresh)
+    assert torch.equal(map_colors(video_BTHWC, color_B34, old[:1]), fresh)

@@ -38,7 +38,8 @@ def decode(jpegs: Sequence[bytes], stored: tuple[int, int], wanted: tuple[int, i
     frames_THWC = np.empty((len(jpegs), height, width, 3), dtype=np.uint8)
     for jpeg, frame_HWC in zip(jpegs, frames_THWC, strict=True):
         # Into a buffer the decoder writes no further than the buffer reaches, but a smaller picture leaves it unfilled.
-        decoded = simplejpeg.decode_jpeg(jpeg, min_height=height, min_width=width, buffer=frame_HWC)
+        # Colours that are repeated instead of interpolated take 5% off, for 0.1 of 255 on average.
+        decoded = simplejpeg.decode_jpeg(jpeg, min_height=height, min_width=width, buffer=frame_HWC, fastupsample=True)
         if decoded.shape != frame_HWC.shape:
             raise ValueError(f"a frame is {decoded.shape[1]} x {decoded.shape[0]}, not {width} x {height}")
     if (height, width) == wanted:
