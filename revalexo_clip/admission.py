@@ -2,24 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
-from revalexo_clip.checkpoint import Checkpoint
-from revalexo_clip.component import JsonObject
+from revalexo_clip.checkpoint import Checkpoint, load_checkpoint
+from revalexo_clip.component import JsonObject, describe
 from revalexo_clip.data import LabelledWindows, WindowDataset
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.experiment_file import apply_overrides, import_experiment_file
 from revalexo_clip.types import ImuSpec, Split, VideoSpec
 
+HORIZONS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
+"""How long after a window's end activities are asked for [s]: those of the RevalExo benchmark."""
+_ADJUSTABLE = ("data", "batch_size", "micro_batch", "trainer")
+"""Fields of an experiment that say what is evaluated and how; the others say what the checkpoint is."""
 _MEASURED = ("mean", "std")
 """What a spec holds of the training data, and of no other."""
 _WHAT_ELSE = "evaluate on others, --set data.test_subjects=NAME,..., or on them all the same, --allow-seen-subjects"
 
 
-def evaluation_dataset(
+@dataclass(frozen=True)
+class Admitted:
+    """A checkpoint, and the windows that it is to be measured on."""
+
+    checkpoint: Checkpoint
+    experiment: PretrainExperiment
+    """The checkpoint's, with what the evaluation sets."""
+    split: Split
+    dataset: WindowDataset
+
+
+def admit(
+    path: Path,
+    *,
+    data_root: Path | None,
+    overrides: Sequence[str],
+    experiment_file: Path | None,
+    allow_seen_subjects: bool,
+) -> Admitted:
+    """Read a checkpoint and find its evaluation windows, of which no recording has been read yet.
+
+    Raises `ConfigError` or `DataError` where it may not, or cannot, be measured on them.
+    """
+    if experiment_file is not None:
+        import_experiment_file(experiment_file)
+    checkpoint = load_checkpoint(path, experiment_file)
+    root = [] if data_root is None else [f"data.root={data_root}"]
+    experiment = _edited(checkpoint.description.experiment, [*root, *overrides])
+    split, dataset = _dataset(checkpoint, experiment, allow_seen_subjects)
+    return Admitted(checkpoint, experiment, split, dataset)
+
+
+def _edited(experiment: PretrainExperiment, overrides: Sequence[str]) -> PretrainExperiment:
+    """The checkpoint's experiment with the horizons of the benchmark, another root or the like; never another model."""
+    has_horizons = "horizons" in type(experiment.data).model_fields
+    horizons = [f"data.horizons={','.join(map(str, HORIZONS))}"] if has_horizons else []
+    try:
+        edited = PretrainExperiment.model_validate(
+            apply_overrides(experiment.model_dump(mode="json"), [*horizons, *overrides])
+        )
+    except ValidationError as error:
+        raise ConfigError(describe(error)) from error
+    for field in type(experiment).model_fields:
+        if field not in _ADJUSTABLE and getattr(edited, field) != getattr(experiment, field):
+            raise ConfigError(
+                f"--set {field}: a checkpoint's {field} is what it was trained with; an evaluation can set "
+                f"{', '.join(_ADJUSTABLE)}"
+            )
+    return edited
+
+
+def _dataset(
     checkpoint: Checkpoint, experiment: PretrainExperiment, allow_seen_subjects: bool
 ) -> tuple[Split, WindowDataset]:
     """The test subjects' windows; where seen subjects are allowed and none is named, the validation subjects'.

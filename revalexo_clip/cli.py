@@ -13,12 +13,11 @@ from rich.console import Console
 from revalexo_clip.console import counting, err, is_main_process, out, quiet_libraries, say
 from revalexo_clip.encoder_commands import export_encoder, import_encoder
 from revalexo_clip.errors import UserError
+from revalexo_clip.evaluate_command import evaluate
 from revalexo_clip.options import (
-    CkptOption,
     DevicesOption,
     DryRunOption,
     ExperimentArgument,
-    ExperimentFileOption,
     JobsOption,
     JsonOption,
     ResumeOption,
@@ -114,54 +113,7 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
         say(f"       {finetuned.recognition.path.with_name('report.html')}")
 
 
-@app.command()
-def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
-    ckpt: CkptOption = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="ROOT", help="The dataset, where it is not where it was.")
-    ] = None,
-    overrides: SetOption = None,
-    experiment: ExperimentFileOption = None,
-    allow_seen_subjects: SeenOption = False,
-    probe: Annotated[
-        bool, typer.Option("--probe/--no-probe", help="Train probes for the activity on frozen features.")
-    ] = True,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            min=0.0, metavar="SECONDS", help="Windows of a clip that start less than this apart are one answer."
-        ),
-    ] = 0.0,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure retrieval, and what frozen features know of activities, on people that training has not seen."""
-    quiet_libraries()
-    from revalexo_clip import evaluate as command
-    from revalexo_clip.evaluation_report import evaluation_report
-    from revalexo_clip.html_report.write import write_report
-
-    result = command.evaluate(
-        ckpt,
-        data_root=data,
-        overrides=overrides or [],
-        experiment_file=experiment,
-        allow_seen_subjects=allow_seen_subjects,
-        probe=probe,
-        tolerance=tolerance,
-        progress=counting,
-    )
-    report = result.path.with_name("report.html")
-    with counting("report"):
-        write_report(report, result.findings)
-    if as_json:
-        print(json.dumps(result.metrics, indent=2))
-        return
-    for part in evaluation_report(result.metrics):
-        out.print(part)
-    say(f"written to {result.path}")
-    say(f"           {report}")
-
-
+app.command()(evaluate)
 app.command("export-encoder")(export_encoder)
 app.command("import-encoder")(import_encoder)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +11,21 @@ from typing import cast
 
 import lightning.pytorch as pl
 import torch
-from pydantic import ValidationError
 
-from revalexo_clip.admission import check_same_input, evaluation_dataset, seen_subjects
-from revalexo_clip.checkpoint import Checkpoint, load_checkpoint
-from revalexo_clip.component import JsonObject, describe
+from revalexo_clip.admission import Admitted, admit, check_same_input, seen_subjects
+from revalexo_clip.checkpoint import Checkpoint
+from revalexo_clip.component import JsonObject
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.embeddings import write_embeddings
-from revalexo_clip.errors import ConfigError, DataError
+from revalexo_clip.errors import DataError
 from revalexo_clip.experiment import PretrainExperiment
-from revalexo_clip.experiment_file import apply_overrides, import_experiment_file
 from revalexo_clip.files import atomically, sha256_of
 from revalexo_clip.html_report.findings import Findings
 from revalexo_clip.measures.bootstrap import ClipBootstrap, interval_reason
 from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.measures.geometry import geometry
 from revalexo_clip.measures.knowledge import Knowledge, can_be_trained, probe_windows, unprobed
-from revalexo_clip.measures.windows import EvaluatedWindows
+from revalexo_clip.measures.windows import EvaluatedWindows, Ints
 from revalexo_clip.run_folder import find_checkpoint, folder_of
 from revalexo_clip.training.data import evaluation_loader
 from revalexo_clip.training.devices import devices_available
@@ -39,11 +37,6 @@ OnProgress = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[OnProgress]]
 """Shows the progress of what it is given the name of."""
 
-HORIZONS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
-"""How long after a window's end activities are asked for [s]: those of the RevalExo benchmark."""
-_ADJUSTABLE = ("data", "batch_size", "micro_batch", "trainer")
-"""Fields of an experiment that say what is evaluated and how; the others say what the checkpoint is."""
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -52,6 +45,8 @@ class Evaluation:
     findings: Findings
     path: Path
     """`metrics.json`; `embeddings.h5` lies beside it."""
+    predictions: Mapping[str, Ints]
+    """[N, K] what probes predicted, under `<probe>/<features>`; empty where there was none."""
 
     @property
     def metrics(self) -> JsonObject:
@@ -60,7 +55,8 @@ class Evaluation:
 
 
 @contextmanager
-def _silently(_: str) -> Iterator[OnProgress]:
+def silently(_: str) -> Iterator[OnProgress]:
+    """Shows nothing."""
     yield lambda done, total: None
 
 
@@ -73,7 +69,7 @@ def evaluate(
     allow_seen_subjects: bool = False,
     probe: bool = True,
     tolerance: float = 0.0,
-    progress: Progress = _silently,
+    progress: Progress = silently,
 ) -> Evaluation:
     """Evaluate a checkpoint on its test subjects: retrieval, geometry, and what frozen features know of activities.
 
@@ -81,16 +77,23 @@ def evaluate(
     refused unless they are allowed. `tolerance` [s] lets windows of a clip that start less than this apart count as
     one answer in retrieval. Raises `ConfigError` or `DataError`.
     """
-    if experiment_file is not None:
-        import_experiment_file(experiment_file)
-    checkpoint = load_checkpoint(find_checkpoint(ckpt), experiment_file)
-    root = [] if data_root is None else [f"data.root={data_root}"]
-    experiment = _edited(checkpoint.description.experiment, [*root, *overrides])
-    split, dataset = evaluation_dataset(checkpoint, experiment, allow_seen_subjects)
+    admitted = admit(
+        find_checkpoint(ckpt),
+        data_root=data_root,
+        overrides=overrides,
+        experiment_file=experiment_file,
+        allow_seen_subjects=allow_seen_subjects,
+    )
+    return measure(admitted, probe=probe, tolerance=tolerance, progress=progress)
+
+
+def measure(admitted: Admitted, *, probe: bool, tolerance: float, progress: Progress) -> Evaluation:
+    """What `evaluate` measures and writes of a checkpoint, once it is known on which windows."""
+    checkpoint, experiment, dataset = admitted.checkpoint, admitted.experiment, admitted.dataset
     with progress("embedding") as on_progress:
         windows = _encode(checkpoint, dataset, experiment, on_progress)
     bootstrap = ClipBootstrap(windows.clip_subjects)
-    metrics = _heading(checkpoint, dataset, windows) | {"split": split, "tolerance": tolerance}
+    metrics = _heading(checkpoint, dataset, windows) | {"split": admitted.split, "tolerance": tolerance}
     with progress("retrieval"):
         galleries = rank_galleries(windows, tolerance)
         metrics |= measure_retrieval(windows, galleries, bootstrap)
@@ -103,26 +106,8 @@ def evaluate(
     identity = {"checkpoint": str(metrics["checkpoint"]), "sha256": str(metrics["sha256"])}
     write_embeddings(path.with_name("embeddings.h5"), windows, knowledge.predictions, identity)
     log = folder_of(checkpoint.path) / "metrics.csv"
-    return Evaluation(Findings(experiment.name, metrics, windows, galleries, dataset, log), path)
-
-
-def _edited(experiment: PretrainExperiment, overrides: Sequence[str]) -> PretrainExperiment:
-    """The checkpoint's experiment with the horizons of the benchmark, another root or the like; never another model."""
-    has_horizons = "horizons" in type(experiment.data).model_fields
-    horizons = [f"data.horizons={','.join(map(str, HORIZONS))}"] if has_horizons else []
-    try:
-        edited = PretrainExperiment.model_validate(
-            apply_overrides(experiment.model_dump(mode="json"), [*horizons, *overrides])
-        )
-    except ValidationError as error:
-        raise ConfigError(describe(error)) from error
-    for field in type(experiment).model_fields:
-        if field not in _ADJUSTABLE and getattr(edited, field) != getattr(experiment, field):
-            raise ConfigError(
-                f"--set {field}: a checkpoint's {field} is what it was trained with; an evaluation can set "
-                f"{', '.join(_ADJUSTABLE)}"
-            )
-    return edited
+    findings = Findings(experiment.name, metrics, windows, galleries, dataset, log)
+    return Evaluation(findings, path, knowledge.predictions)
 
 
 def _encode(

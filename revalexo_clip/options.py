@@ -43,6 +43,12 @@ CkptOption = Annotated[
     Path | None,
     typer.Option("--ckpt", metavar="CKPT|RUN", help="A checkpoint or a run folder.", show_default="the newest run"),
 ]
+CkptsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ckpt", metavar="CKPT|RUN", help="A checkpoint or a run folder. Repeatable.", show_default="the newest run"
+    ),
+]
 ExperimentFileOption = Annotated[
     Path | None,
     typer.Option("--experiment", metavar="FILE.py", help="The file that defines components the checkpoint names."),
@@ -55,6 +61,31 @@ DryRunOption = Annotated[
 ]
 SeenOption = Annotated[
     bool, typer.Option("--allow-seen-subjects", help="Measure on subjects that had a part in the training, too.")
+]
+ExperimentFilesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--experiment", metavar="FILE.py", help="A file that defines components a checkpoint names. Repeatable."
+    ),
+]
+DataRootOption = Annotated[
+    Path | None, typer.Option("--data", metavar="ROOT", help="The dataset, where it is not where it was.")
+]
+ProbeOption = Annotated[
+    bool, typer.Option("--probe/--no-probe", help="Train probes for the activity on frozen features.")
+]
+ToleranceOption = Annotated[
+    float,
+    typer.Option(min=0.0, metavar="SECONDS", help="Windows of a clip that start less than this apart are one answer."),
+]
+ComparisonFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Where a comparison is written.",
+        show_default="evaluation/comparison/ of the first",
+    ),
 ]
 JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="one a core")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]

@@ -32,8 +32,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "pretrained encoder_folder evaluation_report recognition_report html_report",
         "recognise running",
         "finetune_parts",
-        "pretrain finetune dry_run evaluate export import_encoder pack check_data",
-        "encoder_commands",
+        "pretrain finetune dry_run evaluate export import_encoder pack check_data same_windows comparison_report",
+        "compare",
+        "encoder_commands evaluate_command",
         "cli",
     )
 )

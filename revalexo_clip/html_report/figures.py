@@ -38,6 +38,10 @@ class Measured:
     value: float | None
     interval: tuple[float, float] | None = None
 
+    def may_be(self, other: float) -> bool:
+        """Whether the interval does not leave another value out."""
+        return self.interval is None or self.interval[0] <= other <= self.interval[1]
+
 
 def measured(found: JsonObject, name: str) -> Measured:
     """The figure of that name among others, with its interval where it has one."""
@@ -94,6 +98,20 @@ def written_interval(name: str, interval: tuple[float, float] | None) -> str:
 def points(value: float) -> str:
     """A difference of shares in percentage points, signed."""
     return f"{100 * value:+.1f}".replace("-", MINUS)
+
+
+def written_difference(name: str, value: float | None) -> str:
+    """A difference of figures as text, signed: shares in percentage points."""
+    if value is None:
+        return NONE
+    if name in {"mrr", "median_rank"}:
+        return f"{value:+.{3 if name == 'mrr' else 1}f}".replace("-", MINUS)
+    return points(value)
+
+
+def within(name: str, interval: tuple[float, float] | None) -> str:
+    """The interval of a difference in brackets, in its unit; empty where there is none."""
+    return "" if interval is None else f"[{', '.join(written_difference(name, end) for end in interval)}]"
 
 
 def first_horizon(probe: JsonObject) -> float:

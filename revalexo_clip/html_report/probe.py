@@ -13,14 +13,12 @@ from revalexo_clip.html_report.figures import (
     FEATURES,
     PROBES,
     SCORES,
-    Measured,
     child,
     children,
     first_horizon,
     horizon_text,
     measured,
     number,
-    points,
 )
 from revalexo_clip.html_report.page import Html, figure, joined, paragraph, tag
 from revalexo_clip.html_report.plot import COLOUR, WIDTH, heading, label_ends, panels, percent_axis, svg
@@ -77,23 +75,12 @@ def _gain_plot(probe: JsonObject) -> Html:
             for over, name in _BASELINES.items()
         }
         rows = [dots.Row(label, {"imu": one}) for label, one in gained.items()]
-        dots.draw(axes, rows, f"gain, {title}", from_zero=False)
-        _centre(axes, list(gained.values()))
+        dots.draw_gains(axes, rows, f"gain, {title}")
     caption = (
         "What pretraining has gained: right of the line the pretrained IMU encoder is better. An interval that crosses "
-        "the line settles nothing."
+        "the line settles nothing, and its dot is hollow."
     )
     return figure(svg(drawn[0], "Gain of the pretrained IMU encoder"), caption)
-
-
-def _centre(axes: Axes, gained: Sequence[Measured]) -> None:
-    """Zero in the middle, with a line, and percentage points to both sides."""
-    axes.axvline(0, color=COLOUR["muted"], linewidth=1.2)
-    ends = [end for one in gained for end in (one.interval or (one.value or 0.0,))]
-    reach = 1.15 * max(map(abs, ends), default=0.0) or 0.01
-    axes.set_xlim(-reach, reach)
-    axes.xaxis.set_major_formatter(lambda share, _: points(share).removesuffix(".0") if share else "0")
-    axes.set_xlabel("percentage points")
 
 
 def _horizon_plot(probe: JsonObject) -> Html:

@@ -28,14 +28,15 @@ def shown_galleries(metrics: JsonObject) -> list[str]:
     return [name for name in GALLERIES if metrics[name] is not None and (several or name != SUBJECT)]
 
 
-def legend() -> Html:
-    """Which mark is which direction."""
+def legend(*, chance: bool = True) -> Html:
+    """Which mark is which direction, and which is `chance`."""
     marks = [("●", "imu_to_video"), ("◆", "video_to_imu")]
     keys = [
         tag("li", joined([tag("span", text(f"{mark} "), style=f"color: var(--{ROLES[name]})"), text(DIRECTIONS[name])]))
         for mark, name in marks
     ]
-    keys.append(tag("li", joined([tag("span", text("❙ "), class_="open"), text("guessing")])))
+    if chance:
+        keys.append(tag("li", joined([tag("span", text("❙ "), class_="open"), text("guessing")])))
     return tag("ul", joined(keys), class_="keys")
 
 

@@ -63,8 +63,9 @@ def as_list(found: Iterator[Verdict]) -> Html:
 
 def against(one: Measured, other: float) -> Answer:
     """Whether a figure is above another with its whole interval, or below; open where it may be either."""
-    if one.interval is None or one.interval[0] <= other <= one.interval[1]:
+    if one.may_be(other):
         return "open"
+    assert one.interval is not None
     return "yes" if one.interval[0] > other else "no"
 
 

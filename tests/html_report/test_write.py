@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from html_page import Page
+from made_evaluation import made_evaluation, made_knowledge
 from made_windows import MadeDataset, made_windows
 
 from revalexo_clip.component import JsonObject
@@ -17,31 +18,9 @@ from revalexo_clip.html_report.write import sections, write_report
 from revalexo_clip.measures.bootstrap import ClipBootstrap
 from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.measures.geometry import geometry
-from revalexo_clip.measures.knowledge import probe_windows
 from revalexo_clip.measures.windows import EvaluatedWindows
 
 ODD = '<b>"walking" & co'
-
-
-def made_findings(windows: EvaluatedWindows, log: Path) -> Findings:
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=20)
-    galleries = rank_galleries(windows)
-    metrics: JsonObject = {
-        "seen": {"train": [], "val": []},
-        "split": "test",
-        "tolerance": 0.0,
-        "windows": len(windows),
-        "clips": len(windows.clip_names),
-        "interval_reason": None,
-        "checkpoint": "runs/made/best.ckpt",
-        "sha256": "0123456789abcdef",
-        "epoch": 2,
-        **measure_retrieval(windows, galleries, bootstrap),
-        "geometry": geometry(windows.imu_ND, windows.video_ND),
-        "probe": probe_windows(windows, None, bootstrap).metrics,
-        "probe_reason": None,
-    }
-    return Findings(f"run of {ODD}", metrics, windows, galleries, MadeDataset(windows), log)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +30,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     log.write_text("epoch,step,train/loss_step,val/loss\n0,0,3.0,\n0,1,2.0,\n0,1,,2.2\n1,2,1.5,\n1,2,,1.9\n")
     windows = made_windows(subjects=2)
     odd = EvaluatedWindows(**{**vars(windows), "activities": ("standing", ODD, "never")})
-    return made_findings(odd, log)
+    return made_evaluation(odd, f"run of {ODD}", made_knowledge(odd), log).findings
 
 
 @pytest.fixture(scope="module")

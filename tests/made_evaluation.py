@@ -1,0 +1,66 @@
+"""What evaluations find in made windows, without checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from made_windows import MadeDataset, made_windows
+
+from revalexo_clip.compare import side_by_side
+from revalexo_clip.component import JsonObject
+from revalexo_clip.evaluate import Evaluation
+from revalexo_clip.html_report.findings import Findings
+from revalexo_clip.measures.bootstrap import ClipBootstrap
+from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
+from revalexo_clip.measures.geometry import geometry
+from revalexo_clip.measures.knowledge import Knowledge, probe_windows
+from revalexo_clip.measures.windows import EvaluatedWindows
+
+
+def made_knowledge(windows: EvaluatedWindows) -> Knowledge:
+    """What probes find in their features."""
+    others = made_windows(subjects=3) if len(windows.subjects) == 1 else None
+    return probe_windows(windows, others, ClipBootstrap(windows.clip_subjects, resamples=20))
+
+
+def made_evaluation(
+    windows: EvaluatedWindows, name: str, knowledge: Knowledge, log: Path = Path("metrics.csv")
+) -> Evaluation:
+    """All that is measured of them, as if an experiment of that name had made them."""
+    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=20)
+    galleries = rank_galleries(windows)
+    metrics: JsonObject = {
+        "seen": {"train": [], "val": []},
+        "split": "test",
+        "tolerance": 0.0,
+        "windows": len(windows),
+        "clips": len(windows.clip_names),
+        "interval_reason": None,
+        "checkpoint": "runs/made/best.ckpt",
+        "sha256": "0123456789abcdef",
+        "epoch": 2,
+        **measure_retrieval(windows, galleries, bootstrap),
+        "geometry": geometry(windows.imu_ND, windows.video_ND),
+        "probe": knowledge.metrics,
+        "probe_reason": None,
+    }
+    findings = Findings(name, metrics, windows, galleries, MadeDataset(windows), log)
+    return Evaluation(findings, Path("evaluation/metrics.json"), knowledge.predictions)
+
+
+def made_comparison(noises: Mapping[str, float], subjects: int = 2) -> JsonObject:
+    """Of checkpoints by name, whose video lies so far from its IMU; other features are the same for all."""
+    windows = made_windows(subjects)
+    knowledge = made_knowledge(windows)
+    evaluations = [
+        made_evaluation(_with_noise(windows, noise), f"made {noise}", knowledge) for noise in noises.values()
+    ]
+    settings: list[JsonObject] = [{"optim.lr": [0.1, 0.2]} for _ in evaluations[1:]]
+    return side_by_side([*noises], settings, evaluations)
+
+
+def _with_noise(windows: EvaluatedWindows, noise: float) -> EvaluatedWindows:
+    video_ND = windows.imu_ND + noise * torch.randn(windows.imu_ND.shape, generator=torch.Generator().manual_seed(1))
+    return EvaluatedWindows(**{**vars(windows), "video_ND": torch.nn.functional.normalize(video_ND, dim=1)})
