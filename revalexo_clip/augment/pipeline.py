@@ -80,7 +80,7 @@ class ImuAugmentations:
         """See `Augments.sample`. There is no video, and nothing is drawn for it."""
         for function in self.functions:
             imu_LC = _alike(function, imu_LC, function(imu_LC, rng, self.imu_spec))
-        draws = Draws(np.zeros(4, dtype=np.int64), torch.zeros(0), (), self.draw(rng), ())
+        draws = Draws(torch.zeros(0), (), self.draw(rng), ())
         return imu_LC, video_THWC, draws
 
     @torch.no_grad()
