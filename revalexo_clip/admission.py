@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 from pydantic import JsonValue, ValidationError
 
@@ -12,9 +13,11 @@ from revalexo_clip.checkpoint import Checkpoint, load_checkpoint
 from revalexo_clip.component import JsonObject, describe
 from revalexo_clip.data import LabelledWindows, WindowDataset
 from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.experiment import PretrainExperiment
+from revalexo_clip.experiment import Experiment, PretrainExperiment
 from revalexo_clip.experiment_file import apply_overrides, import_experiment_file
 from revalexo_clip.types import ImuSpec, Split, VideoSpec
+
+E = TypeVar("E", bound=Experiment)
 
 HORIZONS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
 """How long after a window's end activities are asked for [s]: those of the RevalExo benchmark."""
@@ -52,28 +55,34 @@ def admit(
         import_experiment_file(experiment_file)
     checkpoint = load_checkpoint(path, experiment_file)
     root = [] if data_root is None else [f"data.root={data_root}"]
-    experiment = _edited(checkpoint.description.experiment, [*root, *overrides])
+    described = checkpoint.description.experiment
+    experiment = edited(described, [*_with_horizons(described), *root, *overrides])
     split, dataset = _dataset(checkpoint, experiment, allow_seen_subjects)
     return Admitted(checkpoint, experiment, split, dataset)
 
 
-def _edited(experiment: PretrainExperiment, overrides: Sequence[str]) -> PretrainExperiment:
-    """The checkpoint's experiment with the horizons of the benchmark, another root or the like; never another model."""
+def _with_horizons(experiment: PretrainExperiment) -> list[str]:
+    """The override that asks for the horizons of the benchmark, where data have any."""
     has_horizons = "horizons" in type(experiment.data).model_fields
-    horizons = [f"data.horizons={','.join(map(str, HORIZONS))}"] if has_horizons else []
+    return [f"data.horizons={','.join(map(str, HORIZONS))}"] if has_horizons else []
+
+
+def edited(experiment: E, overrides: Sequence[str]) -> E:
+    """A checkpoint's experiment with another root, other subjects or the like; never another model.
+
+    Raises `ConfigError` where an override is wrong, or changes what a checkpoint is.
+    """
     try:
-        edited = PretrainExperiment.model_validate(
-            apply_overrides(experiment.model_dump(mode="json"), [*horizons, *overrides])
-        )
+        changed = experiment.kind().model_validate(apply_overrides(experiment.model_dump(mode="json"), overrides))
     except ValidationError as error:
         raise ConfigError(describe(error)) from error
     for field in type(experiment).model_fields:
-        if field not in _ADJUSTABLE and getattr(edited, field) != getattr(experiment, field):
+        if field not in _ADJUSTABLE and getattr(changed, field) != getattr(experiment, field):
             raise ConfigError(
                 f"--set {field}: a checkpoint's {field} is what it was trained with; an evaluation can set "
                 f"{', '.join(_ADJUSTABLE)}"
             )
-    return edited
+    return cast("E", changed)  # of the same kind
 
 
 def _dataset(

@@ -24,6 +24,7 @@ from revalexo_clip.options import (
 if TYPE_CHECKING:
     from revalexo_clip.compare import Comparison
     from revalexo_clip.evaluate import Evaluation
+    from revalexo_clip.recognise import Recognition
 
 
 def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
@@ -39,11 +40,15 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
 ) -> None:
     """Measure retrieval, and what frozen features know of activities, on people that training has not seen.
 
-    With several --ckpt the others are compared with the first.
+    With several --ckpt the others are compared with the first. A finetuned recogniser is measured by what it
+    recognises.
     """
     quiet_libraries()
     from revalexo_clip import compare as comparison
     from revalexo_clip import evaluate as command
+    from revalexo_clip import recognise
+    from revalexo_clip.recogniser_checkpoint import is_recogniser
+    from revalexo_clip.run_folder import find_checkpoint
 
     chosen, files = ckpt or [], experiment or []
     if len(chosen) > 1:
@@ -62,8 +67,20 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
         return
     if folder is not None:
         raise ConfigError("--out is where a comparison is written; one checkpoint's evaluation lies beside it")
+    path = find_checkpoint(next(iter(chosen), None))
+    if is_recogniser(path):
+        found = recognise.evaluate_recogniser(
+            path,
+            data_root=data,
+            overrides=overrides or [],
+            experiment_file=_only(files),
+            allow_seen_subjects=allow_seen_subjects,
+            progress=counting,
+        )
+        _show_recognition(found, as_json=as_json)
+        return
     result = command.evaluate(
-        next(iter(chosen), None),
+        path,
         data_root=data,
         overrides=overrides or [],
         experiment_file=_only(files),
@@ -92,6 +109,18 @@ def _show_evaluation(result: Evaluation, *, as_json: bool) -> None:
         out.print(part)
     say(f"written to {result.path}")
     say(f"           {report}")
+
+
+def _show_recognition(found: Recognition, *, as_json: bool) -> None:
+    from revalexo_clip.recognition_report import recognition_report
+
+    if as_json:
+        print(json.dumps(found.metrics, indent=2))
+        return
+    for part in recognition_report(found.metrics):
+        out.print(part)
+    say(f"written to {found.path}")
+    say(f"           {found.path.with_name('report.html')}")
 
 
 def _show_comparison(compared: Comparison, *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import numpy as np
 from lightning.pytorch.accelerators import CPUAccelerator
 
 from revalexo_clip import __version__
-from revalexo_clip.admission import seen_among, seen_text
 from revalexo_clip.checkpoint import RECOGNISER_KEY
 from revalexo_clip.data import LabelledWindows, WindowDataset
 from revalexo_clip.data.windows import Ints
@@ -19,7 +18,7 @@ from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.finetune_experiment import FinetuneExperiment
 from revalexo_clip.parts import subjects_of
 from revalexo_clip.pretrained import read_pretrained
-from revalexo_clip.recognise import windows_of
+from revalexo_clip.recognise import Subjects, refuse_seen, windows_of
 from revalexo_clip.recogniser import Architecture, Recogniser
 from revalexo_clip.recogniser_checkpoint import RecogniserCheckpoint, RecogniserDescription, load_recogniser
 from revalexo_clip.run_folder import find_checkpoint
@@ -29,9 +28,6 @@ from revalexo_clip.training.devices import share_cores
 from revalexo_clip.training.recognition import RecognitionModule
 from revalexo_clip.training.trainer import build_trainer
 from revalexo_clip.types import UNLABELLED, Split
-
-Subjects = Mapping[Split, tuple[str, ...]]
-"""Whom something was trained on and selected on."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def build_finetune_parts(
         learned_from[str(teacher.path)] = teacher.description.has_seen
     if test is not None and not allow_seen_subjects:
         for source, subjects in learned_from.items():
-            _refuse_seen(source, subjects, test)
+            refuse_seen(source, subjects, test)
     description = _describe(experiment, pretrained.architecture, _together(learned_from.values()), train, val)
     pl.seed_everything(experiment.seed, workers=True, verbose=False)
     model = description.build_model()
@@ -154,21 +150,6 @@ def _check_windows(
     for split, others in (("validation", val), ("test", test)):
         if others is not None and others.imu_spec != train.imu_spec:
             raise ConfigError(f"data: the training and {split} recordings differ in their IMU channels")
-
-
-def _refuse_seen(source: str, subjects: Subjects | None, test: LabelledWindows) -> None:
-    """Raise `ConfigError` where an encoder or a teacher has seen a test subject, or may have."""
-    if subjects is None:
-        raise ConfigError(
-            f"{source} does not say on whom it was trained, so it may have seen the test subjects; if you know that it "
-            "has not, --allow-seen-subjects"
-        )
-    if told := seen_text(seen_among(subjects, test)):
-        raise ConfigError(
-            f"{source} was {told}, so figures on them would say nothing of new people: begin with what has not seen "
-            "them, name other subjects (--set data.test_subjects=...), or test on them all the same, "
-            "--allow-seen-subjects"
-        )
 
 
 def _together(seen: Iterable[Subjects | None]) -> dict[Split, tuple[str, ...]] | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from revalexo_clip.admission import check_same_imu, check_same_video, seen_among
+from revalexo_clip.admission import check_same_imu, check_same_video, edited, seen_among, seen_text
 from revalexo_clip.component import JsonObject
 from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
 from revalexo_clip.errors import ConfigError, DataError
+from revalexo_clip.experiment_file import import_experiment_file
 from revalexo_clip.files import atomically, sha256_of
 from revalexo_clip.finetune_experiment import FinetuneExperiment
 from revalexo_clip.html_report.recogniser.findings import RecognitionFindings
@@ -21,13 +22,16 @@ from revalexo_clip.html_report.recogniser.write import write_recognition_report
 from revalexo_clip.measures.bootstrap import ClipBootstrap
 from revalexo_clip.measures.recognition import measure_recognition
 from revalexo_clip.predictions import write_predictions
-from revalexo_clip.recogniser_checkpoint import RecogniserCheckpoint
+from revalexo_clip.recogniser_checkpoint import RecogniserCheckpoint, load_recogniser
 from revalexo_clip.run_folder import folder_of
 from revalexo_clip.training.recognising import recognise_all
 from revalexo_clip.types import UNLABELLED, Split
 
 OnProgress = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[OnProgress]]
+
+Subjects = Mapping[Split, tuple[str, ...]]
+"""Whom something was trained on and selected on."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,30 @@ class Recognition:
 @contextmanager
 def _silently(_: str) -> Iterator[OnProgress]:
     yield lambda done, total: None
+
+
+def evaluate_recogniser(
+    path: Path,
+    *,
+    data_root: Path | None = None,
+    overrides: Sequence[str] = (),
+    experiment_file: Path | None = None,
+    allow_seen_subjects: bool = False,
+    progress: Progress = _silently,
+) -> Recognition:
+    """Measure a checkpoint on its test subjects, or on others that overrides name.
+
+    Raises `ConfigError` where it has seen them and that is not allowed, and what `measure_recogniser` raises.
+    """
+    if experiment_file is not None:
+        import_experiment_file(experiment_file)
+    checkpoint = load_recogniser(path, experiment_file)
+    root = [] if data_root is None else [f"data.root={data_root}"]
+    experiment = edited(checkpoint.description.experiment, [*root, *overrides])
+    if experiment.data.subjects("test") and not allow_seen_subjects:
+        windows = windows_of(experiment, "test", with_video=False)
+        refuse_seen(str(path), checkpoint.description.has_seen, windows)
+    return measure_recogniser(checkpoint, experiment, progress)
 
 
 def measure_recogniser(
@@ -111,6 +139,21 @@ def windows_of(experiment: FinetuneExperiment, split: Split, *, with_video: bool
             "needs"
         )
     return experiment.data.build(split, experiment.seed)
+
+
+def refuse_seen(source: str, subjects: Subjects | None, test: LabelledWindows) -> None:
+    """Raise `ConfigError` where an encoder or a teacher has seen a test subject, or may have."""
+    if subjects is None:
+        raise ConfigError(
+            f"{source} does not say on whom it was trained, so it may have seen the test subjects; if you know that it "
+            "has not, --allow-seen-subjects"
+        )
+    if told := seen_text(seen_among(subjects, test)):
+        raise ConfigError(
+            f"{source} was {told}, so figures on them would say nothing of new people: begin with what has not seen "
+            "them, name other subjects (--set data.test_subjects=...), or test on them all the same, "
+            "--allow-seen-subjects"
+        )
 
 
 def _check_windows(checkpoint: RecogniserCheckpoint, windows: LabelledWindows) -> None:

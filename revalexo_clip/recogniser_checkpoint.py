@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from revalexo_clip.checkpoint import RECOGNISER_KEY, Described, Saved, read_checkpoint
 from revalexo_clip.encoders import ImuEncoder, VideoEncoder
+from revalexo_clip.files import UNPICKLING_ERRORS
 from revalexo_clip.finetune_experiment import FinetuneExperiment
 from revalexo_clip.recogniser import Architecture, Recogniser
 from revalexo_clip.types import ImuSpec, Split, VideoSpec
@@ -70,6 +73,15 @@ class RecogniserCheckpoint(Saved[RecogniserDescription]):
         model = self.description.build_model()
         self.load_into(model)
         return model.eval()
+
+
+def is_recogniser(path: Path) -> bool:
+    """Whether a file is a checkpoint of finetuning, as far as can be told without reading its weights."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, *UNPICKLING_ERRORS):  # what is wrong with it, its reader will say
+        return False
+    return isinstance(content, dict) and RECOGNISER_KEY in content
 
 
 def load_recogniser(path: Path, experiment_file: Path | None = None) -> RecogniserCheckpoint:

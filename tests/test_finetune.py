@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from sklearn.metrics import f1_score
 from small_finetuning import EXPERIMENT, finetuning, train_recogniser
-from small_process import succeed
+from small_process import call, succeed
 from small_training import logged, metrics, weights
 from torch import Tensor, nn
 
@@ -391,3 +391,25 @@ class WatchTeacher(pl.Callback):
 class Taught(Finetuning):
     def watchers(self) -> list[pl.Callback]:
         return [WatchTeacher()]
+
+
+def test_evaluate_measures_a_recogniser_by_what_it_recognises(
+    distinct: Path, trained_run: Path, tmp_path: Path
+) -> None:
+    run = train_recogniser(finetuning(distinct, trained_run), tmp_path)
+    before = (run / "evaluation/metrics.json").read_bytes()
+    shown = call("evaluate", "--ckpt", run, "--json", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout) == json.loads(before)
+    (run / "evaluation/metrics.json").unlink()
+    table = call("evaluate", "--ckpt", run, "--set", "data.test_subjects=05", cwd=tmp_path)
+    assert "Recognition: 5 windows of 1 clip, 1 test subject" in table.stdout
+    assert (run / "evaluation/metrics.json").is_file()
+    split = ("--set", "data.train_subjects=05", "--set", "data.test_subjects=02")
+    refused = call("evaluate", "--ckpt", run, *split, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "was trained on Subject02, so figures on them would say nothing of new people" in refused.stderr
+    allowed = call("evaluate", "--ckpt", run, *split, "--allow-seen-subjects", cwd=tmp_path)
+    assert "these figures flatter it" in allowed.stdout
+    refused = call("evaluate", "--ckpt", run, "--set", "fusion=features", cwd=tmp_path)
+    assert "--set fusion: a checkpoint's fusion is what it was trained with" in refused.stderr
