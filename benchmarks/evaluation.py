@@ -90,7 +90,7 @@ def made_features(label_N: Tensor, subject_N: Tensor, clip_N: Tensor, size: int,
         return torch.randn(count, size, generator=rng)
 
     x_NE = drawn(WINDOWS) + 0.5 * (drawn(SUBJECTS)[subject_N] + drawn(int(clip_N[-1]) + 1)[clip_N])
-    x_NE += 0.5 * drawn(ACTIVITIES)[label_N] + 0.4 * drawn(SUBJECTS * ACTIVITIES)[subject_N * ACTIVITIES + label_N]
+    x_NE += 0.2 * drawn(ACTIVITIES)[label_N] + 0.2 * drawn(SUBJECTS * ACTIVITIES)[subject_N * ACTIVITIES + label_N]
     turn_EF: Tensor = torch.linalg.qr(drawn(size)).Q
     return torch.matmul(x_NE * torch.logspace(0, -2, size), turn_EF)
 

@@ -38,9 +38,10 @@ class Logistic:
 
     def logits(self, features_NF: Floats) -> Floats:
         """[N, K, A]."""
-        x_NF = (torch.from_numpy(features_NF) - self.mean_F) / self.scale_F
-        logits_NJ = x_NF @ self.weight_FKA.flatten(start_dim=1)
-        return np.asarray((logits_NJ.view(-1, *self.bias_KA.shape) + self.bias_KA).numpy())
+        weight_FJ = self.weight_FKA.flatten(start_dim=1) / self.scale_F[:, None]
+        bias_J = self.bias_KA.flatten() - self.mean_F @ weight_FJ
+        logits_NJ = torch.from_numpy(features_NF) @ weight_FJ + bias_J
+        return np.asarray(logits_NJ.view(-1, *self.bias_KA.shape).numpy())
 
 
 def fit_logistic(features_MF: Floats, label_MK: Ints, classes: int) -> Logistic:
@@ -68,10 +69,10 @@ def fit_logistic(features_MF: Floats, label_MK: Ints, classes: int) -> Logistic:
 def _turn(x_MF: Tensor) -> tuple[Tensor, Tensor]:
     """Features in E coordinates in which the loss is about equally curved in all directions, and how to get there.
 
-    Of fewer windows than features, coefficients are sums of the windows: there are as many coordinates as windows.
+    Of far fewer windows than features, coefficients are sums of the windows: there are as many coordinates as windows.
     """
     basis_FE = torch.eye(x_MF.shape[1])
-    if len(x_MF) < x_MF.shape[1]:
+    if 2 * len(x_MF) < x_MF.shape[1]:
         basis_FE, root_EM = torch.linalg.qr(x_MF.T)
         x_MF = root_EM.T
     curvature_EE = _CURVATURE * (x_MF.T @ x_MF).double() / len(x_MF)
@@ -91,13 +92,13 @@ class _Objective:
 
     def __init__(self, turned_ME: Tensor, true_KAM: Tensor, turn_FE: Tensor) -> None:
         self.turned_ME = turned_ME
-        self.true_KAM = true_KAM
         labelled_KM = true_KAM.any(dim=1)
         self.share_K1M = (labelled_KM / labelled_KM.sum(dim=1, keepdim=True).clamp(min=1)).float()[:, None]
         self.wanted_KAM = true_KAM * self.share_K1M
         self.frequency_KA = self.wanted_KAM.sum(dim=2, dtype=torch.float64)
         self.absent_KA = torch.where(self.frequency_KA > 0, 0.0, -torch.inf)
         self.absent_KA[~labelled_KM.any(dim=1)] = 0.0  # a set without any label: nothing to choose from
+        self.barred_KA = self.absent_KA.clamp(min=-1e9)  # whose products with 0 are 0
         self.penalty_EE = PENALTY * turn_FE.T @ turn_FE
 
     def start(self) -> Floats:
@@ -108,16 +109,15 @@ class _Objective:
 
     def split(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients [J, E] and biases [K, A]."""
-        sets, classes, _ = self.true_KAM.shape
-        axes = len(self.penalty_EE)
-        return flat[: sets * classes * axes].view(-1, axes), flat[sets * classes * axes :].view(sets, classes)
+        rows, axes = self.absent_KA.numel(), len(self.penalty_EE)
+        return flat[: rows * axes].view(rows, axes), flat[rows * axes :].view(self.absent_KA.shape)
 
     def __call__(self, flat: Floats) -> tuple[float, Floats]:
         weight_JE, bias_KA = self.split(torch.from_numpy(flat))
-        logits_KAM = (weight_JE.float() @ self.turned_ME.T).view(self.true_KAM.shape)
-        log_KAM = (logits_KAM + (bias_KA + self.absent_KA).float()[:, :, None]).log_softmax(dim=1)
+        logits_KAM = (weight_JE.float() @ self.turned_ME.T).view(self.wanted_KAM.shape)
+        log_KAM = (logits_KAM + (bias_KA + self.barred_KA).float()[:, :, None]).log_softmax(dim=1)
         penalty_JE = weight_JE @ self.penalty_EE
-        cross_entropy = -(log_KAM * self.wanted_KAM)[self.true_KAM].sum(dtype=torch.float64)
+        cross_entropy = -(log_KAM * self.wanted_KAM).sum(dtype=torch.float64)
         loss = (weight_JE * penalty_JE).sum() / 2 + cross_entropy
         error_KAM = log_KAM.exp_().mul_(self.share_K1M).sub_(self.wanted_KAM)
         gradient_JE = (error_KAM.flatten(end_dim=1) @ self.turned_ME).double() + penalty_JE
