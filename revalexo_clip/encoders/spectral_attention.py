@@ -46,7 +46,7 @@ class SpectralAttention(ImuEncoder):
     """Frequency of the last wavelet [Hz]."""
     step: PositiveFloat = 0.13
     """Time from one moment to the next [s], about: a moment is an even number of samples."""
-    width: PositiveInt = 64
+    width: PositiveInt = 128
     """Feature maps."""
     depth: NonNegativeInt = 2
     """Residual blocks."""
