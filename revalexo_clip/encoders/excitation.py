@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 
 from revalexo_clip.encoders.forms import suits_cpu_forms
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales every channel by a gate in (0, 1), which a small network computes from all channels' averages.
-
-    The scaling is a matrix product with a 1 x 1 matrix: the gradient of the gate is then a dot product, where that of a
-    broadcast product is a map as large as the input, written and summed up.
-    """
+    """Scales every channel by a gate in (0, 1), which a small network computes from all channels' averages."""
 
     def __init__(self, gate: nn.Module) -> None:
         super().__init__()
@@ -21,8 +21,39 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """[B, C, T, H, W] -> the same."""
-        gate_BC: Tensor = self.block(x_BCTHW.mean(dim=(2, 3, 4), keepdim=True)).flatten()
-        if not suits_cpu_forms(x_BCTHW):
-            return x_BCTHW * gate_BC.view(*x_BCTHW.shape[:2], 1, 1, 1)
-        maps = x_BCTHW.flatten(0, 1).flatten(1)  # [B C, T H W]
-        return torch.bmm(gate_BC[:, None, None], maps[:, None]).view(x_BCTHW.shape)
+        gate_BC111: Tensor = self.block(x_BCTHW.mean(dim=(2, 3, 4), keepdim=True))
+        if not suits_cpu_forms(x_BCTHW) or torch.compiler.is_compiling():
+            return x_BCTHW * gate_BC111
+        return _apply(x_BCTHW, gate_BC111)
+
+
+class _Gated(torch.autograd.Function):
+    """x * gate. The gate's gradient is a dot product for each map, where autograd would sum a product of maps."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x_BCTHW: Tensor, gate_BC111: Tensor) -> Tensor:
+        ctx.save_for_backward(x_BCTHW, gate_BC111)
+        return x_BCTHW * gate_BC111
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: BackwardCFunction, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        x_BCTHW, gate_BC111 = cast("tuple[Tensor, ...]", ctx.saved_tensors)
+        return grads[0] * gate_BC111, dots(grads[0], x_BCTHW).view_as(gate_BC111)
+
+
+_apply = cast("Callable[[Tensor, Tensor], Tensor]", _Gated.apply)
+
+
+def dots(x_BCTHW: Tensor, y_BCTHW: Tensor) -> Tensor:
+    """The dot product of every map in `x` with its counterpart in `y`, [B C].
+
+    Group norm has the kernel: where maps are groups of mean 0 and deviation 1, it is the gradient of their weights.
+    """
+    maps = x_BCTHW.shape[0] * x_BCTHW.shape[1]
+    rows = [each.reshape(1, maps, -1) for each in (x_BCTHW, y_BCTHW)]
+    mean, deviation = rows[0].new_zeros(1, maps), rows[0].new_ones(1, maps)
+    found = torch.ops.aten.native_group_norm_backward(
+        *rows, mean, deviation, deviation[0], 1, maps, rows[0].shape[2], maps, (False, True, False)
+    )
+    return cast("Tensor", found[1])

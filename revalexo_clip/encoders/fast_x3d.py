@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from revalexo_clip.encoders import depthwise, pointwise
+from revalexo_clip.encoders import batch_norm, depthwise, pointwise
 from revalexo_clip.encoders.excitation import SqueezeExcitation
 
 
@@ -13,6 +13,8 @@ def speed_up(model: nn.Module) -> None:
     for module in list(model.modules()):
         if type(module) is nn.Conv3d:
             _speed_up_convolution(module)
+        elif batch_norm.fits(module):
+            module.__class__ = batch_norm.FastBatchNorm3d
         elif isinstance(module, nn.ReLU):
             module.inplace = True  # what X3D rectifies, norms and sums, is of no use to their own backward passes
         elif hasattr(module, "act_b"):
