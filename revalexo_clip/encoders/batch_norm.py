@@ -28,22 +28,27 @@ class FastBatchNorm3d(nn.BatchNorm3d):
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """[B, C, T, H, W] -> the same."""
-        count = x_BCTHW.numel() // self.num_features
-        if not self._suits(x_BCTHW) or count == 1:
+        if not self.is_told_statistics(x_BCTHW):
             return super().forward(x_BCTHW)
         mean_C, variance_C = moments(x_BCTHW.detach())
-        self._track(mean_C, variance_C * (count / (count - 1)))
+        self.track(mean_C, variance_C, x_BCTHW.numel() // self.num_features)
         statistics_2C = torch.stack((mean_C, variance_C + self.eps)).to(x_BCTHW.dtype)
         return _apply(x_BCTHW, self.weight, self.bias, statistics_2C)
 
-    def _suits(self, x_BCTHW: Tensor) -> bool:
-        """What is compiled is left to the compiler, which writes loops of its own."""
+    def is_told_statistics(self, x_BCTHW: Tensor) -> bool:
+        """Whether maps like `x` are normed by statistics that we compute.
+
+        What is compiled is left to the compiler, which writes loops of its own, and a single number for each channel to
+        the library, which refuses it.
+        """
         eager = suits_cpu_forms(x_BCTHW) and not torch.compiler.is_compiling()
-        return eager and self.training and x_BCTHW.dtype == self.weight.dtype
+        several = x_BCTHW.numel() > x_BCTHW.shape[1]
+        return eager and several and self.training and x_BCTHW.dtype == self.weight.dtype
 
     @torch.no_grad()
-    def _track(self, mean_C: Tensor, variance_C: Tensor) -> None:
-        running = ((self.running_mean, mean_C), (self.running_var, variance_C))
+    def track(self, mean_C: Tensor, variance_C: Tensor, count: int) -> None:
+        """Let running statistics see those of `count` numbers."""
+        running = ((self.running_mean, mean_C), (self.running_var, variance_C * (count / (count - 1))))
         for kept, seen in running:
             assert kept is not None
             kept.lerp_(seen.to(kept.dtype), cast("float", self.momentum))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from revalexo_clip.encoders import batch_norm, depthwise, pointwise
+from revalexo_clip.encoders.bottleneck import Bottleneck
 from revalexo_clip.encoders.excitation import SqueezeExcitation
 
 
@@ -19,6 +20,9 @@ def speed_up(model: nn.Module) -> None:
             module.inplace = True  # what X3D rectifies, norms and sums, is of no use to their own backward passes
         elif hasattr(module, "act_b"):
             _speed_up_bottleneck(module)
+    for module in list(model.modules()):
+        if hasattr(module, "branch2"):
+            module.register_module("branch2", Bottleneck(module.get_submodule("branch2")))
 
 
 def _speed_up_convolution(conv: nn.Conv3d) -> None:

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from revalexo_clip.encoders.normed_pointwise import normed_pointwise
+
+
+def plain(x_BCP: Tensor, weight_OC: Tensor, affine_2O: Tensor, eps: float) -> Tensor:
+    y_BOP = weight_OC @ x_BCP
+    deviation = y_BOP - y_BOP.mean((0, 2), keepdim=True)
+    normed = deviation / (deviation.square().mean((0, 2), keepdim=True) + eps).sqrt()
+    return (normed * affine_2O[0, :, None] + affine_2O[1, :, None]).relu()
+
+
+@pytest.mark.parametrize("places", [20, 2])
+def test_output_gradients_and_statistics_equal_those_of_three_steps(places: int) -> None:
+    torch.manual_seed(0)
+    x = (torch.randn(3, 4, places, dtype=torch.float64) + 2).requires_grad_()
+    weight = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
+    affine = torch.randn(2, 7, dtype=torch.float64, requires_grad=True)
+    got, statistics_2O = normed_pointwise(x, weight, affine, 1e-3)
+    want = plain(x, weight, affine, 1e-3)
+    upstream = torch.randn_like(want)
+    found = [torch.autograd.grad(y, [x, weight, affine], upstream) for y in (got, want)]
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
+    norm = nn.BatchNorm1d(7, momentum=1).double()
+    norm(weight @ x)
+    unbiased = statistics_2O[1] * (3 * places / (3 * places - 1))
+    torch.testing.assert_close(torch.stack((statistics_2O[0], unbiased)), torch.stack([*norm.buffers()][:2]))
+
+
+def test_single_precision_holds_far_from_zero() -> None:
+    torch.manual_seed(0)
+    x, weight, affine = torch.randn(2, 24, 500).abs() + 30, torch.randn(54, 24), torch.ones(2, 54)
+    got, _ = normed_pointwise(x, weight, affine, 1e-5)
+    torch.testing.assert_close(
+        got.double(), plain(x.double(), weight.double(), affine.double(), 1e-5), rtol=0, atol=1e-4
+    )
