@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 
-from revalexo_clip.encoders.forms import suits_cpu_forms
+from revalexo_clip.encoders.forms import suits_own_gradients
 
 CANCELS = 1e-3
 """Share of a map's mean square below which its variance, a difference of squares, would have lost too many digits."""
@@ -38,12 +38,10 @@ class FastBatchNorm3d(nn.BatchNorm3d):
     def is_told_statistics(self, x_BCTHW: Tensor) -> bool:
         """Whether maps like `x` are normed by statistics that we compute.
 
-        What is compiled is left to the compiler, which writes loops of its own, and a single number for each channel to
-        the library, which refuses it.
+        A single number for each channel is left to the library, which refuses it.
         """
-        eager = suits_cpu_forms(x_BCTHW) and not torch.compiler.is_compiling()
         several = x_BCTHW.numel() > x_BCTHW.shape[1]
-        return eager and several and self.training and x_BCTHW.dtype == self.weight.dtype
+        return self.training and several and x_BCTHW.dtype == self.weight.dtype and suits_own_gradients(x_BCTHW)
 
     @torch.no_grad()
     def track(self, mean_C: Tensor, variance_C: Tensor, count: int) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 
-from revalexo_clip.encoders.forms import suits_cpu_forms
+from revalexo_clip.encoders.forms import suits_own_gradients
 
 
 class SqueezeExcitation(nn.Module):
@@ -22,7 +22,7 @@ class SqueezeExcitation(nn.Module):
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """[B, C, T, H, W] -> the same."""
         gate_BC111: Tensor = self.block(x_BCTHW.mean(dim=(2, 3, 4), keepdim=True))
-        if not suits_cpu_forms(x_BCTHW) or torch.compiler.is_compiling():
+        if not suits_own_gradients(x_BCTHW):
             return x_BCTHW * gate_BC111
         return _apply(x_BCTHW, gate_BC111)
 

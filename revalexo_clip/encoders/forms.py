@@ -13,3 +13,12 @@ def suits_cpu_forms(x: Tensor) -> bool:
     of any size.
     """
     return x.device.type == "cpu" and not torch.compiler.is_exporting()
+
+
+def suits_own_gradients(x: Tensor) -> bool:
+    """Whether, beyond that, a backward pass of our own may take the place of autograd's.
+
+    What is compiled is left to the compiler, which writes loops of its own, and mixed precision to the library.
+    """
+    eager = not torch.compiler.is_compiling()
+    return suits_cpu_forms(x) and eager and not torch.is_autocast_enabled("cpu")

@@ -40,7 +40,7 @@ class _NormedPointwise(torch.autograd.Function):
         x1_BDP, mean_C, covariance_CC = centred(x_BCP)
         weight_OC, (gain_O, bias_O) = weight_OC.double(), affine_2O.double()
         spread_OC = weight_OC @ covariance_CC
-        variance_O = (spread_OC * weight_OC).sum(1)
+        variance_O = (spread_OC * weight_OC).sum(1).clamp(min=0)
         inverse_O = (variance_O + eps).rsqrt()
         scaled_OC = (gain_O * inverse_O)[:, None] * weight_OC
         matrix_OD = torch.cat((scaled_OC, bias_O[:, None]), dim=1).to(x_BCP.dtype)

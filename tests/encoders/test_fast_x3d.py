@@ -26,6 +26,19 @@ def test_x3d_is_the_same_function_as_pytorchvideos(size: str, frames: int, crop:
     assert_same_function(untouched(size), speed_up, torch.randn(2, 3, frames, crop, crop + 3))
 
 
+def test_a_step_in_mixed_precision_is_close_to_one_in_single() -> None:
+    model = untouched("xs").get_submodule("blocks.1")
+    speed_up(model)
+    x = torch.randn(2, 24, 2, 16, 16)
+    losses = []
+    for mixed in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            loss = model(x).float().square().mean()
+        loss.backward()
+        losses.append(loss)
+    torch.testing.assert_close(losses[1], losses[0], rtol=0.05, atol=0)
+
+
 def test_nothing_of_the_slow_forms_is_left() -> None:
     model = untouched("xs")
     speed_up(model)
