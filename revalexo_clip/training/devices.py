@@ -11,6 +11,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from revalexo_clip.errors import ConfigError
 
+RUNS_HERE = "RXCLIP_RUNS_HERE"
+"""In the environment of a run, how many run on its machine at a time."""
+
 
 @contextmanager
 def devices_available() -> Iterator[None]:
@@ -25,10 +28,11 @@ def devices_available() -> Iterator[None]:
 
 
 def share_cores(processes: int, workers: int) -> None:
-    """Give torch the cores that the other training processes and this one's loader workers leave to it.
+    """Give torch the cores that other runs, other training processes and this one's loader workers leave to it.
 
     Threads that wait for one that has lost its core to a worker spin, and small encoders then train several times
     slower. A user's own OMP_NUM_THREADS stays.
     """
     if "OMP_NUM_THREADS" not in os.environ or processes > 1:  # Lightning sets it for the processes that it starts
+        processes *= int(os.environ.get(RUNS_HERE, "1"))
         torch.set_num_threads(max(len(os.sched_getaffinity(0)) // processes - workers, 1))

@@ -1,0 +1,7 @@
+"""Commands that run several at a time: in processes of this machine, or as jobs of a cluster."""
+
+from revalexo_clip.jobs.cluster import Cluster, run_on_cluster
+from revalexo_clip.jobs.here import run_here
+from revalexo_clip.jobs.task import Task, Tell
+
+__all__ = ["Cluster", "Task", "Tell", "run_here", "run_on_cluster"]
