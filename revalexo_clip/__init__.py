@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from revalexo_clip.exported import load_encoder as load_encoder
     from revalexo_clip.finetune_experiment import FinetuneExperiment as FinetuneExperiment
     from revalexo_clip.finetune_experiment import Freezing as Freezing
+    from revalexo_clip.folds import Fold as Fold
+    from revalexo_clip.folds import Folds as Folds
+    from revalexo_clip.folds import LeaveOneSubjectOut as LeaveOneSubjectOut
     from revalexo_clip.heads import Head as Head
     from revalexo_clip.heads import LinearHeads as LinearHeads
     from revalexo_clip.losses import CrossEntropy as CrossEntropy
@@ -93,6 +96,7 @@ _HOME = {
     "experiment": ("PretrainExperiment", "TrainerConfig"),
     "exported": ("load_encoder",),
     "finetune_experiment": ("FinetuneExperiment", "Freezing"),
+    "folds": ("Fold", "Folds", "LeaveOneSubjectOut"),
     "heads": ("Head", "LinearHeads"),
     "losses": (
         *("InfoNCE", "Loss", "LossModule", "Overlap", "SigLIP"),

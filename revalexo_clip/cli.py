@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from revalexo_clip.console import counting, err, is_main_process, out, quiet_lib
 from revalexo_clip.encoder_commands import export_encoder, import_encoder
 from revalexo_clip.errors import UserError
 from revalexo_clip.evaluate_command import evaluate
+from revalexo_clip.finetune_commands import finetune, fold, print_dry_run
 from revalexo_clip.options import (
     DevicesOption,
     DryRunOption,
@@ -21,12 +22,8 @@ from revalexo_clip.options import (
     JobsOption,
     JsonOption,
     ResumeOption,
-    SeenOption,
     SetOption,
 )
-
-if TYPE_CHECKING:
-    from revalexo_clip.dry_run import DryRun
 
 app = typer.Typer(
     help="Contrastive pretraining of IMU and first-person-video encoders. Experiments are Python files.",
@@ -65,7 +62,7 @@ def pretrain(
     said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
     experiment = load_experiment(file, said)
     if dry_run:
-        _print_dry_run(experiment.name, trial.dry_run(experiment))
+        print_dry_run(experiment.name, trial.dry_run(experiment))
         return
     run = command.pretrain(experiment, Path(file.partition(":")[0]), err, resume=resume, overrides=said)
     if is_main_process():
@@ -73,44 +70,8 @@ def pretrain(
         err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-@app.command()
-def finetune(  # noqa: PLR0917 (options, which typer passes by name)
-    file: ExperimentArgument,
-    overrides: SetOption = None,
-    resume: ResumeOption = None,
-    devices: DevicesOption = None,
-    allow_seen_subjects: SeenOption = False,
-    dry_run: DryRunOption = False,
-) -> None:
-    """Train a recogniser of activities, from a pretrained encoder or from nothing, and test it."""
-    quiet_libraries()
-    from revalexo_clip import dry_run as trial
-    from revalexo_clip import finetune as command
-    from revalexo_clip.experiment_file import load_experiment_of
-    from revalexo_clip.finetune_experiment import FinetuneExperiment
-    from revalexo_clip.recognition_report import recognition_report
-
-    said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
-    experiment = load_experiment_of(FinetuneExperiment, file, said)
-    if dry_run:
-        _print_dry_run(experiment.name, trial.dry_run_finetuning(experiment, allow_seen_subjects=allow_seen_subjects))
-        return
-    finetuned = command.finetune(
-        experiment,
-        Path(file.partition(":")[0]),
-        err,
-        resume=resume,
-        overrides=said,
-        allow_seen_subjects=allow_seen_subjects,
-    )
-    if not is_main_process():
-        return
-    if finetuned.recognition is not None:
-        for part in recognition_report(finetuned.recognition.metrics):
-            out.print(part)
-    say(f"done   {finetuned.folder}")
-    if finetuned.recognition is not None:
-        say(f"       {finetuned.recognition.path.with_name('report.html')}")
+app.command()(finetune)
+app.command(hidden=True)(fold)
 
 
 app.command()(evaluate)
@@ -232,13 +193,6 @@ def check_data(
         err.print("these are RevalExo's channels; name the dataset's own with --channels", highlight=False)
     if result.problems:
         raise typer.Exit(1)
-
-
-def _print_dry_run(name: str, found: DryRun) -> None:
-    from revalexo_clip.report import dry_run_table
-
-    if is_main_process():
-        out.print(dry_run_table(name, found.parameters, found.shapes, found.facts()))
 
 
 def _experiment_option(file: str) -> str:

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
 from revalexo_clip.console import counting
+from revalexo_clip.errors import ConfigError
 from revalexo_clip.finetune_experiment import FinetuneExperiment
 from revalexo_clip.finetune_parts import FinetuneParts, build_finetune_parts, reads_video
 from revalexo_clip.parts import size_of, sized
@@ -108,8 +109,11 @@ def finetune(
 ) -> Finetuned:
     """Train a recogniser, and measure its best checkpoint on the test subjects.
 
-    See `Training.run` for `resume` and what is raised. A run that was finished before is only measured again.
+    See `Training.run` for `resume` and what is raised. A run that was finished before is only measured again. Raises
+    `ConfigError` for an experiment in folds, which is for `cross_validate`.
     """
+    if experiment.folds is not None:
+        raise ConfigError("folds: this trains one recogniser, and an experiment in folds is for cross_validate")
     console = console or Console(stderr=True)
     run = Finetuning(experiment, source, console, allow_seen_subjects).run(resume=resume, overrides=overrides)
     if not run.leader or not experiment.data.subjects("test"):

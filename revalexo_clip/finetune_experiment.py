@@ -22,14 +22,15 @@ from revalexo_clip.augment import (
 from revalexo_clip.component import Component, Config
 from revalexo_clip.data import BalancedBatches, BatchComposition, Recordings
 from revalexo_clip.encoders import ImuEncoder, VideoEncoder
-from revalexo_clip.experiment import Experiment, TrainerConfig, check_order
+from revalexo_clip.experiment import Experiment, PretrainExperiment, TrainerConfig, check_order
+from revalexo_clip.folds import Fold, Folds
 from revalexo_clip.heads import Head, LinearHeads
 from revalexo_clip.losses import CrossEntropy, RecognitionLoss
 from revalexo_clip.optim import Adam, Optimizer
 from revalexo_clip.recogniser import Fusion
 from revalexo_clip.types import ImuSpec, Modality, VideoSpec
 
-COMPONENT_KINDS: tuple[type[Component], ...] = (Head, RecognitionLoss)
+COMPONENT_KINDS: tuple[type[Component], ...] = (Head, RecognitionLoss, Folds)
 """The kinds of component that pretraining does not have."""
 
 
@@ -99,21 +100,29 @@ class FinetuneExperiment(Experiment):
     long as with all of them."""
     trainer: TrainerConfig = TrainerConfig(early_stopping=10)
     """Length, precision and devices."""
+    folds: Folds | None = None
+    """Train and test several times, each time on other subjects; null for once, on those that `data` names."""
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """What it recognises activities from."""
         return ("imu", "video") if self.modality == "both" else (self.modality,)
 
+    @property
+    def pretraining(self) -> PretrainExperiment | None:
+        """What each fold begins with, to take its encoder."""
+        return None if self.folds is None else self.folds.pretrain
+
+    def in_fold(self, fold: Fold, encoder: Path | None) -> Self:
+        """The experiment of one fold, which begins with an encoder."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        data = self.data.split(fold.train, fold.val, fold.test)
+        return type(self).model_validate(fields | {"data": data, "encoder": encoder, "folds": None})
+
     @model_validator(mode="after")
     def _know_the_encoder(self) -> Self:
         given = [name for name, encoder in (("imu", self.imu), ("video", self.video)) if encoder is not None]
-        if self.encoder is not None and given:
-            raise ValueError(
-                f"{given[0]}: the encoder comes from {self.encoder}, with its architecture; set `encoder` or "
-                f"`{given[0]}`, and the other one to null"
-            )
-        if self.encoder is None:
+        if self.encoder is None and self.pretraining is None:
             if missing := [name for name in self.modalities if name not in given]:
                 raise ValueError(
                     f"{missing[0]}: without `encoder`, name the new encoder of each modality ({self.modality})"
@@ -122,9 +131,24 @@ class FinetuneExperiment(Experiment):
                 raise ValueError(f"{idle[0]}: a recogniser of {self.modality} has no such encoder")
             if self.from_scratch:
                 raise ValueError("from_scratch: without `encoder` every encoder is new")
-        elif self.standardize:
-            raise ValueError(f"standardize: whether channels are standardised comes with the encoder, {self.encoder}")
+        else:
+            self._take_what_is_pretrained(given)
         return self
+
+    def _take_what_is_pretrained(self, given: list[str]) -> None:
+        """Raise `ValueError` where something is set that comes with a pretrained encoder."""
+        field = "encoder" if self.encoder is not None else "folds.pretrain"
+        source = self.encoder or field
+        if self.pretraining is not None and (self.encoder is not None or self.from_scratch):
+            other = "encoder" if self.encoder is not None else "from_scratch"
+            raise ValueError(f"{other}: in each fold the encoder is that of folds.pretrain; set one of them, not both")
+        if given:
+            raise ValueError(
+                f"{given[0]}: the encoder comes from {source}, with its architecture; set `{field}` or "
+                f"`{given[0]}`, and the other one to null"
+            )
+        if self.standardize:
+            raise ValueError(f"standardize: whether channels are standardised comes with the encoder, {source}")
 
     @model_validator(mode="after")
     def _augment_what_there_is(self) -> Self:

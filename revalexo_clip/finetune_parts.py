@@ -60,7 +60,7 @@ def build_finetune_parts(
     trainer = build_trainer(experiment.trainer, [], loggers=[])  # or the error that there are no such devices
     if isinstance(trainer.accelerator, CPUAccelerator):
         share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
-    teacher = _teacher(experiment)
+    teacher = read_teacher(experiment)
     with_video = reads_video(experiment, teacher)
     train, val = (windows_of(experiment, split, with_video=with_video) for split in ("train", "val"))
     tested = experiment.data.subjects("test")
@@ -165,12 +165,13 @@ def _together(seen: Iterable[Subjects | None]) -> dict[Split, tuple[str, ...]] |
 
 def reads_video(experiment: FinetuneExperiment, teacher: RecogniserCheckpoint | None = None) -> bool:
     """Whether it takes windows of video, for itself or for its teacher. Raises what reading the teacher raises."""
-    teacher = teacher or _teacher(experiment)
+    teacher = teacher or read_teacher(experiment)
     taught_by = None if teacher is None else teacher.description.experiment.modality
     return experiment.modality != "imu" or taught_by not in {None, "imu"}
 
 
-def _teacher(experiment: FinetuneExperiment) -> RecogniserCheckpoint | None:
+def read_teacher(experiment: FinetuneExperiment) -> RecogniserCheckpoint | None:
+    """Whoever teaches the recogniser. Raises `ConfigError` or `DataError` where it cannot be read."""
     where = experiment.loss.taught_by
     return None if where is None else load_recogniser(find_checkpoint(where.expanduser()))
 

@@ -16,6 +16,13 @@ class ModalityOption(StrEnum):
     video = "video"
 
 
+class ClusterSort(StrEnum):
+    """Where jobs are run. `local` is for trying it out: as processes of this machine."""
+
+    slurm = "slurm"
+    local = "local"
+
+
 class FormatOption(StrEnum):
     """How an encoder is written."""
 
@@ -89,3 +96,25 @@ ComparisonFolderOption = Annotated[
 ]
 JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="one a core")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+FoldOption = Annotated[
+    list[str] | None,
+    typer.Option("--fold", metavar="NAME", help="Run this one of the folds. Repeatable.", show_default="all"),
+]
+FoldJobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Folds that run at a time.", show_default="1; cluster: all")
+]
+PretrainOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pretrain",
+        metavar="FILE.py[:Class]",
+        help="Begin every fold with this pretraining, on all but those whom it tests.",
+    ),
+]
+ClusterOption = Annotated[
+    ClusterSort | None, typer.Option("--cluster", help="Run every fold as a job of a cluster, with submitit.")
+]
+ClusterSetOption = Annotated[
+    list[str] | None,
+    typer.Option("--cluster-set", metavar="NAME=VALUE", help="What jobs ask for, e.g. timeout_min=600. Repeatable."),
+]

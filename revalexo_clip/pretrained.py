@@ -46,8 +46,7 @@ def read_pretrained(experiment: FinetuneExperiment, data: LabelledWindows) -> Pr
     """
     if experiment.encoder is None:
         return Pretrained(_new(experiment, data))
-    where = experiment.encoder.expanduser()
-    found = _exported(where) if (where / DESCRIPTION).is_file() else _checkpoint(where)
+    found = read_encoders(experiment.encoder.expanduser())
     for modality in experiment.modalities:
         if modality not in found.weights:
             has = " and ".join(found.weights)
@@ -58,6 +57,11 @@ def read_pretrained(experiment: FinetuneExperiment, data: LabelledWindows) -> Pr
     if experiment.from_scratch:
         found = replace(found, weights={}, subjects={})
     return _restricted(found, experiment.modalities, data)
+
+
+def read_encoders(where: Path) -> Pretrained:
+    """Whatever encoders there are in a run folder, a checkpoint or an exported folder. Raises as `read_pretrained`."""
+    return _exported(where) if (where / DESCRIPTION).is_file() else _checkpoint(where)
 
 
 def _new(experiment: FinetuneExperiment, data: LabelledWindows) -> Architecture:

@@ -141,8 +141,13 @@ def windows_of(experiment: FinetuneExperiment, split: Split, *, with_video: bool
     return experiment.data.build(split, experiment.seed)
 
 
-def refuse_seen(source: str, subjects: Subjects | None, test: LabelledWindows) -> None:
-    """Raise `ConfigError` where an encoder or a teacher has seen a test subject, or may have."""
+def refuse_seen(
+    source: str,
+    subjects: Subjects | None,
+    test: LabelledWindows,
+    instead: str = "begin with what has not seen them, name other subjects (--set data.test_subjects=...)",
+) -> None:
+    """Raise `ConfigError` where what is learned from has seen a test subject, or may have; `instead` is what to do."""
     if subjects is None:
         raise ConfigError(
             f"{source} does not say on whom it was trained, so it may have seen the test subjects; if you know that it "
@@ -150,9 +155,8 @@ def refuse_seen(source: str, subjects: Subjects | None, test: LabelledWindows) -
         )
     if told := seen_text(seen_among(subjects, test)):
         raise ConfigError(
-            f"{source} was {told}, so figures on them would say nothing of new people: begin with what has not seen "
-            "them, name other subjects (--set data.test_subjects=...), or test on them all the same, "
-            "--allow-seen-subjects"
+            f"{source} was {told}, so figures on them would say nothing of new people: {instead}, or test on them all "
+            "the same, --allow-seen-subjects"
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from revalexo_clip.checkpoint import Described, Saved
+from revalexo_clip.component import JsonObject
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import Experiment
 from revalexo_clip.run_folder import inherited_run_folder, jobs_of, requeued_job, runs_of
@@ -82,7 +83,8 @@ def find_resumed(
             continue
         for other in damaged:
             log.warning("%s is damaged; going on from %s instead", other, path.name)
-        changed = _changed(folder, checkpoint, experiment, overrides)
+        before = checkpoint.description.experiment.model_dump(mode="json")
+        changed = changed_paths(folder, before, experiment, overrides)
         return Resumed(folder, replace(checkpoint, state={}), tuple(damaged), changed)  # Lightning reads the weights
     if damaged:
         raise DataError(f"{folder}: none of its checkpoints is whole: {', '.join(path.name for path in damaged)}")
@@ -122,18 +124,23 @@ def _checkpoints(folder: Path) -> list[Path]:
 def _is_of(folder: Path, experiment: Experiment) -> bool:
     """Whether a run is of this very experiment: the script of a job may train several."""
     before = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
-    return not set(differences(before, experiment.model_dump(mode="json"))) - FREE
+    return all(map(is_free, differences(before, experiment.model_dump(mode="json"))))
 
 
-def _changed(
-    folder: Path, checkpoint: Saved[Described], experiment: Experiment, overrides: Sequence[str]
-) -> frozenset[str]:
-    """The paths that differ and that the command names. Raises `ConfigError` where others differ."""
-    before = checkpoint.description.experiment.model_dump(mode="json")
+def is_free(path: str) -> bool:
+    """Whether a field may change between the parts of a run, that of a pretraining inside folds too."""
+    return path.removeprefix("folds.pretrain.") in FREE
+
+
+def changed_paths(folder: Path, before: JsonObject, experiment: Experiment, overrides: Sequence[str]) -> frozenset[str]:
+    """The dotted paths that differ from a run's experiment, as JSON, and that `overrides` name.
+
+    Raises `ConfigError` where others differ, but for those that are free to.
+    """
     found = differences(before, experiment.model_dump(mode="json"))
     said = [text.partition("=")[0] for text in overrides]
     changed = {path for path in found if any(path == name or path.startswith(f"{name}.") for name in said)}
-    refused = {path: values for path, values in found.items() if path not in changed | FREE}
+    refused = {path: values for path, values in found.items() if path not in changed and not is_free(path)}
     if refused:
         shown = "\n".join(f"  {path}: {json.dumps(old)} -> {json.dumps(new)}" for path, (old, new) in refused.items())
         first = next(iter(refused))

@@ -36,6 +36,14 @@ def new_run_folder(name: str, *, leader: bool = True) -> Path:
         return inherited
     if not leader:
         return RUNS / name
+    folder = stamped_folder(name)
+    (folder / "checkpoints").mkdir()
+    use_run_folder(folder)
+    return folder
+
+
+def stamped_folder(name: str) -> Path:
+    """Create `runs/<name>/<yyyymmdd-hhmmss>`, with a number after it where there is one already."""
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     for attempt in range(1, 1000):
         folder = RUNS / name / (stamp if attempt == 1 else f"{stamp}-{attempt}")
@@ -43,18 +51,13 @@ def new_run_folder(name: str, *, leader: bool = True) -> Path:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
-        break
-    else:
-        raise ConfigError(f"{RUNS / name}: cannot make a folder for this run")
-    (folder / "checkpoints").mkdir()
-    use_run_folder(folder)
-    return folder
+        return folder
+    raise ConfigError(f"{RUNS / name}: cannot make a folder for this run")
 
 
 def use_run_folder(folder: Path) -> None:
     """Make a folder that of this run: the newest one, shared with the processes that the run starts."""
-    if folder.resolve().parent.parent == RUNS.resolve():
-        _point_latest(folder.resolve().relative_to(RUNS.resolve()))
+    make_newest(folder)
     os.environ[_VARIABLE] = str(folder)
 
 
@@ -69,10 +72,13 @@ def forget_run_folder() -> None:
     os.environ.pop(_VARIABLE, None)
 
 
-def _point_latest(run: Path) -> None:
+def make_newest(folder: Path) -> None:
+    """Let `runs/latest` point to a folder, if it is one of an experiment's there."""
+    if folder.resolve().parent.parent != RUNS.resolve():
+        return
     temporary = RUNS / f".latest.{os.getpid()}"
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(run, target_is_directory=True)
+    temporary.symlink_to(folder.resolve().relative_to(RUNS.resolve()), target_is_directory=True)
     temporary.replace(RUNS / "latest")
 
 
@@ -124,6 +130,8 @@ def find_checkpoint(where: Path | None) -> Path:
     for run in _stamped(where):
         if (run / "checkpoints" / "last.ckpt").is_file():
             return find_checkpoint(run)
+    if folds := sorted(path.name for path in (where / "folds").glob("*")):
+        raise ConfigError(f"{where}: a run in folds; name the run of one of them, {where}/folds/{folds[0]} or another")
     raise ConfigError(f"{where}: this run has no checkpoint (it may have stopped before its first epoch ended)")
 
 
