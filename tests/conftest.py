@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from small_run import built_in_experiment, link_run, train, write_distinct_dataset
@@ -18,6 +19,8 @@ from revalexo_clip.pack import pack
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("no deadlines", deadline=None)  # a loaded machine may take its time
+hypothesis.settings.load_profile("no deadlines")
 
 
 @pytest.fixture(scope="session", autouse=True)
