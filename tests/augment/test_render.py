@@ -65,6 +65,17 @@ def test_the_colours_of_a_clip_are_mapped_as_if_it_were_alone() -> None:
         assert torch.equal(map_colors(video_BTHWC[one], color_B34[one])[0], together[row])
 
 
+@pytest.mark.parametrize(
+    "size", [(2, 128, 128), (3, 111, 97), (1, 5, 7)], ids=["whole pieces", "a rest", "less than one"]
+)
+def test_colours_that_are_mapped_in_pieces_are_those_of_one_product(size: tuple[int, int, int]) -> None:
+    video_BTHWC = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
+    color_B34 = torch.randn(2, 3, 4) / 255
+    homogeneous = torch.cat([video_BTHWC.double(), torch.ones(2, *size, 1, dtype=torch.float64)], dim=-1)
+    expected = torch.einsum("bcd,bthwd->bcthw", color_B34.double(), homogeneous)
+    torch.testing.assert_close(map_colors(video_BTHWC, color_B34).double(), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_what_is_shown_is_a_copy_of_its_own_and_contiguous() -> None:
     video_THWC = video_windows(1)[0].numpy()
     for view in ([2, 6, 26, 30], [2, 30, 26, 6], [0, 0, 28, 37]):
