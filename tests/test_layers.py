@@ -31,7 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "recogniser_checkpoint",
         "model_card onnx_file parts resume admission jobs",
         "pretrained encoder_folder evaluation_report recognition_report html_report fold_report fold_summary",
-        "recognise running",
+        "recognise running composite_run",
         "finetune_parts",
         "pretrain finetune dry_run evaluate export import_encoder pack check_data same_windows comparison_report",
         "compare fold_run",
