@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from revalexo_clip.arm_commands import arm
 from revalexo_clip.console import counting, err, is_main_process, out, quiet_libraries, say
 from revalexo_clip.encoder_commands import export_encoder, import_encoder
 from revalexo_clip.errors import UserError
 from revalexo_clip.evaluate_command import evaluate
-from revalexo_clip.finetune_commands import finetune, fold, print_dry_run
+from revalexo_clip.finetune_commands import finetune, print_dry_run
+from revalexo_clip.fold_commands import fold
 from revalexo_clip.options import (
     DevicesOption,
     DryRunOption,
@@ -72,6 +74,7 @@ def pretrain(
 
 app.command()(finetune)
 app.command(hidden=True)(fold)
+app.command(hidden=True)(arm)
 
 
 app.command()(evaluate)

@@ -1,27 +1,25 @@
-"""The command that trains recognisers, once or in folds. Heavy imports stay inside, as in `cli`."""
+"""The command that trains recognisers, once, in folds or in arms. Heavy imports stay inside, as in `cli`."""
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from revalexo_clip.arm_commands import ArmOptions, finetune_arms
 from revalexo_clip.console import err, is_main_process, out, quiet_libraries, say
 from revalexo_clip.errors import ConfigError
+from revalexo_clip.fold_commands import FoldOptions, finetune_in_folds
 from revalexo_clip.options import (
     ClusterOption,
     ClusterSetOption,
-    ClusterSort,
+    CompareOption,
     DevicesOption,
     DryRunOption,
     ExperimentArgument,
-    FoldJobsOption,
     FoldOption,
+    LabelsOption,
+    PartJobsOption,
     PretrainOption,
     ResumeOption,
     SeenOption,
@@ -31,7 +29,6 @@ from revalexo_clip.options import (
 if TYPE_CHECKING:
     from revalexo_clip.dry_run import DryRun
     from revalexo_clip.finetune_experiment import FinetuneExperiment
-    from revalexo_clip.jobs import Cluster
 
 
 def finetune(  # noqa: PLR0917 (options, which typer passes by name)
@@ -42,27 +39,49 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
     allow_seen_subjects: SeenOption = False,
     dry_run: DryRunOption = False,
     folds: FoldOption = None,
-    jobs: FoldJobsOption = None,
+    jobs: PartJobsOption = None,
     pretrain: PretrainOption = None,
     cluster: ClusterOption = None,
     cluster_settings: ClusterSetOption = None,
+    compare: CompareOption = None,
+    labels: LabelsOption = None,
 ) -> None:
-    """Train a recogniser of activities, from a pretrained encoder or from nothing, and test it; once, or in folds."""
+    """Train a recogniser of activities, from a pretrained encoder or from nothing, and test it; or several of them."""
     quiet_libraries()
     from revalexo_clip.experiment_file import load_experiment_of
     from revalexo_clip.finetune_experiment import FinetuneExperiment
 
     said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
-    options = _FoldOptions(folds or [], jobs, pretrain, cluster, cluster_settings or [])
+    options = FoldOptions(folds or [], jobs, pretrain, cluster, cluster_settings or [])
     experiment = load_experiment_of(FinetuneExperiment, file, [*options.overrides(), *said])
+    arms = _arm_options(compare, labels)
     if experiment.folds is None:
-        options.refuse()
+        options.refuse(several=arms is not None)
     if dry_run:
-        _try(experiment, allow_seen_subjects=allow_seen_subjects)
+        _try(experiment if arms is None else arms.first_of(experiment), allow_seen_subjects=allow_seen_subjects)
+    elif arms is not None:
+        finetune_arms(
+            experiment,
+            file,
+            resume,
+            said,
+            arms,
+            jobs=jobs,
+            cluster=options.where(),
+            allow_seen_subjects=allow_seen_subjects,
+        )
     elif experiment.folds is None:
         _finetune_once(experiment, file, resume, said, allow_seen_subjects=allow_seen_subjects)
     else:
-        _finetune_in_folds(experiment, file, resume, said, options, allow_seen_subjects=allow_seen_subjects)
+        finetune_in_folds(experiment, file, resume, said, options, allow_seen_subjects=allow_seen_subjects)
+
+
+def _arm_options(compare: str | None, labels: str | None) -> ArmOptions | None:
+    if compare is not None:
+        return ArmOptions(compare, labels)
+    if labels is not None:
+        raise ConfigError("--labels is for the arms of --compare; for one training, --set label_fraction=...")
+    return None
 
 
 def _try(experiment: FinetuneExperiment, *, allow_seen_subjects: bool) -> None:
@@ -114,122 +133,3 @@ def _finetune_once(
     say(f"done   {finetuned.folder}")
     if finetuned.recognition is not None:
         say(f"       {finetuned.recognition.path.with_name('report.html')}")
-
-
-def _finetune_in_folds(
-    experiment: FinetuneExperiment,
-    file: str,
-    resume: Path | None,
-    overrides: Sequence[str],
-    options: _FoldOptions,
-    *,
-    allow_seen_subjects: bool,
-) -> None:
-    """Ends with exit code 1 where a fold failed."""
-    from revalexo_clip.cross_validation import cross_validate
-    from revalexo_clip.fold_report import fold_report
-
-    done = cross_validate(
-        experiment,
-        Path(file.partition(":")[0]),
-        err,
-        only=options.folds,
-        jobs=options.jobs,
-        cluster=options.where(),
-        resume=resume,
-        overrides=overrides,
-        allow_seen_subjects=allow_seen_subjects,
-    )
-    for part in fold_report(done.summary):
-        out.print(part)
-    say(f"done   {done.folder}\n       {done.folder / 'summary.json'}")
-    if not done.failures:
-        return
-    said = [part for text in overrides for part in ("--set", text)]
-    said += ["--pretrain", options.pretrain] if options.pretrain else []
-    said += ["--allow-seen-subjects"] if allow_seen_subjects else []
-    for name, why in done.failures.items():
-        again = shlex.join(["rxclip", "finetune", file, *said, "--resume", str(done.folder), "--fold", name])
-        err.print(f"error: fold {name}: {why}\n       again: {again}", highlight=False, markup=False, soft_wrap=True)
-    raise typer.Exit(1)
-
-
-@dataclass(frozen=True)
-class _FoldOptions:
-    """The options that only an experiment in folds has."""
-
-    folds: Sequence[str]
-    jobs: int | None
-    pretrain: str | None
-    cluster: ClusterSort | None
-    cluster_settings: Sequence[str]
-
-    def overrides(self) -> list[str]:
-        """What `--pretrain` sets: its whole experiment becomes part of the one that is run."""
-        if self.pretrain is None:
-            return []
-        from revalexo_clip.experiment_file import load_experiment
-
-        pretraining = load_experiment(self.pretrain).to_json(indent=None)
-        return ["encoder=none", "imu=none", "video=none", "standardize=false", f"folds.pretrain={pretraining}"]
-
-    def refuse(self) -> None:
-        """Raise `ConfigError` where one of them is given."""
-        given = {
-            "--fold": self.folds,
-            "--jobs": self.jobs,
-            "--cluster": self.cluster,
-            "--cluster-set": self.cluster_settings,
-        }
-        for option, value in given.items():
-            if value:
-                raise ConfigError(f"{option}: this experiment has no folds; see `folds` in rxclip components")
-
-    def where(self) -> Cluster | None:
-        """The cluster. Raises `ConfigError` where a setting cannot be read."""
-        if self.cluster is None:
-            if self.cluster_settings:
-                raise ConfigError("--cluster-set says what the jobs of --cluster ask for, and there is no --cluster")
-            return None
-        from revalexo_clip.jobs import Cluster
-
-        return Cluster(self.cluster.value, dict(map(_setting, self.cluster_settings)))
-
-
-def _setting(text: str) -> tuple[str, str | int | float]:
-    name, equals, raw = text.partition("=")
-    if not name or not equals:
-        raise ConfigError(f"--cluster-set {text}: write it as NAME=VALUE, e.g. --cluster-set gpus_per_node=1")
-    try:
-        value = json.loads(raw)
-    except json.JSONDecodeError:
-        value = raw
-    return name, value if isinstance(value, int | float) else raw
-
-
-def fold(  # noqa: PLR0917 (options, which typer passes by name)
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of all folds.")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The fold.")],
-    files: Annotated[
-        list[Path] | None, typer.Option("--experiment", help="A file that defines components. Repeatable.")
-    ] = None,
-    changed: Annotated[list[str] | None, typer.Option(help="A field that was set. Repeatable.")] = None,
-    pretraining: Annotated[bool, typer.Option("--pretraining", help="Its pretraining.")] = False,
-    allow_seen_subjects: SeenOption = False,
-) -> None:
-    """Do one fold's pretraining, or train and test its recogniser: what `finetune` starts a process for."""
-    quiet_libraries()
-    from revalexo_clip.experiment_file import import_experiment_file
-    from revalexo_clip.fold_run import run_fold
-
-    for file in files or []:
-        import_experiment_file(file)
-    run_fold(
-        run,
-        name,
-        err,
-        pretraining=pretraining,
-        source=None if pretraining else next(iter(files or []), None),
-        changed=changed or [],
-        allow_seen_subjects=allow_seen_subjects,
-    )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import shutil
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from revalexo_clip.console import is_main_process
-from revalexo_clip.errors import ConfigError, DataError
+from revalexo_clip.composite_run import PartFolder, read_experiment
+from revalexo_clip.errors import ConfigError
 from revalexo_clip.experiment import PretrainExperiment
 from revalexo_clip.finetune import finetune
 from revalexo_clip.finetune_experiment import FinetuneExperiment
@@ -25,11 +21,8 @@ FOLDS = "folds"
 """Where in the run folder of all folds those of each lie."""
 
 
-@dataclass(frozen=True)
-class FoldFolder:
+class FoldFolder(PartFolder):
     """The run folder of a fold."""
-
-    path: Path
 
     @classmethod
     def of(cls, run: Path, fold: Fold) -> FoldFolder:
@@ -42,29 +35,9 @@ class FoldFolder:
         return self.path / "pretraining"
 
     @property
-    def output(self) -> Path:
-        """What the fold's processes printed."""
-        return self.path / "output.txt"
-
-    @property
-    def predictions(self) -> Path:
-        """What its recogniser made of the test windows. A fold that has them is done."""
-        return self.path / "evaluation" / "predictions.h5"
-
-    def clear(self) -> None:
-        """Take away what is left of an attempt that came to no checkpoint."""
-        for run in (self.path, self.pretraining):
-            if run.is_dir() and not any((run / "checkpoints").glob("*.ckpt")):
-                for left in run.iterdir():
-                    if left.is_dir() and left != self.pretraining:
-                        shutil.rmtree(left)
-                    elif left.is_file() and left not in {self.output, self.lock}:
-                        left.unlink()
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that is at work on the fold."""
-        return self.path / ".lock"
+    def runs(self) -> tuple[Path, ...]:
+        """See `PartFolder.runs`."""
+        return self.path, self.pretraining
 
 
 def run_fold(
@@ -84,11 +57,11 @@ def run_fold(
     is no such fold or another process is at work on it.
     """
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # submitit's: it tells the process that started this one
-    experiment = read_experiment(run)
+    experiment = read_folds(run)
     assert experiment.folds is not None
     (fold,) = choose(experiment.folds.of(experiment.data), [name])
     folder = FoldFolder.of(run, fold)
-    with _alone(folder):
+    with folder.alone():
         if pretraining:
             folder.pretraining.mkdir(exist_ok=True)
             use_run_folder(folder.pretraining)
@@ -115,30 +88,9 @@ def pretraining_of(experiment: FinetuneExperiment, fold: Fold) -> PretrainExperi
     return type(inside).model_validate(fields | {"data": inside.data.split(fold.train, fold.val, ())})
 
 
-def read_experiment(run: Path) -> FinetuneExperiment:
+def read_folds(run: Path) -> FinetuneExperiment:
     """The experiment of all folds of a run. Raises `ConfigError` or `DataError`, naming the file."""
-    path = run / "experiment.json"
-    try:
-        experiment = FinetuneExperiment.from_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    experiment = read_experiment(run)
     if experiment.folds is None:
-        raise ConfigError(f"{path}: this experiment has no folds")
+        raise ConfigError(f"{run / 'experiment.json'}: this experiment has no folds")
     return experiment
-
-
-@contextmanager
-def _alone(folder: FoldFolder) -> Iterator[None]:
-    """Have a fold to oneself, and its folder in order. Raises `ConfigError` where another process is at work on it."""
-    if not is_main_process():
-        yield
-        return
-    with folder.lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(f"{folder.path}: another process is at work on this fold") from error
-        folder.clear()
-        yield

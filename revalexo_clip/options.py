@@ -100,8 +100,9 @@ FoldOption = Annotated[
     list[str] | None,
     typer.Option("--fold", metavar="NAME", help="Run this one of the folds. Repeatable.", show_default="all"),
 ]
-FoldJobsOption = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Folds that run at a time.", show_default="1; cluster: all")
+PartJobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Folds, or arms, that run at a time.", show_default="1; cluster: all"),
 ]
 PretrainOption = Annotated[
     str | None,
@@ -112,9 +113,26 @@ PretrainOption = Annotated[
     ),
 ]
 ClusterOption = Annotated[
-    ClusterSort | None, typer.Option("--cluster", help="Run every fold as a job of a cluster, with submitit.")
+    ClusterSort | None, typer.Option("--cluster", help="Run every fold, or arm, as a job of a cluster, with submitit.")
 ]
 ClusterSetOption = Annotated[
     list[str] | None,
     typer.Option("--cluster-set", metavar="NAME=VALUE", help="What jobs ask for, e.g. timeout_min=600. Repeatable."),
+]
+CompareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--compare",
+        metavar="ARM,ARM[,...]",
+        help="Train in several ways, of scratch, frozen and full, and compare the others with the first.",
+    ),
+]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="SHARE[,...]",
+        help="With --compare: train with these shares of the labels, e.g. 0.01,0.1,0.5,1.",
+        show_default="label_fraction",
+    ),
 ]

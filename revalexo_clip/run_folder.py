@@ -124,14 +124,15 @@ def find_checkpoint(where: Path | None) -> Path:
         return where
     if not where.is_dir():
         raise ConfigError(f"{where}: no such checkpoint or run folder")
-    for candidate in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "best.ckpt", "last.ckpt"):
-        if (where / candidate).is_file():
-            return (where.parent / where.readlink() if where.is_symlink() else where) / candidate
+    candidates = ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "best.ckpt", "last.ckpt")
+    if found := next((candidate for candidate in candidates if (where / candidate).is_file()), None):
+        return (where.parent / where.readlink() if where.is_symlink() else where) / found
     for run in _stamped(where):
         if (run / "checkpoints" / "last.ckpt").is_file():
             return find_checkpoint(run)
-    if folds := sorted(path.name for path in (where / "folds").glob("*")):
-        raise ConfigError(f"{where}: a run in folds; name the run of one of them, {where}/folds/{folds[0]} or another")
+    for inside in ("folds", "arms"):
+        if parts := sorted((where / inside).glob("*")):
+            raise ConfigError(f"{where}: a run in {inside}; name the run of one of them, {parts[0]} or another")
     raise ConfigError(f"{where}: this run has no checkpoint (it may have stopped before its first epoch ended)")
 
 

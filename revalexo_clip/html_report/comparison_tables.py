@@ -130,11 +130,11 @@ def _probe_rows(metrics: JsonObject) -> Iterator[Html]:
 
 def _figure_row(name: str, of_each: Sequence[JsonObject], gained: Sequence[JsonObject]) -> Html:
     first, *others = (text(written(name, number(found[name]))) for found in of_each)
-    cells = [cell for one, by in zip(others, gained, strict=True) for cell in (one, *_difference(name, by))]
+    cells = [cell for one, by in zip(others, gained, strict=True) for cell in (one, *difference(name, by))]
     return row([text(TITLES[name]), first, *cells])
 
 
-def _difference(name: str, found: JsonObject) -> tuple[Html, Html]:
+def difference(name: str, found: JsonObject) -> tuple[Html, Html]:
     """A difference, marked where it is settled, and its interval."""
     gained, settled = measured(found, name), child(found, "settled")[name]
     shown = text(written_difference(name, gained.value))

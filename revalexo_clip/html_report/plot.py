@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from revalexo_clip.html_report.figures import Measured
 from revalexo_clip.html_report.page import Html, text
 
 if TYPE_CHECKING:
@@ -109,6 +110,14 @@ def bare(axes: Axes, *sides: Literal["left", "bottom"]) -> None:
     for side in sides:
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
+
+
+def band(axes: Axes, x: Sequence[float], figures: Sequence[Measured], colour: str) -> None:
+    """The intervals of figures along a line, where they have any."""
+    held = [(at, found.interval) for at, found in zip(x, figures, strict=True) if found.interval is not None]
+    if held:
+        low, high = zip(*(ends for _, ends in held), strict=True)
+        axes.fill_between([at for at, _ in held], low, high, color=colour, alpha=0.13, linewidth=0)
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], gap: float) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from revalexo_clip.component import JsonObject
 from revalexo_clip.errors import DataError
 from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.classification import RECOGNITION_SCORES, gain
+from revalexo_clip.measures.classification import RECOGNITION_SCORES, Recognised, gain
+from revalexo_clip.measures.comparison import settled
 from revalexo_clip.measures.predictions import Predictions
 from revalexo_clip.measures.recognition import SETS, recognised_at
 
@@ -28,7 +29,8 @@ def compare_recognition(one: Predictions, other: Predictions, bootstrap: ClipBoo
     """Scores of one less those of the other at every horizon and in every set of windows, with paired intervals.
 
     Each resample of clips is scored with both, so that what makes clips easy or hard for either does not widen the
-    interval. `bootstrap` resamples their clips. Raises `DataError` where the windows are not the same.
+    interval; `settled` tells what that leaves open. `bootstrap` resamples their clips. Raises `DataError` where the
+    windows are not the same.
     """
     check_same_windows(one, other)
     at = [(recognised_at(one, k), recognised_at(other, k)) for k in range(len(one.horizons))]
@@ -36,16 +38,23 @@ def compare_recognition(one: Predictions, other: Predictions, bootstrap: ClipBoo
         "horizons": [
             {
                 "horizon": horizon,
-                **{
-                    among: {
-                        "windows": len(this[among].true_N),
-                        **gain(this[among], that[among], bootstrap, RECOGNITION_SCORES),
-                    }
-                    for among in SETS
-                },
+                **{among: _difference(this[among], that[among], bootstrap) for among in SETS},
             }
             for horizon, (this, that) in zip(one.horizons, at, strict=True)
         ]
+    }
+
+
+def _difference(one: Recognised, other: Recognised, bootstrap: ClipBootstrap) -> JsonObject:
+    """In one of the sets of windows, at one horizon."""
+    gained = gain(one, other, bootstrap, RECOGNITION_SCORES)
+    intervals = gained["interval"]
+    assert isinstance(intervals, dict)
+    same = len(one.true_N) > 0 and np.array_equal(one.predicted_N, other.predicted_N)
+    return {
+        "windows": len(one.true_N),
+        **gained,
+        "settled": {name: settled(name, intervals[name], same) for name in RECOGNITION_SCORES},
     }
 
 

@@ -233,8 +233,20 @@ def test_a_comparison_is_the_difference_with_a_paired_interval() -> None:
     drawn = [np.repeat(rows, weight_J.astype(int)[better.clip_N[rows]]) for weight_J in bootstrap.weight_RJ]
     expected = bootstrap.interval(np.array([difference(some) for some in drawn]), better.clip_N[rows])
     assert found["windows"] == len(rows)
+    assert found["settled"] == dict.fromkeys(RECOGNITION_SCORES, "better")
     assert found["macro_f1"] == pytest.approx(difference(rows))
     assert cast("JsonObject", found["interval"])["macro_f1"] == pytest.approx(expected)
+
+
+def test_what_is_settled_of_a_comparison_is_what_intervals_leave_open() -> None:
+    made = made_predictions(subjects=1, clips=9)
+    bootstrap = ClipBootstrap(made.clip_subjects, resamples=40)
+    worse = compare_recognition(made_predictions(subjects=1, clips=9, skill=0.7), made, bootstrap)
+    assert at(worse, 0, "all")["settled"] == dict.fromkeys(RECOGNITION_SCORES, "worse")
+    same = compare_recognition(made, replace(made, logits_NKA=2 * made.logits_NKA), bootstrap)
+    assert at(same, 0, "all")["settled"] == dict.fromkeys(RECOGNITION_SCORES, "same")
+    beyond = replace(made, label_NK=np.where([True, False], made.label_NK, -1))
+    assert at(compare_recognition(beyond, beyond, bootstrap), 1, "all")["settled"] == dict.fromkeys(RECOGNITION_SCORES)
 
 
 def test_predictions_of_other_windows_are_not_compared() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from revalexo_clip.component import JsonObject
-from revalexo_clip.html_report.figures import SETS, Measured, child, children, measured, number
+from revalexo_clip.html_report.figures import SETS, child, children, measured, number
 from revalexo_clip.html_report.page import Html, figure, paragraph
-from revalexo_clip.html_report.plot import COLOUR, WIDTH, heading, label_ends, panels, percent_axis, svg
+from revalexo_clip.html_report.plot import COLOUR, WIDTH, band, heading, label_ends, panels, percent_axis, svg
 
 _ROLES = {"all": "ink", "steady": "c1", "transition": "c2"}
 _TITLES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1"}
@@ -48,7 +48,7 @@ def _draw(axes: Axes, horizons: Sequence[JsonObject], score: str) -> None:
             continue
         x, figures = [at for at, _ in known], [found for _, found in known]
         values = [found.value or 0.0 for found in figures]
-        _draw_band(axes, x, figures, COLOUR[role])
+        band(axes, x, figures, COLOUR[role])
         axes.plot(x, values, "o-", color=COLOUR[role], markersize=4)
         ends.append((x[-1], values[-1], SETS[among], role))
     blind = [
@@ -59,10 +59,3 @@ def _draw(axes: Axes, horizons: Sequence[JsonObject], score: str) -> None:
     axes.plot(*zip(*blind, strict=True), "--", color=COLOUR["muted"], linewidth=1.3)
     axes.set_ylim(0, 1.02)
     label_ends(axes, ends, gap=0.075)
-
-
-def _draw_band(axes: Axes, x: Sequence[float], figures: Sequence[Measured], colour: str) -> None:
-    held = [(at, found.interval) for at, found in zip(x, figures, strict=True) if found.interval is not None]
-    if held:
-        low, high = zip(*(ends for _, ends in held), strict=True)
-        axes.fill_between([at for at, _ in held], low, high, color=colour, alpha=0.13, linewidth=0)

@@ -1,0 +1,68 @@
+"""A comparison of arms as `comparison.json` has it, from predictions without a recogniser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from made_predictions import made_predictions
+
+from revalexo_clip.arm_summary import Outcome, summarize
+from revalexo_clip.arms import Arm, arms_of
+from revalexo_clip.component import JsonObject
+from revalexo_clip.measures.predictions import Predictions
+from revalexo_clip.predictions import write_predictions
+
+KINDS = ("scratch", "frozen", "full")
+LABELS = {0.1: 40, 1.0: 400}
+"""Training windows by share of the labels."""
+SKILLS = {
+    "scratch-10": (0.55, 0.55),
+    "frozen-10": (0.45, 0.65),
+    "full-10": (0.95, 0.95),
+    "scratch-100": (0.9, 0.9),
+    "frozen-100": (0.4, 0.4),
+    "full-100": (0.9, 0.9),
+}
+"""In every other window, and in those between."""
+
+
+def predictions_of(arm: Arm, clips: int = 7) -> Predictions:
+    """Of the same windows by every arm."""
+    one, other = (
+        made_predictions(skill=skill, skill_in_transition=skill - 0.2, clips=clips) for skill in SKILLS[arm.name]
+    )
+    logits_NKA = one.logits_NKA.copy()
+    logits_NKA[1::2] = other.logits_NKA[1::2]
+    return replace(one, logits_NKA=logits_NKA)
+
+
+def write_outcome(folder: Path, predictions: Predictions, seen: Mapping[str, list[str]] | None = None) -> Outcome:
+    """The files of an arm's test."""
+    folder.mkdir(parents=True, exist_ok=True)
+    outcome = Outcome(folder / "predictions.h5", folder / "metrics.json")
+    write_predictions(outcome.predictions, predictions, {})
+    metrics = {"checkpoint": "best.ckpt", "sha256": "0", "epoch": 3, "seen": seen or {"train": [], "val": []}}
+    outcome.metrics.write_text(json.dumps(metrics))
+    return outcome
+
+
+def made_comparison(
+    folder: Path,
+    *,
+    missing: Mapping[str, str] | None = None,
+    clips: int = 7,
+    seen: Mapping[str, list[str]] | None = None,
+) -> JsonObject:
+    """Three arms at two shares of the labels; `missing` have failed."""
+    failures = missing or {}
+    arms = arms_of(KINDS, list(LABELS))
+    done = {
+        arm: write_outcome(folder / arm.name, predictions_of(arm, clips), None if arm.kind == "scratch" else seen)
+        for arm in arms
+        if arm.name not in failures
+    }
+    about: JsonObject = {"experiment": "<b>recogniser", "encoder": "runs/demo"}
+    return about | summarize(done, arms, LABELS, failures)
