@@ -210,7 +210,7 @@ def compared(distinct: Path, trained_run: Path, tmp_path_factory: pytest.TempPat
     return folder / "runs/latest", finished
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_comparison_is_a_run_that_holds_that_of_each_arm(compared: tuple[Path, Finished]) -> None:
     run, finished = compared
     assert {path.name for path in run.iterdir()} == {

@@ -66,7 +66,7 @@ def assert_same_fold(one: Path, other: Path) -> None:
     assert before.clip_names == now.clip_names
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_folds_side_by_side_are_what_each_is_alone(
     in_two: tuple[Path, Finished], distinct: Path, tmp_path: Path
 ) -> None:
@@ -79,7 +79,7 @@ def test_folds_side_by_side_are_what_each_is_alone(
             assert_same_fold(run / "folds" / fold.name, alone)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_in_folds_holds_that_of_each_and_their_summary(in_two: tuple[Path, Finished]) -> None:
     run, finished = in_two
     assert {path.name for path in run.iterdir()} == {
@@ -97,7 +97,7 @@ def test_a_run_in_folds_holds_that_of_each_and_their_summary(in_two: tuple[Path,
     assert f"{run.resolve().relative_to(run.parent.parent.resolve())}/summary.json" in finished.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_folds_that_are_done_stay_as_they_are(in_two: tuple[Path, Finished], distinct: Path, tmp_path: Path) -> None:
     run, _ = in_two
     shutil.copytree(run, tmp_path / "runs/leaving_one_out/20260101-000000", symlinks=True)
@@ -113,7 +113,7 @@ def test_folds_that_are_done_stay_as_they_are(in_two: tuple[Path, Finished], dis
             cross_validate(leaving_one_out(distinct), resume=Path("runs"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_in_folds_has_no_checkpoint_of_its_own(in_two: tuple[Path, Finished]) -> None:
     run, _ = in_two
     finished = call("evaluate", "--ckpt", run, cwd=run.parent)
