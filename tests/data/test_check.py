@@ -5,15 +5,17 @@ import pickle
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from damage import IMU, PAIRS, VIDEO, cell, edit, keep
+from damage import IMU, PAIRS, VIDEO, cell, edit, first_pair, keep
 from sound_dataset import CHANNELS, samples, write_samples, write_sound_dataset
 from tiny_dataset import revalexo, steady, write_json, write_video
 
+from revalexo_clip.component import JsonObject
 from revalexo_clip.data import RevalExo
 from revalexo_clip.data.check import KINDS, Findings, Problem, check_dataset
 from revalexo_clip.data.check.footage import check_video
@@ -42,8 +44,7 @@ def root(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound, tmp_path / "dataset"))
 
 
-def check(root: Path, patterns: tuple[str, ...] = PATTERNS, **arguments: object) -> Findings:
-    return check_dataset(root, channels=patterns, imu_rate=60.0, processes=1, **arguments)  # type: ignore[arg-type]
+check = partial(check_dataset, channels=PATTERNS, imu_rate=60.0, processes=1)
 
 
 def kinds(found: Findings) -> set[str]:
@@ -52,13 +53,13 @@ def kinds(found: Findings) -> set[str]:
 
 def test_nothing_is_wrong_with_simulated_recordings(tmp_path: Path) -> None:
     synthesize(tmp_path, subjects=1, clips=1, processes=1)
-    found = check(tmp_path, REVALEXO)
+    found = check(tmp_path, channels=REVALEXO)
     assert found.problems == ()
     assert (found.clips, found.seconds, found.subjects) == (1, 12.0, ("Subject01",))
 
 
 def test_nothing_is_wrong_with_real_recordings(real: Path) -> None:
-    found = check(real, ("acc_Head_*", "gyro_Head_*"))
+    found = check(real, channels=("acc_Head_*", "gyro_Head_*"))
     assert found.problems == ()
     assert found.subjects == ("GoPro1", "GoPro2", "Neon1")
 
@@ -98,8 +99,11 @@ def test_progress_counts_clips(root: Path) -> None:
 def test_subjects_without_video_are_no_problem_and_their_recordings_are_checked(
     lacking: tuple[str, ...], root: Path
 ) -> None:
-    def imu_only(subject: dict) -> None:  # type: ignore[type-arg]
-        for described in (subject, *subject["pairs"].values()):
+    def imu_only(subject: JsonObject) -> None:
+        pairs = subject["pairs"]
+        assert isinstance(pairs, dict)
+        for described in (subject, *pairs.values()):
+            assert isinstance(described, dict)
             for key in lacking:
                 described.pop(key, None)
 
@@ -312,7 +316,7 @@ def test_without_a_cache_folder_every_process_checks_for_itself(root: Path, monk
 
 
 def test_a_clip_that_is_described_wrongly_is_excluded(root: Path) -> None:
-    edit(PAIRS, lambda subject: subject["pairs"]["0000"].update(activity_segments=[]))(root)  # type: ignore[index, call-overload, union-attr]
+    first_pair(activity_segments=[])(root)
     assert list(revalexo(root, on_bad_clip="exclude", workers=0).build("train", seed=0).excluded) == ["Subject01/0000"]
     with pytest.raises(DataError, match=r"Subject01\.json: pairs\.0000\.activity_segments"):
         revalexo(root, workers=0).build("train", seed=0)
