@@ -91,18 +91,18 @@ def experiment(name: str, setting: str) -> PretrainExperiment:
 
 
 def plain(dataset: WindowDataset) -> Callable[[int], object]:
-    """Samples made the way published systems make them."""
+    """Batches made the way published systems make them."""
     assert isinstance(dataset, ClipWindows)
     pipeline = PlainPipeline(dataset.video_spec.frames, dataset.video_spec.crop, dataset.imu_spec.channels)
 
     index, placed, order = dataset.index, dataset.windows, shuffled(dataset)
 
     def make(first: int) -> None:
-        rng = np.random.default_rng(first)
-        for place in range(first, first + SAMPLES):
-            window = order[place % len(order)]
-            clip, start = int(placed.clip_N[window]), float(placed.start_N[window])
-            pipeline.sample(index.video(clip), index.imu(clip), start, rng)
+        chosen = [order[place % len(order)] for place in range(first, first + SAMPLES)]
+        clips = [int(placed.clip_N[window]) for window in chosen]
+        starts = [float(placed.start_N[window]) for window in chosen]
+        windows = [(index.video(clip), index.imu(clip), start) for clip, start in zip(clips, starts, strict=True)]
+        pipeline.batch(windows, np.random.default_rng(first))
 
     return make
 
