@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from revalexo_clip.component import JsonObject
+from revalexo_clip.similarity import count_as_similar
 
 BLOCK = 256
-_TILE = 16
-"""Blocks of the gallery that a block of queries is compared with at a time: so much stays in a processor's cache."""
 
 # Similarities closer than this are equal. One window embedded in batches of other sizes gives unit vectors whose
 # similarities differ by up to 1e-7 (float32), so equal windows tie however they were batched; windows that differ are
@@ -106,12 +105,9 @@ def partner_ranks(imu_ND: Tensor, video_ND: Tensor, block: int = BLOCK, moments:
     # Everything that is as similar as the best answer comes before it, but for the answers themselves.
     imu_to_video_N = 1 - _count(to_video_P >= least_video_N[query_P], query_P)
     video_to_imu_N = 1 - _count(to_imu_P >= least_imu_N[query_P], query_P)
-    for query in _slices(len(imu_ND), block):
-        for gallery in _slices(len(imu_ND), _TILE * block):
-            similarity_BG = imu_ND[query] @ video_ND[gallery].T
-            # Counted in float32, which is exact up to 2^24 and quicker than in integers.
-            imu_to_video_N[query] += (similarity_BG >= least_video_N[query, None]).float().sum(dim=1).long()
-            video_to_imu_N[gallery] += (similarity_BG >= least_imu_N[gallery]).float().sum(dim=0).long()
+    found_imu_N, found_video_N = count_as_similar(imu_ND, video_ND, least_video_N, least_imu_N, block)
+    imu_to_video_N += found_imu_N
+    video_to_imu_N += found_video_N
     gallery_N = torch.full((len(imu_ND),), len(imu_ND))
     return Ranks(imu_to_video_N.cpu(), video_to_imu_N.cpu(), gallery_N, torch.bincount(query_P).cpu())
 
@@ -205,10 +201,6 @@ def _answers(count: int, moments: Moments | None) -> tuple[Tensor, Tensor]:
         queries += [before_M[near_M], after_M[near_M]]
         answers += [after_M[near_M], before_M[near_M]]
     return torch.cat(queries), torch.cat(answers)
-
-
-def _slices(count: int, size: int) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _similarity(query_ND: Tensor, gallery_ND: Tensor, query_P: Tensor, answer_P: Tensor, block: int) -> Tensor:

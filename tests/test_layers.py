@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for layer in (
         "console options errors types channels component initialization dropout freezing",
         "files",
-        "data augment encoders losses optim heads",
+        "data augment encoders losses optim heads similarity",
         "model retrieval",
         "recogniser",
         "experiment measures",

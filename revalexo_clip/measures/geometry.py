@@ -38,8 +38,9 @@ def uniformity(embedding_ND: Tensor, block: int = 1000) -> float | None:
     x_MD = embedding_ND[torch.linspace(0, len(embedding_ND) - 1, count, dtype=torch.float64).round().long()]
     total = 0.0
     for start in range(0, count, block):
-        squared_BM = (2 - 2 * x_MD[start : start + block] @ x_MD.T).clamp(min=0)
-        total += (-2 * squared_BM).exp().sum().item()
+        closeness_BL = (x_MD[start : start + block] @ x_MD[start:].T).sub_(1).mul_(4).clamp_(max=0).exp_()
+        # Pairs of one block are found from both sides, those of a block and a later one from one.
+        total += (2 * closeness_BL.sum() - closeness_BL[:, :block].sum()).item()
     return math.log((total - count) / (count * (count - 1)))  # without each one's distance to itself
 
 

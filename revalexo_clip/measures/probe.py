@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from revalexo_clip.measures.logistic import fit_logistic, standardization
 from revalexo_clip.measures.windows import Floats, Ints
@@ -102,11 +103,14 @@ def predict_with_few_labels(
 
 
 def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """The work of each part on one thread: its matrices are too small to be divided among several."""
+    """The work of each part on one thread: its matrices are too small to be divided among several.
+
+    That holds for SciPy's steps too: its BLAS, which is not torch's, would keep all cores busy waiting for each other.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(threads) as pool:
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
             return list(pool.map(work, parts))
     finally:
         torch.set_num_threads(threads)
