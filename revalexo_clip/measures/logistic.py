@@ -69,15 +69,15 @@ def fit_logistic(features_MF: Floats, label_MK: Ints, classes: int) -> Logistic:
 def _turn(x_MF: Tensor) -> tuple[Tensor, Tensor]:
     """Features in E coordinates in which the loss is about equally curved in all directions, and how to get there.
 
+    Axes are at right angles, so that the penalty is a sum over them.
     Of far fewer windows than features, coefficients are sums of the windows: there are as many coordinates as windows.
     """
     basis_FE = torch.eye(x_MF.shape[1])
     if 2 * len(x_MF) < x_MF.shape[1]:
         basis_FE, root_EM = torch.linalg.qr(x_MF.T)
         x_MF = root_EM.T
-    curvature_EE = _CURVATURE * (x_MF.T @ x_MF).double() / len(x_MF)
-    curvature_EE.diagonal().add_(PENALTY)
-    turn_EE = torch.linalg.inv(torch.linalg.cholesky(curvature_EE)).T
+    strength_E, axis_EE = torch.linalg.eigh((x_MF.T @ x_MF).double() / len(x_MF))
+    turn_EE = axis_EE * (_CURVATURE * strength_E.clamp(min=0) + PENALTY).rsqrt()
     return x_MF @ turn_EE.float(), basis_FE.double() @ turn_EE
 
 
@@ -99,24 +99,24 @@ class _Objective:
         self.absent_KA = torch.where(self.frequency_KA > 0, 0.0, -torch.inf)
         self.absent_KA[~labelled_KM.any(dim=1)] = 0.0  # a set without any label: nothing to choose from
         self.barred_KA = self.absent_KA.clamp(min=-1e9)  # whose products with 0 are 0
-        self.penalty_EE = PENALTY * turn_FE.T @ turn_FE
+        self.penalty_E = PENALTY * turn_FE.square().sum(dim=0)
 
     def start(self) -> Floats:
         """No coefficients, and biases that make classes as likely as they are frequent."""
         bias_KA = torch.where(self.frequency_KA > 0, self.frequency_KA, 1.0).log()
-        none_JE = torch.zeros(bias_KA.numel(), len(self.penalty_EE), dtype=torch.float64)
+        none_JE = torch.zeros(bias_KA.numel(), len(self.penalty_E), dtype=torch.float64)
         return np.asarray(torch.cat([none_JE.flatten(), bias_KA.flatten()]).numpy())
 
     def split(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients [J, E] and biases [K, A]."""
-        rows, axes = self.absent_KA.numel(), len(self.penalty_EE)
+        rows, axes = self.absent_KA.numel(), len(self.penalty_E)
         return flat[: rows * axes].view(rows, axes), flat[rows * axes :].view(self.absent_KA.shape)
 
     def __call__(self, flat: Floats) -> tuple[float, Floats]:
         weight_JE, bias_KA = self.split(torch.from_numpy(flat))
         logits_KAM = (weight_JE.float() @ self.turned_ME.T).view(self.wanted_KAM.shape)
         log_KAM = (logits_KAM + (bias_KA + self.barred_KA).float()[:, :, None]).log_softmax(dim=1)
-        penalty_JE = weight_JE @ self.penalty_EE
+        penalty_JE = weight_JE * self.penalty_E
         cross_entropy = -(log_KAM * self.wanted_KAM).sum(dtype=torch.float64)
         loss = (weight_JE * penalty_JE).sum() / 2 + cross_entropy
         error_KAM = log_KAM.exp_().mul_(self.share_K1M).sub_(self.wanted_KAM)

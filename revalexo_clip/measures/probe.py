@@ -66,7 +66,7 @@ def predict(probe: Probe, features_NF: Floats, label_NK: Ints, folds: Sequence[F
         rows = training_rows(fold, label_NK)
         if len(rows) == 0:
             return None
-        found_MK = fit(features_NF[rows], label_NK[rows], classes)(features_NF[fold.test])
+        found_MK = fit(features_NF[rows], label_NK[rows], classes)(_of(features_NF, fold.test))
         return np.where((label_NK[rows] != UNLABELLED).any(axis=0), found_MK, UNLABELLED)
 
     predicted_NK = np.full(label_NK.shape, UNLABELLED, dtype=np.int64)
@@ -91,7 +91,7 @@ def predict_with_few_labels(
         kept = np.sort(np.concatenate([_share(rows[label_N[rows] == one], fraction, rng) for one in range(classes)]))
         if len(kept) == 0:
             return kept, None
-        return kept, _fit_linear(features_NF[kept], label_N[kept, None], classes)(features_NF[fold.test])[:, 0]
+        return kept, _fit_linear(features_NF[kept], label_N[kept, None], classes)(_of(features_NF, fold.test))[:, 0]
 
     predicted_N = np.full(len(label_N), UNLABELLED, dtype=np.int64)
     used = 0
@@ -114,6 +114,13 @@ def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[
             return list(pool.map(work, parts))
     finally:
         torch.set_num_threads(threads)
+
+
+def _of(features_NF: Floats, rows: Ints) -> Floats:
+    """Features of some rows; those of a subject mostly follow each other, and copies of many windows are dear."""
+    if len(rows) and (np.diff(rows) == 1).all():
+        return features_NF[rows[0] : rows[-1] + 1]
+    return features_NF[rows]
 
 
 def _share(rows: Ints, fraction: float, rng: np.random.Generator) -> Ints:
