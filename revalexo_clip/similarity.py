@@ -6,7 +6,7 @@ Float32 takes half the time. By how much it errs at most is known (Higham, 2002,
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,11 +30,17 @@ def count_as_similar(
     of_gallery_N = torch.zeros_like(of_query_N)
     slack = float32_slack(query_ND, gallery_ND)
     quick_query_ND, quick_gallery_ND = query_ND.float(), gallery_ND.float()
+    many = min(TILE * block, len(gallery_ND))
+    space_3BG = torch.empty(3, min(block, len(query_ND)), many, device=query_ND.device)  # new memory is dear
     for query in _slices(len(query_ND), block):
         quick = slack <= _MOST_SLACK
         for gallery in _slices(len(gallery_ND), TILE * block):
             tile = _Tile(query_ND[query], gallery_ND[gallery], least_query_N[query], least_gallery_N[gallery])
-            found = tile.count_quickly(quick_query_ND[query] @ quick_gallery_ND[gallery].T, slack) if quick else None
+            found = None
+            if quick:
+                similarity_BG, *spare = space_3BG[:, : len(tile.query_BD), : len(tile.gallery_GD)]
+                torch.mm(quick_query_ND[query], quick_gallery_ND[gallery].T, out=similarity_BG)
+                found = tile.count_quickly(similarity_BG, spare, slack)
             quick = found is not None  # where this much is in doubt, so are the rest of these queries
             of_query_B, of_gallery_G = found or tile.count()
             of_query_N[query] += of_query_B
@@ -51,7 +57,8 @@ def float32_slack(query_ND: Tensor, gallery_ND: Tensor) -> float:
     return (query_ND.shape[1] + 8) * torch.finfo(torch.float32).eps / 2 * (longest + 1e-6)
 
 
-class _Tile(NamedTuple):
+@dataclass(frozen=True)
+class _Tile:
     """B queries and G rows of the gallery, float64."""
 
     query_BD: Tensor
@@ -63,20 +70,25 @@ class _Tile(NamedTuple):
         """Of each query and of each row of the gallery."""
         similarity_BG = self.query_BD @ self.gallery_GD.T
         return (
-            _reached(similarity_BG, self.least_query_B[:, None]).sum(dim=1).long(),
-            _reached(similarity_BG, self.least_gallery_G).sum(dim=0).long(),
+            (similarity_BG >= self.least_query_B[:, None]).float().sum(dim=1).long(),
+            (similarity_BG >= self.least_gallery_G).float().sum(dim=0).long(),
         )
 
-    def count_quickly(self, similarity_BG: Tensor, slack: float) -> tuple[Tensor, Tensor] | None:
-        """The same from similarities in float32; None where too many are in doubt."""
-        of_query_B = self._beyond_doubt(similarity_BG, self.least_query_B[:, None], slack, dim=1)
+    def count_quickly(self, similarity_BG: Tensor, spare: list[Tensor], slack: float) -> tuple[Tensor, Tensor] | None:
+        """The same from similarities in float32, with two spare matrices; None where too many are in doubt."""
+        of_query_B = self._beyond_doubt(similarity_BG, self.least_query_B[:, None], spare, slack, dim=1)
         if of_query_B is None:
             return None
-        of_gallery_G = self._beyond_doubt(similarity_BG, self.least_gallery_G, slack, dim=0)
+        of_gallery_G = self._beyond_doubt(similarity_BG, self.least_gallery_G, spare, slack, dim=0)
         return None if of_gallery_G is None else (of_query_B, of_gallery_G)
 
-    def _beyond_doubt(self, similarity_BG: Tensor, least: Tensor, slack: float, dim: int) -> Tensor | None:
-        surely_BG, maybe_BG = (_reached(similarity_BG, (least + off).float()) for off in (slack, -slack))
+    def _beyond_doubt(
+        self, similarity_BG: Tensor, least: Tensor, spare: list[Tensor], slack: float, dim: int
+    ) -> Tensor | None:
+        surely_BG, maybe_BG = (
+            _reached(similarity_BG, (least + off).float(), to_BG)
+            for off, to_BG in zip((slack, -slack), spare, strict=True)
+        )
         count = surely_BG.sum(dim=dim).long()
         doubts = int((maybe_BG.sum(dim=dim).long() - count).sum())
         if doubts > _MOST_DOUBT * similarity_BG.numel():
@@ -89,9 +101,9 @@ class _Tile(NamedTuple):
         return count
 
 
-def _reached(similarity_BG: Tensor, least: Tensor) -> Tensor:
+def _reached(similarity_BG: Tensor, least: Tensor, to_BG: Tensor) -> Tensor:
     """1 and 0 as numbers, which are several times as quick to add as truth values; sums are exact, up to 2^24."""
-    return torch.ge(similarity_BG, least, out=torch.empty_like(similarity_BG))
+    return torch.ge(similarity_BG, least, out=to_BG)
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -110,7 +110,8 @@ class _Task:
             self.folds = [Fold(train=rows[len(windows) :], test=rows[: len(windows)])]
 
     def features(self, name: str) -> Floats:
-        return np.concatenate([part.feature(name) for part in self.parts])
+        first, *others = (part.feature(name) for part in self.parts)
+        return np.concatenate([first, *others]) if others else first
 
     def tested(self, predicted_MK: Ints, k: int, among_M: Bools | None = None) -> Recognised:
         """What was predicted at one horizon, where there is a label to compare it with."""
