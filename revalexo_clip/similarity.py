@@ -52,7 +52,7 @@ def float32_slack(query_ND: Tensor, gallery_ND: Tensor) -> float:
     """By how much similarities in float32, and what they are compared with, are off at most; infinite where unknown."""
     if query_ND.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":
         return float("inf")
-    longest = (query_ND.norm(dim=1).max() * gallery_ND.norm(dim=1).max()).item()
+    longest: float = (query_ND.norm(dim=1).max() * gallery_ND.norm(dim=1).max()).item()
     # One rounding for each product and sum, and a few for those of vectors and of bounds.
     return (query_ND.shape[1] + 8) * torch.finfo(torch.float32).eps / 2 * (longest + 1e-6)
 
