@@ -44,7 +44,7 @@ from revalexo_clip.training.data import PairsDataModule
 from revalexo_clip.training.gather import part
 from revalexo_clip.training.interruption import StopSignals
 from revalexo_clip.training.memory import enough_memory
-from revalexo_clip.training.metrics_file import MetricsFile
+from revalexo_clip.training.metrics_file import KeepEpochRow, MetricsFile
 from revalexo_clip.training.peers import WatchPeers, leave_with_parent
 from revalexo_clip.training.trainer import Monitored, averaging, build_trainer, early_stopping
 from revalexo_clip.training.waiting import MeasureWaiting
@@ -141,6 +141,8 @@ class Training(ABC, Generic[P]):
                     resumed.folder,
                     counted(resumed.checkpoint.next_epoch, "epoch"),
                 )
+                if leader:
+                    _complete_metrics(resumed)
                 return Run(resumed.folder, leader)
             if self.of_video and experiment.data.unprepared():
                 self.build(resumed=resumed is not None)  # long work is not begun for what cannot run
@@ -155,6 +157,8 @@ class Training(ABC, Generic[P]):
                 use_run_folder(folder)
                 start_log(folder, said)
                 self._record(folder, parts, resumed)
+                if resumed:
+                    _complete_metrics(resumed)
                 self.announce(parts, folder)
                 _say_where_it_stands(resumed)
             self._fit(parts, folder, resumed)
@@ -174,6 +178,7 @@ class Training(ABC, Generic[P]):
                 WatchPeers(),
                 signals,
                 EpochAverages(),
+                KeepEpochRow(),
                 KeepBest(folder / "checkpoints", self.monitored),
                 KeepLast(folder / "checkpoints", minutes=config.checkpoint_minutes, signals=signals),
                 MeasureWaiting(),
@@ -222,6 +227,12 @@ class Training(ABC, Generic[P]):
 def leads(experiment: Experiment) -> bool:
     """Whether this is the first of all processes."""
     return build_trainer(experiment.trainer, [], loggers=[]).is_global_zero
+
+
+def _complete_metrics(resumed: Resumed) -> None:
+    found = resumed.checkpoint
+    if found.epoch_row:
+        MetricsFile(resumed.folder / "metrics.csv", found.step).complete(found.epoch_row)
 
 
 def _say_where_it_stands(resumed: Resumed | None) -> None:

@@ -7,12 +7,16 @@ import resource
 import signal
 from collections.abc import Callable
 from contextlib import chdir
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from rich.console import Console
 from small_process import EXPERIMENT, rxclip
 from small_training import logged, metrics, small, weights
 
@@ -21,7 +25,7 @@ from revalexo_clip.component import JsonObject
 from revalexo_clip.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.files import WriteError
 from revalexo_clip.optim import AdamW, cosine
-from revalexo_clip.pretrain import pretrain
+from revalexo_clip.pretrain import Pretraining, pretrain
 from revalexo_clip.resume import NEWEST, differences
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
@@ -126,6 +130,45 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(
     assert_same(go(), untouched)
     (entry,) = json.loads((tmp_path / "runs/latest/environment.json").read_text())["resumed"]
     assert entry["step"] == (7 if minutes == "0" else 5)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in between catches it."""
+
+
+class KillAfterCheckpoints(Checkpoint):
+    """Ends the process when the checkpoints of an epoch are written, and its row in `metrics.csv` is not."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch + 1 == self.epoch:
+            raise Killed
+
+
+@dataclass(frozen=True)
+class KilledPretraining(Pretraining):
+    epoch: int = 0
+
+    def watchers(self) -> list[Callback]:
+        return [*super().watchers(), KillAfterCheckpoints(self.epoch)]
+
+
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_the_row_of_an_epoch_is_not_lost_between_its_checkpoint_and_the_file(
+    go: Go, written: Path, untouched: Path, tmp_path: Path, epoch: int
+) -> None:
+    """Of the last epoch either, when there is nothing left to train."""
+    killed = KilledPretraining(small(written, file=INTERRUPTED), INTERRUPTED, Console(quiet=True), epoch)
+    with chdir(tmp_path), pytest.raises(Killed):
+        killed.run()
+    whole = metrics(untouched)
+    rows = metrics(tmp_path / "runs/latest")
+    assert len(rows) == epoch * len(whole) // 3 - 1
+    for _ in range(2):  # the second time there is nothing to add
+        run = go()
+        assert_same(run, untouched)
 
 
 def test_of_a_run_that_took_no_step_there_is_nothing_to_resume(go: Go, untouched: Path, tmp_path: Path) -> None:
