@@ -79,6 +79,8 @@ class Saved(Generic[D_co]):
     """Whether early stopping has ended the training."""
     epoch_row: Mapping[str, float] = field(default_factory=dict)
     """What `metrics.csv` says of its epoch; nothing while that is under way."""
+    steps_under_way: int | None = None
+    """How many steps the epoch that is under way has; None where the last one has ended."""
 
     def load_into(self, model: nn.Module) -> None:
         """Give a model the checkpoint's weights. Raises `DataError` where they do not fit."""
@@ -144,6 +146,7 @@ def read_checkpoint(path: Path, key: str, kind: type[D], experiment_file: Path |
         next_epoch=stands["epoch"],
         stopped_early=any(state.get("stopped_epoch") for state in content.get("callbacks", {}).values()),
         epoch_row=content.get("epoch_row", {}),
+        steps_under_way=stands["batches"] if stands.get("batch") else None,
     )
 
 

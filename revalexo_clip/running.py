@@ -23,7 +23,6 @@ from revalexo_clip.console import counting
 from revalexo_clip.errors import Interrupted, UserError
 from revalexo_clip.experiment import Experiment
 from revalexo_clip.files import atomically
-from revalexo_clip.report import counted
 from revalexo_clip.resume import LoadCheckpoint, Resumed, find_resumed
 from revalexo_clip.run_folder import (
     end_log,
@@ -136,11 +135,7 @@ class Training(ABC, Generic[P]):
         with kept_log() as said:
             resumed = find_resumed(experiment, resume, self.load, overrides)
             if resumed and resumed.finished(experiment):
-                log.info(
-                    "%s is finished: %s; to train on, --set trainer.max_epochs=...",
-                    resumed.folder,
-                    counted(resumed.checkpoint.next_epoch, "epoch"),
-                )
+                log.info("%s", resumed.standing(experiment))
                 if leader:
                     _complete_metrics(resumed)
                 return Run(resumed.folder, leader)
@@ -160,7 +155,8 @@ class Training(ABC, Generic[P]):
                 if resumed:
                     _complete_metrics(resumed)
                 self.announce(parts, folder)
-                _say_where_it_stands(resumed)
+                if resumed:
+                    log.info("%s", resumed.standing(experiment))
             self._fit(parts, folder, resumed)
         finally:
             end_log()
@@ -233,12 +229,6 @@ def _complete_metrics(resumed: Resumed) -> None:
     found = resumed.checkpoint
     if found.epoch_row:
         MetricsFile(resumed.folder / "metrics.csv", found.step).complete(found.epoch_row)
-
-
-def _say_where_it_stands(resumed: Resumed | None) -> None:
-    if resumed:
-        found = resumed.checkpoint
-        log.info("from   %s: %s done, now epoch %d", found.path, counted(found.step, "step"), found.next_epoch + 1)
 
 
 def _requeue() -> None:
