@@ -1,8 +1,19 @@
-"""What the optimizer steps of all trainings have in common: which learning rates are logged."""
+"""What the optimizer steps of all trainings have in common: clipped gradients, and which learning rates are logged."""
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
+
+
+def clip_gradient(optimizer: torch.optim.Optimizer, limit: float | None) -> Tensor:
+    """Scale the gradient of all that an optimizer trains down to a norm of at most `limit`, and return what it was.
+
+    None leaves the gradient as it is.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else float("inf"))
 
 
 def learning_rates(scheduler: LRScheduler) -> dict[str, float]:
