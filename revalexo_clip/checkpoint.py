@@ -6,7 +6,7 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Generic, Literal, TypeVar
 
@@ -77,6 +77,10 @@ class Saved(Generic[D_co]):
     """Epochs that are complete, their validation included."""
     stopped_early: bool = False
     """Whether early stopping has ended the training."""
+    epoch_row: Mapping[str, float] = field(default_factory=dict)
+    """What `metrics.csv` says of its epoch; nothing while that is under way."""
+    steps_under_way: int | None = None
+    """How many steps the epoch that is under way has; None where the last one has ended."""
 
     def load_into(self, model: nn.Module) -> None:
         """Give a model the checkpoint's weights. Raises `DataError` where they do not fit."""
@@ -141,6 +145,8 @@ def read_checkpoint(path: Path, key: str, kind: type[D], experiment_file: Path |
         step=content["global_step"],
         next_epoch=stands["epoch"],
         stopped_early=any(state.get("stopped_epoch") for state in content.get("callbacks", {}).values()),
+        epoch_row=content.get("epoch_row", {}),
+        steps_under_way=stands["batches"] if stands.get("batch") else None,
     )
 
 

@@ -64,7 +64,7 @@ def pretrain(
     said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
     experiment = load_experiment(file, said)
     if dry_run:
-        print_dry_run(experiment.name, trial.dry_run(experiment))
+        print_dry_run(experiment.name, trial.dry_run(experiment, resume=resume, overrides=said))
         return
     run = command.pretrain(experiment, Path(file.partition(":")[0]), err, resume=resume, overrides=said)
     if is_main_process():

@@ -21,6 +21,7 @@ from revalexo_clip.experiment_file import experiment_files
 from revalexo_clip.files import atomically
 from revalexo_clip.finetune_experiment import FinetuneExperiment
 from revalexo_clip.jobs import Cluster, Task, run_here, run_on_cluster
+from revalexo_clip.report import counted
 from revalexo_clip.resume import NEWEST, changed_paths, is_free
 from revalexo_clip.run_folder import environment, runs_of
 
@@ -136,6 +137,21 @@ def changes(run: Path, experiment: FinetuneExperiment, overrides: Sequence[str])
     """
     before = read_experiment(run).model_dump(mode="json")
     return frozenset(path for path in changed_paths(run, before, experiment, overrides) if not is_free(path))
+
+
+def standing(
+    experiment: FinetuneExperiment, resume: Path | None, overrides: Sequence[str], inside: str, option: str = ""
+) -> str | None:
+    """Which run would be gone on with, and how much of it is done; None where a new one would begin.
+
+    Arguments and errors are those of `find_run` and `changes`.
+    """
+    run = find_run(experiment.name, resume, inside, option)
+    if run is None:
+        return None
+    anew = changes(run, experiment, overrides)
+    parts = [] if anew else [part for part in (run / inside).iterdir() if PartFolder(part).predictions.is_file()]
+    return f"from   {run}: {counted(len(parts), inside.removesuffix('s'))} done"
 
 
 def record(run: Path, experiment: FinetuneExperiment, source: Path | None, inside: str) -> None:

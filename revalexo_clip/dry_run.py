@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from revalexo_clip.checkpoint import load_checkpoint
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.experiment import Experiment, PretrainExperiment
 from revalexo_clip.finetune_experiment import FinetuneExperiment
 from revalexo_clip.finetune_parts import build_finetune_parts
 from revalexo_clip.parts import build_parts, count, size_of
+from revalexo_clip.recogniser_checkpoint import load_recogniser
+from revalexo_clip.resume import Resumed, find_resumed
 from revalexo_clip.running import Trainable
 from revalexo_clip.training.agreement import connected
 from revalexo_clip.training.draws import TrainingBatch
@@ -41,6 +45,8 @@ class DryRun:
     """Training loss of the one step."""
     peak_memory: int
     """Most memory the process has held [bytes]: the device's where there is a GPU, else the machine's."""
+    goes_on: str | None
+    """Which run would be gone on with, and where it stands; None where a new one would begin."""
 
     def facts(self) -> dict[str, str]:
         """The rest of the summary, as text."""
@@ -53,9 +59,14 @@ class DryRun:
         }
 
 
-def dry_run(experiment: PretrainExperiment) -> DryRun:
-    """Build everything of a pretraining, train on one batch, validate on one, write nothing."""
-    parts = build_parts(experiment)
+def dry_run(experiment: PretrainExperiment, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> DryRun:
+    """Build everything of a pretraining, train on one batch, validate on one, write nothing.
+
+    `resume` and `overrides` are those of `Training.run`: what could not be gone on with is refused alike. The batch
+    still is the first one, of weights that are new.
+    """
+    resumed = find_resumed(experiment, resume, load_checkpoint, overrides)
+    parts = build_parts(experiment, resumed=resumed is not None)
     model = parts.model
     parameters = {
         "imu encoder": count(model.imu),
@@ -63,22 +74,37 @@ def dry_run(experiment: PretrainExperiment) -> DryRun:
         "projection heads": count(model.imu_head) + count(model.video_head),
         "loss": count(parts.module.loss),
     }
-    return _try(experiment, parts, parameters, {"train": parts.train, "val": parts.val})
+    return _try(experiment, parts, parameters, {"train": parts.train, "val": parts.val}, resumed)
 
 
-def dry_run_finetuning(experiment: FinetuneExperiment, *, allow_seen_subjects: bool = False) -> DryRun:
+def dry_run_finetuning(
+    experiment: FinetuneExperiment,
+    *,
+    resume: Path | None = None,
+    overrides: Sequence[str] = (),
+    allow_seen_subjects: bool = False,
+) -> DryRun:
     """The same of a finetuning."""
-    parts = build_finetune_parts(experiment, allow_seen_subjects=allow_seen_subjects)
+    resumed = find_resumed(experiment, resume, load_recogniser, overrides)
+    parts = build_finetune_parts(experiment, allow_seen_subjects=allow_seen_subjects, resumed=resumed is not None)
     model = parts.model
     parameters = {f"{modality} encoder": count(model.encoder(modality)) for modality in experiment.modalities}
     parameters |= {"heads": count(model.heads), "loss": count(parts.module.loss)}
     splits = {"train": parts.train, "val": parts.val, **({"test": parts.test} if parts.test is not None else {})}
-    return _try(experiment, parts, parameters, splits)
+    return _try(experiment, parts, parameters, splits, resumed)
 
 
 def _try(
-    experiment: Experiment, parts: Trainable, parameters: dict[str, int], splits: Mapping[str, LabelledWindows]
+    experiment: Experiment,
+    parts: Trainable,
+    parameters: dict[str, int],
+    splits: Mapping[str, LabelledWindows],
+    resumed: Resumed | None,
 ) -> DryRun:
+    if resumed:
+        resumed.refuse_other_data(parts.description)
+        if (steps := resumed.checkpoint.steps_under_way) is not None:
+            parts.data.refuse_other_epoch(steps)
     shapes: dict[str, tuple[int, ...]] = {}
     callbacks = [*averaging(experiment.trainer), _KeepShapes(shapes)]
     trainer = build_trainer(experiment.trainer, callbacks, loggers=[], batches=1)
@@ -93,6 +119,7 @@ def _try(
         epochs=experiment.trainer.max_epochs,
         loss=float(trainer.callback_metrics["train/loss"]),
         peak_memory=_peak_memory(),
+        goes_on=resumed.standing(experiment) if resumed else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
     if experiment.folds is None:
         options.refuse(several=arms is not None)
     if dry_run:
-        _try(experiment if arms is None else arms.first_of(experiment), allow_seen_subjects=allow_seen_subjects)
+        _try(experiment, arms, resume, said, allow_seen_subjects=allow_seen_subjects)
     elif arms is not None:
         finetune_arms(
             experiment,
@@ -84,18 +85,34 @@ def _arm_options(compare: str | None, labels: str | None) -> ArmOptions | None:
     return None
 
 
-def _try(experiment: FinetuneExperiment, *, allow_seen_subjects: bool) -> None:
-    """A dry run: of folds, of what the first one begins with."""
+def _try(
+    experiment: FinetuneExperiment,
+    arms: ArmOptions | None,
+    resume: Path | None,
+    overrides: Sequence[str],
+    *,
+    allow_seen_subjects: bool,
+) -> None:
+    """A dry run: of folds and of arms, of what the first one begins with."""
     from revalexo_clip import dry_run as trial
+    from revalexo_clip.arm_run import ARMS_FOLDER
+    from revalexo_clip.composite_run import standing
     from revalexo_clip.cross_validation import first_of
     from revalexo_clip.experiment import PretrainExperiment
+    from revalexo_clip.fold_run import FOLDS
 
-    first = first_of(experiment)
+    goes_on = None
+    if arms is not None or experiment.folds is not None:
+        inside, option = (FOLDS, "--fold") if arms is None else (ARMS_FOLDER, "")
+        goes_on, resume = standing(experiment, resume, overrides, inside, option), None
+    first = first_of(experiment if arms is None else arms.first_of(experiment))
     if isinstance(first, PretrainExperiment):
         found = trial.dry_run(first)
     else:
-        found = trial.dry_run_finetuning(first, allow_seen_subjects=allow_seen_subjects)
-    print_dry_run(experiment.name, found)
+        found = trial.dry_run_finetuning(
+            first, resume=resume, overrides=overrides, allow_seen_subjects=allow_seen_subjects
+        )
+    print_dry_run(experiment.name, replace(found, goes_on=goes_on or found.goes_on))
 
 
 def print_dry_run(name: str, found: DryRun) -> None:
@@ -104,6 +121,8 @@ def print_dry_run(name: str, found: DryRun) -> None:
 
     if is_main_process():
         out.print(dry_run_table(name, found.parameters, found.shapes, found.facts()))
+        if found.goes_on is not None:
+            say(found.goes_on)
 
 
 def _finetune_once(

@@ -119,7 +119,8 @@ class ByPlace(Optimizer):
                     "its component can name its blocks"
                 )
             for number, block in enumerate(blocks, start=1):
-                place = Place(f"{tower} block {number}, ", scale * decay ** (len(blocks) - number))
+                name = tower if decay == 1 else f"{tower} block {number}"
+                place = Place(f"{name}, ", scale * decay ** (len(blocks) - number))
                 if place.scale != 1:
                     placed.update(dict.fromkeys(block.parameters(), place))
         return placed

@@ -14,6 +14,7 @@ from revalexo_clip.checkpoint import Described, Saved
 from revalexo_clip.component import JsonObject
 from revalexo_clip.errors import ConfigError, DataError
 from revalexo_clip.experiment import Experiment
+from revalexo_clip.report import counted
 from revalexo_clip.run_folder import inherited_run_folder, jobs_of, requeued_job, runs_of
 
 log = logging.getLogger("revalexo_clip")
@@ -47,6 +48,14 @@ class Resumed:
         """Whether the experiment, as it is now, leaves nothing to train."""
         stopped = self.checkpoint.stopped_early and "trainer.early_stopping" not in self.changed
         return stopped or self.checkpoint.next_epoch >= experiment.trainer.max_epochs
+
+    def standing(self, experiment: Experiment) -> str:
+        """Where it stands, for the log."""
+        found = self.checkpoint
+        if self.finished(experiment):
+            done = counted(found.next_epoch, "epoch")
+            return f"{self.folder} is finished: {done}; to train on, --set trainer.max_epochs=..."
+        return f"from   {found.path}: {counted(found.step, 'step')} done, now epoch {found.next_epoch + 1}"
 
     def refuse_other_data(self, now: Described) -> None:
         """Raises `ConfigError` where the recordings changed, unless the command changes what is taken of them."""

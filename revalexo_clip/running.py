@@ -23,7 +23,6 @@ from revalexo_clip.console import counting
 from revalexo_clip.errors import Interrupted, UserError
 from revalexo_clip.experiment import Experiment
 from revalexo_clip.files import atomically
-from revalexo_clip.report import counted
 from revalexo_clip.resume import LoadCheckpoint, Resumed, find_resumed
 from revalexo_clip.run_folder import (
     end_log,
@@ -44,7 +43,7 @@ from revalexo_clip.training.data import PairsDataModule
 from revalexo_clip.training.gather import part
 from revalexo_clip.training.interruption import StopSignals
 from revalexo_clip.training.memory import enough_memory
-from revalexo_clip.training.metrics_file import MetricsFile
+from revalexo_clip.training.metrics_file import KeepEpochRow, MetricsFile
 from revalexo_clip.training.peers import WatchPeers, leave_with_parent
 from revalexo_clip.training.trainer import Monitored, averaging, build_trainer, early_stopping
 from revalexo_clip.training.waiting import MeasureWaiting
@@ -136,11 +135,9 @@ class Training(ABC, Generic[P]):
         with kept_log() as said:
             resumed = find_resumed(experiment, resume, self.load, overrides)
             if resumed and resumed.finished(experiment):
-                log.info(
-                    "%s is finished: %s; to train on, --set trainer.max_epochs=...",
-                    resumed.folder,
-                    counted(resumed.checkpoint.next_epoch, "epoch"),
-                )
+                log.info("%s", resumed.standing(experiment))
+                if leader:
+                    _complete_metrics(resumed)
                 return Run(resumed.folder, leader)
             if self.of_video and experiment.data.unprepared():
                 self.build(resumed=resumed is not None)  # long work is not begun for what cannot run
@@ -155,8 +152,11 @@ class Training(ABC, Generic[P]):
                 use_run_folder(folder)
                 start_log(folder, said)
                 self._record(folder, parts, resumed)
+                if resumed:
+                    _complete_metrics(resumed)
                 self.announce(parts, folder)
-                _say_where_it_stands(resumed)
+                if resumed:
+                    log.info("%s", resumed.standing(experiment))
             self._fit(parts, folder, resumed)
         finally:
             end_log()
@@ -174,6 +174,7 @@ class Training(ABC, Generic[P]):
                 WatchPeers(),
                 signals,
                 EpochAverages(),
+                KeepEpochRow(),
                 KeepBest(folder / "checkpoints", self.monitored),
                 KeepLast(folder / "checkpoints", minutes=config.checkpoint_minutes, signals=signals),
                 MeasureWaiting(),
@@ -224,10 +225,10 @@ def leads(experiment: Experiment) -> bool:
     return build_trainer(experiment.trainer, [], loggers=[]).is_global_zero
 
 
-def _say_where_it_stands(resumed: Resumed | None) -> None:
-    if resumed:
-        found = resumed.checkpoint
-        log.info("from   %s: %s done, now epoch %d", found.path, counted(found.step, "step"), found.next_epoch + 1)
+def _complete_metrics(resumed: Resumed) -> None:
+    found = resumed.checkpoint
+    if found.epoch_row:
+        MetricsFile(resumed.folder / "metrics.csv", found.step).complete(found.epoch_row)
 
 
 def _requeue() -> None:

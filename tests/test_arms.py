@@ -26,6 +26,7 @@ from revalexo_clip.arms import Arm, arms_of
 from revalexo_clip.component import JsonObject
 from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.errors import DataError
+from revalexo_clip.experiment_file import load_experiment_of
 from revalexo_clip.finetune_experiment import FinetuneExperiment, Freezing
 from revalexo_clip.finetune_parts import FinetuneParts, build_finetune_parts
 from revalexo_clip.html_report.figures import child, children
@@ -194,6 +195,25 @@ def test_arms_that_cannot_be_are_refused_before_anything_is_written(
     assert (finished.returncode, list(tmp_path.iterdir())) == (2, [])
     assert told in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_a_dry_run_says_which_comparison_would_be_gone_on_with(
+    distinct: Path, trained_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "runs/in_arms/20260101-000000"
+    (run / "arms/scratch-50/evaluation").mkdir(parents=True)
+    (run / "arms/scratch-50/evaluation/predictions.h5").touch()
+    (run / "arms/full-50").mkdir()
+    experiment = load_experiment_of(FinetuneExperiment, str(FILE), [f"data.root={distinct}", f"encoder={trained_run}"])
+    (run / "experiment.json").write_text(experiment.to_json())
+    planned = (*command(distinct, trained_run), "--dry-run", "--resume")
+    assert call(*planned, cwd=tmp_path).stdout.splitlines()[-1] == "from   runs/in_arms/20260101-000000: 1 arm done"
+    (run / "experiment.json").write_text(experiment.model_copy(update={"seed": 5}).to_json())
+    refused = call(*planned, cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "seed: 5 -> 42" in refused.stderr
+    changed = call(*planned, "--set", "seed=42", cwd=tmp_path)
+    assert changed.stdout.splitlines()[-1] == "from   runs/in_arms/20260101-000000: 0 arms done"
 
 
 def test_labels_are_for_a_comparison(distinct: Path, tmp_path: Path) -> None:

@@ -54,6 +54,16 @@ def in_two(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return folder / "runs/latest", finished
 
 
+def test_a_dry_run_says_which_run_would_be_gone_on_with(distinct: Path, tmp_path: Path) -> None:
+    experiment = leaving_one_out(distinct)
+    run = Path("runs", experiment.name, "20260101-000000")
+    (tmp_path / run / "folds/01/evaluation").mkdir(parents=True)
+    (tmp_path / run / "folds/01/evaluation/predictions.h5").touch()
+    (tmp_path / run / "experiment.json").write_text(experiment.to_json())
+    planned = call(*command(distinct), "--dry-run", "--resume", cwd=tmp_path)
+    assert planned.stdout.splitlines()[-1] == f"from   {run}: 1 fold done"
+
+
 def assert_same_fold(one: Path, other: Path) -> None:
     """The same weights and the same metrics all along, and the same predictions, bit for bit."""
     for checkpoint in ("best", "last"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from contextlib import chdir
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from revalexo_clip.checkpoint import load_checkpoint
 from revalexo_clip.data import Dataset
+from revalexo_clip.dry_run import dry_run_finetuning
 from revalexo_clip.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.experiment_file import load_experiment, load_experiment_of
 from revalexo_clip.export import export_encoder
@@ -244,7 +246,7 @@ def go(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 @pytest.mark.parametrize("freezing", ["", "freezing.epochs=1"])
 def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
-    go: Callable[..., Path], tmp_path: Path, freezing: str
+    go: Callable[..., Path], written: Path, tmp_path: Path, freezing: str
 ) -> None:
     overrides = [freezing] if freezing else []
     untouched = go(*overrides, resume=None)
@@ -252,6 +254,11 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
     for number, at in ((signal.SIGTERM, 3), (signal.SIGINT, 4)):
         with pytest.raises(Interrupted):
             go(*overrides, signal_at=f"{at}:{number}", resume=NEWEST)
+    with chdir(tmp_path):
+        planned = load_experiment_of(FinetuneExperiment, str(EXPERIMENT), [f"data.root={written}", *overrides])
+        goes_on = dry_run_finetuning(planned, resume=NEWEST).goes_on
+    assert goes_on is not None
+    assert re.search(r"last\.ckpt: \d+ steps done, now epoch [23]$", goes_on)
     run = go(*overrides)
     for name in ("last.ckpt", "best.ckpt"):
         assert same(weights(run / "checkpoints" / name), weights(untouched / "checkpoints" / name))

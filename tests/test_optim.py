@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from revalexo_clip.encoders import X3D, DeepConvLSTM, MViT
 from revalexo_clip.errors import ConfigError
 from revalexo_clip.losses import InfoNCE
 from revalexo_clip.model import DualEncoder
 from revalexo_clip.optim import Adam, AdamW, cosine, split_by_decay
+from revalexo_clip.training.optimizing import learning_rates
 from revalexo_clip.types import ImuSpec, Modality, VideoSpec
 
 VIDEO = VideoSpec(frames=2, crop=32, short_side=32, window=2.0)
@@ -230,6 +232,19 @@ def test_groups_are_named_for_where_they_are() -> None:
         *(("video block 1, decayed", 0.025), ("video block 1, kept", 0.025)),
         *(("video block 2, decayed", 0.05), ("video block 2, kept", 0.05)),
     ]
+
+
+def test_rates_are_logged_by_where_they_hold() -> None:
+    def logged(recipe: AdamW) -> dict[str, float]:
+        _, schedule = recipe.build(TwoTowers(2, 3), steps=10)
+        return learning_rates(schedule)
+
+    assert logged(AdamW(lr=0.1)) == {"train/lr": 0.1}
+    assert logged(AdamW(lr=0.1, imu_lr_scale=0.5, video_layer_decay=0.5)) == pytest.approx(
+        {"train/lr": 0.1, "train/lr/imu": 0.05, "train/lr/video/block_1": 0.025, "train/lr/video/block_2": 0.05}
+    )
+    ours = torch.optim.SGD([{"params": [nn.Parameter(torch.ones(1))], "lr": rate} for rate in (0.1, 0.2)])
+    assert learning_rates(LambdaLR(ours, lambda step: 1.0)) == {"train/lr": 0.1}
 
 
 def test_a_decay_over_layers_needs_more_than_one() -> None:

@@ -7,21 +7,26 @@ import resource
 import signal
 from collections.abc import Callable
 from contextlib import chdir
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import lightning.pytorch as pl
 import pytest
 import torch
-from small_process import EXPERIMENT, rxclip
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from rich.console import Console
+from small_process import EXPERIMENT, call, rxclip
 from small_training import logged, metrics, small, weights
 
 from revalexo_clip.cli import spelled_out
 from revalexo_clip.component import JsonObject
+from revalexo_clip.dry_run import dry_run
 from revalexo_clip.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.files import WriteError
 from revalexo_clip.optim import AdamW, cosine
-from revalexo_clip.pretrain import pretrain
+from revalexo_clip.pretrain import Pretraining, pretrain
 from revalexo_clip.resume import NEWEST, differences
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
@@ -126,6 +131,45 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(
     assert_same(go(), untouched)
     (entry,) = json.loads((tmp_path / "runs/latest/environment.json").read_text())["resumed"]
     assert entry["step"] == (7 if minutes == "0" else 5)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in between catches it."""
+
+
+class KillAfterCheckpoints(Checkpoint):
+    """Ends the process when the checkpoints of an epoch are written, and its row in `metrics.csv` is not."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch + 1 == self.epoch:
+            raise Killed
+
+
+@dataclass(frozen=True)
+class KilledPretraining(Pretraining):
+    epoch: int = 0
+
+    def watchers(self) -> list[Callback]:
+        return [*super().watchers(), KillAfterCheckpoints(self.epoch)]
+
+
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_the_row_of_an_epoch_is_not_lost_between_its_checkpoint_and_the_file(
+    go: Go, written: Path, untouched: Path, tmp_path: Path, epoch: int
+) -> None:
+    """Of the last epoch either, when there is nothing left to train."""
+    killed = KilledPretraining(small(written, file=INTERRUPTED), INTERRUPTED, Console(quiet=True), epoch)
+    with chdir(tmp_path), pytest.raises(Killed):
+        killed.run()
+    whole = metrics(untouched)
+    rows = metrics(tmp_path / "runs/latest")
+    assert len(rows) == epoch * len(whole) // 3 - 1
+    for _ in range(2):  # the second time there is nothing to add
+        run = go()
+        assert_same(run, untouched)
 
 
 def test_of_a_run_that_took_no_step_there_is_nothing_to_resume(go: Go, untouched: Path, tmp_path: Path) -> None:
@@ -255,6 +299,40 @@ def test_the_refusal_shows_what_differs(go: Go, written: Path, tmp_path: Path) -
         go("optim.lr=2e-3", "embed_dim=8", "batch_size=4")
 
 
+def files(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Every file and link in it, with when it was written and how large it is."""
+    return {path: (path.lstat().st_mtime_ns, path.lstat().st_size) for path in folder.rglob("*")}
+
+
+def test_a_dry_run_says_what_would_be_gone_on_with_and_writes_nothing(go: Go, written: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        go(signal_at=f"3:{signal.SIGTERM}")
+    run = (tmp_path / "runs/latest").readlink()
+    before = files(tmp_path)
+
+    def plan(*overrides: str, resume: Path | None = NEWEST) -> str | None:
+        with chdir(tmp_path):
+            return dry_run(small(written, *overrides, file=INTERRUPTED), resume=resume, overrides=overrides).goes_on
+
+    assert plan() == f"from   runs/{run}/checkpoints/last.ckpt: 3 steps done, now epoch 1"
+    assert plan("optim.lr=2e-3", resume=Path("runs/latest")) == plan()
+    assert plan(resume=None) is None
+    with pytest.raises(ConfigError, match="an epoch of 5 steps is under way; what makes it one of 10"):
+        plan("batch_size=4")
+    printed = call(
+        *("pretrain", INTERRUPTED, "--set", f"data.root={written}", "--set", "data.workers=0"),
+        *("--dry-run", "--resume"),
+        cwd=tmp_path,
+    )
+    assert printed.returncode == 0
+    assert printed.stdout.splitlines()[-1] == plan()
+    with chdir(tmp_path), pytest.raises(ConfigError, match="not what it was in this run:\n  seed: 42 -> 1\n"):
+        dry_run(small(written, "seed=1", file=INTERRUPTED), resume=NEWEST)
+    assert files(tmp_path) == before
+    go("trainer.max_epochs=1")
+    assert plan("trainer.max_epochs=1") == f"runs/{run} is finished: 1 epoch; to train on, --set trainer.max_epochs=..."
+
+
 def test_a_run_is_not_resumed_on_other_data(go: Go, root: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         go(f"data.root={root}", signal_at=f"3:{signal.SIGTERM}")
@@ -264,6 +342,8 @@ def test_a_run_is_not_resumed_on_other_data(go: Go, root: Path, tmp_path: Path) 
     recording.write_text(content + content.splitlines()[-1])
     with pytest.raises(ConfigError, match="the files of the dataset have changed since this run began"):
         go_on()
+    with chdir(tmp_path), pytest.raises(ConfigError, match="the files of the dataset have changed since this run"):
+        dry_run(small(root, file=INTERRUPTED), resume=NEWEST)
     recording.write_text(content)
     go_on()
 

@@ -76,14 +76,19 @@ class PairsDataModule(pl.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on there. Raises `ConfigError` in the middle of an epoch whose batches are others now."""
-        if state_dict["batch"] and state_dict["batches"] != self.steps_per_epoch:
+        if state_dict["batch"]:
+            self.refuse_other_epoch(state_dict["batches"])
+        self.start = state_dict["epoch"], state_dict["batch"]
+
+    def refuse_other_epoch(self, steps: int) -> None:
+        """Raise `ConfigError` where the epoch under way, which had so many steps, would have others now."""
+        if steps != self.steps_per_epoch:
             fail(
                 ConfigError(
-                    f"an epoch of {state_dict['batches']} steps is under way; what makes it one of "
-                    f"{self.steps_per_epoch} can only be changed where an epoch has ended"
+                    f"an epoch of {steps} steps is under way; what makes it one of {self.steps_per_epoch} can only be "
+                    "changed where an epoch has ended"
                 )
             )
-        self.start = state_dict["epoch"], state_dict["batch"]
 
     def train_dataloader(self) -> DataLoader[TrainingSample | DataError]:
         """Its part of every batch, for each process."""

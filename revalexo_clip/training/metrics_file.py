@@ -6,6 +6,8 @@ import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import lightning.pytorch as pl
+from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers.logger import Logger
 
@@ -44,14 +46,21 @@ class MetricsFile(Logger):
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self._columns).writerow(row)
 
+    def complete(self, row: Mapping[str, float]) -> None:
+        """Add the row of an epoch that its checkpoint holds, if it is missing: a run may be killed between the two."""
+        there = [
+            {name for name, value in found.items() if value}
+            for found in self._rows()
+            if found["step"] == str(row["step"])
+        ]
+        if set(row) not in there:
+            self.log_metrics(row, int(row["step"]))
+
     def log_hyperparams(self, *args: object, **kwargs: object) -> None:
         """Nothing: `experiment.json` has them."""
 
     def _add_columns(self, row: Iterable[str]) -> None:
-        rows: list[dict[str, str]] = []
-        if self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
+        rows = self._rows()
         if not self._columns:
             rows = [found for found in rows if int(found["step"]) < self.step]
         self._columns = sorted({*self._columns, *row}.union(*rows))
@@ -59,3 +68,22 @@ class MetricsFile(Logger):
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self.path.is_file():
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+class KeepEpochRow(pl.Callback):
+    """Puts the row that an epoch ends with into its checkpoints: Lightning logs it only after they are written."""
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, object]
+    ) -> None:
+        """Do so; between two steps there is no such row."""
+        loop = trainer.fit_loop.epoch_loop
+        if loop.batch_progress.current.completed == trainer.num_training_batches:
+            row = convert_tensors_to_scalars(trainer._logger_connector.metrics["log"])
+            checkpoint["epoch_row"] = {**row, "epoch": trainer.current_epoch, "step": loop._batches_that_stepped - 1}

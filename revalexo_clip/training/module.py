@@ -27,6 +27,7 @@ from revalexo_clip.training.embedding import EmbeddingModule, Gallery
 from revalexo_clip.training.finite import diverged, finite
 from revalexo_clip.training.gather import gather, gather_with_gradient, rank, world_size
 from revalexo_clip.training.micro_batch import contrast_in_parts
+from revalexo_clip.training.optimizing import clip_gradient, learning_rates
 from revalexo_clip.training.reschedule import reschedule
 from revalexo_clip.training.seeds import seed_step
 from revalexo_clip.training.subjects import BetweenSubjects
@@ -123,7 +124,7 @@ class ContrastiveModule(EmbeddingModule):
         if (guessing := self.loss.guessing(overlap)) is not None:
             self.log("train/guessing", guessing, on_step=False, on_epoch=True, batch_size=self.experiment.batch_size)
         self.log("train/temperature", self.loss.temperature)
-        self.log("train/lr", scheduler.get_last_lr()[0])
+        self.log_dict(learning_rates(scheduler))
         scheduler.step()
 
     def on_train_epoch_end(self) -> None:
@@ -148,9 +149,7 @@ class ContrastiveModule(EmbeddingModule):
 
         Raises `UserError` where loss or gradient are no finite numbers.
         """
-        limit = self.experiment.trainer.gradient_clip
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else float("inf"))
+        norm = clip_gradient(optimizer, self.experiment.trainer.gradient_clip)
         self.log("train/gradient_norm", norm)
         self._stop_unless_finite(norm)
 

@@ -25,6 +25,7 @@ from revalexo_clip.training.collecting import CollectingModule
 from revalexo_clip.training.draws import TrainingBatch
 from revalexo_clip.training.finite import finite
 from revalexo_clip.training.gather import gather, rank, world_size
+from revalexo_clip.training.optimizing import clip_gradient, learning_rates
 from revalexo_clip.training.reschedule import reschedule
 from revalexo_clip.training.seeds import seed_step
 from revalexo_clip.types import UNLABELLED, Batch
@@ -111,7 +112,7 @@ class RecognitionModule(CollectingModule):
         scheduler = self.lr_schedulers()
         assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
         self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=size)
-        self.log("train/lr", scheduler.get_last_lr()[0])
+        self.log_dict(learning_rates(scheduler))
         scheduler.step()
 
     def _taught(self, imu_BLC: Tensor, video_B3THW: Tensor) -> Recognised | None:
@@ -156,9 +157,7 @@ class RecognitionModule(CollectingModule):
 
         Raises `UserError` where loss or gradient are no finite numbers.
         """
-        limit = self.experiment.trainer.gradient_clip
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else float("inf"))
+        norm = clip_gradient(optimizer, self.experiment.trainer.gradient_clip)
         self.log("train/gradient_norm", norm)
         assert self._under_way is not None
         windows, loss = self._under_way

@@ -42,3 +42,18 @@ def test_a_resumed_run_keeps_the_rows_of_the_steps_that_it_does_not_repeat(tmp_p
 def test_a_resumed_run_whose_file_was_lost_begins_another(tmp_path: Path) -> None:
     MetricsFile(tmp_path / "metrics.csv", step=2).log_metrics({"loss": 1.5}, step=2)
     assert rows(tmp_path / "metrics.csv") == [{"loss": "1.5", "step": "2"}]
+
+
+def test_the_row_of_an_epoch_is_added_where_it_is_missing_and_only_there(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    undisturbed = MetricsFile(path)
+    epoch_row = {"loss_epoch": 2.5, "epoch": 0, "step": 1}
+    for step, row in ((0, {"loss": 3.0}), (1, {"loss": 2.0}), (1, {"loss_epoch": 2.5, "epoch": 0}), (2, {"loss": 1.0})):
+        undisturbed.log_metrics(row, step=step)
+    whole = path.read_text().splitlines()
+    for there in (whole, whole[:-1], whole[:-2]):
+        path.write_text("\n".join(there) + "\n")
+        resumed = MetricsFile(path, step=2)
+        resumed.complete(epoch_row)
+        resumed.log_metrics({"loss": 1.0}, step=2)
+        assert path.read_text().splitlines() == whole

@@ -144,6 +144,13 @@ def test_of_a_step_the_log_has_loss_rate_temperature_and_gradient(trained: Path)
     assert list((trained / "tensorboard").glob("events.out.tfevents.*"))
 
 
+def test_rates_of_the_encoders_are_logged_beside_that_of_the_rest(distinct: Path, tmp_path: Path) -> None:
+    run = train(small(distinct, "optim.imu_lr_scale=0.5", "optim.video_lr_scale=0.25"), tmp_path)
+    rates = logged(run, "train/lr")
+    for tower, scale in (("imu", 0.5), ("video", 0.25)):
+        assert logged(run, f"train/lr/{tower}") == pytest.approx([scale * rate for rate in rates])
+
+
 def test_a_micro_batch_changes_memory_and_not_the_model(trained: Path, distinct: Path, tmp_path: Path) -> None:
     divided = train(small(distinct, *SETTINGS, "micro_batch=4"), tmp_path)
     state = weights(divided / "checkpoints/last.ckpt")
