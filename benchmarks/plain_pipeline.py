@@ -146,7 +146,8 @@ def draw_color_jitter(rng: np.random.Generator) -> Callable[[Tensor], Tensor]:
 def to_gray(image: Tensor) -> Tensor:
     """[1, H, W] luma of [3, H, W]."""
     red, green, blue = image
-    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[None]
+    luma: Tensor = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    return luma[None]
 
 
 def blend(image: Tensor, other: Tensor, share: float) -> Tensor:
