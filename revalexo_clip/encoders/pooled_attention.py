@@ -3,19 +3,24 @@
 PyTorchVideo writes the matrix of all queries and keys to memory, and projects every token to a key and a value before
 most of them are dropped: a pooling convolution of kernel 3 and stride 8 meets one place in seven. Here torch's fused
 attention keeps the matrix in pieces (Dao et al., 2022, arXiv:2205.14135), and on a CPU only the places that the
-pooling meets are projected, and pooled by the fast depthwise convolution.
+pooling meets are projected, and pooled where they lie.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
 from revalexo_clip.encoders.depthwise import DepthwiseConv3d, fits
-from revalexo_clip.encoders.forms import suits_cpu_forms
+from revalexo_clip.encoders.forms import suits_own_gradients
+from revalexo_clip.encoders.pooled_tokens import Pooling, pooled
+from revalexo_clip.encoders.projections import projected
+
+Tokens: TypeAlias = tuple[Tensor, Sequence[int]]
+"""Those of a head [B, N, h, d], and the places T, H, W that all but the first stand for."""
 
 
 class PooledAttention(nn.Module):
@@ -40,42 +45,63 @@ class PooledAttention(nn.Module):
 
         `only_class`, where queries are not pooled, asks on behalf of the class token alone: [B, 1, C].
         """
-        asking_BNC = x_BNC[:, :1] if only_class else x_BNC
-        q_BNhd, places = self._pooled(self.q(asking_BNC), thw, self.pool_q, self.norm_q)
-        stride = None
-        if self._passes_places_over(x_BNC):
-            x_BNC, thw, stride = _met_by_pooling(x_BNC, thw, cast("DepthwiseConv3d", self.pool_k).stride[1])
-        k_BNhd, _ = self._pooled(self.k(x_BNC), thw, self.pool_k, self.norm_k, stride)
-        v_BNhd, _ = self._pooled(self.v(x_BNC), thw, self.pool_v, self.norm_v, stride)
+        asking = 1 if only_class else x_BNC.shape[1]
+        if suits_own_gradients(x_BNC):
+            (q_BNhd, places), (k_BNhd, _), (v_BNhd, _) = self._of_what_is_met(x_BNC, thw, asking)
+        else:
+            q_BNhd, places = self._pooled(self.q(x_BNC[:, :asking]), thw, self.pool_q, self.norm_q)
+            k_BNhd, _ = self._pooled(self.k(x_BNC), thw, self.pool_k, self.norm_k)
+            v_BNhd, _ = self._pooled(self.v(x_BNC), thw, self.pool_v, self.norm_v)
         q_BhNd, k_BhNd, v_BhNd = (tokens.transpose(1, 2) for tokens in (q_BNhd, k_BNhd, v_BNhd))
         y_BhNd = nn.functional.scaled_dot_product_attention(q_BhNd, k_BhNd, v_BhNd)
-        return self.proj(y_BhNd.transpose(1, 2).flatten(2)), places
+        return self.proj(y_BhNd.transpose(1, 2).flatten(2)), list(places)
 
-    def _pooled(
+    def _of_what_is_met(self, x_BNC: Tensor, thw: Sequence[int], asking: int) -> tuple[Tokens, Tokens, Tokens]:
+        met = self._met(thw)
+        q_BNC, k_BNC, v_BNC = projected(x_BNC, asking, met and met.index_M, (self.q, self.k, self.v))
+        return (
+            self._pooled_where_they_lie(q_BNC, thw, self.pool_q, self.norm_q, None),
+            self._pooled_where_they_lie(k_BNC, thw, self.pool_k, self.norm_k, met),
+            self._pooled_where_they_lie(v_BNC, thw, self.pool_v, self.norm_v, met),
+        )
+
+    def _met(self, thw: Sequence[int]) -> _Met | None:
+        """None where the pooling of keys and values meets all."""
+        if self.pool_k is None or self.pool_v is None:
+            return None
+        stride, kernel = self.pool_k.stride[1:], self.pool_k.kernel_size[1:]
+        same = (self.pool_v.stride[1:], self.pool_v.kernel_size[1:]) == (stride, kernel)
+        skips = same and stride[0] == stride[1] > 3 and kernel == (3, 3) and tuple(self.pool_k.padding[1:]) == (1, 1)
+        return _met_by_pooling(thw, stride[0]) if skips else None
+
+    def _pooled_where_they_lie(
         self,
         tokens_BNC: Tensor,
         thw: Sequence[int],
         pool: DepthwiseConv3d | None,
         norm: nn.Module | None,
-        stride: tuple[int, int] | None = None,
-    ) -> tuple[Tensor, list[int]]:
+        met: _Met | None,
+    ) -> Tokens:
         if pool is None or norm is None:
-            return self._heads(tokens_BNC), list(thw)
+            return self._heads(tokens_BNC), thw
+        (_, *stride), (_, *padding) = pool.stride, cast("tuple[int, ...]", pool.padding)
+        (frames, height, width), (down, across) = (thw, stride) if met is None else (met.thw, met.stride)
+        pooling = Pooling((frames, height, width), (down, across), (padding[0], padding[1]))
+        pooled_BNC, places = pooled(tokens_BNC, pool, self.heads, pooling)
+        return norm(self._heads(pooled_BNC)), places
+
+    def _pooled(
+        self, tokens_BNC: Tensor, thw: Sequence[int], pool: DepthwiseConv3d | None, norm: nn.Module | None
+    ) -> Tokens:
+        if pool is None or norm is None:
+            return self._heads(tokens_BNC), thw
         class_B1hd, grid_BTHWhd = (self._heads(part) for part in class_and_places(tokens_BNC, thw))
-        maps = grid_BTHWhd.permute(0, 4, 5, 1, 2, 3).flatten(0, 1)  # [B h, d, T, H, W]
-        pooled = pool(maps) if stride is None else pool.in_2d(maps, stride)
-        pooled_BNhd = pooled.unflatten(0, (-1, self.heads)).permute(0, 3, 4, 5, 1, 2).flatten(1, 3)
-        return norm(torch.cat((class_B1hd, pooled_BNhd), dim=1)), list(pooled.shape[2:])
+        maps = pool(grid_BTHWhd.permute(0, 4, 5, 1, 2, 3).flatten(0, 1))  # [B h, d, T, H, W]
+        pooled_BNhd = maps.unflatten(0, (-1, self.heads)).permute(0, 3, 4, 5, 1, 2).flatten(1, 3)
+        return norm(torch.cat((class_B1hd, pooled_BNhd), dim=1)), maps.shape[2:]
 
     def _heads(self, tokens: Tensor) -> Tensor:
         return tokens.reshape(*tokens.shape[:-1], self.heads, tokens.shape[-1] // self.heads)
-
-    def _passes_places_over(self, x_BNC: Tensor) -> bool:
-        if not suits_cpu_forms(x_BNC) or self.pool_k is None or self.pool_v is None:
-            return False
-        stride, kernel = self.pool_k.stride[1:], self.pool_k.kernel_size[1:]
-        same = (self.pool_v.stride[1:], self.pool_v.kernel_size[1:]) == (stride, kernel)
-        return same and stride[0] == stride[1] > 3 and kernel == (3, 3) and tuple(self.pool_k.padding[1:]) == (1, 1)
 
 
 def class_and_places(tokens_BNC: Tensor, thw: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -84,18 +110,24 @@ def class_and_places(tokens_BNC: Tensor, thw: Sequence[int]) -> tuple[Tensor, Te
     return class_B1C, places_BNC.reshape(len(tokens_BNC), *thw, *tokens_BNC.shape[2:])
 
 
-def _met_by_pooling(x_BNC: Tensor, thw: Sequence[int], stride: int) -> tuple[Tensor, list[int], tuple[int, int]]:
-    """The tokens whose places a kernel of 3 with a padding of 1 meets at a stride above 3, moved together.
+class _Met(NamedTuple):
+    """The tokens that a pooling meets, moved together."""
 
-    Returns them, the places they now have, and the stride at which the same kernel with the same padding meets them
-    again.
-    """
-    class_B1C, grid_BTHWC = class_and_places(x_BNC, thw)
-    for axis in (2, 3):
-        met = [place for place in range(grid_BTHWC.shape[axis]) if (place + 1) % stride < 3]
-        grid_BTHWC = grid_BTHWC.index_select(axis, torch.tensor(met))
-    met_BNC = torch.cat((class_B1C, grid_BTHWC.flatten(1, 3)), dim=1)
-    return met_BNC, list(grid_BTHWC.shape[1:4]), (3, 3)
+    index_M: Tensor
+    """Which they are, the class token first."""
+    thw: tuple[int, int, int]
+    """The places that they now have."""
+    stride: tuple[int, int]
+    """At which the same kernel with the same padding meets them again."""
+
+
+def _met_by_pooling(thw: Sequence[int], stride: int) -> _Met:
+    """Where a kernel of 3 with a padding of 1 steps over places, at a stride above 3."""
+    frames, *size = thw
+    down, across = (torch.tensor([place for place in range(side) if (place + 1) % stride < 3]) for side in size)
+    place_THW = (torch.arange(frames)[:, None, None] * size[0] + down[:, None]) * size[1] + across
+    index_M = torch.cat((torch.tensor([0]), 1 + place_THW.flatten()))
+    return _Met(index_M, (frames, len(down), len(across)), (3, 3))
 
 
 def _linear(plain: nn.Module, name: str) -> nn.Linear:
@@ -108,5 +140,6 @@ def _pooling(plain: nn.Module, of: str) -> tuple[DepthwiseConv3d | None, nn.Laye
         return None, None
     assert isinstance(pool, nn.Conv3d)
     assert fits(pool)
+    assert pool.bias is None
     pool.__class__ = DepthwiseConv3d
     return cast("DepthwiseConv3d", pool), cast("nn.LayerNorm", plain.get_submodule(f"norm_{of}"))

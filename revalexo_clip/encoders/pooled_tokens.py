@@ -1,0 +1,127 @@
+"""The pooling convolution of MViT's tokens, fast on a CPU: they are convolved as they lie, channels last.
+
+A kernel of K frames is K depthwise convolutions in two dimensions, each added to what lies its offset in time away.
+Layouts that convolutions prefer elsewhere would have every token moved on its way in and out, in both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction, once_differentiable
+
+
+class Pooling(NamedTuple):
+    """How places [T, H, W] are pooled: strides and paddings in height and width; in time, 1 and half the kernel."""
+
+    thw: tuple[int, int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+    def places(self, kernel: Sequence[int]) -> tuple[int, int, int]:
+        """What a kernel of that height and width leaves: [T, H', W']."""
+        frames, *size = self.thw
+        height, width = (
+            (side + 2 * padding - taps) // stride + 1
+            for side, padding, taps, stride in zip(size, self.padding, kernel, self.stride, strict=True)
+        )
+        return frames, height, width
+
+
+def pooled(tokens_BNC: Tensor, conv: nn.Conv3d, heads: int, pooling: Pooling) -> tuple[Tensor, tuple[int, int, int]]:
+    """A class token and T x H x W places -> the same class token and T x H' x W' places [B, N', C], and these.
+
+    Each of the heads' channels are convolved by the same weights, without a bias.
+    """
+    taps_KCkk = conv.weight[:, 0].movedim(1, 0).repeat(1, heads, 1, 1)
+    return _pooled(tokens_BNC.contiguous(), taps_KCkk, pooling), pooling.places(taps_KCkk.shape[2:])
+
+
+class _PooledTokens(torch.autograd.Function):
+    """Sample by sample, so that what is written on the way is small. K: frames of the kernel, k: its sides."""
+
+    @staticmethod
+    def forward(ctx: _Saved, tokens_BNC: Tensor, taps_KCkk: Tensor, pooling: Pooling) -> Tensor:
+        batch, _, channels = tokens_BNC.shape
+        places = pooling.places(taps_KCkk.shape[2:])
+        pooled_BNC = tokens_BNC.new_empty(batch, 1 + prod(places), channels)
+        pooled_BNC[:, 0] = tokens_BNC[:, 0]
+        for tokens_NC, pooled_NC in zip(tokens_BNC, pooled_BNC, strict=True):
+            x_TCHW, y_TCHW = _maps(tokens_NC, pooling.thw), _maps(pooled_NC, places)
+            for tap, of, to in _in_time(taps_KCkk, len(x_TCHW)):
+                weight_C1kk = taps_KCkk[tap, :, None]
+                part = nn.functional.conv2d(
+                    x_TCHW[of], weight_C1kk, None, pooling.stride, pooling.padding, groups=channels
+                )
+                _write_or_add(y_TCHW, to, part)
+        ctx.save_for_backward(tokens_BNC, taps_KCkk)
+        ctx.pooling = pooling
+        return pooled_BNC
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Saved, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        tokens_BNC, taps_KCkk = cast("tuple[Tensor, Tensor]", ctx.saved_tensors)
+        pooling = ctx.pooling
+        places = pooling.places(taps_KCkk.shape[2:])
+        grad_BNC = grads[0].contiguous()
+        grad_tokens_BNC, grad_taps_KCkk = torch.empty_like(tokens_BNC), torch.zeros_like(taps_KCkk)
+        grad_tokens_BNC[:, 0] = grad_BNC[:, 0]
+        for tokens_NC, grad_NC, grad_tokens_NC in zip(tokens_BNC, grad_BNC, grad_tokens_BNC, strict=True):
+            x_TCHW, grad_x_TCHW = (_maps(tokens, pooling.thw) for tokens in (tokens_NC, grad_tokens_NC))
+            grad_TCHW = _maps(grad_NC, places)
+            for tap, of, to in _in_time(taps_KCkk, len(x_TCHW)):
+                part, grad_C1kk = _gradients(grad_TCHW[to], x_TCHW[of], taps_KCkk[tap, :, None], pooling)
+                _write_or_add(grad_x_TCHW, of, part)
+                grad_taps_KCkk[tap] += grad_C1kk[:, 0]
+        return grad_tokens_BNC, grad_taps_KCkk, None
+
+
+class _Saved(BackwardCFunction):
+    pooling: Pooling
+
+
+def _maps(tokens_NC: Tensor, places: Sequence[int]) -> Tensor:
+    """The tokens but the first as images, where they lie."""
+    return tokens_NC[1:].view(*places, -1).permute(0, 3, 1, 2)
+
+
+def _in_time(taps_KCkk: Tensor, frames: int) -> Iterator[tuple[int, slice, slice]]:
+    """Each tap in time, the frames that it reads, and those that it adds to; first the one that reaches all."""
+    middle = len(taps_KCkk) // 2
+    for tap in sorted(range(len(taps_KCkk)), key=lambda tap: abs(tap - middle)):
+        later, sooner = max(0, tap - middle), max(0, middle - tap)
+        if later + sooner < frames:
+            yield tap, slice(later, frames - sooner), slice(sooner, frames - later)
+
+
+def _write_or_add(maps_TCHW: Tensor, frames: slice, part_TCHW: Tensor) -> None:
+    if len(part_TCHW) == len(maps_TCHW):
+        maps_TCHW.copy_(part_TCHW)
+    else:
+        maps_TCHW[frames] += part_TCHW
+
+
+def _gradients(grad_TCHW: Tensor, x_TCHW: Tensor, weight_C1kk: Tensor, pooling: Pooling) -> tuple[Tensor, Tensor]:
+    """Of one depthwise convolution, to its input and its weight."""
+    grad_x_TCHW, grad_C1kk, _ = torch.ops.aten.convolution_backward(
+        grad_TCHW,
+        x_TCHW,
+        weight_C1kk,
+        bias_sizes=None,
+        stride=pooling.stride,
+        padding=pooling.padding,
+        dilation=(1, 1),
+        transposed=False,
+        output_padding=(0, 0),
+        groups=len(weight_C1kk),
+        output_mask=(True, True, False),
+    )
+    return grad_x_TCHW, grad_C1kk
+
+
+_pooled = cast("Callable[[Tensor, Tensor, Pooling], Tensor]", _PooledTokens.apply)
