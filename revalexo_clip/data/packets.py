@@ -26,18 +26,34 @@ FOREVER = 1e9
 MAX_PIXELS = 2**26
 """The largest frame that is decoded [px], twice that of 8K video; a damaged header can claim any size."""
 
+MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+"""The name of a family of formats."""
+
 PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "webm_dash_manifest"})
 """Names of formats that hold no video of their own."""
 
 
 def opened_video(path: Path) -> InputContainer:
     """The container, of which nothing is decoded yet. It reads this file and no other, whatever the file says."""
-    container = av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+    container = _opened(path, codec_whitelist="none")  # decoding a few frames to learn more takes most of the time
+    if not _tells_all(container):
+        container.close()
+        container = _opened(path)
     if container.format.name in PLAYLISTS:
         raise DataError(f"{path}: is no video but a list of other files ({container.format.name})")
     if not container.streams.video:
         raise DataError(f"{path}: holds no video")
     return container
+
+
+def _opened(path: Path, **options: str) -> InputContainer:
+    options["protocol_whitelist"] = "file"
+    return av.open(str(path), options=options, metadata_errors="replace")
+
+
+def _tells_all(container: InputContainer) -> bool:
+    """Whether the container lists its frames, with their times and order, as MP4 and MOV do if not in fragments."""
+    return container.format.name == MP4 and all(stream.frames for stream in container.streams.video[:1])
 
 
 class Video:

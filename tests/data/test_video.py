@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from tiny_dataset import number_of, numbered, steady, write_video
 
+from revalexo_clip.data.packets import opened_video
 from revalexo_clip.data.video import read_frames
 from revalexo_clip.errors import DataError
 
@@ -57,6 +58,12 @@ variant("starts_late", [time + 1.7 for time in steady(5.0)], codec={"g": "30"})
 variant("short_gap", MISSING, codec={"g": "30"})
 variant("index_first", steady(5.0), codec={"g": "30"}, container={"movflags": "faststart"})
 variant("fragmented", steady(5.0), codec={"g": "30"}, container={"movflags": "frag_keyframe+empty_moov"})
+variant(
+    "fragments_of_few_frames",
+    [number / 4 for number in range(40)],
+    codec={"g": "8", "bf": "3"},
+    container={"movflags": "frag_keyframe+empty_moov"},
+)
 variant("no_edit_list", steady(5.0), codec={"g": "30"}, container={"use_editlist": "0"})
 variant("matroska", steady(5.0), suffix=".mkv", codec={"g": "30"})
 variant("seeks_badly", steady(5.0), suffix=".ts", codec={"g": "30"})
@@ -139,6 +146,15 @@ def test_a_piece_copied_out_of_a_video_is_read_though_its_first_frames_refer_to_
     first, last = [number_of(frame) for frame in read_frames(piece, np.array([0.2, 1.2]), 72, 72)]
     assert last - first == 30
     assert first > 50
+
+
+def test_opening_decodes_nothing_where_the_container_lists_its_frames(tmp_path: Path) -> None:
+    for name, found_out in (("b_frames", False), ("fragmented", True), ("matroska", True)):
+        with opened_video(VARIANTS[name](tmp_path)) as container:
+            assert (container.streams.video[0].codec_context.pix_fmt is not None) == found_out
+            rate = container.streams.video[0].average_rate
+            assert rate is not None
+            assert float(rate) == pytest.approx(30, rel=0.01)
 
 
 def test_the_same_frame_can_be_nearest_to_several_times(tmp_path: Path) -> None:
