@@ -35,7 +35,7 @@ class Pooling(NamedTuple):
 def pooled(tokens_BNC: Tensor, conv: nn.Conv3d, heads: int, pooling: Pooling) -> tuple[Tensor, tuple[int, int, int]]:
     """A class token and T x H x W places -> the same class token and T x H' x W' places [B, N', C], and these.
 
-    Each of the heads' channels are convolved by the same weights, without a bias.
+    The channels of every head are convolved by the same weights, without a bias.
     """
     taps_KCkk = conv.weight[:, 0].movedim(1, 0).repeat(1, heads, 1, 1)
     return _pooled(tokens_BNC.contiguous(), taps_KCkk, pooling), pooling.places(taps_KCkk.shape[2:])

@@ -7,6 +7,7 @@ import torch
 from same_function import assert_same_function
 from torch import Tensor, nn
 
+from revalexo_clip.encoders import depthwise, forms, multiscale_block
 from revalexo_clip.encoders.fast_mvit import speed_up
 from revalexo_clip.encoders.model_zoo import builder
 
@@ -41,6 +42,12 @@ def test_mvit_is_the_same_function_as_pytorchvideos(
 ) -> None:
     model = untouched(frames, height, width, **settings)
     assert_same_function(model, speed_up, torch.randn(2, 3, frames, height, width))
+
+
+def test_it_is_so_in_the_forms_of_accelerators_and_compilers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (forms, depthwise, multiscale_block):
+        monkeypatch.setattr(module, "suits_cpu_forms", lambda _: False)
+    assert_same_function(untouched(4, 64, 96), speed_up, torch.randn(2, 3, 4, 64, 96))
 
 
 def test_much_less_is_kept_for_the_backward_pass() -> None:
