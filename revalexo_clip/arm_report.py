@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +31,7 @@ from revalexo_clip.html_report.figures import (
     written_interval,
 )
 from revalexo_clip.report import counted
+from revalexo_clip.results import titled_table
 
 _SHOWN = (DECIDING, "balanced_accuracy")
 """Both have intervals that can be trusted with few clips."""
@@ -92,7 +92,7 @@ def _difference_table(comparison: JsonObject) -> Table:
 
 
 def _table(title: str, columns: list[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = titled_table(title)
     table.add_column("labels", min_width=6)
     table.add_column("windows", justify="right")
     for column in columns:

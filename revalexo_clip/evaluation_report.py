@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,7 @@ from revalexo_clip.admission import seen_text
 from revalexo_clip.component import JsonObject
 from revalexo_clip.measures.galleries import ACTIVITY, SUBJECT, WHOLE
 from revalexo_clip.report import counted
+from revalexo_clip.results import list_of, object_of, percent, titled_table
 
 _FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "MRR"), ("median_rank", "median"))
 _DIRECTIONS = (("imu_to_video", "IMU → video"), ("video_to_imu", "video → IMU"))
@@ -30,15 +30,15 @@ _SCORES = (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("weighted_f1", "
 
 def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
     """What was measured, and before it what it is worth."""
-    if told := seen_text(_object(metrics["seen"])):
+    if told := seen_text(object_of(metrics["seen"])):
         yield Text(f"these figures flatter it: this checkpoint was {told}", style="yellow")
     yield _retrieval_table(metrics)
     galleries = _shown_galleries(metrics)
-    if len(_object(metrics["subjects"])) > 1:
-        yield _parts_table("By subject", _object(metrics["subjects"]), galleries)
-    if len(_object(metrics["activities"])) > 1:
-        yield _parts_table("By activity", _object(metrics["activities"]), galleries)
-    yield _geometry_table(_object(metrics["geometry"]))
+    if len(object_of(metrics["subjects"])) > 1:
+        yield _parts_table("By subject", object_of(metrics["subjects"]), galleries)
+    if len(object_of(metrics["activities"])) > 1:
+        yield _parts_table("By activity", object_of(metrics["activities"]), galleries)
+    yield _geometry_table(object_of(metrics["geometry"]))
     probe = metrics["probe"]
     if isinstance(probe, dict):
         yield from _probe_tables(probe)
@@ -47,10 +47,10 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
 
 
 def _retrieval_table(metrics: JsonObject) -> Table:
-    subjects = counted(len(_object(metrics["subjects"])), "subject")
+    subjects = counted(len(object_of(metrics["subjects"])), "subject")
     clips = counted(int(str(metrics["clips"])), "clip")
     within = "" if metrics["interval_reason"] else ", 95% intervals"
-    table = _table(f"Retrieval: {metrics['windows']} windows of {clips} ({metrics['split']}: {subjects}){within}")
+    table = titled_table(f"Retrieval: {metrics['windows']} windows of {clips} ({metrics['split']}: {subjects}){within}")
     table.add_column("", no_wrap=True)
     for _, title in _FIGURES:
         table.add_column(title, justify="right")
@@ -61,12 +61,12 @@ def _retrieval_table(metrics: JsonObject) -> Table:
         table.add_section()
         table.add_row(Text(title, "bold"))
         for direction, arrow in _DIRECTIONS:
-            figures = _object(found[direction])
+            figures = object_of(found[direction])
             table.add_row(f"  {arrow}", *(_figure(name, figures[name]) for name, _ in _FIGURES))
-            intervals = _object(figures["interval"])
+            intervals = object_of(figures["interval"])
             if any(intervals.values()):
                 table.add_row("", *(_interval(name, intervals[name]) for name, _ in _FIGURES), style="dim")
-        chance = _object(found["chance"])
+        chance = object_of(found["chance"])
         table.add_row(
             f"  chance among {float(str(found['gallery_size'])):.0f}",
             *(_figure(name, chance[name]) for name, _ in _FIGURES),
@@ -77,19 +77,19 @@ def _retrieval_table(metrics: JsonObject) -> Table:
 
 def _shown_galleries(metrics: JsonObject) -> dict[str, str]:
     """Those that differ, and their titles: of a single subject, all windows are those of the same subject."""
-    several = len(_object(metrics["subjects"])) > 1
+    several = len(object_of(metrics["subjects"])) > 1
     return {name: title for name, title in _GALLERIES.items() if several or name != SUBJECT}
 
 
 def _parts_table(title: str, parts: JsonObject, galleries: Mapping[str, str]) -> Table:
     """Of each subject or activity, R@1 in each gallery, both directions."""
-    table = _table(f"{title}: R@1, IMU → video / video → IMU")
+    table = titled_table(f"{title}: R@1, IMU → video / video → IMU")
     table.add_column("", no_wrap=True)
     table.add_column("windows", justify="right")
     for gallery in galleries.values():
         table.add_column(gallery, justify="right")
     for part, value in parts.items():
-        figures = _object(value)
+        figures = object_of(value)
         within = (figures if name == WHOLE else figures[name.removeprefix(f"{WHOLE}_")] for name in galleries)
         table.add_row(Text(part), str(figures["windows"]), *map(_both_ways, within))
     return table
@@ -98,15 +98,15 @@ def _parts_table(title: str, parts: JsonObject, galleries: Mapping[str, str]) ->
 def _both_ways(found: JsonValue) -> str:
     if not isinstance(found, dict):
         return "-"
-    return " / ".join(_figure("r_at_1", _object(found[direction])["r_at_1"]) for direction, _ in _DIRECTIONS)
+    return " / ".join(_figure("r_at_1", object_of(found[direction])["r_at_1"]) for direction, _ in _DIRECTIONS)
 
 
 def _geometry_table(geometry: JsonObject) -> Table:
-    table = _table("Geometry")
+    table = titled_table("Geometry")
     table.add_column("", no_wrap=True)
     table.add_column("", justify="right")
     table.add_column("what good looks like", style="dim")
-    uniformity, rank = _object(geometry["uniformity"]), _object(geometry["effective_rank"])
+    uniformity, rank = object_of(geometry["uniformity"]), object_of(geometry["effective_rank"])
     table.add_row("alignment", _decimal(geometry["alignment"]), "0: partners coincide; 2: they are unrelated")
     for modality, title in (("imu", "IMU"), ("video", "video")):
         table.add_row(f"uniformity, {title}", _decimal(uniformity[modality]), "-4: spread evenly; 0: one point")
@@ -118,74 +118,70 @@ def _geometry_table(geometry: JsonObject) -> Table:
 
 
 def _probe_tables(probe: JsonObject) -> Iterator[Table]:
-    horizons = _list(probe["horizons"])
+    horizons = list_of(probe["horizons"])
     if probe["protocol"] == "leave_one_subject_out":
         how = "each subject left out in turn"
     else:
-        how = f"trained on {counted(len(_list(probe['trained_on'])), 'training subject')}"
-    linear = _object(probe["linear"])
-    now = {name: _object(_list(linear[name])[0]) for name, _ in _FEATURES}
-    table = _table(f"Activity {float(str(horizons[0])):g} s after the window, linear probe, {how}")
+        how = f"trained on {counted(len(list_of(probe['trained_on'])), 'training subject')}"
+    linear = object_of(probe["linear"])
+    now = {name: object_of(list_of(linear[name])[0]) for name, _ in _FEATURES}
+    table = titled_table(f"Activity {float(str(horizons[0])):g} s after the window, linear probe, {how}")
     table.add_column("", no_wrap=True)
     for _, title in _SCORES:
         table.add_column(title, justify="right")
     for title in ("steady F1", "trans. F1"):
         table.add_column(title, justify="right")
     for name, title in _FEATURES:
-        everything, *parts = (_object(now[name][among]) for among in ("all", "steady", "transition"))
-        figures = (_percent(everything[score]) for score, _ in _SCORES)
-        table.add_row(title, *figures, *(_percent(part["macro_f1"]) for part in parts))
-        intervals = _object(everything["interval"])
+        everything, *parts = (object_of(now[name][among]) for among in ("all", "steady", "transition"))
+        figures = (percent(everything[score]) for score, _ in _SCORES)
+        table.add_row(title, *figures, *(percent(part["macro_f1"]) for part in parts))
+        intervals = object_of(everything["interval"])
         if any(intervals.values()):
             table.add_row("", *(_interval(score, intervals[score]) for score, _ in _SCORES), style="dim")
     table.add_section()
     for kind, how in (("linear", "linear probe"), ("knn", "neighbours")):
         table.add_row(f"gain, {how}")
         for name, title in (("over_untrained", "over untrained"), ("over_handmade", "over hand-made")):
-            gained = _object(_list(_object(_object(probe["gain"])[kind])[name])[0])
-            intervals = _object(gained["interval"])
+            gained = object_of(list_of(object_of(object_of(probe["gain"])[kind])[name])[0])
+            intervals = object_of(gained["interval"])
             table.add_row(f"  {title}", *(_signed(gained[score]) for score, _ in _SCORES))
             if any(intervals.values()):
                 table.add_row("", *(_interval(score, intervals[score]) for score, _ in _SCORES), style="dim")
     yield table
     yield _horizons_table(probe, horizons)
-    yield _few_labels_table(_object(probe["few_labels"]))
+    yield _few_labels_table(object_of(probe["few_labels"]))
 
 
 def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue]) -> Table:
-    table = _table("Macro F1 [%] by horizon, linear / neighbours")
+    table = titled_table("Macro F1 [%] by horizon, linear / neighbours")
     table.add_column("", no_wrap=True)
     for horizon in horizons:
         table.add_column(f"{float(str(horizon)):g} s", justify="right")
-    linear, knn = _object(probe["linear"]), _object(probe["knn"])
+    linear, knn = object_of(probe["linear"]), object_of(probe["knn"])
     for name, title in _FEATURES:
-        pairs = zip(_list(linear[name]), _list(knn[name]), strict=True)
+        pairs = zip(list_of(linear[name]), list_of(knn[name]), strict=True)
         table.add_row(title, *("/".join(_points(_all(one)["macro_f1"]) for one in pair) for pair in pairs))
     return table
 
 
 def _few_labels_table(few: JsonObject) -> Table:
-    table = _table("Macro F1 with few labels, linear probe")
+    table = titled_table("Macro F1 with few labels, linear probe")
     table.add_column("", no_wrap=True)
-    for point in _list(few["imu"]):
-        table.add_column(f"{100 * float(str(_object(point)['fraction'])):g}%", justify="right")
+    for point in list_of(few["imu"]):
+        table.add_column(f"{100 * float(str(object_of(point)['fraction'])):g}%", justify="right")
     for name, title in _FEATURES:
         if name in few:
-            table.add_row(title, *(_percent(_object(point)["macro_f1"]) for point in _list(few[name])))
+            table.add_row(title, *(percent(object_of(point)["macro_f1"]) for point in list_of(few[name])))
     return table
 
 
 def _all(at_horizon: JsonValue) -> JsonObject:
-    return _object(_object(at_horizon)["all"])
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    return object_of(object_of(at_horizon)["all"])
 
 
 def _figure(name: str, value: JsonValue) -> str:
     if name.startswith("r_at"):
-        return _percent(value)
+        return percent(value)
     return f"{float(str(value)):.3f}" if name == "mrr" else f"{float(str(value)):.1f}"
 
 
@@ -201,10 +197,6 @@ def _interval(name: str, interval: JsonValue) -> str:
     return f"{100 * low:.1f}{between}{100 * high:.1f}"
 
 
-def _percent(value: JsonValue) -> str:
-    return "-" if value is None else f"{100 * float(str(value)):.1f}%"
-
-
 def _points(value: JsonValue) -> str:
     return "-" if value is None else f"{100 * float(str(value)):.0f}"
 
@@ -215,13 +207,3 @@ def _signed(value: JsonValue) -> str:
 
 def _decimal(value: JsonValue) -> str:
     return "-" if value is None else f"{float(str(value)):.2f}"
-
-
-def _object(value: JsonValue) -> JsonObject:
-    assert isinstance(value, dict)
-    return value
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    assert isinstance(value, list)
-    return value

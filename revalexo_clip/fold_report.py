@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pydantic import JsonValue
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from revalexo_clip.component import JsonObject
 from revalexo_clip.report import counted
+from revalexo_clip.results import list_of, object_of, seconds, titled_table
 
 _COLUMNS = {
     "accuracy": ("all", "accuracy"),
@@ -28,18 +28,18 @@ _NOTHING = "-"
 def fold_report(summary: JsonObject) -> Iterator[RenderableType]:
     """Fold by fold at the first horizon, then all horizons; last, the folds that have no result."""
     if pooled := summary["pooled"]:
-        mean, deviation, everything = map(_rows, (summary["mean"], summary["deviation"], _object(pooled)["horizons"]))
-        yield _fold_table(_object(summary["folds"]), mean[0], deviation[0], everything[0])
+        mean, deviation, everything = map(_rows, (summary["mean"], summary["deviation"], object_of(pooled)["horizons"]))
+        yield _fold_table(object_of(summary["folds"]), mean[0], deviation[0], everything[0])
         if len(mean) > 1:
             yield _horizon_table(mean, deviation)
-    if unfinished := _object(summary["unfinished"]):
+    if unfinished := object_of(summary["unfinished"]):
         yield Text(f"Without a result: {', '.join(unfinished)}.", style="yellow")
 
 
 def _fold_table(folds: JsonObject, mean: JsonObject, deviation: JsonObject, pooled: JsonObject) -> Table:
     table = _table(f"{counted(len(folds), 'fold')}, {_horizon(mean)} after the window", "", "windows")
     for name, fold in folds.items():
-        first = _rows(_object(fold)["horizons"])[0]
+        first = _rows(object_of(fold)["horizons"])[0]
         table.add_row(name, _windows(first), *_shares(first))
     table.add_section()
     table.add_row("mean", "", *_shares(mean))
@@ -57,31 +57,25 @@ def _horizon_table(mean: list[JsonObject], deviation: list[JsonObject]) -> Table
 
 
 def _table(title: str, *first: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = titled_table(title)
     for place, heading in enumerate((*first, *_COLUMNS)):
         table.add_column(heading, justify="right" if place else "left", no_wrap=True)
     return table
 
 
 def _horizon(row: JsonObject) -> str:
-    return f"{float(str(row['horizon'])):g} s"
+    return seconds(row["horizon"])
 
 
 def _windows(row: JsonObject) -> str:
-    return str(_object(row["all"])["windows"])
+    return str(object_of(row["all"])["windows"])
 
 
 def _shares(row: JsonObject) -> Iterator[str]:
     for among, score in _COLUMNS.values():
-        value = _object(row[among])[score]
+        value = object_of(row[among])[score]
         yield _NOTHING if value is None else f"{100 * float(str(value)):.1f}%"
 
 
-def _object(value: JsonValue) -> JsonObject:
-    assert isinstance(value, dict)
-    return value
-
-
 def _rows(value: JsonValue) -> list[JsonObject]:
-    assert isinstance(value, list)
-    return list(map(_object, value))
+    return list(map(object_of, list_of(value)))

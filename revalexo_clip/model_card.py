@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from revalexo_clip.component import JsonObject
 from revalexo_clip.exported import EncoderDescription, Origin
 from revalexo_clip.report import counted
+from revalexo_clip.results import object_of
 from revalexo_clip.types import ImuSpec
 
 _COLUMNS: dict[str, Callable[[float], str]] = {
@@ -201,7 +202,7 @@ def _results(metrics: JsonObject | None) -> str:
     retrieval = metrics["retrieval"]
     assert isinstance(retrieval, dict)
     rows = [
-        f"| {title} | {' | '.join(_cell(_object(retrieval[key]), name) for name in _COLUMNS)} |"
+        f"| {title} | {' | '.join(_cell(object_of(retrieval[key]), name) for name in _COLUMNS)} |"
         for title, key in (("IMU to video", "imu_to_video"), ("video to IMU", "video_to_imu"), ("chance", "chance"))
     ]
     subjects = metrics["subjects"]
@@ -230,8 +231,3 @@ def _interval(figures: JsonValue, name: str) -> list[JsonValue]:
 def _number(name: str, value: JsonValue) -> str:
     assert isinstance(value, int | float)
     return _COLUMNS[name](value)
-
-
-def _object(value: JsonValue) -> JsonObject:
-    assert isinstance(value, dict)
-    return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pydantic import JsonValue
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +12,7 @@ from rich.text import Text
 from revalexo_clip.admission import flattery
 from revalexo_clip.component import JsonObject
 from revalexo_clip.report import counted
+from revalexo_clip.results import list_of, object_of, percent, seconds, titled_table
 
 _SETS = {"all": "all windows", "steady": "in a steady state", "transition": "in a transition"}
 _SCORES = {
@@ -36,9 +36,9 @@ def recognition_report(metrics: JsonObject) -> Iterator[RenderableType]:
     if place is not None:
         yield _score_table(metrics)
         yield _class_table(metrics, place)
-        if len(_object(metrics["subjects"])) > 1:
+        if len(object_of(metrics["subjects"])) > 1:
             yield _subject_table(metrics, place)
-    notes = [str(sentence) for sentence in _list(metrics["missing"])]
+    notes = [str(sentence) for sentence in list_of(metrics["missing"])]
     if metrics["interval_reason"]:
         notes.append(f"There are no intervals: {metrics['interval_reason']}.")
     for note in notes:
@@ -47,53 +47,53 @@ def recognition_report(metrics: JsonObject) -> Iterator[RenderableType]:
 
 def _first_measured(metrics: JsonObject) -> int | None:
     """The place of the first horizon at which there are labels."""
-    horizons = enumerate(map(_object, _list(metrics["horizons"])))
-    return next((place for place, one in horizons if _object(one["all"])["windows"]), None)
+    horizons = enumerate(map(object_of, list_of(metrics["horizons"])))
+    return next((place for place, one in horizons if object_of(one["all"])["windows"]), None)
 
 
 def _score_table(metrics: JsonObject) -> Table:
-    subjects = counted(len(_object(metrics["subjects"])), "test subject")
+    subjects = counted(len(object_of(metrics["subjects"])), "test subject")
     clips = counted(int(str(metrics["clips"])), "clip")
     within = "" if metrics["interval_reason"] else ", 95% intervals"
-    table = _table(f"Recognition: {metrics['windows']} windows of {clips}, {subjects}{within}")
+    table = titled_table(f"Recognition: {metrics['windows']} windows of {clips}, {subjects}{within}")
     table.add_column("after the window", no_wrap=True)
     table.add_column("windows", justify="right")
     for title in _SCORES.values():
         table.add_column(title, justify="right")
     for among, title in _SETS.items():
-        found = [(one["horizon"], _object(one[among])) for one in map(_object, _list(metrics["horizons"]))]
+        found = [(one["horizon"], object_of(one[among])) for one in map(object_of, list_of(metrics["horizons"]))]
         measured = [figures for _, figures in found if figures["windows"]]
         if not measured:
             continue
         table.add_section()
         table.add_row(Text(title, "bold"))
         for horizon, figures in found:
-            _add_scores(table, f"  {_horizon(horizon)}", figures)
-        guessing = _object(measured[0]["guessing"])
-        shares = (_percent(guessing[score]) for score in _SCORES)
+            _add_scores(table, f"  {seconds(horizon)}", figures)
+        guessing = object_of(measured[0]["guessing"])
+        shares = (percent(guessing[score]) for score in _SCORES)
         table.add_row(Text(f"  always {guessing['activity']}"), "", *shares, style="dim")
     return table
 
 
 def _class_table(metrics: JsonObject, place: int) -> Table:
-    first = _object(_list(metrics["horizons"])[place])
-    table = _table(f"By activity, {_horizon(first['horizon'])} after the window")
+    first = object_of(list_of(metrics["horizons"])[place])
+    table = titled_table(f"By activity, {seconds(first['horizon'])} after the window")
     table.add_column("", overflow="fold", max_width=20)
     for title in ("windows", "precision", "recall", "F1", "trans. F1"):
         table.add_column(title, justify="right")
     table.add_column("taken for", overflow="fold")
-    everything, moving = _object(first["all"]), _object(first["transition"])
-    activities = list(map(str, _list(metrics["activities"])))
-    for label, (name, confused) in enumerate(zip(activities, _list(everything["confusion"]), strict=True)):
-        figures = _object(_object(everything["classes"])[name])
+    everything, moving = object_of(first["all"]), object_of(first["transition"])
+    activities = list(map(str, list_of(metrics["activities"])))
+    for label, (name, confused) in enumerate(zip(activities, list_of(everything["confusion"]), strict=True)):
+        figures = object_of(object_of(everything["classes"])[name])
         if not figures["support"] and not figures["predicted"]:
             continue
-        counts = [int(str(count)) for count in _list(confused)]
+        counts = [int(str(count)) for count in list_of(confused)]
         table.add_row(
             Text(name),
             str(figures["support"]),
-            *(_percent(figures[figure]) for figure in ("precision", "recall", "f1")),
-            _percent(_object(_object(moving["classes"])[name])["f1"]),
+            *(percent(figures[figure]) for figure in ("precision", "recall", "f1")),
+            percent(object_of(object_of(moving["classes"])[name])["f1"]),
             Text(_mistaken(label, counts, activities)),
         )
     return table
@@ -109,48 +109,26 @@ def _mistaken(label: int, counts: list[int], activities: list[str]) -> str:
 
 
 def _subject_table(metrics: JsonObject, place: int) -> Table:
-    subjects = _object(metrics["subjects"])
-    first = _object(_list(metrics["horizons"])[place])
-    table = _table(f"By subject, {_horizon(first['horizon'])} after the window")
+    subjects = object_of(metrics["subjects"])
+    first = object_of(list_of(metrics["horizons"])[place])
+    table = titled_table(f"By subject, {seconds(first['horizon'])} after the window")
     table.add_column("", no_wrap=True)
     table.add_column("windows", justify="right")
     for title in _SCORES.values():
         table.add_column(title, justify="right")
     for subject, value in subjects.items():
-        _add_scores(table, subject, _object(_list(_object(value)["horizons"])[place]))
+        _add_scores(table, subject, object_of(list_of(object_of(value)["horizons"])[place]))
     return table
 
 
 def _add_scores(table: Table, title: str, figures: JsonObject) -> None:
-    table.add_row(Text(title), str(figures["windows"]), *(_percent(figures[score]) for score in _SCORES))
-    intervals = _object(figures["interval"])
+    table.add_row(Text(title), str(figures["windows"]), *(percent(figures[score]) for score in _SCORES))
+    intervals = object_of(figures["interval"])
     if any(intervals.values()):
         table.add_row("", "", *(_interval(intervals[score]) for score in _SCORES), style="dim")
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-
-
-def _horizon(value: JsonValue) -> str:
-    return f"{float(str(value)):g} s"
 
 
 def _interval(interval: JsonValue) -> str:
     if not isinstance(interval, list):
         return ""
     return "-".join(f"{100 * float(str(end)):.1f}" for end in interval)
-
-
-def _percent(value: JsonValue) -> str:
-    return "-" if value is None else f"{100 * float(str(value)):.1f}%"
-
-
-def _object(value: JsonValue) -> JsonObject:
-    assert isinstance(value, dict)
-    return value
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    assert isinstance(value, list)
-    return value

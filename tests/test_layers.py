@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "experiment measures",
         "experiment_file folds",
         "finetune_experiment",
-        "training checkpoint run_folder exported report embeddings predictions arms",
+        "training checkpoint run_folder exported report results embeddings predictions arms",
         "recogniser_checkpoint arm_summary",
         "model_card onnx_file parts resume admission jobs",
         "pretrained encoder_folder evaluation_report recognition_report html_report fold_report fold_summary",

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from revalexo_clip.component import JsonObject
 from revalexo_clip.html_report.figures import children, horizon_text, number
 from revalexo_clip.html_report.page import Html, joined, paragraph, tag, text
+from revalexo_clip.results import list_of
 
 
 def section_body(probe: JsonObject) -> Html:
@@ -31,7 +32,7 @@ def _at_horizon(found: JsonObject, activities: Sequence[str]) -> Html:
 
 def matrix(windows: JsonValue, activities: Sequence[str], caption: str) -> Html:
     """A table of windows by true and predicted activity, without the activities that are neither."""
-    count_AA = [_counts(one) for one in _list(windows)]
+    count_AA = [_counts(one) for one in list_of(windows)]
     kept = [a for a in range(len(activities)) if sum(count_AA[a]) or any(row[a] for row in count_AA)]
     head = joined([tag("th", text("true")), *(tag("th", text(_breakable(activities[a])), scope="col") for a in kept)])
     rows = [_row(activities[a], [count_AA[a][b] for b in kept], kept.index(a)) for a in kept]
@@ -62,9 +63,4 @@ def _breakable(name: str) -> str:
 
 
 def _counts(value: JsonValue) -> list[int]:
-    return [int(number(count) or 0) for count in _list(value)]
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    assert isinstance(value, list)
-    return value
+    return [int(number(count) or 0) for count in list_of(value)]
