@@ -13,7 +13,7 @@ from revalexo_clip.admission import seen_text
 from revalexo_clip.component import JsonObject
 from revalexo_clip.measures.galleries import ACTIVITY, SUBJECT, WHOLE
 from revalexo_clip.report import counted
-from revalexo_clip.results import list_of, object_of, percent, titled_table
+from revalexo_clip.results import list_of, object_of, percent, seconds, titled_table
 
 _FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "MRR"), ("median_rank", "median"))
 _DIRECTIONS = (("imu_to_video", "IMU → video"), ("video_to_imu", "video → IMU"))
@@ -125,7 +125,7 @@ def _probe_tables(probe: JsonObject) -> Iterator[Table]:
         how = f"trained on {counted(len(list_of(probe['trained_on'])), 'training subject')}"
     linear = object_of(probe["linear"])
     now = {name: object_of(list_of(linear[name])[0]) for name, _ in _FEATURES}
-    table = titled_table(f"Activity {float(str(horizons[0])):g} s after the window, linear probe, {how}")
+    table = titled_table(f"Activity {seconds(horizons[0])} after the window, linear probe, {how}")
     table.add_column("", no_wrap=True)
     for _, title in _SCORES:
         table.add_column(title, justify="right")
@@ -156,7 +156,7 @@ def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue]) -> Table:
     table = titled_table("Macro F1 [%] by horizon, linear / neighbours")
     table.add_column("", no_wrap=True)
     for horizon in horizons:
-        table.add_column(f"{float(str(horizon)):g} s", justify="right")
+        table.add_column(seconds(horizon), justify="right")
     linear, knn = object_of(probe["linear"]), object_of(probe["knn"])
     for name, title in _FEATURES:
         pairs = zip(list_of(linear[name]), list_of(knn[name]), strict=True)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from revalexo_clip.component import JsonObject
 from revalexo_clip.report import counted
-from revalexo_clip.results import list_of, object_of, seconds, titled_table
+from revalexo_clip.results import list_of, object_of, percent, seconds, titled_table
 
 _COLUMNS = {
     "accuracy": ("all", "accuracy"),
@@ -74,7 +74,7 @@ def _windows(row: JsonObject) -> str:
 def _shares(row: JsonObject) -> Iterator[str]:
     for among, score in _COLUMNS.values():
         value = object_of(row[among])[score]
-        yield _NOTHING if value is None else f"{100 * float(str(value)):.1f}%"
+        yield _NOTHING if value is None else percent(value)
 
 
 def _rows(value: JsonValue) -> list[JsonObject]:

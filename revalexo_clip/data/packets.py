@@ -29,16 +29,22 @@ MAX_PIXELS = 2**26
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 """The name of a family of formats."""
 
+LISTING = frozenset({".mp4", ".m4v", ".mov"})
+"""How their files end."""
+
 PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "webm_dash_manifest"})
 """Names of formats that hold no video of their own."""
 
 
 def opened_video(path: Path) -> InputContainer:
     """The container, of which nothing is decoded yet. It reads this file and no other, whatever the file says."""
-    container = _opened(path, codec_whitelist="none")  # decoding a few frames to learn more takes most of the time
-    if not _tells_all(container):
-        container.close()
-        container = _opened(path)
+    container = None
+    if path.suffix.lower() in LISTING:
+        container = _opened(path, codec_whitelist="none")  # decoding a few frames to learn more takes most of the time
+        if not _tells_all(container):
+            container.close()
+            container = None
+    container = container or _opened(path)
     if container.format.name in PLAYLISTS:
         raise DataError(f"{path}: is no video but a list of other files ({container.format.name})")
     if not container.streams.video:
@@ -52,7 +58,7 @@ def _opened(path: Path, **options: str) -> InputContainer:
 
 
 def _tells_all(container: InputContainer) -> bool:
-    """Whether the container lists its frames, with their times and order, as MP4 and MOV do if not in fragments."""
+    """Whether the container lists frames, with their times and order, as MP4 and MOV do unless all is in fragments."""
     return container.format.name == MP4 and all(stream.frames for stream in container.streams.video[:1])
 
 

@@ -46,10 +46,11 @@ class DepthwiseConv3d(nn.Conv3d):
         elif self.weight[0, 0, 0].numel() == 1 and max(self.stride) == 1 and not any(self.padding[1:]):
             y_BCTHW = self._along_time(x_BCTHW)
         else:
-            y_BCTHW = self._in_2d(x_BCTHW)
+            y_BCTHW = self.in_2d(x_BCTHW, cast("tuple[int, int]", self.stride[1:]))
         return y_BCTHW if self.bias is None else y_BCTHW + self.bias[:, None, None, None]
 
-    def _in_2d(self, x_BCTHW: Tensor) -> Tensor:
+    def in_2d(self, x_BCTHW: Tensor, stride: tuple[int, int]) -> Tensor:
+        """The convolution without its bias, at whatever stride, as one in two dimensions."""
         batch, channels, frames, height, width = x_BCTHW.shape
         side = max(n for n in range(1, GROUP + 1) if channels % n == 0 and (n == 1 or n * frames <= GROUP))
         kernel = banded(self.weight[:, 0].movedim(1, -1), frames, 1, int(self.padding[0]))  # [C, 3, 3, T', T]
@@ -58,7 +59,7 @@ class DepthwiseConv3d(nn.Conv3d):
         convolved = partial(
             nn.functional.conv2d,
             weight=(kernel * apart).flatten(3, 4).flatten(0, 2),
-            stride=cast("tuple[int, int]", self.stride[1:]),
+            stride=stride,
             padding=cast("tuple[int, int]", self.padding[1:]),
             groups=channels // side,
         )

@@ -3,7 +3,7 @@
 PyTorchVideo writes the matrix of all queries and keys to memory, and projects every token to a key and a value before
 most of them are dropped: a pooling convolution of kernel 3 and stride 8 meets one place in seven. Here torch's fused
 attention keeps the matrix in pieces (Dao et al., 2022, arXiv:2205.14135), and on a CPU only the places that the
-pooling meets are projected, and pooled where they lie.
+pooling meets are projected, and in training in full precision they are pooled where they lie.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from revalexo_clip.encoders.depthwise import DepthwiseConv3d, fits
-from revalexo_clip.encoders.forms import suits_own_gradients
-from revalexo_clip.encoders.pooled_tokens import Pooling, pooled
+from revalexo_clip.encoders.forms import are_plain, suits_cpu_forms, suits_own_gradients
+from revalexo_clip.encoders.pooled_tokens import Pooling, pool_tokens
 from revalexo_clip.encoders.projections import projected
 
 Tokens: TypeAlias = tuple[Tensor, Sequence[int]]
@@ -36,6 +36,7 @@ class PooledAttention(nn.Module):
         assert plain.dropout_rate == 0
         self.heads = cast("int", plain.num_heads)
         self.q, self.k, self.v, self.proj = (_linear(plain, name) for name in ("q", "k", "v", "proj"))
+        assert all(each.bias is not None for each in (self.q, self.k, self.v))
         self.pool_q, self.norm_q = _pooling(plain, "q")
         self.pool_k, self.norm_k = _pooling(plain, "k")
         self.pool_v, self.norm_v = _pooling(plain, "v")
@@ -45,25 +46,21 @@ class PooledAttention(nn.Module):
 
         `only_class`, where queries are not pooled, asks on behalf of the class token alone: [B, 1, C].
         """
+        own = suits_own_gradients(x_BNC) and are_plain(self.q, self.k, self.v)
+        met = self._met(thw) if suits_cpu_forms(x_BNC) else None
         asking = 1 if only_class else x_BNC.shape[1]
-        if suits_own_gradients(x_BNC):
-            (q_BNhd, places), (k_BNhd, _), (v_BNhd, _) = self._of_what_is_met(x_BNC, thw, asking)
+        if own:
+            q_BNC, k_BNC, v_BNC = projected(x_BNC, asking, met and met.index_M, (self.q, self.k, self.v))
         else:
-            q_BNhd, places = self._pooled(self.q(x_BNC[:, :asking]), thw, self.pool_q, self.norm_q)
-            k_BNhd, _ = self._pooled(self.k(x_BNC), thw, self.pool_k, self.norm_k)
-            v_BNhd, _ = self._pooled(self.v(x_BNC), thw, self.pool_v, self.norm_v)
+            met_BNC = x_BNC if met is None else x_BNC.index_select(1, met.index_M)
+            q_BNC, k_BNC, v_BNC = self.q(x_BNC[:, :asking]), self.k(met_BNC), self.v(met_BNC)
+        pool = self._pooled_where_they_lie if own else self._pooled
+        q_BNhd, places = pool(q_BNC, thw, self.pool_q, self.norm_q, None)
+        k_BNhd, _ = pool(k_BNC, thw, self.pool_k, self.norm_k, met)
+        v_BNhd, _ = pool(v_BNC, thw, self.pool_v, self.norm_v, met)
         q_BhNd, k_BhNd, v_BhNd = (tokens.transpose(1, 2) for tokens in (q_BNhd, k_BNhd, v_BNhd))
         y_BhNd = nn.functional.scaled_dot_product_attention(q_BhNd, k_BhNd, v_BhNd)
         return self.proj(y_BhNd.transpose(1, 2).flatten(2)), list(places)
-
-    def _of_what_is_met(self, x_BNC: Tensor, thw: Sequence[int], asking: int) -> tuple[Tokens, Tokens, Tokens]:
-        met = self._met(thw)
-        q_BNC, k_BNC, v_BNC = projected(x_BNC, asking, met and met.index_M, (self.q, self.k, self.v))
-        return (
-            self._pooled_where_they_lie(q_BNC, thw, self.pool_q, self.norm_q, None),
-            self._pooled_where_they_lie(k_BNC, thw, self.pool_k, self.norm_k, met),
-            self._pooled_where_they_lie(v_BNC, thw, self.pool_v, self.norm_v, met),
-        )
 
     def _met(self, thw: Sequence[int]) -> _Met | None:
         """None where the pooling of keys and values meets all."""
@@ -87,16 +84,23 @@ class PooledAttention(nn.Module):
         (_, *stride), (_, *padding) = pool.stride, cast("tuple[int, ...]", pool.padding)
         (frames, height, width), (down, across) = (thw, stride) if met is None else (met.thw, met.stride)
         pooling = Pooling((frames, height, width), (down, across), (padding[0], padding[1]))
-        pooled_BNC, places = pooled(tokens_BNC, pool, self.heads, pooling)
+        pooled_BNC, places = pool_tokens(tokens_BNC, pool, self.heads, pooling)
         return norm(self._heads(pooled_BNC)), places
 
     def _pooled(
-        self, tokens_BNC: Tensor, thw: Sequence[int], pool: DepthwiseConv3d | None, norm: nn.Module | None
+        self,
+        tokens_BNC: Tensor,
+        thw: Sequence[int],
+        pool: DepthwiseConv3d | None,
+        norm: nn.Module | None,
+        met: _Met | None,
     ) -> Tokens:
         if pool is None or norm is None:
             return self._heads(tokens_BNC), thw
-        class_B1hd, grid_BTHWhd = (self._heads(part) for part in class_and_places(tokens_BNC, thw))
-        maps = pool(grid_BTHWhd.permute(0, 4, 5, 1, 2, 3).flatten(0, 1))  # [B h, d, T, H, W]
+        parts = class_and_places(tokens_BNC, thw if met is None else met.thw)
+        class_B1hd, grid_BTHWhd = map(self._heads, parts)
+        maps = grid_BTHWhd.permute(0, 4, 5, 1, 2, 3).flatten(0, 1)  # [B h, d, T, H, W]
+        maps = pool(maps) if met is None else pool.in_2d(maps, met.stride)
         pooled_BNhd = maps.unflatten(0, (-1, self.heads)).permute(0, 3, 4, 5, 1, 2).flatten(1, 3)
         return norm(torch.cat((class_B1hd, pooled_BNhd), dim=1)), maps.shape[2:]
 

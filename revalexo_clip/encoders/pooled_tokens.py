@@ -32,13 +32,15 @@ class Pooling(NamedTuple):
         return frames, height, width
 
 
-def pooled(tokens_BNC: Tensor, conv: nn.Conv3d, heads: int, pooling: Pooling) -> tuple[Tensor, tuple[int, int, int]]:
+def pool_tokens(
+    tokens_BNC: Tensor, conv: nn.Conv3d, heads: int, pooling: Pooling
+) -> tuple[Tensor, tuple[int, int, int]]:
     """A class token and T x H x W places -> the same class token and T x H' x W' places [B, N', C], and these.
 
     The channels of every head are convolved by the same weights, without a bias.
     """
     taps_KCkk = conv.weight[:, 0].movedim(1, 0).repeat(1, heads, 1, 1)
-    return _pooled(tokens_BNC.contiguous(), taps_KCkk, pooling), pooling.places(taps_KCkk.shape[2:])
+    return _pool(tokens_BNC.contiguous(), taps_KCkk, pooling), pooling.places(taps_KCkk.shape[2:])
 
 
 class _PooledTokens(torch.autograd.Function):
@@ -75,9 +77,13 @@ class _PooledTokens(torch.autograd.Function):
             x_TCHW, grad_x_TCHW = (_maps(tokens, pooling.thw) for tokens in (tokens_NC, grad_tokens_NC))
             grad_TCHW = _maps(grad_NC, places)
             for tap, of, to in _in_time(taps_KCkk, len(x_TCHW)):
-                part, grad_C1kk = _gradients(grad_TCHW[to], x_TCHW[of], taps_KCkk[tap, :, None], pooling)
-                _write_or_add(grad_x_TCHW, of, part)
-                grad_taps_KCkk[tap] += grad_C1kk[:, 0]
+                part, grad_C1kk = _gradients(
+                    grad_TCHW[to], x_TCHW[of], taps_KCkk[tap, :, None], pooling, ctx.needs_input_grad[:2]
+                )
+                if part is not None:
+                    _write_or_add(grad_x_TCHW, of, part)
+                if grad_C1kk is not None:
+                    grad_taps_KCkk[tap] += grad_C1kk[:, 0]
         return grad_tokens_BNC, grad_taps_KCkk, None
 
 
@@ -106,8 +112,10 @@ def _write_or_add(maps_TCHW: Tensor, frames: slice, part_TCHW: Tensor) -> None:
         maps_TCHW[frames] += part_TCHW
 
 
-def _gradients(grad_TCHW: Tensor, x_TCHW: Tensor, weight_C1kk: Tensor, pooling: Pooling) -> tuple[Tensor, Tensor]:
-    """Of one depthwise convolution, to its input and its weight."""
+def _gradients(
+    grad_TCHW: Tensor, x_TCHW: Tensor, weight_C1kk: Tensor, pooling: Pooling, needed: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Of one depthwise convolution, to its input and its weight, as far as they are needed."""
     grad_x_TCHW, grad_C1kk, _ = torch.ops.aten.convolution_backward(
         grad_TCHW,
         x_TCHW,
@@ -119,9 +127,9 @@ def _gradients(grad_TCHW: Tensor, x_TCHW: Tensor, weight_C1kk: Tensor, pooling: 
         transposed=False,
         output_padding=(0, 0),
         groups=len(weight_C1kk),
-        output_mask=(True, True, False),
+        output_mask=(*needed, False),
     )
     return grad_x_TCHW, grad_C1kk
 
 
-_pooled = cast("Callable[[Tensor, Tensor, Pooling], Tensor]", _PooledTokens.apply)
+_pool = cast("Callable[[Tensor, Tensor, Pooling], Tensor]", _PooledTokens.apply)

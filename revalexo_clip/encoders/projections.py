@@ -42,18 +42,21 @@ class _Projected(torch.autograd.Function):
         x_BNC, x_BMC, q_CC, k_CC, v_CC = cast("tuple[Tensor, ...]", ctx.saved_tensors)
         q_RC, k_RC, v_RC = (grad.flatten(0, 1) for grad in grads)
         asking = grads[0].shape[1]
-        grad_x_BNC = _from_first(torch.mm(q_RC, q_CC), x_BNC, asking)
-        if ctx.met_M is None:
-            grad_x_BNC.view(-1, x_BNC.shape[2]).addmm_(k_RC, k_CC).addmm_(v_RC, v_CC)
-        else:
-            grad_x_BNC.index_add_(1, ctx.met_M, torch.mm(k_RC, k_CC).addmm_(v_RC, v_CC).view(x_BMC.shape))
+        needs_x, _, _, *needs = cast("tuple[bool, ...]", ctx.needs_input_grad)
+        grad_x_BNC = None
+        if needs_x:
+            grad_x_BNC = _from_first(torch.mm(q_RC, q_CC), x_BNC, asking)
+            if ctx.met_M is None:
+                grad_x_BNC.view(-1, x_BNC.shape[2]).addmm_(k_RC, k_CC).addmm_(v_RC, v_CC)
+            else:
+                grad_x_BNC.index_add_(1, ctx.met_M, torch.mm(k_RC, k_CC).addmm_(v_RC, v_CC).view(x_BMC.shape))
         asking_RC, met_RC = x_BNC[:, :asking].flatten(0, 1), x_BMC.flatten(0, 1)
-        of_parameters = (
-            gradient
-            for grad_RC, x_RC in ((q_RC, asking_RC), (k_RC, met_RC), (v_RC, met_RC))
-            for gradient in (torch.mm(grad_RC.T, x_RC), grad_RC.sum(0))
-        )
-        return grad_x_BNC, None, None, *of_parameters
+        gradients: list[Tensor | None] = []
+        maps = ((q_RC, asking_RC), (k_RC, met_RC), (v_RC, met_RC))
+        for (grad_RC, x_RC), needs_weight, needs_bias in zip(maps, needs[::2], needs[1::2], strict=True):
+            gradients.append(torch.mm(grad_RC.T, x_RC) if needs_weight else None)
+            gradients.append(grad_RC.sum(0) if needs_bias else None)
+        return grad_x_BNC, None, None, *gradients
 
 
 class _Saved(BackwardCFunction):
@@ -64,8 +67,8 @@ def _from_first(grad_RC: Tensor, x_BNC: Tensor, first: int) -> Tensor:
     """Gradients [R, C] of the first tokens of every sample -> those of all tokens."""
     if first == x_BNC.shape[1]:
         return grad_RC.view(x_BNC.shape)
-    grad_x_BNC = torch.zeros_like(x_BNC)
-    grad_x_BNC[:, :first] = grad_RC.view(len(x_BNC), first, -1)
+    grad_x_BNC = x_BNC.new_zeros(x_BNC.shape)
+    grad_x_BNC[:, :first] = grad_RC.view(len(x_BNC), first, x_BNC.shape[2])
     return grad_x_BNC
 
 

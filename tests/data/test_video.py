@@ -58,6 +58,7 @@ variant("starts_late", [time + 1.7 for time in steady(5.0)], codec={"g": "30"})
 variant("short_gap", MISSING, codec={"g": "30"})
 variant("index_first", steady(5.0), codec={"g": "30"}, container={"movflags": "faststart"})
 variant("fragmented", steady(5.0), codec={"g": "30"}, container={"movflags": "frag_keyframe+empty_moov"})
+variant("first_fragment_listed", steady(5.0), codec={"g": "30", "bf": "3"}, container={"movflags": "frag_keyframe"})
 variant(
     "fragments_of_few_frames",
     [number / 4 for number in range(40)],

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import copy
+import random
 
 import pytest
 import torch
 from same_function import assert_same_function
 from torch import Tensor, nn
 
-from revalexo_clip.encoders import depthwise, forms, multiscale_block
+from revalexo_clip.encoders import depthwise, forms, multiscale_block, pooled_attention, recomputed_mlp
 from revalexo_clip.encoders.fast_mvit import speed_up
 from revalexo_clip.encoders.model_zoo import builder
 
@@ -44,10 +45,66 @@ def test_mvit_is_the_same_function_as_pytorchvideos(
     assert_same_function(model, speed_up, torch.randn(2, 3, frames, height, width))
 
 
-def test_it_is_so_in_the_forms_of_accelerators_and_compilers_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (forms, depthwise, multiscale_block):
+def test_it_is_so_in_the_forms_of_accelerators_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (forms, depthwise, multiscale_block, pooled_attention, recomputed_mlp):
         monkeypatch.setattr(module, "suits_cpu_forms", lambda _: False)
     assert_same_function(untouched(4, 64, 96), speed_up, torch.randn(2, 3, 4, 64, 96))
+
+
+def test_it_is_so_in_the_forms_of_compilers_and_mixed_precision_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (pooled_attention, recomputed_mlp):
+        monkeypatch.setattr(module, "suits_own_gradients", lambda _: False)
+    model = untouched(4, 64, 96)
+    assert_same_function(model, speed_up, torch.randn(2, 3, 4, 64, 96))
+    fast = copy.deepcopy(model)
+    speed_up(fast)
+    video_B3THW = torch.randn(1, 3, 4, 64, 96, dtype=torch.float64)
+    model, fast = model.double(), fast.double()
+    assert kept(fast, video_B3THW) < 0.75 * kept(model, video_B3THW)
+
+
+def test_no_windows_are_no_trouble() -> None:
+    model = untouched(4, 64, 96)
+    speed_up(model)
+    model(torch.zeros(0, 3, 4, 64, 96)).sum().backward()
+    assert all(
+        torch.equal(weight.grad, torch.zeros_like(weight)) for weight in model.parameters() if weight.grad is not None
+    )
+
+
+def test_partly_frozen_it_has_the_same_gradients() -> None:
+    plain = untouched(4, 64, 96).double().eval()
+    fast = copy.deepcopy(plain)
+    speed_up(fast)
+    rng = random.Random(0)
+    learns = {name for name, _ in plain.named_parameters() if rng.random() < 0.5}
+    video_B3THW = torch.randn(2, 3, 4, 64, 96, dtype=torch.float64)
+    for model in (plain, fast):
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(name in learns)
+        model(video_B3THW).square().sum().backward()
+    for (name, weight), other in zip(plain.named_parameters(), fast.parameters(), strict=True):
+        assert (weight.grad is None) == (other.grad is None) == (name not in learns)
+        if weight.grad is not None:
+            torch.testing.assert_close(other.grad, weight.grad, rtol=1e-9, atol=1e-9)
+
+
+def test_maps_that_are_more_than_their_weights_are_called() -> None:
+    model = untouched(4, 64, 96).eval()
+    speed_up(model)
+    called: list[str] = []
+    for name in ("attn.q", "attn.k", "attn.v", "mlp.fc1", "mlp.fc2"):
+        model.get_submodule(f"blocks.1.{name}").register_forward_hook(lambda *_, name=name: called.append(name))
+    model(torch.randn(1, 3, 4, 64, 96))
+    assert called == ["attn.q", "attn.k", "attn.v", "mlp.fc1", "mlp.fc2"]
+
+
+def test_it_can_be_traced() -> None:
+    model = untouched(2, 36, 36).eval()
+    speed_up(model)
+    video_B3THW = torch.randn(1, 3, 2, 36, 36)
+    traced = torch.jit.trace(model, (video_B3THW,))  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(traced(video_B3THW), model(video_B3THW))
 
 
 def test_much_less_is_kept_for_the_backward_pass() -> None:

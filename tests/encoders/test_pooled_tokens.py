@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from revalexo_clip.encoders.pooled_tokens import Pooling, pooled
+from revalexo_clip.encoders.pooled_tokens import Pooling, pool_tokens
 
 
 def plain(tokens_BNC: Tensor, conv: nn.Conv3d, heads: int, thw: tuple[int, int, int]) -> Tensor:
@@ -34,7 +34,7 @@ def test_outputs_and_gradients_are_those_of_the_librarys_convolution_of_every_he
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     conv = nn.Conv3d(channels, channels, kernel, (1, stride, stride), padding, groups=channels, bias=False, dtype=dtype)
     tokens = torch.randn(2, 1 + thw[0] * thw[1] * thw[2], heads * channels, dtype=dtype, requires_grad=True)
-    got, places = pooled(tokens, conv, heads, Pooling(thw, (stride, stride), padding[1:]))
+    got, places = pool_tokens(tokens, conv, heads, Pooling(thw, (stride, stride), padding[1:]))
     want = plain(tokens, conv, heads, thw)
     assert got.shape[1] == 1 + places[0] * places[1] * places[2]
     upstream = torch.randn_like(want)
