@@ -3,7 +3,7 @@
 PyTorchVideo writes the matrix of all queries and keys to memory, and projects every token to a key and a value before
 most of them are dropped: a pooling convolution of kernel 3 and stride 8 meets one place in seven. Here torch's fused
 attention keeps the matrix in pieces (Dao et al., 2022, arXiv:2205.14135), and on a CPU only the places that the
-pooling meets are projected, and in training in full precision they are pooled where they lie.
+pooling meets are projected, and in full precision they are pooled where they lie.
 """
 
 from __future__ import annotations
