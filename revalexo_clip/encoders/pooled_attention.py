@@ -22,6 +22,9 @@ from revalexo_clip.encoders.projections import projected
 Tokens: TypeAlias = tuple[Tensor, Sequence[int]]
 """Those of a head [B, N, h, d], and the places T, H, W that all but the first stand for."""
 
+_Pooling: TypeAlias = tuple[DepthwiseConv3d | None, nn.LayerNorm | None]
+"""A pooling convolution, and the norm after it; None where tokens stay as they are."""
+
 
 class PooledAttention(nn.Module):
     """Takes the place of PyTorchVideo's `MultiScaleAttention`, with its submodules under their names.
@@ -54,10 +57,9 @@ class PooledAttention(nn.Module):
         else:
             met_BNC = x_BNC if met is None else x_BNC.index_select(1, met.index_M)
             q_BNC, k_BNC, v_BNC = self.q(x_BNC[:, :asking]), self.k(met_BNC), self.v(met_BNC)
-        pool = self._pooled_where_they_lie if own else self._pooled
-        q_BNhd, places = pool(q_BNC, thw, self.pool_q, self.norm_q, None)
-        k_BNhd, _ = pool(k_BNC, thw, self.pool_k, self.norm_k, met)
-        v_BNhd, _ = pool(v_BNC, thw, self.pool_v, self.norm_v, met)
+        q_BNhd, places = self._pooled(q_BNC, thw, (self.pool_q, self.norm_q), None, own=own)
+        k_BNhd, _ = self._pooled(k_BNC, thw, (self.pool_k, self.norm_k), met, own=own)
+        v_BNhd, _ = self._pooled(v_BNC, thw, (self.pool_v, self.norm_v), met, own=own)
         q_BhNd, k_BhNd, v_BhNd = (tokens.transpose(1, 2) for tokens in (q_BNhd, k_BNhd, v_BNhd))
         y_BhNd = nn.functional.scaled_dot_product_attention(q_BhNd, k_BhNd, v_BhNd)
         return self.proj(y_BhNd.transpose(1, 2).flatten(2)), list(places)
@@ -71,34 +73,19 @@ class PooledAttention(nn.Module):
         skips = same and stride[0] == stride[1] > 3 and kernel == (3, 3) and tuple(self.pool_k.padding[1:]) == (1, 1)
         return _met_by_pooling(thw, stride[0]) if skips else None
 
-    def _pooled_where_they_lie(
-        self,
-        tokens_BNC: Tensor,
-        thw: Sequence[int],
-        pool: DepthwiseConv3d | None,
-        norm: nn.Module | None,
-        met: _Met | None,
-    ) -> Tokens:
-        if pool is None or norm is None:
-            return self._heads(tokens_BNC), thw
-        (_, *stride), (_, *padding) = pool.stride, cast("tuple[int, ...]", pool.padding)
-        (frames, height, width), (down, across) = (thw, stride) if met is None else (met.thw, met.stride)
-        pooling = Pooling((frames, height, width), (down, across), (padding[0], padding[1]))
-        pooled_BNC, places = pool_tokens(tokens_BNC, pool, self.heads, pooling)
-        return norm(self._heads(pooled_BNC)), places
-
     def _pooled(
-        self,
-        tokens_BNC: Tensor,
-        thw: Sequence[int],
-        pool: DepthwiseConv3d | None,
-        norm: nn.Module | None,
-        met: _Met | None,
+        self, tokens_BNC: Tensor, thw: Sequence[int], pooling: _Pooling, met: _Met | None, *, own: bool
     ) -> Tokens:
+        pool, norm = pooling
         if pool is None or norm is None:
             return self._heads(tokens_BNC), thw
-        parts = class_and_places(tokens_BNC, thw if met is None else met.thw)
-        class_B1hd, grid_BTHWhd = map(self._heads, parts)
+        (frames, height, width), (down, across) = (thw, pool.stride[1:]) if met is None else (met.thw, met.stride)
+        if own:
+            _, *padding = cast("tuple[int, ...]", pool.padding)
+            strides = Pooling((frames, height, width), (down, across), (padding[0], padding[1]))
+            pooled_BNC, places = pool_tokens(tokens_BNC, pool, self.heads, strides)
+            return norm(self._heads(pooled_BNC)), places
+        class_B1hd, grid_BTHWhd = map(self._heads, class_and_places(tokens_BNC, (frames, height, width)))
         maps = grid_BTHWhd.permute(0, 4, 5, 1, 2, 3).flatten(0, 1)  # [B h, d, T, H, W]
         maps = pool(maps) if met is None else pool.in_2d(maps, met.stride)
         pooled_BNhd = maps.unflatten(0, (-1, self.heads)).permute(0, 3, 4, 5, 1, 2).flatten(1, 3)
@@ -138,7 +125,7 @@ def _linear(plain: nn.Module, name: str) -> nn.Linear:
     return cast("nn.Linear", plain.get_submodule(name))
 
 
-def _pooling(plain: nn.Module, of: str) -> tuple[DepthwiseConv3d | None, nn.LayerNorm | None]:
+def _pooling(plain: nn.Module, of: str) -> _Pooling:
     pool = getattr(plain, f"pool_{of}")
     if pool is None:
         return None, None
