@@ -101,9 +101,8 @@ def _check_clips(
                 f"{left.video or left.imu}: a process died while it read this clip or one that comes soon after it; "
                 "`rxclip check-data --jobs 1` says which"
             ) from error
-        except BaseException:
+        finally:
             pool.shutdown(cancel_futures=True)
-            raise
     return found
 
 

@@ -107,9 +107,8 @@ def _write_clips(jobs: list[tuple[int, int, int, Path, Path]], processes: int, o
             for done, future in enumerate(as_completed(futures), start=1):
                 future.result()
                 report(done, len(jobs))
-        except BaseException:
+        finally:
             pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _pairs(root: Path, seed: int, subject: int, clips: int) -> dict[str, object]:
