@@ -26,14 +26,14 @@ from rich.table import Table
 from benchmarks.plain_pipeline import PlainPipeline
 from benchmarks.recordings import make_recordings, size_of
 from revalexo_clip.augment import Augmentation
+from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.loading import load_experiment
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.dataset import ClipWindows
+from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.sampler import EpochSampler
-from revalexo_clip.experiment import PretrainExperiment
-from revalexo_clip.experiment_file import load_experiment
-from revalexo_clip.pack import pack
-from revalexo_clip.training.data import training_loader
-from revalexo_clip.training.draws import FetchAndDraw, TrainingBatch, TrainingSample, collate_training
+from revalexo_clip.training.drawn_batches import FetchAndDraw, TrainingBatch, TrainingSample, collate_training
+from revalexo_clip.training.loaders import training_loader
 
 ROOT = Path("data/benchmark")
 ROUNDS, SAMPLES, PACKED_SAMPLES, BATCH = 5, 8, 48, 8

@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from revalexo_clip.encoders import fast_mvit, fast_x3d
-from revalexo_clip.encoders.model_zoo import builder
-from revalexo_clip.encoders.x3d import remove_classifier
+from revalexo_clip.models.encoders.fast import fast_mvit, fast_x3d
+from revalexo_clip.models.encoders.model_zoo import builder
+from revalexo_clip.models.encoders.x3d import remove_classifier
 
 ROUNDS = 7
 THREADS = len(os.sched_getaffinity(0))

@@ -13,12 +13,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
-from revalexo_clip.measures.geometry import geometry
-from revalexo_clip.measures.knowledge import probe_windows
-from revalexo_clip.measures.windows import EvaluatedWindows
-from revalexo_clip.types import UNLABELLED
+from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.embedding_geometry import geometry
+from revalexo_clip.metrics.evaluated import EvaluatedWindows
+from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
+from revalexo_clip.metrics.probe_results import probe_windows
 
 Result = TypeVar("Result")
 

@@ -33,8 +33,19 @@ if TYPE_CHECKING:
     from revalexo_clip.augment import VideoAugmentation as VideoAugmentation
     from revalexo_clip.augment import View as View
     from revalexo_clip.augment import ViewAugmentation as ViewAugmentation
-    from revalexo_clip.component import Component as Component
-    from revalexo_clip.component import Config as Config
+    from revalexo_clip.config.base import PretrainExperiment as PretrainExperiment
+    from revalexo_clip.config.base import TrainerConfig as TrainerConfig
+    from revalexo_clip.config.finetuning import FinetuneExperiment as FinetuneExperiment
+    from revalexo_clip.config.finetuning import Freezing as Freezing
+    from revalexo_clip.config.folds import Fold as Fold
+    from revalexo_clip.config.folds import Folds as Folds
+    from revalexo_clip.config.folds import LeaveOneSubjectOut as LeaveOneSubjectOut
+    from revalexo_clip.core.component import Component as Component
+    from revalexo_clip.core.component import Config as Config
+    from revalexo_clip.core.errors import ConfigError as ConfigError
+    from revalexo_clip.core.errors import DataError as DataError
+    from revalexo_clip.core.types import ImuSpec as ImuSpec
+    from revalexo_clip.core.types import VideoSpec as VideoSpec
     from revalexo_clip.data import BalancedBatches as BalancedBatches
     from revalexo_clip.data import BatchComposition as BatchComposition
     from revalexo_clip.data import Dataset as Dataset
@@ -43,25 +54,7 @@ if TYPE_CHECKING:
     from revalexo_clip.data import Recordings as Recordings
     from revalexo_clip.data import RevalExo as RevalExo
     from revalexo_clip.data import UniformBatches as UniformBatches
-    from revalexo_clip.dropout import Dropout as Dropout
-    from revalexo_clip.encoders import X3D as X3D
-    from revalexo_clip.encoders import DeepConvLSTM as DeepConvLSTM
-    from revalexo_clip.encoders import ImuEncoder as ImuEncoder
-    from revalexo_clip.encoders import MViT as MViT
-    from revalexo_clip.encoders import SpectralAttention as SpectralAttention
-    from revalexo_clip.encoders import VideoEncoder as VideoEncoder
-    from revalexo_clip.errors import ConfigError as ConfigError
-    from revalexo_clip.errors import DataError as DataError
-    from revalexo_clip.experiment import PretrainExperiment as PretrainExperiment
-    from revalexo_clip.experiment import TrainerConfig as TrainerConfig
-    from revalexo_clip.exported import load_encoder as load_encoder
-    from revalexo_clip.finetune_experiment import FinetuneExperiment as FinetuneExperiment
-    from revalexo_clip.finetune_experiment import Freezing as Freezing
-    from revalexo_clip.folds import Fold as Fold
-    from revalexo_clip.folds import Folds as Folds
-    from revalexo_clip.folds import LeaveOneSubjectOut as LeaveOneSubjectOut
-    from revalexo_clip.heads import Head as Head
-    from revalexo_clip.heads import LinearHeads as LinearHeads
+    from revalexo_clip.export import load_encoder as load_encoder
     from revalexo_clip.losses import CrossEntropy as CrossEntropy
     from revalexo_clip.losses import Distillation as Distillation
     from revalexo_clip.losses import InfoNCE as InfoNCE
@@ -72,11 +65,18 @@ if TYPE_CHECKING:
     from revalexo_clip.losses import RecognitionLoss as RecognitionLoss
     from revalexo_clip.losses import RecognitionLossModule as RecognitionLossModule
     from revalexo_clip.losses import SigLIP as SigLIP
+    from revalexo_clip.models.encoders import X3D as X3D
+    from revalexo_clip.models.encoders import DeepConvLSTM as DeepConvLSTM
+    from revalexo_clip.models.encoders import ImuEncoder as ImuEncoder
+    from revalexo_clip.models.encoders import MViT as MViT
+    from revalexo_clip.models.encoders import SpectralAttention as SpectralAttention
+    from revalexo_clip.models.encoders import VideoEncoder as VideoEncoder
+    from revalexo_clip.models.heads import Head as Head
+    from revalexo_clip.models.heads import LinearHeads as LinearHeads
+    from revalexo_clip.models.layers import Dropout as Dropout
     from revalexo_clip.optim import Adam as Adam
     from revalexo_clip.optim import AdamW as AdamW
     from revalexo_clip.optim import Optimizer as Optimizer
-    from revalexo_clip.types import ImuSpec as ImuSpec
-    from revalexo_clip.types import VideoSpec as VideoSpec
 
 _HOME = {
     "augment": (
@@ -85,25 +85,25 @@ _HOME = {
         *("ChannelDropout", "GaussianNoise", "HalfTurn", "MagnitudeWarp", "Scale", "SensorRotation", "TimeWarp"),
         *("ColorJitter", "Grayscale", "HorizontalFlip", "RandomErasing", "RandomResizedCrop", "Mirror"),
     ),
-    "component": ("Component", "Config"),
+    "core.component": ("Component", "Config"),
     "data": (
         *("BalancedBatches", "BatchComposition", "GroupedBatches", "UniformBatches"),
         *("Dataset", "ImuRecordings", "Recordings", "RevalExo"),
     ),
-    "dropout": ("Dropout",),
-    "encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "SpectralAttention", "VideoEncoder", "X3D"),
-    "errors": ("ConfigError", "DataError"),
-    "experiment": ("PretrainExperiment", "TrainerConfig"),
-    "exported": ("load_encoder",),
-    "finetune_experiment": ("FinetuneExperiment", "Freezing"),
-    "folds": ("Fold", "Folds", "LeaveOneSubjectOut"),
-    "heads": ("Head", "LinearHeads"),
+    "models.layers": ("Dropout",),
+    "models.encoders": ("DeepConvLSTM", "ImuEncoder", "MViT", "SpectralAttention", "VideoEncoder", "X3D"),
+    "core.errors": ("ConfigError", "DataError"),
+    "config.base": ("PretrainExperiment", "TrainerConfig"),
+    "export": ("load_encoder",),
+    "config.finetuning": ("FinetuneExperiment", "Freezing"),
+    "config.folds": ("Fold", "Folds", "LeaveOneSubjectOut"),
+    "models.heads": ("Head", "LinearHeads"),
     "losses": (
         *("InfoNCE", "Loss", "LossModule", "Overlap", "SigLIP"),
         *("CrossEntropy", "Distillation", "Recognised", "RecognitionLoss", "RecognitionLossModule"),
     ),
     "optim": ("Adam", "AdamW", "Optimizer"),
-    "types": ("ImuSpec", "VideoSpec"),
+    "core.types": ("ImuSpec", "VideoSpec"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -1,5 +1,5 @@
 """`python -m revalexo_clip` is `rxclip`."""
 
-from revalexo_clip.cli import main
+from revalexo_clip.cli.app import main
 
 main()

@@ -12,8 +12,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from revalexo_clip.component import Component
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.core.component import Component
+from revalexo_clip.core.errors import ConfigError
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 TOKENS = ("cls_token", "pos_embed")

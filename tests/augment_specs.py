@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from revalexo_clip.augment import Augmentation, Draws, stack
-from revalexo_clip.types import ImuSpec, VideoSpec
+from revalexo_clip.core.types import ImuSpec, VideoSpec
 
 SEGMENTS = ("Pelvis", *(f"{side}_{part}" for side in ("Right", "Left") for part in ("Upper_Leg", "Lower_Leg", "Foot")))
 CHANNELS = tuple(f"{kind}_{segment}_{axis}" for kind in ("acc", "gyro") for segment in SEGMENTS for axis in "xyz")

@@ -13,9 +13,9 @@ import torch
 from small_run import built_in_experiment, link_run, train, write_distinct_dataset
 from tiny_dataset import real_dataset, write_dataset
 
-from revalexo_clip.component import Component
-from revalexo_clip.data.pack.find import NAME
-from revalexo_clip.pack import pack
+from revalexo_clip.core.component import Component
+from revalexo_clip.data.revalexo.pack.build import pack
+from revalexo_clip.data.revalexo.pack.find import NAME
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 torch.set_num_threads(1)

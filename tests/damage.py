@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from sound_dataset import CHANNELS, samples, write_samples
 from tiny_dataset import numbered, steady, write_video
 
-from revalexo_clip.component import JsonObject
+from revalexo_clip.core.component import JsonObject
 
 Change = Callable[[Path], object]
 """Does harm to the dataset at a path."""

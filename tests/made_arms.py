@@ -9,11 +9,11 @@ from pathlib import Path
 
 from made_predictions import made_predictions
 
-from revalexo_clip.arm_summary import Outcome, summarize
-from revalexo_clip.arms import Arm, arms_of
-from revalexo_clip.component import JsonObject
-from revalexo_clip.measures.predictions import Predictions
-from revalexo_clip.predictions import write_predictions
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.evaluation.storage import write_predictions
+from revalexo_clip.finetuning.variant_summary import Outcome, summarize
+from revalexo_clip.finetuning.variants import Arm, arms_of
+from revalexo_clip.metrics.predictions import Predictions
 
 KINDS = ("scratch", "frozen", "full")
 LABELS = {0.1: 40, 1.0: 400}

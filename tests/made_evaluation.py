@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from made_windows import MadeDataset, made_windows
 
-from revalexo_clip.compare import side_by_side
-from revalexo_clip.component import JsonObject
-from revalexo_clip.evaluate import Evaluation
-from revalexo_clip.html_report.findings import Findings
-from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
-from revalexo_clip.measures.geometry import geometry
-from revalexo_clip.measures.knowledge import Knowledge, probe_windows
-from revalexo_clip.measures.windows import EvaluatedWindows
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.evaluation.comparison import side_by_side
+from revalexo_clip.evaluation.protocol import Evaluation
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.embedding_geometry import geometry
+from revalexo_clip.metrics.evaluated import EvaluatedWindows
+from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
+from revalexo_clip.metrics.probe_results import Knowledge, probe_windows
+from revalexo_clip.reports.html.evaluation.findings import Findings
 
 
 def made_knowledge(windows: EvaluatedWindows) -> Knowledge:

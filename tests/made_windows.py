@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from revalexo_clip.core.types import ImuSpec, Sample, VideoSpec
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.base import Windows
-from revalexo_clip.measures.windows import EvaluatedWindows
-from revalexo_clip.types import ImuSpec, Sample, VideoSpec
+from revalexo_clip.metrics.evaluated import EvaluatedWindows
 
 
 def made_windows(subjects: int, clips: int = 7) -> EvaluatedWindows:

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from tiny_dataset import CHANNELS, steady, write_imu, write_json, write_video
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.data.pack.assemble import assemble
-from revalexo_clip.data.pack.file import Header
-from revalexo_clip.data.pack.find import NAME
-from revalexo_clip.data.pack.part import Job, PackSettings, Part, PartInfo, read_part, write_part
-from revalexo_clip.data.pack.write import describe
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.data.revalexo.pack.assemble import assemble
+from revalexo_clip.data.revalexo.pack.file import Header
+from revalexo_clip.data.revalexo.pack.find import NAME
+from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, Part, PartInfo, read_part, write_part
+from revalexo_clip.data.revalexo.pack.write import describe
 
 SETTINGS = PackSettings(short_side=8, quality=50)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import chdir
 from pathlib import Path
 
-from revalexo_clip.finetune import finetune
-from revalexo_clip.finetune_experiment import FinetuneExperiment
+from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.finetuning.run import finetune
 
 EXPERIMENT = Path(__file__).with_name("finetuning_experiment.py")
 """A finetuning whose new encoder has dropout."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from revalexo_clip import cli
+from revalexo_clip.cli import app as cli
 
 EXPERIMENT = Path(__file__).with_name("small_experiment.py")
 """An experiment file that brings encoders of its own."""

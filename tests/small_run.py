@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 from tiny_dataset import CHANNELS, DURATION, HEIGHT, WIDTH, pair, steady, write_json, write_video
 
-from revalexo_clip.checkpoint import load_checkpoint
-from revalexo_clip.component import JsonObject
+from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data import WindowDataset
-from revalexo_clip.experiment import PretrainExperiment
-from revalexo_clip.pretrain import pretrain
+from revalexo_clip.pretraining.run import pretrain
+from revalexo_clip.runs.checkpoint import load_checkpoint
 
 Floats = npt.NDArray[np.float64]
 

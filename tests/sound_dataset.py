@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tiny_dataset import ACTIVITIES, DURATION, numbered, pair, steady, write_json, write_video
 
-from revalexo_clip.component import JsonObject
+from revalexo_clip.core.component import JsonObject
 
 CHANNELS = tuple(
     f"{kind}_{part}_{axis}" for part in ("Pelvis", "Left_Foot") for kind in ("acc", "gyro") for axis in "xyz"

@@ -8,9 +8,9 @@ import pytest
 from made_arms import made_comparison
 from rich.console import Console
 
-from revalexo_clip.arm_report import arm_report
-from revalexo_clip.component import JsonObject
-from revalexo_clip.html_report.figures import MINUS, NONE, child, children, measured
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.terminal.variants import arm_report
+from revalexo_clip.reports.values import MINUS, NONE, child, children, measured
 
 
 @pytest.fixture(scope="module")

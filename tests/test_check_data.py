@@ -12,7 +12,7 @@ from damage_table import DAMAGE
 from small_process import EXPERIMENT, Finished, call, rxclip
 from sound_dataset import write_sound_dataset
 
-from revalexo_clip.checkpoint import Description, load_checkpoint
+from revalexo_clip.runs.checkpoint import Description, load_checkpoint
 
 CHANNELS = ("--channels", "acc_*", "--channels", "gyro_Pelvis_*")
 CHECK = ("check-data", "dataset", *CHANNELS, "--jobs", "1")

@@ -17,9 +17,9 @@ from small_process import EXPERIMENT
 from small_run import train
 from small_training import small, weights
 
-from revalexo_clip.checkpoint import KEY, AtomicCheckpointIO, Description, is_sound, load_checkpoint
-from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.files import UNPICKLING_ERRORS, WriteError
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.files import UNPICKLING_ERRORS, WriteError
+from revalexo_clip.runs.checkpoint import KEY, AtomicCheckpointIO, Description, is_sound, load_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -180,9 +180,9 @@ def test_a_component_that_the_named_file_lacks_too_is_said_to_be_missing_there(t
 def test_a_process_that_does_not_know_a_component_asks_for_the_file_that_defines_it(trained: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from revalexo_clip.checkpoint import load_checkpoint\n"
-        "from revalexo_clip.errors import ConfigError\n"
-        "from revalexo_clip.experiment_file import import_experiment_file\n"
+        "from revalexo_clip.runs.checkpoint import load_checkpoint\n"
+        "from revalexo_clip.core.errors import ConfigError\n"
+        "from revalexo_clip.config.loading import import_experiment_file\n"
         "try:\n    load_checkpoint(Path(sys.argv[1]))\nexcept ConfigError as error:\n    print(error)\n"
         "import_experiment_file(Path(sys.argv[2]))\n"
         "print(type(load_checkpoint(Path(sys.argv[1])).build_model().imu).__name__)\n"

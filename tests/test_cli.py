@@ -12,10 +12,11 @@ import torch
 from small_process import EXPERIMENT, call, succeed
 from tiny_dataset import revalexo
 
-from revalexo_clip import cli, load_encoder
-from revalexo_clip.checkpoint import load_checkpoint
-from revalexo_clip.errors import DataError
-from revalexo_clip.experiment_file import load_experiment
+from revalexo_clip import load_encoder
+from revalexo_clip.cli import app as cli
+from revalexo_clip.config.loading import load_experiment
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.runs.checkpoint import load_checkpoint
 
 BOMB = "from pathlib import Path\nPath(__file__).with_name('executed').touch()\n"
 """Code that leaves a trace where it is run."""

@@ -12,10 +12,10 @@ from made_evaluation import made_comparison
 from small_process import call, succeed
 from small_run import built_in_experiment, link_run, train
 
-from revalexo_clip.compare import compare
-from revalexo_clip.component import JsonObject
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.evaluate import evaluate
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.evaluation.comparison import compare
+from revalexo_clip.evaluation.protocol import evaluate
 
 BOTH = ("data.test_subjects=05,09",)
 DOCUMENTED = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")

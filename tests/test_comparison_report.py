@@ -9,8 +9,8 @@ import pytest
 from made_evaluation import made_comparison
 from rich.console import Console
 
-from revalexo_clip.comparison_report import comparison_report
-from revalexo_clip.component import JsonObject
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.terminal.comparison import comparison_report
 
 LONG = "an_experiment_whose_name_says_all_that_it_is_about_and_more_than_fits_into_a_line/20250101-000000"
 NAMES = ("first/20250101-000000", LONG, "[bold]third/20250101-000000", "fourth/20250101-000000")

@@ -7,9 +7,9 @@ from types import ModuleType
 import pytest
 from pydantic import PositiveInt, ValidationError
 
-from revalexo_clip.component import Component, Config, describe, nearest
-from revalexo_clip.experiment import COMPONENT_KINDS, PretrainExperiment, TrainerConfig
-from revalexo_clip.experiment_file import import_experiment_file
+from revalexo_clip.config.base import COMPONENT_KINDS, PretrainExperiment, TrainerConfig
+from revalexo_clip.config.loading import import_experiment_file
+from revalexo_clip.core.component import Component, Config, describe, nearest
 
 
 class Shape(Component, ABC):

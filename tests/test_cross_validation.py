@@ -21,14 +21,14 @@ from rich.console import Console
 from small_process import Finished, call, rxclip, succeed
 from small_training import logged, metrics, weights
 
-from revalexo_clip.cross_validation import cross_validate
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.experiment_file import load_experiment_of
-from revalexo_clip.finetune import finetune
-from revalexo_clip.finetune_experiment import FinetuneExperiment
-from revalexo_clip.folds import LeaveOneSubjectOut, choose
-from revalexo_clip.predictions import read_predictions
-from revalexo_clip.resume import NEWEST
+from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.config.folds import LeaveOneSubjectOut, choose
+from revalexo_clip.config.loading import load_experiment_of
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.evaluation.storage import read_predictions
+from revalexo_clip.finetuning.cross_validation import cross_validate
+from revalexo_clip.finetuning.run import finetune
+from revalexo_clip.runs.resume import NEWEST
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 

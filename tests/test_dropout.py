@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from revalexo_clip.dropout import Dropout, number_dropouts, one_step
+from revalexo_clip.models.layers import Dropout, number_dropouts, one_step
 
 
 def two_dropouts(p: float = 0.5) -> nn.Sequential:

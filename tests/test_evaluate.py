@@ -18,11 +18,11 @@ from pydantic import JsonValue
 from small_run import SUBJECTS, embed, link_run, scores
 from tiny_dataset import write_imu
 
-from revalexo_clip.checkpoint import load_checkpoint
-from revalexo_clip.component import JsonObject
-from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.evaluate import evaluate
-from revalexo_clip.measures.windows import FEATURES, EvaluatedWindows
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.evaluation.protocol import evaluate
+from revalexo_clip.metrics.evaluated import FEATURES, EvaluatedWindows
+from revalexo_clip.runs.checkpoint import load_checkpoint
 
 
 def measured(metrics: JsonObject, *path: str) -> JsonObject:
@@ -123,7 +123,10 @@ def test_the_untrained_encoder_is_the_one_that_training_began_with(trained_run: 
     begun = described.experiment.build_model(described.imu_spec, described.video_spec).eval()
     kept: list[EvaluatedWindows] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("revalexo_clip.evaluate.write_embeddings", lambda _, windows, *__: kept.append(windows))
+        target = "revalexo_clip.evaluation.protocol.write_embeddings"
+        patch.setattr(target, lambda _, windows, *__: kept.append(windows))
+            "revalexo_clip.evaluation.protocol.write_embeddings", lambda _, windows, *__: kept.append(windows)
+        )
         evaluate(link_run(trained_run, tmp_path / "run"), probe=False)
     sample = described.experiment.data.build("test", 0)[0, 3]
     with torch.no_grad():

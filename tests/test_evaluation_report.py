@@ -7,13 +7,13 @@ import pytest
 from made_windows import made_windows
 from rich.console import Console
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.evaluation_report import evaluation_report
-from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
-from revalexo_clip.measures.geometry import geometry
-from revalexo_clip.measures.knowledge import probe_windows
-from revalexo_clip.measures.windows import EvaluatedWindows
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.embedding_geometry import geometry
+from revalexo_clip.metrics.evaluated import EvaluatedWindows
+from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
+from revalexo_clip.metrics.probe_results import probe_windows
+from revalexo_clip.reports.terminal.evaluation import evaluation_report
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from small_process import EXPERIMENT
 
 from revalexo_clip import RevalExo
-from revalexo_clip.component import Component
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.experiment import PretrainExperiment, snake_case
-from revalexo_clip.experiment_file import apply_overrides, load_experiment
+from revalexo_clip.config.base import PretrainExperiment, snake_case
+from revalexo_clip.config.loading import apply_overrides, load_experiment
+from revalexo_clip.core.component import Component
+from revalexo_clip.core.errors import ConfigError
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 

@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 from small_process import EXPERIMENT
 
 import revalexo_clip
-from revalexo_clip.checkpoint import KEY, load_checkpoint
-from revalexo_clip.component import JsonObject
-from revalexo_clip.encoders import DeepConvLSTM
-from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.evaluate import evaluate
-from revalexo_clip.export import export_encoder
-from revalexo_clip.model import DualEncoder
-from revalexo_clip.types import ImuSpec
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.evaluation.protocol import evaluate
+from revalexo_clip.export.folder import export_encoder
+from revalexo_clip.models.dual_encoder import DualEncoder
+from revalexo_clip.models.encoders import DeepConvLSTM
+from revalexo_clip.runs.checkpoint import KEY, load_checkpoint
 
 
 def read(path: Path) -> JsonObject:

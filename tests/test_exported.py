@@ -16,11 +16,11 @@ from small_run import built_in_experiment, train
 from torch import Tensor
 
 from revalexo_clip import load_encoder
-from revalexo_clip.checkpoint import load_checkpoint
-from revalexo_clip.errors import ConfigError, DataError, UserError
-from revalexo_clip.export import export_encoder
-from revalexo_clip.exported import PretrainedImuEncoder
-from revalexo_clip.model import DualEncoder
+from revalexo_clip.core.errors import ConfigError, DataError, UserError
+from revalexo_clip.export import PretrainedImuEncoder
+from revalexo_clip.export.folder import export_encoder
+from revalexo_clip.models.dual_encoder import DualEncoder
+from revalexo_clip.runs.checkpoint import load_checkpoint
 
 CHANNELS = (
     "acc_Pelvis_x",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from revalexo_clip.errors import DataError
-from revalexo_clip.files import atomically, sha256_of
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.files import atomically, sha256_of
 
 
 def test_a_file_is_written_with_its_folder(tmp_path: Path) -> None:

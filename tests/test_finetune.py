@@ -22,19 +22,19 @@ from small_process import call, succeed
 from small_training import logged, metrics, weights
 from torch import Tensor, nn
 
-from revalexo_clip.checkpoint import load_checkpoint
+from revalexo_clip.config.finetuning import FinetuneExperiment, Freezing
+from revalexo_clip.config.loading import load_experiment, load_experiment_of
+from revalexo_clip.core.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.data import Dataset
-from revalexo_clip.dry_run import dry_run_finetuning
-from revalexo_clip.errors import ConfigError, DataError, Interrupted
-from revalexo_clip.experiment_file import load_experiment, load_experiment_of
-from revalexo_clip.export import export_encoder
-from revalexo_clip.finetune import Finetuning, finetune
-from revalexo_clip.finetune_experiment import FinetuneExperiment, Freezing
-from revalexo_clip.finetune_parts import build_finetune_parts, labelled_rows
-from revalexo_clip.predictions import read_predictions
-from revalexo_clip.recogniser_checkpoint import load_recogniser
-from revalexo_clip.resume import NEWEST
-from revalexo_clip.training.recognition import RecognitionModule
+from revalexo_clip.evaluation.storage import read_predictions
+from revalexo_clip.export.folder import export_encoder
+from revalexo_clip.finetuning.build import build_finetune_parts, labelled_rows
+from revalexo_clip.finetuning.module import RecognitionModule
+from revalexo_clip.finetuning.run import Finetuning, finetune
+from revalexo_clip.runs.checkpoint import load_checkpoint
+from revalexo_clip.runs.classifier_checkpoint import load_recogniser
+from revalexo_clip.runs.resume import NEWEST
+from revalexo_clip.training.dry_run import dry_run_finetuning
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 

@@ -19,20 +19,20 @@ from sklearn.metrics import f1_score
 from small_finetuning import finetuning
 from small_run import built_in_experiment
 
-from revalexo_clip.checkpoint import load_checkpoint
-from revalexo_clip.cross_validation import cross_validate
+from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.config.folds import Fold, Folds, LeaveOneSubjectOut, choose
+from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.data import Recordings
-from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.finetune import finetune
-from revalexo_clip.finetune_experiment import FinetuneExperiment
-from revalexo_clip.fold_report import fold_report
-from revalexo_clip.fold_run import FoldFolder, pretraining_of, run_fold
-from revalexo_clip.fold_summary import summarize
-from revalexo_clip.folds import Fold, Folds, LeaveOneSubjectOut, choose
-from revalexo_clip.measures.predictions import Predictions
-from revalexo_clip.predictions import write_predictions
-from revalexo_clip.recogniser_checkpoint import load_recogniser
-from revalexo_clip.run_folder import forget_run_folder
+from revalexo_clip.evaluation.storage import write_predictions
+from revalexo_clip.finetuning.cross_validation import cross_validate
+from revalexo_clip.finetuning.fold_run import FoldFolder, pretraining_of, run_fold
+from revalexo_clip.finetuning.fold_summary import summarize
+from revalexo_clip.finetuning.run import finetune
+from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.reports.terminal.folds import fold_report
+from revalexo_clip.runs.checkpoint import load_checkpoint
+from revalexo_clip.runs.classifier_checkpoint import load_recogniser
+from revalexo_clip.runs.folder import forget_run_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from revalexo_clip.component import Component
-from revalexo_clip.experiment import Experiment
-from revalexo_clip.experiment_file import load_experiment, load_experiment_of
+from revalexo_clip.config.base import Experiment
+from revalexo_clip.config.loading import load_experiment, load_experiment_of
+from revalexo_clip.core.component import Component
 
 HERE = Path(__file__).parent
 EXPERIMENTS = sorted((HERE.parent / "experiments").glob("*.py"))

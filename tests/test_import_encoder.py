@@ -13,10 +13,10 @@ from small_run import built_in_experiment
 from torch import Tensor
 
 from revalexo_clip import load_encoder
-from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.export import export_encoder
-from revalexo_clip.exported import PretrainedImuEncoder
-from revalexo_clip.import_encoder import import_encoder
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.export import PretrainedImuEncoder
+from revalexo_clip.export.folder import export_encoder
+from revalexo_clip.export.revalexo import import_encoder
 
 State = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from revalexo_clip.errors import ConfigError, Interrupted
+from revalexo_clip.core.errors import ConfigError, Interrupted
 from revalexo_clip.jobs import Cluster, Task, run_here, run_on_cluster
 from revalexo_clip.jobs.cluster import Job
 from revalexo_clip.jobs.here import gpus_of

@@ -17,7 +17,7 @@ import torch
 from small_training import logged, metrics, weights
 
 from revalexo_clip.data.synthetic import synthesize
-from revalexo_clip.training.averaging import TRAINING_WEIGHTS
+from revalexo_clip.training.callbacks.weight_averaging import TRAINING_WEIGHTS
 
 pytestmark = pytest.mark.long
 

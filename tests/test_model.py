@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, nn
 
-from revalexo_clip.model import DualEncoder, FrameNormalization, ProjectionHead
-from revalexo_clip.types import ImuSpec, VideoSpec
+from revalexo_clip.core.types import ImuSpec, VideoSpec
+from revalexo_clip.models.dual_encoder import DualEncoder, FrameNormalization, ProjectionHead
 
 SPEC = VideoSpec(frames=2, crop=5, short_side=5, window=2.0, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
 IMU = ImuSpec(("a", "b", "c", "d"), ("m/s^2",) * 4, rate=5.0, window=2.0)

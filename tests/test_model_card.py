@@ -6,13 +6,13 @@ import pytest
 import yaml
 from small_process import EXPERIMENT
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.encoders import DeepConvLSTM, ImuEncoder, VideoEncoder
-from revalexo_clip.encoders.x3d import X3D
-from revalexo_clip.experiment_file import import_experiment_file
-from revalexo_clip.exported import EncoderDescription, Origin
-from revalexo_clip.model_card import model_card
-from revalexo_clip.types import ImuSpec, VideoSpec
+from revalexo_clip.config.loading import import_experiment_file
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.types import ImuSpec, VideoSpec
+from revalexo_clip.export import EncoderDescription, Origin
+from revalexo_clip.export.model_card import model_card
+from revalexo_clip.models.encoders import DeepConvLSTM, ImuEncoder, VideoEncoder
+from revalexo_clip.models.encoders.x3d import X3D
 
 SCORES: JsonObject = {"r_at_1": 0.25, "r_at_5": 0.5, "r_at_10": 0.75, "mrr": 0.4321, "median_rank": 1234.5}
 METRICS: JsonObject = {

@@ -15,12 +15,12 @@ from small_process import succeed
 from torch import Tensor, nn
 
 from revalexo_clip import load_encoder
-from revalexo_clip.encoders import DeepConvLSTM, SpectralAttention
-from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.export import export_encoder
-from revalexo_clip.exported import EncoderDescription, Origin, PretrainedImuEncoder
-from revalexo_clip.onnx_file import CheckWindows, write_onnx
-from revalexo_clip.types import ImuSpec
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.export import EncoderDescription, Origin, PretrainedImuEncoder
+from revalexo_clip.export.folder import export_encoder
+from revalexo_clip.export.onnx import CheckWindows, write_onnx
+from revalexo_clip.models.encoders import DeepConvLSTM, SpectralAttention
 
 ALONE = """
 import sys

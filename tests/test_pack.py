@@ -14,10 +14,10 @@ from small_process import EXPERIMENT, call, succeed
 from small_run import built_in_experiment, link_run, train
 from tiny_dataset import source_of
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.data.pack.find import NAME
-from revalexo_clip.dry_run import dry_run
-from revalexo_clip.evaluate import evaluate
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.data.revalexo.pack.find import NAME
+from revalexo_clip.evaluation.protocol import evaluate
+from revalexo_clip.training.dry_run import dry_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

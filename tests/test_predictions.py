@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from made_predictions import made_predictions
 
-from revalexo_clip.errors import DataError
-from revalexo_clip.predictions import read_predictions, write_predictions
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.evaluation.storage import read_predictions, write_predictions
 
 
 @pytest.fixture

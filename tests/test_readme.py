@@ -10,11 +10,11 @@ import pytest
 import typer.main
 from typer.core import TyperGroup
 
-from revalexo_clip import cli
-from revalexo_clip.component import Component
-from revalexo_clip.experiment import PretrainExperiment
-from revalexo_clip.experiment_file import load_experiment, load_experiment_of
-from revalexo_clip.finetune_experiment import FinetuneExperiment
+from revalexo_clip.cli import app as cli
+from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.config.loading import load_experiment, load_experiment_of
+from revalexo_clip.core.component import Component
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)

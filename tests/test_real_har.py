@@ -8,8 +8,8 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 from tiny_dataset import real_dataset
 
-from revalexo_clip.measures.handmade import handmade_features
-from revalexo_clip.measures.probe import Fold, predict
+from revalexo_clip.metrics.handcrafted_features import handmade_features
+from revalexo_clip.metrics.probe import Fold, predict
 
 FOREST = 0.456
 """Balanced accuracy of a random forest, trained and tested on the same people."""

@@ -9,11 +9,11 @@ import pytest
 from made_predictions import made_predictions
 from rich.console import Console
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.predictions import Predictions
-from revalexo_clip.measures.recognition import measure_recognition
-from revalexo_clip.recognition_report import recognition_report
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.per_horizon import measure_recognition
+from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.reports.terminal.classifier import recognition_report
 
 ACTIVITIES = ("[standing]", "walking", "walking_down_a_long_flight_of_stairs", "ramp_up", "never")
 

@@ -14,9 +14,9 @@ import torch
 
 import revalexo_clip
 from revalexo_clip import load_encoder
-from revalexo_clip.checkpoint import load_checkpoint
-from revalexo_clip.export import export_encoder
-from revalexo_clip.exported import PretrainedImuEncoder
+from revalexo_clip.export import PretrainedImuEncoder
+from revalexo_clip.export.folder import export_encoder
+from revalexo_clip.runs.checkpoint import load_checkpoint
 
 CHANNELS = [f"acc_{part}_{axis}" for part in ("Pelvis", "Left_Foot") for axis in "xy"] + [
     "gyro_Pelvis_x",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.data.check import Problem
-from revalexo_clip.experiment import COMPONENT_KINDS
-from revalexo_clip.report import (
+from revalexo_clip.config.base import COMPONENT_KINDS
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.data.revalexo.check import Problem
+from revalexo_clip.reports.terminal.tables import (
     component_list,
     config_tree,
     dry_run_table,

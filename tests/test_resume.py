@@ -20,14 +20,14 @@ from rich.console import Console
 from small_process import EXPERIMENT, call, rxclip
 from small_training import logged, metrics, small, weights
 
-from revalexo_clip.cli import spelled_out
-from revalexo_clip.component import JsonObject
-from revalexo_clip.dry_run import dry_run
-from revalexo_clip.errors import ConfigError, DataError, Interrupted
-from revalexo_clip.files import WriteError
+from revalexo_clip.cli.app import spelled_out
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.errors import ConfigError, DataError, Interrupted
+from revalexo_clip.core.files import WriteError
 from revalexo_clip.optim import AdamW, cosine
-from revalexo_clip.pretrain import Pretraining, pretrain
-from revalexo_clip.resume import NEWEST, differences
+from revalexo_clip.pretraining.run import Pretraining, pretrain
+from revalexo_clip.runs.resume import NEWEST, differences
+from revalexo_clip.training.dry_run import dry_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from revalexo_clip.retrieval import (
+from revalexo_clip.metrics.retrieval import (
     Moments,
     Retrieval,
     Scores,

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from revalexo_clip import similarity as module
-from revalexo_clip.similarity import count_as_similar, float32_slack
+from revalexo_clip.metrics import similarity as module
+from revalexo_clip.metrics.similarity import count_as_similar, float32_slack
 
 
 def vectors(count: int, dim: int, seed: int) -> Tensor:

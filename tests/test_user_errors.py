@@ -18,10 +18,10 @@ from pydantic import JsonValue
 from small_process import EXPERIMENT, rxclip
 from tiny_dataset import CHANNELS, write_imu
 
-from revalexo_clip import cli
-from revalexo_clip.checkpoint import load_checkpoint
-from revalexo_clip.component import JsonObject
-from revalexo_clip.errors import ConfigError, UserError
+from revalexo_clip.cli import app as cli
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.errors import ConfigError, UserError
+from revalexo_clip.runs.checkpoint import load_checkpoint
 
 Damage = Callable[[Path], None]
 """Does harm to the dataset at a path, or to the folder that the command is called in."""

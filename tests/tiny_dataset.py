@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from revalexo_clip.component import JsonObject
+from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data import RevalExo, WindowDataset
 from revalexo_clip.data.dataset import ClipWindows
 

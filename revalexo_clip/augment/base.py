@@ -15,8 +15,8 @@ import numpy.typing as npt
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from revalexo_clip.component import Component
-from revalexo_clip.types import ImuSpec, VideoSpec
+from revalexo_clip.core.component import Component
+from revalexo_clip.core.types import ImuSpec, VideoSpec
 
 Draw = npt.NDArray[np.float32]
 """What was drawn for one window, of a shape that is the same for every window, so that a batch of them can be stacked.

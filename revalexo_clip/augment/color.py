@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from revalexo_clip.augment.base import Draw, Probability, VideoAugmentation, View
-from revalexo_clip.types import VideoSpec
+from revalexo_clip.core.types import VideoSpec
 
 Affine = npt.NDArray[np.float64]
 """A map of colours from 0 to 1 as a matrix [4, 4] on (red, green, blue, 1); `b @ a` is a, then b."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from revalexo_clip.augment.base import Draw, Probability, Range, VideoAugmentation, View, mirrored, whole
 from revalexo_clip.augment.render import resample, whole_pixels
-from revalexo_clip.types import VideoSpec
+from revalexo_clip.core.types import VideoSpec
 
 ATTEMPTS = 10
 """How often a rectangle is drawn before one that fits is taken as it comes."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from revalexo_clip.augment.base import Draw, Probability, VideoAugmentation, View
 from revalexo_clip.augment.crop import Ratio, Share, draw_rectangle
-from revalexo_clip.types import VideoSpec
+from revalexo_clip.core.types import VideoSpec
 
 
 class RandomErasing(VideoAugmentation):

@@ -11,7 +11,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from revalexo_clip.augment.base import Draw, ImuAugmentation, Probability, Range
-from revalexo_clip.types import ImuSpec
+from revalexo_clip.core.types import ImuSpec
 
 SLOWEST = 0.1
 """Least speed of a re-timed window: time goes on, however wide `sigma` is."""

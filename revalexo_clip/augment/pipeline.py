@@ -22,7 +22,7 @@ from revalexo_clip.augment.base import (
 from revalexo_clip.augment.color import ColorAugmentation, as_affine, brighten, normalization
 from revalexo_clip.augment.crop import ViewAugmentation
 from revalexo_clip.augment.render import Edges, map_colors, show, whole_pixels
-from revalexo_clip.types import ImuSpec, VideoSpec
+from revalexo_clip.core.types import ImuSpec, VideoSpec
 
 Array = TypeVar("Array", Draw, Pixels)
 

@@ -6,9 +6,9 @@ which ones meet in a batch, `sampler` which one is next. `imu_recordings` does w
 """
 
 from revalexo_clip.data.base import Dataset, LabelledWindows, Recordings, WindowDataset, Windows
-from revalexo_clip.data.composition import BalancedBatches, BatchComposition, GroupedBatches, UniformBatches
-from revalexo_clip.data.imu_recordings import ImuRecordings
-from revalexo_clip.data.revalexo import RevalExo
+from revalexo_clip.data.batches import BalancedBatches, BatchComposition, GroupedBatches, UniformBatches
+from revalexo_clip.data.recordings.imu_recordings import ImuRecordings
+from revalexo_clip.data.revalexo.revalexo import RevalExo
 
 __all__ = [
     "BalancedBatches",

@@ -14,8 +14,8 @@ import torch
 from pydantic import NonNegativeInt
 from torch.utils.data import Dataset as TorchDataset
 
-from revalexo_clip.component import Component
-from revalexo_clip.types import ImuSpec, Sample, Split, VideoSpec
+from revalexo_clip.core.component import Component
+from revalexo_clip.core.types import ImuSpec, Sample, Split, VideoSpec
 
 OnProgress = Callable[[int, int], None]
 """Called with how much is done, and with how much there is."""

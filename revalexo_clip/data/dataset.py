@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.types import Batch, ImuSpec, Sample, VideoSpec
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import NO_VIDEO, LabelledWindows, WindowDataset, Windows
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.source import ClipSource, ImuSource
-from revalexo_clip.errors import DataError
-from revalexo_clip.types import Batch, ImuSpec, Sample, VideoSpec
 
 Arrival = TypeVar("Arrival")
 

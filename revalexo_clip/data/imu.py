@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from revalexo_clip.errors import DataError
+from revalexo_clip.core.errors import DataError
 
 Samples = npt.NDArray[np.float32]
 Real = TypeVar("Real", np.float32, np.float64)

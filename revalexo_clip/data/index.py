@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from revalexo_clip.component import nearest
-from revalexo_clip.data import layout
+from revalexo_clip.core.component import nearest
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.files import sha256_of
+from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.segments import Segments
 from revalexo_clip.data.subjects import select_subjects
 from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints
-from revalexo_clip.errors import DataError
-from revalexo_clip.files import sha256_of
 
 NO_TRANSITION = "no_transition"
 

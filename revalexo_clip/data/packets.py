@@ -12,8 +12,8 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.windows import Floats, shown_frames
-from revalexo_clip.errors import DataError
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 

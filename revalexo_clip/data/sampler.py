@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-from revalexo_clip.data.composition import Compose, uniform
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.data.batches import Compose, uniform
 from revalexo_clip.data.windows import Ints
-from revalexo_clip.errors import ConfigError
 
 Key = tuple[int, int]
 

@@ -10,9 +10,9 @@ from typing import Self
 
 from pydantic import model_validator
 
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.types import Split
 from revalexo_clip.data.base import Recordings
-from revalexo_clip.errors import DataError
-from revalexo_clip.types import Split
 
 
 class SplitBySubject(Recordings, ABC):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.packets import (
     FOREVER,
     Video,
@@ -31,7 +32,6 @@ from revalexo_clip.data.packets import (
     shown_pts,
 )
 from revalexo_clip.data.windows import Floats
-from revalexo_clip.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data.base import Windows
-from revalexo_clip.errors import DataError
-from revalexo_clip.types import UNLABELLED
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

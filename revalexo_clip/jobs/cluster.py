@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.jobs.task import Lines, Running, Task, Tell, why_it_failed
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from types import FrameType
 
 import torch
 
-from revalexo_clip.errors import Interrupted
+from revalexo_clip.core.errors import Interrupted
 from revalexo_clip.jobs.task import Lines, Running, Task, Tell, why_it_failed
 from revalexo_clip.training.devices import RUNS_HERE
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from revalexo_clip.component import Component
+from revalexo_clip.core.component import Component
 from revalexo_clip.losses.overlap import Overlap
 
 

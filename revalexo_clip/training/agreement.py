@@ -14,8 +14,8 @@ from typing import NoReturn
 import torch
 import torch.distributed as dist
 
-from revalexo_clip.errors import UserError
-from revalexo_clip.training.gather import gather, rank, world_size
+from revalexo_clip.core.errors import UserError
+from revalexo_clip.training.distributed import gather, rank, world_size
 
 LOST = "another of the training processes ended; if it said why, that is above, else it was killed"
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from revalexo_clip.encoders.recompute import is_recomputed
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.models.encoders.checkpointing import is_recomputed
 
 _COMPILERS = ("g++", "clang++", "c++")
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.core.errors import ConfigError
 
 RUNS_HERE = "RXCLIP_RUNS_HERE"
 """In the environment of a run, how many run on its machine at a time."""

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-from revalexo_clip.errors import UserError
-from revalexo_clip.experiment import Experiment
+from revalexo_clip.config.base import Experiment
+from revalexo_clip.core.errors import UserError
 
 _CPU = ("can't allocate memory", "not enough memory")
 """What torch says where the machine's memory is full; it has no error of its own for that."""

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers.logger import Logger
 
-from revalexo_clip.files import atomically
+from revalexo_clip.core.files import atomically
 
 
 class MetricsFile(Logger):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 
-from revalexo_clip.experiment_file import experiment_files, import_experiment_file
+from revalexo_clip.config.loading import experiment_files, import_experiment_file
 
 
 class Portable:

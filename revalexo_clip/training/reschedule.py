@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.training.agreement import fail
 
 

@@ -13,9 +13,9 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import CheckpointIO
 
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.experiment import TrainerConfig
-from revalexo_clip.training.averaging import Averaging
+from revalexo_clip.config.base import TrainerConfig
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.training.callbacks.weight_averaging import Averaging
 from revalexo_clip.training.devices import devices_available
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from revalexo_clip.augment import Augmentation, ColorJitter, Grayscale, View
 from revalexo_clip.augment.color import LUMA, brighten, change_contrast, saturate, turn_hue
 from revalexo_clip.augment.render import map_colors
-from revalexo_clip.types import ImuSpec
+from revalexo_clip.core.types import ImuSpec
 
 Colors = npt.NDArray[np.float64]
 

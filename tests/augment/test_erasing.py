@@ -7,7 +7,7 @@ from augment_specs import generators
 
 from revalexo_clip.augment import RandomErasing, View
 from revalexo_clip.augment.erasing import covered
-from revalexo_clip.types import VideoSpec
+from revalexo_clip.core.types import VideoSpec
 
 SPEC = VideoSpec(frames=4, crop=100, short_side=100, window=2.0)
 WHOLE = View(0, 0, 100, 100)

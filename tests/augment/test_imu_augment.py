@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from revalexo_clip.augment import ChannelDropout, GaussianNoise, ImuAugmentation, MagnitudeWarp, Scale, TimeWarp
-from revalexo_clip.types import ImuSpec
+from revalexo_clip.core.types import ImuSpec
 
 ALL: tuple[ImuAugmentation, ...] = (Scale(), MagnitudeWarp(), TimeWarp(), ChannelDropout(), GaussianNoise())
 DRAWS = 3000

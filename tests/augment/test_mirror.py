@@ -9,7 +9,7 @@ from augment_specs import CHANNELS, IMU, SEGMENTS, VIDEO, augmented, generators,
 from revalexo_clip.augment import Augmentation, Mirror
 from revalexo_clip.augment.mirror import Axis, image
 from revalexo_clip.augment.sensors import mix
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.core.errors import ConfigError
 
 Float = npt.NDArray[np.float64]
 

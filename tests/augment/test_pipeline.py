@@ -34,12 +34,12 @@ from revalexo_clip.augment import (
     stack,
 )
 from revalexo_clip.augment.base import Draw, Pixels
+from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.types import ImuSpec, VideoSpec
 from revalexo_clip.data import Dataset, RevalExo
-from revalexo_clip.encoders import X3D, DeepConvLSTM, ImuEncoder, VideoEncoder
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.experiment import PretrainExperiment
-from revalexo_clip.model import FrameNormalization
-from revalexo_clip.types import ImuSpec, VideoSpec
+from revalexo_clip.models.dual_encoder import FrameNormalization
+from revalexo_clip.models.encoders import X3D, DeepConvLSTM, ImuEncoder, VideoEncoder
 
 EVERYTHING_IMU: tuple[ImuAugmentation, ...] = (
     *(SensorRotation(), Scale(p=1), MagnitudeWarp(p=1), TimeWarp(p=1), ChannelDropout(p=1), GaussianNoise(p=1)),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from revalexo_clip.augment import HalfTurn, SensorRotation
 from revalexo_clip.augment.sensors import mix, rotations, triads
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.types import ImuSpec
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.types import ImuSpec
 
 
 def drawn(count: int, rotation: SensorRotation | None = None) -> torch.Tensor:

@@ -15,16 +15,16 @@ from damage import IMU, PAIRS, VIDEO, cell, edit, first_pair, keep
 from sound_dataset import CHANNELS, samples, write_samples, write_sound_dataset
 from tiny_dataset import revalexo, steady, write_json, write_video
 
-from revalexo_clip.component import JsonObject
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data import RevalExo
-from revalexo_clip.data.check import KINDS, Findings, Problem, check_dataset
-from revalexo_clip.data.check.footage import check_video
-from revalexo_clip.data.check.recording import check_recording
-from revalexo_clip.data.check.signals import check_signals, longest_run
 from revalexo_clip.data.imu import common_channels, read_imu
+from revalexo_clip.data.revalexo.check import KINDS, Findings, Problem, check_dataset
+from revalexo_clip.data.revalexo.check.footage import check_video
+from revalexo_clip.data.revalexo.check.recording import check_recording
+from revalexo_clip.data.revalexo.check.signals import check_signals, longest_run
 from revalexo_clip.data.synthetic import synthesize
 from revalexo_clip.data.video import read_frames, survey
-from revalexo_clip.errors import DataError
 
 PATTERNS = ("acc_*", "gyro_Pelvis_*")
 REVALEXO: tuple[str, ...] = RevalExo.model_fields["channels"].default

@@ -8,11 +8,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tiny_dataset import revalexo
 
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data import BalancedBatches, GroupedBatches, UniformBatches, WindowDataset
-from revalexo_clip.data.composition import _grouped
+from revalexo_clip.data.batches import _grouped
 from revalexo_clip.data.windows import Ints
-from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.types import UNLABELLED
 
 
 @pytest.fixture(scope="module")

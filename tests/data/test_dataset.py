@@ -12,10 +12,10 @@ import torch
 from tiny_dataset import CHANNELS, number_of, revalexo
 from torch.utils.data import DataLoader
 
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.types import UNLABELLED, Batch, Sample
 from revalexo_clip.data.dataset import Fetch, arrived, collate
 from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler
-from revalexo_clip.errors import DataError
-from revalexo_clip.types import UNLABELLED, Batch, Sample
 
 
 def loader(

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny_dataset import CHANNELS, write_imu
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data import RevalExo
 from revalexo_clip.data.imu import ImuCache, common_channels, read_imu, select_channels, unit_of
-from revalexo_clip.errors import DataError
 
 SEGMENTS = (
     "Pelvis", "Right_Upper_Leg", "Right_Lower_Leg", "Right_Foot", "Left_Upper_Leg", "Left_Lower_Leg", "Left_Foot"

@@ -14,12 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 from recorded import CHANNELS, LABELS, LENGTHS, Array, from_npz, write_csv, write_npz, write_table
 from torch.utils.data import DataLoader
 
-from revalexo_clip.data import ImuRecordings, Recordings, imu_recordings
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.types import UNLABELLED, ImuSpec
+from revalexo_clip.data import ImuRecordings, Recordings
 from revalexo_clip.data.dataset import Fetch, arrived, collate
+from revalexo_clip.data.recordings import imu_recordings
 from revalexo_clip.data.sampler import EpochSampler
-from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.exported.recording import slide
-from revalexo_clip.types import UNLABELLED, ImuSpec
+from revalexo_clip.export.sliding_windows import slide
 
 RATE = 198.45
 BEGUN = 1_700_000_000.5

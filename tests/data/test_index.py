@@ -12,12 +12,12 @@ import pytest
 from pydantic import JsonValue
 from tiny_dataset import pair, write_json
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.data import layout
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.index import read_index
+from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.segments import Segments
 from revalexo_clip.data.subjects import select_subjects
-from revalexo_clip.errors import DataError
 
 
 def edit(path: Path, change: Callable[[dict], object]) -> None:  # type: ignore[type-arg]

@@ -10,12 +10,12 @@ import pytest
 import torch
 from tiny_dataset import revalexo
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.base import NO_VIDEO
 from revalexo_clip.data.dataset import LabelledClips
-from revalexo_clip.data.pack.find import NAME
-from revalexo_clip.errors import DataError
-from revalexo_clip.pack import pack
+from revalexo_clip.data.revalexo.pack.build import pack
+from revalexo_clip.data.revalexo.pack.find import NAME
 
 FORMS = ["off", "auto"]
 """Read from the dataset's own files, and from its pack."""

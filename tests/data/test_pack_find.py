@@ -17,12 +17,12 @@ import pytest
 from many_clips import SETTINGS, pack_many, write_many
 from tiny_dataset import revalexo, source_of, write_imu
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.base import OnProgress
-from revalexo_clip.data.pack import choose
-from revalexo_clip.data.pack.file import PackError, PackTables
-from revalexo_clip.data.pack.find import NAME, cache_folder, default_path, find_pack
-from revalexo_clip.errors import DataError
-from revalexo_clip.pack import pack
+from revalexo_clip.data.revalexo.pack import choose
+from revalexo_clip.data.revalexo.pack.build import pack
+from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
+from revalexo_clip.data.revalexo.pack.find import NAME, cache_folder, default_path, find_pack
 
 NOBODY = 65534
 

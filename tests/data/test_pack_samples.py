@@ -14,15 +14,15 @@ import torch
 from tiny_dataset import number_of, revalexo, source_of, steady, write_video
 from torch.utils.data import DataLoader
 
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.types import Batch, Split
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.dataset import ClipWindows, Fetch, arrived, collate
-from revalexo_clip.data.pack.find import NAME
-from revalexo_clip.data.pack.source import PackedFiles
+from revalexo_clip.data.revalexo.pack.build import pack
+from revalexo_clip.data.revalexo.pack.find import NAME
+from revalexo_clip.data.revalexo.pack.source import PackedFiles
 from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.data.synthetic import synthesize
-from revalexo_clip.errors import DataError
-from revalexo_clip.pack import pack
-from revalexo_clip.types import Batch, Split
 
 MEAN, MOST = 2.5, 13
 """How far pixels of real recordings are off on average, and 99 of 100 of them at most [of 255]. Of this, resizing twice

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from tiny_dataset import CHANNELS, revalexo, write_dataset, write_imu
 
-from revalexo_clip.data.pack import write
-from revalexo_clip.data.pack.file import PackTables
-from revalexo_clip.data.pack.find import NAME
-from revalexo_clip.data.pack.part import PackSettings
-from revalexo_clip.data.pack.write import BusyError, parts_of, write_pack
-from revalexo_clip.errors import DataError
-from revalexo_clip.pack import pack
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.revalexo.pack import write
+from revalexo_clip.data.revalexo.pack.build import pack
+from revalexo_clip.data.revalexo.pack.file import PackTables
+from revalexo_clip.data.revalexo.pack.find import NAME
+from revalexo_clip.data.revalexo.pack.part import PackSettings
+from revalexo_clip.data.revalexo.pack.write import BusyError, parts_of, write_pack
 
 
 def start(root: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:

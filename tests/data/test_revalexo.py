@@ -6,8 +6,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from tiny_dataset import revalexo
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data import Dataset, RevalExo
-from revalexo_clip.errors import DataError
 
 
 def test_it_survives_json() -> None:

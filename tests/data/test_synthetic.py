@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.data.synthetic import synthesize
 from revalexo_clip.data.synthetic.clip import clip_frames, clip_imu, clip_motion
 from revalexo_clip.data.synthetic.gait import lay_course
@@ -18,7 +19,6 @@ from revalexo_clip.data.synthetic.script import ACTIVITIES, THEMES, Segment, pla
 from revalexo_clip.data.synthetic.sensors import CHANNELS, body_rates, record, sensor_poses
 from revalexo_clip.data.synthetic.style import Style, draw_style
 from revalexo_clip.data.synthetic.world import FOCAL, WIDTH, View, World, draw_place
-from revalexo_clip.errors import ConfigError
 
 SUBJECTS, CLIPS = 2, 1
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 from tiny_dataset import number_of, numbered, steady, write_video
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.packets import opened_video
 from revalexo_clip.data.video import read_frames
-from revalexo_clip.errors import DataError
 
 
 def decode_all(path: Path) -> tuple[npt.NDArray[np.float64], list[int]]:

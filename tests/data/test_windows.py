@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data import windows
-from revalexo_clip.errors import DataError
-from revalexo_clip.types import UNLABELLED
 
 tenths = st.integers(20, 600).map(lambda n: Fraction(n, 10))
 

@@ -5,9 +5,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from revalexo_clip.encoders import DeepConvLSTM
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.types import ImuSpec
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.models.encoders import DeepConvLSTM
 
 
 def spec(channels: int = 42, rate: float = 60.0, window: float = 2.0) -> ImuSpec:

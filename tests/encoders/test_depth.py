@@ -7,11 +7,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from revalexo_clip.dropout import Dropout
-from revalexo_clip.encoders import X3D, DeepConvLSTM, ImuEncoder, MViT, SpectralAttention, VideoEncoder
-from revalexo_clip.encoders.base import Encoder
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.types import ImuSpec, VideoSpec
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.types import ImuSpec, VideoSpec
+from revalexo_clip.models.encoders import X3D, DeepConvLSTM, ImuEncoder, MViT, SpectralAttention, VideoEncoder
+from revalexo_clip.models.encoders.base import Encoder
+from revalexo_clip.models.layers import Dropout
 
 IMU = ImuSpec(("acc_x", "acc_y"), ("m/s^2", "m/s^2"), rate=60.0, window=2.0)
 VIDEO = VideoSpec(frames=2, crop=32, short_side=32, window=2.0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from revalexo_clip.encoders.excitation import SqueezeExcitation, dots
+from revalexo_clip.models.encoders.fast.x3d import SqueezeExcitation, dots
 
 
 def test_output_and_gradients_equal_those_of_a_broadcast_product() -> None:

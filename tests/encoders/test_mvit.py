@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from revalexo_clip.encoders import MViT
-from revalexo_clip.encoders.model_zoo import builder
-from revalexo_clip.encoders.video_net import VideoNet
-from revalexo_clip.errors import ConfigError, DataError
-from revalexo_clip.types import VideoSpec
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.types import VideoSpec
+from revalexo_clip.models.encoders import MViT
+from revalexo_clip.models.encoders.model_zoo import builder
+from revalexo_clip.models.encoders.video_net import VideoNet
 
 
 def spec(frames: int = 2, crop: int = 32) -> VideoSpec:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from revalexo_clip.encoders.normed_pointwise import normed_pointwise
+from revalexo_clip.models.encoders.fast.pointwise_norm_relu import normed_pointwise
 
 
 def plain(x_BCP: Tensor, weight_OC: Tensor, affine_2O: Tensor, eps: float) -> Tensor:

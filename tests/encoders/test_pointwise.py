@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from revalexo_clip.encoders.fast_x3d import speed_up
-from revalexo_clip.encoders.pointwise import PointwiseConv3d
+from revalexo_clip.models.encoders.fast.fast_x3d import speed_up
+from revalexo_clip.models.encoders.fast.pointwise import PointwiseConv3d
 
 
 @pytest.mark.parametrize("stride", [(1, 1, 1), (1, 2, 2), (2, 3, 1)])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from revalexo_clip.encoders.pooled_tokens import Pooling, pool_tokens
+from revalexo_clip.models.encoders.fast.pooling import Pooling, pool_tokens
 
 
 def plain(tokens_BNC: Tensor, conv: nn.Conv3d, heads: int, thw: tuple[int, int, int]) -> Tensor:

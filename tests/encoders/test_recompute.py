@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from revalexo_clip.encoders import X3D, MViT
-from revalexo_clip.encoders.recompute import recompute, running_statistics_untouched
-from revalexo_clip.types import VideoSpec
+from revalexo_clip.core.types import VideoSpec
+from revalexo_clip.models.encoders import X3D, MViT
+from revalexo_clip.models.encoders.checkpointing import recompute, running_statistics_untouched
 
 SPEC = VideoSpec(frames=2, crop=32, short_side=32, window=2.0)
 

@@ -5,8 +5,8 @@ import torch
 from pytorchvideo.layers.attention import Mlp
 from torch import nn
 
-from revalexo_clip.encoders import recomputed_mlp
-from revalexo_clip.encoders.recomputed_mlp import RecomputedMlp
+from revalexo_clip.models.encoders.fast import mlp as recomputed_mlp
+from revalexo_clip.models.encoders.fast.mlp import RecomputedMlp
 
 
 def networks(channels: int) -> tuple[nn.Module, nn.Module]:

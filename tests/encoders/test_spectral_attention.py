@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from revalexo_clip.augment.sensors import rotations
-from revalexo_clip.dropout import number_dropouts, one_step
-from revalexo_clip.encoders import SpectralAttention
-from revalexo_clip.encoders.spectral_attention import AttentionPooling, SpectralAttentionNet, Wavelets
-from revalexo_clip.encoders.streams import SensorStreams
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.types import ImuSpec
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.models.encoders import SpectralAttention
+from revalexo_clip.models.encoders.sensor_streams import SensorStreams
+from revalexo_clip.models.encoders.spectral_attention import AttentionPooling, SpectralAttentionNet, Wavelets
+from revalexo_clip.models.layers import number_dropouts, one_step
 
 HEAD = ImuSpec(tuple(f"{kind}_Head_{axis}" for kind in ("acc", "gyro") for axis in "xyz"), ("",) * 6, 60.0, 2.0)
 UP = 9.81 * torch.tensor([0.6, 0.0, 0.8])

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from revalexo_clip.encoders.weights import load_weights
-from revalexo_clip.errors import DataError
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.models.encoders.pretrained_weights import load_weights
 
 NOWHERE = "file:///no/such/place/PUBLISHED.pyth"
 CLASSIFIER = ("head.weight", "head.bias")

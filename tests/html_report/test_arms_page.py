@@ -9,8 +9,8 @@ import pytest
 from html_page import Page
 from made_arms import made_comparison
 
-from revalexo_clip.html_report.arms.write import write_arm_report
-from revalexo_clip.html_report.figures import child, children, measured, within, written_difference
+from revalexo_clip.reports.html.variants import write_arm_report
+from revalexo_clip.reports.values import child, children, measured, within, written_difference
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import pytest
 from html_page import Page
 from made_evaluation import made_comparison
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.html_report import comparison, comparison_tables
-from revalexo_clip.html_report.comparison import write_comparison
-from revalexo_clip.html_report.figures import MINUS, within, written_difference
-from revalexo_clip.html_report.questions import answer_of, questions, summary
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.conclusions.comparison import answer_of, questions, summary
+from revalexo_clip.reports.html.comparison import page as comparison
+from revalexo_clip.reports.html.comparison import tables as comparison_tables
+from revalexo_clip.reports.html.comparison.page import write_comparison
+from revalexo_clip.reports.values import MINUS, within, written_difference
 
 ODD = "<b>second & co/20250101-000000"
 NAMES = ("first/20250101-000000", ODD, "third/20250101-000000")

@@ -12,17 +12,18 @@ import pytest
 from html_page import Page
 from made_predictions import made_predictions
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.html_report import plot
-from revalexo_clip.html_report.figures import Measured
-from revalexo_clip.html_report.recogniser import summary, timelines
-from revalexo_clip.html_report.recogniser.findings import RecognitionFindings
-from revalexo_clip.html_report.recogniser.verdicts import beats_guessing, compared, recognised, verdicts
-from revalexo_clip.html_report.recogniser.write import sections, write_recognition_report
-from revalexo_clip.html_report.verdicts import Verdict
-from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.predictions import Predictions
-from revalexo_clip.measures.recognition import measure_recognition
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.per_horizon import measure_recognition
+from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.reports.conclusions.classifier import beats_guessing, compared, recognised, verdicts
+from revalexo_clip.reports.conclusions.evaluation import Verdict
+from revalexo_clip.reports.html import plots as plot
+from revalexo_clip.reports.html.classifier import page as summary
+from revalexo_clip.reports.html.classifier import timelines
+from revalexo_clip.reports.html.classifier.findings import RecognitionFindings
+from revalexo_clip.reports.html.classifier.write import sections, write_recognition_report
+from revalexo_clip.reports.values import Measured
 
 ODD = '<b>"walking" & co'
 HEADING: JsonObject = {

@@ -10,8 +10,8 @@ import pytest
 import simplejpeg
 import torch
 
-from revalexo_clip.html_report.strips import FRAMES, SIDE, sensor_curves, shown_sensors, strip
-from revalexo_clip.types import ImuSpec
+from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.reports.html.evaluation.strips import FRAMES, SIDE, sensor_curves, shown_sensors, strip
 
 
 def decoded(drawn: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

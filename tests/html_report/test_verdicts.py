@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 from pydantic import JsonValue
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.html_report.figures import Measured, points, written, written_interval
-from revalexo_clip.html_report.plot import panels, percent_axis, spread
-from revalexo_clip.html_report.verdicts import against, against_guessing, of_gains
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.conclusions.evaluation import against, against_guessing, of_gains
+from revalexo_clip.reports.html.plots import panels, percent_axis, spread
+from revalexo_clip.reports.values import Measured, points, written, written_interval
 
 UP, DOWN, BOTH, NO_INTERVAL = (
     Measured(0.1, (0.02, 0.2)),

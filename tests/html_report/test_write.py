@@ -11,14 +11,16 @@ from html_page import Page
 from made_evaluation import made_evaluation, made_knowledge
 from made_windows import MadeDataset, made_windows
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.html_report import curves, examples, plot, retrieval, summary
-from revalexo_clip.html_report.findings import Findings
-from revalexo_clip.html_report.write import sections, write_report
-from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
-from revalexo_clip.measures.geometry import geometry
-from revalexo_clip.measures.windows import EvaluatedWindows
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.embedding_geometry import geometry
+from revalexo_clip.metrics.evaluated import EvaluatedWindows
+from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
+from revalexo_clip.reports.html import curves
+from revalexo_clip.reports.html import plots as plot
+from revalexo_clip.reports.html.evaluation import examples, retrieval, summary
+from revalexo_clip.reports.html.evaluation.findings import Findings
+from revalexo_clip.reports.html.evaluation.page import sections, write_report
 
 ODD = '<b>"walking" & co'
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.losses import CrossEntropy, Distillation, Recognised
-from revalexo_clip.losses.recognition import RecognitionLossModule
+from revalexo_clip.losses.classification import RecognitionLossModule
 
 TEACHER = Path("runs/teacher")
 

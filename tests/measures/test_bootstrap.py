@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from revalexo_clip.measures.bootstrap import LEAST_CLIPS, ClipBootstrap
-from revalexo_clip.measures.windows import Floats, Ints
+from revalexo_clip.metrics.bootstrap import LEAST_CLIPS, ClipBootstrap
+from revalexo_clip.metrics.evaluated import Floats, Ints
 
 
 def test_resamples_are_what_repeating_the_windows_of_drawn_clips_gives() -> None:

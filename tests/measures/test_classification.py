@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.measures.bootstrap import LEAST_CLIPS, ClipBootstrap
-from revalexo_clip.measures.classification import RECOGNITION_SCORES, Recognised, gain, measure, scores
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.bootstrap import LEAST_CLIPS, ClipBootstrap
+from revalexo_clip.metrics.classification import RECOGNITION_SCORES, Recognised, gain, measure, scores
 
 CLASSES = 4
 

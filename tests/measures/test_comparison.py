@@ -13,14 +13,14 @@ from pydantic import JsonValue
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.comparison import COMPARED, Outcome, differences, settled
-from revalexo_clip.measures.galleries import measure_retrieval, rank_galleries
-from revalexo_clip.measures.knowledge import probe_windows
-from revalexo_clip.measures.probe import PROBES
-from revalexo_clip.measures.windows import Bools, EvaluatedWindows, Ints
-from revalexo_clip.types import UNLABELLED
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Ints
+from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
+from revalexo_clip.metrics.paired_differences import COMPARED, Outcome, differences, settled
+from revalexo_clip.metrics.probe import PROBES
+from revalexo_clip.metrics.probe_results import probe_windows
 
 Figure = Callable[[Ints], float]
 """Of the windows of some rows."""

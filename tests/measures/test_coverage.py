@@ -10,10 +10,10 @@ from typing import cast
 import numpy as np
 import pytest
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.classification import Recognised, gain, measure, scores
-from revalexo_clip.measures.windows import Floats, Ints
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.classification import Recognised, gain, measure, scores
+from revalexo_clip.metrics.evaluated import Floats, Ints
 
 RUNS = 800
 WINDOWS = 8

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.measures import geometry as module
-from revalexo_clip.measures.geometry import effective_rank, geometry, uniformity
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics import embedding_geometry as module
+from revalexo_clip.metrics.embedding_geometry import effective_rank, geometry, uniformity
 
 
 def unit(count: int, dim: int, seed: int) -> Tensor:

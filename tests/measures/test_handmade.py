@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from revalexo_clip.measures.handmade import BANDS, FLOOR, handmade_features
+from revalexo_clip.metrics.handcrafted_features import BANDS, FLOOR, handmade_features
 
 PER_CHANNEL = 9 + len(BANDS) - 1 + 1
 

@@ -9,17 +9,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from revalexo_clip.measures import probe as module
-from revalexo_clip.measures.logistic import PENALTY, fit_logistic
-from revalexo_clip.measures.probe import (
+from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.metrics import probe as module
+from revalexo_clip.metrics.evaluated import Floats, Ints
+from revalexo_clip.metrics.logistic import PENALTY, fit_logistic
+from revalexo_clip.metrics.probe import (
     Fold,
     leave_one_subject_out,
     predict,
     predict_with_few_labels,
     training_rows,
 )
-from revalexo_clip.measures.windows import Floats, Ints
-from revalexo_clip.types import UNLABELLED
 
 
 def made(windows: int = 240, features: int = 12, classes: int = 4, seed: int = 0) -> tuple[Floats, Ints]:

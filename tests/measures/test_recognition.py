@@ -22,14 +22,14 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from revalexo_clip.component import JsonObject
-from revalexo_clip.errors import DataError
-from revalexo_clip.measures.bootstrap import ClipBootstrap
-from revalexo_clip.measures.classification import RECOGNITION_SCORES
-from revalexo_clip.measures.predictions import Predictions
-from revalexo_clip.measures.recognition import SETS, measure_recognition
-from revalexo_clip.measures.recognition_gain import compare_recognition
-from revalexo_clip.measures.windows import Bools, Ints
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.classification import RECOGNITION_SCORES
+from revalexo_clip.metrics.evaluated import Bools, Ints
+from revalexo_clip.metrics.per_horizon import SETS, measure_recognition
+from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.metrics.recognition_gain import compare_recognition
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:y_pred contains classes not in y_true", "ignore:A single label was found"

@@ -11,12 +11,12 @@ from small_training import logged, small, weights
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from revalexo_clip.checkpoint import AtomicCheckpointIO, load_checkpoint
+from revalexo_clip.core.types import Batch
 from revalexo_clip.data.dataset import collate
 from revalexo_clip.losses import Overlap
-from revalexo_clip.training.averaging import TRAINING_WEIGHTS, Averaging
-from revalexo_clip.training.checkpoints import KeepLast
-from revalexo_clip.types import Batch
+from revalexo_clip.runs.checkpoint import AtomicCheckpointIO, load_checkpoint
+from revalexo_clip.training.callbacks.checkpoints import KeepLast
+from revalexo_clip.training.callbacks.weight_averaging import TRAINING_WEIGHTS, Averaging
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

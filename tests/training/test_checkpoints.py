@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from revalexo_clip.checkpoint import AtomicCheckpointIO
-from revalexo_clip.training.checkpoints import KeepBest, KeepLast
+from revalexo_clip.runs.checkpoint import AtomicCheckpointIO
+from revalexo_clip.training.callbacks.checkpoints import KeepBest, KeepLast
 
 
 class OneWindow(Dataset[Tensor]):

@@ -8,8 +8,8 @@ import torch
 from small_run import train
 from small_training import logged, small
 
-from revalexo_clip.training import collapse
-from revalexo_clip.training.collapse import mean_cosine
+from revalexo_clip.pretraining import collapse
+from revalexo_clip.pretraining.collapse import mean_cosine
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

@@ -11,8 +11,8 @@ from small_run import built_in_experiment, train
 from small_training import logged, small, weights
 from torch._dynamo.utils import counters
 
-from revalexo_clip.checkpoint import load_checkpoint
-from revalexo_clip.errors import ConfigError
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.runs.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

@@ -10,8 +10,8 @@ from tiny_dataset import revalexo
 from revalexo_clip.augment import Augmentation
 from revalexo_clip.data import UniformBatches
 from revalexo_clip.data.dataset import arrived
-from revalexo_clip.training.data import PairsDataModule
-from revalexo_clip.training.draws import TrainingBatch
+from revalexo_clip.training.drawn_batches import TrainingBatch
+from revalexo_clip.training.loaders import PairsDataModule
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

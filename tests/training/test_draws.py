@@ -26,13 +26,13 @@ from revalexo_clip.augment import (
     TimeWarp,
     VideoAugmentation,
 )
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.dataset import arrived
 from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.data.windows import sample_rng
-from revalexo_clip.errors import DataError
-from revalexo_clip.training.data import training_loader
-from revalexo_clip.training.draws import FetchAndDraw, TrainingBatch, collate_training
+from revalexo_clip.training.drawn_batches import FetchAndDraw, TrainingBatch, collate_training
+from revalexo_clip.training.loaders import training_loader
 
 IMU_AUGMENT: tuple[ImuAugmentation, ...] = (Scale(), MagnitudeWarp(), TimeWarp(), ChannelDropout(), GaussianNoise())
 VIDEO_AUGMENT: tuple[VideoAugmentation, ...] = (

@@ -7,9 +7,9 @@ import pytest
 import torch
 from small_training import small
 
-from revalexo_clip.errors import DataError
-from revalexo_clip.training.data import evaluation_loader
-from revalexo_clip.training.embedding import EmbeddingModule, Gallery
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.pretraining.validation import EmbeddingModule, Gallery
+from revalexo_clip.training.loaders import evaluation_loader
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

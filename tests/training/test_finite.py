@@ -9,8 +9,8 @@ from small_process import EXPERIMENT, rxclip
 from small_run import train
 from small_training import small
 
-from revalexo_clip.errors import UserError
-from revalexo_clip.training.finite import finite
+from revalexo_clip.core.errors import UserError
+from revalexo_clip.training.failures import finite
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

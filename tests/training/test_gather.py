@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from revalexo_clip.data.sampler import share_of
 from revalexo_clip.losses import InfoNCE, Loss, Overlap, SigLIP
-from revalexo_clip.training.gather import gather, gather_with_gradient, rank, world_size
+from revalexo_clip.training.distributed import gather, gather_with_gradient, rank, world_size
 
 ROWS = 8
 WINDOW = 2.0

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_training import small
 
-from revalexo_clip.errors import UserError
+from revalexo_clip.core.errors import UserError
 from revalexo_clip.training.memory import enough_memory
 
 EXPERIMENT = small(Path("dataset"), "micro_batch=4", "trainer.precision=32")

@@ -7,9 +7,9 @@ import torch
 from plain_losses import moments
 from torch import Tensor, nn
 
-from revalexo_clip.dropout import Dropout, Step, number_dropouts, one_step
 from revalexo_clip.losses import InfoNCE, Loss, LossModule, SigLIP
-from revalexo_clip.training.micro_batch import contrast_in_parts
+from revalexo_clip.models.layers import Dropout, Step, number_dropouts, one_step
+from revalexo_clip.pretraining.micro_batch import contrast_in_parts
 
 ROWS = 12
 

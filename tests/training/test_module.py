@@ -11,15 +11,15 @@ from small_run import train
 from small_training import DESCENT, logged, small, weights
 from torch import Tensor
 
-from revalexo_clip.checkpoint import load_checkpoint
+from revalexo_clip.core.errors import UserError
+from revalexo_clip.core.types import Batch
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.dataset import collate
 from revalexo_clip.data.sampler import EpochSampler
-from revalexo_clip.errors import UserError
-from revalexo_clip.model import DualEncoder
+from revalexo_clip.metrics.retrieval import TIE
+from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.optim import AdamW
-from revalexo_clip.retrieval import TIE
-from revalexo_clip.types import Batch
+from revalexo_clip.runs.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

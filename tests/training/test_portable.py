@@ -12,9 +12,9 @@ from small_process import EXPERIMENT
 from tiny_dataset import revalexo
 
 from revalexo_clip.augment import Augmentation
-from revalexo_clip.component import Component
-from revalexo_clip.experiment_file import import_experiment_file
-from revalexo_clip.training.draws import FetchAndDraw, TrainingSample
+from revalexo_clip.config.loading import import_experiment_file
+from revalexo_clip.core.component import Component
+from revalexo_clip.training.drawn_batches import FetchAndDraw, TrainingSample
 
 OWN = """
 

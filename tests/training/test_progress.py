@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 from small_training import small
 
-from revalexo_clip.errors import DataError
-from revalexo_clip.pretrain import pretrain
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.pretraining.run import pretrain
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

@@ -7,8 +7,8 @@ import torch
 from small_run import train
 from small_training import logged, small
 
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.experiment import TrainerConfig
+from revalexo_clip.config.base import TrainerConfig
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.training.trainer import resolved_precision
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")

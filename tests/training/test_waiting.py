@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from revalexo_clip.training.waiting import MeasureWaiting
+from revalexo_clip.training.callbacks.data_wait import MeasureWaiting
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.imu import Samples
-from revalexo_clip.errors import DataError
 
 WHOLE = (0.0, float("inf"))
 """Start and end [s] of a label that holds as long as its recording lasts."""

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.files import sha256_of
 from revalexo_clip.data.index import fingerprint
 from revalexo_clip.data.recordings.base import WHOLE, RecordingSet, Track, positions
 from revalexo_clip.data.windows import Ints
-from revalexo_clip.errors import DataError
-from revalexo_clip.files import sha256_of
 
 Array = npt.NDArray[np.generic]
 

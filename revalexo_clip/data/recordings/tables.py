@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.files import sha256_of
 from revalexo_clip.data.imu import Samples, header_of, read_imu, read_rows, read_timed_imu
 from revalexo_clip.data.index import check_file, fingerprint
-from revalexo_clip.data.layout import relative_file
 from revalexo_clip.data.recordings.base import WHOLE, RecordingSet, Track, positions
 from revalexo_clip.data.resampling import evenly_spaced
-from revalexo_clip.errors import DataError
-from revalexo_clip.files import sha256_of
+from revalexo_clip.data.revalexo.layout import relative_file
 
 RECORDINGS, SEGMENTS = "recordings.csv", "segments.csv"
 

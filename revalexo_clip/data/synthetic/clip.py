@@ -11,6 +11,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from revalexo_clip.core.files import atomically
 from revalexo_clip.data.synthetic.body import draw_legs
 from revalexo_clip.data.synthetic.geometry import Float
 from revalexo_clip.data.synthetic.person import MOTION_RATE, Motion, move
@@ -18,7 +19,6 @@ from revalexo_clip.data.synthetic.script import CLIP_SECONDS, Segment, plan_clip
 from revalexo_clip.data.synthetic.sensors import CHANNELS, record
 from revalexo_clip.data.synthetic.style import draw_style, vary_style
 from revalexo_clip.data.synthetic.world import View, World, draw_place
-from revalexo_clip.files import atomically
 
 VIDEO_RATE = 30
 VIDEO_WIDTH, VIDEO_HEIGHT = 160, 120

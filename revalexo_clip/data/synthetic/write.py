@@ -9,10 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.files import atomically
 from revalexo_clip.data.synthetic.clip import clip_plan, write_clip
 from revalexo_clip.data.synthetic.script import ACTIVITIES, transitions
-from revalexo_clip.errors import ConfigError
-from revalexo_clip.files import atomically
 
 MARKER = "synthetic.json"
 """The file that says that a folder is ours, how it was made, and whether it is complete."""

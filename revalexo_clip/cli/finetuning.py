@@ -1,0 +1,154 @@
+"""The command that trains recognisers, once, in folds or in arms. Heavy imports stay inside, as in `cli`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from revalexo_clip.cli.folds import FoldOptions, finetune_in_folds
+from revalexo_clip.cli.options import (
+    ClusterOption,
+    ClusterSetOption,
+    CompareOption,
+    DevicesOption,
+    DryRunOption,
+    ExperimentArgument,
+    FoldOption,
+    LabelsOption,
+    PartJobsOption,
+    PretrainOption,
+    ResumeOption,
+    SeenOption,
+    SetOption,
+)
+from revalexo_clip.cli.variants import ArmOptions, finetune_arms
+from revalexo_clip.core.console import err, is_main_process, out, quiet_libraries, say
+from revalexo_clip.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from revalexo_clip.config.finetuning import FinetuneExperiment
+    from revalexo_clip.training.dry_run import DryRun
+
+
+def finetune(  # noqa: PLR0917 (options, which typer passes by name)
+    file: ExperimentArgument,
+    overrides: SetOption = None,
+    resume: ResumeOption = None,
+    devices: DevicesOption = None,
+    allow_seen_subjects: SeenOption = False,
+    dry_run: DryRunOption = False,
+    folds: FoldOption = None,
+    jobs: PartJobsOption = None,
+    pretrain: PretrainOption = None,
+    cluster: ClusterOption = None,
+    cluster_settings: ClusterSetOption = None,
+    compare: CompareOption = None,
+    labels: LabelsOption = None,
+) -> None:
+    """Train a recogniser of activities, from a pretrained encoder or from nothing, and test it; or several of them."""
+    quiet_libraries()
+    from revalexo_clip.config.finetuning import FinetuneExperiment
+    from revalexo_clip.config.loading import load_experiment_of
+
+    said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
+    options = FoldOptions(folds or [], jobs, pretrain, cluster, cluster_settings or [])
+    experiment = load_experiment_of(FinetuneExperiment, file, [*options.overrides(), *said])
+    arms = _arm_options(compare, labels)
+    if experiment.folds is None:
+        options.refuse(several=arms is not None)
+    if dry_run:
+        _try(experiment, arms, resume, said, allow_seen_subjects=allow_seen_subjects)
+    elif arms is not None:
+        finetune_arms(
+            experiment,
+            file,
+            resume,
+            said,
+            arms,
+            jobs=jobs,
+            cluster=options.where(),
+            allow_seen_subjects=allow_seen_subjects,
+        )
+    elif experiment.folds is None:
+        _finetune_once(experiment, file, resume, said, allow_seen_subjects=allow_seen_subjects)
+    else:
+        finetune_in_folds(experiment, file, resume, said, options, allow_seen_subjects=allow_seen_subjects)
+
+
+def _arm_options(compare: str | None, labels: str | None) -> ArmOptions | None:
+    if compare is not None:
+        return ArmOptions(compare, labels)
+    if labels is not None:
+        raise ConfigError("--labels is for the arms of --compare; for one training, --set label_fraction=...")
+    return None
+
+
+def _try(
+    experiment: FinetuneExperiment,
+    arms: ArmOptions | None,
+    resume: Path | None,
+    overrides: Sequence[str],
+    *,
+    allow_seen_subjects: bool,
+) -> None:
+    """A dry run: of folds and of arms, of what the first one begins with."""
+    from revalexo_clip.config.base import PretrainExperiment
+    from revalexo_clip.finetuning.arm_run import ARMS_FOLDER
+    from revalexo_clip.finetuning.cross_validation import first_of
+    from revalexo_clip.finetuning.fold_run import FOLDS
+    from revalexo_clip.finetuning.run_group import standing
+    from revalexo_clip.training import dry_run as trial
+
+    goes_on = None
+    if arms is not None or experiment.folds is not None:
+        inside, option = (FOLDS, "--fold") if arms is None else (ARMS_FOLDER, "")
+        goes_on, resume = standing(experiment, resume, overrides, inside, option), None
+    first = first_of(experiment if arms is None else arms.first_of(experiment))
+    if isinstance(first, PretrainExperiment):
+        found = trial.dry_run(first)
+    else:
+        found = trial.dry_run_finetuning(
+            first, resume=resume, overrides=overrides, allow_seen_subjects=allow_seen_subjects
+        )
+    print_dry_run(experiment.name, replace(found, goes_on=goes_on or found.goes_on))
+
+
+def print_dry_run(name: str, found: DryRun) -> None:
+    """Once, however many processes there are."""
+    from revalexo_clip.reports.terminal.tables import dry_run_table
+
+    if is_main_process():
+        out.print(dry_run_table(name, found.parameters, found.shapes, found.facts()))
+        if found.goes_on is not None:
+            say(found.goes_on)
+
+
+def _finetune_once(
+    experiment: FinetuneExperiment,
+    file: str,
+    resume: Path | None,
+    overrides: Sequence[str],
+    *,
+    allow_seen_subjects: bool,
+) -> None:
+    from revalexo_clip.finetuning import run as command
+    from revalexo_clip.reports.terminal.classifier import recognition_report
+
+    finetuned = command.finetune(
+        experiment,
+        Path(file.partition(":")[0]),
+        err,
+        resume=resume,
+        overrides=overrides,
+        allow_seen_subjects=allow_seen_subjects,
+    )
+    if not is_main_process():
+        return
+    if finetuned.recognition is not None:
+        for part in recognition_report(finetuned.recognition.metrics):
+            out.print(part)
+    say(f"done   {finetuned.folder}")
+    if finetuned.recognition is not None:
+        say(f"       {finetuned.recognition.path.with_name('report.html')}")

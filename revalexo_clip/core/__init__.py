@@ -1,0 +1,1 @@
+"""What every room uses: components, errors, types, files, text and the console."""

@@ -1,0 +1,196 @@
+"""Labelled IMU recordings of anybody's sensors, brought to the rate, the units and the channels of an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.types import ImuSpec, Split
+from revalexo_clip.data import windows
+from revalexo_clip.data.base import LabelledWindows, Windows
+from revalexo_clip.data.dataset import LabelledClips
+from revalexo_clip.data.imu import UNITS, Samples, agreed_channels
+from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.recordings.base import RecordingSet
+from revalexo_clip.data.recordings.npz import NpzRecordings
+from revalexo_clip.data.recordings.tables import TabledRecordings
+from revalexo_clip.data.recordings.units import Unit, converted
+from revalexo_clip.data.resampling import resampled
+from revalexo_clip.data.segments import Segments
+from revalexo_clip.data.source import InMemory
+from revalexo_clip.data.subjects import SplitBySubject, select_subjects
+
+LARGEST = 4 * 2**30
+"""What the samples of a split may take, for they are kept in memory [bytes]: 800 h of six channels at 60 Hz."""
+
+
+class ImuRecordings(SplitBySubject):
+    """Labelled IMU recordings of any length and rate, split by subject: one .npz file, or CSV files and a table.
+
+    Classes are all activities that there are, whichever split they are in: of an .npz file in its order, of tables in
+    alphabetical order. Samples are read, converted and resampled once, and kept in memory (4 GiB for a split at most).
+    Recordings that are shorter than a window are left out, and counted.
+    """
+
+    root: Path
+    """An .npz file with the arrays `data` [N, C], `offsets` [R + 1] (recording i is data[offsets[i]:offsets[i + 1]]),
+    `label` [R], `subject` [R], `activities` [A], `channels` [C] and `fs` [Hz]. Or a folder with `recordings.csv`, whose
+    columns are file, subject and label; or file and subject, and then `segments.csv` with file, start, end [s] and
+    label."""
+    channels: dict[str, str] = Field(default={})
+    """The channels of a window, in order, and the column that each is read from. If not set: all columns that are named
+    `acc_...`, then all that are named `gyro_...`."""
+    units: dict[str, Unit] = Field(default={})
+    """Units of the recordings, `m/s^2`, `g`, `rad/s` or `deg/s`, for a channel (`acc_Head_x`) or for all that begin
+    alike (`acc`). Windows are in m/s^2 and rad/s, and so are recordings where this says nothing else."""
+    rate: PositiveFloat | None = None
+    """Sampling rate of the CSV files [Hz]."""
+    time: str | None = None
+    """In place of `rate`: the column of the CSV files that holds the time of each row [s]."""
+    imu_rate: PositiveFloat = 60.0
+    """Sampling rate of a window [Hz]. Recordings at another rate, from half of this one up, are resampled."""
+    window: PositiveFloat = 2.0
+    """Length of a window [s]."""
+    train_stride: PositiveFloat = 1.0
+    """In each epoch one training window is drawn from each stretch of this length [s], or somewhat less."""
+    eval_stride: PositiveFloat = 0.5
+    """Time from one evaluation window's start to the next one's [s]."""
+    horizons: tuple[NonNegativeFloat, ...] = Field(default=(0.0,), min_length=1)
+    """How long after a window's end its labels are read [s]."""
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if round(self.imu_rate * self.window) < 1:
+            raise ValueError(f"a window of {self.window:g} s at {self.imu_rate:g} Hz holds no IMU sample")
+        columns = list(self.channels.values())
+        twice = [column for column in columns if columns.count(column) > 1]
+        if twice:
+            raise ValueError(f"channels: column {twice[0]} is read for more than one channel")
+        return self
+
+    @model_validator(mode="after")
+    def _rate_is_known(self) -> Self:
+        if self._is_npz and (self.rate is not None or self.time is not None):
+            raise ValueError("an .npz file says its own rate: leave out rate and time")
+        if not self._is_npz and (self.rate is None) is (self.time is None):
+            raise ValueError("say how CSV files were sampled: rate [Hz], or time, the name of a column [s]; not both")
+        return self
+
+    @property
+    def _is_npz(self) -> bool:
+        return self.root.suffix == ".npz"
+
+    def labelled(self, split: Split, seed: int) -> LabelledWindows:
+        """Read the recordings of a split."""
+        wanted, recorded = self._some_subjects(split), self._open()
+        subjects = set(select_subjects(wanted, tuple(dict.fromkeys(recorded.subjects)), self.root))
+        chosen = [number for number, subject in enumerate(recorded.subjects) if subject in subjects]
+        chosen.sort(key=lambda number: (recorded.subjects[number], recorded.names[number]))
+        channels, columns = self._channels(recorded, chosen)
+        units, factor_C = converted(channels, self.units)
+        imu_spec = ImuSpec(channels, units, self.imu_rate, self.window)
+        tracks = list(self._tracks(recorded, chosen, columns, factor_C, imu_spec.samples))
+        if not tracks:
+            raise DataError(
+                f"{self.root}: no recording of {', '.join(sorted(subjects))} lasts a window of {self.window:g} s"
+            )
+        index = self._index(recorded, tracks, left_out=len(chosen) - len(tracks))
+        placed, segment_N = self._place(split, index.duration_N)
+        return LabelledClips(
+            index,
+            placed,
+            InMemory(
+                [track.samples_nC for track in tracks], recorded.fingerprint([track.recording for track in tracks])
+            ),
+            imu_spec=imu_spec,
+            horizons=self.horizons,
+            seed=seed,
+            segment_N=segment_N,
+        )
+
+    def _open(self) -> RecordingSet:
+        root = self.root.expanduser()
+        return NpzRecordings(root) if self._is_npz else TabledRecordings(root, rate=self.rate, time=self.time)
+
+    def _channels(self, recorded: RecordingSet, chosen: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of the channels, and of the columns that they are read from."""
+        if self.channels:
+            return tuple(self.channels), tuple(self.channels.values())
+        headers = [(recorded.path(recording), recorded.columns(recording)) for recording in chosen]
+        path, columns = headers[0]
+        kinds = [kind for kind in UNITS if any(column.startswith(f"{kind}_") for column in columns)]
+        if not kinds:
+            raise DataError(
+                f"{path}: no column is named acc_... or gyro_...: say in data.channels which ones to take; columns: "
+                f"{', '.join(columns)}"
+            )
+        names = agreed_channels(headers, [f"{kind}_*" for kind in kinds])
+        return names, names
+
+    def _tracks(
+        self,
+        recorded: RecordingSet,
+        chosen: Sequence[int],
+        columns: Sequence[str],
+        factor_C: npt.NDArray[np.float32],
+        least: int,
+    ) -> Iterator[_Track]:
+        """The recordings of at least `least` samples, in the units and at the rate of windows."""
+        held = 0
+        for recording in chosen:
+            track = recorded.read(recording, columns)
+            try:
+                samples_nC = resampled(track.samples_nC * factor_C, track.rate, self.imu_rate)
+            except ValueError as error:
+                raise DataError(f"{recorded.path(recording)}: {error}") from error
+            if len(samples_nC) < least:
+                continue
+            held += samples_nC.nbytes
+            if held > LARGEST:
+                raise DataError(
+                    f"{self.root}: the recordings of this split take more than {LARGEST / 2**30:g} GiB of memory at "
+                    f"{self.imu_rate:g} Hz; name fewer subjects or channels, or lower data.imu_rate"
+                )
+            duration = len(samples_nC) / self.imu_rate
+            inside = [(start, min(end, duration), label) for start, end, label in track.segments]
+            yield _Track(recording, samples_nC, duration, inside)
+
+    def _index(self, recorded: RecordingSet, tracks: Sequence[_Track], left_out: int) -> ClipIndex:
+        numbers = [track.recording for track in tracks]
+        return ClipIndex(
+            root=recorded.root,
+            subjects=tuple(recorded.subjects[number] for number in numbers),
+            names=tuple(f"{recorded.subjects[number]}/{recorded.names[number]}" for number in numbers),
+            video_N=np.full(len(tracks), ""),
+            imu_N=np.array([recorded.files[number] for number in numbers], dtype=np.str_),
+            duration_N=np.array([track.duration for track in tracks]),
+            activity=Segments.gather(track.segments for track in tracks),
+            transition=Segments.gather(() for _ in tracks),
+            activities=recorded.activities,
+            left_out=left_out,
+        )
+
+    def _place(self, split: Split, duration_N: windows.Floats) -> tuple[Windows, windows.Floats | None]:
+        """Where the windows of a split lie, and for training the length of the segments that they are drawn from."""
+        if split != "train":
+            return windows.evaluation_windows(duration_N, self.window, self.eval_stride), None
+        count_N = windows.stretches(duration_N, self.window, self.train_stride)
+        placed = windows.training_windows(duration_N, self.window, count_N)
+        return placed, windows.segment_length(duration_N, self.window, count_N)
+
+
+class _Track(NamedTuple):
+    """A recording as windows are cut from it."""
+
+    recording: int
+    samples_nC: Samples
+    duration: float
+    """[s]"""
+    segments: list[tuple[float, float, int]]
+    """Start, end [s] and label, none of them beyond the recording."""

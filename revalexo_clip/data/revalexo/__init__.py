@@ -1,0 +1,1 @@
+"""RevalExo's folder layout: reading it, checking it and packing it."""

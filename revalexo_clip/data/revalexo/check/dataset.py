@@ -1,0 +1,142 @@
+"""All of a dataset: its JSON files, each of its clips, and what only shows where clips are compared."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.imu import channel_difference
+from revalexo_clip.data.revalexo.check.clip import ClipCheck, check_clip
+from revalexo_clip.data.revalexo.check.description import ClipFiles, check_description
+from revalexo_clip.data.revalexo.check.problem import Problem
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that was found."""
+
+    problems: tuple[Problem, ...]
+    """By kind, then by file."""
+    clips: int
+    seconds: float
+    """Duration of all clips whose description could be read [s]."""
+    subjects: tuple[str, ...]
+    subjects_without_video: tuple[str, ...]
+    """Those of the subjects that have IMU recordings only."""
+
+
+def check_dataset(
+    root: Path,
+    *,
+    channels: Sequence[str],
+    imu_rate: float,
+    subjects: Collection[str] | None = None,
+    min_duration: float = 0.0,
+    video: bool = True,
+    processes: int | None = None,
+    on_progress: Progress | None = None,
+) -> Findings:
+    """Read every file of a dataset once, or of the named subjects' clips of at least `min_duration` [s].
+
+    Without `video`, only IMU recordings are read, and clips need no video.
+
+    `channels` are patterns, `imu_rate` is in Hz. `processes` defaults to the number of cores; `on_progress(done,
+    total)` counts clips. Raises `DataError` only where a process dies; all else that is wrong is in the result.
+    """
+    described = check_description(root, subjects, min_duration, video=video)
+    checked = _check_clips(described.clips, channels, imu_rate, processes or len(os.sched_getaffinity(0)), on_progress)
+    checked.sort(key=lambda each: each.clip.name)
+    problems = [
+        *described.problems,
+        *(problem for each in checked for problem in each.problems),
+        *_other_channels(checked),
+        *_shared(described.clips),
+        *_duplicates(checked),
+    ]
+    return Findings(
+        problems=tuple(sorted(problems, key=lambda problem: problem.order)),
+        clips=len(described.clips) + len(described.bad_clips),
+        seconds=sum(clip.duration for clip in described.clips),
+        subjects=tuple(sorted(described.with_video + described.without_video)),
+        subjects_without_video=tuple(described.without_video),
+    )
+
+
+def _check_clips(
+    clips: Sequence[ClipFiles],
+    channels: Sequence[str],
+    imu_rate: float,
+    processes: int,
+    on_progress: Progress | None,
+) -> list[ClipCheck]:
+    report = on_progress or (lambda done, total: None)
+    report(0, len(clips))
+    found: list[ClipCheck] = []
+    if processes == 1 or len(clips) < 2:
+        for clip in clips:
+            found.append(check_clip(clip, channels, imu_rate))
+            report(len(found), len(clips))
+        return found
+    # Spawned, not forked: a fork of a process that has started threads (torch, a progress bar) can hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(clips)), mp_context=context) as pool:
+        futures = [pool.submit(check_clip, clip, channels, imu_rate) for clip in clips]
+        try:
+            for future in as_completed(futures):
+                found.append(future.result())
+                report(len(found), len(clips))
+        except BrokenProcessPool as error:
+            read = {each.clip.name for each in found}
+            left = next(clip for clip in clips if clip.name not in read)
+            raise DataError(
+                f"{left.video or left.imu}: a process died while it read this clip or one that comes soon after it; "
+                "`rxclip check-data --jobs 1` says which"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return found
+
+
+def _other_channels(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
+    """The recordings whose channels are not those of most; of as many, those of the first."""
+    given = Counter(each.channels for each in checked if each.channels is not None)
+    if len(given) < 2:
+        return
+    usual = given.most_common(1)[0][0]
+    like = next(each.clip.imu for each in checked if each.channels == usual)
+    for each in checked:
+        if each.channels is not None and each.channels != usual:
+            message = f"{channel_difference(each.channels, usual)} {like} and {given[usual] - 1} more"
+            yield Problem("other_channels", each.clip.imu, message, each.clip.name)
+
+
+def _shared(clips: Sequence[ClipFiles]) -> Iterator[Problem]:
+    """Files that more than one clip names."""
+    first: dict[Path, str] = {}
+    for clip in clips:
+        for path in (clip.video, clip.imu):
+            if path is None:
+                continue
+            if path in first:
+                yield Problem("shared_file", path, f"is named by {first[path]} and by {clip.name}", clip.name)
+            first.setdefault(path, clip.name)
+
+
+def _duplicates(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
+    """Files whose content another file has."""
+    first: dict[str, tuple[Path, str]] = {}
+    for each in checked:
+        for path, digest in each.digests.items():
+            other, name = first.setdefault(digest, (path, each.clip.name))
+            if other != path:
+                message = f"has the same content as {other} ({name})"
+                yield Problem("duplicate_file", path, message, each.clip.name)

@@ -1,0 +1,155 @@
+"""What is wrong with the JSON files of a dataset, and which clips they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from revalexo_clip.core.component import nearest
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.revalexo import layout
+from revalexo_clip.data.revalexo.check.problem import Problem
+from revalexo_clip.data.windows import TIME_DECIMALS
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """A clip whose description is right, and whose files have not been looked at."""
+
+    name: str
+    """`subject/pair id`"""
+    video: Path | None
+    imu: Path
+    duration: float
+    """Where the last activity ends [s]."""
+    described_by: Path
+
+
+@dataclass
+class Description:
+    """What the JSON files say, and what is wrong with them."""
+
+    root: Path
+    min_duration: float
+    """Clips that are shorter are passed over [s]."""
+    video: bool = True
+    """Whether clips are to have video."""
+    activities: Collection[str] | None = None
+    """The names in the label mapping, None where it cannot be read."""
+    problems: list[Problem] = field(default_factory=list)
+    clips: list[ClipFiles] = field(default_factory=list)
+    bad_clips: set[str] = field(default_factory=set)
+    """Names of clips that are described so badly that there are no files to look at."""
+    with_video: list[str] = field(default_factory=list)
+    """Subjects that have video, and those that have IMU recordings only."""
+    without_video: list[str] = field(default_factory=list)
+
+
+def check_description(
+    root: Path, subjects: Collection[str] | None, min_duration: float, *, video: bool = True
+) -> Description:
+    """Everything that is wrong with the JSON files, of the named subjects or of all.
+
+    Clips that are shorter than `min_duration` [s] are passed over; without `video`, so is what is said of videos.
+    """
+    found = Description(root, min_duration, video)
+    _check_mapping(found)
+    seen: dict[str, Path] = {}
+    for path in sorted((root / layout.DATA_PAIRS).glob("*.json")):
+        try:
+            subject, wrong = layout.read_pairs(path)
+        except DataError as error:
+            found.problems += _each("subject_file", path, error)
+            continue
+        if subject.subject in seen:
+            message = f"subject {subject.subject} is described by {seen[subject.subject].name} already"
+            found.problems.append(Problem("subject_twice", path, message))
+            continue
+        seen[subject.subject] = path
+        if subjects is None or subject.subject in subjects:
+            _check_subject(path, subject, wrong, found)
+    if not seen and not found.problems:
+        message = "holds no .json file; it should hold one per subject"
+        found.problems.append(Problem("subject_file", root / layout.DATA_PAIRS, message))
+    return found
+
+
+def _check_mapping(found: Description) -> None:
+    path = found.root / layout.LABEL_MAPPING
+    try:
+        found.activities = layout.read_label_mapping(found.root).activities
+    except DataError as error:
+        found.problems += _each("label_mapping", path, error)
+    else:
+        found.problems += _repeated(path)
+
+
+def _each(kind: str, path: Path, error: DataError, clip: str | None = None) -> Iterator[Problem]:
+    """A problem for each line of an error, each of which names the file."""
+    for line in str(error).splitlines():
+        yield Problem(kind, path, line.removeprefix(f"{path}: "), clip)
+
+
+def _repeated(path: Path) -> Iterator[Problem]:
+    for key in layout.repeated_keys(path):
+        yield Problem("repeated_key", path, f"has the key {key!r} twice in one object; only the last is read")
+
+
+def _check_subject(path: Path, subject: layout.SubjectFile, wrong: dict[str, DataError], found: Description) -> None:
+    silent = subject.video_folder is None or all(pair.video is None for pair in subject.pairs.values())
+    (found.without_video if silent else found.with_video).append(subject.subject)
+    imu_only = silent or not found.video
+    found.problems += _repeated(path)
+    for pair_id, error in wrong.items():
+        name = f"{subject.subject}/{pair_id}"
+        found.problems += _each("clip_description", path, error, name)
+        found.bad_clips.add(name)
+    for pair_id, pair in sorted(subject.pairs.items()):
+        if round(pair.duration, TIME_DECIMALS) < found.min_duration:
+            continue
+        name = f"{subject.subject}/{pair_id}"
+        found.problems += _segments(name, path, pair, found.activities)
+        video = None if imu_only else _relative(subject.video_folder, pair.video)
+        imu = _relative(subject.imu_folder, pair.imu)
+        if not imu_only and (subject.video_folder is None or pair.video is None):
+            message = f"pairs.{pair_id}: has no video, though {subject.subject} has some"
+            found.problems.append(Problem("no_video", path, message, name))
+            found.bad_clips.add(name)
+        elif imu is None or (video is None and not imu_only):
+            outside = f"{subject.imu_folder}/{pair.imu}" if imu is None else f"{subject.video_folder}/{pair.video}"
+            message = f"pairs.{pair_id}: the path {outside!r} leaves the dataset's root {found.root}"
+            found.problems.append(Problem("outside_root", path, message, name))
+            found.bad_clips.add(name)
+        else:
+            files = ClipFiles(
+                name, None if video is None else found.root / video, found.root / imu, pair.duration, path
+            )
+            found.clips.append(files)
+
+
+def _relative(folder: str | None, name: str | None) -> str | None:
+    return None if folder is None or name is None else layout.relative_file(folder, name)
+
+
+def _segments(
+    name: str, described_by: Path, pair: layout.Pair, activities: Collection[str] | None
+) -> Iterator[Problem]:
+    for activity in dict.fromkeys(segment.activity for segment in pair.activity_segments):
+        if activities is not None and activity not in activities:
+            message = f"{name}: activity '{activity}' is not in {layout.LABEL_MAPPING}{nearest(activity, activities)}"
+            yield Problem("unknown_activity", described_by, message, name)
+    for what, segments in (("activities", pair.activity_segments), ("transitions", pair.transition_segments)):
+        if overlap := _overlap(segments):
+            message = f"{name}: two {what} claim the time from {overlap[0]:g} s to {overlap[1]:g} s"
+            yield Problem("overlapping_segments", described_by, message, name)
+
+
+def _overlap(segments: Sequence[layout.Segment]) -> tuple[float, float] | None:
+    """The first stretch [s] that two segments share."""
+    ordered = sorted((segment.start, segment.end) for segment in segments)
+    for one, other in pairwise(ordered):
+        if round(one[1] - other[0], TIME_DECIMALS) > 0 and other[1] > other[0]:
+            return other[0], min(one[1], other[1])
+    return None

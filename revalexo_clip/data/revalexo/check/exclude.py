@@ -1,0 +1,119 @@
+"""The clips that would end a run, found once: other processes and later runs take the result over.
+
+It lies in the cache folder, and counts for as long as no file of the dataset has changed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from revalexo_clip import __version__
+from revalexo_clip.core.files import WriteError, atomically, sha256_of
+from revalexo_clip.data.revalexo import layout
+from revalexo_clip.data.revalexo.check.dataset import check_dataset
+from revalexo_clip.data.revalexo.check.description import ClipFiles, check_description
+from revalexo_clip.data.revalexo.pack.find import cache_folder
+from revalexo_clip.data.revalexo.pack.part import stamp
+
+log = logging.getLogger("revalexo_clip")
+
+
+class BadClips(BaseModel):
+    """What a check has found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    """Digest of the files' sizes and times, and of what was asked of them."""
+    clips: int
+    bad: dict[str, str]
+    """`subject/pair id` of each clip that would end a run, and the first thing that is wrong with it."""
+
+
+def bad_clips(
+    root: Path,
+    subjects: Collection[str],
+    *,
+    channels: Sequence[str],
+    imu_rate: float,
+    min_duration: float,
+    video: bool,
+    processes: int,
+) -> BadClips:
+    """Read every clip of the subjects once, or take over what another process has found in the same files.
+
+    See `check_dataset`. Processes that ask at the same time wait for the first of them.
+    """
+    asked = json.dumps([__version__, sorted(subjects), list(channels), imu_rate, min_duration, video])
+    path = cache_folder(root) / f"bad-clips-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.json"
+    with _alone(path):
+        clips = check_description(root, subjects, min_duration, video=video).clips
+        data = _digest(root, clips, asked)
+        found = _read(path)
+        if found is not None and found.data == data:
+            return found
+        log.info("checking every clip of %s, because data.on_bad_clip is 'exclude'", " ".join(subjects))
+        checked = check_dataset(
+            root,
+            channels=channels,
+            imu_rate=imu_rate,
+            subjects=subjects,
+            min_duration=min_duration,
+            video=video,
+            processes=processes,
+        )
+        bad: dict[str, str] = {}
+        for problem in checked.problems:
+            if problem.severity == "error" and problem.clip is not None:
+                bad.setdefault(problem.clip, str(problem))
+        found = BadClips(data=data, clips=checked.clips, bad=dict(sorted(bad.items())))
+        with suppress(WriteError), atomically(path) as temporary:  # who cannot share it finds it alone
+            temporary.write_text(found.model_dump_json(), encoding="utf-8")
+    return found
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of a result, or do without where the cache folder cannot be written to."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        with suppress(OSError):  # file systems without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> BadClips | None:
+    try:
+        return BadClips.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _digest(root: Path, clips: Sequence[ClipFiles], asked: str) -> str:
+    """Changes with every file that a check would read."""
+    described = [root / layout.LABEL_MAPPING, *sorted((root / layout.DATA_PAIRS).glob("*.json"))]
+    digest = hashlib.sha256(asked.encode())
+    for path in described:
+        with suppress(OSError):
+            digest.update(f"{path.name} {sha256_of(path)}\n".encode())
+    for clip in sorted(clips, key=lambda clip: clip.name):
+        for file in (clip.video, clip.imu):
+            found = stamp(file)
+            digest.update(f"{clip.name} {file} {found.size} {found.changed}\n".encode())
+    return digest.hexdigest()

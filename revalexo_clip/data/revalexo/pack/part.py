@@ -1,0 +1,179 @@
+"""One clip of a pack that is being made, in a file of its own: what a killed `rxclip pack` need not do again."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.files import atomically, sha256_of
+from revalexo_clip.data.imu import header_of, numeric_columns, read_imu
+from revalexo_clip.data.revalexo.pack import jpeg
+from revalexo_clip.data.revalexo.pack.file import FORMAT, Header
+from revalexo_clip.data.video import every_frame
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PackSettings(_Model):
+    """How frames are kept."""
+
+    short_side: int = 256
+    """Frames with a longer short side are resized to it [px]."""
+    quality: int = 90
+    """Of the JPEGs, 1 to 100."""
+
+
+class Stamp(_Model):
+    """What tells, without reading it, whether a file is still the same; and, by reading it, whether it is after all."""
+
+    size: int
+    """[bytes], -1 where there is no file."""
+    changed: int
+    """[ns]"""
+    sha256: str = ""
+    """In hex; "" where it was not taken."""
+
+
+class Job(_Model):
+    """One clip to pack."""
+
+    video: Path | None
+    imu: Path
+    settings: PackSettings
+    part: Path
+
+
+class PartInfo(_Model):
+    """What a part says about itself."""
+
+    format: int = FORMAT
+    settings: PackSettings
+    files: tuple[str, str]
+    """The video, or None, and the IMU recording: in a dataset that has changed another clip may have this number."""
+    video: Stamp
+    imu: Stamp
+    header: Header
+    size: tuple[int, int] = (0, 0)
+    turns: int = 0
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that was read. Arrays are read when they are asked for."""
+
+    path: Path
+    info: PartInfo
+
+    def array(self, name: str) -> npt.NDArray[np.generic]:
+        """`time` float64 [P], `length` int64 [P] of each JPEG, `jpeg` uint8, or `values` float32 [n, C]."""
+        with np.load(self.path, allow_pickle=False) as stored:
+            return np.asarray(stored[name])
+
+
+NOTHING = Stamp(size=-1, changed=0)
+
+
+def stamp(path: Path | None) -> Stamp:
+    """A file's stamp, without its digest. `NOTHING` where it is not there or cannot be looked at."""
+    if path is None:
+        return NOTHING
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return NOTHING
+    return Stamp(size=status.st_size, changed=status.st_mtime_ns)
+
+
+def write_part(job: Job) -> str | None:
+    """Pack one clip, or leave its part as it is where it was written already. Returns what is wrong with the clip.
+
+    Raises `WriteError` where the disk refuses the part.
+    """
+    before = stamp(job.video), stamp(job.imu)
+    done = read_part(job.part)
+    if done is not None and _is_of(done.info, job) and before == tuple(map(_bare, _stamps(done.info))):
+        return None
+    try:
+        info, arrays = _packed(job)
+    except DataError as error:
+        return str(error)
+    if before != tuple(map(_bare, _stamps(info))):
+        return f"{job.video or job.imu}: was changed while it was packed"
+    described = np.frombuffer(info.model_dump_json().encode(), np.uint8)
+    with atomically(job.part) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{"info": described, **arrays})
+    return None
+
+
+def read_part(path: Path) -> Part | None:
+    """A part, or None where there is none that can be used."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            part = Part(path, PartInfo.model_validate_json(stored["info"].tobytes()))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ValidationError):
+        return None
+    return part if part.info.format == FORMAT else None
+
+
+def _is_of(info: PartInfo, job: Job) -> bool:
+    return info.settings == job.settings and info.files == _files(job)
+
+
+def _files(job: Job) -> tuple[str, str]:
+    return str(job.video), str(job.imu)
+
+
+def _stamps(info: PartInfo) -> tuple[Stamp, Stamp]:
+    return info.video, info.imu
+
+
+def _bare(full: Stamp) -> Stamp:
+    return full.model_copy(update={"sha256": ""})
+
+
+def _packed(job: Job) -> tuple[PartInfo, dict[str, npt.NDArray[np.generic]]]:
+    stamps = [_full_stamp(path) for path in (job.video, job.imu)]
+    kept = numeric_columns(job.imu)
+    if not kept:
+        raise DataError(f"{job.imu}: no column holds numbers")
+    values_nC = read_imu(job.imu, kept)
+    header = Header(columns=header_of(job.imu), kept=kept)
+    info = PartInfo(settings=job.settings, files=_files(job), video=stamps[0], imu=stamps[1], header=header)
+    time_P: list[float] = []
+    jpegs: list[bytes] = []
+    if job.video is not None:
+        for shown in every_frame(job.video, job.settings.short_side):
+            if info.size not in ((0, 0), shown.size) or (jpegs and info.turns != shown.turns):
+                raise DataError(f"{job.video}: its frames change their size at {shown.time:.3f} s")
+            info = info.model_copy(
+                update={"size": shown.size, "turns": shown.turns, "tolerance": shown.tolerance},
+            )
+            time_P.append(shown.time)
+            jpegs.append(jpeg.encode(shown.rgb_HWC, job.settings.quality))
+    return info, {
+        "time": np.array(time_P, dtype="<f8"),
+        "length": np.array([len(one) for one in jpegs], dtype="<i8"),
+        "jpeg": np.frombuffer(b"".join(jpegs), np.uint8),
+        "values": values_nC.astype("<f4", copy=False),
+    }
+
+
+def _full_stamp(path: Path | None) -> Stamp:
+    if path is None:
+        return NOTHING
+    try:
+        return stamp(path).model_copy(update={"sha256": sha256_of(path)})
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,196 @@
+"""Windows of a pack: which of its clips, and how their samples and frames are read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.imu import Samples, agreed_channels, header_of
+from revalexo_clip.data.index import ClipIndex, check_files, fingerprint, no_video, none_lasts
+from revalexo_clip.data.revalexo.layout import LABEL_MAPPING
+from revalexo_clip.data.revalexo.pack import jpeg
+from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
+from revalexo_clip.data.segments import Segments
+from revalexo_clip.data.source import ClipSource, RawFiles
+from revalexo_clip.data.subjects import select_subjects
+from revalexo_clip.data.video import Pixels, frame_size, upright_centre
+from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints, shown_frames
+
+
+class PackedClips:
+    """Some of the clips of a pack, as `read_index` would have indexed them."""
+
+    def __init__(
+        self,
+        pack: PackTables,
+        root: Path,
+        subjects: Sequence[str],
+        min_duration: float,
+        without: Collection[str] = frozenset(),
+        *,
+        video: bool = True,
+    ) -> None:
+        """Select the clips of subjects of at least `min_duration` [s], but for those named in `without`.
+
+        Without `video`, clips that have none will do too. Raises `DataError` as `read_index`, and `PackError` where a
+        subject is not in the pack.
+        """
+        self.pack = pack
+        self.root = root
+        self.place_N = self._select(subjects, min_duration, without, video=video)
+        index = self._whole_index().take(self.place_N, left_out=self.left_out)
+        self.index = index if video else index.without_video()
+        self.packed_N = pack.tables["clips/packed"][self.place_N]
+        self.raw = np.flatnonzero(~self.packed_N.astype(bool)).tolist()
+        if self.raw:
+            check_files(self.index, self.raw)
+
+    def _select(self, subjects: Sequence[str], min_duration: float, without: Collection[str], *, video: bool) -> Ints:
+        about, pack = self.pack.about, self.pack
+        wanted = sorted(select_subjects(subjects, about.subjects, self.root))
+        lacking = [subject for subject in wanted if subject in about.unreadable]
+        if lacking:
+            raise PackError(f"{pack.path}: holds nothing of {', '.join(lacking)}, whose description was wrong")
+        numbers = [about.subjects.index(subject) for subject in wanted]
+        found_N = np.flatnonzero(np.isin(pack.ints("clips/subject"), numbers))
+        if without:
+            found_N = found_N[[about.names[clip] not in without for clip in found_N]]
+        silent = next((clip for clip in found_N if not about.videos[clip]), None)
+        if video and silent is not None:
+            subject = int(pack.tables["clips/subject"][silent])
+            raise no_video(self.root / about.described_by[subject], about.subjects[subject], about.names[silent])
+        long_N = found_N[np.round(pack.floats("clips/duration")[found_N], TIME_DECIMALS) >= min_duration]
+        if not len(long_N):
+            raise none_lasts(self.root, wanted, min_duration, len(found_N), len(without))
+        self.left_out = len(found_N) - len(long_N)
+        return np.asarray(long_N, dtype=np.int64)
+
+    def _whole_index(self) -> ClipIndex:
+        pack, about = self.pack, self.pack.about
+        return ClipIndex(
+            root=self.root,
+            subjects=tuple(about.subjects[number] for number in pack.ints("clips/subject")),
+            names=about.names,
+            video_N=np.array(about.videos, dtype=np.str_),
+            imu_N=np.array(about.imus, dtype=np.str_),
+            duration_N=pack.floats("clips/duration"),
+            activity=self._segments("activity"),
+            transition=self._segments("transition"),
+            activities=about.activities,
+            left_out=0,
+        )
+
+    def _segments(self, group: str) -> Segments:
+        ints, floats = self.pack.ints, self.pack.floats
+        return Segments(
+            ints(f"{group}/offset"), floats(f"{group}/start"), floats(f"{group}/end"), ints(f"{group}/label")
+        )
+
+    def channels(self, patterns: Sequence[str]) -> tuple[str, ...]:
+        """The ordered channels that every one of the recordings gives. See `common_channels`."""
+        return agreed_channels(self._headers(), patterns)
+
+    def _headers(self) -> Iterable[tuple[Path, tuple[str, ...]]]:
+        header_N = self.pack.ints("clips/header")[self.place_N]
+        _, first_H = np.unique(header_N, return_index=True)
+        for clip in sorted({*first_H.tolist(), *self.raw}):
+            path, header = self.index.imu(clip), int(header_N[clip])
+            yield path, header_of(path) if header < 0 else self.pack.about.headers[header].columns
+
+    def fingerprint(self) -> str:
+        """See `ClipIndex.fingerprint`."""
+        about, index = self.pack.about, self.index
+        files = dict(zip(about.subjects, about.described_by, strict=True))
+        described = (LABEL_MAPPING, *(files[subject] for subject in sorted(set(index.subjects))))
+        size_N2 = self.pack.ints("sources/size")[self.place_N]
+        names = (*zip(index.video_N, size_N2[:, 0], strict=True), *zip(index.imu_N, size_N2[:, 1], strict=True))
+        return fingerprint(
+            (about.digests[name] for name in described), ((str(name), int(size)) for name, size in names if name)
+        )
+
+
+class PackedFiles(ClipSource):
+    """Reads samples and frames from a pack; those of clips that could not be packed from their own files.
+
+    A loader worker keeps a few numbers for each clip and nothing of what it has read.
+    """
+
+    def __init__(self, clips: PackedClips, channels: tuple[str, ...]) -> None:
+        pack, place_N = clips.pack, clips.place_N
+        self.file = pack.file
+        self.time, self.place, self.jpeg, self.values = pack.time, pack.place, pack.jpeg, pack.values
+        self.short_side = pack.short_side
+        self.digest = clips.fingerprint()
+        self.frame_N2, self.value_N2 = (
+            np.stack([first_N1[place_N], first_N1[place_N + 1]], axis=1)
+            for first_N1 in (pack.ints("clips/first_frame"), pack.ints("clips/first_value"))
+        )
+        self.size_N2 = pack.ints("clips/size")[place_N]
+        self.turns_N = pack.ints("clips/turns")[place_N]
+        self.tolerance_N = pack.floats("clips/tolerance")[place_N]
+        self.header_N = pack.ints("clips/header")[place_N]
+        self.columns_H = [len(header.kept) for header in pack.about.headers]
+        self.channels_HC = [_columns_of(channels, header.kept) for header in pack.about.headers]
+        self.video_N, self.root = clips.index.video_N, clips.index.root
+        self.raw_files = RawFiles(clips.index, channels)
+
+    def samples(self, clip: int) -> int:
+        """See `ImuSource.samples`."""
+        if self._channels(clip) is None:
+            return self.raw_files.samples(clip)
+        first, end = self.value_N2[clip]
+        return (int(end) - int(first)) // self.columns_H[int(self.header_N[clip])]
+
+    def imu(self, clip: int, place: slice) -> Samples:
+        """See `ImuSource.imu`."""
+        channel_C = self._channels(clip)
+        if channel_C is None:
+            return self.raw_files.imu(clip, place)
+        columns, first = self.columns_H[int(self.header_N[clip])], int(self.value_N2[clip, 0])
+        values = self.file.read(self.values, first + place.start * columns, first + place.stop * columns)
+        return np.ascontiguousarray(values.reshape(-1, columns)[:, channel_C], dtype=np.float32)
+
+    def frames(self, clip: int, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
+        """See `ClipSource.frames`."""
+        if self.header_N[clip] < 0:
+            return self.raw_files.frames(clip, time_T, short_side, crop)
+        source, path = (int(size) for size in self.size_N2[clip]), self.root / str(self.video_N[clip])
+        height, width = source
+        first, end = (int(frame) for frame in self.frame_N2[clip])
+        time_P = self.file.read(self.time, first, end).astype(np.float64, copy=False)
+        try:
+            frame_T = shown_frames(time_P, time_T, float(self.tolerance_N[clip]))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        stored = frame_size(height, width, min(self.short_side, height, width))
+        try:
+            frames_THWC = jpeg.decode(self._jpegs(first, frame_T), stored, frame_size(height, width, short_side))
+        except ValueError as error:
+            raise DataError(f"{self.file.path}: frames of {path} are damaged ({error}); pack again") from error
+        return np.ascontiguousarray(upright_centre(frames_THWC, crop, int(self.turns_N[clip])))
+
+    def fingerprint(self) -> str:
+        """See `ImuSource.fingerprint`."""
+        return self.digest
+
+    def _channels(self, clip: int) -> Ints | None:
+        """[C] columns among those that are packed; None where the pack does not have them."""
+        header = int(self.header_N[clip])
+        return None if header < 0 else self.channels_HC[header]
+
+    def _jpegs(self, first: int, frame_T: Ints) -> list[bytes]:
+        low, high = first + int(frame_T.min()), first + int(frame_T.max()) + 1
+        place = self.file.read(self.place, low, high + 1)
+        ends = [(int(place[first + frame - low]), int(place[first + frame - low + 1])) for frame in frame_T.tolist()]
+        if any(not 0 <= start < end <= self.jpeg.length for start, end in ends):
+            raise DataError(f"{self.file.path}: is damaged: it does not say where its frames are; pack again")
+        return [self.file.read_bytes(self.jpeg, start, end) for start, end in ends]
+
+
+def _columns_of(channels: Sequence[str], kept: Sequence[str]) -> Ints | None:
+    if any(channel not in kept for channel in channels):
+        return None
+    return np.array([kept.index(channel) for channel in channels], dtype=np.int64)

@@ -1,0 +1,205 @@
+"""Makes the pack of a dataset: each clip in a part of its own, in several processes; then all parts in one file.
+
+Whatever moment it is killed at, there is a whole pack or none, and the parts that are finished are not made again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.files import WriteError, sha256_of
+from revalexo_clip.data.base import OnProgress
+from revalexo_clip.data.index import read_subjects
+from revalexo_clip.data.revalexo import layout
+from revalexo_clip.data.revalexo.pack.assemble import Described, assemble
+from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, read_part
+from revalexo_clip.data.revalexo.pack.workers import write_parts
+
+CLIPS_PER_PROCESS = 4
+"""Fewer are not worth starting a process for."""
+
+
+ASSEMBLED = "assembled"
+"""The pack as long as it is not whole, among its parts."""
+
+PATIENCE = 10.0
+"""How long the lock of a pack is waited for [s]: a process that was killed may have left others that finish a clip."""
+
+
+class BusyError(DataError):
+    """Another process is making the same pack."""
+
+
+def write_pack(
+    root: Path,
+    path: Path,
+    settings: PackSettings,
+    *,
+    processes: int | None = None,
+    skip_bad: bool = False,
+    on_progress: OnProgress | None = None,
+) -> tuple[str, ...]:
+    """Write the pack of the dataset in `root` to `path`. The same sources and settings give the same bytes.
+
+    Returns what is wrong with clips and subjects that are not in it. Raises `DataError` for the first of them where
+    they may not be skipped, `WriteError` where the disk refuses the pack, and `BusyError` where another process is
+    writing it. `processes` defaults to one a core.
+    """
+    described, problems = describe(root, skip_bad=skip_bad)
+    parts_folder = parts_of(path)
+    with _held(parts_folder) as lock:
+        jobs = _jobs(described, parts_folder, settings)
+        with closing(write_parts(jobs, processes or _cores(len(jobs)), lock)) as written:
+            wrong = _wrong(written, len(jobs), skip_bad, on_progress or (lambda done, total: None))
+        parts = [None if job.part in wrong else read_part(job.part) for job in jobs]
+        for job, part in zip(jobs, parts, strict=True):
+            if part is None and job.part not in wrong:
+                raise WriteError(f"{job.part}: has vanished, or was damaged, since it was written")
+        temporary = parts_folder / ASSEMBLED
+        try:
+            assemble(temporary, described, parts, settings)
+            _move(temporary, path)
+        except OSError as error:
+            raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
+        shutil.rmtree(parts_folder, ignore_errors=True)
+    return (*problems, *(problem for _, problem in sorted(wrong.items())))
+
+
+def discard_parts(path: Path) -> None:
+    """Remove what a process left that was killed when its pack was whole."""
+    if parts_of(path).exists():
+        with suppress(BusyError, WriteError), _held(parts_of(path)):
+            shutil.rmtree(parts_of(path), ignore_errors=True)
+
+
+def parts_of(path: Path) -> Path:
+    """Where the parts of a pack that is being made are kept."""
+    return path.with_name(f"{path.name}.parts")
+
+
+def describe(root: Path, *, skip_bad: bool = False) -> tuple[Described, tuple[str, ...]]:
+    """All clips of a dataset, and what is wrong with subjects that are left out.
+
+    Raises `DataError` where the dataset or, unless they may be skipped, a subject is not described as it should be.
+    """
+    layout.read_label_mapping(root)
+    files = layout.subject_files(root)
+    digests = digests_of(root)
+    unreadable: dict[str, str] = {}
+    try:
+        index = read_subjects(root, files)
+    except DataError:
+        if not skip_bad:
+            raise
+        unreadable = _unreadable(root, files)
+        index = read_subjects(root, {subject: file for subject, file in files.items() if subject not in unreadable})
+    if not len(index):
+        raise DataError("\n".join(unreadable.values()) or f"{root}: describes no clip")
+    described = Described(
+        index=index,
+        subjects=tuple(files),
+        described_by=tuple(file.relative_to(root).as_posix() for file in files.values()),
+        unreadable=tuple(unreadable),
+        digests=digests,
+    )
+    return described, tuple(unreadable.values())
+
+
+def _unreadable(root: Path, files: Mapping[str, Path]) -> dict[str, str]:
+    """Subjects that are not described as they should be, and what is wrong."""
+    wrong = {}
+    for subject, file in files.items():
+        try:
+            read_subjects(root, {subject: file})
+        except DataError as error:
+            wrong[subject] = str(error)
+    return wrong
+
+
+def digests_of(root: Path) -> dict[str, str]:
+    """SHA-256 of all JSON files, by their paths from the root."""
+    paths = [root / layout.LABEL_MAPPING, *sorted((root / layout.DATA_PAIRS).glob("*.json"))]
+    try:
+        return {path.relative_to(root).as_posix(): sha256_of(path) for path in paths}
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def _jobs(described: Described, folder: Path, settings: PackSettings) -> list[Job]:
+    index = described.index
+    return [
+        Job(
+            video=index.video(clip) if index.video_N[clip] else None,
+            imu=index.imu(clip),
+            settings=settings,
+            part=folder / f"{clip:06d}.npz",
+        )
+        for clip in range(len(index))
+    ]
+
+
+def _cores(clips: int) -> int:
+    return max(1, min(len(os.sched_getaffinity(0)), clips // CLIPS_PER_PROCESS))
+
+
+def _wrong(written: Iterator[tuple[Job, str | None]], total: int, skip: bool, report: OnProgress) -> dict[Path, str]:
+    """What is wrong with the clips of which there is no part, by the part."""
+    wrong: dict[Path, str] = {}
+    for done, (job, problem) in enumerate(written, start=1):
+        if problem is not None:
+            if not skip:
+                raise DataError(problem)
+            wrong[job.part] = problem
+        report(done, total)
+    return wrong
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[int]:
+    """The parts folder, made, and locked for as long as this process and those that it hands the lock to live."""
+    try:
+        descriptor = _locked(folder)
+        for leftover in folder.glob(".*"):
+            leftover.unlink()
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    try:
+        yield descriptor
+    except WriteError:
+        shutil.rmtree(folder, ignore_errors=True)  # a full disk is not left full
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _locked(folder: Path) -> int:
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        with suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), folder.stat()):
+                return descriptor
+        os.close(descriptor)  # another process has it, or had it and has removed it
+        if time.monotonic() > give_up:
+            raise BusyError(f"{folder}: another process is making this pack; wait for it, or end it")
+        time.sleep(0.1)
+
+
+def _move(temporary: Path, path: Path) -> None:
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

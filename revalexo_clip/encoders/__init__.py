@@ -1,9 +1,0 @@
-"""The encoders of the two modalities. PyTorchVideo is imported only once one of its models is built."""
-
-from revalexo_clip.encoders.base import ImuEncoder, VideoEncoder
-from revalexo_clip.encoders.deep_conv_lstm import DeepConvLSTM
-from revalexo_clip.encoders.mvit import MViT
-from revalexo_clip.encoders.spectral_attention import SpectralAttention
-from revalexo_clip.encoders.x3d import X3D
-
-__all__ = ["X3D", "DeepConvLSTM", "ImuEncoder", "MViT", "SpectralAttention", "VideoEncoder"]

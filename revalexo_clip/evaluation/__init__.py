@@ -1,0 +1,1 @@
+"""Evaluation of checkpoints: retrieval, linear probes, activity classification, comparisons."""

@@ -1,0 +1,81 @@
+"""`predictions.h5`: what a recogniser made of every test window, to measure again and to compare with others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.files import atomically
+from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.metrics.predictions import Predictions
+
+_SHAPES = {"logits": "NKA", "label": "NK", "transition": "NK", "clip": "N", "start": "N"}
+"""Of the arrays in the file. The field of `Predictions` has the shape in its name."""
+_NAMES = ("clip_subjects", "clip_names", "activities")
+
+
+def write_predictions(path: Path, predictions: Predictions, identity: Mapping[str, str]) -> None:
+    """Write N windows at K horizons among A activities, of J clips; checksums tell when the file was damaged.
+
+        logits [N, K, A]   label [N, K] (-1 for none)   transition [N, K]   clip [N]   start [N] (s)
+        clip_names, clip_subjects [J]   activities [A]   horizons [K] (s)
+
+    `identity` says in attributes which checkpoint predicted. Raises `WriteError` where the disk refuses the file.
+    """
+    with atomically(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, shape in _SHAPES.items():
+            file.create_dataset(name, data=getattr(predictions, f"{name}_{shape}"), fletcher32=True)
+        file["horizons"] = np.array(predictions.horizons)
+        for name in _NAMES:
+            file.create_dataset(name, data=list(getattr(predictions, name)), dtype=h5py.string_dtype())
+        file.attrs.update(identity)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read them again. Raises `DataError`, naming the file, where it is missing, damaged or something else."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            predictions = Predictions(
+                logits_NKA=np.asarray(file["logits"], dtype=np.float32),
+                label_NK=np.asarray(file["label"], dtype=np.int64),
+                transition_NK=np.asarray(file["transition"], dtype=np.bool_),
+                clip_N=np.asarray(file["clip"], dtype=np.int64),
+                start_N=np.asarray(file["start"], dtype=np.float64),
+                clip_subjects=_texts(file["clip_subjects"]),
+                clip_names=_texts(file["clip_names"]),
+                activities=_texts(file["activities"]),
+                horizons=tuple(np.asarray(file["horizons"], dtype=np.float64).tolist()),
+            )
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file") from error
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise DataError(f"{path}: no predictions, or damaged ones: {error}") from error
+    if told := _wrong(predictions):
+        raise DataError(f"{path}: no predictions, or damaged ones: {told}")
+    return predictions
+
+
+def _texts(stored: h5py.Dataset) -> tuple[str, ...]:
+    return tuple(str(text) for text in stored.asstr()[()])
+
+
+def _wrong(predictions: Predictions) -> str | None:
+    """What does not fit together."""
+    sizes = {"N": len(predictions), "K": len(predictions.horizons), "A": len(predictions.activities)}
+    for name, letters in _SHAPES.items():
+        found, shape = getattr(predictions, f"{name}_{letters}").shape, tuple(sizes[letter] for letter in letters)
+        if found != shape:
+            return f"{name} has the shape {found} in place of {shape}"
+    if len(predictions.clip_names) != len(predictions.clip_subjects):
+        return "clip_names and clip_subjects are not as many"
+    for name, index, least, end in (
+        ("clip", predictions.clip_N, 0, len(predictions.clip_names)),
+        ("label", predictions.label_NK, UNLABELLED, len(predictions.activities)),
+    ):
+        if ((index < least) | (index >= end)).any():
+            return f"{name} holds numbers that are not from {least} to {end - 1}"
+    return None if np.isfinite(predictions.logits_NKA).all() else "logits are not finite"

@@ -1,0 +1,233 @@
+"""The README.md of an exported encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import JsonValue
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.export import EncoderDescription, Origin
+from revalexo_clip.reports.results import object_of
+from revalexo_clip.reports.terminal.tables import counted
+
+_COLUMNS: dict[str, Callable[[float], str]] = {
+    **{f"r_at_{k}": "{:.1%}".format for k in (1, 5, 10)},
+    "mrr": "{:.3f}".format,
+    "median_rank": "{:.1f}".format,
+}
+"""Figures of retrieval, and how each is written."""
+_SPLITS = {"val": "validation subjects", "test": "test subjects"}
+
+
+def model_card(description: EncoderDescription) -> str:
+    """What the encoder is and is for, what it takes, what it has seen, how well it did, and how to load it.
+
+    Markdown under a head in YAML, as the Hugging Face Hub reads it: https://huggingface.co/docs/hub/model-cards.
+    """
+    parts = [
+        _head(description),
+        f"# {type(description.encoder).__name__}, pretrained on {_plural(description)}",
+        _story(description),
+        "## How to load it",
+        _usage(description),
+        "## Input",
+        _input(description),
+        "## Output",
+        _output(description),
+        "## Data and subjects",
+        _subjects(description.origin),
+        "## Retrieval",
+        _results(description.origin.metrics),
+        "## Intended use",
+        _use(description),
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in _limits(description)),
+        "## Licence",
+        "Whoever publishes these weights chooses their licence and writes it into the head of this file; the terms of "
+        "the recordings they were trained on, and of weights they started from, may bind that choice. The package that "
+        "loads them is Apache-2.0, which says nothing about them.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(description: EncoderDescription) -> str:
+    imu = description.modality == "imu"
+    tags = ("time-series", "imu", "human-activity-recognition") if imu else ("video", "egocentric-video")
+    lines = [
+        "library_name: revalexo_clip",
+        f"pipeline_tag: {'feature-extraction' if imu else 'video-classification'}",
+        "license: other",
+        "license_name: not-yet-chosen",
+        "tags:",
+        *(f"- {tag}" for tag in (*tags, "contrastive-learning")),
+    ]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _story(description: EncoderDescription) -> str:
+    origin = description.origin
+    if origin.epoch is None or origin.step is None:
+        return (
+            f"An IMU encoder that was trained elsewhere, imported from `{origin.checkpoint}` with revalexo_clip "
+            f"{origin.versions['imported_with']}. Channels, units, rate and window are those of experiment "
+            f"`{origin.experiment}`; the file itself does not name them."
+        )
+    return (
+        f"The {_long_name(description)} of experiment `{origin.experiment}`, trained to agree with "
+        f"{'first-person video' if description.modality == 'imu' else 'body-worn IMUs'} of the same moment, for "
+        f"{counted(origin.epoch, 'epoch')} ({counted(origin.step, 'step')}) with revalexo_clip "
+        f"{origin.versions['trained_with']}."
+    )
+
+
+def _output(description: EncoderDescription) -> str:
+    features = f"`encoder(window)` gives features [B, {description.embed_dim}] for downstream tasks"
+    if not description.projection:
+        return f"{features}. There is no projection into a space shared with video: it was not in the imported file."
+    text = (
+        f"{features}; `encoder.embed(window)` gives unit vectors [B, {description.embed_dim}] in the space shared with "
+        "the other modality."
+    )
+    if description.onnx is None:
+        return text
+    return (
+        f"{text} `encoder.onnx` has both as outputs, `features` and `embedding`, of its input "
+        f"`{description.modality}`, for any B. Compared with torch on {description.onnx.windows}: they differ by "
+        f"{description.onnx.difference:.1g} at most."
+    )
+
+
+def _subjects(origin: Origin) -> str:
+    data = f"Recordings: a dataset in the form of `{origin.data}`.\n" if origin.data else ""
+    if origin.subjects is None:
+        return (
+            "Whom it was trained on is not known. A test on anyone who may have been among them measures less than it "
+            "seems to."
+        )
+    uses = (("Trained on", "train"), ("Selected on", "val"))
+    seen = [f"{title}: {', '.join(subjects)}." for title, use in uses if (subjects := _of(origin, use))]
+    return (
+        data + "\n".join(seen) + "\n\nNone of them may be a test subject of a task that this encoder is used for; "
+        "`encoder.subjects` lists them."
+    )
+
+
+def _of(origin: Origin, use: str) -> tuple[str, ...]:
+    return next((subjects for split, subjects in (origin.subjects or {}).items() if split == use), ())
+
+
+def _use(description: EncoderDescription) -> str:
+    if description.modality == "imu":
+        return (
+            "Research: features for recognising what a person is doing from the IMUs listed above, frozen or as a "
+            "start for training. Not a medical device, and not tested for decisions about a person's health or for "
+            "the control of an exoskeleton."
+        )
+    return (
+        "Research: features of what a person does, seen from their own head, and embeddings that IMU windows are "
+        "compared with. Not for telling who is to be seen."
+    )
+
+
+def _limits(description: EncoderDescription) -> list[str]:
+    limits = ["It was trained on the people, places and devices of one dataset; others were not measured."]
+    if description.imu is not None:
+        limits += [
+            "It knows sensors by the places, axes and units above: worn elsewhere or turned, they give other features.",
+            f"What is faster than {description.imu.rate / 2:g} Hz is not seen; a window sees "
+            f"{description.imu.window:g} s and nothing before.",
+        ]
+    if description.projection:
+        limits.append("How much alike two embeddings are is a measure to rank by, not a probability.")
+    return limits
+
+
+def _long_name(description: EncoderDescription) -> str:
+    return "IMU encoder" if description.modality == "imu" else "video encoder"
+
+
+def _plural(description: EncoderDescription) -> str:
+    return "IMU windows" if description.modality == "imu" else "first-person video"
+
+
+def _input(description: EncoderDescription) -> str:
+    if description.imu is not None:
+        spec = description.imu
+        rows = "\n".join(
+            f"| {index} | `{name}` | {unit} |"
+            for index, (name, unit) in enumerate(zip(spec.channels, spec.units, strict=True))
+        )
+        return (
+            f"[B, {spec.samples}, {len(spec.channels)}] float32: windows of {spec.window:g} s at {spec.rate:g} Hz, "
+            f"in these units and this order{_standardized(spec)}.\n\n"
+            f"| # | channel | unit |\n| --- | --- | --- |\n{rows}"
+        )
+    spec_of_video = description.video
+    assert spec_of_video is not None
+    side = spec_of_video.crop
+    return (
+        f"[B, {spec_of_video.frames}, {side}, {side}, 3] uint8 RGB: {spec_of_video.frames} frames spread evenly over "
+        f"{spec_of_video.window:g} s, first and last moment included, resized to a short side of "
+        f"{spec_of_video.short_side} and cropped at the centre. Colour is normalised inside."
+    )
+
+
+def _standardized(spec: ImuSpec) -> str:
+    return (
+        ""
+        if spec.mean is None
+        else "; the encoder standardises them itself, with the mean and deviation in config.json"
+    )
+
+
+def _usage(description: EncoderDescription) -> str:
+    own = type(description.encoder).__module__.partition(".")[0] == __package__
+    source = "" if own else ', experiment_file="the file that defines ' + type(description.encoder).__name__ + '"'
+    lines = ["from revalexo_clip import load_encoder", "", f'encoder = load_encoder("path/to/this/folder"{source})']
+    if description.imu is None:
+        lines.append("features = encoder(frames)  # uint8 tensor [B, T, H, W, 3]")
+    else:
+        first = description.imu.channels[0]
+        lines.append(f'features = encoder({{"{first}": ..., ...}})  # every channel by name, or one tensor [B, L, C]')
+        slid = "embed_recording" if description.projection else "recording_features"
+        lines.append(f"start, vectors = encoder.{slid}(frame, rate=100.0)  # whole recordings, at any rate [Hz]")
+    return "```python\n" + "\n".join(lines) + "\n```"
+
+
+def _results(metrics: JsonObject | None) -> str:
+    if metrics is None:
+        return "Not measured: `rxclip evaluate` had not been run on this checkpoint when it was exported."
+    retrieval = metrics["retrieval"]
+    assert isinstance(retrieval, dict)
+    rows = [
+        f"| {title} | {' | '.join(_cell(object_of(retrieval[key]), name) for name in _COLUMNS)} |"
+        for title, key in (("IMU to video", "imu_to_video"), ("video to IMU", "video_to_imu"), ("chance", "chance"))
+    ]
+    subjects = metrics["subjects"]
+    assert isinstance(subjects, dict)
+    intervals = any(_interval(figures, name) for figures in retrieval.values() for name in _COLUMNS)
+    return (
+        f"Among {retrieval['gallery_size']} windows of {', '.join(subjects)} ({_SPLITS[str(metrics['split'])]})"
+        f"{', with 95% intervals over clips' if intervals else ''}:\n\n"
+        "| | R@1 | R@5 | R@10 | MRR | median rank |\n| --- | --- | --- | --- | --- | --- |\n" + "\n".join(rows)
+    )
+
+
+def _cell(figures: JsonObject, name: str) -> str:
+    """A figure and, where it was measured, its interval."""
+    shown = " to ".join(_number(name, end) for end in _interval(figures, name))
+    return _number(name, figures[name]) + (f" ({shown})" if shown else "")
+
+
+def _interval(figures: JsonValue, name: str) -> list[JsonValue]:
+    """Low and high end, or nothing where there is no interval."""
+    intervals = figures.get("interval") if isinstance(figures, dict) else None
+    ends = intervals.get(name) if isinstance(intervals, dict) else None
+    return ends if isinstance(ends, list) else []
+
+
+def _number(name: str, value: JsonValue) -> str:
+    assert isinstance(value, int | float)
+    return _COLUMNS[name](value)

@@ -1,0 +1,1 @@
+"""Training of activity classifiers: single runs, folds and variants."""

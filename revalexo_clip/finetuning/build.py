@@ -1,0 +1,216 @@
+"""What a finetuning run is made of, built from its experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+from lightning.pytorch.accelerators import CPUAccelerator
+
+from revalexo_clip import __version__
+from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.types import UNLABELLED, Split
+from revalexo_clip.data import LabelledWindows, WindowDataset
+from revalexo_clip.data.windows import Ints
+from revalexo_clip.evaluation.classifier import Subjects, refuse_seen, windows_of
+from revalexo_clip.finetuning.initial_encoder import read_pretrained
+from revalexo_clip.finetuning.module import RecognitionModule
+from revalexo_clip.models.classifier import Architecture, Recogniser
+from revalexo_clip.pretraining.build import subjects_of
+from revalexo_clip.runs.checkpoint import RECOGNISER_KEY
+from revalexo_clip.runs.classifier_checkpoint import RecogniserCheckpoint, RecogniserDescription, load_recogniser
+from revalexo_clip.runs.folder import find_checkpoint
+from revalexo_clip.training.compiling import compile_encoders
+from revalexo_clip.training.devices import share_cores
+from revalexo_clip.training.loaders import PairsDataModule
+from revalexo_clip.training.trainer import build_trainer
+
+
+@dataclass(frozen=True)
+class FinetuneParts:
+    """Everything that finetuning needs, built."""
+
+    experiment: FinetuneExperiment
+    train: LabelledWindows
+    val: LabelledWindows
+    test: LabelledWindows | None
+    """None where the experiment names no test subjects."""
+    model: Recogniser
+    module: RecognitionModule
+    data: PairsDataModule
+    description: RecogniserDescription
+
+    @property
+    def frames(self) -> int:
+        """Video frames of a window, 0 where there is no video."""
+        return self.train.video_spec.frames if isinstance(self.train, WindowDataset) else 0
+
+
+def build_finetune_parts(
+    experiment: FinetuneExperiment, *, allow_seen_subjects: bool = False, resumed: bool = False
+) -> FinetuneParts:
+    """Build them; a resumed run has weights of its own, but for those of a teacher.
+
+    Raises `ConfigError` or `DataError` where the experiment cannot run, or where the encoder has seen a test subject.
+    """
+    trainer = build_trainer(experiment.trainer, [], loggers=[])  # or the error that there are no such devices
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
+    teacher = read_teacher(experiment)
+    with_video = reads_video(experiment, teacher)
+    train, val = (windows_of(experiment, split, with_video=with_video) for split in ("train", "val"))
+    tested = experiment.data.subjects("test")
+    test = windows_of(experiment, "test", with_video=experiment.modality != "imu") if tested else None
+    _check_windows(experiment, train, val, test, trainer.world_size)
+    pretrained = read_pretrained(experiment, train)
+    learned_from = {str(pretrained.source): pretrained.subjects}
+    if teacher is not None:
+        learned_from[str(teacher.path)] = teacher.description.has_seen
+    if test is not None and not allow_seen_subjects:
+        for source, subjects in learned_from.items():
+            refuse_seen(source, subjects, test)
+    description = _describe(experiment, pretrained.architecture, _together(learned_from.values()), train, val)
+    pl.seed_everything(experiment.seed, workers=True, verbose=False)
+    model = description.build_model()
+    if not resumed:
+        pretrained.load_into(model)
+        if experiment.video is not None and model.video is not None:
+            experiment.video.load_pretrained(model.video)
+    if experiment.freezing.epochs == "all":
+        model.freeze(block for blocks in model.towers().values() for block in blocks)
+    if experiment.trainer.compile:
+        compile_encoders(model, [encoder for encoder in (model.imu, model.video) if encoder is not None])
+    if teacher is not None:
+        _check_teacher(teacher.description, description, teacher.path)
+    data = PairsDataModule(
+        train,
+        val,
+        experiment.build_augmentation(train.imu_spec, train.video_spec if isinstance(train, WindowDataset) else None),
+        batches=experiment.batches,
+        batch_size=experiment.batch_size,
+        micro_batch=experiment.micro_batch,
+        seed=experiment.seed,
+        workers=experiment.data.workers,
+        rows=labelled_rows(train, experiment.label_fraction, experiment.seed),
+    )
+    module = RecognitionModule(
+        experiment,
+        model,
+        experiment.loss.build(description.features, None if teacher is None else teacher.description.features),
+        data.augmentation,
+        steps=data.steps_per_epoch * experiment.trainer.max_epochs,
+        described={RECOGNISER_KEY: description.model_dump_json()},
+        clips=train.clip_names,
+        teacher=None if teacher is None else teacher.build_model(),
+    )
+    return FinetuneParts(experiment, train, val, test, model, module, data, description)
+
+
+def labelled_rows(train: LabelledWindows, fraction: float, seed: int) -> Ints | None:
+    """[M] the training windows whose labels are used: a share of each activity, at least one; None for all of them.
+
+    An activity is that at the first horizon in the first epoch. Of the same seed, a smaller share is part of a larger
+    one.
+    """
+    if fraction == 1:
+        return None
+    label_N = train.labels(0)[:, 0]
+    order_N = np.random.default_rng([seed, 1]).permutation(len(label_N))
+    kept = []
+    for activity in np.unique(label_N[label_N != UNLABELLED]):
+        rows = order_N[label_N[order_N] == activity]
+        kept.append(rows[: max(round(fraction * len(rows)), 1)])
+    return np.sort(np.concatenate(kept))
+
+
+def _check_windows(
+    experiment: FinetuneExperiment,
+    train: LabelledWindows,
+    val: LabelledWindows,
+    test: LabelledWindows | None,
+    processes: int,
+) -> None:
+    """Raise `ConfigError` or `DataError` where there is too little to train, select or test on."""
+    if len(train) < experiment.batch_size:
+        raise ConfigError(
+            f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows of "
+            f"{len(train.clip_names)} clips; lower batch_size, or take more windows from each clip"
+        )
+    if experiment.batch_size < processes:  # which the experiment cannot know where it leaves `devices` open
+        raise ConfigError(f"batch_size: {experiment.batch_size} windows cannot be shared by {processes} devices")
+    if len(val) < processes:
+        raise ConfigError(f"data: {len(val)} validation windows cannot be shared by {processes} devices")
+    for split, windows in (("training", train), ("validation", val)):
+        if (windows.labels(0)[:, 0] == UNLABELLED).all():
+            raise DataError(f"data: no {split} window has a label at the first of data.horizons")
+    for split, others in (("validation", val), ("test", test)):
+        if others is not None and others.imu_spec != train.imu_spec:
+            raise ConfigError(f"data: the training and {split} recordings differ in their IMU channels")
+
+
+def _together(seen: Iterable[Subjects | None]) -> dict[Split, tuple[str, ...]] | None:
+    """The subjects that any of them has seen; None where one does not say."""
+    found: dict[Split, tuple[str, ...]] = {}
+    for subjects in seen:
+        if subjects is None:
+            return None
+        for split, names in subjects.items():
+            found[split] = tuple(dict.fromkeys([*found.get(split, ()), *names]))
+    return found
+
+
+def reads_video(experiment: FinetuneExperiment, teacher: RecogniserCheckpoint | None = None) -> bool:
+    """Whether it takes windows of video, for itself or for its teacher. Raises what reading the teacher raises."""
+    teacher = teacher or read_teacher(experiment)
+    taught_by = None if teacher is None else teacher.description.experiment.modality
+    return experiment.modality != "imu" or taught_by not in {None, "imu"}
+
+
+def read_teacher(experiment: FinetuneExperiment) -> RecogniserCheckpoint | None:
+    """Whoever teaches the recogniser. Raises `ConfigError` or `DataError` where it cannot be read."""
+    where = experiment.loss.taught_by
+    return None if where is None else load_recogniser(find_checkpoint(where.expanduser()))
+
+
+def _describe(
+    experiment: FinetuneExperiment,
+    architecture: Architecture,
+    pretrained_on: dict[Split, tuple[str, ...]] | None,
+    train: LabelledWindows,
+    val: LabelledWindows,
+) -> RecogniserDescription:
+    return RecogniserDescription(
+        version=__version__,
+        experiment=experiment,
+        activities=train.activities,
+        subjects={"train": subjects_of(train), "val": subjects_of(val)},
+        excluded={"train": tuple(train.excluded), "val": tuple(val.excluded)},
+        fingerprint={"train": train.fingerprint(), "val": val.fingerprint()},
+        embed_dim=architecture.embed_dim,
+        imu=architecture.imu,
+        imu_spec=architecture.imu_spec,
+        video=architecture.video,
+        video_spec=architecture.video_spec,
+        horizons=train.horizons,
+        trained_activities=tuple(
+            train.activities[label] for label in np.unique(train.labels(0)).tolist() if label != UNLABELLED
+        ),
+        pretrained_on=pretrained_on,
+    )
+
+
+def _check_teacher(teacher: RecogniserDescription, student: RecogniserDescription, path: Path) -> None:
+    for what, taught, learned in (
+        ("activities", teacher.activities, student.activities),
+        ("horizons", teacher.horizons, student.horizons),
+    ):
+        if taught != learned:
+            raise ConfigError(f"loss.teacher: {path} knows other {what}: {_some(taught)}, and here {_some(learned)}")
+
+
+def _some(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,143 @@
+"""Finetuning in folds: a run folder with that of each fold in it, each fold in processes of its own, and a summary."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.config.folds import Fold, choose
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.evaluation.classifier import Subjects, refuse_seen
+from revalexo_clip.finetuning.build import build_finetune_parts, read_teacher, reads_video
+from revalexo_clip.finetuning.fold_run import FOLDS, FoldFolder, pretraining_of
+from revalexo_clip.finetuning.fold_summary import summarize
+from revalexo_clip.finetuning.initial_encoder import read_encoders
+from revalexo_clip.finetuning.run_group import Said, changes, find_run, prepare, record, run_all, write_json
+from revalexo_clip.jobs import Cluster, Task
+from revalexo_clip.pretraining.build import build_parts
+from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.runs.folder import end_log, kept_log, make_newest, stamped_folder, start_log
+
+log = logging.getLogger("revalexo_clip")
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What came of a finetuning in folds."""
+
+    folder: Path
+    """The run folder of all."""
+    summary: JsonObject
+    """`summary.json`."""
+    failures: Mapping[str, str]
+    """Why folds failed, by name."""
+
+
+def cross_validate(
+    experiment: FinetuneExperiment,
+    source: Path | None = None,
+    console: Console | None = None,
+    *,
+    only: Sequence[str] = (),
+    jobs: int | None = None,
+    cluster: Cluster | None = None,
+    resume: Path | None = None,
+    overrides: Sequence[str] = (),
+    allow_seen_subjects: bool = False,
+) -> CrossValidation:
+    """Train and test a recogniser in each fold, or in `only` those of some names, and sum up what all have come to.
+
+    On this machine `jobs` folds run at a time, by default one; as jobs of a cluster all of them, unless `jobs` says
+    otherwise. `resume` is a run to go on with: folds that are done stay as they are, unless `overrides` change the
+    experiment, which leaves none of them done. A fold that fails does not keep others from running. Raises
+    `ConfigError` or `DataError` before anything is written where there are no such folds or the encoder has seen a test
+    subject, `Interrupted` where a signal came.
+    """
+    folds = _folds_of(experiment)
+    with kept_log() as said:
+        found = find_run(experiment.name, resume, FOLDS, "--fold")
+        chosen = choose(folds, only) if only else folds
+        changed = changes(found, experiment, overrides) if found else frozenset[str]()
+        if not allow_seen_subjects:
+            _refuse_seen(experiment, chosen)
+        _prepare(experiment, console or Console(stderr=True))
+    run = found or stamped_folder(experiment.name)
+    make_newest(run)
+    start_log(run, said)
+    try:
+        if changed:  # what folds came to as the experiment was says nothing of it as it is
+            for fold in folds:
+                FoldFolder.of(run, fold).predictions.unlink(missing_ok=True)
+        record(run, experiment, source, FOLDS)
+        due = [fold for fold in chosen if not FoldFolder.of(run, fold).predictions.is_file()]
+        log.info("run    %s: %s, %d of them to do", run, counted(len(chosen), "fold"), len(due))
+        options = Said(overrides, allow_seen_subjects).options
+        tasks = [_task(run, fold, options, pretrains=experiment.pretraining is not None) for fold in due]
+        failures = run_all(tasks, jobs, cluster, run)
+        return CrossValidation(run, _summarize(run, folds, failures), failures)
+    finally:
+        end_log()
+
+
+def first_of(experiment: FinetuneExperiment) -> FinetuneExperiment | PretrainExperiment:
+    """What is trained first: itself, or in its first fold the pretraining or the recogniser. Raises `ConfigError`."""
+    if experiment.folds is None:
+        return experiment
+    fold = _folds_of(experiment)[0]
+    return pretraining_of(experiment, fold) if experiment.pretraining else experiment.in_fold(fold, experiment.encoder)
+
+
+def _folds_of(experiment: FinetuneExperiment) -> tuple[Fold, ...]:
+    assert experiment.folds is not None
+    return experiment.folds.of(experiment.data)
+
+
+def _refuse_seen(experiment: FinetuneExperiment, folds: Sequence[Fold]) -> None:
+    """Raise `ConfigError`, with names, where what all folds begin with, or are taught by, has seen who is tested."""
+    seen: dict[str, Subjects | None] = {}
+    if experiment.encoder is not None and not experiment.from_scratch:
+        encoders = read_encoders(experiment.encoder.expanduser())
+        seen[str(encoders.source)] = encoders.subjects
+    if (teacher := read_teacher(experiment)) is not None:
+        seen[str(teacher.path)] = teacher.description.has_seen
+    tested = tuple(dict.fromkeys(subject for fold in folds for subject in fold.test))
+    for source, subjects in seen.items():
+        windows = experiment.data.evaluating(tested).labelled("test", experiment.seed)
+        refuse_seen(source, subjects, windows, "pretrain in each fold, without who is tested (--pretrain FILE.py)")
+
+
+def _prepare(experiment: FinetuneExperiment, console: Console) -> None:
+    """Do once what the folds would otherwise all begin with at the same time."""
+    own = [experiment.data] if reads_video(experiment) else []
+    for data in (*own, *([experiment.pretraining.data] if experiment.pretraining else [])):
+        if data.unprepared():
+            first = first_of(experiment)  # long work is not begun for what cannot run
+            if isinstance(first, PretrainExperiment):
+                build_parts(first)
+            else:
+                build_finetune_parts(first, allow_seen_subjects=True)
+            prepare(data, console)
+
+
+def _task(run: Path, fold: Fold, options: Sequence[str], *, pretrains: bool) -> Task:
+    folder = FoldFolder.of(run, fold)
+    folder.path.mkdir(exist_ok=True)
+    finetuning = (sys.executable, "-m", "revalexo_clip", "fold", str(run), fold.name, *options)
+    commands = ((*finetuning, "--pretraining"), finetuning) if pretrains else (finetuning,)
+    return Task(fold.name, commands, folder.output)
+
+
+def _summarize(run: Path, folds: Sequence[Fold], failures: Mapping[str, str]) -> JsonObject:
+    """Write `summary.json`, of all folds that are done."""
+    files = {fold.name: FoldFolder.of(run, fold).predictions for fold in folds if fold.name not in failures}
+    done = {name: path for name, path in files.items() if path.is_file()}
+    summary = summarize(done, [fold.name for fold in folds], failures)
+    write_json(run / "summary.json", summary)
+    return summary

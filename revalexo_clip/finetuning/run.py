@@ -1,0 +1,122 @@
+"""`rxclip finetune`: from a pretrained encoder to a recogniser, and how good it is on people that it has not seen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+
+from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.core.console import counting
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.evaluation.classifier import Recognition, measure_recogniser
+from revalexo_clip.finetuning.build import FinetuneParts, build_finetune_parts, reads_video
+from revalexo_clip.finetuning.module import MONITORED
+from revalexo_clip.pretraining.build import size_of, sized
+from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.runs.classifier_checkpoint import load_recogniser
+from revalexo_clip.runs.folder import find_checkpoint
+from revalexo_clip.runs.resume import LoadCheckpoint
+from revalexo_clip.training.callbacks.progress import RecognisedActivities, TrainingProgress
+from revalexo_clip.training.run import Training
+from revalexo_clip.training.trainer import Monitored
+
+log = logging.getLogger("revalexo_clip")
+
+
+@dataclass(frozen=True)
+class Finetuning(Training[FinetuneParts]):
+    """The training of a recogniser."""
+
+    experiment: FinetuneExperiment
+    allow_seen_subjects: bool = False
+    """Whether test subjects may be such that the encoder has seen."""
+
+    def build(self, *, resumed: bool) -> FinetuneParts:
+        """See `Training.build`."""
+        return build_finetune_parts(self.experiment, allow_seen_subjects=self.allow_seen_subjects, resumed=resumed)
+
+    def announce(self, parts: FinetuneParts, folder: Path) -> None:
+        """See `Training.announce`."""
+        experiment, described = self.experiment, parts.description
+        log.info("train  %s", size_of(parts.train))
+        log.info("val    %s", size_of(parts.val))
+        if parts.test is not None:
+            log.info("test   %s", size_of(parts.test))
+        for modality, encoder in (("imu", described.imu), ("video", described.video)):
+            if encoder is not None:
+                new = experiment.encoder is None or experiment.from_scratch
+                log.info(
+                    "%-5s  %s (%s), %s",
+                    modality,
+                    type(encoder).__name__,
+                    sized(parts.model.encoder("imu" if modality == "imu" else "video")),
+                    "new" if new else f"from {experiment.encoder}",
+                )
+        log.info(
+            "run    %s: %s of %s, batch %d, %s at %s",
+            folder,
+            counted(experiment.trainer.max_epochs, "epoch"),
+            counted(parts.data.steps_per_epoch, "step"),
+            experiment.batch_size,
+            counted(len(described.activities), "activity").replace("activitys", "activities"),
+            counted(len(described.horizons), "horizon"),
+        )
+
+    def watchers(self) -> list[Callback]:
+        """See `Training.watchers`."""
+        return [TrainingProgress(self.console, self.experiment.batch_size, RecognisedActivities())]
+
+    @property
+    def of_video(self) -> bool:
+        """See `Training.of_video`."""
+        return reads_video(self.experiment)
+
+    @property
+    def monitored(self) -> Monitored:
+        """See `Training.monitored`."""
+        return Monitored(MONITORED, "max", least=0.001)
+
+    @property
+    def load(self) -> LoadCheckpoint:
+        """See `Training.load`."""
+        return load_recogniser
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A recogniser that was trained, and how it did on its test subjects."""
+
+    folder: Path
+    """Its run folder."""
+    recognition: Recognition | None
+    """None where there are no test subjects, and in all processes but the first."""
+
+
+def finetune(
+    experiment: FinetuneExperiment,
+    source: Path | None = None,
+    console: Console | None = None,
+    *,
+    resume: Path | None = None,
+    overrides: Sequence[str] = (),
+    allow_seen_subjects: bool = False,
+) -> Finetuned:
+    """Train a recogniser, and measure its best checkpoint on the test subjects.
+
+    See `Training.run` for `resume` and what is raised. A run that was finished before is only measured again. Raises
+    `ConfigError` for an experiment in folds, which is for `cross_validate`.
+    """
+    if experiment.folds is not None:
+        raise ConfigError("folds: this trains one recogniser, and an experiment in folds is for cross_validate")
+    console = console or Console(stderr=True)
+    run = Finetuning(experiment, source, console, allow_seen_subjects).run(resume=resume, overrides=overrides)
+    if not run.leader or not experiment.data.subjects("test"):
+        return Finetuned(run.folder, None)
+    checkpoint = load_recogniser(find_checkpoint(run.folder))
+    return Finetuned(run.folder, measure_recogniser(checkpoint, experiment, partial(counting, console=console)))

@@ -1,0 +1,118 @@
+"""What arms have come to at each share of the labels, and by how much they differ from the first of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import JsonValue
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.evaluation.storage import read_predictions
+from revalexo_clip.finetuning.variants import ARMS, Arm
+from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
+from revalexo_clip.metrics.classification import RECOGNITION_SCORES, measure
+from revalexo_clip.metrics.per_horizon import recognised_at
+from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.metrics.recognition_gain import check_same_windows, compare_recognition
+
+_TAKEN = ("checkpoint", "sha256", "epoch", "seen")
+"""Of an arm's own `metrics.json`."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The files of an arm's test."""
+
+    predictions: Path
+    metrics: Path
+
+
+def summarize(
+    done: Mapping[Arm, Outcome], arms: Sequence[Arm], labels: Mapping[float, int], failures: Mapping[str, str]
+) -> JsonObject:
+    """`comparison.json` of `arms`, those that are done and the others; docs/metrics.md has it.
+
+    `labels` is how many training windows there are at each share of the labels. Raises `DataError`, naming the file,
+    where predictions cannot be read or are of other windows than those before.
+    """
+    found = {arm: read_predictions(outcome.predictions) for arm, outcome in done.items()}
+    first = next(iter(found.values()), None)
+    for arm, predictions in found.items():
+        assert first is not None
+        try:
+            check_same_windows(predictions, first)
+        except DataError as error:
+            raise DataError(f"{done[arm].predictions}: {error}") from error
+    tested = np.unique(first.clip_N) if first else ()
+    subjects = sorted({first.clip_subjects[clip] for clip in tested}) if first else []
+    bootstrap = ClipBootstrap(first.clip_subjects) if first else None
+    kinds = list(dict.fromkeys(arm.kind for arm in arms))
+    return {
+        "windows": len(first) if first else 0,
+        "clips": len(tested),
+        "subjects": [*subjects],
+        "interval_reason": interval_reason(len(tested), len(subjects)),
+        "horizons": [*first.horizons] if first else [],
+        "arms": {kind: ARMS[kind] for kind in kinds},
+        "less": kinds[0],
+        "labels": [
+            {
+                "fraction": fraction,
+                "training_windows": count,
+                **_at_fraction(
+                    {arm.kind: (done[arm], found[arm]) for arm in found if arm.fraction == fraction},
+                    kinds[0],
+                    bootstrap,
+                ),
+            }
+            for fraction, count in labels.items()
+        ],
+        "unfinished": {arm.name: failures.get(arm.name) for arm in arms if arm not in found},
+    }
+
+
+def _at_fraction(
+    found: Mapping[str, tuple[Outcome, Predictions]], reference: str, bootstrap: ClipBootstrap | None
+) -> JsonObject:
+    """The figures of the arms that are done, and differences to the first where that one is."""
+    if bootstrap is None:
+        return {"arms": {}, "differences": {}}
+    others = {kind: predictions for kind, (_, predictions) in found.items() if kind != reference}
+    against = found.get(reference)
+    return {
+        "arms": {kind: _figures(outcome, predictions, bootstrap) for kind, (outcome, predictions) in found.items()},
+        "differences": {}
+        if against is None
+        else {kind: compare_recognition(other, against[1], bootstrap) for kind, other in others.items()},
+    }
+
+
+def _figures(outcome: Outcome, predictions: Predictions, bootstrap: ClipBootstrap) -> JsonObject:
+    """Which checkpoint it was, and its scores at each horizon, in each of the `SETS`."""
+    metrics = _read(outcome.metrics)
+    horizons: list[JsonValue] = [
+        {
+            "horizon": horizon,
+            **{
+                among: measure(rows, bootstrap, RECOGNITION_SCORES)
+                for among, rows in recognised_at(predictions, k).items()
+            },
+        }
+        for k, horizon in enumerate(predictions.horizons)
+    ]
+    return {**{name: metrics[name] for name in _TAKEN}, "horizons": horizons}
+
+
+def _read(path: Path) -> JsonObject:
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(metrics, dict) or not set(_TAKEN) <= set(metrics):
+        raise DataError(f"{path}: these are not the figures of a recogniser")
+    return metrics

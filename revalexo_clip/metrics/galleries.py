@@ -1,0 +1,129 @@
+"""Retrieval in three galleries: all windows; those of the same subject; those of the same subject and activity.
+
+The first can be answered by telling people and places apart, the second by telling activities apart. Only the third
+asks whether it is this moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints
+from revalexo_clip.metrics.retrieval import Moments, Ranks, partner_ranks_within, score
+
+WHOLE, SUBJECT, ACTIVITY = "retrieval", "retrieval_within_subject", "retrieval_within_subject_and_activity"
+"""Names of the galleries in `metrics.json`."""
+Direction = Literal["imu_to_video", "video_to_imu"]
+DIRECTIONS: tuple[Direction, ...] = ("imu_to_video", "video_to_imu")
+FIGURES = ("r_at_1", "r_at_5", "r_at_10", "mrr", "median_rank")
+
+Measure = Callable[[str, Bools], JsonObject | None]
+"""Measures the windows that are asked about, [N], in the gallery of a name; None where none of them is there."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Ranks of M windows, each in its own group of a gallery."""
+
+    rows: Ints
+    """[M] which windows they are."""
+    clip_M: Ints
+    ranks: Ranks
+
+    def found_at(self, direction: Direction) -> Ints:
+        """[M] the rank of each window's partner."""
+        return (self.ranks.imu_to_video_N if direction == "imu_to_video" else self.ranks.video_to_imu_N).numpy()
+
+    def measure(self, asked_N: Bools, bootstrap: ClipBootstrap) -> JsonObject | None:
+        """The measures over the windows that are asked about, with intervals; None where none of them is here."""
+        places = np.flatnonzero(asked_N[self.rows])
+        if len(places) == 0:
+            return None
+        found = score(self.ranks, torch.from_numpy(places)).as_metrics()
+        clip_M = self.clip_M[places]
+        for direction in DIRECTIONS:
+            of_direction = found[direction]
+            assert isinstance(of_direction, dict)
+            figure_R5 = resampled(self.found_at(direction)[places], clip_M, bootstrap)
+            of_direction["interval"] = bootstrap.intervals(FIGURES, figure_R5, clip_M)
+        return found
+
+
+def rank_galleries(windows: EvaluatedWindows, tolerance: float = 0.0) -> dict[str, Gallery]:
+    """The galleries by name; the third is missing where no window has an activity at the first horizon.
+
+    `tolerance` [s] lets windows of a clip that start less than this apart count as one answer. Activities are those at
+    the first horizon; windows without one have no place in the third gallery.
+    """
+    subject_N, label_N = windows.of_subject(), windows.label_NK[:, 0].numpy()
+    everyone, labelled = np.arange(len(windows)), np.flatnonzero(label_N >= 0)
+    grouped = {WHOLE: (everyone, np.zeros_like(subject_N)), SUBJECT: (everyone, subject_N)}
+    if len(labelled):
+        grouped[ACTIVITY] = (labelled, (subject_N * len(windows.activities) + label_N)[labelled])
+    return {name: _rank(windows, rows, group_M, tolerance) for name, (rows, group_M) in grouped.items()}
+
+
+def _rank(windows: EvaluatedWindows, rows: Ints, group_M: Ints, tolerance: float) -> Gallery:
+    of = torch.from_numpy(rows)
+    moments = Moments(windows.clip_N[of], windows.start_N[of], tolerance) if tolerance else None
+    ranks = partner_ranks_within(windows.imu_ND[of], windows.video_ND[of], torch.from_numpy(group_M), moments=moments)
+    return Gallery(rows, windows.clip_N.numpy()[rows], ranks)
+
+
+def measure_retrieval(
+    windows: EvaluatedWindows, galleries: Mapping[str, Gallery], bootstrap: ClipBootstrap
+) -> JsonObject:
+    """Retrieval in each gallery, and the same figures for the windows of each subject and of each activity."""
+
+    def measure(name: str, asked_N: Bools) -> JsonObject | None:
+        return galleries[name].measure(asked_N, bootstrap) if name in galleries else None
+
+    return of_all_and_of_parts(windows, measure)
+
+
+def of_all_and_of_parts(windows: EvaluatedWindows, measure: Measure) -> JsonObject:
+    """What is measured of all windows in each gallery, and under `subjects` and `activities` of those of each."""
+    subject_N, label_N = windows.of_subject(), windows.label_NK[:, 0].numpy()
+    everyone = np.ones(len(windows), dtype=bool)
+    measured: JsonObject = {name: measure(name, everyone) for name in (WHOLE, SUBJECT, ACTIVITY)}
+    return measured | {
+        "subjects": {
+            subject: _part(windows, subject_N == number, measure) for number, subject in enumerate(windows.subjects)
+        },
+        "activities": {
+            activity: _part(windows, label_N == number, measure)
+            for number, activity in enumerate(windows.activities)
+            if (label_N == number).any()
+        },
+    }
+
+
+def _part(windows: EvaluatedWindows, asked_N: Bools, measure: Measure) -> JsonObject:
+    """Of one subject or activity: the whole gallery's figures, and under `within_...` those of the others."""
+    whole = measure(WHOLE, asked_N)
+    assert whole is not None
+    return {
+        "windows": int(asked_N.sum()),
+        "clips": len(np.unique(windows.clip_N.numpy()[asked_N])),
+        **whole,
+        **{name.removeprefix("retrieval_"): measure(name, asked_N) for name in (SUBJECT, ACTIVITY)},
+    }
+
+
+def values(rank_M: Ints) -> Floats:
+    """[M, 5] what each window adds to the `FIGURES`: means of the first four and the median of the last."""
+    return np.stack([*(rank_M <= k for k in (1, 5, 10)), 1 / rank_M, rank_M], axis=1).astype(np.float64)
+
+
+def resampled(rank_M: Ints, clip_M: Ints, bootstrap: ClipBootstrap) -> Floats:
+    """[R, 5] the `FIGURES` of each resample."""
+    value_M5 = values(rank_M)
+    means_R4, median_R = bootstrap.means(value_M5[:, :4], clip_M), bootstrap.medians(value_M5[:, 4], clip_M)
+    return np.column_stack([means_R4, median_R])

@@ -1,0 +1,135 @@
+"""By how much one checkpoint is better than another on the same windows, and how far that is settled.
+
+Intervals are paired: both are measured on the same resampled clips, so that what makes a clip easy or hard for both has
+no part in the interval of the difference (Koehn, 2004, https://aclanthology.org/W04-3250).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import JsonValue
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.classification import SCORES, Recognised, gain
+from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints
+from revalexo_clip.metrics.galleries import DIRECTIONS, FIGURES, Gallery, of_all_and_of_parts, resampled, values
+from revalexo_clip.metrics.probe import PROBES
+
+COMPARED = ("imu", "video", "both")
+"""Features whose probes are compared; the other `FEATURES` are what a single checkpoint has to beat."""
+LESS_IS_BETTER = ("median_rank",)
+
+Settled = Literal["better", "worse", "same"]
+"""The interval of a difference leaves out zero; or not one window makes a difference."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a checkpoint has made of N windows."""
+
+    galleries: Mapping[str, Gallery]
+    """By name."""
+    predictions: Mapping[str, Ints]
+    """[N, K] what probes predicted, under `<probe>/<features>`; empty where there was none."""
+
+
+def differences(one: Outcome, other: Outcome, windows: EvaluatedWindows, bootstrap: ClipBootstrap) -> JsonObject:
+    """What is measured of `one` less what is measured of `other`, under the names that it has in `metrics.json`.
+
+    `windows` are those that both were measured on; their embeddings and features are of no matter.
+    """
+
+    def subtract(name: str, asked_N: Bools) -> JsonObject | None:
+        if name not in one.galleries:
+            return None
+        return _in_gallery(one.galleries[name], other.galleries[name], asked_N, bootstrap)
+
+    return {**of_all_and_of_parts(windows, subtract), "probe": _of_probes(one, other, windows, bootstrap)}
+
+
+def _in_gallery(one: Gallery, other: Gallery, asked_N: Bools, bootstrap: ClipBootstrap) -> JsonObject | None:
+    places = np.flatnonzero(asked_N[one.rows])
+    if len(places) == 0:
+        return None
+    return {
+        direction: _of_ranks(
+            one.found_at(direction)[places], other.found_at(direction)[places], one.clip_M[places], bootstrap
+        )
+        for direction in DIRECTIONS
+    }
+
+
+def _of_ranks(one_M: Ints, other_M: Ints, clip_M: Ints, bootstrap: ClipBootstrap) -> JsonObject:
+    value_5 = _figures(one_M) - _figures(other_M)
+    figure_R5 = resampled(one_M, clip_M, bootstrap) - resampled(other_M, clip_M, bootstrap)
+    same_5 = (values(one_M) == values(other_M)).all(axis=0)
+    found: JsonObject = {
+        **dict(zip(FIGURES, value_5.tolist(), strict=True)),
+        "interval": bootstrap.intervals(FIGURES, figure_R5, clip_M),
+    }
+    return found | {"settled": _settled(found, FIGURES, same_5.tolist())}
+
+
+def _figures(rank_M: Ints) -> Floats:
+    return np.append(values(rank_M)[:, :4].mean(axis=0), np.median(rank_M))
+
+
+def _of_probes(one: Outcome, other: Outcome, windows: EvaluatedWindows, bootstrap: ClipBootstrap) -> JsonObject | None:
+    if not one.predictions or not other.predictions:
+        return None
+    found: JsonObject = {}
+    for probe in PROBES:
+        pairs = {name: (one.predictions[f"{probe}/{name}"], other.predictions[f"{probe}/{name}"]) for name in COMPARED}
+        found[probe] = {
+            name: [
+                _of_predictions(one_NK[:, k], other_NK[:, k], windows, k, bootstrap)
+                for k in range(len(windows.horizons))
+            ]
+            for name, (one_NK, other_NK) in pairs.items()
+        }
+    return found
+
+
+def _of_predictions(
+    one_N: Ints, other_N: Ints, windows: EvaluatedWindows, k: int, bootstrap: ClipBootstrap
+) -> JsonObject:
+    """At one horizon: over all windows, those in a steady state, those in a transition."""
+    label_N, transition_N = windows.label_NK[:, k].numpy(), windows.transition_NK[:, k].numpy()
+    tested_N = (label_N != UNLABELLED) & (one_N != UNLABELLED) & (other_N != UNLABELLED)
+    found: JsonObject = {"horizon": windows.horizons[k]}
+    for among, rows in (
+        ("all", tested_N),
+        ("steady", tested_N & ~transition_N),
+        ("transition", tested_N & transition_N),
+    ):
+        clip_M, classes = windows.clip_N.numpy()[rows], len(windows.activities)
+        ours, theirs = (Recognised(label_N[rows], found_N[rows], clip_M, classes) for found_N in (one_N, other_N))
+        gained = gain(ours, theirs, bootstrap)
+        same = bool(rows.any() and (one_N[rows] == other_N[rows]).all())
+        found[among] = {"windows": int(rows.sum()), **gained, "settled": _settled(gained, SCORES, [same] * len(SCORES))}
+    return found
+
+
+def _settled(found: JsonObject, names: Sequence[str], same: Sequence[bool]) -> JsonObject:
+    """The object `settled` of a difference: what is known of each figure, null where it may be either way."""
+    intervals = found["interval"]
+    assert isinstance(intervals, dict)
+    return {name: settled(name, intervals[name], alike) for name, alike in zip(names, same, strict=True)}
+
+
+def settled(name: str, interval: JsonValue, same: bool) -> Settled | None:
+    """What the interval of a figure's difference says; `same` where all windows are alike for both."""
+    if same:
+        return "same"
+    if not isinstance(interval, list):
+        return None
+    low, high = (float(str(end)) for end in interval)
+    if low <= 0 <= high:
+        return None
+    return "better" if (low > 0) != (name in LESS_IS_BETTER) else "worse"

@@ -1,0 +1,153 @@
+"""What a recogniser's test predictions are worth: at every horizon, in steady windows and in transitions, for everyone.
+
+Scores are those of `classification`; docs/metrics.md says what each name means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from pydantic import JsonValue
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
+from revalexo_clip.metrics.classification import (
+    CLASS_FIGURES,
+    RECOGNITION_SCORES,
+    Recognised,
+    by_class,
+    measure,
+    scores,
+)
+from revalexo_clip.metrics.evaluated import Ints
+from revalexo_clip.metrics.missing import missing, no_window
+from revalexo_clip.metrics.predictions import Predictions
+
+SETS = ("all", "steady", "transition")
+"""Of windows that have a label at a horizon: all; in a steady state at that time; in a transition."""
+
+
+def measure_recognition(
+    predictions: Predictions, bootstrap: ClipBootstrap, trained_classes: Collection[str] | None = None
+) -> JsonObject:
+    """All figures of a recogniser, with intervals over clips; null with a reason where there is nothing to measure.
+
+    `bootstrap` resamples the clips of the predictions. `trained_classes` are the activities that training windows had,
+    None where that is not known.
+    """
+    activities = predictions.activities
+    at = [recognised_at(predictions, k) for k in range(len(predictions.horizons))]
+    tested = {int(label) for label in np.unique(predictions.label_NK)}
+    never_tested = [name for label, name in enumerate(activities) if label not in tested]
+    never_trained = None if trained_classes is None else [name for name in activities if name not in trained_classes]
+    clips, subjects = len(np.unique(predictions.clip_N)), _subjects(predictions)
+    return {
+        "windows": len(predictions),
+        "clips": clips,
+        "interval_reason": interval_reason(clips, len(subjects)),
+        "activities": list(activities),
+        "never_tested": list(never_tested),
+        "never_trained": None if never_trained is None else list(never_trained),
+        "missing": list(missing(predictions, never_tested, never_trained)),
+        "horizons": [
+            {
+                "horizon": horizon,
+                "unlabelled": len(predictions) - len(found["all"].true_N),
+                **{
+                    among: _measure_set(found[among], activities, bootstrap, no_window(among, horizon))
+                    for among in SETS
+                },
+            }
+            for horizon, found in zip(predictions.horizons, at, strict=True)
+        ],
+        "subjects": {
+            subject: _of_subject(predictions, subject, [found["all"] for found in at], bootstrap)
+            for subject in subjects
+        },
+    }
+
+
+def recognised_at(predictions: Predictions, k: int) -> Mapping[str, Recognised]:
+    """What was predicted at horizon number k, in each of the `SETS`."""
+    label_N, transition_N = predictions.label_NK[:, k], predictions.transition_NK[:, k]
+    everything = Recognised(label_N, predictions.predicted()[:, k], predictions.clip_N, len(predictions.activities))
+    labelled_N = label_N != UNLABELLED
+    return {
+        "all": everything.among(labelled_N),
+        "steady": everything.among(labelled_N & ~transition_N),
+        "transition": everything.among(labelled_N & transition_N),
+    }
+
+
+def _measure_set(found: Recognised, activities: Sequence[str], bootstrap: ClipBootstrap, empty: str) -> JsonObject:
+    """One of the `SETS` at one horizon; `empty` is the reason where it has no window."""
+    confusion_AA = found.confusion()
+    return {
+        **measure(found, bootstrap, RECOGNITION_SCORES),
+        "clips": len(np.unique(found.clip_N)),
+        "reason": None if len(found.true_N) else empty,
+        "guessing": _guessing(confusion_AA, activities),
+        "classes": _classes(found, activities, bootstrap),
+        "confusion": confusion_AA.tolist(),
+    }
+
+
+def _guessing(confusion_AA: Ints, activities: Sequence[str]) -> JsonObject:
+    """What naming the most frequent activity of these windows every time would score: more than a blind guess can."""
+    true_A = confusion_AA.sum(axis=1)
+    if not true_A.any():
+        return {"activity": None, **dict.fromkeys(RECOGNITION_SCORES)}
+    most = int(true_A.argmax())
+    always_AA = np.zeros_like(confusion_AA)
+    always_AA[:, most] = true_A
+    values = scores(always_AA[None], RECOGNITION_SCORES)[0].tolist()
+    return {"activity": activities[most], **dict(zip(RECOGNITION_SCORES, values, strict=True))}
+
+
+def _classes(found: Recognised, activities: Sequence[str], bootstrap: ClipBootstrap) -> JsonObject:
+    """Of each activity, how many windows it is true and predicted of, and its `CLASS_FIGURES`."""
+    confusion_AA = found.confusion()
+    figure_A3 = by_class(confusion_AA[None])[0]
+    resampled_RA3 = by_class(found.resampled_confusion(bootstrap))
+    classes: JsonObject = {}
+    for label, name in enumerate(activities):
+        true_N, predicted_N = found.true_N == label, found.predicted_N == label
+        rows = dict(zip(CLASS_FIGURES, (predicted_N, true_N, true_N | predicted_N), strict=True))
+        intervals: JsonObject = {}
+        for number, (figure, row_N) in enumerate(rows.items()):
+            interval = bootstrap.interval(resampled_RA3[:, label, number], found.clip_N[row_N])
+            intervals[figure] = interval and list(interval)
+        classes[name] = {
+            "support": int(true_N.sum()),
+            "predicted": int(predicted_N.sum()),
+            **{
+                figure: float(value) if np.isfinite(value) else None
+                for figure, value in zip(CLASS_FIGURES, figure_A3[label], strict=True)
+            },
+            "interval": intervals,
+        }
+    return classes
+
+
+def _subjects(predictions: Predictions) -> list[str]:
+    """Those with windows, sorted."""
+    return sorted({predictions.clip_subjects[clip] for clip in np.unique(predictions.clip_N)})
+
+
+def _of_subject(
+    predictions: Predictions, subject: str, at: Sequence[Recognised], bootstrap: ClipBootstrap
+) -> JsonObject:
+    """Scores of one subject's windows at each horizon."""
+    own_J = np.array([one == subject for one in predictions.clip_subjects])
+    own_N = own_J[predictions.clip_N]
+    horizons: list[JsonValue] = [
+        {"horizon": horizon, **measure(found.among(own_J[found.clip_N]), bootstrap, RECOGNITION_SCORES)}
+        for horizon, found in zip(predictions.horizons, at, strict=True)
+    ]
+    return {
+        "windows": int(own_N.sum()),
+        "clips": len(np.unique(predictions.clip_N[own_N])),
+        "horizons": horizons,
+    }

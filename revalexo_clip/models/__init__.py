@@ -1,0 +1,1 @@
+"""Networks: encoders, the dual encoder and the activity classifier."""

@@ -1,0 +1,111 @@
+"""The recogniser: encoders of one modality or both, and heads that tell activities from their features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
+from revalexo_clip.losses.classification import Recognised
+from revalexo_clip.models.dual_encoder import FrameNormalization, Standardization
+from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
+from revalexo_clip.models.freezing import PartlyFrozen
+from revalexo_clip.models.heads import Head
+from revalexo_clip.models.layers import number_dropouts
+
+Fusion = Literal["logits", "features"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The encoders of a recogniser, and what they take. What it does not have is None."""
+
+    embed_dim: int
+    """D, features of each encoder."""
+    imu: ImuEncoder | None
+    imu_spec: ImuSpec | None
+    video: VideoEncoder | None
+    video_spec: VideoSpec | None
+
+    def build(self, head: Head, fusion: Fusion, *, horizons: int, activities: int) -> Recogniser:
+        """A recogniser with new weights. Raises `ConfigError` where an encoder cannot be built."""
+        encoders: dict[Modality, nn.Module] = {}
+        blocks: dict[Modality, Sequence[nn.Module]] = {}
+        if self.imu is not None:
+            assert self.imu_spec is not None
+            encoders["imu"] = self.imu.build(self.imu_spec, self.embed_dim)
+            blocks["imu"] = self.imu.blocks(encoders["imu"])
+        if self.video is not None:
+            assert self.video_spec is not None
+            encoders["video"] = self.video.build(self.video_spec, self.embed_dim)
+            blocks["video"] = self.video.blocks(encoders["video"])
+        joined = fusion == "features" or len(encoders) == 1
+        sizes = [len(encoders) * self.embed_dim] if joined else [self.embed_dim] * len(encoders)
+        heads = [head.build(size, horizons, activities) for size in sizes]
+        norm = nn.LayerNorm(sizes[0]) if len(encoders) > len(heads) else None
+        return Recogniser(encoders, heads, norm, blocks=blocks, imu_spec=self.imu_spec, video_spec=self.video_spec)
+
+
+class Recogniser(PartlyFrozen):
+    """Logits of activities at several horizons, from windows of IMU, of video, or of both.
+
+    Of both there are two forms: a head for each, whose logits are averaged; or one head on the features of both, side
+    by side through layer norm.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[Modality, nn.Module],
+        heads: Sequence[nn.Module],
+        norm: nn.Module | None = None,
+        *,
+        blocks: Mapping[Modality, Sequence[nn.Module]],
+        imu_spec: ImuSpec | None,
+        video_spec: VideoSpec | None,
+    ) -> None:
+        """`encoders` map [B, L, C] or [B, 3, T, H, W] to [B, D]; `heads` map features to [B, K, A].
+
+        There is a head for each encoder, in their order, or a single one for the features of all, which go through
+        `norm` first. `blocks` are the parts of each encoder from its input to its output.
+        """
+        super().__init__()
+        self.imu, self.video = encoders.get("imu"), encoders.get("video")
+        self.samples = None if imu_spec is None else Standardization(imu_spec)
+        self.frames = None if video_spec is None else FrameNormalization(video_spec)
+        self.norm = norm
+        self.heads = nn.ModuleList(heads)
+        self._blocks = blocks
+        number_dropouts(self)
+
+    def towers(self) -> Mapping[Modality, Sequence[nn.Module]]:
+        """The parts of each encoder, from its input to its output."""
+        return self._blocks
+
+    def encoder(self, modality: Modality) -> nn.Module:
+        """The encoder of a modality that it has."""
+        found = self.imu if modality == "imu" else self.video
+        assert found is not None
+        return found
+
+    def forward(self, imu_BLC: Tensor, video_BTHWC: Tensor) -> Recognised:
+        """B windows: IMU in the channels' own units, video uint8 RGB. What it has no encoder for is not looked at."""
+        return self.recognise(imu_BLC, video_BTHWC if self.frames is None else self.frames(video_BTHWC))
+
+    def recognise(self, imu_BLC: Tensor, video_B3THW: Tensor) -> Recognised:
+        """The same with video in normalised colour, as augmentation leaves it."""
+        features = []
+        if self.imu is not None:
+            assert self.samples is not None
+            features.append(self.imu(self.samples(imu_BLC)))
+        if self.video is not None:
+            features.append(self.video(video_B3THW))
+        features_BF = torch.cat(features, dim=1)
+        if len(self.heads) == 1:
+            features_BF = features_BF if self.norm is None else self.norm(features_BF)
+            return Recognised(self.heads[0](features_BF), features_BF)
+        logits = [head(features_BD) for head, features_BD in zip(self.heads, features, strict=True)]
+        return Recognised(torch.stack(logits).mean(dim=0), features_BF)

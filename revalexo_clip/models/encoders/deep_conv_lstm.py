@@ -1,0 +1,69 @@
+"""DeepConvLSTM: convolutions along time, then a recurrent layer (Ordonez & Roggen, 2016, doi:10.3390/s16010115)."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.models.encoders.base import ImuEncoder
+from revalexo_clip.models.initialization import initialize, remember
+
+CONVOLUTIONS = 4
+
+
+class DeepConvLSTM(ImuEncoder):
+    """Four convolutions along time that every IMU channel shares, an LSTM over all of them, its last step projected."""
+
+    kernel: PositiveInt = 11
+    """Length of each convolution [samples]."""
+    maps: PositiveInt = 64
+    """Feature maps of each convolution."""
+    hidden: PositiveInt = 1024
+    """Units of the LSTM."""
+
+    def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
+        """See `ImuEncoder.build`. Raises `ConfigError` for a window that the convolutions use up."""
+        used_up = CONVOLUTIONS * (self.kernel - 1)
+        if spec.samples <= used_up:
+            raise ConfigError(
+                f"DeepConvLSTM: {CONVOLUTIONS} unpadded convolutions of kernel {self.kernel} need {used_up + 1} "
+                f"samples, and a window of {spec.window:g} s at {spec.rate:g} Hz has {spec.samples}: "
+                "take a longer window or a shorter kernel"
+            )
+        net = DeepConvLSTMNet(len(spec.channels), embed_dim, self.kernel, self.maps, self.hidden)
+        remember(net.lstm, spec.samples - used_up)
+        return net
+
+    def blocks(self, module: nn.Module) -> list[nn.Module]:
+        """See `Encoder.blocks`: its four convolutions, the LSTM, the projection."""
+        return list(module.children())
+
+
+class DeepConvLSTMNet(nn.Module):
+    """[B, L, C] -> [B, D].
+
+    Layers are named and shaped as the RevalExo benchmark loads them: `conv1` ... `conv4` (kernel x 1, over time),
+    `lstm`, `feature_projector`.
+    """
+
+    def __init__(self, channels: int, embed_dim: int, kernel: int, maps: int, hidden: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, maps, (kernel, 1))
+        self.conv2 = nn.Conv2d(maps, maps, (kernel, 1))
+        self.conv3 = nn.Conv2d(maps, maps, (kernel, 1))
+        self.conv4 = nn.Conv2d(maps, maps, (kernel, 1))
+        self.lstm = nn.LSTM(maps * channels, hidden, batch_first=True)
+        self.feature_projector = nn.Linear(hidden, embed_dim)
+        self.apply(initialize)
+
+    def forward(self, imu_BLC: Tensor) -> Tensor:
+        """Features [B, D] of IMU windows."""
+        x_BMLC = imu_BLC.unsqueeze(1)  # M: feature maps
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            x_BMLC = nn.functional.relu(conv(x_BMLC))
+        x_BLF = x_BMLC.transpose(1, 2).flatten(2)  # F: maps x channels, all channels of one map side by side
+        hidden_BLH, _ = self.lstm(x_BLF)
+        features_BD: Tensor = self.feature_projector(hidden_BLH[:, -1])
+        return features_BD

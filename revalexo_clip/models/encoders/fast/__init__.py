@@ -1,0 +1,1 @@
+"""Faster forms of PyTorchVideo modules with equal outputs."""

@@ -1,0 +1,136 @@
+"""MViT's attention (Fan et al., 2021, arXiv:2104.11227) without its attention matrix, and without unused keys.
+
+PyTorchVideo writes the matrix of all queries and keys to memory, and projects every token to a key and a value before
+most of them are dropped: a pooling convolution of kernel 3 and stride 8 meets one place in seven. Here torch's fused
+attention keeps the matrix in pieces (Dao et al., 2022, arXiv:2205.14135), and on a CPU only the places that the
+pooling meets are projected, and in full precision they are pooled where they lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+
+from revalexo_clip.models.encoders.fast.convolution import DepthwiseConv3d, fits
+from revalexo_clip.models.encoders.fast.forms import are_plain, suits_cpu_forms, suits_own_gradients
+from revalexo_clip.models.encoders.fast.pooling import Pooling, pool_tokens
+from revalexo_clip.models.encoders.fast.projections import projected
+
+Tokens: TypeAlias = tuple[Tensor, Sequence[int]]
+"""Those of a head [B, N, h, d], and the places T, H, W that all but the first stand for."""
+
+_Pooling: TypeAlias = tuple[DepthwiseConv3d | None, nn.LayerNorm | None]
+"""A pooling convolution, and the norm after it; None where tokens stay as they are."""
+
+
+class PooledAttention(nn.Module):
+    """Takes the place of PyTorchVideo's `MultiScaleAttention`, with its submodules under their names.
+
+    h: heads, d: channels of a head, N: tokens, the class token first and then T x H x W places.
+    """
+
+    def __init__(self, plain: nn.Module) -> None:
+        super().__init__()
+        assert plain.has_cls_embed
+        assert not plain.pool_first
+        assert plain.dropout_rate == 0
+        self.heads = cast("int", plain.num_heads)
+        self.q, self.k, self.v, self.proj = (_linear(plain, name) for name in ("q", "k", "v", "proj"))
+        assert all(each.bias is not None for each in (self.q, self.k, self.v))
+        self.pool_q, self.norm_q = _pooling(plain, "q")
+        self.pool_k, self.norm_k = _pooling(plain, "k")
+        self.pool_v, self.norm_v = _pooling(plain, "v")
+
+    def forward(self, x_BNC: Tensor, thw: Sequence[int], *, only_class: bool = False) -> tuple[Tensor, list[int]]:
+        """Tokens [B, N, C] of places `thw` -> [B, N', C] and the places that pooled queries stand for.
+
+        `only_class`, where queries are not pooled, asks on behalf of the class token alone: [B, 1, C].
+        """
+        own = suits_own_gradients(x_BNC) and are_plain(self.q, self.k, self.v)
+        met = self._met(thw) if suits_cpu_forms(x_BNC) else None
+        asking = 1 if only_class else x_BNC.shape[1]
+        if own:
+            q_BNC, k_BNC, v_BNC = projected(x_BNC, asking, met and met.index_M, (self.q, self.k, self.v))
+        else:
+            met_BNC = x_BNC if met is None else x_BNC.index_select(1, met.index_M)
+            q_BNC, k_BNC, v_BNC = self.q(x_BNC[:, :asking]), self.k(met_BNC), self.v(met_BNC)
+        q_BNhd, places = self._pooled(q_BNC, thw, (self.pool_q, self.norm_q), None, own=own)
+        k_BNhd, _ = self._pooled(k_BNC, thw, (self.pool_k, self.norm_k), met, own=own)
+        v_BNhd, _ = self._pooled(v_BNC, thw, (self.pool_v, self.norm_v), met, own=own)
+        q_BhNd, k_BhNd, v_BhNd = (tokens.transpose(1, 2) for tokens in (q_BNhd, k_BNhd, v_BNhd))
+        y_BhNd = nn.functional.scaled_dot_product_attention(q_BhNd, k_BhNd, v_BhNd)
+        return self.proj(y_BhNd.transpose(1, 2).flatten(2)), list(places)
+
+    def _met(self, thw: Sequence[int]) -> _Met | None:
+        """None where the pooling of keys and values meets all."""
+        if self.pool_k is None or self.pool_v is None:
+            return None
+        stride, kernel = self.pool_k.stride[1:], self.pool_k.kernel_size[1:]
+        same = (self.pool_v.stride[1:], self.pool_v.kernel_size[1:]) == (stride, kernel)
+        skips = same and stride[0] == stride[1] > 3 and kernel == (3, 3) and tuple(self.pool_k.padding[1:]) == (1, 1)
+        return _met_by_pooling(thw, stride[0]) if skips else None
+
+    def _pooled(
+        self, tokens_BNC: Tensor, thw: Sequence[int], pooling: _Pooling, met: _Met | None, *, own: bool
+    ) -> Tokens:
+        pool, norm = pooling
+        if pool is None or norm is None:
+            return self._heads(tokens_BNC), thw
+        (frames, height, width), (down, across) = (thw, pool.stride[1:]) if met is None else (met.thw, met.stride)
+        if own:
+            _, *padding = cast("tuple[int, ...]", pool.padding)
+            strides = Pooling((frames, height, width), (down, across), (padding[0], padding[1]))
+            pooled_BNC, places = pool_tokens(tokens_BNC, pool, self.heads, strides)
+            return norm(self._heads(pooled_BNC)), places
+        class_B1hd, grid_BTHWhd = map(self._heads, class_and_places(tokens_BNC, (frames, height, width)))
+        maps = grid_BTHWhd.permute(0, 4, 5, 1, 2, 3).flatten(0, 1)  # [B h, d, T, H, W]
+        maps = pool(maps) if met is None else pool.in_2d(maps, met.stride)
+        pooled_BNhd = maps.unflatten(0, (-1, self.heads)).permute(0, 3, 4, 5, 1, 2).flatten(1, 3)
+        return norm(torch.cat((class_B1hd, pooled_BNhd), dim=1)), maps.shape[2:]
+
+    def _heads(self, tokens: Tensor) -> Tensor:
+        return tokens.reshape(*tokens.shape[:-1], self.heads, tokens.shape[-1] // self.heads)
+
+
+def class_and_places(tokens_BNC: Tensor, thw: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """[B, 1, C] and [B, T, H, W, C], in one step, so that their gradients are put together in one."""
+    class_B1C, places_BNC = torch.split_with_sizes(tokens_BNC, (1, tokens_BNC.shape[1] - 1), dim=1)
+    return class_B1C, places_BNC.reshape(len(tokens_BNC), *thw, *tokens_BNC.shape[2:])
+
+
+class _Met(NamedTuple):
+    """The tokens that a pooling meets, moved together."""
+
+    index_M: Tensor
+    """Which they are, the class token first."""
+    thw: tuple[int, int, int]
+    """The places that they now have."""
+    stride: tuple[int, int]
+    """At which the same kernel with the same padding meets them again."""
+
+
+def _met_by_pooling(thw: Sequence[int], stride: int) -> _Met:
+    """Where a kernel of 3 with a padding of 1 steps over places, at a stride above 3."""
+    frames, *size = thw
+    down, across = (torch.tensor([place for place in range(side) if (place + 1) % stride < 3]) for side in size)
+    place_THW = (torch.arange(frames)[:, None, None] * size[0] + down[:, None]) * size[1] + across
+    index_M = torch.cat((torch.tensor([0]), 1 + place_THW.flatten()))
+    return _Met(index_M, (frames, len(down), len(across)), (3, 3))
+
+
+def _linear(plain: nn.Module, name: str) -> nn.Linear:
+    return cast("nn.Linear", plain.get_submodule(name))
+
+
+def _pooling(plain: nn.Module, of: str) -> _Pooling:
+    pool = getattr(plain, f"pool_{of}")
+    if pool is None:
+        return None, None
+    assert isinstance(pool, nn.Conv3d)
+    assert fits(pool)
+    assert pool.bias is None
+    pool.__class__ = DepthwiseConv3d
+    return cast("DepthwiseConv3d", pool), cast("nn.LayerNorm", plain.get_submodule(f"norm_{of}"))

@@ -1,0 +1,1 @@
+"""Contrastive pretraining of an IMU encoder and a video encoder."""

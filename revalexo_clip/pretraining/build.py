@@ -1,0 +1,141 @@
+"""What a run is made of, built from its experiment: windows, model, and what Lightning is to train them with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import lightning.pytorch as pl
+from lightning.pytorch.accelerators import CPUAccelerator
+from torch import nn
+
+from revalexo_clip import __version__
+from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.data import LabelledWindows, WindowDataset
+from revalexo_clip.models.dual_encoder import DualEncoder
+from revalexo_clip.pretraining.module import ContrastiveModule
+from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.runs.checkpoint import KEY, Description
+from revalexo_clip.training.compiling import compile_encoders
+from revalexo_clip.training.devices import share_cores
+from revalexo_clip.training.loaders import PairsDataModule
+from revalexo_clip.training.trainer import build_trainer
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that training needs, built."""
+
+    experiment: PretrainExperiment
+    train: WindowDataset
+    val: WindowDataset
+    model: DualEncoder
+    module: ContrastiveModule
+    data: PairsDataModule
+    description: Description
+
+    @property
+    def frames(self) -> int:
+        """Video frames of a window."""
+        return self.train.video_spec.frames
+
+
+def build_parts(experiment: PretrainExperiment, *, resumed: bool = False) -> Parts:
+    """Build them; a resumed run has weights of its own and needs no pretrained ones.
+
+    Raises `ConfigError` or `DataError` where the experiment cannot run.
+    """
+    trainer = build_trainer(experiment.trainer, [], loggers=[])  # or the error that there are no such devices
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
+    train, val = _windows(experiment, trainer.world_size)
+    augmentation = experiment.build_augmentation(train.imu_spec, train.video_spec)
+    imu_spec = train.imu_spec
+    if experiment.standardize:
+        mean, std = train.imu_statistics()
+        imu_spec = replace(imu_spec, mean=mean, std=std)
+    data = PairsDataModule(
+        train,
+        val,
+        augmentation,
+        batches=experiment.batches,
+        batch_size=experiment.batch_size,
+        micro_batch=experiment.micro_batch,
+        seed=experiment.seed,
+        workers=experiment.data.workers,
+    )
+    pl.seed_everything(experiment.seed, workers=True, verbose=False)
+    model = experiment.build_model(imu_spec, train.video_spec)
+    if not resumed:
+        experiment.video.load_pretrained(model.video)
+    if experiment.trainer.compile:
+        compile_encoders(model, (model.imu, model.video))
+    description = Description(
+        version=__version__,
+        experiment=experiment,
+        imu_spec=imu_spec,
+        video_spec=train.video_spec,
+        activities=train.activities,
+        subjects={"train": subjects_of(train), "val": subjects_of(val)},
+        excluded={"train": tuple(train.excluded), "val": tuple(val.excluded)},
+        fingerprint={"train": train.fingerprint(), "val": val.fingerprint()},
+    )
+    module = ContrastiveModule(
+        experiment,
+        model,
+        experiment.loss.build(),
+        augmentation,
+        window=train.imu_spec.window,
+        steps=data.steps_per_epoch * experiment.trainer.max_epochs,
+        subjects=(train.clip_subjects, val.clip_subjects),
+        described={KEY: description.model_dump_json()},
+        clips=train.clip_names,
+    )
+    return Parts(experiment, train, val, model, module, data, description)
+
+
+def _windows(experiment: PretrainExperiment, processes: int) -> tuple[WindowDataset, WindowDataset]:
+    """Training and validation windows, enough of them for all processes."""
+    train = experiment.data.build("train", experiment.seed)
+    val = experiment.data.build("val", experiment.seed)
+    if len(train) < experiment.batch_size:
+        raise ConfigError(
+            f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows "
+            f"of {len(train.clip_names)} clips; lower batch_size or raise data.windows_per_clip"
+        )
+    if experiment.batch_size < processes:  # which the experiment cannot know where it leaves `devices` open
+        raise ConfigError(f"batch_size: {experiment.batch_size} windows cannot be shared by {processes} devices")
+    if len(val) < processes:
+        raise ConfigError(
+            f"data.val_subjects: {len(val)} validation windows cannot be shared by {processes} devices; lower "
+            "trainer.devices or data.eval_stride"
+        )
+    if train.imu_spec != val.imu_spec:
+        raise ConfigError("data: the training and validation recordings differ in their IMU channels")
+    return train, val
+
+
+def subjects_of(dataset: LabelledWindows) -> tuple[str, ...]:
+    """Whose windows they are."""
+    return tuple(sorted(set(dataset.clip_subjects)))
+
+
+def size_of(dataset: LabelledWindows) -> str:
+    """How much there is, in words."""
+    short = f"; {dataset.left_out} clips too short" if dataset.left_out else ""
+    bad = f"; {counted(len(dataset.excluded), 'bad clip')} left out" if dataset.excluded else ""
+    clips = counted(len(dataset.clip_names), "clip")
+    size = f"{counted(len(dataset), 'window')} of {clips}, subjects {' '.join(subjects_of(dataset))}"
+    return size + short + bad
+
+
+def count(module: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def sized(module: nn.Module) -> str:
+    """How large an encoder is, in words."""
+    everything, trained = sum(parameter.numel() for parameter in module.parameters()), count(module)
+    frozen = "" if trained == everything else f", {trained / 1e6:.1f} M of them trained"
+    return f"{everything / 1e6:.1f} M parameters{frozen}"

@@ -1,0 +1,83 @@
+"""A contrastive step in bounded memory, with the gradient of the undivided batch.
+
+Method: Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", 2021
+(arXiv:2101.06983). Embed every part without a graph; take the gradient of the loss with respect to the
+embeddings; embed each part again, now with a graph, and bring its share of that gradient back through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from revalexo_clip.models.encoders.checkpointing import running_statistics_untouched
+
+Embed = Callable[[slice], tuple[Tensor, Tensor]]
+"""Embeds the rows of a slice of this process's batch: (imu [b, D], video [b, D])."""
+Contrast = Callable[[Tensor, Tensor], Tensor]
+"""The loss of this process's embeddings, contrasted with those of all processes."""
+Backward = Callable[[Tensor, bool], None]
+"""Runs the backward pass of a scalar; the flag says that it is the step's last, when gradients are synchronised."""
+
+
+def contrast_in_parts(
+    module: nn.Module,
+    *,
+    rows: int,
+    part: int,
+    embed: Embed,
+    contrast: Contrast,
+    loss_parameters: Sequence[nn.Parameter],
+    backward: Backward,
+) -> Tensor:
+    """Fill the gradients of one contrastive step over `rows` windows, `part` at a time; the loss [], detached.
+
+    Random numbers are replayed, so that dropout is the same in both passes. Batch norm is the exception that
+    remains: its batch statistics are those of a part. Running statistics are updated once, in the second pass.
+    """
+    slices = [slice(start, min(start + part, rows)) for start in range(0, rows, part)]
+    if len(slices) == 1:
+        loss = contrast(*embed(slices[0]))
+        backward(loss, True)
+        return loss.detach()
+
+    states, embedded = [], []
+    with torch.no_grad(), running_statistics_untouched(module):
+        for rows_of_part in slices:
+            states.append(_RandomState())
+            embedded.append(embed(rows_of_part))
+    # Autocast keeps the weights it cast without a graph, and would use them again in the second pass.
+    torch.clear_autocast_cache()
+    imu_BD = torch.cat([imu for imu, _ in embedded]).requires_grad_()
+    video_BD = torch.cat([video for _, video in embedded]).requires_grad_()
+    loss = contrast(imu_BD, video_BD)
+    trainable = [parameter for parameter in loss_parameters if parameter.requires_grad]
+    imu_grad_BD, video_grad_BD, *parameter_grads = torch.autograd.grad(loss, [imu_BD, video_BD, *trainable])
+
+    for rows_of_part, state in zip(slices, states, strict=True):
+        state.restore()
+        imu_bD, video_bD = embed(rows_of_part)
+        surrogate = (imu_bD * imu_grad_BD[rows_of_part]).sum() + (video_bD * video_grad_BD[rows_of_part]).sum()
+        last = rows_of_part is slices[-1]
+        if last:  # the loss's own parameters go along, so that one synchronised pass sees every parameter
+            surrogate = surrogate + sum(
+                ((parameter * grad).sum() for parameter, grad in zip(trainable, parameter_grads, strict=True)),
+                start=surrogate.new_zeros(()),
+            )
+        backward(surrogate, last)
+    return loss.detach()
+
+
+class _RandomState:
+    """The random generators that dropout draws from, as they stand now."""
+
+    def __init__(self) -> None:
+        self.cpu = torch.get_rng_state()
+        self.cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+
+    def restore(self) -> None:
+        torch.set_rng_state(self.cpu)
+        if self.cuda is not None:
+            torch.cuda.set_rng_state(self.cuda)

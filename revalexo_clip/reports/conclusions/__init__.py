@@ -1,0 +1,1 @@
+"""What the figures of a report amount to, in words."""

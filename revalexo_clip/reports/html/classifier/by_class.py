@@ -1,0 +1,114 @@
+"""How well each activity is recognised, at each horizon, and what it is taken for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.conclusions.evaluation import plain_name
+from revalexo_clip.reports.html import dots
+from revalexo_clip.reports.html.confusion import matrix
+from revalexo_clip.reports.html.evaluation.summary import cell
+from revalexo_clip.reports.html.page import Html, figure, group, joined, paragraph, row, table, tag, text
+from revalexo_clip.reports.html.plots import WIDTH, panels, svg
+from revalexo_clip.reports.values import (
+    SETS,
+    child,
+    children,
+    horizon_text,
+    measured,
+    number,
+)
+
+_FIGURES = {"precision": "precision", "recall": "recall", "f1": "F1"}
+
+
+def activity_body(metrics: JsonObject) -> Html:
+    """F1 of each activity, and the tables behind it, one for each horizon."""
+    horizons = [one for one in children(metrics, "horizons") if number(child(one, "all")["windows"])]
+    if not horizons:
+        return paragraph("No window has a label.")
+    about = (
+        "Precision: how many of the windows that were named so are so. Recall: how many of those that are so were "
+        "named so. F1: their harmonic mean."
+    )
+    first = horizons[0]
+    folded = (
+        tag(
+            "details",
+            joined([tag("summary", text(f"{_title(one)}: steady and transitions too")), _class_table(one, SETS)]),
+        )
+        for one in horizons
+    )
+    parts = [paragraph(about), _plot(first), tag("h3", text(_title(first))), _class_table(first, ["all"]), *folded]
+    return joined(parts)
+
+
+def _title(at_horizon: JsonObject) -> str:
+    return f"Activity {horizon_text(number(at_horizon['horizon']) or 0.0)} after the window"
+
+
+def _shown(at_horizon: JsonObject, among: str) -> list[str]:
+    """Activities that are true or predicted of some window."""
+    classes = child(at_horizon, among, "classes")
+    return [name for name in classes if child(classes, name)["support"] or child(classes, name)["predicted"]]
+
+
+def _plot(at_horizon: JsonObject) -> Html:
+    names = _shown(at_horizon, "all")
+    sets = [among for among in SETS if number(child(at_horizon, among)["windows"])]
+    drawn = panels(WIDTH, 0.75 + dots.ROW_HEIGHT * len(names), columns=len(sets), share_y=True)
+    for axes, among in zip(drawn, sets, strict=True):
+        classes = child(at_horizon, among, "classes")
+        rows = [
+            dots.Row(
+                f"{plain_name(name)} ({child(at_horizon, 'all', 'classes', name)['support']})",
+                {"imu": measured(child(classes, name), "f1")},
+            )
+            for name in names
+        ]
+        dots.draw(axes, rows, f"F1, {SETS[among]}")
+        axes.set_xlim(-0.03, 1.06)
+    horizon = horizon_text(number(at_horizon["horizon"]) or 0.0)
+    caption = (
+        f"By activity {horizon} after the window; in brackets how many windows. Whiskers are 95% intervals, where "
+        "there are clips enough. Without a dot: neither true nor predicted there."
+    )
+    return figure(svg(drawn[0], "F1 by activity"), caption)
+
+
+def _class_table(at_horizon: JsonObject, sets: Iterable[str]) -> Html:
+    rows = []
+    for among in sets:
+        names = _shown(at_horizon, among)
+        if not names:
+            continue
+        rows.append(group(SETS[among], 2 + len(_FIGURES)))
+        classes = child(at_horizon, among, "classes")
+        for name in names:
+            figures = (cell(figure, measured(child(classes, name), figure)) for figure in _FIGURES)
+            rows.append(row([text(plain_name(name)), text(child(classes, name)["support"]), *figures]))
+    return table(["", "windows", *_FIGURES.values()], rows, kind="summary")
+
+
+def confusion_body(metrics: JsonObject) -> Html:
+    """What is taken for what: all windows and those in a transition, at the first and at the last horizon."""
+    activities = metrics["activities"]
+    assert isinstance(activities, list)
+    horizons = [one for one in children(metrics, "horizons") if number(child(one, "all")["windows"])]
+    if not horizons:
+        return paragraph("No window has a label.")
+    about = (
+        "Each row is what was true, and says in percent what it was taken for; below that, in how many windows. The "
+        "diagonal, framed, is right."
+    )
+    shown = horizons[:1] if len(horizons) == 1 else [horizons[0], horizons[-1]]
+    return joined([paragraph(about), *(_matrices(one, list(map(str, activities))) for one in shown)])
+
+
+def _matrices(at_horizon: JsonObject, activities: Sequence[str]) -> Html:
+    return joined(
+        matrix(child(at_horizon, among)["confusion"], activities, f"{_title(at_horizon)}, {SETS[among]}, predicted:")
+        for among in ("all", "transition")
+        if number(child(at_horizon, among)["windows"])
+    )

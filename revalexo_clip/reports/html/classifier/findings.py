@@ -1,0 +1,25 @@
+"""What a recogniser's report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class RecognitionFindings:
+    """The test of a recogniser: what was measured, and what it was measured on."""
+
+    name: str
+    """Of the experiment."""
+    metrics: JsonObject
+    """What `measure_recognition` gives, with `checkpoint`, `sha256`, `epoch`, and `seen` (see `admission.flattery`)."""
+    predictions: Predictions
+    log: Path
+    """`metrics.csv` of the training; it need not be there."""
+    subjects: Mapping[str, Sequence[str]]
+    """By what was done with them: `train`, `val`, `test`, and `pretrain` where the encoder was pretrained."""

@@ -1,0 +1,90 @@
+"""The head of the page: what was tested, on whom, whether that may be trusted; and the table of scores."""
+
+from __future__ import annotations
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.evaluation.held_out import flattery
+from revalexo_clip.reports.conclusions.classifier import verdicts
+from revalexo_clip.reports.conclusions.evaluation import as_list, plain_name
+from revalexo_clip.reports.html.classifier.findings import RecognitionFindings
+from revalexo_clip.reports.html.evaluation.summary import cell
+from revalexo_clip.reports.html.page import Html, group, joined, paragraph, row, table, tag, text
+from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.reports.values import (
+    RECOGNITION,
+    SETS,
+    Measured,
+    child,
+    children,
+    horizon_text,
+    measured,
+    number,
+)
+
+_USES = {"pretrain": "Pretrained on", "train": "Trained on", "val": "Selected on", "test": "Tested on"}
+
+
+def head(findings: RecognitionFindings) -> Html:
+    """The title, what was tested, whether figures flatter, answers, and what could not be measured."""
+    metrics = findings.metrics
+    people = list(child(metrics, "subjects"))
+    windows, clips = (counted(int(number(metrics[f"{unit}s"]) or 0), unit) for unit in ("window", "clip"))
+    about = (
+        f"{windows} of {clips} from {'1 person' if len(people) == 1 else f'{len(people)} people'}. "
+        f"Checkpoint {metrics['checkpoint']}, epoch {metrics['epoch']}, SHA-256 {str(metrics['sha256'])[:12]}."
+    )
+    if metrics["interval_reason"] is None:
+        about += " In brackets: 95% intervals."
+    parts = [tag("h1", text(f"Recognition by {findings.name}")), paragraph(about, "quiet")]
+    if told := flattery(metrics["seen"]):
+        how, _, why = told.partition(":")
+        warning = joined([tag("strong", text(f"⚠ These figures {how}:")), text(f"{why}.")])
+        parts.append(tag("p", warning, class_="warning"))
+    return joined([*parts, as_list(verdicts(metrics)), people_table(findings), _missing(metrics)], "\n")
+
+
+def people_table(findings: RecognitionFindings) -> Html:
+    """Who was trained, selected and tested on."""
+    rows = [
+        row([text(use), text(len(names)), text(", ".join(names))])
+        for key, use in _USES.items()
+        if (names := findings.subjects.get(key))
+    ]
+    return table(["People", "", ""], rows, kind="named")
+
+
+def _missing(metrics: JsonObject) -> Html:
+    sentences = metrics["missing"]
+    assert isinstance(sentences, list)
+    return joined(paragraph(str(sentence), "quiet") for sentence in sentences)
+
+
+def score_table(metrics: JsonObject) -> Html:
+    """Every score at every horizon, of all windows, of steady ones and of those in a transition."""
+    horizons = children(metrics, "horizons")
+    rows = []
+    for among, title in SETS.items():
+        found = [(one["horizon"], child(one, among)) for one in horizons if number(child(one, among)["windows"])]
+        if not found:
+            continue
+        rows.append(group(title, 2 + len(RECOGNITION)))
+        for horizon, figures in found:
+            shown = (cell(score, measured(figures, score)) for score in RECOGNITION)
+            rows.append(row([text(horizon_text(number(horizon) or 0.0)), text(figures["windows"]), *shown]))
+        guessing = child(found[0][1], "guessing")
+        blind = (cell(score, Measured(number(guessing[score]))) for score in RECOGNITION)
+        always = tag("span", text(f"always {plain_name(str(guessing['activity']))}"), class_="open")
+        rows.append(row([always, text(""), *blind]))
+    return joined(
+        [table(["After the window", "windows", *RECOGNITION.values()], rows, kind="summary"), _legend(metrics)]
+    )
+
+
+def _legend(metrics: JsonObject) -> Html:
+    if metrics["interval_reason"] is not None:
+        return paragraph(f"There are no intervals: {metrics['interval_reason']}.", "quiet")
+    within = (
+        "Below each figure its 95% interval, from resampled clips: how it would vary with other clips of the same "
+        "people. Balanced accuracy and macro F1: activities count alike; weighted F1: as often as they occur."
+    )
+    return paragraph(within, "quiet")

@@ -1,0 +1,113 @@
+"""Clips from beginning to end: what was done, and what the recogniser said of each window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.metrics.evaluated import Floats, Ints
+from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.reports.conclusions.evaluation import plain_name
+from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag, text
+from revalexo_clip.reports.html.plots import COLOUR, WIDTH, bare, panels, svg
+from revalexo_clip.reports.values import horizon_text
+
+EACH = 2
+"""Clips that are shown of the best, of the worst, and of the others."""
+KINDS = 7
+"""Activities that a colour each tells apart; the least frequent ones share the last one."""
+_OTHERS = f"c{KINDS + 1}"
+_ROW = 0.62
+"""Height of a clip in the drawing [in]."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A clip, why it is shown, and how much of it is right at the first horizon."""
+
+    clip: int
+    why: str
+    accuracy: float
+
+
+def choose(predictions: Predictions) -> list[Shown]:
+    """The best, the worst, and some drawn at random, of clips in which the activity changes where there are such."""
+    label_N, said_N = predictions.label_NK[:, 0], predictions.predicted()[:, 0]
+    accuracy, changing = {}, []
+    for clip in np.unique(predictions.clip_N[label_N != UNLABELLED]).tolist():
+        rows = (predictions.clip_N == clip) & (label_N != UNLABELLED)
+        accuracy[clip] = float((label_N[rows] == said_N[rows]).mean())
+        if len(np.unique(label_N[rows])) > 1:
+            changing.append(clip)
+    ordered = sorted(changing or accuracy, key=lambda clip: (-accuracy[clip], clip))
+    best, rest = ordered[:EACH], ordered[EACH:]
+    worst, middle = rest[::-1][:EACH], rest[: max(len(rest) - EACH, 0)]
+    drawn = np.random.default_rng(0).permutation(middle)[:EACH].tolist()
+    parts = {"best": best, "drawn at random": drawn, "worst": worst}
+    return [Shown(int(clip), why, accuracy[clip]) for why, clips in parts.items() for clip in clips]
+
+
+def section_body(predictions: Predictions) -> Html:
+    """The chosen clips, one below the other."""
+    shown = choose(predictions)
+    if not shown:
+        return paragraph(f"No window has a label {horizon_text(predictions.horizons[0])} after its end.")
+    roles = _roles(predictions, shown)
+    drawn = panels(WIDTH, 0.5 + _ROW * len(shown), rows=len(shown))
+    for axes, one in zip(drawn, shown, strict=True):
+        _draw(axes, predictions, one, roles)
+    drawn[-1].set_xlabel("window starts [s]")
+    caption = (
+        f"Activity {horizon_text(predictions.horizons[0])} after each window, as it was (upper half) and as it was "
+        "recognised (lower half). A line between them: in a transition."
+    )
+    keys = tag("ul", joined(_keys(predictions.activities, roles)), class_="keys")
+    return figure(joined([keys, svg(drawn[0], "Clips from beginning to end")]), caption)
+
+
+def _roles(predictions: Predictions, shown: Sequence[Shown]) -> dict[int, str]:
+    """The colour of each activity that is true or said in the clips; the most frequent ones have their own."""
+    rows = np.isin(predictions.clip_N, [one.clip for one in shown])
+    both = np.concatenate([predictions.label_NK[rows, 0], predictions.predicted()[rows, 0]])
+    found, counts = np.unique(both[both != UNLABELLED], return_counts=True)
+    ordered = found[np.argsort(-counts, kind="stable")].tolist()
+    return {label: f"c{rank + 1}" if rank < KINDS else _OTHERS for rank, label in enumerate(ordered)}
+
+
+def _keys(activities: Sequence[str], roles: Mapping[int, str]) -> Iterator[Html]:
+    for role, group in groupby(roles, key=roles.__getitem__):
+        names = ", ".join(plain_name(activities[label]) for label in group)
+        yield tag("li", joined([tag("i", style=f"background: var(--{role})"), text(names)]))
+
+
+def _draw(axes: Axes, predictions: Predictions, shown: Shown, roles: Mapping[int, str]) -> None:
+    rows = np.flatnonzero(predictions.clip_N == shown.clip)
+    rows = rows[np.argsort(predictions.start_N[rows], kind="stable")]
+    start_M = predictions.start_N[rows]
+    end_M = np.append(start_M[1:], start_M[-1] + (np.diff(start_M).min() if len(rows) > 1 else 1.0))
+    for label_M, bottom in (
+        (predictions.label_NK[rows, 0], 0.06),
+        (predictions.predicted()[rows, 0], -1.0),
+    ):
+        for label, first, end in _runs(label_M, start_M, end_M):
+            if label != UNLABELLED:
+                axes.broken_barh([(first, end - first)], (bottom, 0.94), facecolor=COLOUR[roles[label]])
+    for moving, first, end in _runs(predictions.transition_NK[rows, 0].astype(np.int64), start_M, end_M):
+        if moving:
+            axes.plot([first, end], [0.03, 0.03], color=COLOUR["ink"], linewidth=1.6, solid_capstyle="butt")
+    name = predictions.clip_names[shown.clip]
+    axes.set_yticks([0.03], [f"{name}\n{shown.why}: {100 * shown.accuracy:.0f}% right"])
+    axes.set_ylim(-1.15, 1.15)
+    bare(axes, "left", "bottom")
+
+
+def _runs(kind_M: Ints, start_M: Floats, end_M: Floats) -> Iterator[tuple[int, float, float]]:
+    """Each stretch of windows of one kind, and from when to when it is."""
+    edges = [0, *(np.flatnonzero(np.diff(kind_M)) + 1).tolist(), len(kind_M)]
+    for first, end in pairwise(edges):
+        yield int(kind_M[first]), float(start_M[first]), float(end_M[end - 1])

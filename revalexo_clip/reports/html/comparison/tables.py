@@ -1,0 +1,143 @@
+"""Checkpoints side by side: which they are, how their experiments differ, and all figures with their differences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.conclusions.comparison import FEATURES, is_probed
+from revalexo_clip.reports.html.evaluation.probe import protocol
+from revalexo_clip.reports.html.evaluation.retrieval import shown_galleries
+from revalexo_clip.reports.html.page import Html, group, joined, paragraph, row, table, tag, text
+from revalexo_clip.reports.values import (
+    DIRECTIONS,
+    GALLERIES,
+    PROBES,
+    RETRIEVAL,
+    SCORES,
+    child,
+    children,
+    first_horizon,
+    horizon_text,
+    measured,
+    number,
+    within,
+    written,
+    written_difference,
+)
+
+TITLES = RETRIEVAL | SCORES
+SETTLED = {"better": "▲", "worse": "▼", "same": "="}
+"""Marks of what is settled; the rest has none."""
+_CLASSES = {"better": "yes", "worse": "no", "same": "open"}
+
+
+def checkpoints(found: Sequence[JsonObject]) -> Html:
+    """The letters, and what they stand for."""
+    rows = [
+        row(
+            [
+                tag("strong", text(one["letter"])),
+                text(f"{one['name']}{'' if place else ' (the others are compared with it)'}"),
+                *(text(one[key]) for key in ("experiment", "epoch")),
+                text(str(one["sha256"])[:12]),
+            ]
+        )
+        for place, one in enumerate(found)
+    ]
+    return table(["", "checkpoint", "experiment", "epoch", "SHA-256"], rows, kind="named")
+
+
+def settings(metrics: JsonObject) -> Html:
+    """The fields of their experiments that are not the same."""
+    first, *others = children(metrics, "checkpoints")
+    rows = []
+    for other, difference in zip(others, children(metrics, "differences"), strict=True):
+        changed = child(difference, "settings")
+        title = f"{other['letter']} and {first['letter']}"
+        rows.append(group(title if changed else f"{title}: the same settings", 3))
+        for path, values in changed.items():
+            assert isinstance(values, list)
+            rows.append(row([text(path), *(text(_short(value)) for value in values)]))
+    about = "Where a component is another one, its own settings are not listed."
+    return joined([table(["setting", str(first["letter"]), "its own"], rows, kind="named"), paragraph(about, "quiet")])
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def figures(metrics: JsonObject) -> Html:
+    """All figures: those of each, and beside them the difference to the first with its interval."""
+    first = children(metrics, "checkpoints")[0]
+    parts = [table(["Retrieval among", *_columns(metrics)], _retrieval_rows(metrics), kind="summary")]
+    if is_probed(metrics):
+        probe = child(first, "probe")
+        title = f"Activity {horizon_text(first_horizon(probe))} after the window"
+        parts.append(table([title, *_columns(metrics)], _probe_rows(metrics), kind="summary"))
+        parts.append(paragraph(_trained(metrics), "quiet"))
+    if metrics["interval_reason"] is None:
+        told = (
+            f"{SETTLED['better']} better and {SETTLED['worse']} worse than {first['letter']}: the 95% interval of the "
+            "difference, beside it, leaves out zero. = the same for every window. No mark: not settled. Of a hundred "
+            "figures that do not differ, about five get a mark by chance. Of ranks, less is better."
+        )
+    else:
+        told = f"There are no intervals: {metrics['interval_reason']}."
+    return joined([*parts, paragraph(told, "quiet")])
+
+
+def _trained(metrics: JsonObject) -> str:
+    """Who trained the probes; of a single subject, each checkpoint's own training subjects did."""
+    found = [child(one, "probe") for one in children(metrics, "checkpoints")]
+    about = f"By a linear probe and by the nearest neighbours; {protocol(found[0])}."
+    if any(one["trained_on"] != found[0]["trained_on"] for one in found):
+        about += " Probes of the others are trained on other people, those of their own pretraining: that differs, too."
+    return about
+
+
+def _columns(metrics: JsonObject) -> list[str]:
+    first, *others = (str(one["letter"]) for one in children(metrics, "checkpoints"))
+    return [first, *(title for other in others for title in (other, f"{other} less {first}", ""))]
+
+
+def _retrieval_rows(metrics: JsonObject) -> Iterator[Html]:
+    first = children(metrics, "checkpoints")[0]
+    for gallery in shown_galleries(first):
+        size = number(child(first, gallery)["gallery_size"]) or 0.0
+        for direction, arrow in DIRECTIONS.items():
+            yield group(f"{GALLERIES[gallery]}, {size:.0f}: {arrow}", 1 + len(_columns(metrics)))
+            for name in RETRIEVAL:
+                of_each, gained = (
+                    [child(one, gallery, direction) for one in children(metrics, key)]
+                    for key in ("checkpoints", "differences")
+                )
+                yield _figure_row(name, of_each, gained)
+
+
+def _probe_rows(metrics: JsonObject) -> Iterator[Html]:
+    for name, title in FEATURES.items():
+        for probe, by in PROBES.items():
+            yield group(f"{title}, {by}", 1 + len(_columns(metrics)))
+            for score in SCORES:
+                of_each, gained = (
+                    [child(children(one, "probe", probe, name)[0], "all") for one in children(metrics, key)]
+                    for key in ("checkpoints", "differences")
+                )
+                yield _figure_row(score, of_each, gained)
+
+
+def _figure_row(name: str, of_each: Sequence[JsonObject], gained: Sequence[JsonObject]) -> Html:
+    first, *others = (text(written(name, number(found[name]))) for found in of_each)
+    cells = [cell for one, by in zip(others, gained, strict=True) for cell in (one, *difference(name, by))]
+    return row([text(TITLES[name]), first, *cells])
+
+
+def difference(name: str, found: JsonObject) -> tuple[Html, Html]:
+    """A difference, marked where it is settled, and its interval."""
+    gained, settled = measured(found, name), child(found, "settled")[name]
+    shown = text(written_difference(name, gained.value))
+    if isinstance(settled, str):
+        shown = tag("strong", joined([shown, text(f" {SETTLED[settled]}")]), class_=_CLASSES[settled])
+    return shown, tag("span", text(within(name, gained.interval)), class_="quiet")

@@ -1,0 +1,122 @@
+"""A map of the shared space: IMU and video windows in two dimensions, near where they are alike (t-SNE).
+
+t-SNE is that of van der Maaten & Hinton (2008), by scikit-learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints
+from revalexo_clip.reports.html.page import Html, joined, paragraph, tag, text
+from revalexo_clip.reports.html.plots import COLOUR, WIDTH, panels, svg
+
+MOST = 1000
+"""Windows on the map; of more, so many that are spread evenly."""
+KINDS = 7
+"""Kinds of things that a colour each tells apart; those with the fewest windows share the last one."""
+LEAST = 5
+"""Windows without which there is no map."""
+_OTHERS = "c8"
+_WIDTH = 0.8 * WIDTH
+
+
+def section_body(windows: EvaluatedWindows) -> Html:
+    """The map in three colourings, to switch between; on paper, all three."""
+    if len(windows) < LEAST:
+        return paragraph(f"A map of fewer than {LEAST} windows shows nothing.")
+    rows = np.linspace(0, len(windows) - 1, min(len(windows), MOST)).round().astype(np.int64)
+    of = torch.from_numpy(rows)
+    place_m2 = flat(torch.cat([windows.imu_ND[of], windows.video_ND[of]]).double().numpy())
+    label_M = windows.label_NK[of, 0].numpy()
+    named: dict[str, tuple[Ints, Sequence[str]]] = {
+        "activity": (label_M, windows.activities),
+        "subject": (windows.of_subject()[rows], windows.subjects),
+    }
+    drawn = [_coloured(place_m2, name, *kinds) for name, kinds in named.items()]
+    drawn.append(_by_modality(place_m2))
+    names = [*named, "modality"]
+    switches = []
+    for number, name in enumerate(names):
+        checked = {"checked": "checked"} if number == 0 else {}
+        button = tag("input", type="radio", name="colouring", id=f"by-{name}", **checked)
+        switches += [button, tag("label", text(f"by {name}"), for_=f"by-{name}")]
+    shown = f"all {len(windows)}" if len(rows) == len(windows) else f"{len(rows)} of {len(windows)}"
+    about = (
+        f"Each window ({shown}) is on this t-SNE map twice, as IMU (filled) and as video (hollow). Near each other are "
+        "windows that the encoders take for alike; distances across the map mean nothing. Good: partners together, "
+        "activities in groups, subjects and modalities mixed."
+    )
+    return joined([paragraph(about), tag("div", joined([*switches, *drawn], "\n"), class_="switch")])
+
+
+def flat(embedding_mD: Floats) -> Floats:
+    """[m, 2] a map by t-SNE; the same every time."""
+    if np.ptp(embedding_mD, axis=0).max() < 1e-9:
+        return np.zeros((len(embedding_mD), 2))
+    perplexity = min(30.0, (len(embedding_mD) - 1) / 3)
+    compact = PCA(min(50, *embedding_mD.shape), svd_solver="full").fit_transform(embedding_mD)
+    return np.asarray(
+        TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(compact), dtype=np.float64
+    )
+
+
+def _coloured(place_m2: Floats, what: str, kind_M: Ints, names: Sequence[str]) -> Html:
+    count_A = np.bincount(kind_M[kind_M != UNLABELLED], minlength=len(names))
+    present = [int(kind) for kind in np.argsort(-count_A, kind="stable") if count_A[kind]]
+    own, others = present[:KINDS], [names[kind] for kind in present[KINDS:]]
+    groups = [(names[kind], f"c{number + 1}", kind_M == kind) for number, kind in enumerate(own)]
+    rest_M = ~np.isin(kind_M, own)
+    if rest_M.any():
+        unknown = [f"no {what}"] if (kind_M == UNLABELLED).any() else []
+        groups.append((", ".join([*others, *unknown]), _OTHERS, rest_M))
+    return _drawn(place_m2, f"Map by {what}", groups)
+
+
+def _by_modality(place_m2: Floats) -> Html:
+    everything_M = np.ones(len(place_m2) // 2, dtype=bool)
+    axes = _canvas(place_m2)
+    _draw(axes, place_m2, everything_M, "imu", "imu")
+    _draw(axes, place_m2, everything_M, "video", "video")
+    keys = [_key("imu", "IMU"), _key("video", "video")]
+    return _framed(axes, "Map by modality", keys)
+
+
+def _drawn(place_m2: Floats, title: str, groups: Sequence[tuple[str, str, Bools]]) -> Html:
+    axes = _canvas(place_m2)
+    for _, role, rows_M in reversed(groups):
+        _draw(axes, place_m2, rows_M, "video", role)
+        _draw(axes, place_m2, rows_M, "imu", role)
+    return _framed(axes, title, [_key(role, name) for name, role, _ in groups])
+
+
+def _canvas(place_m2: Floats) -> Axes:
+    """Axes of the map's own proportions."""
+    width, height = np.maximum(np.ptp(place_m2, axis=0), 1e-9)
+    (axes,) = panels(_WIDTH, float(np.clip(_WIDTH * height / width, 3.0, 6.0)))
+    axes.set_axis_off()
+    axes.set_aspect("equal", adjustable="datalim")
+    return axes
+
+
+def _draw(axes: Axes, place_m2: Floats, rows_M: Bools, modality: Literal["imu", "video"], role: str) -> None:
+    half = len(place_m2) // 2
+    x, y = (place_m2[:half] if modality == "imu" else place_m2[half:])[rows_M].T
+    fill = COLOUR[role] if modality == "imu" else "none"
+    axes.plot(x, y, "o", markersize=4, color=COLOUR[role], markerfacecolor=fill, markeredgewidth=0.9)
+
+
+def _framed(axes: Axes, title: str, keys: Sequence[Html]) -> Html:
+    return tag("figure", joined([svg(axes, title), tag("ul", joined(keys), class_="keys")]))
+
+
+def _key(role: str, name: str) -> Html:
+    return tag("li", joined([tag("i", style=f"background: var(--{role})"), text(name)]))

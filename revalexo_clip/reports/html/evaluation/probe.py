@@ -1,0 +1,129 @@
+"""What frozen features know of the activity, beside what pretraining has to beat; now, ahead, and with few labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.html import dots
+from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag
+from revalexo_clip.reports.html.plots import COLOUR, WIDTH, heading, label_ends, panels, percent_axis, svg
+from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.reports.values import (
+    FEATURES,
+    PROBES,
+    SCORES,
+    child,
+    children,
+    first_horizon,
+    horizon_text,
+    measured,
+    number,
+)
+
+ROLES = {"imu": "imu", "imu_untrained": "muted", "handmade": "c4", "video": "video", "both": "c3"}
+_BASELINES = {"over_untrained": "untrained", "over_handmade": "hand-made"}
+_HALF = WIDTH / 2 - 0.15
+
+
+def protocol(probe: JsonObject) -> str:
+    """Who trained the probe, and who tested it."""
+    if probe["protocol"] == "leave_one_subject_out":
+        return "each subject in turn is tested with a probe that was trained on the others"
+    trained, tested = probe["trained_on"], probe["tested_on"]
+    assert isinstance(trained, list)
+    assert isinstance(tested, list)
+    people = counted(len(trained), "subject")
+    return f"the probe is trained on the {people} of the pretraining and tested on {', '.join(map(str, tested))}"
+
+
+def section_body(probe: JsonObject) -> Html:
+    """Features side by side, what IMU pretraining has gained, horizons, and the curve over labels."""
+    horizon = horizon_text(first_horizon(probe))
+    about = (
+        f"A linear probe reads the activity {horizon} after the window off frozen features; {protocol(probe)}. "
+        "Pretraining was worth it where the pretrained IMU encoder beats the same encoder untrained, and hand-made "
+        "features."
+    )
+    side = joined([_horizon_plot(probe), _few_labels_plot(child(probe, "few_labels"))])
+    return joined([paragraph(about), _feature_plot(probe), _gain_plot(probe), tag("div", side, class_="side")])
+
+
+def _feature_plot(probe: JsonObject) -> Html:
+    now = {name: children(probe, "linear", name)[0] for name in FEATURES}
+    drawn = panels(WIDTH, 0.75 + dots.ROW_HEIGHT * len(FEATURES), columns=3, share_y=True)
+    for axes, among in zip(drawn, ("all", "steady", "transition"), strict=True):
+        rows = [
+            dots.Row(title, {ROLES[name]: measured(child(now[name], among), "macro_f1")})
+            for name, title in FEATURES.items()
+        ]
+        windows = child(now["imu"], among)["windows"]
+        dots.draw(axes, rows, f"macro F1, {among} ({windows} windows)")
+    caption = "Macro F1 over all windows, over those in a steady state, and over those in a transition; 95% intervals."
+    return figure(svg(drawn[0], "Macro F1 of each kind of features"), caption)
+
+
+def _gain_plot(probe: JsonObject) -> Html:
+    drawn = panels(WIDTH, 0.95 + dots.ROW_HEIGHT * len(PROBES) * len(_BASELINES), columns=len(SCORES), share_y=True)
+    for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
+        gained = {
+            f"{by.removeprefix('a ')}, over {name}": measured(children(probe, "gain", key, over)[0], score)
+            for key, by in PROBES.items()
+            for over, name in _BASELINES.items()
+        }
+        rows = [dots.Row(label, {"imu": one}) for label, one in gained.items()]
+        dots.draw_gains(axes, rows, f"gain, {title}")
+    caption = (
+        "What pretraining has gained: right of the line the pretrained IMU encoder is better. An interval that crosses "
+        "the line settles nothing, and its dot is hollow."
+    )
+    return figure(svg(drawn[0], "Gain of the pretrained IMU encoder"), caption)
+
+
+def _horizon_plot(probe: JsonObject) -> Html:
+    horizons = probe["horizons"]
+    assert isinstance(horizons, list)
+    x = [number(one) or 0.0 for one in horizons]
+    lines = {
+        name: [number(child(one, "all")["macro_f1"]) for one in children(probe, "linear", name)] for name in FEATURES
+    }
+    (axes,) = panels(_HALF, 3.2)
+    _draw_lines(axes, x, lines)
+    axes.set_xlabel("horizon after the window's end [s]")
+    heading(axes, "macro F1 ahead of time")
+    caption = "The same probe for activities further ahead."
+    return figure(svg(axes, "Macro F1 by prediction horizon"), caption)
+
+
+def _few_labels_plot(few: JsonObject) -> Html:
+    names = [name for name in FEATURES if name in few]
+    drawn = {name: children(few, name) for name in names}
+    x = [number(point["fraction"]) or 0.0 for point in drawn[names[0]]]
+    (axes,) = panels(_HALF, 3.2)
+    axes.set_xscale("log")
+    _draw_lines(axes, x, {name: [number(point["macro_f1"]) for point in drawn[name]] for name in names})
+    axes.xaxis.set_major_locator(FixedLocator(x))
+    axes.xaxis.set_minor_locator(NullLocator())
+    labels = [f"{100 * share:g}%\n{point['windows']}" for share, point in zip(x, drawn[names[0]], strict=True)]
+    axes.set_xticks(x, labels)
+    axes.set_xlabel("share of the labels, and windows that it is")
+    heading(axes, "macro F1 with few labels")
+    caption = "The mean of three draws of labels at random; drawn from each activity, at least one window."
+    return figure(svg(axes, "Macro F1 by the share of labels"), caption)
+
+
+def _draw_lines(axes: Axes, x: Sequence[float], lines: Mapping[str, Sequence[float | None]]) -> None:
+    ends = []
+    for name, values in lines.items():
+        known = [(at, value) for at, value in zip(x, values, strict=True) if value is not None]
+        if known:
+            at, value = zip(*known, strict=True)
+            axes.plot(at, value, "o-", color=COLOUR[ROLES[name]], markersize=4)
+            ends.append((at[-1], value[-1], FEATURES[name], ROLES[name]))
+    low = min((value for values in lines.values() for value in values if value is not None), default=0.0)
+    axes.set_ylim(max(low - 0.08, 0.0) if low > 0.3 else 0.0, 1.0)
+    label_ends(axes, ends, gap=0.075 * (axes.get_ylim()[1] - axes.get_ylim()[0]))
+    percent_axis(axes, "y")

@@ -1,0 +1,144 @@
+"""How well partners are found: by gallery, by rank, by person and by activity."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter
+from scipy.stats import hypergeom
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.evaluated import Floats, Ints
+from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE, Gallery
+from revalexo_clip.metrics.retrieval import Ranks
+from revalexo_clip.reports.html import dots
+from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag, text
+from revalexo_clip.reports.html.plots import COLOUR, WIDTH, heading, panels, percent_axis, svg
+from revalexo_clip.reports.values import DIRECTIONS, GALLERIES, RETRIEVAL, Measured, child, measured, number
+
+ROLES = {"imu_to_video": "imu", "video_to_imu": "video"}
+_RECALLS = ("r_at_1", "r_at_5", "r_at_10")
+
+
+def shown_galleries(metrics: JsonObject) -> list[str]:
+    """Those that differ: of a single person, all windows are those of the same subject."""
+    several = len(child(metrics, "subjects")) > 1
+    return [name for name in GALLERIES if metrics[name] is not None and (several or name != SUBJECT)]
+
+
+def legend(*, chance: bool = True) -> Html:
+    """Which mark is which direction, and which is `chance`."""
+    marks = [("●", "imu_to_video"), ("◆", "video_to_imu")]
+    keys = [
+        tag("li", joined([tag("span", text(f"{mark} "), style=f"color: var(--{ROLES[name]})"), text(DIRECTIONS[name])]))
+        for mark, name in marks
+    ]
+    if chance:
+        keys.append(tag("li", joined([tag("span", text("❙ "), class_="open"), text("guessing")])))
+    return tag("ul", joined(keys), class_="keys")
+
+
+def gallery_plot(metrics: JsonObject) -> Html:
+    """R@1, R@5 and R@10 in each gallery."""
+    found = {_gallery_label(metrics, name): child(metrics, name) for name in shown_galleries(metrics)}
+    drawn = panels(WIDTH, 0.75 + 0.55 * len(found), columns=3, share_y=True)
+    for axes, name in zip(drawn, _RECALLS, strict=True):
+        rows = [dots.Row(label, _both_ways(one, name), _chance(one, name)) for label, one in found.items()]
+        dots.draw(axes, rows, RETRIEVAL[name])
+    whiskers = "Whiskers are 95% intervals." if metrics["interval_reason"] is None else "There are no intervals."
+    caption = f"Share of queries whose partner is the nearest, among the 5 nearest, among the 10 nearest. {whiskers}"
+    drawing = svg(drawn[0], "Recall at 1, 5 and 10 in each gallery")
+    return figure(joined([legend(), drawing]), caption)
+
+
+def _gallery_label(metrics: JsonObject, gallery: str) -> str:
+    size = number(child(metrics, gallery)["gallery_size"]) or 0.0
+    return f"{GALLERIES[gallery]}\n({size:.0f} windows)"
+
+
+def _both_ways(found: JsonObject, name: str) -> Mapping[str, Measured]:
+    return {role: measured(child(found, direction), name) for direction, role in ROLES.items()}
+
+
+def _chance(found: JsonObject, name: str) -> float | None:
+    return number(child(found, "chance")[name])
+
+
+def rank_plot(metrics: JsonObject, galleries: Mapping[str, Gallery]) -> Html:
+    """At which rank partners are found: the share found by each rank."""
+    shown = shown_galleries(metrics)
+    drawn = panels(WIDTH, 3.0, columns=len(shown), share_y=True)
+    for axes, name in zip(drawn, shown, strict=True):
+        ranks = galleries[name].ranks
+        largest = int(ranks.gallery_N.max())
+        rank_R = np.unique(np.geomspace(1, max(largest, 2), 200).round().astype(np.int64))
+        axes.plot(rank_R, blind_share(ranks, rank_R), "--", color=COLOUR["muted"], linewidth=1.3)
+        for found_N, role in ((ranks.imu_to_video_N, "imu"), (ranks.video_to_imu_N, "video")):
+            share_R = (found_N.numpy()[:, None] <= rank_R).mean(axis=0)
+            axes.step(rank_R, share_R, where="post", color=COLOUR[role])
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda rank, _: f"{rank:g}"))
+        axes.minorticks_off()
+        axes.set_xlim(1, max(largest, 2))
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel("rank")
+        heading(axes, f"{GALLERIES[name]} ({number(child(metrics, name)['gallery_size']) or 0:.0f})")
+        percent_axis(axes, "y")
+    caption = (
+        "Share of queries whose partner is found by each rank; the further to the upper left, the better. Blue: IMU → "
+        "video, orange: video → IMU, dashed: guessing."
+    )
+    return figure(svg(drawn[0], "Share of queries whose partner is found by each rank"), caption)
+
+
+def blind_share(ranks: Ranks, rank_R: Ints) -> Floats:
+    """[R] share of queries that find a partner by each rank when they order their galleries blindly."""
+    queries = Counter(zip(ranks.gallery_N.tolist(), ranks.answers_N.tolist(), strict=True))
+    missed_R = sum(
+        count * hypergeom.pmf(0, size, answers, np.minimum(rank_R, size)) for (size, answers), count in queries.items()
+    )
+    return np.asarray(1 - missed_R / len(ranks.gallery_N))
+
+
+def part_plot(metrics: JsonObject, parts: str) -> Html:
+    """Recall of each subject or activity, among all windows and among those of the same subject and activity."""
+    found = child(metrics, parts)
+    shown = {WHOLE: "r_at_10", ACTIVITY: "r_at_1"}  # of a few windows, the ten nearest are all that there are
+    if metrics[ACTIVITY] is None:
+        del shown[ACTIVITY]
+    drawn = panels(WIDTH, 0.75 + dots.ROW_HEIGHT * len(found), columns=len(shown), share_y=True)
+    for axes, (gallery, name) in zip(drawn, shown.items(), strict=True):
+        rows = [_part_row(part, child(found, part), gallery, name) for part in found]
+        dots.draw(axes, rows, f"{RETRIEVAL[name]}, {GALLERIES[gallery]}")
+    what = "person" if parts == "subjects" else "activity"
+    caption = f"By {what}; in brackets how many windows. Whiskers are 95% intervals, where there are clips enough."
+    return figure(joined([legend(), svg(drawn[0], f"Recall by {what}")]), caption)
+
+
+def _part_row(part: str, found: JsonObject, gallery: str, name: str) -> dots.Row:
+    inside = found if gallery == WHOLE else found[gallery.removeprefix(f"{WHOLE}_")]
+    label = f"{part} ({found['windows']})"
+    if not isinstance(inside, dict):
+        return dots.Row(label, {})
+    return dots.Row(label, _both_ways(inside, name), _chance(inside, name))
+
+
+def section_body(metrics: JsonObject, galleries: Mapping[str, Gallery]) -> Html:
+    """Galleries and ranks."""
+    parts = [
+        paragraph(
+            "Each window of one modality looks for its own partner in the other. Among all windows, that may succeed "
+            "by telling people and places apart; among those of the same subject, by telling activities apart; among "
+            "those of the same subject and activity only by knowing the moment."
+        )
+    ]
+    if len(child(metrics, "subjects")) == 1:
+        parts.append(paragraph("One person was evaluated, so all windows are those of the same subject.", "quiet"))
+    if metrics[ACTIVITY] is None:
+        parts.append(paragraph("No window has an activity, so there is no gallery of the same activity.", "quiet"))
+    if metrics["tolerance"]:
+        near = f"Windows of a clip that start less than {metrics['tolerance']} s apart count as one answer."
+        parts.append(paragraph(near, "quiet"))
+    return joined([*parts, gallery_plot(metrics), rank_plot(metrics, galleries)])

@@ -1,0 +1,141 @@
+"""Plots by matplotlib, as SVG that belongs to the page: its letters are the page's, and so are its colours.
+
+Matplotlib is given a colour of no meaning for each role. In the SVG it is exchanged for the style sheet's variable of
+that name, so that one drawing is right in light, in dark and on paper.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from io import StringIO
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from revalexo_clip.reports.html.page import Html, text
+from revalexo_clip.reports.values import Measured
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # of recent releases
+
+ROLES = ("ground", "ink", "muted", "grid", "imu", "video", *(f"c{number}" for number in range(1, 9)))
+"""Colours of `page.css`; `c1` to `c8` tell up to eight kinds of things apart."""
+COLOUR = {role: f"#0{number:x}f00d" for number, role in enumerate(ROLES)}
+"""What stands for them while matplotlib draws."""
+WIDTH = 10.2
+"""Of the page's text [in], at 96 px each."""
+
+_STYLE: dict[RcKeyType, object] = {
+    "svg.fonttype": "none",
+    "font.size": 9.5,
+    "text.color": COLOUR["ink"],
+    "axes.labelcolor": COLOUR["muted"],
+    "axes.labelsize": 9.5,
+    "axes.edgecolor": COLOUR["muted"],
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "xtick.color": COLOUR["muted"],
+    "ytick.color": COLOUR["muted"],
+    "xtick.labelcolor": COLOUR["ink"],
+    "ytick.labelcolor": COLOUR["ink"],
+    "grid.color": COLOUR["grid"],
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5.5,
+}
+_NOTHING = {"Date": None, "Creator": None, "Format": None, "Type": None}
+_POINT = 4 / 3
+"""[px]"""
+
+
+def panels(width: float, height: float, columns: int = 1, rows: int = 1, *, share_y: bool = False) -> list[Axes]:
+    """Axes side by side, or row by row, in a drawing [in] of their own."""
+    with rc_context(_STYLE):
+        drawing = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.04))
+        grid = drawing.subplots(rows, columns, squeeze=False, sharey=share_y, sharex=rows > 1)
+        return list(np.ravel(grid))
+
+
+def svg(axes: Axes, description: str) -> Html:
+    """The drawing that some axes are in, with a description for those who do not see it."""
+    drawing = axes.get_figure(root=True)
+    assert drawing is not None
+    buffer = StringIO()
+    with rc_context({**_STYLE, "svg.hashsalt": description}):
+        drawing.savefig(buffer, format="svg", transparent=True, metadata=_NOTHING)
+    return _part_of_the_page(buffer.getvalue(), description)
+
+
+def _part_of_the_page(drawn: str, description: str) -> Html:
+    drawn = drawn[drawn.index("<svg") :]
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
+    assert found is not None
+    width = _POINT * float(found[1])
+    body = drawn[drawn.index(">") + 1 :]
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", body)  # names of groups, which other drawings have as well
+    body = re.sub(r" ?font-family: [^;\"]+;?", "", body)
+    body = body.replace("xlink:href", "href")
+    body = re.sub(r"\s*\n\s*", "\n", body)
+    for role, colour in COLOUR.items():
+        body = body.replace(colour, f"var(--{role})")
+    return Html(
+        f'<svg class="plot" role="img" aria-label="{text(description)}" {found[0]} style="width: {width:.0f}px">{body}'
+    )
+
+
+def heading(axes: Axes, title: str) -> None:
+    """What is drawn, above it."""
+    axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold", color=COLOUR["ink"])
+
+
+def percent_axis(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Label an axis of shares in percent, and lay a grid across it."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
+    axes.grid(axis=which)
+    axis.set_tick_params(length=0)
+
+
+def bare(axes: Axes, *sides: Literal["left", "bottom"]) -> None:
+    """Without the lines on these sides."""
+    for side in sides:
+        axes.spines[side].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def band(axes: Axes, x: Sequence[float], figures: Sequence[Measured], colour: str) -> None:
+    """The intervals of figures along a line, where they have any."""
+    held = [(at, found.interval) for at, found in zip(x, figures, strict=True) if found.interval is not None]
+    if held:
+        low, high = zip(*(ends for _, ends in held), strict=True)
+        axes.fill_between([at for at, _ in held], low, high, color=colour, alpha=0.13, linewidth=0)
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], gap: float) -> None:
+    """Write names beside the right ends of lines, at least `gap` apart: (x, y, name, role) each."""
+    apart = spread([y for _, y, _, _ in ends], gap)
+    for (x, _, name, role), y in zip(ends, apart, strict=True):
+        axes.annotate(
+            name, (x, y), xytext=(8, 0), textcoords="offset points", va="center", color=COLOUR[role], clip_on=False
+        )
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """The values in the same order, moved so that no two are closer than `gap`, and around the same middle."""
+    if not values:
+        return []
+    order = np.argsort(values, kind="stable")
+    steps = gap * np.arange(len(values))
+    placed = np.maximum.accumulate(np.asarray(values)[order] - steps) + steps
+    moved = np.empty(len(values))
+    moved[order] = placed - (placed.mean() - np.mean(values))
+    return moved.tolist()

@@ -1,0 +1,65 @@
+"""Training windows with the draws for their augmentation, from the loader to the training step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from revalexo_clip.augment import Augments, Draws, stack
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.types import Batch, Sample
+from revalexo_clip.data import LabelledWindows
+from revalexo_clip.data.dataset import Fetch, collate
+from revalexo_clip.data.windows import AUGMENTATION, sample_rng
+from revalexo_clip.training.portable import Portable
+
+
+class TrainingSample(NamedTuple):
+    """One window, and what is to be done to it."""
+
+    window: Sample
+    draws: Draws
+
+
+class TrainingBatch(NamedTuple):
+    """B windows, and what is to be done to each."""
+
+    windows: Batch
+    """The frames are what is shown of them, [B, T, crop, crop, 3] uint8, their colours as they were."""
+    draws: Draws
+
+
+class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
+    """A dataset's windows with draws that are, like the windows, a function of (seed, epoch, index)."""
+
+    def __init__(self, dataset: LabelledWindows, augmentation: Augments, seed: int) -> None:
+        self.fetch = Fetch(dataset)
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.fetch)
+
+    def __getitem__(self, key: tuple[int, int]) -> TrainingSample | DataError:
+        window = self.fetch[key]
+        if isinstance(window, DataError):
+            return window
+        rng = sample_rng(self.seed, *key, stream=AUGMENTATION)
+        imu_LC, video_THWC, draws = self.augmentation.sample(rng, window.imu_LC.numpy(), window.video_THWC.numpy())
+        changed = window._replace(imu_LC=torch.from_numpy(imu_LC), video_THWC=torch.from_numpy(video_THWC))
+        return TrainingSample(changed, draws)
+
+
+def collate_training(samples: Sequence[TrainingSample | DataError]) -> TrainingBatch | DataError:
+    """B windows and their draws, stacked; or the first error among them."""
+    read = []
+    for sample in samples:
+        if isinstance(sample, DataError):
+            return sample
+        read.append(sample)
+    windows = collate([sample.window for sample in read])
+    assert not isinstance(windows, DataError)
+    return TrainingBatch(windows, stack([sample.draws for sample in read]))

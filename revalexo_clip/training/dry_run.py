@@ -1,0 +1,144 @@
+"""`--dry-run` of pretrain and finetune: what a run would be, found by building it and taking one step."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from revalexo_clip.config.base import Experiment, PretrainExperiment
+from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.data import LabelledWindows
+from revalexo_clip.finetuning.build import build_finetune_parts
+from revalexo_clip.pretraining.build import build_parts, count, size_of
+from revalexo_clip.runs.checkpoint import load_checkpoint
+from revalexo_clip.runs.classifier_checkpoint import load_recogniser
+from revalexo_clip.runs.resume import Resumed, find_resumed
+from revalexo_clip.training.agreement import connected
+from revalexo_clip.training.drawn_batches import TrainingBatch
+from revalexo_clip.training.memory import enough_memory
+from revalexo_clip.training.run import Trainable
+from revalexo_clip.training.trainer import averaging, build_trainer
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would be."""
+
+    parameters: dict[str, int]
+    """Trainable parameters of each part."""
+    shapes: dict[str, tuple[int, ...]]
+    """Shapes of one process's batch."""
+    sizes: dict[str, str]
+    """How much there is of each split."""
+    excluded: tuple[str, ...]
+    """`subject/pair id` of the clips that were left out because they are bad."""
+    steps_per_epoch: int
+    epochs: int
+    loss: float
+    """Training loss of the one step."""
+    peak_memory: int
+    """Most memory the process has held [bytes]: the device's where there is a GPU, else the machine's."""
+    goes_on: str | None
+    """Which run would be gone on with, and where it stands; None where a new one would begin."""
+
+    def facts(self) -> dict[str, str]:
+        """The rest of the summary, as text."""
+        return {
+            **self.sizes,
+            **({"left out": " ".join(self.excluded)} if self.excluded else {}),
+            "steps": f"{self.steps_per_epoch} x {self.epochs} epochs",
+            "loss of one batch": f"{self.loss:.3f}",
+            "peak memory": f"{self.peak_memory / 2**30:.2f} GiB",
+        }
+
+
+def dry_run(experiment: PretrainExperiment, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> DryRun:
+    """Build everything of a pretraining, train on one batch, validate on one, write nothing.
+
+    `resume` and `overrides` are those of `Training.run`: what could not be gone on with is refused alike. The batch
+    still is the first one, of weights that are new.
+    """
+    resumed = find_resumed(experiment, resume, load_checkpoint, overrides)
+    parts = build_parts(experiment, resumed=resumed is not None)
+    model = parts.model
+    parameters = {
+        "imu encoder": count(model.imu),
+        "video encoder": count(model.video),
+        "projection heads": count(model.imu_head) + count(model.video_head),
+        "loss": count(parts.module.loss),
+    }
+    return _try(experiment, parts, parameters, {"train": parts.train, "val": parts.val}, resumed)
+
+
+def dry_run_finetuning(
+    experiment: FinetuneExperiment,
+    *,
+    resume: Path | None = None,
+    overrides: Sequence[str] = (),
+    allow_seen_subjects: bool = False,
+) -> DryRun:
+    """The same of a finetuning."""
+    resumed = find_resumed(experiment, resume, load_recogniser, overrides)
+    parts = build_finetune_parts(experiment, allow_seen_subjects=allow_seen_subjects, resumed=resumed is not None)
+    model = parts.model
+    parameters = {f"{modality} encoder": count(model.encoder(modality)) for modality in experiment.modalities}
+    parameters |= {"heads": count(model.heads), "loss": count(parts.module.loss)}
+    splits = {"train": parts.train, "val": parts.val, **({"test": parts.test} if parts.test is not None else {})}
+    return _try(experiment, parts, parameters, splits, resumed)
+
+
+def _try(
+    experiment: Experiment,
+    parts: Trainable,
+    parameters: dict[str, int],
+    splits: Mapping[str, LabelledWindows],
+    resumed: Resumed | None,
+) -> DryRun:
+    if resumed:
+        resumed.refuse_other_data(parts.description)
+        if (steps := resumed.checkpoint.steps_under_way) is not None:
+            parts.data.refuse_other_epoch(steps)
+    shapes: dict[str, tuple[int, ...]] = {}
+    callbacks = [*averaging(experiment.trainer), _KeepShapes(shapes)]
+    trainer = build_trainer(experiment.trainer, callbacks, loggers=[], batches=1)
+    with connected(), enough_memory(experiment, parts.frames):
+        trainer.fit(parts.module, datamodule=parts.data)
+    return DryRun(
+        parameters=parameters,
+        shapes=shapes,
+        sizes={split: size_of(windows) for split, windows in splits.items()},
+        excluded=tuple(clip for windows in splits.values() for clip in windows.excluded),
+        steps_per_epoch=parts.data.steps_per_epoch,
+        epochs=experiment.trainer.max_epochs,
+        loss=float(trainer.callback_metrics["train/loss"]),
+        peak_memory=_peak_memory(),
+        goes_on=resumed.standing(experiment) if resumed else None,
+    )
+
+
+class _KeepShapes(Callback):
+    """Notes the shapes of the first batch."""
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.shapes = shapes
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: TrainingBatch, batch_idx: int
+    ) -> None:
+        windows = batch.windows
+        both = {"imu": tuple(windows.imu_BLC.shape), "video": tuple(windows.video_BTHWC.shape)}
+        self.shapes.update({modality: shape for modality, shape in both.items() if 0 not in shape})
+
+
+def _peak_memory() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

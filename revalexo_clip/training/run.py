@@ -1,0 +1,241 @@
+"""A training run, whatever is trained: from an experiment to a run folder with checkpoints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import signal
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+
+from revalexo_clip.config.base import Experiment
+from revalexo_clip.core.console import counting
+from revalexo_clip.core.errors import Interrupted, UserError
+from revalexo_clip.core.files import atomically
+from revalexo_clip.runs.checkpoint import AtomicCheckpointIO, Described
+from revalexo_clip.runs.folder import (
+    end_log,
+    environment,
+    forget_run_folder,
+    inherited_run_folder,
+    kept_log,
+    new_run_folder,
+    note,
+    slurm_job,
+    start_log,
+    use_run_folder,
+)
+from revalexo_clip.runs.resume import LoadCheckpoint, Resumed, find_resumed
+from revalexo_clip.training.agreement import connected
+from revalexo_clip.training.callbacks.checkpoints import KeepBest, KeepLast
+from revalexo_clip.training.callbacks.data_wait import MeasureWaiting
+from revalexo_clip.training.callbacks.epoch_averages import EpochAverages
+from revalexo_clip.training.callbacks.interruption import StopSignals
+from revalexo_clip.training.distributed import part
+from revalexo_clip.training.loaders import PairsDataModule
+from revalexo_clip.training.memory import enough_memory
+from revalexo_clip.training.metrics_file import KeepEpochRow, MetricsFile
+from revalexo_clip.training.peers import WatchPeers, leave_with_parent
+from revalexo_clip.training.trainer import Monitored, averaging, build_trainer, early_stopping
+
+log = logging.getLogger("revalexo_clip")
+
+
+class Trainable(Protocol):
+    """Everything that a training needs, built."""
+
+    @property
+    def module(self) -> pl.LightningModule:
+        """What Lightning trains."""
+
+    @property
+    def data(self) -> PairsDataModule:
+        """Its windows."""
+
+    @property
+    def description(self) -> Described:
+        """What its checkpoints say about themselves."""
+
+    @property
+    def frames(self) -> int:
+        """Video frames of a window."""
+
+
+P = TypeVar("P", bound=Trainable)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has been trained."""
+
+    folder: Path
+    leader: bool
+    """Whether this is the first of its processes, which does what is to be done once."""
+
+
+@dataclass(frozen=True)
+class Training(ABC, Generic[P]):
+    """One kind of training. `source` is the experiment's file, kept with the run."""
+
+    experiment: Experiment
+    source: Path | None
+    console: Console
+
+    @abstractmethod
+    def build(self, *, resumed: bool) -> P:
+        """Everything that it needs; a resumed run has weights of its own and needs no pretrained ones.
+
+        Raises `ConfigError` or `DataError` where the experiment cannot run.
+        """
+
+    @abstractmethod
+    def announce(self, parts: P, folder: Path) -> None:
+        """Say in the log what is about to be trained, on what."""
+
+    @abstractmethod
+    def watchers(self) -> list[Callback]:
+        """What looks on while it trains, and shows how it goes."""
+
+    @property
+    @abstractmethod
+    def monitored(self) -> Monitored:
+        """What checkpoints are chosen by."""
+
+    @property
+    @abstractmethod
+    def load(self) -> LoadCheckpoint:
+        """How its checkpoints are read."""
+
+    @property
+    def of_video(self) -> bool:
+        """Whether videos are read, so that packing them pays."""
+        return True
+
+    def run(self, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> Run:
+        """Train, or go on with a run.
+
+        `resume` is a run to go on with, `resume.NEWEST` for the newest one of this experiment; `overrides` are the
+        texts that may change it, see `find_resumed`. Raises `ConfigError` or `DataError` before anything is written
+        where the experiment cannot run, `Interrupted` where a signal stopped it.
+        """
+        experiment = self.experiment
+        if inherited_run_folder():
+            leave_with_parent()
+        leader = leads(experiment)
+        with kept_log() as said:
+            resumed = find_resumed(experiment, resume, self.load, overrides)
+            if resumed and resumed.finished(experiment):
+                log.info("%s", resumed.standing(experiment))
+                if leader:
+                    _complete_metrics(resumed)
+                return Run(resumed.folder, leader)
+            if self.of_video and experiment.data.unprepared():
+                self.build(resumed=resumed is not None)  # long work is not begun for what cannot run
+                with counting("packing", self.console) as on_progress:
+                    experiment.data.prepare(on_progress, leader=leader)
+            parts = self.build(resumed=resumed is not None)
+            if resumed:
+                resumed.refuse_other_data(parts.description)
+        folder = resumed.folder if resumed else new_run_folder(experiment.name, leader=leader)
+        try:
+            if leader:
+                use_run_folder(folder)
+                start_log(folder, said)
+                self._record(folder, parts, resumed)
+                if resumed:
+                    _complete_metrics(resumed)
+                self.announce(parts, folder)
+                if resumed:
+                    log.info("%s", resumed.standing(experiment))
+            self._fit(parts, folder, resumed)
+        finally:
+            end_log()
+            forget_run_folder()
+        return Run(folder, leader)
+
+    def _fit(self, parts: P, folder: Path, resumed: Resumed | None) -> None:
+        config = self.experiment.trainer
+        step = resumed.checkpoint.step if resumed else 0
+        signals = StopSignals()
+        trainer = build_trainer(
+            config,
+            [
+                *averaging(config),
+                WatchPeers(),
+                signals,
+                EpochAverages(),
+                KeepEpochRow(),
+                KeepBest(folder / "checkpoints", self.monitored),
+                KeepLast(folder / "checkpoints", minutes=config.checkpoint_minutes, signals=signals),
+                MeasureWaiting(),
+                *self.watchers(),
+                *early_stopping(config, self.monitored),
+            ],
+            loggers=[
+                MetricsFile(folder / "metrics.csv", step),
+                TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard", purge_step=step or None),
+            ],
+            checkpoint_io=AtomicCheckpointIO(),
+            folder=folder,
+        )
+        try:
+            with connected(), enough_memory(self.experiment, parts.frames):
+                trainer.fit(parts.module, datamodule=parts.data, ckpt_path=resumed.checkpoint.path if resumed else None)
+            part()
+        except UserError as error:
+            note(f"{error.kind}: {error}")
+            if isinstance(error, Interrupted) and error.exit_code == 128 + signal.SIGUSR1:
+                _requeue()
+            raise
+        except SystemExit as ended:
+            if isinstance(ended.__context__, KeyboardInterrupt):  # which Lightning turns into exit code 1
+                raise KeyboardInterrupt from ended
+            raise
+
+    def _record(self, folder: Path, parts: P, resumed: Resumed | None) -> None:
+        """Write down what the run is made of, and what it was resumed with each time; clear away what is of no use."""
+        path = folder / "environment.json"
+        now = environment() | {"data_fingerprint": dict(parts.description.fingerprint)}
+        if resumed and path.is_file():
+            begun = json.loads(path.read_text(encoding="utf-8"))
+            now = begun | {"resumed": [*begun.get("resumed", []), {"step": resumed.checkpoint.step, **now}]}
+        for name, text in (("environment", json.dumps(now, indent=2)), ("experiment", self.experiment.to_json())):
+            with atomically(folder / f"{name}.json") as temporary:
+                temporary.write_text(text + "\n", encoding="utf-8")
+        if self.source is not None:
+            shutil.copyfile(self.source, folder / "experiment.py")
+        for path in resumed.damaged if resumed else ():
+            path.replace(path.with_suffix(".damaged"))
+        for path in (folder / "checkpoints").glob(".*"):  # what a process that was killed left half written
+            path.unlink()
+
+
+def leads(experiment: Experiment) -> bool:
+    """Whether this is the first of all processes."""
+    return build_trainer(experiment.trainer, [], loggers=[]).is_global_zero
+
+
+def _complete_metrics(resumed: Resumed) -> None:
+    found = resumed.checkpoint
+    if found.epoch_row:
+        MetricsFile(resumed.folder / "metrics.csv", found.step).complete(found.epoch_row)
+
+
+def _requeue() -> None:
+    """Let SLURM run the job again; it then goes on with this run."""
+    job = slurm_job()
+    assert job is not None
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=True)  # noqa: S603, S607 (wherever SLURM is installed)
+    except (OSError, subprocess.CalledProcessError) as error:
+        log.error("job %s cannot be requeued: %s", job, error)
