@@ -26,12 +26,12 @@ from rich.table import Table
 from benchmarks.plain_pipeline import PlainPipeline
 from benchmarks.recordings import make_recordings, size_of
 from revalexo_clip.augment import Augmentation
-from revalexo_clip.config.base import PretrainExperiment
 from revalexo_clip.config.loading import load_experiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.data import WindowDataset
+from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import ClipWindows
 from revalexo_clip.data.revalexo.pack.build import pack
-from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.training.drawn_batches import FetchAndDraw, TrainingBatch, TrainingSample, collate_training
 from revalexo_clip.training.loaders import training_loader
 

@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from revalexo_clip.models.encoders.fast import fast_mvit, fast_x3d
-from revalexo_clip.models.encoders.model_zoo import builder
+from revalexo_clip.models.encoders.fast import mvit as fast_mvit
+from revalexo_clip.models.encoders.fast import x3d as fast_x3d
+from revalexo_clip.models.encoders.pretrained_weights import builder
 from revalexo_clip.models.encoders.x3d import remove_classifier
 
 ROUNDS = 7

@@ -13,7 +13,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.evaluation.storage import write_predictions
 from revalexo_clip.finetuning.variant_summary import Outcome, summarize
 from revalexo_clip.finetuning.variants import Arm, arms_of
-from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.metrics.evaluated import Predictions
 
 KINDS = ("scratch", "frozen", "full")
 LABELS = {0.1: 40, 1.0: 400}

@@ -16,7 +16,7 @@ from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.metrics.probe_results import Knowledge, probe_windows
-from revalexo_clip.reports.html.evaluation.findings import Findings
+from revalexo_clip.reports.findings import Findings
 
 
 def made_knowledge(windows: EvaluatedWindows) -> Knowledge:

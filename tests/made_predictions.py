@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from revalexo_clip.core.types import UNLABELLED
-from revalexo_clip.metrics.evaluated import Bools, Floats, Ints
-from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.metrics.evaluated import Bools, Floats, Ints, Predictions
 
 LENGTH = 12.0
 """Of a clip [s]."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from tiny_dataset import CHANNELS, DURATION, HEIGHT, WIDTH, pair, steady, write_json, write_video
 
-from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.pretraining.run import pretrain

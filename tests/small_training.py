@@ -9,8 +9,8 @@ import torch
 from small_process import EXPERIMENT
 from torch import Tensor
 
-from revalexo_clip.config.base import PretrainExperiment
 from revalexo_clip.config.loading import load_experiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 
 DESCENT = EXPERIMENT.with_name("descent_experiment.py")
 """The small experiment with plain gradient descent, all windows in one batch."""

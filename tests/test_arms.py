@@ -24,15 +24,15 @@ from revalexo_clip.config.finetuning import FinetuneExperiment, Freezing
 from revalexo_clip.config.loading import load_experiment_of
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.sampler import EpochSampler
+from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.build import FinetuneParts, build_finetune_parts
 from revalexo_clip.finetuning.variant_comparison import labelled_windows
 from revalexo_clip.finetuning.variant_summary import summarize
 from revalexo_clip.finetuning.variants import Arm, arms_of
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.paired_differences import compare_recognition
 from revalexo_clip.metrics.per_horizon import SETS, measure_recognition
-from revalexo_clip.metrics.recognition_gain import compare_recognition
 from revalexo_clip.reports.values import child, children
 from revalexo_clip.runs.resume import differences
 from revalexo_clip.training.drawn_batches import TrainingBatch

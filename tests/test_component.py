@@ -7,8 +7,9 @@ from types import ModuleType
 import pytest
 from pydantic import PositiveInt, ValidationError
 
-from revalexo_clip.config.base import COMPONENT_KINDS, PretrainExperiment, TrainerConfig
+from revalexo_clip.config.base import TrainerConfig
 from revalexo_clip.config.loading import import_experiment_file
+from revalexo_clip.config.pretraining import COMPONENT_KINDS, PretrainExperiment
 from revalexo_clip.core.component import Component, Config, describe, nearest
 
 

@@ -125,8 +125,6 @@ def test_the_untrained_encoder_is_the_one_that_training_began_with(trained_run: 
     with pytest.MonkeyPatch.context() as patch:
         target = "revalexo_clip.evaluation.protocol.write_embeddings"
         patch.setattr(target, lambda _, windows, *__: kept.append(windows))
-            "revalexo_clip.evaluation.protocol.write_embeddings", lambda _, windows, *__: kept.append(windows)
-        )
         evaluate(link_run(trained_run, tmp_path / "run"), probe=False)
     sample = described.experiment.data.build("test", 0)[0, 3]
     with torch.no_grad():

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from small_process import EXPERIMENT
 
 from revalexo_clip import RevalExo
-from revalexo_clip.config.base import PretrainExperiment, snake_case
+from revalexo_clip.config.base import snake_case
 from revalexo_clip.config.loading import apply_overrides, load_experiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import Component
 from revalexo_clip.core.errors import ConfigError
 

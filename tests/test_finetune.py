@@ -30,11 +30,10 @@ from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.finetuning.build import build_finetune_parts, labelled_rows
 from revalexo_clip.finetuning.module import RecognitionModule
-from revalexo_clip.finetuning.run import Finetuning, finetune
+from revalexo_clip.finetuning.run import Finetuning, dry_run_finetuning, finetune
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.classifier_checkpoint import load_recogniser
 from revalexo_clip.runs.resume import NEWEST
-from revalexo_clip.training.dry_run import dry_run_finetuning
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 

@@ -24,11 +24,10 @@ from revalexo_clip.config.folds import Fold, Folds, LeaveOneSubjectOut, choose
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.data import Recordings
 from revalexo_clip.evaluation.storage import write_predictions
-from revalexo_clip.finetuning.cross_validation import cross_validate
-from revalexo_clip.finetuning.fold_run import FoldFolder, pretraining_of, run_fold
+from revalexo_clip.finetuning.cross_validation import FoldFolder, cross_validate, pretraining_of, run_fold
 from revalexo_clip.finetuning.fold_summary import summarize
 from revalexo_clip.finetuning.run import finetune
-from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.reports.terminal.folds import fold_report
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.classifier_checkpoint import load_recogniser

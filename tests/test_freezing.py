@@ -12,7 +12,7 @@ from small_run import built_in_experiment, train
 from small_training import DESCENT, logged, small, weights
 from torch import Tensor
 
-from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")

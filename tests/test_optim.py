@@ -17,7 +17,7 @@ from revalexo_clip.losses import InfoNCE
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import X3D, DeepConvLSTM, MViT
 from revalexo_clip.optim import Adam, AdamW, cosine, split_by_decay
-from revalexo_clip.training.optimizing import learning_rates
+from revalexo_clip.training.base_module import learning_rates
 
 VIDEO = VideoSpec(frames=2, crop=32, short_side=32, window=2.0)
 IMU = ImuSpec(("acc_x", "acc_y"), ("m/s^2", "m/s^2"), rate=60.0, window=2.0)

@@ -17,7 +17,7 @@ from tiny_dataset import source_of
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data.revalexo.pack.find import NAME
 from revalexo_clip.evaluation.protocol import evaluate
-from revalexo_clip.training.dry_run import dry_run
+from revalexo_clip.pretraining.run import dry_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

@@ -13,9 +13,9 @@ from small_training import DESCENT, logged, small, weights
 from torch import Tensor
 
 from revalexo_clip.cli import app as cli
-from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.training.dry_run import dry_run
+from revalexo_clip.pretraining.run import dry_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 

@@ -11,9 +11,9 @@ import typer.main
 from typer.core import TyperGroup
 
 from revalexo_clip.cli import app as cli
-from revalexo_clip.config.base import PretrainExperiment
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.config.loading import load_experiment, load_experiment_of
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import Component
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.per_horizon import measure_recognition
-from revalexo_clip.metrics.predictions import Predictions
 from revalexo_clip.reports.terminal.classifier import recognition_report
 
 ACTIVITIES = ("[standing]", "walking", "walking_down_a_long_flight_of_stairs", "ramp_up", "never")

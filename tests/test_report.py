@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from revalexo_clip.config.base import COMPONENT_KINDS
+from revalexo_clip.config.pretraining import COMPONENT_KINDS
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data.revalexo.check import Problem
 from revalexo_clip.reports.terminal.tables import (

@@ -25,9 +25,8 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.core.files import WriteError
 from revalexo_clip.optim import AdamW, cosine
-from revalexo_clip.pretraining.run import Pretraining, pretrain
+from revalexo_clip.pretraining.run import Pretraining, dry_run, pretrain
 from revalexo_clip.runs.resume import NEWEST, differences
-from revalexo_clip.training.dry_run import dry_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.runs.folder import environment, find_checkpoint, folder_of, forget_run_folder, new_run_folder
+from revalexo_clip.runs.environment import environment
+from revalexo_clip.runs.folder import find_checkpoint, folder_of, forget_run_folder, new_run_folder
 
 
 @pytest.fixture(autouse=True)

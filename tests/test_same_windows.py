@@ -11,7 +11,7 @@ from small_run import built_in_experiment
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.data import WindowDataset
-from revalexo_clip.evaluation.same_windows import check_same_windows
+from revalexo_clip.evaluation.comparison import check_same_windows
 
 
 def windows(root: Path, **fields: object) -> WindowDataset:

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from revalexo_clip.augment.base import Draw, JointAugmentation, JointDraw, Probability, mirrored, whole
 from revalexo_clip.augment.sensors import mix, unmixed
-from revalexo_clip.core.channels import Channel, parse
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.core.types import ImuSpec, VideoSpec
+from revalexo_clip.core.types import Channel, ImuSpec, VideoSpec, parse
 
 Axis = Literal["x", "y", "z"]
 

@@ -11,9 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from revalexo_clip.augment.base import Draw, ImuAugmentation, Probability
-from revalexo_clip.core.channels import AXES, Channel, parse
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.core.types import AXES, Channel, ImuSpec, parse
 
 _KINDS = {"acc": "accelerometer", "gyro": "gyroscope"}
 

@@ -20,6 +20,7 @@ from revalexo_clip.cli.options import (
 )
 from revalexo_clip.core.console import counting, out, quiet_libraries, say
 from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.evaluation.protocol import _write_report
 
 if TYPE_CHECKING:
     from revalexo_clip.evaluation.classifier import Recognition
@@ -44,9 +45,9 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     recognises.
     """
     quiet_libraries()
-    from revalexo_clip.evaluation import protocol as command
     from revalexo_clip.evaluation import classifier as recognise
     from revalexo_clip.evaluation import comparison
+    from revalexo_clip.evaluation import protocol as command
     from revalexo_clip.runs.classifier_checkpoint import is_recogniser
     from revalexo_clip.runs.folder import find_checkpoint
 
@@ -138,12 +139,3 @@ def _show_comparison(compared: Comparison, *, as_json: bool) -> None:
         out.print(part)
     say(f"written to {compared.path}")
     say(f"           {report}")
-
-
-def _write_report(result: Evaluation) -> Path:
-    from revalexo_clip.reports.html.evaluation.page import write_report
-
-    report = result.path.with_name("report.html")
-    with counting("report"):
-        write_report(report, result.findings)
-    return report

@@ -94,12 +94,12 @@ def _try(
     allow_seen_subjects: bool,
 ) -> None:
     """A dry run: of folds and of arms, of what the first one begins with."""
-    from revalexo_clip.config.base import PretrainExperiment
-    from revalexo_clip.finetuning.arm_run import ARMS_FOLDER
-    from revalexo_clip.finetuning.cross_validation import first_of
-    from revalexo_clip.finetuning.fold_run import FOLDS
+    from revalexo_clip.config.pretraining import PretrainExperiment
+    from revalexo_clip.finetuning.cross_validation import FOLDS, first_of
+    from revalexo_clip.finetuning.run import dry_run_finetuning
     from revalexo_clip.finetuning.run_group import standing
-    from revalexo_clip.training import dry_run as trial
+    from revalexo_clip.finetuning.variant_comparison import ARMS_FOLDER
+    from revalexo_clip.pretraining.run import dry_run
 
     goes_on = None
     if arms is not None or experiment.folds is not None:
@@ -107,11 +107,9 @@ def _try(
         goes_on, resume = standing(experiment, resume, overrides, inside, option), None
     first = first_of(experiment if arms is None else arms.first_of(experiment))
     if isinstance(first, PretrainExperiment):
-        found = trial.dry_run(first)
+        found = dry_run(first)
     else:
-        found = trial.dry_run_finetuning(
-            first, resume=resume, overrides=overrides, allow_seen_subjects=allow_seen_subjects
-        )
+        found = dry_run_finetuning(first, resume=resume, overrides=overrides, allow_seen_subjects=allow_seen_subjects)
     print_dry_run(experiment.name, replace(found, goes_on=goes_on or found.goes_on))
 
 

@@ -120,7 +120,7 @@ def fold(  # noqa: PLR0917 (options, which typer passes by name)
     """Do one fold's pretraining, or train and test its recogniser: what `finetune` starts a process for."""
     quiet_libraries()
     from revalexo_clip.config.loading import import_experiment_file
-    from revalexo_clip.finetuning.fold_run import run_fold
+    from revalexo_clip.finetuning.cross_validation import run_fold
 
     for file in files or []:
         import_experiment_file(file)

@@ -104,7 +104,7 @@ def arm(  # noqa: PLR0917 (options, which typer passes by name)
     """Train and test one arm's recogniser: what `finetune --compare` starts a process for."""
     quiet_libraries()
     from revalexo_clip.config.loading import import_experiment_file
-    from revalexo_clip.finetuning.arm_run import run_arm
+    from revalexo_clip.finetuning.variant_comparison import run_arm
     from revalexo_clip.finetuning.variants import Arm
 
     for file in files or []:

@@ -19,15 +19,15 @@ from revalexo_clip.augment import (
     JointAugmentation,
     VideoAugmentation,
 )
-from revalexo_clip.config.base import Experiment, PretrainExperiment, TrainerConfig, check_order
+from revalexo_clip.config.base import Experiment, TrainerConfig, check_order
 from revalexo_clip.config.folds import Fold, Folds
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import Component, Config
 from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
 from revalexo_clip.data import BalancedBatches, BatchComposition, Recordings
 from revalexo_clip.losses import CrossEntropy, RecognitionLoss
-from revalexo_clip.models.classifier import Fusion
+from revalexo_clip.models.classifier import Fusion, Head, LinearHeads
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
-from revalexo_clip.models.heads import Head, LinearHeads
 from revalexo_clip.optim import Adam, Optimizer
 
 COMPONENT_KINDS: tuple[type[Component], ...] = (Head, RecognitionLoss, Folds)

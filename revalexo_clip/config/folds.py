@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import PositiveInt
 
-from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import Component, nearest
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.data import Recordings

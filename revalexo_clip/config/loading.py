@@ -15,7 +15,8 @@ from typing import TypeVar, cast, get_origin
 
 from pydantic import JsonValue, ValidationError
 
-from revalexo_clip.config.base import Experiment, PretrainExperiment
+from revalexo_clip.config.base import Experiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import Component, JsonObject, describe, nearest
 from revalexo_clip.core.errors import ConfigError, UserError
 

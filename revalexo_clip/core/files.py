@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 
 # Unpickling fails in whichever way the bytes that it met lead to: an HTML page saved as a checkpoint ends in an
@@ -70,3 +72,9 @@ def sha256_of(path: Path) -> str:
     """Digest of a file's content, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, content: JsonObject) -> None:
+    """Write what is readable, or nothing."""
+    with atomically(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

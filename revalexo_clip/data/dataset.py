@@ -92,7 +92,7 @@ class LabelledClips(LabelledWindows):
         return label_NK
 
     def fingerprint(self) -> str:
-        """See `ClipIndex.fingerprint`."""
+        """See `index_fingerprint`."""
         return self.source.fingerprint()
 
     def imu_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from revalexo_clip.data import windows
-from revalexo_clip.data.imu import ImuCache, Samples
-from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.video import Pixels, read_frames
+from revalexo_clip.data.imu import Samples
+from revalexo_clip.data.video import Pixels
 
 
 class ImuSource(ABC):
@@ -26,7 +25,7 @@ class ImuSource(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """See `ClipIndex.fingerprint`; the same whatever the source."""
+        """See `index_fingerprint`; the same whatever the source."""
 
 
 class ClipSource(ImuSource):
@@ -35,30 +34,6 @@ class ClipSource(ImuSource):
     @abstractmethod
     def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None) -> Pixels:
         """[T, H, W, 3] uint8: the frames nearest to the moments [s]. See `read_frames`."""
-
-
-class RawFiles(ClipSource):
-    """mp4 and CSV, decoded and parsed as they are needed."""
-
-    def __init__(self, index: ClipIndex, channels: tuple[str, ...]) -> None:
-        self.index = index
-        self.recordings = ImuCache(channels)
-
-    def samples(self, clip: int) -> int:
-        """See `ImuSource.samples`."""
-        return len(self.recordings.read(self.index.imu(clip)))
-
-    def imu(self, clip: int, place: slice) -> Samples:
-        """See `ImuSource.imu`."""
-        return self.recordings.read(self.index.imu(clip))[place].copy()
-
-    def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None) -> Pixels:
-        """See `ClipSource.frames`."""
-        return read_frames(self.index.video(clip), time_T, short_side, crop)
-
-    def fingerprint(self) -> str:
-        """See `ImuSource.fingerprint`."""
-        return self.index.fingerprint()
 
 
 class InMemory(ImuSource):

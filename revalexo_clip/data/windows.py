@@ -2,9 +2,14 @@
 
 Times are seconds from the start of a clip. Where two times are compared they are first rounded to a microsecond, so
 that 7.4 written in a file and 7.4 reached by adding halves are the same moment.
+
+Labelled stretches of clips, as arrays.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +19,11 @@ from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data.base import Windows
 
 Floats = npt.NDArray[np.float64]
+
+
 Ints = npt.NDArray[np.int64]
+
+
 Bools = npt.NDArray[np.bool_]
 
 TIME_DECIMALS = 6
@@ -144,3 +153,39 @@ def _inside(time_K: Floats, start_S: Floats, end_S: Floats, clip_end: float) -> 
     end = round(clip_end, TIME_DECIMALS)
     at_end_KS = (time_K1 == end) & (end_S == end)
     return np.asarray((start_S <= time_K1) & ((time_K1 < end_S) | at_end_KS))
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Labelled stretches of N clips, those of clip i at `offset_N1[i]:offset_N1[i + 1]`, ascending by start."""
+
+    offset_N1: Ints
+    start_S: Floats
+    """[s]"""
+    end_S: Floats
+    """[s]"""
+    label_S: Ints
+
+    def of(self, clip: int) -> tuple[Floats, Floats, Ints]:
+        """Starts [s], ends [s] and labels of one clip's segments."""
+        place = slice(self.offset_N1[clip], self.offset_N1[clip + 1])
+        return self.start_S[place], self.end_S[place], self.label_S[place]
+
+    def take(self, clip_M: Ints) -> Segments:
+        """The segments of some of the clips, in that order."""
+        count_M = np.diff(self.offset_N1)[clip_M]
+        offset_M1 = np.concatenate([[0], np.cumsum(count_M)])
+        place_S = np.repeat(self.offset_N1[clip_M] - offset_M1[:-1], count_M) + np.arange(offset_M1[-1])
+        return Segments(offset_M1, self.start_S[place_S], self.end_S[place_S], self.label_S[place_S])
+
+    @staticmethod
+    def gather(clips: Iterable[Sequence[tuple[float, float, int]]]) -> Segments:
+        """From (start, end, label) triples, clip by clip."""
+        ordered = [sorted(triples) for triples in clips]
+        flat = np.array([triple for triples in ordered for triple in triples], dtype=np.float64).reshape(-1, 3)
+        return Segments(
+            offset_N1=np.cumsum([0, *(len(triples) for triples in ordered)], dtype=np.int64),
+            start_S=flat[:, 0].copy(),
+            end_S=flat[:, 1].copy(),
+            label_S=flat[:, 2].astype(np.int64),
+        )

@@ -17,13 +17,14 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import atomically, sha256_of
 from revalexo_clip.core.types import UNLABELLED, Split
 from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
-from revalexo_clip.evaluation.held_out import check_same_imu, check_same_video, edited, seen_among, seen_text
+from revalexo_clip.evaluation.held_out import check_same_imu, check_same_video, edited, seen_among
 from revalexo_clip.evaluation.inference import recognise_all
 from revalexo_clip.evaluation.storage import write_predictions
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.per_horizon import measure_recognition
-from revalexo_clip.reports.html.classifier.findings import RecognitionFindings
-from revalexo_clip.reports.html.classifier.write import write_recognition_report
+from revalexo_clip.reports.findings import RecognitionFindings
+from revalexo_clip.reports.html.classifier.page import write_recognition_report
+from revalexo_clip.reports.leakage import seen_text
 from revalexo_clip.runs.classifier_checkpoint import RecogniserCheckpoint, load_recogniser
 from revalexo_clip.runs.folder import folder_of
 

@@ -7,24 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
-from revalexo_clip.config.base import Experiment, PretrainExperiment
+from revalexo_clip.config.base import Experiment
 from revalexo_clip.config.loading import apply_overrides, import_experiment_file
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import JsonObject, describe
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.data import LabelledWindows, WindowDataset
+from revalexo_clip.reports.leakage import seen_text
 from revalexo_clip.runs.checkpoint import Checkpoint, load_checkpoint
 
 E = TypeVar("E", bound=Experiment)
 
 HORIZONS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
 """How long after a window's end activities are asked for [s]: those of the RevalExo benchmark."""
+
+
 _ADJUSTABLE = ("data", "batch_size", "micro_batch", "trainer")
 """Fields of an experiment that say what is evaluated and how; the others say what the checkpoint is."""
+
+
 _MEASURED = ("mean", "std")
 """What a spec holds of the training data, and of no other."""
+
+
 _WHAT_ELSE = "evaluate on others, --set data.test_subjects=NAME,..., or on them all the same, --allow-seen-subjects"
 
 
@@ -119,29 +127,6 @@ def seen_subjects(checkpoint: Checkpoint, dataset: WindowDataset) -> JsonObject:
 def seen_among(subjects: Mapping[Split, tuple[str, ...]], dataset: LabelledWindows) -> JsonObject:
     """The subjects of a dataset that are among these, `train` or `val`."""
     return {use: [one for one in seen if one in dataset.clip_subjects] for use, seen in subjects.items()}
-
-
-def seen_text(seen: JsonObject) -> str:
-    """`trained on A, B and selected on C`; empty where all are new."""
-    uses = {"train": "trained on", "val": "selected on"}
-    told = [
-        f"{verb} {', '.join(map(str, names))}"
-        for use, verb in uses.items()
-        if isinstance(names := seen.get(use), list) and names
-    ]
-    return " and ".join(told)
-
-
-def flattery(seen: JsonValue) -> str:
-    """In which way a recogniser's figures flatter it; empty where all test subjects are new.
-
-    `seen` is the object of that name, or None where nobody knows on whom the encoder was trained.
-    """
-    if seen is None:
-        return "may flatter it: it is not known on whom its encoder was trained"
-    assert isinstance(seen, dict)
-    told = seen_text(seen)
-    return told and f"flatter it: it was {told}"
 
 
 def check_same_input(checkpoint: Checkpoint, dataset: WindowDataset) -> None:

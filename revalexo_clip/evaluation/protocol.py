@@ -12,28 +12,30 @@ from typing import cast
 import lightning.pytorch as pl
 import torch
 
-from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import atomically, sha256_of
 from revalexo_clip.data import WindowDataset
-from revalexo_clip.evaluation.embeddings import write_embeddings
-from revalexo_clip.evaluation.features import Extract, FeatureModule, gathered
 from revalexo_clip.evaluation.held_out import Admitted, admit, check_same_input, seen_subjects
-from revalexo_clip.evaluation.inference import Counting
+from revalexo_clip.evaluation.inference import Counting, Extract, FeatureModule, gathered
+from revalexo_clip.evaluation.storage import write_embeddings
 from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Ints
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.metrics.probe_results import Knowledge, can_be_trained, probe_windows, unprobed
-from revalexo_clip.reports.html.evaluation.findings import Findings
+from revalexo_clip.reports.findings import Findings
 from revalexo_clip.runs.checkpoint import Checkpoint
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
-from revalexo_clip.training.devices import devices_available
 from revalexo_clip.training.loaders import evaluation_loader
+from revalexo_clip.training.trainer import devices_available
 
 OnProgress = Callable[[int, int], None]
 """Called with how much is done, and with how much there is."""
+
+
 Progress = Callable[[str], AbstractContextManager[OnProgress]]
 """Shows the progress of what it is given the name of."""
 
@@ -203,3 +205,12 @@ def _of_others(checkpoint: Checkpoint, experiment: PretrainExperiment, subjects:
             "with --no-probe, or name more subjects with --set data.test_subjects=..."
         ) from error
     return dataset
+
+
+def _write_report(result: Evaluation) -> Path:
+    from revalexo_clip.reports.html.evaluation.page import write_report
+
+    report = result.path.with_name("report.html")
+    with counting("report"):
+        write_report(report, result.findings)
+    return report

@@ -1,4 +1,7 @@
-"""`predictions.h5`: what a recogniser made of every test window, to measure again and to compare with others."""
+"""`predictions.h5`: what a recogniser made of every test window, to measure again and to compare with others.
+
+`embeddings.h5`: what an evaluation made of every window, for figures and questions of one's own.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ import numpy as np
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import atomically
 from revalexo_clip.core.types import UNLABELLED
-from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.metrics.evaluated import EvaluatedWindows, Ints, Predictions
 
 _SHAPES = {"logits": "NKA", "label": "NK", "transition": "NK", "clip": "N", "start": "N"}
 """Of the arrays in the file. The field of `Predictions` has the shape in its name."""
+
+
 _NAMES = ("clip_subjects", "clip_names", "activities")
 
 
@@ -79,3 +84,40 @@ def _wrong(predictions: Predictions) -> str | None:
         if ((index < least) | (index >= end)).any():
             return f"{name} holds numbers that are not from {least} to {end - 1}"
     return None if np.isfinite(predictions.logits_NKA).all() else "logits are not finite"
+
+
+def write_embeddings(
+    path: Path, windows: EvaluatedWindows, predictions: Mapping[str, Ints], checkpoint: Mapping[str, str]
+) -> None:
+    """Write N windows: where they come from, their labels, embeddings and features, and what probes predicted.
+
+        clip [N], start [N] (s), label [N, K], transition [N, K]
+        embedding/imu, embedding/video [N, D]      features/imu, features/video [N, D]
+        probe/linear/..., probe/knn/... [N, K]
+        clip_names, clip_subjects [J]   activities [A]   horizons [K] (s)
+
+    `checkpoint` says in attributes which one it was. Raises `WriteError` where the disk refuses the file.
+    """
+    arrays = {
+        "clip": windows.clip_N.numpy(),
+        "start": windows.start_N.numpy(),
+        "label": windows.label_NK.numpy(),
+        "transition": windows.transition_NK.numpy(),
+        "embedding/imu": windows.imu_ND.numpy(),
+        "embedding/video": windows.video_ND.numpy(),
+        "features/imu": windows.features["imu"].numpy(),
+        "features/video": windows.features["video"].numpy(),
+        "horizons": np.array(windows.horizons),
+        **{f"probe/{name}": predicted_NK for name, predicted_NK in predictions.items()},
+    }
+    names = {
+        "clip_names": windows.clip_names,
+        "clip_subjects": windows.clip_subjects,
+        "activities": windows.activities,
+    }
+    with atomically(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+        for name, texts in names.items():
+            file.create_dataset(name, data=list(texts), dtype=h5py.string_dtype())
+        file.attrs.update(checkpoint)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.export import EncoderDescription, Origin
-from revalexo_clip.reports.results import object_of
-from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.reports.values import object_of
 
 _COLUMNS: dict[str, Callable[[float], str]] = {
     **{f"r_at_{k}": "{:.1%}".format for k in (1, 5, 10)},

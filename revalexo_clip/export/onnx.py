@@ -20,9 +20,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from revalexo_clip import __version__
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import atomically
+from revalexo_clip.core.version import __version__
 from revalexo_clip.export import EncoderDescription, OnnxCheck, PretrainedEncoder
 
 TOLERANCE = 1e-4

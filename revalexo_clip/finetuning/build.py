@@ -10,24 +10,22 @@ import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.accelerators import CPUAccelerator
 
-from revalexo_clip import __version__
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import UNLABELLED, Split
+from revalexo_clip.core.version import __version__
 from revalexo_clip.data import LabelledWindows, WindowDataset
 from revalexo_clip.data.windows import Ints
 from revalexo_clip.evaluation.classifier import Subjects, refuse_seen, windows_of
 from revalexo_clip.finetuning.initial_encoder import read_pretrained
 from revalexo_clip.finetuning.module import RecognitionModule
 from revalexo_clip.models.classifier import Architecture, Recogniser
-from revalexo_clip.pretraining.build import subjects_of
 from revalexo_clip.runs.checkpoint import RECOGNISER_KEY
 from revalexo_clip.runs.classifier_checkpoint import RecogniserCheckpoint, RecogniserDescription, load_recogniser
 from revalexo_clip.runs.folder import find_checkpoint
-from revalexo_clip.training.compiling import compile_encoders
-from revalexo_clip.training.devices import share_cores
 from revalexo_clip.training.loaders import PairsDataModule
-from revalexo_clip.training.trainer import build_trainer
+from revalexo_clip.training.summary import subjects_of
+from revalexo_clip.training.trainer import build_trainer, compile_encoders, share_cores
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.classification import RECOGNITION_SCORES, Recognised, scores
+from revalexo_clip.metrics.evaluated import Predictions, together
 from revalexo_clip.metrics.per_horizon import SETS, measure_recognition, recognised_at
-from revalexo_clip.metrics.predictions import Predictions, together
 
 
 def summarize(files: Mapping[str, Path], folds: Iterable[str], failures: Mapping[str, str]) -> JsonObject:

@@ -16,19 +16,15 @@ from revalexo_clip.augment import Augments
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.types import UNLABELLED, Batch
-from revalexo_clip.data.sampler import share_of
+from revalexo_clip.data.batches import share_of
 from revalexo_clip.losses import Recognised, RecognitionLossModule
 from revalexo_clip.metrics.classification import scores
 from revalexo_clip.models.classifier import Recogniser
 from revalexo_clip.models.layers import one_step
-from revalexo_clip.training.agreement import fail
-from revalexo_clip.training.base_module import CollectingModule
-from revalexo_clip.training.distributed import gather, rank, world_size
+from revalexo_clip.training.base_module import CollectingModule, clip_gradient, learning_rates, reschedule, seed_step
+from revalexo_clip.training.distributed import fail, gather, rank, world_size
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import finite
-from revalexo_clip.training.optimizing import clip_gradient, learning_rates
-from revalexo_clip.training.reschedule import reschedule
-from revalexo_clip.training.seeds import seed_step
 
 MONITORED = "val/weighted_f1"
 """What checkpoints are chosen by: the weighted F1 of the validation windows at the first horizon."""

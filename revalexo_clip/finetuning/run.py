@@ -14,17 +14,18 @@ from rich.console import Console
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.text import counted
 from revalexo_clip.evaluation.classifier import Recognition, measure_recogniser
 from revalexo_clip.finetuning.build import FinetuneParts, build_finetune_parts, reads_video
 from revalexo_clip.finetuning.module import MONITORED
-from revalexo_clip.pretraining.build import size_of, sized
-from revalexo_clip.reports.terminal.tables import counted
 from revalexo_clip.runs.classifier_checkpoint import load_recogniser
 from revalexo_clip.runs.folder import find_checkpoint
-from revalexo_clip.runs.resume import LoadCheckpoint
+from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
+from revalexo_clip.training.callbacks.early_stopping import Monitored
 from revalexo_clip.training.callbacks.progress import RecognisedActivities, TrainingProgress
+from revalexo_clip.training.dry_run import DryRun, try_one_batch
 from revalexo_clip.training.run import Training
-from revalexo_clip.training.trainer import Monitored
+from revalexo_clip.training.summary import count, size_of, sized
 
 log = logging.getLogger("revalexo_clip")
 
@@ -120,3 +121,20 @@ def finetune(
         return Finetuned(run.folder, None)
     checkpoint = load_recogniser(find_checkpoint(run.folder))
     return Finetuned(run.folder, measure_recogniser(checkpoint, experiment, partial(counting, console=console)))
+
+
+def dry_run_finetuning(
+    experiment: FinetuneExperiment,
+    *,
+    resume: Path | None = None,
+    overrides: Sequence[str] = (),
+    allow_seen_subjects: bool = False,
+) -> DryRun:
+    """The same of a finetuning."""
+    resumed = find_resumed(experiment, resume, load_recogniser, overrides)
+    parts = build_finetune_parts(experiment, allow_seen_subjects=allow_seen_subjects, resumed=resumed is not None)
+    model = parts.model
+    parameters = {f"{modality} encoder": count(model.encoder(modality)) for modality in experiment.modalities}
+    parameters |= {"heads": count(model.heads), "loss": count(parts.module.loss)}
+    splits = {"train": parts.train, "val": parts.val, **({"test": parts.test} if parts.test is not None else {})}
+    return try_one_batch(experiment, parts, parameters, splits, resumed)

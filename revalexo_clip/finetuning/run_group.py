@@ -15,14 +15,14 @@ from rich.console import Console
 
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.config.loading import experiment_files
-from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.console import counting, is_main_process
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.files import atomically
+from revalexo_clip.core.files import atomically, write_json
+from revalexo_clip.core.text import counted
 from revalexo_clip.data import Recordings
 from revalexo_clip.jobs import Cluster, Task, run_here, run_on_cluster
-from revalexo_clip.reports.terminal.tables import counted
-from revalexo_clip.runs.folder import environment, runs_of
+from revalexo_clip.runs.environment import environment
+from revalexo_clip.runs.folder import runs_of
 from revalexo_clip.runs.resume import NEWEST, changed_paths, is_free
 
 log = logging.getLogger("revalexo_clip")
@@ -167,12 +167,6 @@ def record(run: Path, experiment: FinetuneExperiment, source: Path | None, insid
     if source is not None:
         shutil.copyfile(source, run / "experiment.py")
     (run / inside).mkdir(exist_ok=True)  # from here on it can be gone on with
-
-
-def write_json(path: Path, content: JsonObject) -> None:
-    """Write what is readable, or nothing."""
-    with atomically(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def prepare(data: Recordings, console: Console) -> None:

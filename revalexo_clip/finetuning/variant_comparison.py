@@ -2,11 +2,14 @@
 
 Whether pretraining helped, and from how many labels on: arms begin with the same encoder trained and untrained, and see
 the same windows in the same order.
+
+One arm, in the run folder of a comparison: where its files lie, and the process that trains and tests it.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +20,69 @@ from rich.console import Console
 
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.files import write_json
+from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data import LabelledWindows
-from revalexo_clip.finetuning.arm_run import ARMS_FOLDER, ArmFolder
 from revalexo_clip.finetuning.build import build_finetune_parts, labelled_rows, reads_video
-from revalexo_clip.finetuning.run_group import Said, changes, find_run, prepare, record, run_all, write_json
+from revalexo_clip.finetuning.run import finetune
+from revalexo_clip.finetuning.run_group import (
+    PartFolder,
+    Said,
+    changes,
+    find_run,
+    prepare,
+    read_experiment,
+    record,
+    run_all,
+)
 from revalexo_clip.finetuning.variant_summary import Outcome, summarize
 from revalexo_clip.finetuning.variants import Arm, arms_of, check_comparable
 from revalexo_clip.jobs import Cluster, Task
 from revalexo_clip.reports.html.variants import write_arm_report
-from revalexo_clip.reports.terminal.tables import counted
-from revalexo_clip.runs.folder import end_log, kept_log, make_newest, stamped_folder, start_log
+from revalexo_clip.runs.folder import make_newest, stamped_folder, use_run_folder
+from revalexo_clip.runs.log import end_log, kept_log, start_log
+
+ARMS_FOLDER = "arms"
+"""Where in the run folder of a comparison those of its arms lie."""
+
+
+class ArmFolder(PartFolder):
+    """The run folder of an arm."""
+
+    @classmethod
+    def of(cls, run: Path, arm: Arm) -> ArmFolder:
+        """Where it is in the run folder of the comparison."""
+        return cls(run / ARMS_FOLDER / arm.name)
+
+    @property
+    def metrics(self) -> Path:
+        """What its test has measured."""
+        return self.predictions.with_name("metrics.json")
+
+
+def run_arm(
+    run: Path,
+    arm: Arm,
+    console: Console,
+    *,
+    source: Path | None = None,
+    changed: Sequence[str] = (),
+    allow_seen_subjects: bool = False,
+) -> None:
+    """Train and test the recogniser of an arm, or go on with it.
+
+    `run` is the run folder of the comparison, whose experiment is taken; `changed` are the dotted paths in which it may
+    differ from what the arm was begun with. Raises what `finetune` raises, and `ConfigError` where another process is
+    at work on the arm.
+    """
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # submitit's: it tells the process that started this one
+    experiment = arm.of(read_experiment(run))
+    folder = ArmFolder.of(run, arm)
+    with folder.alone():
+        use_run_folder(folder.path)
+        finetune(experiment, source, console, overrides=changed, allow_seen_subjects=allow_seen_subjects)
+
 
 log = logging.getLogger("revalexo_clip")
 

@@ -16,9 +16,9 @@ from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.variants import ARMS, Arm
 from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
 from revalexo_clip.metrics.classification import RECOGNITION_SCORES, measure
+from revalexo_clip.metrics.evaluated import Predictions
+from revalexo_clip.metrics.paired_differences import check_same_windows, compare_recognition
 from revalexo_clip.metrics.per_horizon import recognised_at
-from revalexo_clip.metrics.predictions import Predictions
-from revalexo_clip.metrics.recognition_gain import check_same_windows, compare_recognition
 
 _TAKEN = ("checkpoint", "sha256", "epoch", "seen")
 """Of an arm's own `metrics.json`."""

@@ -14,8 +14,7 @@ from types import FrameType
 import torch
 
 from revalexo_clip.core.errors import Interrupted
-from revalexo_clip.jobs.task import Lines, Running, Task, Tell, why_it_failed
-from revalexo_clip.training.devices import RUNS_HERE
+from revalexo_clip.jobs.task import RUNS_HERE, Lines, Running, Task, Tell, why_it_failed
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _INTERVAL = 0.1

@@ -95,3 +95,7 @@ def why_it_failed(task: Task, code: int) -> str:
         return f"ended by {signal.Signals(-code).name}"
     last = next((line for line in reversed(lines) if line.strip()), "it printed nothing")
     return f"exit code {code}: {last.strip()}"
+
+
+RUNS_HERE = "RXCLIP_RUNS_HERE"
+"""In the environment of a run, how many run on its machine at a time."""

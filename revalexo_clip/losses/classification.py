@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
@@ -12,16 +12,7 @@ from torch.nn import functional
 
 from revalexo_clip.core.component import Component
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.core.types import UNLABELLED
-
-
-class Recognised(NamedTuple):
-    """What a recogniser makes of B windows."""
-
-    logits_BKA: Tensor
-    """[B, K, A], of A activities at K horizons."""
-    features_BF: Tensor
-    """[B, F], what its heads are given."""
+from revalexo_clip.core.types import UNLABELLED, Recognised
 
 
 class RecognitionLossModule(nn.Module, ABC):

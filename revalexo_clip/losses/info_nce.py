@@ -14,10 +14,16 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from revalexo_clip.losses.base import Loss, LossModule
-from revalexo_clip.losses.blocks import in_blocks, row_blocks
-from revalexo_clip.losses.overlap import Overlap
-from revalexo_clip.losses.temperature import Temperature, WithTemperature, at_least_float32
+from revalexo_clip.losses.base import (
+    Loss,
+    LossModule,
+    Overlap,
+    Temperature,
+    WithTemperature,
+    at_least_float32,
+    in_blocks,
+    row_blocks,
+)
 
 Direction = Literal["both", "imu_to_video", "video_to_imu"]
 

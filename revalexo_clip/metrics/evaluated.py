@@ -1,8 +1,11 @@
-"""What is measured: evaluation windows, and what the encoders make of them."""
+"""What is measured: evaluation windows, and what the encoders make of them.
+
+What a recogniser makes of test windows, and what is true of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +13,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 Floats = npt.NDArray[np.float64]
+
+
 Ints = npt.NDArray[np.int64]
+
+
 Bools = npt.NDArray[np.bool_]
 
 FEATURES = ("imu", "imu_untrained", "handmade", "video", "both")
@@ -63,3 +70,50 @@ class EvaluatedWindows:
         """[N, F] one of the `FEATURES`."""
         parts = ("imu", "video") if name == "both" else (name,)
         return np.concatenate([self.features[part].numpy() for part in parts], axis=1, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of N test windows, at K horizons, among A activities."""
+
+    logits_NKA: npt.NDArray[np.float32]
+    label_NK: Ints
+    """The activity at each horizon, `UNLABELLED` outside every segment."""
+    transition_NK: Bools
+    """Whether the body is between two activities."""
+    clip_N: Ints
+    """Index into the clips."""
+    start_N: Floats
+    """Start in the clip [s]."""
+    clip_subjects: tuple[str, ...]
+    """Subject of each clip."""
+    clip_names: tuple[str, ...]
+    """`subject/pair id` of each clip."""
+    activities: tuple[str, ...]
+    """Activity names; a label is an index into them."""
+    horizons: tuple[float, ...]
+    """How long after a window's end its K labels are read [s]."""
+
+    def __len__(self) -> int:
+        return len(self.clip_N)
+
+    def predicted(self) -> Ints:
+        """[N, K] the activity with the largest logit; of several the first."""
+        return np.asarray(self.logits_NKA.argmax(axis=2), dtype=np.int64)
+
+
+def together(parts: Sequence[Predictions]) -> Predictions:
+    """The windows of several, one after the other, as if one recogniser had been asked. They are alike in kind."""
+    first = parts[0]
+    offsets = np.cumsum([0, *(len(part.clip_names) for part in parts)])
+    return Predictions(
+        logits_NKA=np.concatenate([part.logits_NKA for part in parts]),
+        label_NK=np.concatenate([part.label_NK for part in parts]),
+        transition_NK=np.concatenate([part.transition_NK for part in parts]),
+        clip_N=np.concatenate([part.clip_N + offset for part, offset in zip(parts, offsets, strict=False)]),
+        start_N=np.concatenate([part.start_N for part in parts]),
+        clip_subjects=tuple(subject for part in parts for subject in part.clip_subjects),
+        clip_names=tuple(name for part in parts for name in part.clip_names),
+        activities=first.activities,
+        horizons=first.horizons,
+    )

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
-from revalexo_clip.models.freezing import PartlyFrozen
-from revalexo_clip.models.initialization import initialize
-from revalexo_clip.models.layers import number_dropouts
+from revalexo_clip.models.layers import PartlyFrozen, initialize, number_dropouts
 
 
 class FrameNormalization(nn.Module):

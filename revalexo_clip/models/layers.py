@@ -3,14 +3,21 @@
 `nn.Dropout` draws from its process's stream of random numbers: what a window loses then depends on how many windows its
 process embedded before it, and so on the number of processes and the size of a micro-batch. Here the whole contrastive
 batch is drawn, as a function of (seed, step), and a part of the batch takes its rows.
+
+How layers that are trained from scratch begin.
+
+PyTorch's defaults let a signal shrink from layer to layer until biases outweigh it: windows then begin with almost the
+same embedding, and a contrastive loss takes long to tell them apart.
+
+Modules of which some parts are not trained, or not yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -80,3 +87,75 @@ class Dropout(nn.Module):
     def extra_repr(self) -> str:
         """As `nn.Dropout` has it."""
         return f"p={self.p}"
+
+
+def initialize(module: nn.Module) -> None:
+    """For `nn.Module.apply`: keep the variance through ReLU layers (He et al., 2015, arXiv:1502.01852).
+
+    Recurrent weights begin orthogonal (Saxe et al., 2014, arXiv:1312.6120), biases at zero.
+    """
+    if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.LSTM):
+        for name, parameter in module.named_parameters():
+            if name.startswith("weight_hh"):
+                nn.init.orthogonal_(parameter)
+            elif name.startswith("weight_ih"):
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.zeros_(parameter)
+
+
+def remember(lstm: nn.LSTM, steps: int) -> None:
+    """Let the units of an LSTM of one layer begin with memories of all lengths up to `steps`.
+
+    Chrono initialization (Tallec & Ollivier, 2018, arXiv:1804.11188). A forget gate that begins at a bias of 1 forgets
+    within four steps; what came before then hardly reaches the last step, and is learned late or never.
+    """
+    assert lstm.num_layers == 1
+    hidden = lstm.hidden_size
+    with torch.no_grad():
+        lasting = torch.empty(hidden).uniform_(1.0, max(steps - 1.0, 1.0)).log()
+        bias = lstm.get_parameter("bias_ih_l0")
+        bias[:hidden] = -lasting  # of the input gate
+        bias[hidden : 2 * hidden] = lasting  # of the forget gate
+
+
+class PartlyFrozen(nn.Module):
+    """Keeps parts of itself in eval mode, whatever the rest does: statistics there stay, and nothing is dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._resting: frozenset[str] = frozenset()
+
+    def freeze(self, parts: Iterable[nn.Module]) -> None:
+        """Take parts out of training for good, beside those that are: they get no gradients, and stay in eval mode."""
+        inside = list(parts)
+        for part in inside:
+            part.requires_grad_(requires_grad=False)
+        self._rest(self._resting | self._names(inside))
+
+    def rest(self, parts: Iterable[nn.Module]) -> None:
+        """Let these parts and no others stay in eval mode from now on."""
+        self._rest(self._names(parts))
+
+    def parameters_at_rest(self) -> list[nn.Parameter]:
+        """Those of what is kept in eval mode."""
+        return [parameter for name in self._resting for parameter in self.get_submodule(name).parameters(recurse=False)]
+
+    def train(self, mode: bool = True) -> Self:
+        """As any module, but for what is frozen."""
+        super().train(mode)
+        for name in self._resting:  # names, because Lightning replaces batch norm where it is to be synchronised
+            self.get_submodule(name).training = False
+        return self
+
+    def _names(self, parts: Iterable[nn.Module]) -> frozenset[str]:
+        inside = {module for part in parts for module in part.modules()}
+        return frozenset(name for name, module in self.named_modules() if module in inside)
+
+    def _rest(self, names: frozenset[str]) -> None:
+        self._resting = names
+        self.train(self.training)

@@ -6,20 +6,17 @@ from dataclasses import dataclass, replace
 
 import lightning.pytorch as pl
 from lightning.pytorch.accelerators import CPUAccelerator
-from torch import nn
 
-from revalexo_clip import __version__
-from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.data import LabelledWindows, WindowDataset
+from revalexo_clip.core.version import __version__
+from revalexo_clip.data import WindowDataset
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.pretraining.module import ContrastiveModule
-from revalexo_clip.reports.terminal.tables import counted
 from revalexo_clip.runs.checkpoint import KEY, Description
-from revalexo_clip.training.compiling import compile_encoders
-from revalexo_clip.training.devices import share_cores
 from revalexo_clip.training.loaders import PairsDataModule
-from revalexo_clip.training.trainer import build_trainer
+from revalexo_clip.training.summary import subjects_of
+from revalexo_clip.training.trainer import build_trainer, compile_encoders, share_cores
 
 
 @dataclass(frozen=True)
@@ -113,29 +110,3 @@ def _windows(experiment: PretrainExperiment, processes: int) -> tuple[WindowData
     if train.imu_spec != val.imu_spec:
         raise ConfigError("data: the training and validation recordings differ in their IMU channels")
     return train, val
-
-
-def subjects_of(dataset: LabelledWindows) -> tuple[str, ...]:
-    """Whose windows they are."""
-    return tuple(sorted(set(dataset.clip_subjects)))
-
-
-def size_of(dataset: LabelledWindows) -> str:
-    """How much there is, in words."""
-    short = f"; {dataset.left_out} clips too short" if dataset.left_out else ""
-    bad = f"; {counted(len(dataset.excluded), 'bad clip')} left out" if dataset.excluded else ""
-    clips = counted(len(dataset.clip_names), "clip")
-    size = f"{counted(len(dataset), 'window')} of {clips}, subjects {' '.join(subjects_of(dataset))}"
-    return size + short + bad
-
-
-def count(module: nn.Module) -> int:
-    """Trainable parameters."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
-def sized(module: nn.Module) -> str:
-    """How large an encoder is, in words."""
-    everything, trained = sum(parameter.numel() for parameter in module.parameters()), count(module)
-    frozen = "" if trained == everything else f", {trained / 1e6:.1f} M of them trained"
-    return f"{everything / 1e6:.1f} M parameters{frozen}"

@@ -14,24 +14,20 @@ from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLR
 from torch import Tensor
 
 from revalexo_clip.augment import Augmentation
-from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.types import Batch
-from revalexo_clip.data.sampler import share_of
+from revalexo_clip.data.batches import share_of
 from revalexo_clip.losses import LossModule, Overlap
 from revalexo_clip.metrics.retrieval import retrieve, retrieve_within
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.layers import one_step
 from revalexo_clip.pretraining.micro_batch import contrast_in_parts
-from revalexo_clip.pretraining.subjects import BetweenSubjects
-from revalexo_clip.pretraining.validation import EmbeddingModule, Gallery
-from revalexo_clip.training.agreement import fail
-from revalexo_clip.training.distributed import gather, gather_with_gradient, rank, world_size
+from revalexo_clip.pretraining.validation import BetweenSubjects, EmbeddingModule, Gallery
+from revalexo_clip.training.base_module import clip_gradient, learning_rates, reschedule, seed_step
+from revalexo_clip.training.distributed import fail, gather, gather_with_gradient, rank, world_size
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import diverged, finite
-from revalexo_clip.training.optimizing import clip_gradient, learning_rates
-from revalexo_clip.training.reschedule import reschedule
-from revalexo_clip.training.seeds import seed_step
 
 
 class ContrastiveModule(EmbeddingModule):

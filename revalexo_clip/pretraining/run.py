@@ -10,15 +10,17 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
-from revalexo_clip.config.base import PretrainExperiment
-from revalexo_clip.pretraining.build import Parts, build_parts, size_of, sized
+from revalexo_clip.config.pretraining import PretrainExperiment
+from revalexo_clip.core.text import counted
+from revalexo_clip.pretraining.build import Parts, build_parts
 from revalexo_clip.pretraining.collapse import NoticeCollapse
-from revalexo_clip.reports.terminal.tables import counted
 from revalexo_clip.runs.checkpoint import load_checkpoint
-from revalexo_clip.runs.resume import LoadCheckpoint
+from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
+from revalexo_clip.training.callbacks.early_stopping import LOSS, Monitored
 from revalexo_clip.training.callbacks.progress import Retrieved, TrainingProgress
+from revalexo_clip.training.dry_run import DryRun, try_one_batch
 from revalexo_clip.training.run import Training
-from revalexo_clip.training.trainer import LOSS, Monitored
+from revalexo_clip.training.summary import count, size_of, sized
 
 log = logging.getLogger("revalexo_clip")
 
@@ -80,3 +82,21 @@ class Pretraining(Training[Parts]):
     def load(self) -> LoadCheckpoint:
         """See `Training.load`."""
         return load_checkpoint
+
+
+def dry_run(experiment: PretrainExperiment, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> DryRun:
+    """Build everything of a pretraining, train on one batch, validate on one, write nothing.
+
+    `resume` and `overrides` are those of `Training.run`: what could not be gone on with is refused alike. The batch
+    still is the first one, of weights that are new.
+    """
+    resumed = find_resumed(experiment, resume, load_checkpoint, overrides)
+    parts = build_parts(experiment, resumed=resumed is not None)
+    model = parts.model
+    parameters = {
+        "imu encoder": count(model.imu),
+        "video encoder": count(model.video),
+        "projection heads": count(model.imu_head) + count(model.video_head),
+        "loss": count(parts.module.loss),
+    }
+    return try_one_batch(experiment, parts, parameters, {"train": parts.train, "val": parts.val}, resumed)

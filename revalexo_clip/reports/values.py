@@ -1,4 +1,7 @@
-"""Figures as `metrics.json` holds them, and as text: the same names and the same digits everywhere on the page."""
+"""Figures as `metrics.json` holds them, and as text: the same names and the same digits everywhere on the page.
+
+Results, read from the JSON that holds them, as reports write them.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,26 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE
 
 RETRIEVAL = {"r_at_1": "R@1", "r_at_5": "R@5", "r_at_10": "R@10", "mrr": "MRR", "median_rank": "median rank"}
+
+
 _F1 = {"macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+
+
 SCORES = {"accuracy": "accuracy", **_F1}
+
+
 RECOGNITION = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", **_F1}
+
+
 SETS = {"all": "all windows", "steady": "in a steady state", "transition": "in a transition"}
+
+
 DIRECTIONS = {"imu_to_video": "IMU → video", "video_to_imu": "video → IMU"}
+
+
 GALLERIES = {WHOLE: "all windows", SUBJECT: "same subject", ACTIVITY: "same subject and activity"}
+
+
 FEATURES = {
     "imu": "IMU, pretrained",
     "imu_untrained": "IMU, untrained",
@@ -23,11 +40,21 @@ FEATURES = {
     "video": "video",
     "both": "IMU and video",
 }
+
+
 MODALITIES = {"imu": "IMU", "video": "video"}
+
+
 PROBES = {"linear": "a linear probe", "knn": "nearest neighbours"}
+
+
 BASELINES = {"over_untrained": "the same encoder untrained", "over_handmade": "hand-made features"}
+
+
 NONE = "\N{EN DASH}"
 """In place of a figure that there is not, and between the ends of an interval."""
+
+
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -122,3 +149,38 @@ def first_horizon(probe: JsonObject) -> float:
 def horizon_text(seconds: float) -> str:
     """A prediction horizon."""
     return f"{seconds:g} s"
+
+
+def object_of(value: JsonValue) -> JsonObject:
+    """What is known to be an object."""
+    assert isinstance(value, dict)
+    return value
+
+
+def list_of(value: JsonValue) -> list[JsonValue]:
+    """What is known to be a list."""
+    assert isinstance(value, list)
+    return value
+
+
+def percent(value: JsonValue) -> str:
+    """A share as `12.3%`; a dash where it was not measured."""
+    return "-" if value is None else f"{100 * float(str(value)):.1f}%"
+
+
+def seconds(value: JsonValue) -> str:
+    """A horizon [s] as `0.5 s`."""
+    return f"{float(str(value)):g} s"
+
+
+def shown_galleries(metrics: JsonObject) -> list[str]:
+    """Those that differ: of a single person, all windows are those of the same subject."""
+    several = len(child(metrics, "subjects")) > 1
+    return [name for name in GALLERIES if metrics[name] is not None and (several or name != SUBJECT)]
+
+
+TITLES = RETRIEVAL | SCORES
+
+
+SETTLED = {"better": "▲", "worse": "▼", "same": "="}
+"""Marks of what is settled; the rest has none."""

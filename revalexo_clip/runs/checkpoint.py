@@ -15,7 +15,8 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
-from revalexo_clip.config.base import Experiment, PretrainExperiment
+from revalexo_clip.config.base import Experiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import Config, describe
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import UNPICKLING_ERRORS, atomically, link_atomically

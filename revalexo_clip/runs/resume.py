@@ -13,9 +13,10 @@ from pydantic import JsonValue
 from revalexo_clip.config.base import Experiment
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.core.text import counted
 from revalexo_clip.runs.checkpoint import Described, Saved
-from revalexo_clip.runs.folder import inherited_run_folder, jobs_of, requeued_job, runs_of
+from revalexo_clip.runs.environment import jobs_of, requeued_job
+from revalexo_clip.runs.folder import inherited_run_folder, runs_of
 
 log = logging.getLogger("revalexo_clip")
 

@@ -1,14 +1,34 @@
-"""Rows from all processes, in rank order, with the gradient that a single process would have."""
+"""Rows from all processes, in rank order, with the gradient that a single process would have.
+
+How processes that train together fail together: with one message, and without any left waiting for another.
+
+A process that raised on its own would leave the others in a collective operation that never ends, or that ends with
+the words of a network library. What can be foreseen is therefore agreed on before it is raised.
+
+The processes that a run starts on its machine end with it, and it with them: none is left, and none goes unsaid.
+
+Lightning watches them too, and where one fails it kills the first process before that has spoken.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn, cast
 
+import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+
+from revalexo_clip.core.errors import UserError
 
 
 def world_size() -> int:
@@ -71,3 +91,107 @@ class _Gather(torch.autograd.Function):
 class _Rows(FunctionCtx):
     own: slice
     """Where a process's rows are among all."""
+
+
+LOST = "another of the training processes ended; if it said why, that is above, else it was killed"
+
+_SIGNS = ("closed by peer", "reset by peer", "broken pipe", "remote process exited", "connection was likely closed")
+"""What gloo, NCCL and torch's store say, among much else, when a process at the other end is gone."""
+
+
+def raise_together(error: UserError | None, device: torch.device) -> None:
+    """Raise the first error that any process brings. All have to call it, those without an error too."""
+    if world_size() == 1:
+        if error is not None:
+            raise error
+        return
+    if not gather(torch.tensor([error is not None], device=device)).any():
+        return
+    errors: list[UserError | None] = [None] * world_size()
+    dist.all_gather_object(errors, error)
+    fail(next(found for found in errors if found is not None))
+
+
+def largest(numbers: list[int], device: torch.device) -> list[int]:
+    """The largest that any process brings, place by place. All have to call it."""
+    if world_size() == 1:
+        return numbers
+    found: list[int] = gather(torch.tensor([numbers], device=device)).max(dim=0).values.tolist()
+    return found
+
+
+def fail(error: UserError) -> NoReturn:
+    """Raise an error that every process has. The first one tells the user; the others leave without a word.
+
+    They leave with exit code 0: at any other one, Lightning kills the first process, maybe before it has spoken.
+    """
+    if rank() == 0:
+        raise error
+    raise SystemExit(0)
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Turn the loss of another process, which then has spoken for itself or was killed, into a plain message."""
+    try:
+        yield
+    except RuntimeError as error:
+        if world_size() == 1 or not any(words in str(error).lower() for words in _SIGNS):
+            raise
+        if rank() == 0 and not speak():
+            raise SystemExit(1) from error
+        fail(UserError(LOST))
+
+
+_silent = threading.Lock()
+
+
+def speak() -> bool:
+    """Whether nobody in this process has yet said that another one ended. From then on, somebody has."""
+    return _silent.acquire(blocking=False)
+
+
+_INTERVAL = 0.2
+"""How often to look [s]."""
+
+
+class WatchPeers(pl.Callback):
+    """Lets the first process of a machine watch those that Lightning started beside it, and those watch the first."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Begin to watch."""
+        launcher = trainer.strategy.launcher
+        if isinstance(launcher, _SubprocessScriptLauncher) and launcher.procs:
+            children = list(launcher.procs)
+            launcher.procs.clear()  # Lightning's observer holds the same list, and finds nothing to do
+            threading.Thread(target=_watch, args=(children,), daemon=True).start()
+
+
+def leave_with_parent() -> None:
+    """End this process, one that a run started, when the process that started it is gone."""
+    threading.Thread(target=_wait_for_end_of, args=(os.getppid(),), daemon=True).start()
+
+
+def _wait_for_end_of(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_INTERVAL)
+    os._exit(1)
+
+
+def _watch(children: list[subprocess.Popen[bytes]]) -> None:
+    while any(child.poll() is None for child in children):
+        failed = next((child for child in children if child.returncode), None)
+        if failed is not None:
+            break
+        time.sleep(_INTERVAL)
+    failed = next((child for child in children if child.returncode), None)
+    if failed is None:
+        return
+    for child in children:
+        if child.poll() is None:
+            child.send_signal(signal.SIGKILL)
+    if speak():
+        how = f" by {signal.Signals(-failed.returncode).name}" if failed.returncode < 0 else ""
+        cursor = "\x1b[?25h" if os.isatty(2) else ""  # which a progress bar hides
+        os.write(2, f"{cursor}error: {LOST}{how}\n".encode())
+        os._exit(1)

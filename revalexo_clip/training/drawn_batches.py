@@ -1,20 +1,43 @@
-"""Training windows with the draws for their augmentation, from the loader to the training step."""
+"""Training windows with the draws for their augmentation, from the loader to the training step.
+
+Objects that reach loader workers which are no forks of the training process, as on macOS and Windows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pickle
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.augment import Augments, Draws, stack
+from revalexo_clip.config.loading import experiment_files, import_experiment_file
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import Batch, Sample
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.windows import AUGMENTATION, sample_rng
-from revalexo_clip.training.portable import Portable
+
+
+class Portable:
+    """Pickled with the experiment files that this process has imported.
+
+    What they define is pickled by the name of its module, which no other process could import by that name.
+    """
+
+    def __getstate__(self) -> Mapping[str, object]:
+        return {"files": experiment_files(), "content": pickle.dumps(self.__dict__)}
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        files, content = state["files"], state["content"]
+        assert isinstance(files, tuple)
+        assert isinstance(content, bytes)
+        for path in files:
+            if path not in experiment_files():
+                import_experiment_file(path)
+        self.__dict__.update(pickle.loads(content))  # noqa: S301 - it comes from the process that started this one
 
 
 class TrainingSample(NamedTuple):

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from revalexo_clip.config.base import Experiment, PretrainExperiment
-from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.config.base import Experiment
 from revalexo_clip.data import LabelledWindows
-from revalexo_clip.finetuning.build import build_finetune_parts
-from revalexo_clip.pretraining.build import build_parts, count, size_of
-from revalexo_clip.runs.checkpoint import load_checkpoint
-from revalexo_clip.runs.classifier_checkpoint import load_recogniser
-from revalexo_clip.runs.resume import Resumed, find_resumed
-from revalexo_clip.training.agreement import connected
+from revalexo_clip.runs.resume import Resumed
+from revalexo_clip.training.callbacks.weight_averaging import averaging
+from revalexo_clip.training.distributed import connected
 from revalexo_clip.training.drawn_batches import TrainingBatch
-from revalexo_clip.training.memory import enough_memory
+from revalexo_clip.training.failures import enough_memory
 from revalexo_clip.training.run import Trainable
-from revalexo_clip.training.trainer import averaging, build_trainer
+from revalexo_clip.training.summary import size_of
+from revalexo_clip.training.trainer import build_trainer
 
 
 @dataclass(frozen=True)
@@ -59,48 +55,14 @@ class DryRun:
         }
 
 
-def dry_run(experiment: PretrainExperiment, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> DryRun:
-    """Build everything of a pretraining, train on one batch, validate on one, write nothing.
-
-    `resume` and `overrides` are those of `Training.run`: what could not be gone on with is refused alike. The batch
-    still is the first one, of weights that are new.
-    """
-    resumed = find_resumed(experiment, resume, load_checkpoint, overrides)
-    parts = build_parts(experiment, resumed=resumed is not None)
-    model = parts.model
-    parameters = {
-        "imu encoder": count(model.imu),
-        "video encoder": count(model.video),
-        "projection heads": count(model.imu_head) + count(model.video_head),
-        "loss": count(parts.module.loss),
-    }
-    return _try(experiment, parts, parameters, {"train": parts.train, "val": parts.val}, resumed)
-
-
-def dry_run_finetuning(
-    experiment: FinetuneExperiment,
-    *,
-    resume: Path | None = None,
-    overrides: Sequence[str] = (),
-    allow_seen_subjects: bool = False,
-) -> DryRun:
-    """The same of a finetuning."""
-    resumed = find_resumed(experiment, resume, load_recogniser, overrides)
-    parts = build_finetune_parts(experiment, allow_seen_subjects=allow_seen_subjects, resumed=resumed is not None)
-    model = parts.model
-    parameters = {f"{modality} encoder": count(model.encoder(modality)) for modality in experiment.modalities}
-    parameters |= {"heads": count(model.heads), "loss": count(parts.module.loss)}
-    splits = {"train": parts.train, "val": parts.val, **({"test": parts.test} if parts.test is not None else {})}
-    return _try(experiment, parts, parameters, splits, resumed)
-
-
-def _try(
+def try_one_batch(
     experiment: Experiment,
     parts: Trainable,
     parameters: dict[str, int],
     splits: Mapping[str, LabelledWindows],
     resumed: Resumed | None,
 ) -> DryRun:
+    """Train on one batch and validate on one; see `DryRun`. Nothing is written."""
     if resumed:
         resumed.refuse_other_data(parts.description)
         if (steps := resumed.checkpoint.steps_under_way) is not None:

@@ -21,13 +21,11 @@ from revalexo_clip.augment import Augments
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import Sample
 from revalexo_clip.data import BatchComposition, LabelledWindows
+from revalexo_clip.data.batches import EpochSampler, EvaluationSampler, Key
 from revalexo_clip.data.dataset import Fetch, collate
-from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler, Key
 from revalexo_clip.data.windows import Ints
-from revalexo_clip.training.agreement import fail
-from revalexo_clip.training.distributed import rank, world_size
-from revalexo_clip.training.drawn_batches import FetchAndDraw, TrainingSample, collate_training
-from revalexo_clip.training.portable import Portable
+from revalexo_clip.training.distributed import fail, rank, world_size
+from revalexo_clip.training.drawn_batches import FetchAndDraw, Portable, TrainingSample, collate_training
 
 Item = TypeVar("Item")
 

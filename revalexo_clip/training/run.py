@@ -23,30 +23,20 @@ from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import Interrupted, UserError
 from revalexo_clip.core.files import atomically
 from revalexo_clip.runs.checkpoint import AtomicCheckpointIO, Described
-from revalexo_clip.runs.folder import (
-    end_log,
-    environment,
-    forget_run_folder,
-    inherited_run_folder,
-    kept_log,
-    new_run_folder,
-    note,
-    slurm_job,
-    start_log,
-    use_run_folder,
-)
+from revalexo_clip.runs.environment import environment, slurm_job
+from revalexo_clip.runs.folder import forget_run_folder, inherited_run_folder, new_run_folder, use_run_folder
+from revalexo_clip.runs.log import end_log, kept_log, note, start_log
 from revalexo_clip.runs.resume import LoadCheckpoint, Resumed, find_resumed
-from revalexo_clip.training.agreement import connected
-from revalexo_clip.training.callbacks.checkpoints import KeepBest, KeepLast
+from revalexo_clip.training.callbacks.checkpoints import KeepBest, KeepLast, StopSignals
 from revalexo_clip.training.callbacks.data_wait import MeasureWaiting
+from revalexo_clip.training.callbacks.early_stopping import Monitored, early_stopping
 from revalexo_clip.training.callbacks.epoch_averages import EpochAverages
-from revalexo_clip.training.callbacks.interruption import StopSignals
-from revalexo_clip.training.distributed import part
+from revalexo_clip.training.callbacks.weight_averaging import averaging
+from revalexo_clip.training.distributed import WatchPeers, connected, leave_with_parent, part
+from revalexo_clip.training.failures import enough_memory
 from revalexo_clip.training.loaders import PairsDataModule
-from revalexo_clip.training.memory import enough_memory
 from revalexo_clip.training.metrics_file import KeepEpochRow, MetricsFile
-from revalexo_clip.training.peers import WatchPeers, leave_with_parent
-from revalexo_clip.training.trainer import Monitored, averaging, build_trainer, early_stopping
+from revalexo_clip.training.trainer import build_trainer
 
 log = logging.getLogger("revalexo_clip")
 

@@ -1,22 +1,55 @@
-"""Lightning's trainer, as an experiment describes it."""
+"""Lightning's trainer, as an experiment describes it.
+
+The devices of a run: what Lightning says where they are not there, and how processes share a CPU's cores.
+
+torch.compile for the encoders.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import CheckpointIO
+from torch import nn
 
 from revalexo_clip.config.base import TrainerConfig
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.training.callbacks.weight_averaging import Averaging
-from revalexo_clip.training.devices import devices_available
+from revalexo_clip.jobs.task import RUNS_HERE
+from revalexo_clip.models.encoders.checkpointing import is_recomputed
+
+
+@contextmanager
+def devices_available() -> Iterator[None]:
+    """Around the making of a trainer: raises `ConfigError` where this machine lacks the devices it is to have."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ConfigError(
+            f"trainer: {error} (this machine cannot run with trainer.accelerator and trainer.devices as they are; "
+            "--set trainer.accelerator=cpu runs anywhere)"
+        ) from error
+
+
+def share_cores(processes: int, workers: int) -> None:
+    """Give torch the cores that other runs, other training processes and this one's loader workers leave to it.
+
+    Threads that wait for one that has lost its core to a worker spin, and small encoders then train several times
+    slower. A user's own OMP_NUM_THREADS stays.
+    """
+    if "OMP_NUM_THREADS" not in os.environ or processes > 1:  # Lightning sets it for the processes that it starts
+        processes *= int(os.environ.get(RUNS_HERE, "1"))
+        torch.set_num_threads(max(len(os.sched_getaffinity(0)) // processes - workers, 1))
 
 
 def build_trainer(
@@ -65,41 +98,6 @@ def _check_cpu(config: TrainerConfig) -> None:
         raise ConfigError("trainer.sync_batchnorm: torch synchronises batch norm on GPUs only, and this is a CPU")
 
 
-def averaging(config: TrainerConfig) -> list[Callback]:
-    """What averages the weights: nothing, unless the experiment asks for it."""
-    return [] if config.average is None else [Averaging(config.average)]
-
-
-@dataclass(frozen=True)
-class Monitored:
-    """A metric that checkpoints are chosen by."""
-
-    name: str
-    best: Literal["min", "max"]
-    least: float = 0.0
-    """Improvement that early stopping takes for one."""
-
-
-LOSS = Monitored("val/loss", "min")
-
-
-def early_stopping(config: TrainerConfig, monitored: Monitored) -> list[Callback]:
-    """What stops a run early: nothing, unless the experiment asks for it."""
-    if config.early_stopping is None:
-        return []
-    return [
-        _EarlyStopping(
-            monitor=monitored.name, mode=monitored.best, min_delta=monitored.least, patience=config.early_stopping
-        )
-    ]
-
-
-class _EarlyStopping(EarlyStopping):
-    def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        """What it has seen, with the patience that the experiment has now."""
-        super().load_state_dict({**state_dict, "patience": self.patience})
-
-
 def resolved_precision(config: TrainerConfig) -> Literal["32", "32-true", "bf16-mixed", "16-mixed"]:
     """What `auto` stands for on this machine."""
     if config.precision != "auto":
@@ -107,3 +105,27 @@ def resolved_precision(config: TrainerConfig) -> Literal["32", "32-true", "bf16-
     if config.accelerator == "cpu" or not torch.cuda.is_available():
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+_COMPILERS = ("g++", "clang++", "c++")
+
+
+def compile_encoders(model: nn.Module, encoders: Iterable[nn.Module]) -> None:
+    """Have the encoders of a model compiled when they are first called. Names of weights stay, and so do checkpoints.
+
+    Heads and loss stay as they are: there is nothing to gain, and processes talk to each other there.
+    Raises `ConfigError` where there is no compiler for what torch writes, or where an encoder uses gradient
+    checkpointing, which torch cannot compile together with batch norm's statistics.
+    """
+    if any(is_recomputed(module) for module in model.modules()):
+        raise ConfigError(
+            "trainer.compile: torch.compile and gradient checkpointing do not go together; "
+            "--set trainer.compile=false, or gradient_checkpointing=false for the encoder"
+        )
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *_COMPILERS) if name):
+        raise ConfigError(
+            "trainer.compile: torch.compile needs a C++ compiler, and there is none here: install g++, name one in the "
+            "environment variable CXX, or --set trainer.compile=false"
+        )
+    for encoder in encoders:
+        encoder.compile()

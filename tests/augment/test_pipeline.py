@@ -34,7 +34,7 @@ from revalexo_clip.augment import (
     stack,
 )
 from revalexo_clip.augment.base import Draw, Pixels
-from revalexo_clip.config.base import PretrainExperiment
+from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, VideoSpec
 from revalexo_clip.data import Dataset, RevalExo

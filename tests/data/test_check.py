@@ -20,9 +20,8 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.data import RevalExo
 from revalexo_clip.data.imu import common_channels, read_imu
 from revalexo_clip.data.revalexo.check import KINDS, Findings, Problem, check_dataset
-from revalexo_clip.data.revalexo.check.footage import check_video
-from revalexo_clip.data.revalexo.check.recording import check_recording
-from revalexo_clip.data.revalexo.check.signals import check_signals, longest_run
+from revalexo_clip.data.revalexo.check.clip import check_video
+from revalexo_clip.data.revalexo.check.recording import check_recording, check_signals, longest_run
 from revalexo_clip.data.synthetic import synthesize
 from revalexo_clip.data.video import read_frames, survey
 

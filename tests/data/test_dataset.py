@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import UNLABELLED, Batch, Sample
+from revalexo_clip.data.batches import EpochSampler, EvaluationSampler
 from revalexo_clip.data.dataset import Fetch, arrived, collate
-from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler
 
 
 def loader(

@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import UNLABELLED, ImuSpec
 from revalexo_clip.data import ImuRecordings, Recordings
+from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import Fetch, arrived, collate
 from revalexo_clip.data.recordings import imu_recordings
-from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.export.sliding_windows import slide
 
 RATE = 198.45

@@ -14,10 +14,10 @@ from tiny_dataset import pair, write_json
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.index import read_index
 from revalexo_clip.data.revalexo import layout
-from revalexo_clip.data.segments import Segments
+from revalexo_clip.data.revalexo.index import index_fingerprint, read_index
 from revalexo_clip.data.subjects import select_subjects
+from revalexo_clip.data.windows import Segments
 
 
 def edit(path: Path, change: Callable[[dict], object]) -> None:  # type: ignore[type-arg]
@@ -58,7 +58,7 @@ def test_short_clips_are_left_out_and_counted(root: Path) -> None:
 
 def test_the_fingerprint_stays_where_a_dataset_is_moved_and_changes_with_what_it_is_made_of(root: Path) -> None:
     def fingerprint(place: Path, *subjects: str) -> str:
-        return read_index(place, subjects, 3.0).fingerprint()
+        return index_fingerprint(read_index(place, subjects, 3.0))
 
     moved = Path(shutil.copytree(root, root.parent / "moved"))
     found = [fingerprint(root, "01", "02"), fingerprint(root, "01")]

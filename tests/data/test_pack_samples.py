@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import Batch, Split
 from revalexo_clip.data import WindowDataset
+from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import ClipWindows, Fetch, arrived, collate
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.find import NAME
 from revalexo_clip.data.revalexo.pack.source import PackedFiles
-from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.data.synthetic import synthesize
 
 MEAN, MOST = 2.5, 13

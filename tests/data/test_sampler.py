@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.data.sampler import EpochSampler, EvaluationSampler
+from revalexo_clip.data.batches import EpochSampler, EvaluationSampler
 
 
 def keys_of(world: int, windows: int, batch_size: int, epoch: int = 0) -> list[list[tuple[int, int]]]:

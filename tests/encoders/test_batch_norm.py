@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from revalexo_clip.models.encoders.fast.batch_norm import FastBatchNorm3d, moments
-from revalexo_clip.models.encoders.fast.fast_x3d import speed_up
+from revalexo_clip.models.encoders.fast.x3d import speed_up
 
 
 def maps(dtype: torch.dtype = torch.float64) -> Tensor:

@@ -6,7 +6,7 @@ from torch import nn
 
 from revalexo_clip.models.encoders.fast import convolution as forms
 from revalexo_clip.models.encoders.fast.convolution import DepthwiseConv3d, fits
-from revalexo_clip.models.encoders.fast.fast_x3d import speed_up
+from revalexo_clip.models.encoders.fast.x3d import speed_up
 
 
 def depthwise(kernel: tuple[int, int, int], stride: int, *, bias: bool = False, channels: int = 6) -> nn.Conv3d:

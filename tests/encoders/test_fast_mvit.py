@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from revalexo_clip.models.encoders.fast import attention as pooled_attention
 from revalexo_clip.models.encoders.fast import convolution as depthwise
-from revalexo_clip.models.encoders.fast import forms
+from revalexo_clip.models.encoders.fast import convolution as forms
 from revalexo_clip.models.encoders.fast import mlp as recomputed_mlp
 from revalexo_clip.models.encoders.fast import mvit as multiscale_block
-from revalexo_clip.models.encoders.fast.fast_mvit import speed_up
-from revalexo_clip.models.encoders.model_zoo import builder
+from revalexo_clip.models.encoders.fast.mvit import speed_up
+from revalexo_clip.models.encoders.pretrained_weights import builder
 
 
 def untouched(frames: int, height: int, width: int, **settings: object) -> nn.Module:

@@ -5,8 +5,8 @@ import torch
 from same_function import assert_same_function
 from torch import nn
 
-from revalexo_clip.models.encoders.fast.fast_x3d import speed_up
-from revalexo_clip.models.encoders.model_zoo import builder
+from revalexo_clip.models.encoders.fast.x3d import speed_up
+from revalexo_clip.models.encoders.pretrained_weights import builder
 
 
 def untouched(size: str) -> nn.Module:

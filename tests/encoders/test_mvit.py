@@ -10,8 +10,8 @@ from torch import nn
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import VideoSpec
 from revalexo_clip.models.encoders import MViT
-from revalexo_clip.models.encoders.model_zoo import builder
-from revalexo_clip.models.encoders.video_net import VideoNet
+from revalexo_clip.models.encoders.base import VideoNet
+from revalexo_clip.models.encoders.pretrained_weights import builder
 
 
 def spec(frames: int = 2, crop: int = 32) -> VideoSpec:

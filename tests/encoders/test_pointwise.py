@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from revalexo_clip.models.encoders.fast.fast_x3d import speed_up
-from revalexo_clip.models.encoders.fast.pointwise import PointwiseConv3d
+from revalexo_clip.models.encoders.fast.convolution import PointwiseConv3d
+from revalexo_clip.models.encoders.fast.x3d import speed_up
 
 
 @pytest.mark.parametrize("stride", [(1, 1, 1), (1, 2, 2), (2, 3, 1)])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from revalexo_clip.models.encoders.fast.projections import projected
+from revalexo_clip.models.encoders.fast.attention import projected
 
 
 @pytest.mark.parametrize("asking", [1, 6], ids=["class token asks", "all ask"])

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import VideoSpec
 from revalexo_clip.models.encoders import X3D
-from revalexo_clip.models.encoders.model_zoo import builder
-from revalexo_clip.models.encoders.video_net import VideoNet
+from revalexo_clip.models.encoders.base import VideoNet
+from revalexo_clip.models.encoders.pretrained_weights import builder
 
 EMBED_DIM = 256
 CLASSIFIER = ("blocks.5.proj.weight", "blocks.5.proj.bias")

@@ -14,15 +14,15 @@ from made_predictions import made_predictions
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.per_horizon import measure_recognition
-from revalexo_clip.metrics.predictions import Predictions
 from revalexo_clip.reports.conclusions.classifier import beats_guessing, compared, recognised, verdicts
 from revalexo_clip.reports.conclusions.evaluation import Verdict
+from revalexo_clip.reports.findings import RecognitionFindings
 from revalexo_clip.reports.html import plots as plot
 from revalexo_clip.reports.html.classifier import page as summary
 from revalexo_clip.reports.html.classifier import timelines
-from revalexo_clip.reports.html.classifier.findings import RecognitionFindings
-from revalexo_clip.reports.html.classifier.write import sections, write_recognition_report
+from revalexo_clip.reports.html.classifier.page import sections, write_recognition_report
 from revalexo_clip.reports.values import Measured
 
 ODD = '<b>"walking" & co'

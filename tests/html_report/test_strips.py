@@ -11,7 +11,7 @@ import simplejpeg
 import torch
 
 from revalexo_clip.core.types import ImuSpec
-from revalexo_clip.reports.html.evaluation.strips import FRAMES, SIDE, sensor_curves, shown_sensors, strip
+from revalexo_clip.reports.html.evaluation.examples import FRAMES, SIDE, sensor_curves, shown_sensors, strip
 
 
 def decoded(drawn: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

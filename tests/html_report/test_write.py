@@ -16,10 +16,11 @@ from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
+from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import curves
 from revalexo_clip.reports.html import plots as plot
-from revalexo_clip.reports.html.evaluation import examples, retrieval, summary
-from revalexo_clip.reports.html.evaluation.findings import Findings
+from revalexo_clip.reports.html.evaluation import examples, retrieval
+from revalexo_clip.reports.html.evaluation import page as summary
 from revalexo_clip.reports.html.evaluation.page import sections, write_report
 
 ODD = '<b>"walking" & co'

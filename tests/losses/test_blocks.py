@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from revalexo_clip.losses.blocks import LARGE, row_blocks
+from revalexo_clip.losses.base import LARGE, row_blocks
 
 LARGE_BATCH = """
 import resource, sys, torch

@@ -26,10 +26,9 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.classification import RECOGNITION_SCORES
-from revalexo_clip.metrics.evaluated import Bools, Ints
+from revalexo_clip.metrics.evaluated import Bools, Ints, Predictions
+from revalexo_clip.metrics.paired_differences import compare_recognition
 from revalexo_clip.metrics.per_horizon import SETS, measure_recognition
-from revalexo_clip.metrics.predictions import Predictions
-from revalexo_clip.metrics.recognition_gain import compare_recognition
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:y_pred contains classes not in y_true", "ignore:A single label was found"

@@ -9,9 +9,8 @@ from processes import in_processes
 from small_process import EXPERIMENT, rxclip
 
 from revalexo_clip.core.errors import ConfigError, DataError, UserError
-from revalexo_clip.data.sampler import EpochSampler
-from revalexo_clip.training.agreement import connected, raise_together
-from revalexo_clip.training.distributed import gather, rank
+from revalexo_clip.data.batches import EpochSampler
+from revalexo_clip.training.distributed import connected, gather, raise_together, rank
 
 CPU = torch.device("cpu")
 

@@ -28,8 +28,8 @@ from revalexo_clip.augment import (
 )
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data import WindowDataset
+from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import arrived
-from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.data.windows import sample_rng
 from revalexo_clip.training.drawn_batches import FetchAndDraw, TrainingBatch, collate_training
 from revalexo_clip.training.loaders import training_loader

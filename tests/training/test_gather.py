@@ -9,7 +9,7 @@ from processes import in_processes
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from revalexo_clip.data.sampler import share_of
+from revalexo_clip.data.batches import share_of
 from revalexo_clip.losses import InfoNCE, Loss, Overlap, SigLIP
 from revalexo_clip.training.distributed import gather, gather_with_gradient, rank, world_size
 

@@ -8,7 +8,7 @@ import torch
 from small_training import small
 
 from revalexo_clip.core.errors import UserError
-from revalexo_clip.training.memory import enough_memory
+from revalexo_clip.training.failures import enough_memory
 
 EXPERIMENT = small(Path("dataset"), "micro_batch=4", "trainer.precision=32")
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.types import Batch
 from revalexo_clip.data import WindowDataset
+from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import collate
-from revalexo_clip.data.sampler import EpochSampler
 from revalexo_clip.metrics.retrieval import TIE
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.optim import AdamW

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from revalexo_clip.pretraining.subjects import BetweenSubjects
+from revalexo_clip.pretraining.validation import BetweenSubjects
 
 CLIPS = ("Ann", "Bob", "Ann", "Cid", "Dan")
 

@@ -22,9 +22,9 @@ from revalexo_clip.data.recordings.npz import NpzRecordings
 from revalexo_clip.data.recordings.tables import TabledRecordings
 from revalexo_clip.data.recordings.units import Unit, converted
 from revalexo_clip.data.resampling import resampled
-from revalexo_clip.data.segments import Segments
 from revalexo_clip.data.source import InMemory
 from revalexo_clip.data.subjects import SplitBySubject, select_subjects
+from revalexo_clip.data.windows import Segments
 
 LARGEST = 4 * 2**30
 """What the samples of a split may take, for they are kept in memory [bytes]: 800 h of six channels at 60 Hz."""

@@ -17,6 +17,11 @@ from revalexo_clip.core.errors import DataError
 
 LABEL_MAPPING = "label_mapping.json"
 DATA_PAIRS = "data_pairs"
+LOWER_BODY = ("Pelvis_*", "*_Upper_Leg_*", "*_Lower_Leg_*", "*_Foot_*")
+CHANNELS = tuple(f"{kind}_{part}" for kind in ("acc", "gyro") for part in LOWER_BODY)
+"""Channel patterns of the published dataset: accelerometers and gyroscopes of the lower body."""
+IMU_RATE = 60.0
+"""Sampling rate of the published dataset [Hz]."""
 
 Seconds = Annotated[float, Field(ge=0)]
 

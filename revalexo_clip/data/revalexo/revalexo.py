@@ -16,18 +16,18 @@ from revalexo_clip.data import windows
 from revalexo_clip.data.base import Dataset, LabelledWindows, OnProgress, WindowDataset, Windows
 from revalexo_clip.data.dataset import ClipWindows, LabelledClips
 from revalexo_clip.data.imu import common_channels, unit_of
-from revalexo_clip.data.index import ClipIndex, read_index
+from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.check.exclude import bad_clips
+from revalexo_clip.data.revalexo.index import read_index
 from revalexo_clip.data.revalexo.pack.choose import packed_clips, prepare_pack
 from revalexo_clip.data.revalexo.pack.find import find_pack
 from revalexo_clip.data.revalexo.pack.source import PackedFiles
-from revalexo_clip.data.source import ClipSource, RawFiles
+from revalexo_clip.data.revalexo.raw_files import RawFiles
+from revalexo_clip.data.source import ClipSource
 from revalexo_clip.data.subjects import SplitBySubject, select_subjects
 
 log = logging.getLogger("revalexo_clip")
-
-LOWER_BODY = ("Pelvis_*", "*_Upper_Leg_*", "*_Lower_Leg_*", "*_Foot_*")
 
 
 class RevalExo(SplitBySubject, Dataset):
@@ -39,11 +39,9 @@ class RevalExo(SplitBySubject, Dataset):
 
     root: Path
     """Folder with `label_mapping.json` and `data_pairs/`; a relative path starts at the working directory."""
-    channels: tuple[str, ...] = Field(
-        default=tuple(f"{kind}_{part}" for kind in ("acc", "gyro") for part in LOWER_BODY), min_length=1
-    )
+    channels: tuple[str, ...] = Field(default=layout.CHANNELS, min_length=1)
     """Glob patterns of the IMU columns to use, in order; within a pattern the columns keep the file's order."""
-    imu_rate: PositiveFloat = 60.0
+    imu_rate: PositiveFloat = layout.IMU_RATE
     """Sampling rate of the IMU recordings [Hz]."""
     window: PositiveFloat = 2.0
     """Length of a window [s]."""

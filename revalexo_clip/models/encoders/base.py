@@ -1,4 +1,7 @@
-"""What an experiment asks of an encoder."""
+"""What an experiment asks of an encoder.
+
+What the video encoders share: a backbone, and the projection of its features to the embedding size.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ from abc import ABC, abstractmethod
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from revalexo_clip.core.component import Component, Config
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, VideoSpec
+from revalexo_clip.models.layers import Dropout, initialize
 
 
 class Encoder(Config):
@@ -59,3 +63,20 @@ class VideoEncoder(Encoder, Component, ABC):
 
         Raises `DataError` where the weights cannot be had or do not fit.
         """
+
+
+class VideoNet(nn.Module):
+    """[B, 3, T, H, W] -> backbone -> [B, F] -> Linear -> ReLU -> Dropout -> [B, D]."""
+
+    def __init__(self, backbone: nn.Module, backbone_dim: int, embed_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.projection = nn.Linear(backbone_dim, embed_dim)
+        self.projection.apply(initialize)
+        self.activation = nn.ReLU()
+        self.dropout = Dropout(dropout)
+
+    def forward(self, video_B3THW: Tensor) -> Tensor:
+        """Features [B, D] of video windows in normalised colour."""
+        features_BD: Tensor = self.dropout(self.activation(self.projection(self.backbone(video_B3THW))))
+        return features_BD

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.models.encoders.base import ImuEncoder
-from revalexo_clip.models.initialization import initialize, remember
+from revalexo_clip.models.layers import initialize, remember
 
 CONVOLUTIONS = 4
 

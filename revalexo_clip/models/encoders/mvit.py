@@ -9,12 +9,10 @@ from torch import nn
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import VideoSpec
-from revalexo_clip.models.encoders.base import VideoEncoder
+from revalexo_clip.models.encoders.base import VideoEncoder, VideoNet
 from revalexo_clip.models.encoders.checkpointing import recompute
-from revalexo_clip.models.encoders.fast.fast_mvit import speed_up
-from revalexo_clip.models.encoders.model_zoo import builder, checkpoint_url
-from revalexo_clip.models.encoders.pretrained_weights import load_weights
-from revalexo_clip.models.encoders.video_net import VideoNet
+from revalexo_clip.models.encoders.fast.mvit import speed_up
+from revalexo_clip.models.encoders.pretrained_weights import builder, checkpoint_url, load_weights
 
 BACKBONE_DIM = 768
 PATCH_FRAMES = 2

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from revalexo_clip.core.channels import whole_triads
-from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.core.types import ImuSpec, whole_triads
 
 LEAST = 1e-6
 """Added under roots, whose gradient at 0 would be infinite."""

@@ -24,8 +24,7 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.models.encoders.base import ImuEncoder
 from revalexo_clip.models.encoders.sensor_streams import LEAST, SensorStreams
-from revalexo_clip.models.initialization import initialize
-from revalexo_clip.models.layers import Dropout
+from revalexo_clip.models.layers import Dropout, initialize
 
 CYCLES = 3.0
 """How many times the deviation of a wavelet's Gaussian is that of one radian of its oscillation."""

@@ -9,14 +9,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from revalexo_clip.core.types import VideoSpec
-from revalexo_clip.models.encoders.base import VideoEncoder
+from revalexo_clip.models.encoders.base import VideoEncoder, VideoNet
 from revalexo_clip.models.encoders.checkpointing import recompute
-from revalexo_clip.models.encoders.fast.fast_x3d import speed_up
-from revalexo_clip.models.encoders.fast.pointwise import PointwiseConv3d
-from revalexo_clip.models.encoders.model_zoo import builder, checkpoint_url
-from revalexo_clip.models.encoders.pretrained_weights import load_weights
-from revalexo_clip.models.encoders.video_net import VideoNet
-from revalexo_clip.models.initialization import initialize
+from revalexo_clip.models.encoders.fast.convolution import PointwiseConv3d
+from revalexo_clip.models.encoders.fast.x3d import speed_up
+from revalexo_clip.models.encoders.pretrained_weights import builder, checkpoint_url, load_weights
+from revalexo_clip.models.layers import initialize
 
 BACKBONE_DIM = 2048
 SPATIAL_STRIDE = 32

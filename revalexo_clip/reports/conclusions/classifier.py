@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.evaluation.held_out import flattery
 from revalexo_clip.reports.conclusions.evaluation import FEW, Answer, Verdict, against, plain_name, share
+from revalexo_clip.reports.leakage import flattery
 from revalexo_clip.reports.values import (
     Measured,
     child,

@@ -16,8 +16,7 @@ from pydantic import JsonValue
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE
 from revalexo_clip.metrics.paired_differences import COMPARED
-from revalexo_clip.reports.html.evaluation.retrieval import shown_galleries
-from revalexo_clip.reports.values import DIRECTIONS, GALLERIES, PROBES, child, children
+from revalexo_clip.reports.values import DIRECTIONS, GALLERIES, PROBES, child, children, shown_galleries
 
 Answer = Literal["better", "in part better", "worse", "in part worse", "mixed", "the same", "not settled"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)

@@ -8,7 +8,6 @@ from typing import Literal
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.galleries import ACTIVITY, WHOLE
-from revalexo_clip.reports.html.page import Html, joined, tag, text
 from revalexo_clip.reports.values import (
     BASELINES,
     DIRECTIONS,
@@ -27,7 +26,11 @@ from revalexo_clip.reports.values import (
 )
 
 Answer = Literal["yes", "no", "open", "told"]
+
+
 MARKS: Mapping[Answer, str] = {"yes": "✓", "no": "✗", "open": "○", "told": ""}
+
+
 FEW = 10
 """Windows of an activity or a person without which nothing is said of it."""
 
@@ -50,15 +53,6 @@ def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
     yield _was_worth_it(metrics)
     yield _good_at(metrics)
     yield _for_whom(metrics)
-
-
-def as_list(found: Iterator[Verdict]) -> Html:
-    """Questions and answers, marked by sign and word and not by colour alone."""
-    parts = []
-    for verdict in found:
-        short = tag("strong", text(f"{MARKS[verdict.answer]} {verdict.short}".strip()), class_=verdict.answer)
-        parts += [tag("dt", text(verdict.question)), tag("dd", joined([short, text(verdict.reasons)]))]
-    return tag("dl", joined(parts, "\n"), class_="verdicts")
 
 
 def against(one: Measured, other: float) -> Answer:

@@ -10,7 +10,17 @@ from collections.abc import Iterator
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.conclusions.evaluation import Answer, Verdict
-from revalexo_clip.reports.values import MINUS, SCORES, child, children, horizon_text, measured, number, points
+from revalexo_clip.reports.leakage import flattery
+from revalexo_clip.reports.values import (
+    MINUS,
+    SCORES,
+    child,
+    children,
+    horizon_text,
+    measured,
+    number,
+    points,
+)
 
 DECIDING = "weighted_f1"
 
@@ -110,3 +120,14 @@ def verdicts(comparison: JsonObject) -> Iterator[Verdict]:
         mark = marks.get(next(iter(said)), "open") if len(said) == 1 else "open"
         reasons = " ".join(sentence(comparison, label, kind) for label in labels)
         yield Verdict(f"{kind} beside {comparison['less']}", mark, f"{short[:1].upper()}{short[1:]}", reasons)
+
+
+def flattered(comparison: JsonObject) -> str:
+    """In which way figures of arms flatter them; empty where all test subjects are new to all of them."""
+    told: dict[str, list[str]] = {}
+    for label in children(comparison, "labels"):
+        for kind, arm in child(label, "arms").items():
+            assert isinstance(arm, dict)
+            if (how := flattery(arm["seen"])) and kind not in told.setdefault(how, []):
+                told[how].append(kind)
+    return " ".join(f"The figures of {' and '.join(kinds)} {how}." for how, kinds in told.items())

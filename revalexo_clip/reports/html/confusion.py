@@ -8,8 +8,7 @@ from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.html.page import Html, joined, paragraph, tag, text
-from revalexo_clip.reports.results import list_of
-from revalexo_clip.reports.values import children, horizon_text, number
+from revalexo_clip.reports.values import children, horizon_text, list_of, number
 
 
 def section_body(probe: JsonObject) -> Html:

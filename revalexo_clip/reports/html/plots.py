@@ -2,12 +2,15 @@
 
 Matplotlib is given a colour of no meaning for each role. In the SVG it is exchanged for the style sheet's variable of
 that name, so that one drawing is right in light, in dark and on paper.
+
+Dots with whiskers: figures of several things below each other, their intervals, and what guessing gives.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Literal
 
@@ -18,15 +21,19 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from revalexo_clip.reports.html.page import Html, text
-from revalexo_clip.reports.values import Measured
+from revalexo_clip.reports.values import Measured, points
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType  # of recent releases
 
 ROLES = ("ground", "ink", "muted", "grid", "imu", "video", *(f"c{number}" for number in range(1, 9)))
 """Colours of `page.css`; `c1` to `c8` tell up to eight kinds of things apart."""
+
+
 COLOUR = {role: f"#0{number:x}f00d" for number, role in enumerate(ROLES)}
 """What stands for them while matplotlib draws."""
+
+
 WIDTH = 10.2
 """Of the page's text [in], at 96 px each."""
 
@@ -51,7 +58,11 @@ _STYLE: dict[RcKeyType, object] = {
     "lines.linewidth": 1.8,
     "lines.markersize": 5.5,
 }
+
+
 _NOTHING = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
 _POINT = 4 / 3
 """[px]"""
 
@@ -139,3 +150,62 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
     moved = np.empty(len(values))
     moved[order] = placed - (placed.mean() - np.mean(values))
     return moved.tolist()
+
+
+ROW_HEIGHT = 0.34
+"""Of a row in a drawing [in]."""
+
+
+MARKERS = ("o", "D")
+"""Of the dots in a row, from the top."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing, and its figures by role of colour."""
+
+    label: str
+    dots: Mapping[str, Measured]
+    chance: float | None = None
+    """What guessing gives."""
+
+
+def draw(axes: Axes, rows: Sequence[Row], title: str) -> None:
+    """Draw shares from the top down. Guessing is a bar across the row."""
+    _draw_rows(axes, rows, title)
+    axes.set_xlim(left=0)
+
+
+def draw_gains(axes: Axes, rows: Sequence[Row], title: str) -> None:
+    """Draw differences of shares around a line at zero. Dots are hollow where the interval does not leave it out."""
+    axes.axvline(0, color=COLOUR["muted"], linewidth=1.2)
+    _draw_rows(axes, rows, title, hollow_around=0.0)
+    ends = [end for row in rows for one in row.dots.values() for end in (one.interval or (one.value or 0.0,))]
+    reach = 1.15 * max(map(abs, ends), default=0.0) or 0.01
+    axes.set_xlim(-reach, reach)
+    axes.xaxis.set_major_formatter(lambda share, _: points(share).removesuffix(".0") if share else "0")
+    axes.set_xlabel("percentage points")
+
+
+def _draw_rows(axes: Axes, rows: Sequence[Row], title: str, hollow_around: float | None = None) -> None:
+    for place, row in enumerate(rows):
+        if row.chance is not None:
+            axes.plot([row.chance] * 2, [place - 0.36, place + 0.36], color=COLOUR["muted"], linewidth=2.2)
+        below = np.linspace(-0.18, 0.18, len(row.dots)) if len(row.dots) > 1 else (0.0,)
+        for (role, dot), shift, marker in zip(row.dots.items(), below, MARKERS, strict=False):
+            hollow = hollow_around is not None and dot.may_be(hollow_around)
+            _draw_dot(axes, dot, place + shift, COLOUR[role], marker, hollow=hollow)
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    heading(axes, title)
+    percent_axis(axes, "x")
+    bare(axes, "left", "bottom")
+
+
+def _draw_dot(axes: Axes, dot: Measured, y: float, colour: str, marker: str, *, hollow: bool) -> None:
+    if dot.value is None:
+        return
+    if dot.interval is not None:
+        axes.plot(dot.interval, [y, y], color=colour, linewidth=1.5, solid_capstyle="butt")
+    fill = COLOUR["ground"] if hollow else colour
+    axes.plot([dot.value], [y], marker, color=colour, markerfacecolor=fill, markersize=6.5)

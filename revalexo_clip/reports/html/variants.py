@@ -1,21 +1,45 @@
-"""The report on arms: what they are, whether pretraining helped, and all figures."""
+"""The report on arms: what they are, whether pretraining helped, and all figures.
+
+Arms against the share of the labels, and their differences to the first around a line at zero.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
+
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.files import atomically
-from revalexo_clip.evaluation.held_out import flattery
-from revalexo_clip.reports.conclusions.evaluation import as_list
-from revalexo_clip.reports.conclusions.variants import figures_at, horizon_of, others, share_text, verdicts
-from revalexo_clip.reports.html import arms_plots as plots
-from revalexo_clip.reports.html.comparison.tables import SETTLED, difference
-from revalexo_clip.reports.html.evaluation.summary import cell
-from revalexo_clip.reports.html.page import Html, Section, group, joined, page, paragraph, row, table, tag, text
-from revalexo_clip.reports.terminal.tables import counted
-from revalexo_clip.reports.values import NONE, RECOGNITION, SETS, child, children, measured, number
+from revalexo_clip.core.text import counted
+from revalexo_clip.reports.conclusions.variants import (
+    DECIDING,
+    figures_at,
+    flattered,
+    horizon_of,
+    others,
+    percent,
+    share_text,
+    verdicts,
+)
+from revalexo_clip.reports.html.cells import as_list, cell, difference
+from revalexo_clip.reports.html.page import Html, Section, figure, group, joined, page, paragraph, row, table, tag, text
+from revalexo_clip.reports.html.plots import (
+    COLOUR,
+    ROW_HEIGHT,
+    WIDTH,
+    Row,
+    band,
+    draw_gains,
+    heading,
+    label_ends,
+    panels,
+    percent_axis,
+    svg,
+)
+from revalexo_clip.reports.values import NONE, RECOGNITION, SETS, SETTLED, child, children, measured, number
 
 
 def write_arm_report(path: Path, comparison: JsonObject) -> None:
@@ -42,17 +66,6 @@ def _arms(comparison: JsonObject) -> Html:
     return table(["arm", f"pretrained: {comparison['encoder']}"], rows, kind="named")
 
 
-def flattered(comparison: JsonObject) -> str:
-    """In which way figures of arms flatter them; empty where all test subjects are new to all of them."""
-    told: dict[str, list[str]] = {}
-    for label in children(comparison, "labels"):
-        for kind, arm in child(label, "arms").items():
-            assert isinstance(arm, dict)
-            if (how := flattery(arm["seen"])) and kind not in told.setdefault(how, []):
-                told[how].append(kind)
-    return " ".join(f"The figures of {' and '.join(kinds)} {how}." for how, kinds in told.items())
-
-
 def _about(comparison: JsonObject) -> str:
     windows, clips = (counted(int(number(comparison[f"{unit}s"]) or 0), unit) for unit in ("window", "clip"))
     subjects = comparison["subjects"]
@@ -74,8 +87,8 @@ def _about(comparison: JsonObject) -> str:
 
 def sections(comparison: JsonObject) -> Iterator[Section]:
     """All sections; one that has nothing to show says why."""
-    yield Section("labels", "With how many labels", plots.curve(comparison))
-    yield Section("differences", f"Differences to {comparison['less']}", plots.forest(comparison))
+    yield Section("labels", "With how many labels", curve(comparison))
+    yield Section("differences", f"Differences to {comparison['less']}", forest(comparison))
     yield Section("figures", "Figures", figure_tables(comparison))
 
 
@@ -110,3 +123,82 @@ def _rows(comparison: JsonObject, among: str) -> Iterator[Html]:
             if gained is not None:
                 shown = (joined(difference(score, gained), " ") for score in RECOGNITION)
                 yield row([text(f"{kind} less {comparison['less']}"), text(""), *shown])
+
+
+_ROLES = {"scratch": "ink", "frozen": "c1", "full": "c2"}
+
+
+_MARKS = ("●", "◆")
+"""As `MARKERS` are drawn."""
+
+
+_CURVES = (DECIDING, "balanced_accuracy")
+
+
+def curve(comparison: JsonObject) -> Html:
+    """Scores over the share of the labels, on a logarithmic axis; with a single share there is nothing to draw."""
+    labels = children(comparison, "labels")
+    if len(labels) < 2:
+        return paragraph("There is one share of the labels, so there is no curve; --labels 0.01,0.1,0.5,1 has four.")
+    drawn = panels(WIDTH, 3.4, columns=len(_CURVES), share_y=True)
+    for axes, score in zip(drawn, _CURVES, strict=True):
+        _draw(axes, comparison, score)
+        heading(axes, RECOGNITION[score])
+        axes.set_xscale("log")
+        axes.set_xticks([number(label["fraction"]) or 0.0 for label in labels], [percent(label) for label in labels])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("share of the labels")
+        axes.set_ylim(0, 1.02)
+        percent_axis(axes, "y")
+    bands = " Bands are 95% intervals." if comparison["interval_reason"] is None else ""
+    caption = f"The activity {horizon_of(comparison)} after the window, all test windows.{bands}"
+    return figure(svg(drawn[0], "Scores by share of the labels"), caption)
+
+
+def _draw(axes: Axes, comparison: JsonObject, score: str) -> None:
+    ends = []
+    for kind in child(comparison, "arms"):
+        at = {
+            number(label["fraction"]) or 0.0: measured(found, score)
+            for label in children(comparison, "labels")
+            if (found := figures_at(comparison, label, "arms", kind)) is not None and found[score] is not None
+        }
+        if at:
+            x, values = [*at], [found.value or 0.0 for found in at.values()]
+            band(axes, x, [*at.values()], COLOUR[_ROLES[kind]])
+            axes.plot(x, values, "o-", color=COLOUR[_ROLES[kind]], markersize=4)
+            ends.append((x[-1], values[-1], kind, _ROLES[kind]))
+    label_ends(axes, ends, gap=0.075)
+
+
+def forest(comparison: JsonObject) -> Html:
+    """Differences to the first arm with their intervals: of all windows, steady ones, and those in a transition."""
+    labels, kinds = children(comparison, "labels"), others(comparison)
+    drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(kinds) * len(labels), columns=len(SETS), share_y=True)
+    for axes, (among, title) in zip(drawn, SETS.items(), strict=True):
+        rows = [
+            Row(
+                percent(label),
+                {
+                    _ROLES[kind]: measured(found, DECIDING)
+                    for kind in kinds
+                    if (found := figures_at(comparison, label, "differences", kind, among)) is not None
+                },
+            )
+            for label in labels
+        ]
+        draw_gains(axes, rows, title)
+    drawn[0].set_ylabel("share of the labels")
+    caption = (
+        f"By how much the {RECOGNITION[DECIDING]} is above that of {comparison['less']}. Whiskers are paired 95% "
+        "intervals; where they cross the line the dot is hollow, and nothing is settled."
+    )
+    return joined([_legend(kinds), figure(svg(drawn[0], f"Differences to {comparison['less']}"), caption)])
+
+
+def _legend(kinds: list[str]) -> Html:
+    keys = [
+        tag("li", joined([tag("span", text(f"{mark} "), style=f"color: var(--{_ROLES[kind]})"), text(kind)]))
+        for mark, kind in zip(_MARKS, kinds, strict=False)
+    ]
+    return tag("ul", joined(keys), class_="keys")

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.evaluation.held_out import flattery
-from revalexo_clip.reports.results import list_of, object_of, percent, seconds, titled_table
-from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.core.text import counted
+from revalexo_clip.reports.leakage import flattery
+from revalexo_clip.reports.terminal.tables import titled_table
+from revalexo_clip.reports.values import list_of, object_of, percent, seconds
 
 _SETS = {"all": "all windows", "steady": "in a steady state", "transition": "in a transition"}
 _SCORES = {

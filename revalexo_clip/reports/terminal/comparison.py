@@ -10,15 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.evaluation.held_out import seen_text
+from revalexo_clip.core.text import counted
 from revalexo_clip.reports.conclusions.comparison import FEATURES, Place, in_gallery, is_probed, of_probe, summary
-from revalexo_clip.reports.html.comparison.tables import SETTLED, TITLES
-from revalexo_clip.reports.html.evaluation.retrieval import shown_galleries
-from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.reports.leakage import seen_text
 from revalexo_clip.reports.values import (
     DIRECTIONS,
     GALLERIES,
     MINUS,
+    SETTLED,
+    TITLES,
     Measured,
     child,
     children,
@@ -26,6 +26,7 @@ from revalexo_clip.reports.values import (
     horizon_text,
     measured,
     number,
+    shown_galleries,
     written,
     written_difference,
 )

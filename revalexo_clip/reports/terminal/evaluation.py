@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.evaluation.held_out import seen_text
+from revalexo_clip.core.text import counted
 from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE
-from revalexo_clip.reports.results import list_of, object_of, percent, seconds, titled_table
-from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.reports.leakage import seen_text
+from revalexo_clip.reports.terminal.tables import titled_table
+from revalexo_clip.reports.values import list_of, object_of, percent, seconds
 
 _FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "MRR"), ("median_rank", "median"))
 _DIRECTIONS = (("imu_to_video", "IMU → video"), ("video_to_imu", "video → IMU"))

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.reports.results import list_of, object_of, percent, seconds, titled_table
-from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.core.text import counted
+from revalexo_clip.reports.terminal.tables import titled_table
+from revalexo_clip.reports.values import list_of, object_of, percent, seconds
 
 _COLUMNS = {
     "accuracy": ("all", "accuracy"),

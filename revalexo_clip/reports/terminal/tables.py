@@ -19,11 +19,6 @@ from revalexo_clip.core.component import Component, Config, JsonObject
 from revalexo_clip.data.revalexo.check import KINDS, Problem
 
 
-def counted(number: int, unit: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
-
-
 def dry_run_table(
     name: str, parameters: Mapping[str, int], shapes: Mapping[str, Sequence[int]], facts: Mapping[str, str]
 ) -> Table:
@@ -114,3 +109,8 @@ def _field_table(kind: type[Config]) -> Table:
         meaning = " ".join((info.description or "").split())
         table.add_row(Text(f"  {name}"), Text(default), Text(meaning))
     return table
+
+
+def titled_table(title: str) -> Table:
+    """A table as reports in a terminal have them."""
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -9,21 +9,21 @@ from rich.table import Table
 from rich.text import Text
 
 from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.text import counted
 from revalexo_clip.reports.conclusions.variants import (
     DECIDING,
     figures_at,
+    flattered,
     horizon_of,
     others,
     percent,
     sentence,
 )
-from revalexo_clip.reports.html.comparison.tables import SETTLED
-from revalexo_clip.reports.html.variants import flattered
-from revalexo_clip.reports.results import titled_table
-from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.reports.terminal.tables import titled_table
 from revalexo_clip.reports.values import (
     NONE,
     RECOGNITION,
+    SETTLED,
     child,
     children,
     measured,

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
+
+from revalexo_clip.config.base import TrainerConfig
 
 TRAINING_WEIGHTS = "training_weights"
 """Where a checkpoint keeps the weights that training goes on from; its `state_dict` holds the average."""
@@ -78,3 +81,8 @@ class Averaging(pl.Callback):
 def _weights(module: pl.LightningModule) -> dict[str, Tensor]:
     """What can be averaged: all but counts, such as batch norm's of its batches."""
     return {name: tensor for name, tensor in module.state_dict().items() if torch.is_floating_point(tensor)}
+
+
+def averaging(config: TrainerConfig) -> list[Callback]:
+    """What averages the weights: nothing, unless the experiment asks for it."""
+    return [] if config.average is None else [Averaging(config.average)]

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from revalexo_clip import __version__
 from revalexo_clip.core.files import WriteError, atomically, sha256_of
+from revalexo_clip.core.version import __version__
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.check.dataset import check_dataset
 from revalexo_clip.data.revalexo.check.description import ClipFiles, check_description

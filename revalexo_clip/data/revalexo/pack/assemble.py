@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from revalexo_clip import __version__
+from revalexo_clip.core.version import __version__
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.revalexo.pack.file import FORMAT, KIND, About, Header, digest_of, tables_of
 from revalexo_clip.data.revalexo.pack.part import NOTHING, PackSettings, Part, PartInfo, Stamp, stamp
-from revalexo_clip.data.segments import Segments
+from revalexo_clip.data.windows import Segments
 
 AT_A_TIME = 32 * 2**20
 """What is written at once [bytes]."""

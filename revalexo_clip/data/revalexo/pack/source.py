@@ -9,15 +9,16 @@ import numpy as np
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.imu import Samples, agreed_channels, header_of
-from revalexo_clip.data.index import ClipIndex, check_files, fingerprint, no_video, none_lasts
+from revalexo_clip.data.index import ClipIndex, fingerprint
+from revalexo_clip.data.revalexo.index import check_files, no_video, none_lasts
 from revalexo_clip.data.revalexo.layout import LABEL_MAPPING
 from revalexo_clip.data.revalexo.pack import jpeg
 from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
-from revalexo_clip.data.segments import Segments
-from revalexo_clip.data.source import ClipSource, RawFiles
+from revalexo_clip.data.revalexo.raw_files import RawFiles
+from revalexo_clip.data.source import ClipSource
 from revalexo_clip.data.subjects import select_subjects
 from revalexo_clip.data.video import Pixels, frame_size, upright_centre
-from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints, shown_frames
+from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints, Segments, shown_frames
 
 
 class PackedClips:
@@ -101,7 +102,7 @@ class PackedClips:
             yield path, header_of(path) if header < 0 else self.pack.about.headers[header].columns
 
     def fingerprint(self) -> str:
-        """See `ClipIndex.fingerprint`."""
+        """See `index_fingerprint`."""
         about, index = self.pack.about, self.index
         files = dict(zip(about.subjects, about.described_by, strict=True))
         described = (LABEL_MAPPING, *(files[subject] for subject in sorted(set(index.subjects))))

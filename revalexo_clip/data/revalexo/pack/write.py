@@ -16,8 +16,8 @@ from pathlib import Path
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError, sha256_of
 from revalexo_clip.data.base import OnProgress
-from revalexo_clip.data.index import read_subjects
 from revalexo_clip.data.revalexo import layout
+from revalexo_clip.data.revalexo.index import read_subjects
 from revalexo_clip.data.revalexo.pack.assemble import Described, assemble
 from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, read_part
 from revalexo_clip.data.revalexo.pack.workers import write_parts

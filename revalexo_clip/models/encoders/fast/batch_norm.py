@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 
-from revalexo_clip.models.encoders.fast.forms import suits_own_gradients
+from revalexo_clip.models.encoders.fast.convolution import suits_own_gradients
 
 CANCELS = 1e-3
 """Share of a map's mean square below which its variance, a difference of squares, would have lost too many digits."""

@@ -9,6 +9,10 @@ times as fast in one of three other forms, whichever suits the kernel and the si
   vectors are full;
 - where the kernel reaches along time only, a matrix for each channel, from all frames to all frames;
 - on maps so small that a kernel covers most of one, one matrix for each channel, from all places to all places.
+
+Pointwise 3-D convolution, fast on a CPU: a matrix product, for which nothing is copied into another layout.
+
+Where the encoders compute in forms of their own, and where in the library's.
 """
 
 from __future__ import annotations
@@ -19,10 +23,35 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from revalexo_clip.models.encoders.fast.forms import suits_cpu_forms
+
+def suits_cpu_forms(x: Tensor) -> bool:
+    """Whether `x` is computed with here and now on a CPU.
+
+    Accelerators have kernels for the library's own forms, and what is traced for export may run anywhere, with batches
+    of any size.
+    """
+    return x.device.type == "cpu" and not torch.compiler.is_exporting()
+
+
+def suits_own_gradients(x: Tensor) -> bool:
+    """Whether, beyond that, a backward pass of our own may take the place of autograd's.
+
+    What is compiled is left to the compiler, which writes loops of its own; what is traced, and mixed precision, to the
+    library.
+    """
+    eager = not (torch.compiler.is_compiling() or torch._C._get_tracing_state())
+    return suits_cpu_forms(x) and eager and not torch.is_autocast_enabled("cpu")
+
+
+def are_plain(*maps: nn.Module) -> bool:
+    """Whether linear maps are no more than their weights and biases: not adapted, not quantised, not hooked into."""
+    return all(type(each) is nn.Linear and not (each._forward_hooks or each._forward_pre_hooks) for each in maps)
+
 
 SMALL = 64
 """Input places (T x H x W) up to which the matrices are faster: 2 to 10 times there, slower from about 70 on."""
+
+
 GROUP = 8
 """Channels x frames up to which channels share a group: 8 x 8 takes half the time of 4 x 4 in the backward pass."""
 
@@ -107,3 +136,32 @@ def fits(conv: nn.Conv3d) -> bool:
         and conv.padding_mode == "zeros"
         and tuple(conv.dilation) == (1, 1, 1)
     )
+
+
+class PointwiseConv3d(nn.Conv3d):
+    """A `Conv3d` of kernel 1 without padding; names and shapes of its weights unchanged.
+
+    On an accelerator it is the library's own convolution.
+    """
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> [B, C', T', H', W'], at every stride-th place."""
+        if not suits_cpu_forms(x_BCTHW):
+            return super().forward(x_BCTHW)
+        t, h, w = self.stride
+        return self.at_every_place(x_BCTHW[:, :, ::t, ::h, ::w])
+
+    def at_every_place(self, x_BCTHW: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> [B, C', T, H, W], whatever the stride."""
+        if not suits_cpu_forms(x_BCTHW):
+            return nn.functional.conv3d(x_BCTHW, self.weight, self.bias)
+        matrices = self.weight.flatten(1).expand(x_BCTHW.shape[0], -1, -1)
+        y_BCP = torch.bmm(matrices, x_BCTHW.flatten(2))  # P: all places
+        if self.bias is not None:
+            y_BCP = y_BCP + self.bias[:, None]
+        return y_BCP.view(*y_BCP.shape[:2], *x_BCTHW.shape[2:])
+
+
+def fits_pointwise(conv: nn.Conv3d) -> bool:
+    """Whether a convolution can take this form."""
+    return conv.groups == 1 == max(conv.kernel_size) and conv.padding != "same" and not any(conv.padding)

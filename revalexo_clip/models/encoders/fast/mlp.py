@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from revalexo_clip.models.encoders.fast.forms import are_plain, suits_cpu_forms, suits_own_gradients
+from revalexo_clip.models.encoders.fast.convolution import are_plain, suits_cpu_forms, suits_own_gradients
 
 NARROW = 96
 """Channels up to which the first matrix product is repeated as well: there it is cheap beside what it would keep."""

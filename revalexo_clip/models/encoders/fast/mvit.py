@@ -1,4 +1,7 @@
-"""A block of MViT (Fan et al., 2021, arXiv:2104.11227) that computes what is asked of it and no more."""
+"""A block of MViT (Fan et al., 2021, arXiv:2104.11227) that computes what is asked of it and no more.
+
+MViT in forms that are faster than PyTorchVideo's and equal to them, with the same weights under the same names.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from revalexo_clip.models.encoders.fast.attention import PooledAttention, class_and_places
-from revalexo_clip.models.encoders.fast.forms import suits_cpu_forms
+from revalexo_clip.models.encoders.fast.convolution import suits_cpu_forms
 from revalexo_clip.models.encoders.fast.mlp import RecomputedMlp
 
 
@@ -58,3 +61,14 @@ def pooled(pool: nn.MaxPool3d, grid_BTHWC: Tensor) -> Tensor:
     frames = grid_BTHWC.flatten(0, 1).permute(0, 3, 1, 2)
     maps = nn.functional.max_pool2d(frames, kernel[1:], stride[1:], padding[1:]).permute(0, 2, 3, 1)
     return maps.view(*grid_BTHWC.shape[:2], *maps.shape[1:])
+
+
+def speed_up(model: nn.Module) -> None:
+    """Give every block of `model` its fast form; state dicts stay what they are.
+
+    The model's head must pick the class token, as MViT's does: the last block computes nothing else.
+    """
+    blocks = model.get_submodule("blocks")
+    assert isinstance(blocks, nn.ModuleList)
+    for place, block in enumerate(blocks):
+        blocks[place] = MultiscaleBlock(block, only_class=place == len(blocks) - 1)

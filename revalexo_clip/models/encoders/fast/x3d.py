@@ -1,4 +1,9 @@
-"""Squeeze and excitation (Hu et al., 2018, arXiv:1709.01507), with a backward pass that writes no product of maps."""
+"""Squeeze and excitation (Hu et al., 2018, arXiv:1709.01507), with a backward pass that writes no product of maps.
+
+X3D's bottleneck (Feichtenhofer, 2020, arXiv:2004.04730): to many channels, depthwise, back to few.
+
+X3D in forms that are faster than PyTorchVideo's and equal to them, with the same weights under the same names.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 
-from revalexo_clip.models.encoders.fast.forms import suits_own_gradients
+from revalexo_clip.models.encoders.fast import batch_norm
+from revalexo_clip.models.encoders.fast import convolution as depthwise
+from revalexo_clip.models.encoders.fast.batch_norm import FastBatchNorm3d
+from revalexo_clip.models.encoders.fast.convolution import PointwiseConv3d, fits_pointwise, suits_own_gradients
+from revalexo_clip.models.encoders.fast.pointwise_norm_relu import NARROW, normed_pointwise
 
 
 class SqueezeExcitation(nn.Module):
@@ -57,3 +66,61 @@ def dots(x_BCTHW: Tensor, y_BCTHW: Tensor) -> Tensor:
         *rows, mean, deviation, deviation[0], 1, maps, rows[0].shape[2], maps, (False, True, False)
     )
     return cast("Tensor", found[1])
+
+
+class Bottleneck(nn.Module):
+    """Takes the place of PyTorchVideo's `BottleneckBlock`, with its submodules under their names."""
+
+    def __init__(self, plain: nn.Module) -> None:
+        super().__init__()
+        self.conv_a, self.norm_a, self.act_a = (plain.get_submodule(f"{part}_a") for part in ("conv", "norm", "act"))
+        self.conv_b, self.norm_b, self.act_b = (plain.get_submodule(f"{part}_b") for part in ("conv", "norm", "act"))
+        self.conv_c, self.norm_c = (plain.get_submodule(f"{part}_c") for part in ("conv", "norm"))
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> [B, C', T, H', W']."""
+        wide = self.act_b(self.norm_b(self.conv_b(self._widened(x_BCTHW))))
+        narrow: Tensor = self.norm_c(self.conv_c(wide))
+        return narrow
+
+    def _widened(self, x_BCTHW: Tensor) -> Tensor:
+        conv, norm = cast("nn.Conv3d", self.conv_a), cast("FastBatchNorm3d", self.norm_a)
+        if conv.in_channels > NARROW or not norm.is_told_statistics(x_BCTHW):
+            wide: Tensor = self.act_a(norm(conv(x_BCTHW)))
+            return wide
+        affine_2O = torch.stack((norm.weight, norm.bias))
+        y_BOP, statistics_2O = normed_pointwise(x_BCTHW.flatten(2), conv.weight.flatten(1), affine_2O, norm.eps)
+        norm.track(statistics_2O[0], statistics_2O[1], x_BCTHW.numel() // conv.in_channels)
+        return y_BOP.view(*y_BOP.shape[:2], *x_BCTHW.shape[2:])
+
+
+def speed_up(model: nn.Module) -> None:
+    """Give every part of `model` its fast form; state dicts stay what they are."""
+    for module in list(model.modules()):
+        if type(module) is nn.Conv3d:
+            _speed_up_convolution(module)
+        elif batch_norm.fits(module):
+            module.__class__ = batch_norm.FastBatchNorm3d
+        elif isinstance(module, nn.ReLU):
+            module.inplace = True  # what X3D rectifies, norms and sums, is of no use to their own backward passes
+        elif hasattr(module, "act_b"):
+            _speed_up_bottleneck(module)
+    for module in list(model.modules()):
+        if hasattr(module, "branch2"):
+            module.register_module("branch2", Bottleneck(module.get_submodule("branch2")))
+
+
+def _speed_up_convolution(conv: nn.Conv3d) -> None:
+    if depthwise.fits(conv):
+        conv.__class__ = depthwise.DepthwiseConv3d
+    elif fits_pointwise(conv):
+        conv.__class__ = PointwiseConv3d
+
+
+def _speed_up_bottleneck(block: nn.Module) -> None:
+    """A block's depthwise convolution is followed by batch norm, in every other block an excitation, and Swish."""
+    block.register_module("act_b", nn.SiLU())  # one pass in either direction, where PyTorchVideo's Swish takes seven
+    norm_b = block.get_submodule("norm_b")
+    assert isinstance(norm_b, nn.Sequential)
+    if not isinstance(norm_b[1], nn.Identity):
+        norm_b[1] = SqueezeExcitation(norm_b[1].get_submodule("block"))

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.conclusions.evaluation import plain_name
-from revalexo_clip.reports.html import dots
+from revalexo_clip.reports.html.cells import cell
 from revalexo_clip.reports.html.confusion import matrix
-from revalexo_clip.reports.html.evaluation.summary import cell
 from revalexo_clip.reports.html.page import Html, figure, group, joined, paragraph, row, table, tag, text
-from revalexo_clip.reports.html.plots import WIDTH, panels, svg
+from revalexo_clip.reports.html.plots import ROW_HEIGHT, WIDTH, Row, draw, panels, svg
 from revalexo_clip.reports.values import (
     SETS,
     child,
@@ -57,17 +56,17 @@ def _shown(at_horizon: JsonObject, among: str) -> list[str]:
 def _plot(at_horizon: JsonObject) -> Html:
     names = _shown(at_horizon, "all")
     sets = [among for among in SETS if number(child(at_horizon, among)["windows"])]
-    drawn = panels(WIDTH, 0.75 + dots.ROW_HEIGHT * len(names), columns=len(sets), share_y=True)
+    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(names), columns=len(sets), share_y=True)
     for axes, among in zip(drawn, sets, strict=True):
         classes = child(at_horizon, among, "classes")
         rows = [
-            dots.Row(
+            Row(
                 f"{plain_name(name)} ({child(at_horizon, 'all', 'classes', name)['support']})",
                 {"imu": measured(child(classes, name), "f1")},
             )
             for name in names
         ]
-        dots.draw(axes, rows, f"F1, {SETS[among]}")
+        draw(axes, rows, f"F1, {SETS[among]}")
         axes.set_xlim(-0.03, 1.06)
     horizon = horizon_text(number(at_horizon["horizon"]) or 0.0)
     caption = (

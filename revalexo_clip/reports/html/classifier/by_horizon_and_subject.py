@@ -1,4 +1,7 @@
-"""F1 against the horizon: of all windows, in a steady state, in transitions, with intervals."""
+"""F1 against the horizon: of all windows, in a steady state, in transitions, with intervals.
+
+How well it works for each person, now and later.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,30 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.reports.html.page import Html, figure, paragraph
-from revalexo_clip.reports.html.plots import COLOUR, WIDTH, band, heading, label_ends, panels, percent_axis, svg
-from revalexo_clip.reports.values import SETS, child, children, measured, number
+from revalexo_clip.reports.html.cells import cell
+from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, row, table, tag, text
+from revalexo_clip.reports.html.plots import (
+    COLOUR,
+    ROW_HEIGHT,
+    WIDTH,
+    Row,
+    band,
+    draw,
+    heading,
+    label_ends,
+    panels,
+    percent_axis,
+    svg,
+)
+from revalexo_clip.reports.values import SETS, child, children, horizon_text, measured, number
 
 _ROLES = {"all": "ink", "steady": "c1", "transition": "c2"}
+
+
 _TITLES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1"}
 
 
-def section_body(metrics: JsonObject) -> Html:
+def by_horizon(metrics: JsonObject) -> Html:
     """The curves; with a single horizon there is nothing to draw."""
     horizons = children(metrics, "horizons")
     x = [number(one["horizon"]) or 0.0 for one in horizons if number(child(one, "all")["windows"])]
@@ -59,3 +77,55 @@ def _draw(axes: Axes, horizons: Sequence[JsonObject], score: str) -> None:
     axes.plot(*zip(*blind, strict=True), "--", color=COLOUR["muted"], linewidth=1.3)
     axes.set_ylim(0, 1.02)
     label_ends(axes, ends, gap=0.075)
+
+
+_DOTS = {"weighted_f1": ("●", "imu", "weighted F1"), "macro_f1": ("◆", "video", "macro F1")}
+
+
+def by_subject(metrics: JsonObject) -> Html:
+    """Dots for each person at the first and at the last horizon, and the figures at all of them."""
+    subjects = child(metrics, "subjects")
+    labelled = [
+        place for place, one in enumerate(children(metrics, "horizons")) if number(child(one, "all")["windows"])
+    ]
+    if not labelled:
+        return paragraph("No window has a label.")
+    if len(subjects) == 1:
+        (only,) = subjects
+        return paragraph(f"One person was tested, {only}: nothing is known of how figures vary from person to person.")
+    return joined([_plot(subjects, sorted({labelled[0], labelled[-1]})), _table(subjects)])
+
+
+def _plot(subjects: JsonObject, places: list[int]) -> Html:
+    drawn = panels(WIDTH, 0.75 + 1.2 * ROW_HEIGHT * len(subjects), columns=len(places), share_y=True)
+    for axes, place in zip(drawn, places, strict=True):
+        at = {name: children(subjects, name, "horizons")[place] for name in subjects}
+        rows = [
+            Row(
+                f"{name} ({child(subjects, name)['windows']})",
+                {role: measured(found, score) for score, (_, role, _) in _DOTS.items()},
+            )
+            for name, found in at.items()
+        ]
+        draw(axes, rows, f"{horizon_text(number(next(iter(at.values()))['horizon']) or 0.0)} after the window")
+        axes.set_xlim(-0.03, 1.06)
+    caption = "By person; in brackets how many windows. Whiskers are 95% intervals, where there are clips enough."
+    return figure(joined([_legend(), svg(drawn[0], "F1 by person")]), caption)
+
+
+def _legend() -> Html:
+    keys = (
+        tag("li", joined([tag("span", text(f"{mark} "), style=f"color: var(--{role})"), text(title)]))
+        for mark, role, title in _DOTS.values()
+    )
+    return tag("ul", joined(keys), class_="keys")
+
+
+def _table(subjects: JsonObject) -> Html:
+    first = children(subjects, next(iter(subjects)), "horizons")
+    titles = [horizon_text(number(one["horizon"]) or 0.0) for one in first]
+    rows = []
+    for name in subjects:
+        figures = (measured(one, "weighted_f1") for one in children(subjects, name, "horizons"))
+        rows.append(row([text(name), *(cell("weighted_f1", found) for found in figures)]))
+    return table(["Weighted F1 after", *titles], rows, kind="summary")

@@ -1,15 +1,28 @@
-"""The head of the page: what was tested, on whom, whether that may be trusted; and the table of scores."""
+"""The head of the page: what was tested, on whom, whether that may be trusted; and the table of scores.
+
+The report of a recogniser's test, section by section.
+
+What a recogniser's report is made of.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.evaluation.held_out import flattery
+from revalexo_clip.core.files import atomically
+from revalexo_clip.core.text import counted
 from revalexo_clip.reports.conclusions.classifier import verdicts
-from revalexo_clip.reports.conclusions.evaluation import as_list, plain_name
-from revalexo_clip.reports.html.classifier.findings import RecognitionFindings
-from revalexo_clip.reports.html.evaluation.summary import cell
-from revalexo_clip.reports.html.page import Html, group, joined, paragraph, row, table, tag, text
-from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.reports.conclusions.evaluation import plain_name
+from revalexo_clip.reports.findings import RecognitionFindings
+from revalexo_clip.reports.html import curves
+from revalexo_clip.reports.html.cells import as_list, cell
+from revalexo_clip.reports.html.classifier import by_class as classes
+from revalexo_clip.reports.html.classifier import timelines
+from revalexo_clip.reports.html.classifier.by_horizon_and_subject import by_horizon, by_subject
+from revalexo_clip.reports.html.page import Html, Section, group, joined, page, paragraph, row, table, tag, text
+from revalexo_clip.reports.leakage import flattery
 from revalexo_clip.reports.values import (
     RECOGNITION,
     SETS,
@@ -88,3 +101,23 @@ def _legend(metrics: JsonObject) -> Html:
         "people. Balanced accuracy and macro F1: activities count alike; weighted F1: as often as they occur."
     )
     return paragraph(within, "quiet")
+
+
+def write_recognition_report(path: Path, findings: RecognitionFindings) -> None:
+    """Write the report. Raises `WriteError` where the disk refuses."""
+    written = page(f"Recognition by {findings.name}", head(findings), list(sections(findings)))
+    with atomically(path) as temporary:
+        temporary.write_text(written, encoding="utf-8")
+
+
+def sections(findings: RecognitionFindings) -> Iterator[Section]:
+    """All sections; one that has nothing to show says why."""
+    metrics = findings.metrics
+    yield Section("figures", "Figures", score_table(metrics))
+    yield Section("ahead", "Ahead of time", by_horizon(metrics))
+    yield Section("activities", "At what: by activity", classes.activity_body(metrics))
+    yield Section("confusion", "What is taken for what", classes.confusion_body(metrics))
+    yield Section("people", "For whom: by person", by_subject(metrics))
+    yield Section("clips", "Clips from beginning to end", timelines.section_body(findings.predictions))
+    epoch = int(number(metrics["epoch"]) or 0)
+    yield Section("training", "Training", curves.of_recogniser(findings.log, epoch))

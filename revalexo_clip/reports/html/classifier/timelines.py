@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from revalexo_clip.core.types import UNLABELLED
-from revalexo_clip.metrics.evaluated import Floats, Ints
-from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.metrics.evaluated import Floats, Ints, Predictions
 from revalexo_clip.reports.conclusions.evaluation import plain_name
 from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag, text
 from revalexo_clip.reports.html.plots import COLOUR, WIDTH, bare, panels, svg

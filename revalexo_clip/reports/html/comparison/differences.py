@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.galleries import ACTIVITY, WHOLE
 from revalexo_clip.reports.conclusions.comparison import FEATURES
-from revalexo_clip.reports.html import dots
-from revalexo_clip.reports.html.evaluation.retrieval import ROLES, legend, shown_galleries
+from revalexo_clip.reports.html.evaluation.retrieval import ROLES, legend
 from revalexo_clip.reports.html.page import Html, figure, joined, tag, text
-from revalexo_clip.reports.html.plots import WIDTH, panels, svg
+from revalexo_clip.reports.html.plots import ROW_HEIGHT, WIDTH, Row, draw_gains, panels, svg
 from revalexo_clip.reports.values import (
     GALLERIES,
     PROBES,
@@ -22,6 +21,7 @@ from revalexo_clip.reports.values import (
     horizon_text,
     measured,
     number,
+    shown_galleries,
 )
 
 _SHARES = ("r_at_1", "r_at_5", "r_at_10", "mrr")
@@ -67,8 +67,8 @@ def _retrieval_plot(first: JsonObject, difference: JsonObject) -> Html:
     shown = shown_galleries(first)
     drawn = panels(WIDTH, 0.95 + 0.5 * len(shown), columns=len(_SHARES), share_y=True)
     for axes, name in zip(drawn, _SHARES, strict=True):
-        rows = [dots.Row(GALLERIES[gallery], _both_ways(child(difference, gallery), name)) for gallery in shown]
-        dots.draw_gains(axes, rows, RETRIEVAL[name])
+        rows = [Row(GALLERIES[gallery], _both_ways(child(difference, gallery), name)) for gallery in shown]
+        draw_gains(axes, rows, RETRIEVAL[name])
     return svg(drawn[0], f"Differences in retrieval of {difference['name']}")
 
 
@@ -77,42 +77,42 @@ def _both_ways(found: JsonObject, name: str) -> Mapping[str, Measured]:
 
 
 def _probe_plot(_: JsonObject, difference: JsonObject) -> Html:
-    drawn = panels(WIDTH, 0.95 + dots.ROW_HEIGHT * len(FEATURES) * len(PROBES), columns=len(SCORES), share_y=True)
+    drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(FEATURES) * len(PROBES), columns=len(SCORES), share_y=True)
     for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
         rows = [
-            dots.Row(f"{features}, {by.removeprefix('a ')}", {_FEATURE_ROLES[name]: measured(found, score)})
+            Row(f"{features}, {by.removeprefix('a ')}", {_FEATURE_ROLES[name]: measured(found, score)})
             for name, features in FEATURES.items()
             for kind, by in PROBES.items()
             for found in [child(children(difference, "probe", kind, name)[0], "all")]
         ]
-        dots.draw_gains(axes, rows, title)
+        draw_gains(axes, rows, title)
     return svg(drawn[0], f"Differences in probes of {difference['name']}")
 
 
 def _horizon_plot(_: JsonObject, difference: JsonObject) -> Html:
     horizons = children(difference, "probe", "linear", "imu")
-    drawn = panels(WIDTH, 0.95 + dots.ROW_HEIGHT * len(horizons), columns=len(FEATURES), share_y=True)
+    drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(horizons), columns=len(FEATURES), share_y=True)
     for axes, (name, title) in zip(drawn, FEATURES.items(), strict=True):
         rows = [
-            dots.Row(
+            Row(
                 horizon_text(number(found["horizon"]) or 0.0),
                 {_FEATURE_ROLES[name]: measured(child(found, "all"), "weighted_f1")},
             )
             for found in children(difference, "probe", "linear", name)
         ]
-        dots.draw_gains(axes, rows, title)
+        draw_gains(axes, rows, title)
     return svg(drawn[0], f"Differences in weighted F1 ahead of time of {difference['name']}")
 
 
 def _part_plot(first: JsonObject, difference: JsonObject, kind: str) -> Html:
     found = child(difference, kind)
     shown = [gallery for gallery in (WHOLE, ACTIVITY) if first[gallery] is not None]
-    drawn = panels(WIDTH, 0.95 + dots.ROW_HEIGHT * len(found), columns=len(shown), share_y=True)
+    drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(found), columns=len(shown), share_y=True)
     for axes, gallery in zip(drawn, shown, strict=True):
-        dots.draw_gains(axes, [_part_row(part, child(found, part), gallery) for part in found], GALLERIES[gallery])
+        draw_gains(axes, [_part_row(part, child(found, part), gallery) for part in found], GALLERIES[gallery])
     return svg(drawn[0], f"Differences in MRR by {kind} of {difference['name']}")
 
 
-def _part_row(part: str, found: JsonObject, gallery: str) -> dots.Row:
+def _part_row(part: str, found: JsonObject, gallery: str) -> Row:
     inside = found if gallery == WHOLE else found[gallery.removeprefix(f"{WHOLE}_")]
-    return dots.Row(f"{part} ({found['windows']})", _both_ways(inside, "mrr") if isinstance(inside, dict) else {})
+    return Row(f"{part} ({found['windows']})", _both_ways(inside, "mrr") if isinstance(inside, dict) else {})

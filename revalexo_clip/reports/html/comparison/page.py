@@ -7,14 +7,15 @@ from pathlib import Path
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.files import atomically
-from revalexo_clip.evaluation.held_out import seen_text
+from revalexo_clip.core.text import counted
 from revalexo_clip.reports.conclusions.comparison import Answer, Question, is_probed, questions
-from revalexo_clip.reports.conclusions.evaluation import Verdict, as_list
+from revalexo_clip.reports.conclusions.evaluation import Verdict
+from revalexo_clip.reports.html.cells import as_list
 from revalexo_clip.reports.html.comparison import differences
 from revalexo_clip.reports.html.comparison import tables as comparison_tables
 from revalexo_clip.reports.html.page import Html, Section, joined, page, paragraph, tag, text
-from revalexo_clip.reports.terminal.tables import counted
-from revalexo_clip.reports.values import child, children, measured, number, within, written, written_difference
+from revalexo_clip.reports.leakage import seen_text
+from revalexo_clip.reports.values import TITLES, child, children, measured, number, within, written, written_difference
 
 _SAID: dict[Answer, str] = {
     "better": "{other} is better than {first}",
@@ -92,7 +93,7 @@ def _reasons(question: Question, first: JsonObject, pairs: Pairs) -> str:
             by = f"{written_difference(name, gained.value)} {within(name, gained.interval)}".strip()
             figures.append(f"{other['letter']} {written(name, number(place(other)[name]))} ({by})")
         told.append(f"{title.removeprefix('a ')}: {', '.join(figures)}")
-    return f"{comparison_tables.TITLES[name]}, {'; '.join(told)}."
+    return f"{TITLES[name]}, {'; '.join(told)}."
 
 
 def _for_whom(first: JsonObject, pairs: Pairs) -> Verdict:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.conclusions.comparison import FEATURES, is_probed
+from revalexo_clip.reports.html.cells import difference
 from revalexo_clip.reports.html.evaluation.probe import protocol
-from revalexo_clip.reports.html.evaluation.retrieval import shown_galleries
 from revalexo_clip.reports.html.page import Html, group, joined, paragraph, row, table, tag, text
 from revalexo_clip.reports.values import (
     DIRECTIONS,
@@ -16,21 +16,16 @@ from revalexo_clip.reports.values import (
     PROBES,
     RETRIEVAL,
     SCORES,
+    SETTLED,
+    TITLES,
     child,
     children,
     first_horizon,
     horizon_text,
-    measured,
     number,
-    within,
+    shown_galleries,
     written,
-    written_difference,
 )
-
-TITLES = RETRIEVAL | SCORES
-SETTLED = {"better": "▲", "worse": "▼", "same": "="}
-"""Marks of what is settled; the rest has none."""
-_CLASSES = {"better": "yes", "worse": "no", "same": "open"}
 
 
 def checkpoints(found: Sequence[JsonObject]) -> Html:
@@ -53,8 +48,8 @@ def settings(metrics: JsonObject) -> Html:
     """The fields of their experiments that are not the same."""
     first, *others = children(metrics, "checkpoints")
     rows = []
-    for other, difference in zip(others, children(metrics, "differences"), strict=True):
-        changed = child(difference, "settings")
+    for other, found in zip(others, children(metrics, "differences"), strict=True):
+        changed = child(found, "settings")
         title = f"{other['letter']} and {first['letter']}"
         rows.append(group(title if changed else f"{title}: the same settings", 3))
         for path, values in changed.items():
@@ -132,12 +127,3 @@ def _figure_row(name: str, of_each: Sequence[JsonObject], gained: Sequence[JsonO
     first, *others = (text(written(name, number(found[name]))) for found in of_each)
     cells = [cell for one, by in zip(others, gained, strict=True) for cell in (one, *difference(name, by))]
     return row([text(TITLES[name]), first, *cells])
-
-
-def difference(name: str, found: JsonObject) -> tuple[Html, Html]:
-    """A difference, marked where it is settled, and its interval."""
-    gained, settled = measured(found, name), child(found, "settled")[name]
-    shown = text(written_difference(name, gained.value))
-    if isinstance(settled, str):
-        shown = tag("strong", joined([shown, text(f" {SETTLED[settled]}")]), class_=_CLASSES[settled])
-    return shown, tag("span", text(within(name, gained.interval)), class_="quiet")

@@ -1,6 +1,8 @@
 """A map of the shared space: IMU and video windows in two dimensions, near where they are alike (t-SNE).
 
 t-SNE is that of van der Maaten & Hinton (2008), by scikit-learn.
+
+How the embeddings lie in the shared space, in figures, beside what good ones would be.
 """
 
 from __future__ import annotations
@@ -14,18 +16,28 @@ from matplotlib.axes import Axes
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints
-from revalexo_clip.reports.html.page import Html, joined, paragraph, tag, text
+from revalexo_clip.reports.html.page import Html, joined, paragraph, row, table, tag, text
 from revalexo_clip.reports.html.plots import COLOUR, WIDTH, panels, svg
+from revalexo_clip.reports.values import MINUS, MODALITIES, NONE, child, number
 
 MOST = 1000
 """Windows on the map; of more, so many that are spread evenly."""
+
+
 KINDS = 7
 """Kinds of things that a colour each tells apart; those with the fewest windows share the last one."""
+
+
 LEAST = 5
 """Windows without which there is no map."""
+
+
 _OTHERS = "c8"
+
+
 _WIDTH = 0.8 * WIDTH
 
 
@@ -45,8 +57,8 @@ def section_body(windows: EvaluatedWindows) -> Html:
     drawn.append(_by_modality(place_m2))
     names = [*named, "modality"]
     switches = []
-    for number, name in enumerate(names):
-        checked = {"checked": "checked"} if number == 0 else {}
+    for place, name in enumerate(names):
+        checked = {"checked": "checked"} if place == 0 else {}
         button = tag("input", type="radio", name="colouring", id=f"by-{name}", **checked)
         switches += [button, tag("label", text(f"by {name}"), for_=f"by-{name}")]
     shown = f"all {len(windows)}" if len(rows) == len(windows) else f"{len(rows)} of {len(windows)}"
@@ -120,3 +132,22 @@ def _framed(axes: Axes, title: str, keys: Sequence[Html]) -> Html:
 
 def _key(role: str, name: str) -> Html:
     return tag("li", joined([tag("i", style=f"background: var(--{role})"), text(name)]))
+
+
+def geometry_table(geometry: JsonObject) -> Html:
+    """Alignment, uniformity, modality gap and effective rank."""
+    rows = [
+        _row("alignment", number(geometry["alignment"]), "0: partners coincide; 2: they are unrelated"),
+        _row("modality gap", number(geometry["modality_gap"]), "0: none; 2: on opposite sides"),
+    ]
+    for modality, title in MODALITIES.items():
+        uniformity = number(child(geometry, "uniformity")[modality])
+        rows.append(_row(f"uniformity, {title}", uniformity, f"{MINUS}4: spread evenly; 0: one point"))
+    for modality, title in MODALITIES.items():
+        rank = number(child(geometry, "effective_rank")[modality])
+        rows.append(_row(f"effective rank, {title}", rank, f"{geometry['dimensions']}: all dimensions; 1: collapsed"))
+    return table(["In the space itself", "", "what good looks like"], rows, kind="geometry")
+
+
+def _row(title: str, value: float | None, meaning: str) -> Html:
+    return row([text(title), text(NONE if value is None else f"{value:.2f}".replace("-", MINUS)), text(meaning)])

@@ -8,10 +8,21 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.reports.html import dots
+from revalexo_clip.core.text import counted
 from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag
-from revalexo_clip.reports.html.plots import COLOUR, WIDTH, heading, label_ends, panels, percent_axis, svg
-from revalexo_clip.reports.terminal.tables import counted
+from revalexo_clip.reports.html.plots import (
+    COLOUR,
+    ROW_HEIGHT,
+    WIDTH,
+    Row,
+    draw,
+    draw_gains,
+    heading,
+    label_ends,
+    panels,
+    percent_axis,
+    svg,
+)
 from revalexo_clip.reports.values import (
     FEATURES,
     PROBES,
@@ -54,28 +65,27 @@ def section_body(probe: JsonObject) -> Html:
 
 def _feature_plot(probe: JsonObject) -> Html:
     now = {name: children(probe, "linear", name)[0] for name in FEATURES}
-    drawn = panels(WIDTH, 0.75 + dots.ROW_HEIGHT * len(FEATURES), columns=3, share_y=True)
+    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(FEATURES), columns=3, share_y=True)
     for axes, among in zip(drawn, ("all", "steady", "transition"), strict=True):
         rows = [
-            dots.Row(title, {ROLES[name]: measured(child(now[name], among), "macro_f1")})
-            for name, title in FEATURES.items()
+            Row(title, {ROLES[name]: measured(child(now[name], among), "macro_f1")}) for name, title in FEATURES.items()
         ]
         windows = child(now["imu"], among)["windows"]
-        dots.draw(axes, rows, f"macro F1, {among} ({windows} windows)")
+        draw(axes, rows, f"macro F1, {among} ({windows} windows)")
     caption = "Macro F1 over all windows, over those in a steady state, and over those in a transition; 95% intervals."
     return figure(svg(drawn[0], "Macro F1 of each kind of features"), caption)
 
 
 def _gain_plot(probe: JsonObject) -> Html:
-    drawn = panels(WIDTH, 0.95 + dots.ROW_HEIGHT * len(PROBES) * len(_BASELINES), columns=len(SCORES), share_y=True)
+    drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(PROBES) * len(_BASELINES), columns=len(SCORES), share_y=True)
     for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
         gained = {
             f"{by.removeprefix('a ')}, over {name}": measured(children(probe, "gain", key, over)[0], score)
             for key, by in PROBES.items()
             for over, name in _BASELINES.items()
         }
-        rows = [dots.Row(label, {"imu": one}) for label, one in gained.items()]
-        dots.draw_gains(axes, rows, f"gain, {title}")
+        rows = [Row(label, {"imu": one}) for label, one in gained.items()]
+        draw_gains(axes, rows, f"gain, {title}")
     caption = (
         "What pretraining has gained: right of the line the pretrained IMU encoder is better. An interval that crosses "
         "the line settles nothing, and its dot is hollow."

@@ -11,21 +11,25 @@ from scipy.stats import hypergeom
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.evaluated import Floats, Ints
-from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE, Gallery
+from revalexo_clip.metrics.galleries import ACTIVITY, WHOLE, Gallery
 from revalexo_clip.metrics.retrieval import Ranks
-from revalexo_clip.reports.html import dots
 from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag, text
-from revalexo_clip.reports.html.plots import COLOUR, WIDTH, heading, panels, percent_axis, svg
-from revalexo_clip.reports.values import DIRECTIONS, GALLERIES, RETRIEVAL, Measured, child, measured, number
+from revalexo_clip.reports.html.plots import COLOUR, ROW_HEIGHT, WIDTH, Row, draw, heading, panels, percent_axis, svg
+from revalexo_clip.reports.values import (
+    DIRECTIONS,
+    GALLERIES,
+    RETRIEVAL,
+    Measured,
+    child,
+    measured,
+    number,
+    shown_galleries,
+)
 
 ROLES = {"imu_to_video": "imu", "video_to_imu": "video"}
+
+
 _RECALLS = ("r_at_1", "r_at_5", "r_at_10")
-
-
-def shown_galleries(metrics: JsonObject) -> list[str]:
-    """Those that differ: of a single person, all windows are those of the same subject."""
-    several = len(child(metrics, "subjects")) > 1
-    return [name for name in GALLERIES if metrics[name] is not None and (several or name != SUBJECT)]
 
 
 def legend(*, chance: bool = True) -> Html:
@@ -45,8 +49,8 @@ def gallery_plot(metrics: JsonObject) -> Html:
     found = {_gallery_label(metrics, name): child(metrics, name) for name in shown_galleries(metrics)}
     drawn = panels(WIDTH, 0.75 + 0.55 * len(found), columns=3, share_y=True)
     for axes, name in zip(drawn, _RECALLS, strict=True):
-        rows = [dots.Row(label, _both_ways(one, name), _chance(one, name)) for label, one in found.items()]
-        dots.draw(axes, rows, RETRIEVAL[name])
+        rows = [Row(label, _both_ways(one, name), _chance(one, name)) for label, one in found.items()]
+        draw(axes, rows, RETRIEVAL[name])
     whiskers = "Whiskers are 95% intervals." if metrics["interval_reason"] is None else "There are no intervals."
     caption = f"Share of queries whose partner is the nearest, among the 5 nearest, among the 10 nearest. {whiskers}"
     drawing = svg(drawn[0], "Recall at 1, 5 and 10 in each gallery")
@@ -108,21 +112,21 @@ def part_plot(metrics: JsonObject, parts: str) -> Html:
     shown = {WHOLE: "r_at_10", ACTIVITY: "r_at_1"}  # of a few windows, the ten nearest are all that there are
     if metrics[ACTIVITY] is None:
         del shown[ACTIVITY]
-    drawn = panels(WIDTH, 0.75 + dots.ROW_HEIGHT * len(found), columns=len(shown), share_y=True)
+    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(found), columns=len(shown), share_y=True)
     for axes, (gallery, name) in zip(drawn, shown.items(), strict=True):
         rows = [_part_row(part, child(found, part), gallery, name) for part in found]
-        dots.draw(axes, rows, f"{RETRIEVAL[name]}, {GALLERIES[gallery]}")
+        draw(axes, rows, f"{RETRIEVAL[name]}, {GALLERIES[gallery]}")
     what = "person" if parts == "subjects" else "activity"
     caption = f"By {what}; in brackets how many windows. Whiskers are 95% intervals, where there are clips enough."
     return figure(joined([legend(), svg(drawn[0], f"Recall by {what}")]), caption)
 
 
-def _part_row(part: str, found: JsonObject, gallery: str, name: str) -> dots.Row:
+def _part_row(part: str, found: JsonObject, gallery: str, name: str) -> Row:
     inside = found if gallery == WHOLE else found[gallery.removeprefix(f"{WHOLE}_")]
     label = f"{part} ({found['windows']})"
     if not isinstance(inside, dict):
-        return dots.Row(label, {})
-    return dots.Row(label, _both_ways(inside, name), _chance(inside, name))
+        return Row(label, {})
+    return Row(label, _both_ways(inside, name), _chance(inside, name))
 
 
 def section_body(metrics: JsonObject, galleries: Mapping[str, Gallery]) -> Html:

@@ -1,4 +1,4 @@
-"""What a recogniser's report is made of."""
+"""."""
 
 from __future__ import annotations
 
@@ -7,7 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.predictions import Predictions
+from revalexo_clip.data import WindowDataset
+from revalexo_clip.metrics.evaluated import EvaluatedWindows, Predictions
+from revalexo_clip.metrics.galleries import Gallery
+
+
+@dataclass(frozen=True)
+class Findings:
+    """An evaluation: what was measured, and what it was measured on."""
+
+    name: str
+    """Of the experiment."""
+    metrics: JsonObject
+    """As in `metrics.json`."""
+    windows: EvaluatedWindows
+    galleries: Mapping[str, Gallery]
+    """Those of `metrics`, by name."""
+    dataset: WindowDataset
+    """Where the windows can be read again."""
+    log: Path
+    """`metrics.csv` of the training; it need not be there."""
 
 
 @dataclass(frozen=True)

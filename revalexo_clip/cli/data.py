@@ -1,0 +1,105 @@
+"""Commands on datasets: synthesize, pack, check-data. Heavy imports stay inside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from revalexo_clip.cli.options import (
+    JobsOption,
+    JsonOption,
+)
+from revalexo_clip.core.console import counting, err, out, say
+
+
+def synthesize(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")],
+    subjects: Annotated[int, typer.Option(min=1, help="People.")] = 10,
+    clips: Annotated[int, typer.Option(min=1, help="Clips of 12 s for each.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other people and worlds.")] = 0,
+) -> None:
+    """Write a simulated dataset in RevalExo's layout, to try things on."""
+    from revalexo_clip.core.text import counted
+    from revalexo_clip.data.synthetic import synthesize as command
+
+    with counting("clips") as on_progress:
+        command(
+            folder,
+            subjects=subjects,
+            clips=clips,
+            seed=seed,
+            on_progress=on_progress,
+        )
+    say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
+
+
+def pack(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The dataset's folder.")],
+    file: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to.", show_default="ROOT, or the cache folder"),
+    ] = None,
+    short_side: Annotated[int, typer.Option(min=1, help="Short side of the frames [px].")] = 256,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of the JPEGs.")] = 90,
+    jobs: JobsOption = None,
+) -> None:
+    """Write the fast HDF5 form of a dataset; the first pretraining does it too."""
+    from rich import filesize
+
+    from revalexo_clip.core.text import counted
+    from revalexo_clip.data.revalexo.pack import build as command
+
+    with counting("packing") as on_progress:
+        result = command.pack(
+            root,
+            file,
+            short_side=short_side,
+            quality=quality,
+            processes=jobs,
+            on_progress=on_progress,
+        )
+    say(f"{result.path}{'' if result.made else ' is up to date'}")
+    size, source = filesize.decimal(result.size), filesize.decimal(result.source_size)
+    say(f"  {counted(result.clips, 'clip')}, {size}; the files it was made from: {source}")
+
+
+def check_data(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The dataset's folder.")],
+    channels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Columns to check, as in data.channels. Repeatable.", show_default="RevalExo's"
+        ),
+    ] = None,
+    imu_rate: Annotated[float, typer.Option(help="Sampling rate of the IMU recordings [Hz].")] = 60.0,
+    jobs: JobsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find everything that is wrong with a dataset; exit code 1 if anything is."""
+    from revalexo_clip.data.revalexo.check import dataset as command
+    from revalexo_clip.data.revalexo.layout import CHANNELS
+    from revalexo_clip.reports.terminal.tables import problem_table
+
+    with counting("clips") as on_progress:
+        result = command.check_data(
+            root,
+            channels=channels or CHANNELS,
+            imu_rate=imu_rate,
+            processes=jobs,
+            on_progress=on_progress,
+        )
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2))
+    else:
+        if result.problems:
+            # The name of a file is not broken into lines where only programs read them.
+            (out if out.is_terminal else Console(width=1000)).print(problem_table(result.problems))
+        say(result.summary())
+    if channels is None and any(problem.kind == "missing_channel" for problem in result.problems):
+        err.print("these are RevalExo's channels; name the dataset's own with --channels", highlight=False)
+    if result.problems:
+        raise typer.Exit(1)

@@ -1,0 +1,48 @@
+"""The command pretrain. Heavy imports stay inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from revalexo_clip.cli.finetuning import print_dry_run
+from revalexo_clip.cli.options import (
+    DevicesOption,
+    DryRunOption,
+    ExperimentArgument,
+    ResumeOption,
+    SetOption,
+)
+from revalexo_clip.core.console import err, is_main_process, quiet_libraries
+
+
+def pretrain(
+    file: ExperimentArgument,
+    overrides: SetOption = None,
+    resume: ResumeOption = None,
+    devices: DevicesOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Pretrain both encoders, contrastively."""
+    quiet_libraries()
+    from revalexo_clip.config.loading import load_experiment
+    from revalexo_clip.pretraining import run as command
+
+    said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
+    experiment = load_experiment(file, said)
+    if dry_run:
+        print_dry_run(experiment.name, command.dry_run(experiment, resume=resume, overrides=said))
+        return
+    run = command.pretrain(experiment, Path(file.partition(":")[0]), err, resume=resume, overrides=said)
+    if is_main_process():
+        text = f"done   {run}\n       rxclip evaluate --ckpt {run}{_experiment_option(file)}"
+        err.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _experiment_option(file: str) -> str:
+    """What later commands need to be told where an experiment file has defined components of its own."""
+    import shlex
+
+    from revalexo_clip.core.component import Component
+
+    own = any(not kind.__module__.startswith("revalexo_clip.") for kind in Component.registry.values())
+    return f" --experiment {shlex.quote(file.partition(':')[0])}" if own else ""

@@ -1,0 +1,170 @@
+"""."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from revalexo_clip.core.component import nearest
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.files import sha256_of
+from revalexo_clip.data.index import ClipIndex, check_file, fingerprint
+from revalexo_clip.data.revalexo import layout
+from revalexo_clip.data.subjects import select_subjects
+from revalexo_clip.data.windows import TIME_DECIMALS, Segments
+
+NO_TRANSITION = "no_transition"
+
+
+@dataclass(frozen=True)
+class _Clip:
+    subject: str
+    name: str
+    video: str
+    imu: str
+    pair: layout.Pair
+
+
+def read_index(
+    root: Path,
+    subjects: Sequence[str],
+    min_duration: float,
+    without: Collection[str] = frozenset(),
+    *,
+    video: bool = True,
+) -> ClipIndex:
+    """Index the subjects' clips of at least `min_duration` [s] and check that their files are there.
+
+    Subjects are named as in their files, or by number. The clips named in `without` (`subject/pair id`) are not looked
+    at; without `video`, neither are videos, nor what is said of them. Raises `DataError`, which names the file, for
+    everything else that is not as the layout says.
+    """
+    mapping = layout.read_label_mapping(root)
+    files = layout.subject_files(root)
+    names = sorted(select_subjects(subjects, tuple(files), root))
+    found = [clip for name in names for clip in _clips(root, files[name], pairs_of(name, without), video=video)]
+    clips = [clip for clip in found if round(clip.pair.duration, TIME_DECIMALS) >= min_duration]
+    if not clips:
+        raise none_lasts(root, names, min_duration, len(found), len(without))
+    for clip in clips:
+        _check_clip(root, clip.name, clip.video, clip.imu, files[clip.subject])
+    return _gathered(root, clips, mapping, files, left_out=len(found) - len(clips))
+
+
+def index_fingerprint(index: ClipIndex) -> str:
+    """SHA-256, in hex, of the label mapping, the subjects' JSON files, and the names and sizes of the clips' files.
+
+    It does not depend on where the dataset lies, nor on videos that are not wanted. No recording is read, so a
+    change that keeps a file's size goes unnoticed.
+    """
+    files = layout.subject_files(index.root)
+    described = [index.root / layout.LABEL_MAPPING, *(files[subject] for subject in sorted(set(index.subjects)))]
+    names = (*filter(None, index.video_N), *index.imu_N)
+    return fingerprint(map(sha256_of, described), ((name, (index.root / name).stat().st_size) for name in names))
+
+
+def none_lasts(root: Path, subjects: Sequence[str], min_duration: float, found: int, excluded: int) -> DataError:
+    """The error that every one of the clips that were found is too short."""
+    bad = f"{excluded} were excluded and " if excluded else ""
+    return DataError(
+        f"{root}: no clip of {', '.join(subjects)} lasts {min_duration:g} s "
+        f"({bad}{found} are shorter; lower `data.min_duration`?)"
+    )
+
+
+def read_subjects(root: Path, files: Mapping[str, Path]) -> ClipIndex:
+    """All clips of the subjects, short ones too. The video of a clip that has none is called "".
+
+    Raises `DataError` as `read_index`, but does not look for the clips' files.
+    """
+    mapping = layout.read_label_mapping(root)
+    clips = [clip for subject in sorted(files) for clip in _described(root, files[subject])]
+    return _gathered(root, clips, mapping, files, left_out=0)
+
+
+def check_files(index: ClipIndex, clips: Iterable[int]) -> None:
+    """Raise the `DataError` of `read_index` where a file of one of the clips is not there, is empty or no file."""
+    files = layout.subject_files(index.root)
+    for clip in clips:
+        video, imu = str(index.video_N[clip]), str(index.imu_N[clip])
+        _check_clip(index.root, index.names[clip], video, imu, files[index.subjects[clip]])
+
+
+def _gathered(
+    root: Path, clips: Sequence[_Clip], mapping: layout.LabelMapping, files: Mapping[str, Path], *, left_out: int
+) -> ClipIndex:
+    return ClipIndex(
+        root=root,
+        subjects=tuple(clip.subject for clip in clips),
+        names=tuple(clip.name for clip in clips),
+        video_N=np.array([clip.video for clip in clips], dtype=np.str_),
+        imu_N=np.array([clip.imu for clip in clips], dtype=np.str_),
+        duration_N=np.array([clip.pair.duration for clip in clips]),
+        activity=Segments.gather(_labelled(clip, mapping, files[clip.subject]) for clip in clips),
+        transition=Segments.gather(_transitions(clip) for clip in clips),
+        activities=mapping.activities,
+        left_out=left_out,
+    )
+
+
+def pairs_of(subject: str, clips: Collection[str]) -> frozenset[str]:
+    """The pair ids among clip names that are of a subject."""
+    return frozenset(clip.removeprefix(f"{subject}/") for clip in clips if clip.startswith(f"{subject}/"))
+
+
+def _clips(root: Path, path: Path, without: Collection[str], *, video: bool) -> Iterator[_Clip]:
+    for clip in _described(root, path, without, video=video):
+        if video and not clip.video:
+            raise no_video(path, clip.subject, clip.name)
+        yield clip
+
+
+def no_video(path: Path, subject: str, name: str) -> DataError:
+    """The error that a clip, `subject/pair id`, described in a file has no video."""
+    pair_id = name.removeprefix(f"{subject}/")
+    return DataError(f"{path}: pairs.{pair_id}: {subject} has no video; leave this subject out")
+
+
+def _described(
+    root: Path, path: Path, without: Collection[str] = frozenset(), *, video: bool = True
+) -> Iterator[_Clip]:
+    """A subject's clips; the video of one that has none, or of which none is wanted, is called ""."""
+    subject = layout.read_subject(path, without)
+    for pair_id, pair in sorted(subject.pairs.items()):
+        shown: str | None = ""
+        if video and subject.video_folder is not None and pair.video is not None:
+            shown = layout.relative_file(subject.video_folder, pair.video)
+        imu = layout.relative_file(subject.imu_folder, pair.imu)
+        if shown is None or imu is None:
+            outside = f"{subject.video_folder}/{pair.video}" if shown is None else f"{subject.imu_folder}/{pair.imu}"
+            raise DataError(f"{path}: pairs.{pair_id}: the path {outside!r} leaves the dataset's root {root}")
+        yield _Clip(subject.subject, f"{subject.subject}/{pair_id}", shown, imu, pair)
+
+
+def _check_clip(root: Path, name: str, video: str, imu: str, described_by: Path) -> None:
+    if video:
+        check_file(root, video, f"video of {name}", described_by)
+    check_file(root, imu, f"IMU recording of {name}", described_by)
+
+
+def _labelled(clip: _Clip, mapping: layout.LabelMapping, described_by: Path) -> list[tuple[float, float, int]]:
+    for segment in clip.pair.activity_segments:
+        if segment.activity not in mapping.label_to_idx:
+            raise DataError(
+                f"{described_by}: {clip.name}: activity '{segment.activity}' is not in {layout.LABEL_MAPPING}"
+                f"{nearest(segment.activity, mapping.label_to_idx)}"
+            )
+    return [
+        (segment.start, segment.end, mapping.label_to_idx[segment.activity]) for segment in clip.pair.activity_segments
+    ]
+
+
+def _transitions(clip: _Clip) -> list[tuple[float, float, int]]:
+    return [
+        (segment.start, segment.end, 0)
+        for segment in clip.pair.transition_segments
+        if segment.transition != NO_TRANSITION
+    ]

@@ -1,0 +1,34 @@
+"""."""
+
+from __future__ import annotations
+
+from revalexo_clip.data import windows
+from revalexo_clip.data.imu import ImuCache, Samples
+from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.revalexo.index import index_fingerprint
+from revalexo_clip.data.source import ClipSource
+from revalexo_clip.data.video import Pixels, read_frames
+
+
+class RawFiles(ClipSource):
+    """mp4 and CSV, decoded and parsed as they are needed."""
+
+    def __init__(self, index: ClipIndex, channels: tuple[str, ...]) -> None:
+        self.index = index
+        self.recordings = ImuCache(channels)
+
+    def samples(self, clip: int) -> int:
+        """See `ImuSource.samples`."""
+        return len(self.recordings.read(self.index.imu(clip)))
+
+    def imu(self, clip: int, place: slice) -> Samples:
+        """See `ImuSource.imu`."""
+        return self.recordings.read(self.index.imu(clip))[place].copy()
+
+    def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None) -> Pixels:
+        """See `ClipSource.frames`."""
+        return read_frames(self.index.video(clip), time_T, short_side, crop)
+
+    def fingerprint(self) -> str:
+        """See `ImuSource.fingerprint`."""
+        return index_fingerprint(self.index)

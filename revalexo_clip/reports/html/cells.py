@@ -1,0 +1,48 @@
+"""."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.conclusions.evaluation import MARKS, Verdict
+from revalexo_clip.reports.html.page import Html, joined, tag, text
+from revalexo_clip.reports.values import (
+    SETTLED,
+    Measured,
+    child,
+    measured,
+    within,
+    written,
+    written_difference,
+    written_interval,
+)
+
+
+def as_list(found: Iterator[Verdict]) -> Html:
+    """Questions and answers, marked by sign and word and not by colour alone."""
+    parts = []
+    for verdict in found:
+        short = tag("strong", text(f"{MARKS[verdict.answer]} {verdict.short}".strip()), class_=verdict.answer)
+        parts += [tag("dt", text(verdict.question)), tag("dd", joined([short, text(verdict.reasons)]))]
+    return tag("dl", joined(parts, "\n"), class_="verdicts")
+
+
+_CLASSES = {"better": "yes", "worse": "no", "same": "open"}
+
+
+def difference(name: str, found: JsonObject) -> tuple[Html, Html]:
+    """A difference, marked where it is settled, and its interval."""
+    gained, settled = measured(found, name), child(found, "settled")[name]
+    shown = text(written_difference(name, gained.value))
+    if isinstance(settled, str):
+        shown = tag("strong", joined([shown, text(f" {SETTLED[settled]}")]), class_=_CLASSES[settled])
+    return shown, tag("span", text(within(name, gained.interval)), class_="quiet")
+
+
+def cell(name: str, found: Measured) -> Html:
+    """A figure, and below it its interval."""
+    shown = text(written(name, found.value))
+    if found.interval is None:
+        return shown
+    return joined([shown, tag("span", text(written_interval(name, found.interval)), class_="interval")])
