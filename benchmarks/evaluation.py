@@ -51,7 +51,7 @@ def made_windows() -> EvaluatedWindows:
         video_ND=unit(imu_ND + 0.1 * torch.randn(WINDOWS, DIM, generator=rng)),
         features={
             name: made_features(label_NK[:, 0], subject_J[clip_N], clip_N, size, rng)
-            for name, size in (("imu", DIM), ("imu_untrained", DIM), ("handmade", HANDMADE), ("video", DIM))
+            for name, size in (("imu", DIM), ("imu_untrained", DIM), ("handcrafted", HANDMADE), ("video", DIM))
         },
         label_NK=label_NK,
         transition_NK=transition_NK,

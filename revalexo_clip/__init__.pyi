@@ -50,15 +50,15 @@ from .export import load_encoder as load_encoder
 from .export.folder import export_encoder as export_encoder
 from .finetuning.cross_validation import cross_validate as cross_validate
 from .finetuning.run import finetune as finetune
+from .losses import ClassificationLoss as ClassificationLoss
+from .losses import ClassificationLossModule as ClassificationLossModule
+from .losses import ClassifierOutput as ClassifierOutput
 from .losses import CrossEntropy as CrossEntropy
 from .losses import Distillation as Distillation
 from .losses import InfoNCE as InfoNCE
 from .losses import Loss as Loss
 from .losses import LossModule as LossModule
 from .losses import Overlap as Overlap
-from .losses import Recognised as Recognised
-from .losses import RecognitionLoss as RecognitionLoss
-from .losses import RecognitionLossModule as RecognitionLossModule
 from .losses import SigLIP as SigLIP
 from .models.classifier import Head as Head
 from .models.classifier import LinearHeads as LinearHeads
@@ -73,3 +73,5 @@ from .optim import Adam as Adam
 from .optim import AdamW as AdamW
 from .optim import Optimizer as Optimizer
 from .pretraining.run import pretrain as pretrain
+
+__all__: list[str]

@@ -10,14 +10,16 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
-from small_run import built_in_experiment, link_run, train, write_distinct_dataset
-from tiny_dataset import real_dataset, write_dataset
+from support.small_run import built_in_experiment, link_run, train, write_distinct_dataset
+from support.tiny_dataset import real_dataset, write_dataset
 
 from revalexo_clip.core.component import Component
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.find import NAME
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
+# For the processes that tests start: one thread each, and the experiments in support/ find what they import.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("no deadlines", deadline=None)  # a loaded machine may take its time
 hypothesis.settings.load_profile("no deadlines")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_process import call
+from support.small_process import call
 
 from revalexo_clip import load_encoder
 

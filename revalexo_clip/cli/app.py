@@ -14,7 +14,7 @@ from revalexo_clip.cli.finetuning import finetune
 from revalexo_clip.cli.folds import fold
 from revalexo_clip.cli.pretraining import pretrain
 from revalexo_clip.cli.show import components, show
-from revalexo_clip.cli.variants import arm
+from revalexo_clip.cli.variants import variant
 from revalexo_clip.core.console import err
 from revalexo_clip.core.errors import UserError
 
@@ -41,7 +41,7 @@ _state = {"debug": False}
 app.command()(pretrain)
 app.command()(finetune)
 app.command(hidden=True)(fold)
-app.command(hidden=True)(arm)
+app.command(hidden=True)(variant)
 app.command()(evaluate)
 app.command("export-encoder")(export_encoder)
 app.command("import-encoder")(import_encoder)

@@ -20,10 +20,9 @@ from revalexo_clip.cli.options import (
 )
 from revalexo_clip.core.console import counting, out, quiet_libraries, say
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.evaluation.protocol import _write_report
 
 if TYPE_CHECKING:
-    from revalexo_clip.evaluation.classifier import Recognition
+    from revalexo_clip.evaluation.classifier import ClassifierEvaluation
     from revalexo_clip.evaluation.comparison import Comparison
     from revalexo_clip.evaluation.protocol import Evaluation
 
@@ -41,14 +40,14 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
 ) -> None:
     """Measure retrieval, and what frozen features know of activities, on people that training has not seen.
 
-    With several --ckpt the others are compared with the first. A finetuned recogniser is measured by what it
+    With several --ckpt the others are compared with the first. A finetuned activity classifier is measured by what it
     recognises.
     """
     quiet_libraries()
     from revalexo_clip.evaluation import classifier as recognise
     from revalexo_clip.evaluation import comparison
     from revalexo_clip.evaluation import protocol as command
-    from revalexo_clip.runs.classifier_checkpoint import is_recogniser
+    from revalexo_clip.runs.classifier_checkpoint import is_classifier
     from revalexo_clip.runs.folder import find_checkpoint
 
     chosen, files = ckpt or [], experiment or []
@@ -69,8 +68,8 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     if folder is not None:
         raise ConfigError("--out is where a comparison is written; one checkpoint's evaluation lies beside it")
     path = find_checkpoint(next(iter(chosen), None))
-    if is_recogniser(path):
-        found = recognise.evaluate_recogniser(
+    if is_classifier(path):
+        found = recognise.evaluate_classifier(
             path,
             data_root=data,
             overrides=overrides or [],
@@ -78,7 +77,7 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
             allow_seen_subjects=allow_seen_subjects,
             progress=counting,
         )
-        _show_recognition(found, as_json=as_json)
+        _show_classifier(found, as_json=as_json)
         return
     result = command.evaluate(
         path,
@@ -102,40 +101,34 @@ def _only(files: Sequence[Path]) -> Path | None:
 def _show_evaluation(result: Evaluation, *, as_json: bool) -> None:
     from revalexo_clip.reports.terminal.evaluation import evaluation_report
 
-    report = _write_report(result)
     if as_json:
         print(json.dumps(result.metrics, indent=2))
         return
     for part in evaluation_report(result.metrics):
         out.print(part)
     say(f"written to {result.path}")
-    say(f"           {report}")
+    say(f"           {result.report}")
 
 
-def _show_recognition(found: Recognition, *, as_json: bool) -> None:
-    from revalexo_clip.reports.terminal.classifier import recognition_report
+def _show_classifier(found: ClassifierEvaluation, *, as_json: bool) -> None:
+    from revalexo_clip.reports.terminal.classifier import classifier_report
 
     if as_json:
         print(json.dumps(found.metrics, indent=2))
         return
-    for part in recognition_report(found.metrics):
+    for part in classifier_report(found.metrics):
         out.print(part)
     say(f"written to {found.path}")
     say(f"           {found.path.with_name('report.html')}")
 
 
 def _show_comparison(compared: Comparison, *, as_json: bool) -> None:
-    from revalexo_clip.reports.html.comparison.page import write_comparison
     from revalexo_clip.reports.terminal.comparison import comparison_report
 
-    for one in compared.evaluations:
-        _write_report(one)
-    report = compared.path.with_name("report.html")
-    write_comparison(report, compared.metrics)
     if as_json:
         print(json.dumps(compared.metrics, indent=2))
         return
     for part in comparison_report(compared.metrics):
         out.print(part)
     say(f"written to {compared.path}")
-    say(f"           {report}")
+    say(f"           {compared.report}")

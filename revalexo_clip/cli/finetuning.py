@@ -1,4 +1,4 @@
-"""The command that trains recognisers, once, in folds or in arms. Heavy imports stay inside, as in `cli`."""
+"""The command that trains activity classifiers, once, in folds or in variants. Heavy imports stay inside, as in `cli`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from revalexo_clip.cli.options import (
     SeenOption,
     SetOption,
 )
-from revalexo_clip.cli.variants import ArmOptions, finetune_arms
+from revalexo_clip.cli.variants import VariantOptions, finetune_variants
 from revalexo_clip.core.console import err, is_main_process, out, quiet_libraries, say
 from revalexo_clip.core.errors import ConfigError
 
@@ -47,7 +47,7 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
     compare: CompareOption = None,
     labels: LabelsOption = None,
 ) -> None:
-    """Train a recogniser of activities, from a pretrained encoder or from nothing, and test it; or several of them."""
+    """Train an activity classifier of activities, from a pretrained encoder or from nothing, and test it; or several of them."""
     quiet_libraries()
     from revalexo_clip.config.finetuning import FinetuneExperiment
     from revalexo_clip.config.loading import load_experiment_of
@@ -55,18 +55,18 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
     said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
     options = FoldOptions(folds or [], jobs, pretrain, cluster, cluster_settings or [])
     experiment = load_experiment_of(FinetuneExperiment, file, [*options.overrides(), *said])
-    arms = _arm_options(compare, labels)
+    variants = _variant_options(compare, labels)
     if experiment.folds is None:
-        options.refuse(several=arms is not None)
+        options.refuse(several=variants is not None)
     if dry_run:
-        _try(experiment, arms, resume, said, allow_seen_subjects=allow_seen_subjects)
-    elif arms is not None:
-        finetune_arms(
+        _try(experiment, variants, resume, said, allow_seen_subjects=allow_seen_subjects)
+    elif variants is not None:
+        finetune_variants(
             experiment,
             file,
             resume,
             said,
-            arms,
+            variants,
             jobs=jobs,
             cluster=options.where(),
             allow_seen_subjects=allow_seen_subjects,
@@ -77,40 +77,40 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
         finetune_in_folds(experiment, file, resume, said, options, allow_seen_subjects=allow_seen_subjects)
 
 
-def _arm_options(compare: str | None, labels: str | None) -> ArmOptions | None:
+def _variant_options(compare: str | None, labels: str | None) -> VariantOptions | None:
     if compare is not None:
-        return ArmOptions(compare, labels)
+        return VariantOptions(compare, labels)
     if labels is not None:
-        raise ConfigError("--labels is for the arms of --compare; for one training, --set label_fraction=...")
+        raise ConfigError("--labels is for the variants of --compare; for one training, --set label_fraction=...")
     return None
 
 
 def _try(
     experiment: FinetuneExperiment,
-    arms: ArmOptions | None,
+    variants: VariantOptions | None,
     resume: Path | None,
     overrides: Sequence[str],
     *,
     allow_seen_subjects: bool,
 ) -> None:
-    """A dry run: of folds and of arms, of what the first one begins with."""
+    """A dry run: of folds and of variants, of what the first one begins with."""
     from revalexo_clip.config.pretraining import PretrainExperiment
     from revalexo_clip.finetuning.cross_validation import FOLDS, first_of
     from revalexo_clip.finetuning.run import dry_run_finetuning
-    from revalexo_clip.finetuning.run_group import standing
-    from revalexo_clip.finetuning.variant_comparison import ARMS_FOLDER
+    from revalexo_clip.finetuning.run_group import describe_progress
+    from revalexo_clip.finetuning.variant_comparison import VARIANTS_FOLDER
     from revalexo_clip.pretraining.run import dry_run
 
-    goes_on = None
-    if arms is not None or experiment.folds is not None:
-        inside, option = (FOLDS, "--fold") if arms is None else (ARMS_FOLDER, "")
-        goes_on, resume = standing(experiment, resume, overrides, inside, option), None
-    first = first_of(experiment if arms is None else arms.first_of(experiment))
+    resumes_from = None
+    if variants is not None or experiment.folds is not None:
+        inside, option = (FOLDS, "--fold") if variants is None else (VARIANTS_FOLDER, "")
+        resumes_from, resume = describe_progress(experiment, resume, overrides, inside, option), None
+    first = first_of(experiment if variants is None else variants.first_of(experiment))
     if isinstance(first, PretrainExperiment):
         found = dry_run(first)
     else:
         found = dry_run_finetuning(first, resume=resume, overrides=overrides, allow_seen_subjects=allow_seen_subjects)
-    print_dry_run(experiment.name, replace(found, goes_on=goes_on or found.goes_on))
+    print_dry_run(experiment.name, replace(found, resumes_from=resumes_from or found.resumes_from))
 
 
 def print_dry_run(name: str, found: DryRun) -> None:
@@ -119,8 +119,8 @@ def print_dry_run(name: str, found: DryRun) -> None:
 
     if is_main_process():
         out.print(dry_run_table(name, found.parameters, found.shapes, found.facts()))
-        if found.goes_on is not None:
-            say(found.goes_on)
+        if found.resumes_from is not None:
+            say(found.resumes_from)
 
 
 def _finetune_once(
@@ -132,7 +132,7 @@ def _finetune_once(
     allow_seen_subjects: bool,
 ) -> None:
     from revalexo_clip.finetuning import run as command
-    from revalexo_clip.reports.terminal.classifier import recognition_report
+    from revalexo_clip.reports.terminal.classifier import classifier_report
 
     finetuned = command.finetune(
         experiment,
@@ -145,7 +145,7 @@ def _finetune_once(
     if not is_main_process():
         return
     if finetuned.recognition is not None:
-        for part in recognition_report(finetuned.recognition.metrics):
+        for part in classifier_report(finetuned.recognition.metrics):
             out.print(part)
     say(f"done   {finetuned.folder}")
     if finetuned.recognition is not None:

@@ -117,7 +117,7 @@ def fold(  # noqa: PLR0917 (options, which typer passes by name)
     pretraining: Annotated[bool, typer.Option("--pretraining", help="Its pretraining.")] = False,
     allow_seen_subjects: SeenOption = False,
 ) -> None:
-    """Do one fold's pretraining, or train and test its recogniser: what `finetune` starts a process for."""
+    """Do one fold's pretraining, or train and test its activity classifier: what `finetune` starts a process for."""
     quiet_libraries()
     from revalexo_clip.config.loading import import_experiment_file
     from revalexo_clip.finetuning.cross_validation import run_fold

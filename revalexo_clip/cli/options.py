@@ -102,7 +102,7 @@ FoldOption = Annotated[
 ]
 PartJobsOption = Annotated[
     int | None,
-    typer.Option("--jobs", "-j", min=1, help="Folds, or arms, that run at a time.", show_default="1; cluster: all"),
+    typer.Option("--jobs", "-j", min=1, help="Folds, or variants, that run at a time.", show_default="1; cluster: all"),
 ]
 PretrainOption = Annotated[
     str | None,
@@ -113,7 +113,8 @@ PretrainOption = Annotated[
     ),
 ]
 ClusterOption = Annotated[
-    ClusterSort | None, typer.Option("--cluster", help="Run every fold, or arm, as a job of a cluster, with submitit.")
+    ClusterSort | None,
+    typer.Option("--cluster", help="Run every fold, or variant, as a job of a cluster, with submitit."),
 ]
 ClusterSetOption = Annotated[
     list[str] | None,
@@ -123,7 +124,7 @@ CompareOption = Annotated[
     str | None,
     typer.Option(
         "--compare",
-        metavar="ARM,ARM[,...]",
+        metavar="VARIANT,VARIANT[,...]",
         help="Train in several ways, of scratch, frozen and full, and compare the others with the first.",
     ),
 ]

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ArmOptions:
-    """Which arms, with how many labels."""
+class VariantOptions:
+    """Which variants, with how many labels."""
 
     compare: str
     labels: str | None
 
     @property
     def kinds(self) -> list[str]:
-        """Names of arms."""
+        """Names of variants."""
         return [name.strip() for name in self.compare.split(",")]
 
     @property
@@ -42,29 +42,29 @@ class ArmOptions:
             raise ConfigError(f"--labels {self.labels}: write shares as numbers, e.g. --labels 0.01,0.1,1") from error
 
     def first_of(self, experiment: FinetuneExperiment) -> FinetuneExperiment:
-        """What is trained first. Raises `ConfigError` where arms cannot be compared."""
-        from revalexo_clip.finetuning.variants import arms_of, check_comparable
+        """What is trained first. Raises `ConfigError` where variants cannot be compared."""
+        from revalexo_clip.finetuning.variants import check_comparable, make_variants
 
         check_comparable(experiment)
-        return arms_of(self.kinds, self.fractions or [experiment.label_fraction])[0].of(experiment)
+        return make_variants(self.kinds, self.fractions or [experiment.label_fraction])[0].apply_to(experiment)
 
 
-def finetune_arms(
+def finetune_variants(
     experiment: FinetuneExperiment,
     file: str,
     resume: Path | None,
     overrides: Sequence[str],
-    options: ArmOptions,
+    options: VariantOptions,
     *,
     jobs: int | None,
     cluster: Cluster | None,
     allow_seen_subjects: bool,
 ) -> None:
-    """Ends with exit code 1 where an arm failed."""
-    from revalexo_clip.finetuning.variant_comparison import compare_arms
-    from revalexo_clip.reports.terminal.variants import arm_report
+    """Ends with exit code 1 where an variant failed."""
+    from revalexo_clip.finetuning.variant_comparison import compare_variants
+    from revalexo_clip.reports.terminal.variants import variant_report
 
-    done = compare_arms(
+    done = compare_variants(
         experiment,
         options.kinds,
         options.fractions,
@@ -76,7 +76,7 @@ def finetune_arms(
         overrides=overrides,
         allow_seen_subjects=allow_seen_subjects,
     )
-    for part in arm_report(done.comparison):
+    for part in variant_report(done.comparison):
         out.print(part)
     say(f"done   {done.folder}\n       {done.report}")
     if not done.failures:
@@ -91,9 +91,9 @@ def finetune_arms(
     raise typer.Exit(1)
 
 
-def arm(  # noqa: PLR0917 (options, which typer passes by name)
+def variant(  # noqa: PLR0917 (options, which typer passes by name)
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of the comparison.")],
-    kind: Annotated[str, typer.Argument(metavar="ARM", help="The arm.")],
+    kind: Annotated[str, typer.Argument(metavar="VARIANT", help="The variant.")],
     fraction: Annotated[float, typer.Argument(metavar="SHARE", help="Of the labels.")],
     files: Annotated[
         list[Path] | None, typer.Option("--experiment", help="A file that defines components. Repeatable.")
@@ -101,17 +101,17 @@ def arm(  # noqa: PLR0917 (options, which typer passes by name)
     changed: Annotated[list[str] | None, typer.Option(help="A field that was set. Repeatable.")] = None,
     allow_seen_subjects: SeenOption = False,
 ) -> None:
-    """Train and test one arm's recogniser: what `finetune --compare` starts a process for."""
+    """Train and test one variant's activity classifier: what `finetune --compare` starts a process for."""
     quiet_libraries()
     from revalexo_clip.config.loading import import_experiment_file
-    from revalexo_clip.finetuning.variant_comparison import run_arm
-    from revalexo_clip.finetuning.variants import Arm
+    from revalexo_clip.finetuning.variant_comparison import run_variant
+    from revalexo_clip.finetuning.variants import Variant
 
     for file in files or []:
         import_experiment_file(file)
-    run_arm(
+    run_variant(
         run,
-        Arm(kind, fraction),
+        Variant(kind, fraction),
         err,
         source=next(iter(files or []), None),
         changed=changed or [],

@@ -1,4 +1,4 @@
-"""Finetuning: the experiment that turns a pretrained encoder into a recogniser of activities.
+"""Finetuning: the experiment that turns a pretrained encoder into an activity classifier of activities.
 
 Defaults are those of the RevalExo benchmark's downstream training, as far as they do not depend on the data.
 """
@@ -25,12 +25,12 @@ from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import Component, Config
 from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
 from revalexo_clip.data import BalancedBatches, BatchComposition, Recordings
-from revalexo_clip.losses import CrossEntropy, RecognitionLoss
+from revalexo_clip.losses import ClassificationLoss, CrossEntropy
 from revalexo_clip.models.classifier import Fusion, Head, LinearHeads
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
 from revalexo_clip.optim import Adam, Optimizer
 
-COMPONENT_KINDS: tuple[type[Component], ...] = (Head, RecognitionLoss, Folds)
+COMPONENT_KINDS: tuple[type[Component], ...] = (Head, ClassificationLoss, Folds)
 """The kinds of component that pretraining does not have."""
 
 
@@ -43,7 +43,7 @@ class Freezing(Config):
     """After them, set free one more block, from its output on, whenever so many epochs have passed (Howard & Ruder,
     2018, arXiv:1801.06146); null for all blocks at once."""
 
-    def resting(self, epoch: int, blocks: int) -> int:
+    def num_frozen_blocks(self, epoch: int, blocks: int) -> int:
         """How many of an encoder's blocks, from its input on, are not trained in an epoch, counted from 0."""
         if self.epochs == "all" or epoch < self.epochs:
             return blocks
@@ -53,7 +53,7 @@ class Freezing(Config):
 
 
 class FinetuneExperiment(Experiment):
-    """Training of a recogniser: an encoder, pretrained or new, and heads for the activity at each horizon."""
+    """Training of an activity classifier: an encoder, pretrained or new, and heads for the activity at each horizon."""
 
     data: Recordings
     """Labelled recordings, split by subject and cut into windows."""
@@ -85,7 +85,7 @@ class FinetuneExperiment(Experiment):
     """Augmentations of the video window, in order."""
     joint_augment: tuple[JointAugmentation, ...] = ()
     """Augmentations of both together, in order, before those of either one."""
-    loss: RecognitionLoss = CrossEntropy()
+    loss: ClassificationLoss = CrossEntropy()
     """Objective."""
     optim: Optimizer = Adam()
     """Optimizer and schedule."""
@@ -128,7 +128,7 @@ class FinetuneExperiment(Experiment):
                     f"{missing[0]}: without `encoder`, name the new encoder of each modality ({self.modality})"
                 )
             if idle := [name for name in given if name not in self.modalities]:
-                raise ValueError(f"{idle[0]}: a recogniser of {self.modality} has no such encoder")
+                raise ValueError(f"{idle[0]}: an activity classifier of {self.modality} has no such encoder")
             if self.from_scratch:
                 raise ValueError("from_scratch: without `encoder` every encoder is new")
         else:
@@ -156,7 +156,7 @@ class FinetuneExperiment(Experiment):
         for field in idle[self.modality]:
             default = type(self).model_fields[field].default
             if getattr(self, field) and getattr(self, field) != default:
-                raise ValueError(f"{field}: a recogniser of {self.modality} has nothing to augment so")
+                raise ValueError(f"{field}: an activity classifier of {self.modality} has nothing to augment so")
         check_order(self)
         return self
 

@@ -1,4 +1,4 @@
-"""Folds: training and test are repeated, each time on other people, so that everybody is new to some recogniser."""
+"""Folds: training and test are repeated, each time on other people, so that everybody is new to some activity classifier."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Folds(Component, ABC):
     def split(self, data: Recordings) -> Iterable[Fold]:
         """The folds, in order. Raises `ConfigError` where the subjects of the data do not allow them."""
 
-    def of(self, data: Recordings) -> tuple[Fold, ...]:
+    def make_folds(self, data: Recordings) -> tuple[Fold, ...]:
         """The folds, each with a name of its own that can be a folder's. Raises `ConfigError` where there are none."""
         folds = tuple(self.split(data))
         names = [fold.name for fold in folds]

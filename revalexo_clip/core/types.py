@@ -139,8 +139,8 @@ def whole_triads(channels: Sequence[str], kind: str) -> dict[str, list[int]]:
     }
 
 
-class Recognised(NamedTuple):
-    """What a recogniser makes of B windows."""
+class ClassifierOutput(NamedTuple):
+    """What an activity classifier makes of B windows."""
 
     logits_BKA: Tensor
     """[B, K, A], of A activities at K horizons."""

@@ -54,7 +54,7 @@ class LabelledWindows(TorchDataset[Sample], ABC):
     horizons: tuple[float, ...]
     """How long after a window's end its labels are read [s]."""
     imu_spec: ImuSpec
-    left_out: int
+    num_too_short: int
     """Clips that were shorter than the minimum."""
     excluded: Mapping[str, str] = MappingProxyType({})
     """`subject/pair id` of each clip that was left out because it is bad, and what is wrong with it."""

@@ -31,7 +31,7 @@ class BatchComposition(Component, ABC):
     """How the windows of an epoch are put together into batches."""
 
     @abstractmethod
-    def of(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
+    def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
         """Composes batches of `batch_size` windows of `dataset`, of no others than `rows` if these are given.
 
         Raises `ConfigError` where there are too few for one, or the batch size does not suit.
@@ -41,7 +41,7 @@ class BatchComposition(Component, ABC):
 class UniformBatches(BatchComposition):
     """Any windows, as they come."""
 
-    def of(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
+    def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
         """See `BatchComposition.of`. An incomplete last batch is dropped.
 
         An epoch is as long as with all windows: `rows` come several times where they are fewer.
@@ -65,7 +65,7 @@ class BalancedBatches(BatchComposition):
     first horizon; windows without one do not come.
     """
 
-    def of(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
+    def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
         """See `BatchComposition.of`."""
         row_M = np.arange(len(dataset)) if rows is None else rows
         batches = _whole_batches(len(dataset), batch_size)
@@ -90,7 +90,7 @@ class GroupedBatches(BatchComposition):
     windows: PositiveInt = 8
     """Windows from each group in a batch. Those that overlap in time are still not negatives of each other."""
 
-    def of(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
+    def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
         """See `BatchComposition.of`. Of each group, what does not fill another `windows` is left for other epochs."""
         groups, remainder = divmod(batch_size, self.windows)
         if remainder or not groups:

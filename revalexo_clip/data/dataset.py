@@ -55,7 +55,7 @@ class LabelledClips(LabelledWindows):
         self.clip_names = index.names
         self.activities = index.activities
         self.imu_spec = imu_spec
-        self.left_out = index.left_out
+        self.num_too_short = index.num_too_short
         self.excluded = excluded or {}
         self.horizons = horizons
         self.seed = seed

@@ -37,7 +37,7 @@ class ClipIndex:
     transition: Segments
     """The stretches between two activities; their label is always 0."""
     activities: tuple[str, ...]
-    left_out: int
+    num_too_short: int
     """Clips that were shorter than the minimum."""
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class ClipIndex:
         """A clip's IMU file."""
         return self.root / str(self.imu_N[clip])
 
-    def take(self, clip_M: Ints, left_out: int) -> ClipIndex:
+    def take(self, clip_M: Ints, num_too_short: int) -> ClipIndex:
         """Some of the clips, in that order."""
         return replace(
             self,
@@ -62,7 +62,7 @@ class ClipIndex:
             duration_N=self.duration_N[clip_M],
             activity=self.activity.take(clip_M),
             transition=self.transition.take(clip_M),
-            left_out=left_out,
+            num_too_short=num_too_short,
         )
 
     def without_video(self) -> ClipIndex:

@@ -1,4 +1,4 @@
-"""What a recogniser is worth on its test subjects: predictions, figures, report."""
+"""What an activity classifier is worth on its test subjects: predictions, figures, report."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from revalexo_clip.core.files import atomically, sha256_of
 from revalexo_clip.core.types import UNLABELLED, Split
 from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
 from revalexo_clip.evaluation.held_out import check_same_imu, check_same_video, edited, seen_among
-from revalexo_clip.evaluation.inference import recognise_all
+from revalexo_clip.evaluation.inference import predict_all
 from revalexo_clip.evaluation.storage import write_predictions
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
-from revalexo_clip.metrics.per_horizon import measure_recognition
-from revalexo_clip.reports.findings import RecognitionFindings
-from revalexo_clip.reports.html.classifier.page import write_recognition_report
+from revalexo_clip.metrics.per_horizon import measure_classification
+from revalexo_clip.reports.findings import ClassifierFindings
+from revalexo_clip.reports.html.classifier.page import write_classifier_report
 from revalexo_clip.reports.leakage import seen_text
-from revalexo_clip.runs.classifier_checkpoint import RecogniserCheckpoint, load_recogniser
+from revalexo_clip.runs.classifier_checkpoint import ClassifierCheckpoint, load_classifier_checkpoint
 from revalexo_clip.runs.folder import folder_of
 
 OnProgress = Callable[[int, int], None]
@@ -36,10 +36,10 @@ Subjects = Mapping[Split, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Recognition:
-    """How a recogniser did, and where that was written."""
+class ClassifierEvaluation:
+    """How an activity classifier did, and where that was written."""
 
-    findings: RecognitionFindings
+    findings: ClassifierFindings
     path: Path
     """`metrics.json`; `predictions.h5` and `report.html` lie beside it."""
 
@@ -54,7 +54,7 @@ def _silently(_: str) -> Iterator[OnProgress]:
     yield lambda done, total: None
 
 
-def evaluate_recogniser(
+def evaluate_classifier(
     path: Path,
     *,
     data_root: Path | None = None,
@@ -62,25 +62,25 @@ def evaluate_recogniser(
     experiment_file: Path | None = None,
     allow_seen_subjects: bool = False,
     progress: Progress = _silently,
-) -> Recognition:
+) -> ClassifierEvaluation:
     """Measure a checkpoint on its test subjects, or on others that overrides name.
 
-    Raises `ConfigError` where it has seen them and that is not allowed, and what `measure_recogniser` raises.
+    Raises `ConfigError` where it has seen them and that is not allowed, and what `measure_classifier` raises.
     """
     if experiment_file is not None:
         import_experiment_file(experiment_file)
-    checkpoint = load_recogniser(path, experiment_file)
+    checkpoint = load_classifier_checkpoint(path, experiment_file)
     root = [] if data_root is None else [f"data.root={data_root}"]
     experiment = edited(checkpoint.description.experiment, [*root, *overrides])
     if experiment.data.subjects("test") and not allow_seen_subjects:
         windows = windows_of(experiment, "test", with_video=False)
         refuse_seen(str(path), checkpoint.description.has_seen, windows)
-    return measure_recogniser(checkpoint, experiment, progress)
+    return measure_classifier(checkpoint, experiment, progress)
 
 
-def measure_recogniser(
-    checkpoint: RecogniserCheckpoint, experiment: FinetuneExperiment, progress: Progress = _silently
-) -> Recognition:
+def measure_classifier(
+    checkpoint: ClassifierCheckpoint, experiment: FinetuneExperiment, progress: Progress = _silently
+) -> ClassifierEvaluation:
     """Measure a checkpoint on the test subjects of `experiment`: its own, or that with data somewhere else.
 
     Raises `ConfigError` where there are no test subjects, `DataError` where the windows are not what it takes.
@@ -91,7 +91,7 @@ def measure_recogniser(
     windows = windows_of(experiment, "test", with_video=experiment.modality != "imu")
     _check_windows(checkpoint, windows)
     with progress("recognising") as on_progress:
-        predictions = recognise_all(
+        predictions = predict_all(
             checkpoint.build_model(),
             windows,
             batch_size=experiment.micro_batch or experiment.batch_size,
@@ -109,7 +109,7 @@ def measure_recogniser(
             "sha256": sha256_of(checkpoint.path),
             "epoch": checkpoint.epoch,
             "seen": None if described.has_seen is None else seen_among(described.has_seen, windows),
-            **measure_recognition(predictions, ClipBootstrap(windows.clip_subjects), described.trained_activities),
+            **measure_classification(predictions, ClipBootstrap(windows.clip_subjects), described.trained_activities),
         }
     folder = folder_of(checkpoint.path) / "evaluation"
     with atomically(folder / "metrics.json") as temporary:
@@ -121,10 +121,10 @@ def measure_recogniser(
     if described.pretrained_on:
         subjects["pretrain"] = tuple(sorted({one for seen in described.pretrained_on.values() for one in seen}))
     log = folder_of(checkpoint.path) / "metrics.csv"
-    findings = RecognitionFindings(experiment.name, metrics, predictions, log, subjects)
+    findings = ClassifierFindings(experiment.name, metrics, predictions, log, subjects)
     with progress("report"):
-        write_recognition_report(folder / "report.html", findings)
-    return Recognition(findings, folder / "metrics.json")
+        write_classifier_report(folder / "report.html", findings)
+    return ClassifierEvaluation(findings, folder / "metrics.json")
 
 
 def windows_of(experiment: FinetuneExperiment, split: Split, *, with_video: bool) -> LabelledWindows:
@@ -161,7 +161,7 @@ def refuse_seen(
         )
 
 
-def _check_windows(checkpoint: RecogniserCheckpoint, windows: LabelledWindows) -> None:
+def _check_windows(checkpoint: ClassifierCheckpoint, windows: LabelledWindows) -> None:
     """Raise `DataError` where windows are not what the checkpoint's encoders take, or mean other activities."""
     described = checkpoint.description
     if described.imu_spec is not None:

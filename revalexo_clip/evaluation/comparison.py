@@ -22,13 +22,14 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import atomically
 from revalexo_clip.data import WindowDataset
-from revalexo_clip.evaluation.held_out import admit
+from revalexo_clip.evaluation.held_out import load_for_evaluation
 from revalexo_clip.evaluation.protocol import Evaluation, OnProgress, Progress, measure, silently
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.evaluated import Floats
 from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE
 from revalexo_clip.metrics.paired_differences import COMPARED, Outcome, differences
 from revalexo_clip.metrics.probe import PROBES
+from revalexo_clip.reports.html.comparison.page import write_comparison
 from revalexo_clip.runs.checkpoint import Checkpoint
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
 from revalexo_clip.runs.resume import FREE
@@ -123,6 +124,11 @@ class Comparison:
     path: Path
     """`comparison.json`."""
 
+    @property
+    def report(self) -> Path:
+        """`report.html`, beside `comparison.json`."""
+        return self.path.with_name("report.html")
+
 
 def compare(
     ckpts: Sequence[Path],
@@ -146,7 +152,7 @@ def compare(
     paths = [find_checkpoint(ckpt) for ckpt in ckpts]
     names = _names(paths)
     admitted = [
-        admit(
+        load_for_evaluation(
             path,
             data_root=data_root,
             overrides=overrides,
@@ -162,11 +168,13 @@ def compare(
     )
     first, *others = (one.checkpoint for one in admitted)
     with progress("comparing") as on_progress:
-        metrics = side_by_side(names, [_changed(first, other) for other in others], evaluations, on_progress)
+        metrics = comparison_metrics(names, [_changed(first, other) for other in others], evaluations, on_progress)
     path = (folder_of(paths[0]) / "evaluation" / "comparison" if out is None else out) / "comparison.json"
     with atomically(path) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return Comparison(evaluations, metrics, path)
+    result = Comparison(evaluations, metrics, path)
+    write_comparison(result.report, metrics)
+    return result
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -195,7 +203,7 @@ def _called(letter: str, progress: Progress) -> Progress:
     return show
 
 
-def side_by_side(
+def comparison_metrics(
     names: Sequence[str],
     settings: Sequence[JsonObject],
     evaluations: Sequence[Evaluation],
@@ -210,7 +218,7 @@ def side_by_side(
     bootstrap = ClipBootstrap(windows.clip_subjects)
     found: list[JsonValue] = []
     for name, changed, other in zip(names[1:], settings, others, strict=True):
-        heading: JsonObject = {"name": name, "less": names[0], "settings": changed}
+        heading: JsonObject = {"name": name, "baseline": names[0], "settings": changed}
         found.append(heading | differences(_outcome(other), _outcome(reference), windows, bootstrap))
         on_progress(len(found), len(others))
     of_all = ("windows", "clips", "split", "tolerance", "interval_reason")

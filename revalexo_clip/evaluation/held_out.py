@@ -37,7 +37,7 @@ _WHAT_ELSE = "evaluate on others, --set data.test_subjects=NAME,..., or on them 
 
 
 @dataclass(frozen=True)
-class Admitted:
+class HeldOut:
     """A checkpoint, and the windows that it is to be measured on."""
 
     checkpoint: Checkpoint
@@ -47,14 +47,14 @@ class Admitted:
     dataset: WindowDataset
 
 
-def admit(
+def load_for_evaluation(
     path: Path,
     *,
     data_root: Path | None,
     overrides: Sequence[str],
     experiment_file: Path | None,
     allow_seen_subjects: bool,
-) -> Admitted:
+) -> HeldOut:
     """Read a checkpoint and find its evaluation windows, of which no recording has been read yet.
 
     Raises `ConfigError` or `DataError` where it may not, or cannot, be measured on them.
@@ -66,7 +66,7 @@ def admit(
     described = checkpoint.description.experiment
     experiment = edited(described, [*_with_horizons(described), *root, *overrides])
     split, dataset = _dataset(checkpoint, experiment, allow_seen_subjects)
-    return Admitted(checkpoint, experiment, split, dataset)
+    return HeldOut(checkpoint, experiment, split, dataset)
 
 
 def _with_horizons(experiment: PretrainExperiment) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a recogniser makes of every window of a dataset.
+"""What an activity classifier makes of every window of a dataset.
 
 What encoders make of every window of a dataset: embeddings, features, and the baselines beside them.
 """
@@ -19,8 +19,8 @@ from revalexo_clip.core.types import Batch
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.dataset import Arrival, arrived
 from revalexo_clip.metrics.evaluated import Predictions
-from revalexo_clip.metrics.handcrafted_features import handmade_features
-from revalexo_clip.models.classifier import Recogniser
+from revalexo_clip.metrics.handcrafted_features import handcrafted_features
+from revalexo_clip.models.classifier import ActivityClassifier
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.training.loaders import evaluation_loader
 from revalexo_clip.training.trainer import devices_available
@@ -36,8 +36,8 @@ class _Part(NamedTuple):
     start_B: Tensor
 
 
-class _Recognising(pl.LightningModule):
-    def __init__(self, model: Recogniser) -> None:
+class _Predicting(pl.LightningModule):
+    def __init__(self, model: ActivityClassifier) -> None:
         super().__init__()
         self.model = model
 
@@ -66,8 +66,8 @@ class Counting(Callback):
         self.on_progress(self.done, self.total)
 
 
-def recognise_all(
-    model: Recogniser,
+def predict_all(
+    model: ActivityClassifier,
     windows: LabelledWindows,
     *,
     batch_size: int,
@@ -88,7 +88,7 @@ def recognise_all(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    parts = cast("list[_Part]", trainer.predict(_Recognising(model), loader))  # what its predict_step gives
+    parts = cast("list[_Part]", trainer.predict(_Predicting(model), loader))  # what its predict_step gives
     found = _Part(*(torch.cat(rows) for rows in zip(*parts, strict=True)))
     return Predictions(
         logits_NKA=found.logits_BKA.numpy(),
@@ -119,7 +119,7 @@ class Extract(NamedTuple):
     """Before the projection head."""
     untrained_features_BD: Tensor
     """The same of the IMU encoder before it was trained."""
-    handmade_BF: Tensor
+    handcrafted_BF: Tensor
     """Statistics and spectrum of the IMU channels."""
     video_features_BD: Tensor
     """Before the projection head."""
@@ -156,7 +156,7 @@ class FeatureModule(pl.LightningModule):
             model.project_video(video_features_BD),
             imu_features_BD,
             self.untrained.imu_features(batch.imu_BLC),
-            handmade_features(batch.imu_BLC, self.rate),
+            handcrafted_features(batch.imu_BLC, self.rate),
             video_features_BD,
         )
         return Extract(*(part.cpu() for part in parts))

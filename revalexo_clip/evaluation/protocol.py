@@ -14,19 +14,19 @@ import torch
 
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import atomically, sha256_of
 from revalexo_clip.data import WindowDataset
-from revalexo_clip.evaluation.held_out import Admitted, admit, check_same_input, seen_subjects
+from revalexo_clip.evaluation.held_out import HeldOut, check_same_input, load_for_evaluation, seen_subjects
 from revalexo_clip.evaluation.inference import Counting, Extract, FeatureModule, gathered
 from revalexo_clip.evaluation.storage import write_embeddings
 from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Ints
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
-from revalexo_clip.metrics.probe_results import Knowledge, can_be_trained, probe_windows, unprobed
+from revalexo_clip.metrics.probe_results import ProbeResults, can_be_trained, probe_windows, unprobed
 from revalexo_clip.reports.findings import Findings
+from revalexo_clip.reports.html.evaluation.page import write_report
 from revalexo_clip.runs.checkpoint import Checkpoint
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
 from revalexo_clip.training.loaders import evaluation_loader
@@ -49,6 +49,11 @@ class Evaluation:
     """`metrics.json`; `embeddings.h5` lies beside it."""
     predictions: Mapping[str, Ints]
     """[N, K] what probes predicted, under `<probe>/<features>`; empty where there was none."""
+
+    @property
+    def report(self) -> Path:
+        """`report.html`, beside `metrics.json`."""
+        return self.path.with_name("report.html")
 
     @property
     def metrics(self) -> JsonObject:
@@ -79,7 +84,7 @@ def evaluate(
     refused unless they are allowed. `tolerance` [s] lets windows of a clip that start less than this apart count as
     one answer in retrieval. Raises `ConfigError` or `DataError`.
     """
-    admitted = admit(
+    admitted = load_for_evaluation(
         find_checkpoint(ckpt),
         data_root=data_root,
         overrides=overrides,
@@ -89,7 +94,7 @@ def evaluate(
     return measure(admitted, probe=probe, tolerance=tolerance, progress=progress)
 
 
-def measure(admitted: Admitted, *, probe: bool, tolerance: float, progress: Progress) -> Evaluation:
+def measure(admitted: HeldOut, *, probe: bool, tolerance: float, progress: Progress) -> Evaluation:
     """What `evaluate` measures and writes of a checkpoint, once it is known on which windows."""
     checkpoint, experiment, dataset = admitted.checkpoint, admitted.experiment, admitted.dataset
     with progress("embedding") as on_progress:
@@ -100,16 +105,19 @@ def measure(admitted: Admitted, *, probe: bool, tolerance: float, progress: Prog
         galleries = rank_galleries(windows, tolerance)
         metrics |= measure_retrieval(windows, galleries, bootstrap)
     metrics["geometry"] = geometry(windows.imu_ND, windows.video_ND)
-    knowledge = _probe(checkpoint, windows, experiment, bootstrap, progress) if probe else unprobed("not asked for")
-    metrics |= {"probe": knowledge.metrics, "probe_reason": knowledge.reason}
+    probe_results = _probe(checkpoint, windows, experiment, bootstrap, progress) if probe else unprobed("not asked for")
+    metrics |= {"probe": probe_results.metrics, "probe_reason": probe_results.reason}
     path = folder_of(checkpoint.path) / "evaluation" / "metrics.json"
     with atomically(path) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     identity = {"checkpoint": str(metrics["checkpoint"]), "sha256": str(metrics["sha256"])}
-    write_embeddings(path.with_name("embeddings.h5"), windows, knowledge.predictions, identity)
+    write_embeddings(path.with_name("embeddings.h5"), windows, probe_results.predictions, identity)
     log = folder_of(checkpoint.path) / "metrics.csv"
     findings = Findings(experiment.name, metrics, windows, galleries, dataset, log)
-    return Evaluation(findings, path, knowledge.predictions)
+    result = Evaluation(findings, path, probe_results.predictions)
+    with progress("report"):
+        write_report(result.report, findings)
+    return result
 
 
 def _encode(
@@ -145,7 +153,7 @@ def _encode(
         features={
             "imu": found.imu_features_BD,
             "imu_untrained": found.untrained_features_BD,
-            "handmade": found.handmade_BF,
+            "handcrafted": found.handcrafted_BF,
             "video": found.video_features_BD,
         },
         label_NK=found.label_BK,
@@ -179,7 +187,7 @@ def _probe(
     experiment: PretrainExperiment,
     bootstrap: ClipBootstrap,
     progress: Progress,
-) -> Knowledge:
+) -> ProbeResults:
     """What probes find; or why there is none. A single subject is probed with training from the training subjects."""
     training = None
     if len(windows.subjects) == 1:
@@ -205,12 +213,3 @@ def _of_others(checkpoint: Checkpoint, experiment: PretrainExperiment, subjects:
             "with --no-probe, or name more subjects with --set data.test_subjects=..."
         ) from error
     return dataset
-
-
-def _write_report(result: Evaluation) -> Path:
-    from revalexo_clip.reports.html.evaluation.page import write_report
-
-    report = result.path.with_name("report.html")
-    with counting("report"):
-        write_report(report, result.findings)
-    return report

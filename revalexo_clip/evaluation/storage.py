@@ -1,4 +1,4 @@
-"""`predictions.h5`: what a recogniser made of every test window, to measure again and to compare with others.
+"""`predictions.h5`: what an activity classifier made of every test window, to measure again and to compare with others.
 
 `embeddings.h5`: what an evaluation made of every window, for figures and questions of one's own.
 """

@@ -183,7 +183,7 @@ def _standardized(spec: ImuSpec) -> str:
 
 
 def _usage(description: EncoderDescription) -> str:
-    own = type(description.encoder).__module__.partition(".")[0] == __package__
+    own = type(description.encoder).__module__.partition(".")[0] == __name__.partition(".")[0]
     source = "" if own else ', experiment_file="the file that defines ' + type(description.encoder).__name__ + '"'
     lines = ["from revalexo_clip import load_encoder", "", f'encoder = load_encoder("path/to/this/folder"{source})']
     if description.imu is None:

@@ -18,10 +18,14 @@ from revalexo_clip.data import LabelledWindows, WindowDataset
 from revalexo_clip.data.windows import Ints
 from revalexo_clip.evaluation.classifier import Subjects, refuse_seen, windows_of
 from revalexo_clip.finetuning.initial_encoder import read_pretrained
-from revalexo_clip.finetuning.module import RecognitionModule
-from revalexo_clip.models.classifier import Architecture, Recogniser
+from revalexo_clip.finetuning.module import ClassifierModule
+from revalexo_clip.models.classifier import ActivityClassifier, Architecture
 from revalexo_clip.runs.checkpoint import RECOGNISER_KEY
-from revalexo_clip.runs.classifier_checkpoint import RecogniserCheckpoint, RecogniserDescription, load_recogniser
+from revalexo_clip.runs.classifier_checkpoint import (
+    ClassifierCheckpoint,
+    ClassifierMetadata,
+    load_classifier_checkpoint,
+)
 from revalexo_clip.runs.folder import find_checkpoint
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.summary import subjects_of
@@ -29,7 +33,7 @@ from revalexo_clip.training.trainer import build_trainer, compile_encoders, shar
 
 
 @dataclass(frozen=True)
-class FinetuneParts:
+class FinetuneSetup:
     """Everything that finetuning needs, built."""
 
     experiment: FinetuneExperiment
@@ -37,10 +41,10 @@ class FinetuneParts:
     val: LabelledWindows
     test: LabelledWindows | None
     """None where the experiment names no test subjects."""
-    model: Recogniser
-    module: RecognitionModule
+    model: ActivityClassifier
+    module: ClassifierModule
     data: PairsDataModule
-    description: RecogniserDescription
+    description: ClassifierMetadata
 
     @property
     def frames(self) -> int:
@@ -48,9 +52,9 @@ class FinetuneParts:
         return self.train.video_spec.frames if isinstance(self.train, WindowDataset) else 0
 
 
-def build_finetune_parts(
+def build_finetune_setup(
     experiment: FinetuneExperiment, *, allow_seen_subjects: bool = False, resumed: bool = False
-) -> FinetuneParts:
+) -> FinetuneSetup:
     """Build them; a resumed run has weights of its own, but for those of a teacher.
 
     Raises `ConfigError` or `DataError` where the experiment cannot run, or where the encoder has seen a test subject.
@@ -95,7 +99,7 @@ def build_finetune_parts(
         workers=experiment.data.workers,
         rows=labelled_rows(train, experiment.label_fraction, experiment.seed),
     )
-    module = RecognitionModule(
+    module = ClassifierModule(
         experiment,
         model,
         experiment.loss.build(description.features, None if teacher is None else teacher.description.features),
@@ -105,7 +109,7 @@ def build_finetune_parts(
         clips=train.clip_names,
         teacher=None if teacher is None else teacher.build_model(),
     )
-    return FinetuneParts(experiment, train, val, test, model, module, data, description)
+    return FinetuneSetup(experiment, train, val, test, model, module, data, description)
 
 
 def labelled_rows(train: LabelledWindows, fraction: float, seed: int) -> Ints | None:
@@ -161,17 +165,17 @@ def _together(seen: Iterable[Subjects | None]) -> dict[Split, tuple[str, ...]] |
     return found
 
 
-def reads_video(experiment: FinetuneExperiment, teacher: RecogniserCheckpoint | None = None) -> bool:
+def reads_video(experiment: FinetuneExperiment, teacher: ClassifierCheckpoint | None = None) -> bool:
     """Whether it takes windows of video, for itself or for its teacher. Raises what reading the teacher raises."""
     teacher = teacher or read_teacher(experiment)
     taught_by = None if teacher is None else teacher.description.experiment.modality
     return experiment.modality != "imu" or taught_by not in {None, "imu"}
 
 
-def read_teacher(experiment: FinetuneExperiment) -> RecogniserCheckpoint | None:
-    """Whoever teaches the recogniser. Raises `ConfigError` or `DataError` where it cannot be read."""
+def read_teacher(experiment: FinetuneExperiment) -> ClassifierCheckpoint | None:
+    """Whoever teaches the activity classifier. Raises `ConfigError` or `DataError` where it cannot be read."""
     where = experiment.loss.taught_by
-    return None if where is None else load_recogniser(find_checkpoint(where.expanduser()))
+    return None if where is None else load_classifier_checkpoint(find_checkpoint(where.expanduser()))
 
 
 def _describe(
@@ -180,8 +184,8 @@ def _describe(
     pretrained_on: dict[Split, tuple[str, ...]] | None,
     train: LabelledWindows,
     val: LabelledWindows,
-) -> RecogniserDescription:
-    return RecogniserDescription(
+) -> ClassifierMetadata:
+    return ClassifierMetadata(
         version=__version__,
         experiment=experiment,
         activities=train.activities,
@@ -201,7 +205,7 @@ def _describe(
     )
 
 
-def _check_teacher(teacher: RecogniserDescription, student: RecogniserDescription, path: Path) -> None:
+def _check_teacher(teacher: ClassifierMetadata, student: ClassifierMetadata, path: Path) -> None:
     for what, taught, learned in (
         ("activities", teacher.activities, student.activities),
         ("horizons", teacher.horizons, student.horizons),

@@ -1,6 +1,6 @@
 """Finetuning in folds: a run folder with that of each fold in it, each fold in processes of its own, and a summary.
 
-One fold, in the run folder of all: where its files lie, and the process that trains and tests its recogniser.
+One fold, in the run folder of all: where its files lie, and the process that trains and tests its activity classifier.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import write_json
 from revalexo_clip.core.text import counted
 from revalexo_clip.evaluation.classifier import Subjects, refuse_seen
-from revalexo_clip.finetuning.build import build_finetune_parts, read_teacher, reads_video
+from revalexo_clip.finetuning.build import build_finetune_setup, read_teacher, reads_video
 from revalexo_clip.finetuning.fold_summary import summarize
 from revalexo_clip.finetuning.initial_encoder import read_encoders
 from revalexo_clip.finetuning.run import finetune
 from revalexo_clip.finetuning.run_group import (
     PartFolder,
-    Said,
+    RunOptions,
     changes,
     find_run,
     prepare,
@@ -37,7 +37,7 @@ from revalexo_clip.finetuning.run_group import (
     run_all,
 )
 from revalexo_clip.jobs import Cluster, Task
-from revalexo_clip.pretraining.build import build_parts
+from revalexo_clip.pretraining.build import build_setup
 from revalexo_clip.pretraining.run import pretrain
 from revalexo_clip.runs.folder import make_newest, stamped_folder, use_run_folder
 from revalexo_clip.runs.log import end_log, kept_log, start_log
@@ -75,7 +75,7 @@ def run_fold(
     changed: Sequence[str] = (),
     allow_seen_subjects: bool = False,
 ) -> None:
-    """Train and test the recogniser of a fold, or do the pretraining that it begins with, or go on with it.
+    """Train and test the activity classifier of a fold, or do the pretraining that it begins with, or go on with it.
 
     `run` is the run folder of all folds, whose experiment is taken; `changed` are the dotted paths in which it may
     differ from what the fold was begun with. Raises what `finetune` and `pretrain` raise, and `ConfigError` where there
@@ -84,7 +84,7 @@ def run_fold(
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # submitit's: it tells the process that started this one
     experiment = read_folds(run)
     assert experiment.folds is not None
-    (fold,) = choose(experiment.folds.of(experiment.data), [name])
+    (fold,) = choose(experiment.folds.make_folds(experiment.data), [name])
     folder = FoldFolder.of(run, fold)
     with folder.alone():
         if pretraining:
@@ -148,7 +148,7 @@ def cross_validate(
     overrides: Sequence[str] = (),
     allow_seen_subjects: bool = False,
 ) -> CrossValidation:
-    """Train and test a recogniser in each fold, or in `only` those of some names, and sum up what all have come to.
+    """Train and test an activity classifier in each fold, or in `only` those of some names, and sum up what all have come to.
 
     On this machine `jobs` folds run at a time, by default one; as jobs of a cluster all of them, unless `jobs` says
     otherwise. `resume` is a run to go on with: folds that are done stay as they are, unless `overrides` change the
@@ -174,7 +174,7 @@ def cross_validate(
         record(run, experiment, source, FOLDS)
         due = [fold for fold in chosen if not FoldFolder.of(run, fold).predictions.is_file()]
         log.info("run    %s: %s, %d of them to do", run, counted(len(chosen), "fold"), len(due))
-        options = Said(overrides, allow_seen_subjects).options
+        options = RunOptions(overrides, allow_seen_subjects).options
         tasks = [_task(run, fold, options, pretrains=experiment.pretraining is not None) for fold in due]
         failures = run_all(tasks, jobs, cluster, run)
         return CrossValidation(run, _summarize(run, folds, failures), failures)
@@ -183,7 +183,7 @@ def cross_validate(
 
 
 def first_of(experiment: FinetuneExperiment) -> FinetuneExperiment | PretrainExperiment:
-    """What is trained first: itself, or in its first fold the pretraining or the recogniser. Raises `ConfigError`."""
+    """What is trained first: itself, or in its first fold the pretraining or the activity classifier. Raises `ConfigError`."""
     if experiment.folds is None:
         return experiment
     fold = _folds_of(experiment)[0]
@@ -192,7 +192,7 @@ def first_of(experiment: FinetuneExperiment) -> FinetuneExperiment | PretrainExp
 
 def _folds_of(experiment: FinetuneExperiment) -> tuple[Fold, ...]:
     assert experiment.folds is not None
-    return experiment.folds.of(experiment.data)
+    return experiment.folds.make_folds(experiment.data)
 
 
 def _refuse_seen(experiment: FinetuneExperiment, folds: Sequence[Fold]) -> None:
@@ -216,9 +216,9 @@ def _prepare(experiment: FinetuneExperiment, console: Console) -> None:
         if data.unprepared():
             first = first_of(experiment)  # long work is not begun for what cannot run
             if isinstance(first, PretrainExperiment):
-                build_parts(first)
+                build_setup(first)
             else:
-                build_finetune_parts(first, allow_seen_subjects=True)
+                build_finetune_setup(first, allow_seen_subjects=True)
             prepare(data, console)
 
 

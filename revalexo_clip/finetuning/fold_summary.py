@@ -1,4 +1,4 @@
-"""What the folds of a run have come to: the scores of each, their mean and deviation, those of all windows together."""
+"""What the folds of a run have come to: the scores of each, their mean and deviation, those of all windows concatenate."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
-from revalexo_clip.metrics.classification import RECOGNITION_SCORES, Recognised, scores
-from revalexo_clip.metrics.evaluated import Predictions, together
-from revalexo_clip.metrics.per_horizon import SETS, measure_recognition, recognised_at
+from revalexo_clip.metrics.classification import RECOGNITION_SCORES, ClassifierOutput, scores
+from revalexo_clip.metrics.evaluated import Predictions, concatenate
+from revalexo_clip.metrics.per_horizon import SETS, measure_classification, outputs_at
 
 
 def summarize(files: Mapping[str, Path], folds: Iterable[str], failures: Mapping[str, str]) -> JsonObject:
@@ -33,13 +33,13 @@ def summarize(files: Mapping[str, Path], folds: Iterable[str], failures: Mapping
     unfinished: JsonObject = {name: failures.get(name) for name in folds if name not in found}
     if first is None:
         return {"folds": {}, "unfinished": unfinished, "mean": [], "deviation": [], "pooled": None}
-    pooled = together(list(found.values()))
+    pooled = concatenate(list(found.values()))
     return {
         "folds": {name: {"subjects": _subjects(one), "horizons": _measure(one)} for name, one in found.items()},
         "unfinished": unfinished,
         "mean": _over(found.values(), lambda values: fmean(values) if values else None),
         "deviation": _over(found.values(), lambda values: stdev(values) if len(values) > 1 else None),
-        "pooled": measure_recognition(pooled, ClipBootstrap(pooled.clip_subjects)),
+        "pooled": measure_classification(pooled, ClipBootstrap(pooled.clip_subjects)),
     }
 
 
@@ -54,14 +54,14 @@ def _measure(predictions: Predictions) -> list[JsonValue]:
             "horizon": horizon,
             **{
                 among: {"windows": len(found.true_N), **(_scores(found) or dict.fromkeys(RECOGNITION_SCORES))}
-                for among, found in recognised_at(predictions, k).items()
+                for among, found in outputs_at(predictions, k).items()
             },
         }
         for k, horizon in enumerate(predictions.horizons)
     ]
 
 
-def _scores(found: Recognised) -> dict[str, float]:
+def _scores(found: ClassifierOutput) -> dict[str, float]:
     """By name; none where there is no window."""
     if len(found.true_N) == 0:
         return {}
@@ -72,7 +72,7 @@ def _over(folds: Collection[Predictions], statistic: Callable[[list[float]], flo
     """A statistic of each score at each horizon, over the folds that have windows of the set."""
     rows: list[JsonValue] = []
     for k, horizon in enumerate(next(iter(folds)).horizons):
-        at = [recognised_at(one, k) for one in folds]
+        at = [outputs_at(one, k) for one in folds]
         row: JsonObject = {"horizon": horizon}
         for among in SETS:
             measured = [_scores(found[among]) for found in at if len(found[among].true_N)]

@@ -1,4 +1,4 @@
-"""Where the encoder of a recogniser comes from: a run, a checkpoint, an exported folder, or nowhere."""
+"""Where the encoder of an activity classifier comes from: a run, a checkpoint, an exported folder, or nowhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from revalexo_clip.core.types import Modality, Split
 from revalexo_clip.data import LabelledWindows, WindowDataset
 from revalexo_clip.evaluation.held_out import check_same_imu, check_same_video
 from revalexo_clip.export import DESCRIPTION, PretrainedImuEncoder, PretrainedVideoEncoder, load_encoder
-from revalexo_clip.models.classifier import Architecture, Recogniser
+from revalexo_clip.models.classifier import ActivityClassifier, Architecture
 from revalexo_clip.models.encoders import ImuEncoder
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.folder import find_checkpoint
@@ -32,8 +32,8 @@ class Pretrained:
     subjects: Mapping[Split, tuple[str, ...]] | None = field(default_factory=dict)
     """Subjects that they were trained and selected on; None where that is not known."""
 
-    def load_into(self, model: Recogniser) -> None:
-        """Give a recogniser of this architecture their weights."""
+    def load_into(self, model: ActivityClassifier) -> None:
+        """Give an activity classifier of this architecture their weights."""
         for modality, module in self.weights.items():
             model.encoder(modality).load_state_dict(module.state_dict())
 

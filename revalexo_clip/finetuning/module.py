@@ -1,4 +1,4 @@
-"""The Lightning module of finetuning: one step of a recogniser, and its figures over the whole validation set."""
+"""The Lightning module of finetuning: one step of an activity classifier, and its figures over the whole validation set."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.types import UNLABELLED, Batch
 from revalexo_clip.data.batches import share_of
-from revalexo_clip.losses import Recognised, RecognitionLossModule
+from revalexo_clip.losses import ClassificationLossModule, ClassifierOutput
 from revalexo_clip.metrics.classification import scores
-from revalexo_clip.models.classifier import Recogniser
+from revalexo_clip.models.classifier import ActivityClassifier
 from revalexo_clip.models.layers import one_step
 from revalexo_clip.training.base_module import CollectingModule, clip_gradient, learning_rates, reschedule, seed_step
-from revalexo_clip.training.distributed import fail, gather, rank, world_size
+from revalexo_clip.training.distributed import fail_on_all_ranks, gather, rank, world_size
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import finite
 
@@ -30,8 +30,8 @@ MONITORED = "val/weighted_f1"
 """What checkpoints are chosen by: the weighted F1 of the validation windows at the first horizon."""
 
 
-class RecognitionModule(CollectingModule):
-    """Trains a `Recogniser` on batches of `batch_size` windows from all processes.
+class ClassifierModule(CollectingModule):
+    """Trains a `ActivityClassifier` on batches of `batch_size` windows from all processes.
 
     `steps` are the optimizer steps of the whole run, `clips` the names of the training clips; `described` is added to
     every checkpoint. The `teacher`, if there is one, is no part of what is trained or saved, and always in eval mode.
@@ -40,14 +40,14 @@ class RecognitionModule(CollectingModule):
     def __init__(
         self,
         experiment: FinetuneExperiment,
-        model: Recogniser,
-        loss: RecognitionLossModule,
+        model: ActivityClassifier,
+        loss: ClassificationLossModule,
         augmentation: Augments,
         *,
         steps: int,
         described: dict[str, str],
         clips: Sequence[str],
-        teacher: Recogniser | None = None,
+        teacher: ActivityClassifier | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # one optimizer step may take several backward passes
@@ -59,8 +59,8 @@ class RecognitionModule(CollectingModule):
         self.described = described
         self.clips = clips
         self._teacher = [] if teacher is None else [teacher.eval().requires_grad_(requires_grad=False)]
-        self._blocks_at_rest = -1
-        self._under_way: tuple[Batch, Tensor] | None = None
+        self._num_frozen_blocks = -1
+        self._pending_step: tuple[Batch, Tensor] | None = None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The experiment's optimizer; its schedule ends with the run's last step."""
@@ -75,7 +75,7 @@ class RecognitionModule(CollectingModule):
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Set free what is no longer frozen, and let modules draw random numbers that a resumed run draws again."""
-        self._let_rest()
+        self._update_frozen()
         seed_step(self.experiment.seed, self.global_step, self.global_rank)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
@@ -100,10 +100,10 @@ class RecognitionModule(CollectingModule):
                 loss = self.loss(found, windows.label_BK[own], taught).sum() * (world_size() / size)
                 total += loss.detach()
                 self._backward(loss, last=own.stop == rows)
-        for parameter in self._parameters_at_rest():
+        for parameter in self._frozen_parameters():
             parameter.grad = None
         loss = gather(total[None]).mean()
-        self._under_way = windows, loss
+        self._pending_step = windows, loss
         optimizer.step()
         scheduler = self.lr_schedulers()
         assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
@@ -111,40 +111,42 @@ class RecognitionModule(CollectingModule):
         self.log_dict(learning_rates(scheduler))
         scheduler.step()
 
-    def _taught(self, imu_BLC: Tensor, video_B3THW: Tensor) -> Recognised | None:
+    def _taught(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput | None:
         with torch.no_grad():
             return next((teacher.recognise(imu_BLC, video_B3THW) for teacher in self._teacher), None)
 
-    def _let_rest(self) -> None:
+    def _update_frozen(self) -> None:
         """Keep in eval mode what the experiment freezes in this epoch."""
         freezing, epoch = self.experiment.freezing, self.current_epoch
         towers = self.model.towers().values()
-        resting = [block for blocks in towers for block in blocks[: freezing.resting(epoch, len(blocks))]]
-        if len(resting) != self._blocks_at_rest:
-            self._blocks_at_rest = len(resting)
-            self.model.rest(resting)
+        num_frozen_blocks = [
+            block for blocks in towers for block in blocks[: freezing.num_frozen_blocks(epoch, len(blocks))]
+        ]
+        if len(num_frozen_blocks) != self._num_frozen_blocks:
+            self._num_frozen_blocks = len(num_frozen_blocks)
+            self.model.rest(num_frozen_blocks)
 
-    def _parameters_at_rest(self) -> list[nn.Parameter]:
+    def _frozen_parameters(self) -> list[nn.Parameter]:
         """Those that are trained in other epochs than this."""
-        return [parameter for parameter in self.model.parameters_at_rest() if parameter.requires_grad]
+        return [parameter for parameter in self.model.frozen_parameters() if parameter.requires_grad]
 
     @contextmanager
     def _still(self) -> Iterator[None]:
         """Within it nothing is kept for gradients of what rests."""
-        resting = self._parameters_at_rest()
-        for parameter in resting:
+        num_frozen_blocks = self._frozen_parameters()
+        for parameter in num_frozen_blocks:
             parameter.requires_grad = False
         try:
             yield
         finally:
-            for parameter in resting:
+            for parameter in num_frozen_blocks:
                 parameter.requires_grad = True
 
     def _backward(self, loss: Tensor, *, last: bool) -> None:
         strategy = self.trainer.strategy
         distributed = strategy if isinstance(strategy, ParallelStrategy) else None
         if distributed and last:  # DDP waits for a gradient of every parameter
-            loss = loss + sum((parameter.sum() * 0 for parameter in self._parameters_at_rest()), start=loss * 0)
+            loss = loss + sum((parameter.sum() * 0 for parameter in self._frozen_parameters()), start=loss * 0)
         with distributed.block_backward_sync() if distributed and not last else nullcontext():
             self.manual_backward(loss)
 
@@ -155,13 +157,13 @@ class RecognitionModule(CollectingModule):
         """
         norm = clip_gradient(optimizer, self.experiment.trainer.gradient_clip)
         self.log("train/gradient_norm", norm)
-        assert self._under_way is not None
-        windows, loss = self._under_way
-        self._under_way = None
+        assert self._pending_step is not None
+        windows, loss = self._pending_step
+        self._pending_step = None
         if not finite(loss, norm, getattr(self.trainer.precision_plugin, "scaler", None)):
             starts = zip(windows.clip_B.tolist(), windows.start_B.tolist(), strict=True)
             names = ", ".join(f"{self.clips[clip]} at {start:.3f} s" for clip, start in list(starts)[:8])
-            fail(
+            fail_on_all_ranks(
                 UserError(
                     f"the training diverged: in epoch {self.current_epoch + 1}, step {self.global_step + 1}, the loss "
                     f"is {loss:g} and the gradient's norm {norm:g}; the batch begins with {names}\n"
@@ -181,7 +183,7 @@ class RecognitionModule(CollectingModule):
             logits_NKA.flatten(end_dim=1).float(), label_NK.flatten(), ignore_index=UNLABELLED
         )
         if not loss.isfinite():
-            fail(
+            fail_on_all_ranks(
                 UserError(
                     f"the training diverged: in epoch {self.current_epoch + 1} the validation loss is {loss:g}; lower "
                     "optim.lr or trainer.gradient_clip, or --set trainer.precision=32"

@@ -1,4 +1,4 @@
-"""`rxclip finetune`: from a pretrained encoder to a recogniser, and how good it is on people that it has not seen."""
+"""`rxclip finetune`: from a pretrained encoder to an activity classifier, and how good it is on people that it has not seen."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.text import counted
-from revalexo_clip.evaluation.classifier import Recognition, measure_recogniser
-from revalexo_clip.finetuning.build import FinetuneParts, build_finetune_parts, reads_video
+from revalexo_clip.evaluation.classifier import ClassifierEvaluation, measure_classifier
+from revalexo_clip.finetuning.build import FinetuneSetup, build_finetune_setup, reads_video
 from revalexo_clip.finetuning.module import MONITORED
-from revalexo_clip.runs.classifier_checkpoint import load_recogniser
+from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
 from revalexo_clip.runs.folder import find_checkpoint
 from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
 from revalexo_clip.training.callbacks.early_stopping import Monitored
-from revalexo_clip.training.callbacks.progress import RecognisedActivities, TrainingProgress
+from revalexo_clip.training.callbacks.progress import ClassifierScores, TrainingProgress
 from revalexo_clip.training.dry_run import DryRun, try_one_batch
 from revalexo_clip.training.run import Training
 from revalexo_clip.training.summary import count, size_of, sized
@@ -31,18 +31,18 @@ log = logging.getLogger("revalexo_clip")
 
 
 @dataclass(frozen=True)
-class Finetuning(Training[FinetuneParts]):
-    """The training of a recogniser."""
+class Finetuning(Training[FinetuneSetup]):
+    """The training of an activity classifier."""
 
     experiment: FinetuneExperiment
     allow_seen_subjects: bool = False
     """Whether test subjects may be such that the encoder has seen."""
 
-    def build(self, *, resumed: bool) -> FinetuneParts:
+    def build(self, *, resumed: bool) -> FinetuneSetup:
         """See `Training.build`."""
-        return build_finetune_parts(self.experiment, allow_seen_subjects=self.allow_seen_subjects, resumed=resumed)
+        return build_finetune_setup(self.experiment, allow_seen_subjects=self.allow_seen_subjects, resumed=resumed)
 
-    def announce(self, parts: FinetuneParts, folder: Path) -> None:
+    def announce(self, parts: FinetuneSetup, folder: Path) -> None:
         """See `Training.announce`."""
         experiment, described = self.experiment, parts.description
         log.info("train  %s", size_of(parts.train))
@@ -69,9 +69,9 @@ class Finetuning(Training[FinetuneParts]):
             counted(len(described.horizons), "horizon"),
         )
 
-    def watchers(self) -> list[Callback]:
-        """See `Training.watchers`."""
-        return [TrainingProgress(self.console, self.experiment.batch_size, RecognisedActivities())]
+    def callbacks(self) -> list[Callback]:
+        """See `Training.callbacks`."""
+        return [TrainingProgress(self.console, self.experiment.batch_size, ClassifierScores())]
 
     @property
     def of_video(self) -> bool:
@@ -86,16 +86,16 @@ class Finetuning(Training[FinetuneParts]):
     @property
     def load(self) -> LoadCheckpoint:
         """See `Training.load`."""
-        return load_recogniser
+        return load_classifier_checkpoint
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A recogniser that was trained, and how it did on its test subjects."""
+    """An activity classifier that was trained, and how it did on its test subjects."""
 
     folder: Path
     """Its run folder."""
-    recognition: Recognition | None
+    recognition: ClassifierEvaluation | None
     """None where there are no test subjects, and in all processes but the first."""
 
 
@@ -108,19 +108,21 @@ def finetune(
     overrides: Sequence[str] = (),
     allow_seen_subjects: bool = False,
 ) -> Finetuned:
-    """Train a recogniser, and measure its best checkpoint on the test subjects.
+    """Train an activity classifier, and measure its best checkpoint on the test subjects.
 
     See `Training.run` for `resume` and what is raised. A run that was finished before is only measured again. Raises
     `ConfigError` for an experiment in folds, which is for `cross_validate`.
     """
     if experiment.folds is not None:
-        raise ConfigError("folds: this trains one recogniser, and an experiment in folds is for cross_validate")
+        raise ConfigError(
+            "folds: this trains one activity classifier, and an experiment in folds is for cross_validate"
+        )
     console = console or Console(stderr=True)
     run = Finetuning(experiment, source, console, allow_seen_subjects).run(resume=resume, overrides=overrides)
     if not run.leader or not experiment.data.subjects("test"):
         return Finetuned(run.folder, None)
-    checkpoint = load_recogniser(find_checkpoint(run.folder))
-    return Finetuned(run.folder, measure_recogniser(checkpoint, experiment, partial(counting, console=console)))
+    checkpoint = load_classifier_checkpoint(find_checkpoint(run.folder))
+    return Finetuned(run.folder, measure_classifier(checkpoint, experiment, partial(counting, console=console)))
 
 
 def dry_run_finetuning(
@@ -131,8 +133,8 @@ def dry_run_finetuning(
     allow_seen_subjects: bool = False,
 ) -> DryRun:
     """The same of a finetuning."""
-    resumed = find_resumed(experiment, resume, load_recogniser, overrides)
-    parts = build_finetune_parts(experiment, allow_seen_subjects=allow_seen_subjects, resumed=resumed is not None)
+    resumed = find_resumed(experiment, resume, load_classifier_checkpoint, overrides)
+    parts = build_finetune_setup(experiment, allow_seen_subjects=allow_seen_subjects, resumed=resumed is not None)
     model = parts.model
     parameters = {f"{modality} encoder": count(model.encoder(modality)) for modality in experiment.modalities}
     parameters |= {"heads": count(model.heads), "loss": count(parts.module.loss)}

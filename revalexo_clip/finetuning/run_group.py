@@ -1,4 +1,4 @@
-"""A run made of several trainings, each in processes of its own and with a run folder inside: folds, or arms."""
+"""A run made of several trainings, each in processes of its own and with a run folder inside: folds, or variants."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PartFolder:
 
     @property
     def predictions(self) -> Path:
-        """What its recogniser made of the test windows. A training that has them is done."""
+        """What its activity classifier made of the test windows. A training that has them is done."""
         return self.path / "evaluation" / "predictions.h5"
 
     @property
@@ -80,7 +80,7 @@ class PartFolder:
 
 
 @dataclass(frozen=True)
-class Said:
+class RunOptions:
     """What the command was told that its trainings have to know."""
 
     overrides: Sequence[str] = ()
@@ -139,7 +139,7 @@ def changes(run: Path, experiment: FinetuneExperiment, overrides: Sequence[str])
     return frozenset(path for path in changed_paths(run, before, experiment, overrides) if not is_free(path))
 
 
-def standing(
+def describe_progress(
     experiment: FinetuneExperiment, resume: Path | None, overrides: Sequence[str], inside: str, option: str = ""
 ) -> str | None:
     """Which run would be gone on with, and how much of it is done; None where a new one would begin.

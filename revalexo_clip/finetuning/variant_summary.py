@@ -1,4 +1,4 @@
-"""What arms have come to at each share of the labels, and by how much they differ from the first of them."""
+"""What variants have come to at each share of the labels, and by how much they differ from the first of them."""
 
 from __future__ import annotations
 
@@ -13,82 +13,89 @@ from pydantic import JsonValue
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.evaluation.storage import read_predictions
-from revalexo_clip.finetuning.variants import ARMS, Arm
+from revalexo_clip.finetuning.variants import VARIANTS, Variant
 from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
 from revalexo_clip.metrics.classification import RECOGNITION_SCORES, measure
 from revalexo_clip.metrics.evaluated import Predictions
-from revalexo_clip.metrics.paired_differences import check_same_windows, compare_recognition
-from revalexo_clip.metrics.per_horizon import recognised_at
+from revalexo_clip.metrics.paired_differences import check_same_windows, compare_classifiers
+from revalexo_clip.metrics.per_horizon import outputs_at
 
 _TAKEN = ("checkpoint", "sha256", "epoch", "seen")
-"""Of an arm's own `metrics.json`."""
+"""Of an variant's own `metrics.json`."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The files of an arm's test."""
+    """The files of an variant's test."""
 
     predictions: Path
     metrics: Path
 
 
 def summarize(
-    done: Mapping[Arm, Outcome], arms: Sequence[Arm], labels: Mapping[float, int], failures: Mapping[str, str]
+    done: Mapping[Variant, Outcome],
+    variants: Sequence[Variant],
+    labels: Mapping[float, int],
+    failures: Mapping[str, str],
 ) -> JsonObject:
-    """`comparison.json` of `arms`, those that are done and the others; docs/metrics.md has it.
+    """`comparison.json` of `variants`, those that are done and the others; docs/metrics.md has it.
 
     `labels` is how many training windows there are at each share of the labels. Raises `DataError`, naming the file,
     where predictions cannot be read or are of other windows than those before.
     """
-    found = {arm: read_predictions(outcome.predictions) for arm, outcome in done.items()}
+    found = {variant: read_predictions(outcome.predictions) for variant, outcome in done.items()}
     first = next(iter(found.values()), None)
-    for arm, predictions in found.items():
+    for variant, predictions in found.items():
         assert first is not None
         try:
             check_same_windows(predictions, first)
         except DataError as error:
-            raise DataError(f"{done[arm].predictions}: {error}") from error
+            raise DataError(f"{done[variant].predictions}: {error}") from error
     tested = np.unique(first.clip_N) if first else ()
     subjects = sorted({first.clip_subjects[clip] for clip in tested}) if first else []
     bootstrap = ClipBootstrap(first.clip_subjects) if first else None
-    kinds = list(dict.fromkeys(arm.kind for arm in arms))
+    kinds = list(dict.fromkeys(variant.kind for variant in variants))
     return {
         "windows": len(first) if first else 0,
         "clips": len(tested),
         "subjects": [*subjects],
         "interval_reason": interval_reason(len(tested), len(subjects)),
         "horizons": [*first.horizons] if first else [],
-        "arms": {kind: ARMS[kind] for kind in kinds},
-        "less": kinds[0],
+        "variants": {kind: VARIANTS[kind] for kind in kinds},
+        "baseline": kinds[0],
         "labels": [
             {
                 "fraction": fraction,
                 "training_windows": count,
                 **_at_fraction(
-                    {arm.kind: (done[arm], found[arm]) for arm in found if arm.fraction == fraction},
+                    {
+                        variant.kind: (done[variant], found[variant])
+                        for variant in found
+                        if variant.fraction == fraction
+                    },
                     kinds[0],
                     bootstrap,
                 ),
             }
             for fraction, count in labels.items()
         ],
-        "unfinished": {arm.name: failures.get(arm.name) for arm in arms if arm not in found},
+        "unfinished": {variant.name: failures.get(variant.name) for variant in variants if variant not in found},
     }
 
 
 def _at_fraction(
     found: Mapping[str, tuple[Outcome, Predictions]], reference: str, bootstrap: ClipBootstrap | None
 ) -> JsonObject:
-    """The figures of the arms that are done, and differences to the first where that one is."""
+    """The figures of the variants that are done, and differences to the first where that one is."""
     if bootstrap is None:
-        return {"arms": {}, "differences": {}}
+        return {"variants": {}, "differences": {}}
     others = {kind: predictions for kind, (_, predictions) in found.items() if kind != reference}
     against = found.get(reference)
     return {
-        "arms": {kind: _figures(outcome, predictions, bootstrap) for kind, (outcome, predictions) in found.items()},
+        "variants": {kind: _figures(outcome, predictions, bootstrap) for kind, (outcome, predictions) in found.items()},
         "differences": {}
         if against is None
-        else {kind: compare_recognition(other, against[1], bootstrap) for kind, other in others.items()},
+        else {kind: compare_classifiers(other, against[1], bootstrap) for kind, other in others.items()},
     }
 
 
@@ -100,7 +107,7 @@ def _figures(outcome: Outcome, predictions: Predictions, bootstrap: ClipBootstra
             "horizon": horizon,
             **{
                 among: measure(rows, bootstrap, RECOGNITION_SCORES)
-                for among, rows in recognised_at(predictions, k).items()
+                for among, rows in outputs_at(predictions, k).items()
             },
         }
         for k, horizon in enumerate(predictions.horizons)
@@ -114,5 +121,5 @@ def _read(path: Path) -> JsonObject:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     if not isinstance(metrics, dict) or not set(_TAKEN) <= set(metrics):
-        raise DataError(f"{path}: these are not the figures of a recogniser")
+        raise DataError(f"{path}: these are not the figures of an activity classifier")
     return metrics

@@ -62,7 +62,7 @@ class LossModule(nn.Module, ABC):
     def temperature(self) -> Tensor:
         """What similarities are divided by, [] (detached, for logging)."""
 
-    def guessing(self, overlap: Overlap) -> Tensor | None:
+    def chance(self, overlap: Overlap) -> Tensor | None:
         """The loss [] of embeddings that tell no window from another; None where that is no fixed number."""
         return None
 

@@ -100,7 +100,7 @@ class InfoNCELoss(WithTemperature):
         target_N = (1 - self.label_smoothing) * partner_N + self.label_smoothing * sum_N / count_N
         return (lse_N - target_N).mean()
 
-    def guessing(self, overlap: Overlap) -> Tensor:
+    def chance(self, overlap: Overlap) -> Tensor:
         """Log of the number of candidates, on average, []."""
         blocks = row_blocks(len(overlap.clip_N), self.block_rows)
         candidates_N = torch.cat([(~overlap.rows(rows)).sum(dim=1) for rows in blocks])

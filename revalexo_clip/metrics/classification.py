@@ -14,12 +14,12 @@ from revalexo_clip.metrics.evaluated import Bools, Floats, Ints
 SCORES = ("accuracy", "macro_f1", "weighted_f1")
 """What a probe is judged by."""
 RECOGNITION_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
-"""What a recogniser is judged by."""
+"""What an activity classifier is judged by."""
 CLASS_FIGURES = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
-class Recognised:
+class ClassifierOutput:
     """What was true and what was predicted of N windows of A classes, and the clips that they are from."""
 
     true_N: Ints
@@ -27,9 +27,9 @@ class Recognised:
     clip_N: Ints
     classes: int
 
-    def among(self, row_N: Bools) -> Recognised:
+    def among(self, row_N: Bools) -> ClassifierOutput:
         """Some of the windows."""
-        return Recognised(self.true_N[row_N], self.predicted_N[row_N], self.clip_N[row_N], self.classes)
+        return ClassifierOutput(self.true_N[row_N], self.predicted_N[row_N], self.clip_N[row_N], self.classes)
 
     def confusion(self) -> Ints:
         """[A, A] windows, true classes down, predicted ones across."""
@@ -88,7 +88,7 @@ def _mean_of_known(figure_RA: Floats) -> Floats:
     return np.asarray(np.nansum(figure_RA, axis=1) / np.isfinite(figure_RA).sum(axis=1))
 
 
-def measure(recognised: Recognised, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> JsonObject:
+def measure(recognised: ClassifierOutput, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> JsonObject:
     """The named scores with their intervals; null where there is no window.
 
     A class that is found in few clips is missing from many resamples, or from these windows by chance: then the macro
@@ -105,7 +105,9 @@ def measure(recognised: Recognised, bootstrap: ClipBootstrap, names: Sequence[st
     return {"windows": windows} | _with_intervals(names, value_M, resampled_RM, recognised.clip_N, bootstrap)
 
 
-def gain(one: Recognised, other: Recognised, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> JsonObject:
+def gain(
+    one: ClassifierOutput, other: ClassifierOutput, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES
+) -> JsonObject:
     """By how much one set of predictions is better than another of the same windows, with paired intervals."""
     if len(one.true_N) == 0:
         return {**dict.fromkeys(names), "interval": dict.fromkeys(names)}

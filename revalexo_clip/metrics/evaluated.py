@@ -1,6 +1,6 @@
 """What is measured: evaluation windows, and what the encoders make of them.
 
-What a recogniser makes of test windows, and what is true of them.
+What an activity classifier makes of test windows, and what is true of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Ints = npt.NDArray[np.int64]
 
 Bools = npt.NDArray[np.bool_]
 
-FEATURES = ("imu", "imu_untrained", "handmade", "video", "both")
+FEATURES = ("imu", "imu_untrained", "handcrafted", "video", "both")
 """Names of the features that are probed: of the pretrained IMU encoder; of the same with the weights that training
 began with; statistics and spectrum of the raw channels; of the video encoder; of IMU and video side by side."""
 
@@ -102,8 +102,8 @@ class Predictions:
         return np.asarray(self.logits_NKA.argmax(axis=2), dtype=np.int64)
 
 
-def together(parts: Sequence[Predictions]) -> Predictions:
-    """The windows of several, one after the other, as if one recogniser had been asked. They are alike in kind."""
+def concatenate(parts: Sequence[Predictions]) -> Predictions:
+    """The windows of several, one after the other, as if one activity classifier had been asked. They are alike in kind."""
     first = parts[0]
     offsets = np.cumsum([0, *(len(part.clip_names) for part in parts)])
     return Predictions(

@@ -18,7 +18,7 @@ FLOOR = 1e-8
 """Added to a band's power before its logarithm is taken."""
 
 
-def handmade_features(imu_BLC: Tensor, rate: float) -> Tensor:
+def handcrafted_features(imu_BLC: Tensor, rate: float) -> Tensor:
     """[B, L, C] IMU windows at `rate` [Hz] -> [B, F] float32, F the same number for each channel.
 
     Of each channel: mean, deviation, least, largest, quartiles, root mean square, mean step from sample to sample, the

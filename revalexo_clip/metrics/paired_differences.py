@@ -3,7 +3,7 @@
 Intervals are paired: both are measured on the same resampled clips, so that what makes a clip easy or hard for both has
 no part in the interval of the difference (Koehn, 2004, https://aclanthology.org/W04-3250).
 
-By how much one recogniser is better than another on the same windows, for example one that began pretrained.
+By how much one activity classifier is better than another on the same windows, for example one that began pretrained.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
-from revalexo_clip.metrics.classification import RECOGNITION_SCORES, SCORES, Recognised, gain
+from revalexo_clip.metrics.classification import RECOGNITION_SCORES, SCORES, ClassifierOutput, gain
 from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints, Predictions
 from revalexo_clip.metrics.galleries import DIRECTIONS, FIGURES, Gallery, of_all_and_of_parts, resampled, values
-from revalexo_clip.metrics.per_horizon import SETS, recognised_at
+from revalexo_clip.metrics.per_horizon import SETS, outputs_at
 from revalexo_clip.metrics.probe import PROBES
 
 COMPARED = ("imu", "video", "both")
@@ -79,7 +79,7 @@ def _of_ranks(one_M: Ints, other_M: Ints, clip_M: Ints, bootstrap: ClipBootstrap
         **dict(zip(FIGURES, value_5.tolist(), strict=True)),
         "interval": bootstrap.intervals(FIGURES, figure_R5, clip_M),
     }
-    return found | {"settled": _settled(found, FIGURES, same_5.tolist())}
+    return found | {"significant": _is_significant(found, FIGURES, same_5.tolist())}
 
 
 def _figures(rank_M: Ints) -> Floats:
@@ -115,14 +115,18 @@ def _of_predictions(
         ("transition", tested_N & transition_N),
     ):
         clip_M, classes = windows.clip_N.numpy()[rows], len(windows.activities)
-        ours, theirs = (Recognised(label_N[rows], found_N[rows], clip_M, classes) for found_N in (one_N, other_N))
+        ours, theirs = (ClassifierOutput(label_N[rows], found_N[rows], clip_M, classes) for found_N in (one_N, other_N))
         gained = gain(ours, theirs, bootstrap)
         same = bool(rows.any() and (one_N[rows] == other_N[rows]).all())
-        found[among] = {"windows": int(rows.sum()), **gained, "settled": _settled(gained, SCORES, [same] * len(SCORES))}
+        found[among] = {
+            "windows": int(rows.sum()),
+            **gained,
+            "significant": _is_significant(gained, SCORES, [same] * len(SCORES)),
+        }
     return found
 
 
-def _settled(found: JsonObject, names: Sequence[str], same: Sequence[bool]) -> JsonObject:
+def _is_significant(found: JsonObject, names: Sequence[str], same: Sequence[bool]) -> JsonObject:
     """The object `settled` of a difference: what is known of each figure, null where it may be either way."""
     intervals = found["interval"]
     assert isinstance(intervals, dict)
@@ -154,7 +158,7 @@ _THE_SAME = {
 """Fields that have to be equal, and what they hold."""
 
 
-def compare_recognition(one: Predictions, other: Predictions, bootstrap: ClipBootstrap) -> JsonObject:
+def compare_classifiers(one: Predictions, other: Predictions, bootstrap: ClipBootstrap) -> JsonObject:
     """Scores of one less those of the other at every horizon and in every set of windows, with paired intervals.
 
     Each resample of clips is scored with both, so that what makes clips easy or hard for either does not widen the
@@ -162,7 +166,7 @@ def compare_recognition(one: Predictions, other: Predictions, bootstrap: ClipBoo
     windows are not the same.
     """
     check_same_windows(one, other)
-    at = [(recognised_at(one, k), recognised_at(other, k)) for k in range(len(one.horizons))]
+    at = [(outputs_at(one, k), outputs_at(other, k)) for k in range(len(one.horizons))]
     return {
         "horizons": [
             {
@@ -174,7 +178,7 @@ def compare_recognition(one: Predictions, other: Predictions, bootstrap: ClipBoo
     }
 
 
-def _difference(one: Recognised, other: Recognised, bootstrap: ClipBootstrap) -> JsonObject:
+def _difference(one: ClassifierOutput, other: ClassifierOutput, bootstrap: ClipBootstrap) -> JsonObject:
     """In one of the sets of windows, at one horizon."""
     gained = gain(one, other, bootstrap, RECOGNITION_SCORES)
     intervals = gained["interval"]
@@ -183,7 +187,7 @@ def _difference(one: Recognised, other: Recognised, bootstrap: ClipBootstrap) ->
     return {
         "windows": len(one.true_N),
         **gained,
-        "settled": {name: settled(name, intervals[name], same) for name in RECOGNITION_SCORES},
+        "significant": {name: settled(name, intervals[name], same) for name in RECOGNITION_SCORES},
     }
 
 

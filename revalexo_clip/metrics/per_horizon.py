@@ -1,8 +1,8 @@
-"""What a recogniser's test predictions are worth: at every horizon, in steady windows and in transitions, for everyone.
+"""What an activity classifier's test predictions are worth: at every horizon, in steady windows and in transitions, for everyone.
 
 Scores are those of `classification`; docs/metrics.md says what each name means.
 
-What a recogniser's test windows cannot show, in words: no labels, no transitions, activities that are not there.
+What an activity classifier's test windows cannot show, in words: no labels, no transitions, activities that are not there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
 from revalexo_clip.metrics.classification import (
     CLASS_FIGURES,
     RECOGNITION_SCORES,
-    Recognised,
+    ClassifierOutput,
     by_class,
     measure,
     scores,
@@ -75,16 +75,16 @@ SETS = ("all", "steady", "transition")
 """Of windows that have a label at a horizon: all; in a steady state at that time; in a transition."""
 
 
-def measure_recognition(
+def measure_classification(
     predictions: Predictions, bootstrap: ClipBootstrap, trained_classes: Collection[str] | None = None
 ) -> JsonObject:
-    """All figures of a recogniser, with intervals over clips; null with a reason where there is nothing to measure.
+    """All figures of an activity classifier, with intervals over clips; null with a reason where there is nothing to measure.
 
     `bootstrap` resamples the clips of the predictions. `trained_classes` are the activities that training windows had,
     None where that is not known.
     """
     activities = predictions.activities
-    at = [recognised_at(predictions, k) for k in range(len(predictions.horizons))]
+    at = [outputs_at(predictions, k) for k in range(len(predictions.horizons))]
     tested = {int(label) for label in np.unique(predictions.label_NK)}
     never_tested = [name for label, name in enumerate(activities) if label not in tested]
     never_trained = None if trained_classes is None else [name for name in activities if name not in trained_classes]
@@ -115,10 +115,12 @@ def measure_recognition(
     }
 
 
-def recognised_at(predictions: Predictions, k: int) -> Mapping[str, Recognised]:
+def outputs_at(predictions: Predictions, k: int) -> Mapping[str, ClassifierOutput]:
     """What was predicted at horizon number k, in each of the `SETS`."""
     label_N, transition_N = predictions.label_NK[:, k], predictions.transition_NK[:, k]
-    everything = Recognised(label_N, predictions.predicted()[:, k], predictions.clip_N, len(predictions.activities))
+    everything = ClassifierOutput(
+        label_N, predictions.predicted()[:, k], predictions.clip_N, len(predictions.activities)
+    )
     labelled_N = label_N != UNLABELLED
     return {
         "all": everything.among(labelled_N),
@@ -127,20 +129,22 @@ def recognised_at(predictions: Predictions, k: int) -> Mapping[str, Recognised]:
     }
 
 
-def _measure_set(found: Recognised, activities: Sequence[str], bootstrap: ClipBootstrap, empty: str) -> JsonObject:
+def _measure_set(
+    found: ClassifierOutput, activities: Sequence[str], bootstrap: ClipBootstrap, empty: str
+) -> JsonObject:
     """One of the `SETS` at one horizon; `empty` is the reason where it has no window."""
     confusion_AA = found.confusion()
     return {
         **measure(found, bootstrap, RECOGNITION_SCORES),
         "clips": len(np.unique(found.clip_N)),
         "reason": None if len(found.true_N) else empty,
-        "guessing": _guessing(confusion_AA, activities),
+        "chance": _chance(confusion_AA, activities),
         "classes": _classes(found, activities, bootstrap),
         "confusion": confusion_AA.tolist(),
     }
 
 
-def _guessing(confusion_AA: Ints, activities: Sequence[str]) -> JsonObject:
+def _chance(confusion_AA: Ints, activities: Sequence[str]) -> JsonObject:
     """What naming the most frequent activity of these windows every time would score: more than a blind guess can."""
     true_A = confusion_AA.sum(axis=1)
     if not true_A.any():
@@ -152,7 +156,7 @@ def _guessing(confusion_AA: Ints, activities: Sequence[str]) -> JsonObject:
     return {"activity": activities[most], **dict(zip(RECOGNITION_SCORES, values, strict=True))}
 
 
-def _classes(found: Recognised, activities: Sequence[str], bootstrap: ClipBootstrap) -> JsonObject:
+def _classes(found: ClassifierOutput, activities: Sequence[str], bootstrap: ClipBootstrap) -> JsonObject:
     """Of each activity, how many windows it is true and predicted of, and its `CLASS_FIGURES`."""
     confusion_AA = found.confusion()
     figure_A3 = by_class(confusion_AA[None])[0]
@@ -183,7 +187,7 @@ def _subjects(predictions: Predictions) -> list[str]:
 
 
 def _of_subject(
-    predictions: Predictions, subject: str, at: Sequence[Recognised], bootstrap: ClipBootstrap
+    predictions: Predictions, subject: str, at: Sequence[ClassifierOutput], bootstrap: ClipBootstrap
 ) -> JsonObject:
     """Scores of one subject's windows at each horizon."""
     own_J = np.array([one == subject for one in predictions.clip_subjects])

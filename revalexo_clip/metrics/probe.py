@@ -70,7 +70,7 @@ def predict(probe: Probe, features_NF: Floats, label_NK: Ints, folds: Sequence[F
         return np.where((label_NK[rows] != UNLABELLED).any(axis=0), found_MK, UNLABELLED)
 
     predicted_NK = np.full(label_NK.shape, UNLABELLED, dtype=np.int64)
-    for fold, found_MK in zip(folds, side_by_side(of_fold, folds), strict=True):
+    for fold, found_MK in zip(folds, map_parallel(of_fold, folds), strict=True):
         if found_MK is not None:
             predicted_NK[fold.test] = found_MK
     return predicted_NK
@@ -95,14 +95,14 @@ def predict_with_few_labels(
 
     predicted_N = np.full(len(label_N), UNLABELLED, dtype=np.int64)
     used = 0
-    for fold, (kept, found_M) in zip(folds, side_by_side(of_fold, list(enumerate(folds))), strict=True):
+    for fold, (kept, found_M) in zip(folds, map_parallel(of_fold, list(enumerate(folds))), strict=True):
         if found_M is not None:
             predicted_N[fold.test] = found_M
             used = max(used, len(kept))
     return predicted_N, used
 
 
-def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+def map_parallel(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     """The work of each part on one thread: its matrices are too small to be divided among several.
 
     That holds for SciPy's steps too: its BLAS, which is not torch's, would keep all cores busy waiting for each other.

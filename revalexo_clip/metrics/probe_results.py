@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
-from revalexo_clip.metrics.classification import SCORES, Recognised, gain, measure, scores
+from revalexo_clip.metrics.classification import SCORES, ClassifierOutput, gain, measure, scores
 from revalexo_clip.metrics.evaluated import FEATURES, Bools, EvaluatedWindows, Floats, Ints
 from revalexo_clip.metrics.probe import (
     DRAWS,
@@ -24,14 +24,14 @@ from revalexo_clip.metrics.probe import (
     training_rows,
 )
 
-BASELINES = {"over_untrained": "imu_untrained", "over_handmade": "handmade"}
+BASELINES = {"over_untrained": "imu_untrained", "over_handcrafted": "handcrafted"}
 """What the pretrained IMU encoder is compared with."""
 
 OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class ProbeResults:
     """What probes found, and what they predicted."""
 
     metrics: JsonObject | None
@@ -41,9 +41,9 @@ class Knowledge:
     """Why there are no metrics."""
 
 
-def unprobed(reason: str) -> Knowledge:
+def unprobed(reason: str) -> ProbeResults:
     """Nothing, and why."""
-    return Knowledge(None, {}, reason)
+    return ProbeResults(None, {}, reason)
 
 
 def probe_windows(
@@ -51,7 +51,7 @@ def probe_windows(
     training: EvaluatedWindows | None,
     bootstrap: ClipBootstrap,
     on_progress: OnProgress = lambda done, total: None,
-) -> Knowledge:
+) -> ProbeResults:
     """Probe all features: by leaving out one subject after the other, or by training on `training`, other people.
 
     `training` is for a single evaluation subject, of which none can be left out.
@@ -90,7 +90,7 @@ def probe_windows(
         "confusion": task.confusion(predictions["linear/imu"]),
         "few_labels": few,
     }
-    return Knowledge(metrics, predictions)
+    return ProbeResults(metrics, predictions)
 
 
 class _Task:
@@ -113,13 +113,13 @@ class _Task:
         first, *others = (part.feature(name) for part in self.parts)
         return np.concatenate([first, *others]) if others else first
 
-    def tested(self, predicted_MK: Ints, k: int, among_M: Bools | None = None) -> Recognised:
+    def tested(self, predicted_MK: Ints, k: int, among_M: Bools | None = None) -> ClassifierOutput:
         """What was predicted at one horizon, where there is a label to compare it with."""
         label_M, predicted_M = self.label_NK[: len(self.windows), k], predicted_MK[:, k]
         rows = (label_M != UNLABELLED) & (predicted_M != UNLABELLED)
         if among_M is not None:
             rows &= among_M
-        return Recognised(label_M[rows], predicted_M[rows], self.clip_M[rows], self.classes)
+        return ClassifierOutput(label_M[rows], predicted_M[rows], self.clip_M[rows], self.classes)
 
     def measure(self, predicted_MK: Ints, bootstrap: ClipBootstrap) -> list[JsonValue]:
         """For each horizon: all windows, those in a steady state, those in a transition."""

@@ -39,7 +39,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Both directions, and what guessing would give in galleries of these sizes."""
+    """Both directions, and what chance would give in galleries of these sizes."""
 
     imu_to_video: Scores
     video_to_imu: Scores

@@ -1,6 +1,6 @@
-"""The recogniser: encoders of one modality or both, and heads that tell activities from their features.
+"""The activity classifier: encoders of one modality or both, and heads that tell activities from their features.
 
-From features to activities: what a recogniser has on top of its encoder.
+From features to activities: what an activity classifier has on top of its encoder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from revalexo_clip.core.component import Component
-from revalexo_clip.core.types import ImuSpec, Modality, Recognised, VideoSpec
+from revalexo_clip.core.types import ClassifierOutput, ImuSpec, Modality, VideoSpec
 from revalexo_clip.models.dual_encoder import FrameNormalization, Standardization
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
 from revalexo_clip.models.layers import Dropout, PartlyFrozen, initialize, number_dropouts
@@ -65,7 +65,7 @@ Fusion = Literal["logits", "features"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """The encoders of a recogniser, and what they take. What it does not have is None."""
+    """The encoders of an activity classifier, and what they take. What it does not have is None."""
 
     embed_dim: int
     """D, features of each encoder."""
@@ -74,8 +74,8 @@ class Architecture:
     video: VideoEncoder | None
     video_spec: VideoSpec | None
 
-    def build(self, head: Head, fusion: Fusion, *, horizons: int, activities: int) -> Recogniser:
-        """A recogniser with new weights. Raises `ConfigError` where an encoder cannot be built."""
+    def build(self, head: Head, fusion: Fusion, *, horizons: int, activities: int) -> ActivityClassifier:
+        """An activity classifier with new weights. Raises `ConfigError` where an encoder cannot be built."""
         encoders: dict[Modality, nn.Module] = {}
         blocks: dict[Modality, Sequence[nn.Module]] = {}
         if self.imu is not None:
@@ -90,10 +90,12 @@ class Architecture:
         sizes = [len(encoders) * self.embed_dim] if joined else [self.embed_dim] * len(encoders)
         heads = [head.build(size, horizons, activities) for size in sizes]
         norm = nn.LayerNorm(sizes[0]) if len(encoders) > len(heads) else None
-        return Recogniser(encoders, heads, norm, blocks=blocks, imu_spec=self.imu_spec, video_spec=self.video_spec)
+        return ActivityClassifier(
+            encoders, heads, norm, blocks=blocks, imu_spec=self.imu_spec, video_spec=self.video_spec
+        )
 
 
-class Recogniser(PartlyFrozen):
+class ActivityClassifier(PartlyFrozen):
     """Logits of activities at several horizons, from windows of IMU, of video, or of both.
 
     Of both there are two forms: a head for each, whose logits are averaged; or one head on the features of both, side
@@ -134,11 +136,11 @@ class Recogniser(PartlyFrozen):
         assert found is not None
         return found
 
-    def forward(self, imu_BLC: Tensor, video_BTHWC: Tensor) -> Recognised:
+    def forward(self, imu_BLC: Tensor, video_BTHWC: Tensor) -> ClassifierOutput:
         """B windows: IMU in the channels' own units, video uint8 RGB. What it has no encoder for is not looked at."""
         return self.recognise(imu_BLC, video_BTHWC if self.frames is None else self.frames(video_BTHWC))
 
-    def recognise(self, imu_BLC: Tensor, video_B3THW: Tensor) -> Recognised:
+    def recognise(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput:
         """The same with video in normalised colour, as augmentation leaves it."""
         features = []
         if self.imu is not None:
@@ -149,6 +151,6 @@ class Recogniser(PartlyFrozen):
         features_BF = torch.cat(features, dim=1)
         if len(self.heads) == 1:
             features_BF = features_BF if self.norm is None else self.norm(features_BF)
-            return Recognised(self.heads[0](features_BF), features_BF)
+            return ClassifierOutput(self.heads[0](features_BF), features_BF)
         logits = [head(features_BD) for head, features_BD in zip(self.heads, features, strict=True)]
-        return Recognised(torch.stack(logits).mean(dim=0), features_BF)
+        return ClassifierOutput(torch.stack(logits).mean(dim=0), features_BF)

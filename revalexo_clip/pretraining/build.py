@@ -20,7 +20,7 @@ from revalexo_clip.training.trainer import build_trainer, compile_encoders, shar
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrainingSetup:
     """Everything that training needs, built."""
 
     experiment: PretrainExperiment
@@ -37,7 +37,7 @@ class Parts:
         return self.train.video_spec.frames
 
 
-def build_parts(experiment: PretrainExperiment, *, resumed: bool = False) -> Parts:
+def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> TrainingSetup:
     """Build them; a resumed run has weights of its own and needs no pretrained ones.
 
     Raises `ConfigError` or `DataError` where the experiment cannot run.
@@ -88,7 +88,7 @@ def build_parts(experiment: PretrainExperiment, *, resumed: bool = False) -> Par
         described={KEY: description.model_dump_json()},
         clips=train.clip_names,
     )
-    return Parts(experiment, train, val, model, module, data, description)
+    return TrainingSetup(experiment, train, val, model, module, data, description)
 
 
 def _windows(experiment: PretrainExperiment, processes: int) -> tuple[WindowDataset, WindowDataset]:

@@ -19,8 +19,8 @@ EPOCHS, STEPS = 3, 200
 """A training that has learned nothing for so many of both is stuck."""
 
 
-class NoticeCollapse(Callback):
-    """Warns, once, where for some epochs the loss has been that of guessing.
+class CollapseWarning(Callback):
+    """Warns, once, where for some epochs the loss has been that of chance.
 
     Where the objective has no such loss, it is embeddings that are all alike that are warned of; where it has one, they
     may be alike for all that the loss falls, for what little differs can be told apart.
@@ -43,20 +43,20 @@ class NoticeCollapse(Callback):
         """Look at the epoch's loss, and at the embeddings of the validation windows."""
         assert isinstance(pl_module, ContrastiveModule)
         metrics, alike = trainer.callback_metrics, _alike(pl_module)
-        loss, guessing = metrics["train/loss_epoch"].item(), metrics.get("train/guessing")
-        if loss > 0.99 * guessing if guessing is not None else alike:
+        loss, chance = metrics["train/loss_epoch"].item(), metrics.get("train/chance")
+        if loss > 0.99 * chance if chance is not None else alike:
             self.epochs, self.steps = self.epochs + 1, self.steps + int(trainer.num_training_batches)
         else:
             self.epochs, self.steps = 0, 0
         if self.epochs >= EPOCHS and self.steps >= STEPS and not self.warned:
             self.warned = True
-            at_guessing = "" if guessing is None else f", and the loss is that of guessing ({loss:.3f}; {guessing:.3f})"
+            at_chance = "" if chance is None else f", and the loss is that of chance ({loss:.3f}; {chance:.3f})"
             log.warning(
                 "nothing is learned: after %d epochs %s%s; change optim.lr, raise batch_size, and see with rxclip "
                 "check-data whether IMU and video belong together",
                 trainer.current_epoch + 1,
                 " and ".join(alike) or "embeddings differ but tell nothing",
-                at_guessing,
+                at_chance,
             )
 
 

@@ -25,7 +25,7 @@ from revalexo_clip.models.layers import one_step
 from revalexo_clip.pretraining.micro_batch import contrast_in_parts
 from revalexo_clip.pretraining.validation import BetweenSubjects, EmbeddingModule, Gallery
 from revalexo_clip.training.base_module import clip_gradient, learning_rates, reschedule, seed_step
-from revalexo_clip.training.distributed import fail, gather, gather_with_gradient, rank, world_size
+from revalexo_clip.training.distributed import fail_on_all_ranks, gather, gather_with_gradient, rank, world_size
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import diverged, finite
 
@@ -63,7 +63,7 @@ class ContrastiveModule(EmbeddingModule):
         train_subjects, self.val_subjects = subjects
         self.between = {modality: BetweenSubjects(train_subjects) for modality in ("imu", "video")}
         self.last_video_B3THW: Tensor | None = None
-        self._under_way: tuple[Batch, Tensor, Tensor, Tensor] | None = None
+        self._pending_step: tuple[Batch, Tensor, Tensor, Tensor] | None = None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The experiment's optimizer; its schedule ends with the run's last step."""
@@ -112,13 +112,13 @@ class ContrastiveModule(EmbeddingModule):
                 loss_parameters=list(self.loss.parameters()),
                 backward=self._backward,
             )
-        self._under_way = batch.windows, imu_BLC, video_B3THW, loss
+        self._pending_step = batch.windows, imu_BLC, video_B3THW, loss
         optimizer.step()
         scheduler = self.lr_schedulers()
         assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
         self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=self.experiment.batch_size)
-        if (guessing := self.loss.guessing(overlap)) is not None:
-            self.log("train/guessing", guessing, on_step=False, on_epoch=True, batch_size=self.experiment.batch_size)
+        if (chance := self.loss.chance(overlap)) is not None:
+            self.log("train/chance", chance, on_step=False, on_epoch=True, batch_size=self.experiment.batch_size)
         self.log("train/temperature", self.loss.temperature)
         self.log_dict(learning_rates(scheduler))
         scheduler.step()
@@ -150,9 +150,9 @@ class ContrastiveModule(EmbeddingModule):
         self._stop_unless_finite(norm)
 
     def _stop_unless_finite(self, norm: Tensor) -> None:
-        assert self._under_way is not None
-        windows, imu_BLC, video_B3THW, loss = self._under_way
-        self._under_way = None
+        assert self._pending_step is not None
+        windows, imu_BLC, video_B3THW, loss = self._pending_step
+        self._pending_step = None
         if finite(loss, norm, getattr(self.trainer.precision_plugin, "scaler", None)):
             return
         names = [
@@ -166,7 +166,9 @@ class ContrastiveModule(EmbeddingModule):
             video = [self.model.embed_frames(rows) for rows in torch.split(video_B3THW, part)]
             return torch.cat(imu), torch.cat(video)
 
-        fail(diverged(f"in epoch {self.current_epoch + 1}, step {self.global_step + 1}", loss, norm, names, embed))
+        fail_on_all_ranks(
+            diverged(f"in epoch {self.current_epoch + 1}, step {self.global_step + 1}", loss, norm, names, embed)
+        )
 
     def on_gallery(self, gallery: Gallery) -> None:
         """Loss over contrastive batches, and retrieval with all validation windows as one gallery.
@@ -174,7 +176,7 @@ class ContrastiveModule(EmbeddingModule):
         Raises `UserError` where the training has diverged.
         """
         if not (gallery.imu_ND.isfinite().all() and gallery.video_ND.isfinite().all()):
-            fail(
+            fail_on_all_ranks(
                 UserError(
                     f"the training diverged: in epoch {self.current_epoch + 1} embeddings are no longer finite "
                     "numbers; lower optim.lr or trainer.gradient_clip, or --set trainer.precision=32"

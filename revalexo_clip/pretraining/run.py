@@ -12,8 +12,8 @@ from rich.console import Console
 
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.text import counted
-from revalexo_clip.pretraining.build import Parts, build_parts
-from revalexo_clip.pretraining.collapse import NoticeCollapse
+from revalexo_clip.pretraining.build import TrainingSetup, build_setup
+from revalexo_clip.pretraining.collapse import CollapseWarning
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
 from revalexo_clip.training.callbacks.early_stopping import LOSS, Monitored
@@ -39,16 +39,16 @@ def pretrain(
 
 
 @dataclass(frozen=True)
-class Pretraining(Training[Parts]):
+class Pretraining(Training[TrainingSetup]):
     """Contrastive pretraining of both encoders."""
 
     experiment: PretrainExperiment
 
-    def build(self, *, resumed: bool) -> Parts:
+    def build(self, *, resumed: bool) -> TrainingSetup:
         """See `Training.build`."""
-        return build_parts(self.experiment, resumed=resumed)
+        return build_setup(self.experiment, resumed=resumed)
 
-    def announce(self, parts: Parts, folder: Path) -> None:
+    def announce(self, parts: TrainingSetup, folder: Path) -> None:
         """See `Training.announce`."""
         experiment = self.experiment
         log.info("train  %s", size_of(parts.train))
@@ -69,9 +69,9 @@ class Pretraining(Training[Parts]):
             experiment.batch_size,
         )
 
-    def watchers(self) -> list[Callback]:
-        """See `Training.watchers`."""
-        return [NoticeCollapse(), TrainingProgress(self.console, self.experiment.batch_size, Retrieved())]
+    def callbacks(self) -> list[Callback]:
+        """See `Training.callbacks`."""
+        return [CollapseWarning(), TrainingProgress(self.console, self.experiment.batch_size, Retrieved())]
 
     @property
     def monitored(self) -> Monitored:
@@ -91,7 +91,7 @@ def dry_run(experiment: PretrainExperiment, *, resume: Path | None = None, overr
     still is the first one, of weights that are new.
     """
     resumed = find_resumed(experiment, resume, load_checkpoint, overrides)
-    parts = build_parts(experiment, resumed=resumed is not None)
+    parts = build_setup(experiment, resumed=resumed is not None)
     model = parts.model
     parameters = {
         "imu encoder": count(model.imu),

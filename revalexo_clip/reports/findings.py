@@ -30,13 +30,13 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class RecognitionFindings:
-    """The test of a recogniser: what was measured, and what it was measured on."""
+class ClassifierFindings:
+    """The test of an activity classifier: what was measured, and what it was measured on."""
 
     name: str
     """Of the experiment."""
     metrics: JsonObject
-    """What `measure_recognition` gives, with `checkpoint`, `sha256`, `epoch`, and `seen` (see `admission.flattery`)."""
+    """What `measure_classification` gives, with `checkpoint`, `sha256`, `epoch`, and `seen` (see `admission.leakage_warning`)."""
     predictions: Predictions
     log: Path
     """`metrics.csv` of the training; it need not be there."""

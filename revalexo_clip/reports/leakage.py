@@ -18,8 +18,8 @@ def seen_text(seen: JsonObject) -> str:
     return " and ".join(told)
 
 
-def flattery(seen: JsonValue) -> str:
-    """In which way a recogniser's figures flatter it; empty where all test subjects are new.
+def leakage_warning(seen: JsonValue) -> str:
+    """In which way an activity classifier's figures flatter it; empty where all test subjects are new.
 
     `seen` is the object of that name, or None where nobody knows on whom the encoder was trained.
     """

@@ -36,7 +36,7 @@ GALLERIES = {WHOLE: "all windows", SUBJECT: "same subject", ACTIVITY: "same subj
 FEATURES = {
     "imu": "IMU, pretrained",
     "imu_untrained": "IMU, untrained",
-    "handmade": "IMU, hand-made",
+    "handcrafted": "IMU, handcrafted",
     "video": "video",
     "both": "IMU and video",
 }
@@ -48,7 +48,7 @@ MODALITIES = {"imu": "IMU", "video": "video"}
 PROBES = {"linear": "a linear probe", "knn": "nearest neighbours"}
 
 
-BASELINES = {"over_untrained": "the same encoder untrained", "over_handmade": "hand-made features"}
+BASELINES = {"over_untrained": "the same encoder untrained", "over_handcrafted": "handcrafted features"}
 
 
 NONE = "\N{EN DASH}"
@@ -182,5 +182,5 @@ def shown_galleries(metrics: JsonObject) -> list[str]:
 TITLES = RETRIEVAL | SCORES
 
 
-SETTLED = {"better": "▲", "worse": "▼", "same": "="}
+SIGNIFICANT = {"better": "▲", "worse": "▼", "same": "="}
 """Marks of what is settled; the rest has none."""

@@ -25,11 +25,11 @@ from revalexo_clip.models.dual_encoder import DualEncoder
 
 KEY = "revalexo_clip"
 """Where a checkpoint of pretraining keeps the JSON text of its `Description`."""
-RECOGNISER_KEY = "revalexo_clip_recogniser"
-"""Where that of a recogniser does."""
+RECOGNISER_KEY = "revalexo_clip_classifier"
+"""Where that of an activity classifier does."""
 
 
-class Described(Config):
+class CheckpointMetadata(Config):
     """What checkpoints of all kinds say about themselves."""
 
     format: Literal[1] = 1
@@ -48,7 +48,7 @@ class Described(Config):
     """What the data were, as `LabelledWindows.fingerprint` tells."""
 
 
-class Description(Described):
+class Description(CheckpointMetadata):
     """What a checkpoint of pretraining says about itself: enough to rebuild the model and to know what it has seen."""
 
     experiment: PretrainExperiment
@@ -59,8 +59,8 @@ class Description(Described):
     """The video windows it was trained on."""
 
 
-D = TypeVar("D", bound=Described)
-D_co = TypeVar("D_co", bound=Described, covariant=True)
+D = TypeVar("D", bound=CheckpointMetadata)
+D_co = TypeVar("D_co", bound=CheckpointMetadata, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Saved(Generic[D_co]):
     """Whether early stopping has ended the training."""
     epoch_row: Mapping[str, float] = field(default_factory=dict)
     """What `metrics.csv` says of its epoch; nothing while that is under way."""
-    steps_under_way: int | None = None
+    pending_steps: int | None = None
     """How many steps the epoch that is under way has; None where the last one has ended."""
 
     def load_into(self, model: nn.Module) -> None:
@@ -147,14 +147,14 @@ def read_checkpoint(path: Path, key: str, kind: type[D], experiment_file: Path |
         next_epoch=stands["epoch"],
         stopped_early=any(state.get("stopped_epoch") for state in content.get("callbacks", {}).values()),
         epoch_row=content.get("epoch_row", {}),
-        steps_under_way=stands["batches"] if stands.get("batch") else None,
+        pending_steps=stands["batches"] if stands.get("batch") else None,
     )
 
 
 def _of_another_kind(path: Path, content: object) -> str:
     for key, what, command in (
         (KEY, "a checkpoint of pretraining", "rxclip evaluate, rxclip export-encoder, or `encoder` of a finetuning"),
-        (RECOGNISER_KEY, "a finetuned recogniser", "rxclip finetune --resume"),
+        (RECOGNISER_KEY, "a finetuned activity classifier", "rxclip finetune --resume"),
     ):
         if isinstance(content, dict) and key in content:
             return f"{path} is {what}, and not what was asked for here; it is for {command}"

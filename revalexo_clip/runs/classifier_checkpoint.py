@@ -1,4 +1,4 @@
-"""Checkpoints of recognisers: they need neither the encoder that they began with nor anything else."""
+"""Checkpoints of activity classifiers: they need neither the encoder that they began with nor anything else."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.core.files import UNPICKLING_ERRORS
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
-from revalexo_clip.models.classifier import Architecture, Recogniser
+from revalexo_clip.models.classifier import ActivityClassifier, Architecture
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
-from revalexo_clip.runs.checkpoint import RECOGNISER_KEY, Described, Saved, read_checkpoint
+from revalexo_clip.runs.checkpoint import RECOGNISER_KEY, CheckpointMetadata, Saved, read_checkpoint
 
 
-class RecogniserDescription(Described):
-    """What a recogniser's checkpoint says about itself."""
+class ClassifierMetadata(CheckpointMetadata):
+    """What an activity classifier's checkpoint says about itself."""
 
     experiment: FinetuneExperiment
     """The resolved experiment."""
@@ -56,8 +56,8 @@ class RecogniserDescription(Described):
         """How many features its heads are given, of all encoders together."""
         return self.embed_dim * len(self.experiment.modalities)
 
-    def build_model(self) -> Recogniser:
-        """The recogniser with new weights."""
+    def build_model(self) -> ActivityClassifier:
+        """The activity classifier with new weights."""
         experiment = self.experiment
         return self.architecture.build(
             experiment.head, experiment.fusion, horizons=len(self.horizons), activities=len(self.activities)
@@ -65,17 +65,17 @@ class RecogniserDescription(Described):
 
 
 @dataclass(frozen=True)
-class RecogniserCheckpoint(Saved[RecogniserDescription]):
-    """A checkpoint of a recogniser."""
+class ClassifierCheckpoint(Saved[ClassifierMetadata]):
+    """A checkpoint of an activity classifier."""
 
-    def build_model(self) -> Recogniser:
-        """The recogniser with the checkpoint's weights, in eval mode."""
+    def build_model(self) -> ActivityClassifier:
+        """The activity classifier with the checkpoint's weights, in eval mode."""
         model = self.description.build_model()
         self.load_into(model)
         return model.eval()
 
 
-def is_recogniser(path: Path) -> bool:
+def is_classifier(path: Path) -> bool:
     """Whether a file is a checkpoint of finetuning, as far as can be told without reading its weights."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -84,7 +84,7 @@ def is_recogniser(path: Path) -> bool:
     return isinstance(content, dict) and RECOGNISER_KEY in content
 
 
-def load_recogniser(path: Path, experiment_file: Path | None = None) -> RecogniserCheckpoint:
+def load_classifier_checkpoint(path: Path, experiment_file: Path | None = None) -> ClassifierCheckpoint:
     """Read a checkpoint file of finetuning. Raises `DataError` or `ConfigError`, naming the file."""
-    saved = read_checkpoint(path, RECOGNISER_KEY, RecogniserDescription, experiment_file)
-    return RecogniserCheckpoint(**vars(saved))
+    saved = read_checkpoint(path, RECOGNISER_KEY, ClassifierMetadata, experiment_file)
+    return ClassifierCheckpoint(**vars(saved))

@@ -104,7 +104,7 @@ def find_checkpoint(where: Path | None) -> Path:
     for run in _stamped(where):
         if (run / "checkpoints" / "last.ckpt").is_file():
             return find_checkpoint(run)
-    for inside in ("folds", "arms"):
+    for inside in ("folds", "variants"):
         if parts := sorted((where / inside).glob("*")):
             raise ConfigError(f"{where}: a run in {inside}; name the run of one of them, {parts[0]} or another")
     raise ConfigError(f"{where}: this run has no checkpoint (it may have stopped before its first epoch ended)")

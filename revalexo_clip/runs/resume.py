@@ -14,7 +14,7 @@ from revalexo_clip.config.base import Experiment
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.text import counted
-from revalexo_clip.runs.checkpoint import Described, Saved
+from revalexo_clip.runs.checkpoint import CheckpointMetadata, Saved
 from revalexo_clip.runs.environment import jobs_of, requeued_job
 from revalexo_clip.runs.folder import inherited_run_folder, runs_of
 
@@ -39,7 +39,7 @@ class Resumed:
     """A run that is gone on with."""
 
     folder: Path
-    checkpoint: Saved[Described]
+    checkpoint: Saved[CheckpointMetadata]
     damaged: tuple[Path, ...] = ()
     """Newer checkpoints that cannot be used."""
     changed: frozenset[str] = frozenset()
@@ -50,7 +50,7 @@ class Resumed:
         stopped = self.checkpoint.stopped_early and "trainer.early_stopping" not in self.changed
         return stopped or self.checkpoint.next_epoch >= experiment.trainer.max_epochs
 
-    def standing(self, experiment: Experiment) -> str:
+    def describe_progress(self, experiment: Experiment) -> str:
         """Where it stands, for the log."""
         found = self.checkpoint
         if self.finished(experiment):
@@ -58,7 +58,7 @@ class Resumed:
             return f"{self.folder} is finished: {done}; to train on, --set trainer.max_epochs=..."
         return f"from   {found.path}: {counted(found.step, 'step')} done, now epoch {found.next_epoch + 1}"
 
-    def refuse_other_data(self, now: Described) -> None:
+    def refuse_other_data(self, now: CheckpointMetadata) -> None:
         """Raises `ConfigError` where the recordings changed, unless the command changes what is taken of them."""
         before = self.checkpoint.description.fingerprint
         if before and before != now.fingerprint and not any(path.startswith("data.") for path in self.changed):
@@ -68,7 +68,7 @@ class Resumed:
             )
 
 
-LoadCheckpoint = Callable[[Path], Saved[Described]]
+LoadCheckpoint = Callable[[Path], Saved[CheckpointMetadata]]
 """Reads a checkpoint file of one kind. Raises `DataError` or `ConfigError`, naming the file."""
 
 

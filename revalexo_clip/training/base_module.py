@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import Batch
 from revalexo_clip.data.dataset import Arrival, arrived
-from revalexo_clip.training.distributed import fail, gather, raise_together, world_size
+from revalexo_clip.training.distributed import fail_on_all_ranks, gather, raise_on_all_ranks, world_size
 
 
 class CollectingModule(pl.LightningModule, ABC):
@@ -54,7 +54,7 @@ class CollectingModule(pl.LightningModule, ABC):
         if world_size() == 1:
             return arrived(batch)
         if self.trainer.training:
-            raise_together(batch if isinstance(batch, DataError) else None, self.device)
+            raise_on_all_ranks(batch if isinstance(batch, DataError) else None, self.device)
         return batch
 
     def validation_step(self, batch: Batch | DataError, batch_idx: int) -> None:
@@ -66,7 +66,7 @@ class CollectingModule(pl.LightningModule, ABC):
 
     def on_validation_epoch_end(self) -> None:
         """Bring together what all processes have made."""
-        raise_together(self._error, self.device)
+        raise_on_all_ranks(self._error, self.device)
         own = [torch.cat(parts).to(self.device) for parts in zip(*self._parts, strict=True)]
         self._parts.clear()
         everything = [gather(part) for part in own]
@@ -107,7 +107,9 @@ def reschedule(checkpoint: dict[str, Any], optimizer: torch.optim.Optimizer, sch
     (saved,) = checkpoint["optimizer_states"]
     groups = optimizer.param_groups
     if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved["param_groups"]]:
-        fail(ConfigError("optim: what it trains is grouped differently than before; start a new run without --resume"))
+        fail_on_all_ranks(
+            ConfigError("optim: what it trains is grouped differently than before; start a new run without --resume")
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no optimizer step comes before those of the schedule
         for _ in range(checkpoint["global_step"]):

@@ -99,7 +99,7 @@ _SIGNS = ("closed by peer", "reset by peer", "broken pipe", "remote process exit
 """What gloo, NCCL and torch's store say, among much else, when a process at the other end is gone."""
 
 
-def raise_together(error: UserError | None, device: torch.device) -> None:
+def raise_on_all_ranks(error: UserError | None, device: torch.device) -> None:
     """Raise the first error that any process brings. All have to call it, those without an error too."""
     if world_size() == 1:
         if error is not None:
@@ -109,7 +109,7 @@ def raise_together(error: UserError | None, device: torch.device) -> None:
         return
     errors: list[UserError | None] = [None] * world_size()
     dist.all_gather_object(errors, error)
-    fail(next(found for found in errors if found is not None))
+    fail_on_all_ranks(next(found for found in errors if found is not None))
 
 
 def largest(numbers: list[int], device: torch.device) -> list[int]:
@@ -120,7 +120,7 @@ def largest(numbers: list[int], device: torch.device) -> list[int]:
     return found
 
 
-def fail(error: UserError) -> NoReturn:
+def fail_on_all_ranks(error: UserError) -> NoReturn:
     """Raise an error that every process has. The first one tells the user; the others leave without a word.
 
     They leave with exit code 0: at any other one, Lightning kills the first process, maybe before it has spoken.
@@ -140,7 +140,7 @@ def connected() -> Iterator[None]:
             raise
         if rank() == 0 and not speak():
             raise SystemExit(1) from error
-        fail(UserError(LOST))
+        fail_on_all_ranks(UserError(LOST))
 
 
 _silent = threading.Lock()
@@ -155,7 +155,7 @@ _INTERVAL = 0.2
 """How often to look [s]."""
 
 
-class WatchPeers(pl.Callback):
+class PeerMonitor(pl.Callback):
     """Lets the first process of a machine watch those that Lightning started beside it, and those watch the first."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

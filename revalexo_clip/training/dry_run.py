@@ -41,7 +41,7 @@ class DryRun:
     """Training loss of the one step."""
     peak_memory: int
     """Most memory the process has held [bytes]: the device's where there is a GPU, else the machine's."""
-    goes_on: str | None
+    resumes_from: str | None
     """Which run would be gone on with, and where it stands; None where a new one would begin."""
 
     def facts(self) -> dict[str, str]:
@@ -65,7 +65,7 @@ def try_one_batch(
     """Train on one batch and validate on one; see `DryRun`. Nothing is written."""
     if resumed:
         resumed.refuse_other_data(parts.description)
-        if (steps := resumed.checkpoint.steps_under_way) is not None:
+        if (steps := resumed.checkpoint.pending_steps) is not None:
             parts.data.refuse_other_epoch(steps)
     shapes: dict[str, tuple[int, ...]] = {}
     callbacks = [*averaging(experiment.trainer), _KeepShapes(shapes)]
@@ -81,7 +81,7 @@ def try_one_batch(
         epochs=experiment.trainer.max_epochs,
         loss=float(trainer.callback_metrics["train/loss"]),
         peak_memory=_peak_memory(),
-        goes_on=resumed.standing(experiment) if resumed else None,
+        resumes_from=resumed.describe_progress(experiment) if resumed else None,
     )
 
 

@@ -24,7 +24,7 @@ from revalexo_clip.data import BatchComposition, LabelledWindows
 from revalexo_clip.data.batches import EpochSampler, EvaluationSampler, Key
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.windows import Ints
-from revalexo_clip.training.distributed import fail, rank, world_size
+from revalexo_clip.training.distributed import fail_on_all_ranks, rank, world_size
 from revalexo_clip.training.drawn_batches import FetchAndDraw, Portable, TrainingSample, collate_training
 
 Item = TypeVar("Item")
@@ -56,7 +56,7 @@ class PairsDataModule(pl.LightningDataModule):
         self.train = train
         self.val = val
         self.augmentation = augmentation
-        self.compose = batches.of(train, batch_size, rows)
+        self.compose = batches.composer(train, batch_size, rows)
         self.batch_size = batch_size
         self.micro_batch = micro_batch
         self.seed = seed
@@ -81,7 +81,7 @@ class PairsDataModule(pl.LightningDataModule):
     def refuse_other_epoch(self, steps: int) -> None:
         """Raise `ConfigError` where the epoch under way, which had so many steps, would have others now."""
         if steps != self.steps_per_epoch:
-            fail(
+            fail_on_all_ranks(
                 ConfigError(
                     f"an epoch of {steps} steps is under way; what makes it one of {self.steps_per_epoch} can only be "
                     "changed where an epoch has ended"

@@ -22,17 +22,17 @@ from revalexo_clip.config.base import Experiment
 from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import Interrupted, UserError
 from revalexo_clip.core.files import atomically
-from revalexo_clip.runs.checkpoint import AtomicCheckpointIO, Described
+from revalexo_clip.runs.checkpoint import AtomicCheckpointIO, CheckpointMetadata
 from revalexo_clip.runs.environment import environment, slurm_job
 from revalexo_clip.runs.folder import forget_run_folder, inherited_run_folder, new_run_folder, use_run_folder
 from revalexo_clip.runs.log import end_log, kept_log, note, start_log
 from revalexo_clip.runs.resume import LoadCheckpoint, Resumed, find_resumed
-from revalexo_clip.training.callbacks.checkpoints import KeepBest, KeepLast, StopSignals
-from revalexo_clip.training.callbacks.data_wait import MeasureWaiting
+from revalexo_clip.training.callbacks.checkpoints import BestCheckpoints, LastCheckpoint, StopSignals
+from revalexo_clip.training.callbacks.data_wait import DataWaitMonitor
 from revalexo_clip.training.callbacks.early_stopping import Monitored, early_stopping
 from revalexo_clip.training.callbacks.epoch_averages import EpochAverages
 from revalexo_clip.training.callbacks.weight_averaging import averaging
-from revalexo_clip.training.distributed import WatchPeers, connected, leave_with_parent, part
+from revalexo_clip.training.distributed import PeerMonitor, connected, leave_with_parent, part
 from revalexo_clip.training.failures import enough_memory
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.metrics_file import KeepEpochRow, MetricsFile
@@ -53,7 +53,7 @@ class Trainable(Protocol):
         """Its windows."""
 
     @property
-    def description(self) -> Described:
+    def description(self) -> CheckpointMetadata:
         """What its checkpoints say about themselves."""
 
     @property
@@ -93,7 +93,7 @@ class Training(ABC, Generic[P]):
         """Say in the log what is about to be trained, on what."""
 
     @abstractmethod
-    def watchers(self) -> list[Callback]:
+    def callbacks(self) -> list[Callback]:
         """What looks on while it trains, and shows how it goes."""
 
     @property
@@ -125,7 +125,7 @@ class Training(ABC, Generic[P]):
         with kept_log() as said:
             resumed = find_resumed(experiment, resume, self.load, overrides)
             if resumed and resumed.finished(experiment):
-                log.info("%s", resumed.standing(experiment))
+                log.info("%s", resumed.describe_progress(experiment))
                 if leader:
                     _complete_metrics(resumed)
                 return Run(resumed.folder, leader)
@@ -146,7 +146,7 @@ class Training(ABC, Generic[P]):
                     _complete_metrics(resumed)
                 self.announce(parts, folder)
                 if resumed:
-                    log.info("%s", resumed.standing(experiment))
+                    log.info("%s", resumed.describe_progress(experiment))
             self._fit(parts, folder, resumed)
         finally:
             end_log()
@@ -161,14 +161,14 @@ class Training(ABC, Generic[P]):
             config,
             [
                 *averaging(config),
-                WatchPeers(),
+                PeerMonitor(),
                 signals,
                 EpochAverages(),
                 KeepEpochRow(),
-                KeepBest(folder / "checkpoints", self.monitored),
-                KeepLast(folder / "checkpoints", minutes=config.checkpoint_minutes, signals=signals),
-                MeasureWaiting(),
-                *self.watchers(),
+                BestCheckpoints(folder / "checkpoints", self.monitored),
+                LastCheckpoint(folder / "checkpoints", minutes=config.checkpoint_minutes, signals=signals),
+                DataWaitMonitor(),
+                *self.callbacks(),
                 *early_stopping(config, self.monitored),
             ],
             loggers=[

@@ -15,7 +15,7 @@ def subjects_of(dataset: LabelledWindows) -> tuple[str, ...]:
 
 def size_of(dataset: LabelledWindows) -> str:
     """How much there is, in words."""
-    short = f"; {dataset.left_out} clips too short" if dataset.left_out else ""
+    short = f"; {dataset.num_too_short} clips too short" if dataset.num_too_short else ""
     bad = f"; {counted(len(dataset.excluded), 'bad clip')} left out" if dataset.excluded else ""
     clips = counted(len(dataset.clip_names), "clip")
     size = f"{counted(len(dataset), 'window')} of {clips}, subjects {' '.join(subjects_of(dataset))}"

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from augment_specs import VIDEO, generators, video_windows
 from hypothesis import given
 from hypothesis import strategies as st
+from support.augment_specs import VIDEO, generators, video_windows
 
 from revalexo_clip.augment import Augmentation, ColorJitter, Grayscale, View
 from revalexo_clip.augment.color import LUMA, brighten, change_contrast, saturate, turn_hue

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from augment_specs import VIDEO, generators
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from support.augment_specs import VIDEO, generators
 
 from revalexo_clip.augment import HorizontalFlip, RandomResizedCrop, View
 from revalexo_clip.augment.base import mirrored, whole

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from augment_specs import generators
+from support.augment_specs import generators
 
 from revalexo_clip.augment import RandomErasing, View
 from revalexo_clip.augment.erasing import covered

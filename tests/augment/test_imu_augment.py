@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from augment_specs import CHANNELS, IMU, generators, imu_windows
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from support.augment_specs import CHANNELS, IMU, generators, imu_windows
 from torch import Tensor
 
 from revalexo_clip.augment import ChannelDropout, GaussianNoise, ImuAugmentation, MagnitudeWarp, Scale, TimeWarp

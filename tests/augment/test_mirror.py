@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from augment_specs import CHANNELS, IMU, SEGMENTS, VIDEO, augmented, generators, imu_windows, video_windows
+from support.augment_specs import CHANNELS, IMU, SEGMENTS, VIDEO, augmented, generators, imu_windows, video_windows
 
 from revalexo_clip.augment import Augmentation, Mirror
 from revalexo_clip.augment.mirror import Axis, image

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from augment_specs import IMU, VIDEO, augmented, generators, imu_windows, sampled, video_windows
 from lightning.fabric.utilities.apply_func import move_data_to_device
+from support.augment_specs import IMU, VIDEO, augmented, generators, imu_windows, sampled, video_windows
 from torch import Tensor
 
 from revalexo_clip.augment import (

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from augment_specs import VIDEO, video_windows
 from hypothesis import given
 from hypothesis import strategies as st
+from support.augment_specs import VIDEO, video_windows
 from torch import Tensor
 from torch.nn.functional import interpolate
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from augment_specs import CHANNELS, IMU, SEGMENTS, generators, imu_windows
 from hypothesis import given
 from hypothesis import strategies as st
+from support.augment_specs import CHANNELS, IMU, SEGMENTS, generators, imu_windows
 
 from revalexo_clip.augment import HalfTurn, SensorRotation
 from revalexo_clip.augment.sensors import mix, rotations, triads

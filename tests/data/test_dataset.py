@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_dataset import CHANNELS, number_of, revalexo
+from support.tiny_dataset import CHANNELS, number_of, revalexo
 from torch.utils.data import DataLoader
 
 from revalexo_clip.core.errors import DataError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_dataset import CHANNELS, write_imu
+from support.tiny_dataset import CHANNELS, write_imu
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data import RevalExo

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_dataset import revalexo
+from support.tiny_dataset import revalexo
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data import LabelledWindows

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tiny_dataset import number_of, numbered, steady, write_video
+from support.tiny_dataset import number_of, numbered, steady, write_video
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.packets import opened_video

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from plain_losses import WINDOW, moments, plain_info_nce, unit
 from pydantic import ValidationError
+from support.plain_losses import WINDOW, moments, plain_info_nce, unit
 from torch import Tensor
 
 from revalexo_clip.losses import InfoNCE, Overlap
@@ -56,9 +56,9 @@ def test_embeddings_that_are_all_alike_cost_log_of_the_batch() -> None:
     same_ND = unit(1, 3, seed=1).expand(8, 3)
     assert InfoNCELoss(0.1)(same_ND, same_ND).item() == pytest.approx(math.log(8))
     loss_module = InfoNCELoss(0.1, label_smoothing=0.2, block_rows=3)
-    guessing = loss_module.guessing(moments(8)).item()
-    assert loss_module(same_ND, same_ND, moments(8)).item() == pytest.approx(guessing)
-    assert guessing < math.log(8)
+    chance = loss_module.chance(moments(8)).item()
+    assert loss_module(same_ND, same_ND, moments(8)).item() == pytest.approx(chance)
+    assert chance < math.log(8)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from plain_losses import moments, plain_siglip, unit
+from support.plain_losses import moments, plain_siglip, unit
 
 from revalexo_clip.losses import Overlap, SigLIP
 from revalexo_clip.losses.siglip import SigLIPLoss
@@ -36,7 +36,7 @@ def test_it_begins_as_published() -> None:
     loss_module = SigLIP().build()
     assert loss_module.temperature.item() == pytest.approx(1 / 10)
     assert loss_module.get_parameter("bias").item() == -10
-    assert loss_module.guessing(moments(9)) is None
+    assert loss_module.chance(moments(9)) is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -5,23 +5,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import in_processes
-from small_process import EXPERIMENT, rxclip
+from support.processes import in_processes
+from support.small_process import EXPERIMENT, rxclip
 
 from revalexo_clip.core.errors import ConfigError, DataError, UserError
 from revalexo_clip.data.batches import EpochSampler
-from revalexo_clip.training.distributed import connected, gather, raise_together, rank
+from revalexo_clip.training.distributed import connected, gather, raise_on_all_ranks, rank
 
 CPU = torch.device("cpu")
 
 
 def ways_to_end() -> list[BaseException]:
     """How this process ends where one has an error, where both have one, and where the other one is gone."""
-    raise_together(None, CPU)
+    raise_on_all_ranks(None, CPU)
     with pytest.raises((UserError, SystemExit)) as one_fails:
-        raise_together(DataError("b.mp4 is empty") if rank() == 1 else None, CPU)
+        raise_on_all_ranks(DataError("b.mp4 is empty") if rank() == 1 else None, CPU)
     with pytest.raises((UserError, SystemExit)) as both_fail:
-        raise_together(ConfigError(f"this is process {rank()}"), CPU)
+        raise_on_all_ranks(ConfigError(f"this is process {rank()}"), CPU)
     endings = [one_fails.value, both_fail.value]
     if rank() == 0:  # the other process returns, and ends
         with pytest.raises(UserError) as alone, connected():
@@ -44,10 +44,10 @@ def test_of_two_processes_the_first_raises_what_either_has_met_and_the_other_lea
 
 
 def test_a_process_alone_raises_its_own_error_and_keeps_tracebacks_of_defects() -> None:
-    raise_together(None, CPU)
+    raise_on_all_ranks(None, CPU)
     error = DataError("b.mp4 is empty")
     with pytest.raises(DataError) as raised:
-        raise_together(error, CPU)
+        raise_on_all_ranks(error, CPU)
     assert raised.value is error
     with pytest.raises(RuntimeError, match="connection reset by peer"), connected():
         raise RuntimeError("connection reset by peer")

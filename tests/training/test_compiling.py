@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch._dynamo
-from small_run import built_in_experiment, train
-from small_training import logged, small, weights
+from support.small_run import built_in_experiment, train
+from support.small_training import logged, small, weights
 from torch._dynamo.utils import counters
 
 from revalexo_clip.core.errors import ConfigError

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from plain_losses import plain_info_nce
-from processes import in_processes
+from support.plain_losses import plain_info_nce
+from support.processes import in_processes
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 

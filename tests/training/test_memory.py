@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_training import small
+from support.small_training import small
 
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.training.failures import enough_memory

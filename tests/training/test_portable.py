@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_process import EXPERIMENT
-from tiny_dataset import revalexo
+from support.small_process import EXPERIMENT
+from support.tiny_dataset import revalexo
 
 from revalexo_clip.augment import Augmentation
 from revalexo_clip.config.loading import import_experiment_file
@@ -21,7 +21,7 @@ OWN = """
 from numbers_of_mine import doubled
 from revalexo_clip import ImuAugmentation, PerWindowImu
 from revalexo_clip.data.dataset import ClipWindows
-from revalexo_clip.types import Sample
+from revalexo_clip.core.types import Sample
 
 
 class Doubled(PerWindowImu):

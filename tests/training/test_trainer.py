@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import train
-from small_training import logged, small
+from support.small_run import train
+from support.small_training import logged, small
 
 from revalexo_clip.config.base import TrainerConfig
 from revalexo_clip.core.errors import ConfigError

@@ -100,7 +100,7 @@ class ImuRecordings(SplitBySubject):
             raise DataError(
                 f"{self.root}: no recording of {', '.join(sorted(subjects))} lasts a window of {self.window:g} s"
             )
-        index = self._index(recorded, tracks, left_out=len(chosen) - len(tracks))
+        index = self._index(recorded, tracks, num_too_short=len(chosen) - len(tracks))
         placed, segment_N = self._place(split, index.duration_N)
         return LabelledClips(
             index,
@@ -161,7 +161,7 @@ class ImuRecordings(SplitBySubject):
             inside = [(start, min(end, duration), label) for start, end, label in track.segments]
             yield _Track(recording, samples_nC, duration, inside)
 
-    def _index(self, recorded: RecordingSet, tracks: Sequence[_Track], left_out: int) -> ClipIndex:
+    def _index(self, recorded: RecordingSet, tracks: Sequence[_Track], num_too_short: int) -> ClipIndex:
         numbers = [track.recording for track in tracks]
         return ClipIndex(
             root=recorded.root,
@@ -173,7 +173,7 @@ class ImuRecordings(SplitBySubject):
             activity=Segments.gather(track.segments for track in tracks),
             transition=Segments.gather(() for _ in tracks),
             activities=recorded.activities,
-            left_out=left_out,
+            num_too_short=num_too_short,
         )
 
     def _place(self, split: Split, duration_N: windows.Floats) -> tuple[Windows, windows.Floats | None]:

@@ -51,7 +51,7 @@ def read_index(
         raise none_lasts(root, names, min_duration, len(found), len(without))
     for clip in clips:
         _check_clip(root, clip.name, clip.video, clip.imu, files[clip.subject])
-    return _gathered(root, clips, mapping, files, left_out=len(found) - len(clips))
+    return _gathered(root, clips, mapping, files, num_too_short=len(found) - len(clips))
 
 
 def index_fingerprint(index: ClipIndex) -> str:
@@ -82,7 +82,7 @@ def read_subjects(root: Path, files: Mapping[str, Path]) -> ClipIndex:
     """
     mapping = layout.read_label_mapping(root)
     clips = [clip for subject in sorted(files) for clip in _described(root, files[subject])]
-    return _gathered(root, clips, mapping, files, left_out=0)
+    return _gathered(root, clips, mapping, files, num_too_short=0)
 
 
 def check_files(index: ClipIndex, clips: Iterable[int]) -> None:
@@ -94,7 +94,7 @@ def check_files(index: ClipIndex, clips: Iterable[int]) -> None:
 
 
 def _gathered(
-    root: Path, clips: Sequence[_Clip], mapping: layout.LabelMapping, files: Mapping[str, Path], *, left_out: int
+    root: Path, clips: Sequence[_Clip], mapping: layout.LabelMapping, files: Mapping[str, Path], *, num_too_short: int
 ) -> ClipIndex:
     return ClipIndex(
         root=root,
@@ -106,7 +106,7 @@ def _gathered(
         activity=Segments.gather(_labelled(clip, mapping, files[clip.subject]) for clip in clips),
         transition=Segments.gather(_transitions(clip) for clip in clips),
         activities=mapping.activities,
-        left_out=left_out,
+        num_too_short=num_too_short,
     )
 
 

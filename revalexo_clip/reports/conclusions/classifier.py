@@ -1,4 +1,4 @@
-"""What a recogniser's figures say, in words: how good, in transitions, how far ahead, at what, and for whom."""
+"""What an activity classifier's figures say, in words: how good, in transitions, how far ahead, at what, and for whom."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.conclusions.evaluation import FEW, Answer, Verdict, against, plain_name, share
-from revalexo_clip.reports.leakage import flattery
+from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.values import (
     Measured,
     child,
@@ -36,43 +36,43 @@ def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
 
 
 def _recognises(first: JsonObject) -> Verdict:
-    found, guessing = child(first, "all"), child(first, "all", "guessing")
+    found, chance = child(first, "all"), child(first, "all", "chance")
     weighted, macro = measured(found, _WEIGHTED), measured(found, _MACRO)
     reasons = (
         f"Of {found['windows']} windows the activity {_when(first)} is right for {share(measured(found, 'accuracy'))}. "
         f"F1 is {share(weighted)} where activities count as often as they occur, {share(macro)} where all count alike. "
-        f"{_always(found).capitalize()} would be right for {written('accuracy', number(guessing['accuracy']))}, with "
-        f"an F1 of {written(_WEIGHTED, number(guessing[_WEIGHTED]))} and {written(_MACRO, number(guessing[_MACRO]))}."
+        f"{_always(found).capitalize()} would be right for {written('accuracy', number(chance['accuracy']))}, with "
+        f"an F1 of {written(_WEIGHTED, number(chance[_WEIGHTED]))} and {written(_MACRO, number(chance[_MACRO]))}."
     )
     return Verdict("Does it recognise what is done?", *recognised(found), reasons)
 
 
 def recognised(found: JsonObject) -> tuple[Answer, str]:
-    """Whether a set of windows is recognised: better than by guessing, and more often than not."""
+    """Whether a set of windows is recognised: better than by chance, and more often than not."""
     scored = (
         f"weighted F1 {written(_WEIGHTED, number(found[_WEIGHTED]))}, macro F1 {written(_MACRO, number(found[_MACRO]))}"
     )
-    if number(child(found, "guessing")["accuracy"]) == 1:
-        return "open", f"Not known: all windows are {plain_name(str(child(found, 'guessing')['activity']))}"
+    if number(child(found, "chance")["accuracy"]) == 1:
+        return "open", f"Not known: all windows are {plain_name(str(child(found, 'chance')['activity']))}"
     if measured(found, "accuracy").interval is None:
         return "open", f"Not settled, for want of an interval: {scored}"
-    answer = beats_guessing(found)
+    answer = beats_chance(found)
     if answer == "no":
         return "no", f"No: worse than {_always(found)}"
     if answer == "open":
         return "open", f"Not settled, it may be no better than {_always(found)}: {scored}"
     if (number(found["accuracy"]) or 0.0) < 0.5:
-        return "open", f"In part, better than guessing but more often wrong than right: {scored}"
+        return "open", f"In part, better than chance but more often wrong than right: {scored}"
     return "yes", f"Yes: {scored}"
 
 
-def beats_guessing(found: JsonObject) -> Answer:
+def beats_chance(found: JsonObject) -> Answer:
     """Whether more is right than if the most frequent activity were named every time, by windows and by activities.
 
     No guess has a higher accuracy than that one, and none a higher balanced accuracy.
     """
-    guessing = child(found, "guessing")
-    answers = {against(measured(found, score), number(guessing[score]) or 0.0) for score in _SHARES}
+    chance = child(found, "chance")
+    answers = {against(measured(found, score), number(chance[score]) or 0.0) for score in _SHARES}
     return answers.pop() if len(answers) == 1 else "open"
 
 
@@ -86,9 +86,9 @@ def _in_transitions(first: JsonObject) -> Verdict:
         f"Of {found['windows']} windows in a transition {share(measured(found, 'accuracy'))} are right. Their weighted "
         f"F1 is {share(one)}, in a steady state it is {share(other)}; macro F1 is {share(measured(found, _MACRO))} and "
         f"{share(measured(steady, _MACRO))}. {_always(found).capitalize()} would be right in "
-        f"{written('accuracy', number(child(found, 'guessing')['accuracy']))} of transitions."
+        f"{written('accuracy', number(child(found, 'chance')['accuracy']))} of transitions."
     )
-    answer = beats_guessing(found)
+    answer = beats_chance(found)
     if answer == "no":
         return Verdict(question, answer, f"No: worse than {_always(found)}", reasons)
     told = f"weighted F1 {written(_WEIGHTED, one.value)} against {written(_WEIGHTED, other.value)} in a steady state"
@@ -108,7 +108,7 @@ def _ahead(horizons: Sequence[JsonObject]) -> Verdict:
     question = "How far ahead?"
     if len(horizons) == 1:
         return Verdict(question, "open", "Not known", f"Only the activity {_when(horizons[0])} was asked for.")
-    answers = [beats_guessing(child(one, "all")) for one in horizons]
+    answers = [beats_chance(child(one, "all")) for one in horizons]
     first, last = (measured(child(one, "all"), _WEIGHTED) for one in (horizons[0], horizons[-1]))
     end = horizon_text(number(horizons[-1]["horizon"]) or 0.0)
     course = f"weighted F1 {written(_WEIGHTED, first.value)} at first, {written(_WEIGHTED, last.value)} {end} ahead"
@@ -166,7 +166,7 @@ def _mistake(metrics: JsonObject, found: JsonObject, held: Sequence[str]) -> str
 def _for_whom(metrics: JsonObject, first: JsonObject) -> Verdict:
     question = "For whom?"
     subjects = child(metrics, "subjects")
-    new = "" if flattery(metrics["seen"]) else ", new to the model"
+    new = "" if leakage_warning(metrics["seen"]) else ", new to the model"
     if len(subjects) == 1:
         (name,) = subjects
         reasons = "One person was tested, so nothing is known of how it varies from person to person."
@@ -189,7 +189,7 @@ def _at(horizons: Sequence[JsonObject], horizon: object) -> Measured:
 
 
 def _always(found: JsonObject) -> str:
-    return f"always saying {plain_name(str(child(found, 'guessing')['activity']))}"
+    return f"always saying {plain_name(str(child(found, 'chance')['activity']))}"
 
 
 def _when(at_horizon: JsonObject) -> str:

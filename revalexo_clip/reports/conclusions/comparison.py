@@ -59,7 +59,7 @@ class Question:
 
     def answer(self, difference: JsonObject) -> Answer:
         """What is settled of one checkpoint beside the first."""
-        return answer_of([child(place(difference), "settled")[self.figure] for place in self.places.values()])
+        return answer_of([child(place(difference), "significant")[self.figure] for place in self.places.values()])
 
 
 def answer_of(settled: Sequence[JsonValue]) -> Answer:

@@ -1,4 +1,4 @@
-"""What the figures say, in words, and no more than they say: better than guessing, and at what, and for whom."""
+"""What the figures say, in words, and no more than they say: better than chance, and at what, and for whom."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def against(one: Measured, other: float) -> Answer:
 
 def _finds(metrics: JsonObject) -> Verdict:
     found = child(metrics, WHOLE)
-    answer, short = against_guessing(found)
+    answer, short = against_chance(found)
     first, ten = (measured(child(found, "imu_to_video"), name) for name in ("r_at_1", "r_at_10"))
     back = child(found, "video_to_imu")
     reasons = (
         f"For {share(first)} of the IMU windows the right one of {metrics['windows']} video windows comes first "
-        f"(guessing: {_chance(found, 'r_at_1')}), for {share(ten)} it is among the ten nearest (guessing: "
+        f"(chance: {_chance(found, 'r_at_1')}), for {share(ten)} it is among the ten nearest (chance: "
         f"{_chance(found, 'r_at_10')}). From video to IMU: {share(measured(back, 'r_at_1'))} and "
         f"{share(measured(back, 'r_at_10'))}."
     )
@@ -79,32 +79,32 @@ def _finds(metrics: JsonObject) -> Verdict:
 
 def _knows_the_moment(metrics: JsonObject) -> Verdict:
     found = child(metrics, ACTIVITY)
-    answer, short = against_guessing(found)
+    answer, short = against_chance(found)
     size = number(found["gallery_size"]) or 0.0
     reasons = (
         f"Among {size:.0f} windows of the same person and activity (on average), where only the moment differs, "
-        f"{share(measured(child(found, 'imu_to_video'), 'r_at_1'))} come first (guessing: {_chance(found, 'r_at_1')})."
+        f"{share(measured(child(found, 'imu_to_video'), 'r_at_1'))} come first (chance: {_chance(found, 'r_at_1')})."
     )
     return Verdict("Does it know the moment, not only the activity?", answer, short, reasons)
 
 
-def against_guessing(found: JsonObject) -> tuple[Answer, str]:
-    """Whether both directions are above what guessing gives: at once, or at least among the ten nearest."""
+def against_chance(found: JsonObject) -> tuple[Answer, str]:
+    """Whether both directions are above what chance gives: at once, or at least among the ten nearest."""
     first, ten = _both_ways(found, "r_at_1"), _both_ways(found, "r_at_10")
     if first == {"yes"}:
         return "yes", f"Yes: right at once {_as_often(found, 'r_at_1')}"
     if ten == {"yes"}:
         return "open", f"In part: among the ten nearest {_as_often(found, 'r_at_10')}; at once is not settled"
     if ten == {"no"}:
-        return "no", "No: worse than guessing"
+        return "no", "No: worse than chance"
     if measured(child(found, "imu_to_video"), "r_at_1").interval is None:
         return "open", f"Not settled, for want of an interval: right at once {_as_often(found, 'r_at_1')}"
-    return "open", "Not settled: it may be guessing"
+    return "open", "Not settled: it may be chance"
 
 
 def _both_ways(found: JsonObject, name: str) -> set[Answer]:
-    guessing = number(child(found, "chance")[name]) or 0.0
-    return {against(measured(child(found, way), name), guessing) for way in DIRECTIONS}
+    chance = number(child(found, "chance")[name]) or 0.0
+    return {against(measured(child(found, way), name), chance) for way in DIRECTIONS}
 
 
 def _as_often(found: JsonObject, name: str) -> str:
@@ -112,7 +112,7 @@ def _as_often(found: JsonObject, name: str) -> str:
     share = number(child(found, "imu_to_video")[name]) or 0.0
     factor = share / (number(child(found, "chance")[name]) or 1.0)
     times = f"{factor:.0f}" if factor >= 9.5 else f"{factor:.1f}"
-    return f"in {written(name, share)} of cases, {times} times as often as guessing"
+    return f"in {written(name, share)} of cases, {times} times as often as chance"
 
 
 def _was_worth_it(metrics: JsonObject) -> Verdict:
@@ -145,7 +145,7 @@ def of_gains(gained: Mapping[tuple[str, str], Measured]) -> tuple[Answer, str]:
     if worse:
         return ("open", f"Mixed: worse than {' and '.join(worse)}") if better else ("no", f"No: worse than {worse[0]}")
     if all(answers["linear", over] == "yes" for over in BASELINES):
-        return "yes", "Yes: better than untrained and than hand-made features"
+        return "yes", "Yes: better than untrained and than handcrafted features"
     if better:
         return "open", f"In part: better than {' and '.join(better)}; the rest is not settled"
     return "open", "Not settled by these data"
@@ -200,13 +200,13 @@ def _for_whom(metrics: JsonObject) -> Verdict:
         return Verdict(question, "told", f"For {name}{new}; for others it is not known", reasons)
     ordered = _ordered(subjects, lambda part: measured(child(part, "imu_to_video"), "r_at_10"), least=1)
     (best, most), (worst, least) = ordered[0], ordered[-1]
-    guessing = {name: number(child(subjects, name, "chance")["r_at_10"]) or 0.0 for name in subjects}
-    better = sum(against(one, guessing[name]) == "yes" for name, one in ordered)
+    chance = {name: number(child(subjects, name, "chance")["r_at_10"]) or 0.0 for name in subjects}
+    better = sum(against(one, chance[name]) == "yes" for name, one in ordered)
     reasons = (
         f"IMU finds its video among the ten nearest most often for {best} ({share(most)}) and least often for {worst} "
         f"({share(least)}). Intervals say how figures vary with other clips of these people, not with other people."
     )
-    short = f"{len(ordered)} people{new}: surely above guessing for {better} of them"
+    short = f"{len(ordered)} people{new}: surely above chance for {better} of them"
     return Verdict(question, "told", short, reasons)
 
 

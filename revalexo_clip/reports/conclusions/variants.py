@@ -1,4 +1,4 @@
-"""Did pretraining help? What the differences of arms have settled, in words.
+"""Did pretraining help? What the differences of variants have settled, in words.
 
 Of many differences some leave zero out by chance. So one figure decides, which is always the same one: the weighted F1
 of all windows at the first horizon, whose intervals can be trusted with few clips.
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.conclusions.evaluation import Answer, Verdict
-from revalexo_clip.reports.leakage import flattery
+from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.values import (
     MINUS,
     SCORES,
@@ -26,16 +26,16 @@ DECIDING = "weighted_f1"
 
 
 def others(comparison: JsonObject) -> list[str]:
-    """The arms that are compared with the first."""
-    return [kind for kind in child(comparison, "arms") if kind != comparison["less"]]
+    """The variants that are compared with the first."""
+    return [kind for kind in child(comparison, "variants") if kind != comparison["baseline"]]
 
 
 def first_place(comparison: JsonObject) -> int:
     """The place of the first horizon at which a window has a label."""
     for label in children(comparison, "labels"):
-        for arm in child(label, "arms").values():
-            assert isinstance(arm, dict)
-            return next((k for k, one in enumerate(children(arm, "horizons")) if child(one, "all")["windows"]), 0)
+        for variant in child(label, "variants").values():
+            assert isinstance(variant, dict)
+            return next((k for k, one in enumerate(children(variant, "horizons")) if child(one, "all")["windows"]), 0)
     return 0
 
 
@@ -49,7 +49,7 @@ def horizon_of(comparison: JsonObject) -> str:
 def figures_at(
     comparison: JsonObject, label: JsonObject, what: str, kind: str, among: str = "all"
 ) -> JsonObject | None:
-    """Figures of an arm (`arms`) or of its difference to the first (`differences`), None where there are none."""
+    """Figures of an variant (`variants`) or of its difference to the first (`differences`), None where there are none."""
     found = child(label, what).get(kind)
     if not isinstance(found, dict):
         return None
@@ -67,20 +67,20 @@ def percent(label: JsonObject) -> str:
 
 
 def answer(comparison: JsonObject, label: JsonObject, kind: str) -> str:
-    """In a word or two whether an arm is better than the first one."""
+    """In a word or two whether an variant is better than the first one."""
     found = figures_at(comparison, label, "differences", kind)
     if found is None:
         return "no result"
-    known = child(found, "settled")[DECIDING]
+    known = child(found, "significant")[DECIDING]
     return known if isinstance(known, str) else "not settled"
 
 
 def sentence(comparison: JsonObject, label: JsonObject, kind: str) -> str:
-    """What is known of an arm beside the first one, with one share of the labels."""
-    less, share = comparison["less"], share_text(label)
+    """What is known of an variant beside the first one, with one share of the labels."""
+    less, share = comparison["baseline"], share_text(label)
     found, said = figures_at(comparison, label, "differences", kind), answer(comparison, label, kind)
     if found is None:
-        missing = " and ".join(str(one) for one in (less, kind) if one not in child(label, "arms"))
+        missing = " and ".join(str(one) for one in (less, kind) if one not in child(label, "variants"))
         return f"With {share}, {kind} and {less} cannot be compared: {missing} has no result."
     gained = measured(found, DECIDING)
     if gained.value is None:
@@ -106,7 +106,7 @@ def _ends(low: float, high: float) -> str:
 
 
 def verdicts(comparison: JsonObject) -> Iterator[Verdict]:
-    """For each arm but the first: with which shares of the labels it is better, and by how much."""
+    """For each variant but the first: with which shares of the labels it is better, and by how much."""
     labels = children(comparison, "labels")
     for kind in others(comparison):
         said: dict[str, list[str]] = {}
@@ -119,15 +119,15 @@ def verdicts(comparison: JsonObject) -> Iterator[Verdict]:
         marks: dict[str, Answer] = {"better": "yes", "worse": "no"}
         mark = marks.get(next(iter(said)), "open") if len(said) == 1 else "open"
         reasons = " ".join(sentence(comparison, label, kind) for label in labels)
-        yield Verdict(f"{kind} beside {comparison['less']}", mark, f"{short[:1].upper()}{short[1:]}", reasons)
+        yield Verdict(f"{kind} beside {comparison['baseline']}", mark, f"{short[:1].upper()}{short[1:]}", reasons)
 
 
-def flattered(comparison: JsonObject) -> str:
-    """In which way figures of arms flatter them; empty where all test subjects are new to all of them."""
+def variant_leakage_warning(comparison: JsonObject) -> str:
+    """In which way figures of variants flatter them; empty where all test subjects are new to all of them."""
     told: dict[str, list[str]] = {}
     for label in children(comparison, "labels"):
-        for kind, arm in child(label, "arms").items():
-            assert isinstance(arm, dict)
-            if (how := flattery(arm["seen"])) and kind not in told.setdefault(how, []):
+        for kind, variant in child(label, "variants").items():
+            assert isinstance(variant, dict)
+            if (how := leakage_warning(variant["seen"])) and kind not in told.setdefault(how, []):
                 told[how].append(kind)
     return " ".join(f"The figures of {' and '.join(kinds)} {how}." for how, kinds in told.items())

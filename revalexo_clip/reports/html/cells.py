@@ -8,7 +8,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.conclusions.evaluation import MARKS, Verdict
 from revalexo_clip.reports.html.page import Html, joined, tag, text
 from revalexo_clip.reports.values import (
-    SETTLED,
+    SIGNIFICANT,
     Measured,
     child,
     measured,
@@ -33,10 +33,10 @@ _CLASSES = {"better": "yes", "worse": "no", "same": "open"}
 
 def difference(name: str, found: JsonObject) -> tuple[Html, Html]:
     """A difference, marked where it is settled, and its interval."""
-    gained, settled = measured(found, name), child(found, "settled")[name]
+    gained, settled = measured(found, name), child(found, "significant")[name]
     shown = text(written_difference(name, gained.value))
     if isinstance(settled, str):
-        shown = tag("strong", joined([shown, text(f" {SETTLED[settled]}")]), class_=_CLASSES[settled])
+        shown = tag("strong", joined([shown, text(f" {SIGNIFICANT[settled]}")]), class_=_CLASSES[settled])
     return shown, tag("span", text(within(name, gained.interval)), class_="quiet")
 
 

@@ -54,7 +54,7 @@ def section_body(log: Path, epoch: int) -> Html:
     return _drawn(log, epoch, "retrieval, validation subjects", _RECALLS, caption)
 
 
-def of_recogniser(log: Path, epoch: int) -> Html:
+def of_classifier(log: Path, epoch: int) -> Html:
     """Losses, and scores on the validation subjects, with the epoch that was tested."""
     caption = (
         f"The dotted upright line is the checkpoint that was tested, of epoch {epoch}. The training loss is that of "

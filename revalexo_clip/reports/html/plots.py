@@ -3,7 +3,7 @@
 Matplotlib is given a colour of no meaning for each role. In the SVG it is exchanged for the style sheet's variable of
 that name, so that one drawing is right in light, in dark and on paper.
 
-Dots with whiskers: figures of several things below each other, their intervals, and what guessing gives.
+Dots with whiskers: figures of several things below each other, their intervals, and what chance gives.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Row:
     label: str
     dots: Mapping[str, Measured]
     chance: float | None = None
-    """What guessing gives."""
+    """What chance gives."""
 
 
 def draw(axes: Axes, rows: Sequence[Row], title: str) -> None:

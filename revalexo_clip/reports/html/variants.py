@@ -1,6 +1,6 @@
-"""The report on arms: what they are, whether pretraining helped, and all figures.
+"""The report on variants: what they are, whether pretraining helped, and all figures.
 
-Arms against the share of the labels, and their differences to the first around a line at zero.
+Variants against the share of the labels, and their differences to the first around a line at zero.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from revalexo_clip.core.text import counted
 from revalexo_clip.reports.conclusions.variants import (
     DECIDING,
     figures_at,
-    flattered,
     horizon_of,
     others,
     percent,
     share_text,
+    variant_leakage_warning,
     verdicts,
 )
 from revalexo_clip.reports.html.cells import as_list, cell, difference
@@ -39,10 +39,10 @@ from revalexo_clip.reports.html.plots import (
     percent_axis,
     svg,
 )
-from revalexo_clip.reports.values import NONE, RECOGNITION, SETS, SETTLED, child, children, measured, number
+from revalexo_clip.reports.values import NONE, RECOGNITION, SETS, SIGNIFICANT, child, children, measured, number
 
 
-def write_arm_report(path: Path, comparison: JsonObject) -> None:
+def write_variant_report(path: Path, comparison: JsonObject) -> None:
     """Write the report on what `comparison.json` holds. Raises `WriteError` where the disk refuses."""
     written = page(f"Did pretraining help {comparison['experiment']}?", head(comparison), list(sections(comparison)))
     with atomically(path) as temporary:
@@ -51,8 +51,8 @@ def write_arm_report(path: Path, comparison: JsonObject) -> None:
 
 def head(comparison: JsonObject) -> Html:
     """The question, what was compared, whether figures flatter, and the answers; last, what has no result."""
-    parts = [tag("h1", text(f"Did pretraining help {comparison['experiment']}?")), _arms(comparison)]
-    if told := flattered(comparison):
+    parts = [tag("h1", text(f"Did pretraining help {comparison['experiment']}?")), _variants(comparison)]
+    if told := variant_leakage_warning(comparison):
         strong, _, why = told.partition(":")
         parts.append(tag("p", joined([tag("strong", text(f"⚠ {strong}:")), text(why)]), class_="warning"))
     parts += [paragraph(_about(comparison), "quiet"), as_list(verdicts(comparison))]
@@ -61,9 +61,9 @@ def head(comparison: JsonObject) -> Html:
     return joined(parts, "\n")
 
 
-def _arms(comparison: JsonObject) -> Html:
-    rows = [row([tag("strong", text(kind)), text(what)]) for kind, what in child(comparison, "arms").items()]
-    return table(["arm", f"pretrained: {comparison['encoder']}"], rows, kind="named")
+def _variants(comparison: JsonObject) -> Html:
+    rows = [row([tag("strong", text(kind)), text(what)]) for kind, what in child(comparison, "variants").items()]
+    return table(["variant", f"pretrained: {comparison['encoder']}"], rows, kind="named")
 
 
 def _about(comparison: JsonObject) -> str:
@@ -72,7 +72,7 @@ def _about(comparison: JsonObject) -> str:
     assert isinstance(subjects, list)
     people = "1 person" if len(subjects) == 1 else f"{len(subjects)} people"
     about = (
-        "Everything else is the same for all arms: the training windows, their order and augmentation, the weights "
+        "Everything else is the same for all variants: the training windows, their order and augmentation, the weights "
         f"that heads begin with. All were tested on the same {windows} of {clips} from {people}, "
         f"{', '.join(map(str, subjects))}. "
     )
@@ -88,19 +88,19 @@ def _about(comparison: JsonObject) -> str:
 def sections(comparison: JsonObject) -> Iterator[Section]:
     """All sections; one that has nothing to show says why."""
     yield Section("labels", "With how many labels", curve(comparison))
-    yield Section("differences", f"Differences to {comparison['less']}", forest(comparison))
+    yield Section("differences", f"Differences to {comparison['baseline']}", forest(comparison))
     yield Section("figures", "Figures", figure_tables(comparison))
 
 
 def figure_tables(comparison: JsonObject) -> Html:
-    """Scores at the first horizon with their intervals, and the differences to the first arm."""
+    """Scores at the first horizon with their intervals, and the differences to the first variant."""
     parts = []
     for among, title in SETS.items():
         rows = list(_rows(comparison, among))
         parts.append(table([title.capitalize(), "windows", *RECOGNITION.values()], rows, kind="summary"))
     told = (
         f"The activity {horizon_of(comparison)} after the window; other horizons are in comparison.json. "
-        f"{SETTLED['better']} better and {SETTLED['worse']} worse than {comparison['less']}: the 95% interval of the "
+        f"{SIGNIFICANT['better']} better and {SIGNIFICANT['worse']} worse than {comparison['baseline']}: the 95% interval of the "
         "difference leaves out zero. = the same for every window. No mark: not settled."
     )
     return joined([*parts, paragraph(told, "quiet")])
@@ -111,8 +111,8 @@ def _rows(comparison: JsonObject, among: str) -> Iterator[Html]:
     for label in children(comparison, "labels"):
         trained = counted(int(number(label["training_windows"]) or 0), "training window")
         yield group(f"{share_text(label).capitalize()}, {trained}", columns)
-        for kind in child(comparison, "arms"):
-            found = figures_at(comparison, label, "arms", kind, among)
+        for kind in child(comparison, "variants"):
+            found = figures_at(comparison, label, "variants", kind, among)
             if found is None:
                 yield row([text(kind), *[text(NONE)] * (columns - 1)])
             else:
@@ -122,7 +122,7 @@ def _rows(comparison: JsonObject, among: str) -> Iterator[Html]:
             gained = figures_at(comparison, label, "differences", kind, among)
             if gained is not None:
                 shown = (joined(difference(score, gained), " ") for score in RECOGNITION)
-                yield row([text(f"{kind} less {comparison['less']}"), text(""), *shown])
+                yield row([text(f"{kind} less {comparison['baseline']}"), text(""), *shown])
 
 
 _ROLES = {"scratch": "ink", "frozen": "c1", "full": "c2"}
@@ -157,11 +157,11 @@ def curve(comparison: JsonObject) -> Html:
 
 def _draw(axes: Axes, comparison: JsonObject, score: str) -> None:
     ends = []
-    for kind in child(comparison, "arms"):
+    for kind in child(comparison, "variants"):
         at = {
             number(label["fraction"]) or 0.0: measured(found, score)
             for label in children(comparison, "labels")
-            if (found := figures_at(comparison, label, "arms", kind)) is not None and found[score] is not None
+            if (found := figures_at(comparison, label, "variants", kind)) is not None and found[score] is not None
         }
         if at:
             x, values = [*at], [found.value or 0.0 for found in at.values()]
@@ -172,7 +172,7 @@ def _draw(axes: Axes, comparison: JsonObject, score: str) -> None:
 
 
 def forest(comparison: JsonObject) -> Html:
-    """Differences to the first arm with their intervals: of all windows, steady ones, and those in a transition."""
+    """Differences to the first variant with their intervals: of all windows, steady ones, and those in a transition."""
     labels, kinds = children(comparison, "labels"), others(comparison)
     drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(kinds) * len(labels), columns=len(SETS), share_y=True)
     for axes, (among, title) in zip(drawn, SETS.items(), strict=True):
@@ -190,10 +190,10 @@ def forest(comparison: JsonObject) -> Html:
         draw_gains(axes, rows, title)
     drawn[0].set_ylabel("share of the labels")
     caption = (
-        f"By how much the {RECOGNITION[DECIDING]} is above that of {comparison['less']}. Whiskers are paired 95% "
+        f"By how much the {RECOGNITION[DECIDING]} is above that of {comparison['baseline']}. Whiskers are paired 95% "
         "intervals; where they cross the line the dot is hollow, and nothing is settled."
     )
-    return joined([_legend(kinds), figure(svg(drawn[0], f"Differences to {comparison['less']}"), caption)])
+    return joined([_legend(kinds), figure(svg(drawn[0], f"Differences to {comparison['baseline']}"), caption)])
 
 
 def _legend(kinds: list[str]) -> Html:

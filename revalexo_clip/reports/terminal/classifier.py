@@ -1,4 +1,4 @@
-"""What the test of a recogniser looks like in a terminal of 80 columns."""
+"""What the test of an activity classifier looks like in a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
-from revalexo_clip.reports.leakage import flattery
+from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.terminal.tables import titled_table
 from revalexo_clip.reports.values import list_of, object_of, percent, seconds
 
@@ -26,12 +26,12 @@ _LEAST_MISTAKEN = 0.05
 """Share of an activity's windows from which on it is said what they are taken for."""
 
 
-def recognition_report(metrics: JsonObject) -> Iterator[RenderableType]:
+def classifier_report(metrics: JsonObject) -> Iterator[RenderableType]:
     """What was measured, by horizon and set of windows, activity and subject; last, what could not be.
 
-    `metrics` is what `measure_recognition` gives, with `seen` (see `admission.flattery`).
+    `metrics` is what `measure_classification` gives, with `seen` (see `admission.leakage_warning`).
     """
-    if told := flattery(metrics["seen"]):
+    if told := leakage_warning(metrics["seen"]):
         yield Text(f"these figures {told}", style="yellow")
     place = _first_measured(metrics)
     if place is not None:
@@ -56,7 +56,7 @@ def _score_table(metrics: JsonObject) -> Table:
     subjects = counted(len(object_of(metrics["subjects"])), "test subject")
     clips = counted(int(str(metrics["clips"])), "clip")
     within = "" if metrics["interval_reason"] else ", 95% intervals"
-    table = titled_table(f"Recognition: {metrics['windows']} windows of {clips}, {subjects}{within}")
+    table = titled_table(f"Activities: {metrics['windows']} windows of {clips}, {subjects}{within}")
     table.add_column("after the window", no_wrap=True)
     table.add_column("windows", justify="right")
     for title in _SCORES.values():
@@ -70,9 +70,9 @@ def _score_table(metrics: JsonObject) -> Table:
         table.add_row(Text(title, "bold"))
         for horizon, figures in found:
             _add_scores(table, f"  {seconds(horizon)}", figures)
-        guessing = object_of(measured[0]["guessing"])
-        shares = (percent(guessing[score]) for score in _SCORES)
-        table.add_row(Text(f"  always {guessing['activity']}"), "", *shares, style="dim")
+        chance = object_of(measured[0]["chance"])
+        shares = (percent(chance[score]) for score in _SCORES)
+        table.add_row(Text(f"  always {chance['activity']}"), "", *shares, style="dim")
     return table
 
 

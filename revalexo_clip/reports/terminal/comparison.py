@@ -17,7 +17,7 @@ from revalexo_clip.reports.values import (
     DIRECTIONS,
     GALLERIES,
     MINUS,
-    SETTLED,
+    SIGNIFICANT,
     TITLES,
     Measured,
     child,
@@ -66,8 +66,8 @@ def comparison_report(metrics: JsonObject) -> Iterator[RenderableType]:
     if metrics["interval_reason"] is not None:
         yield Text(f"Nothing is settled, for want of intervals: {metrics['interval_reason']}.")
         return
-    marks = f"{SETTLED['better']} better, {SETTLED['worse']} worse: the interval leaves out zero; "
-    yield Text(f"{marks}{SETTLED['same']} the same for every window", style="dim")
+    marks = f"{SIGNIFICANT['better']} better, {SIGNIFICANT['worse']} worse: the interval leaves out zero; "
+    yield Text(f"{marks}{SIGNIFICANT['same']} the same for every window", style="dim")
     for other, difference in pairs:
         yield Text(f"{other['letter']} against {first['letter']}  {summary(metrics, difference)}")
 
@@ -119,8 +119,8 @@ def _rows(metrics: JsonObject, first: JsonObject) -> Iterator[tuple[str, str, Pl
 
 def _cells(name: str, found: JsonObject, difference: JsonObject) -> tuple[str, Text, str]:
     """A checkpoint's figure, its difference to the first's with a mark where it is settled, and the interval."""
-    gained, settled = measured(difference, name), child(difference, "settled")[name]
-    mark = SETTLED[settled] if isinstance(settled, str) else " "
+    gained, settled = measured(difference, name), child(difference, "significant")[name]
+    mark = SIGNIFICANT[settled] if isinstance(settled, str) else " "
     by = Text(f"{written_difference(name, gained.value)}{mark}", "" if settled is None else "bold")
     return written(name, number(found[name])), by, _interval(name, gained)
 

@@ -22,7 +22,7 @@ _GALLERIES = {WHOLE: "all windows", SUBJECT: "same subject", ACTIVITY: "same sub
 _FEATURES = (
     ("imu", "IMU"),
     ("imu_untrained", "  untrained"),
-    ("handmade", "  hand-made"),
+    ("handcrafted", "  handcrafted"),
     ("video", "video"),
     ("both", "IMU and video"),
 )
@@ -142,7 +142,7 @@ def _probe_tables(probe: JsonObject) -> Iterator[Table]:
     table.add_section()
     for kind, how in (("linear", "linear probe"), ("knn", "neighbours")):
         table.add_row(f"gain, {how}")
-        for name, title in (("over_untrained", "over untrained"), ("over_handmade", "over hand-made")):
+        for name, title in (("over_untrained", "over untrained"), ("over_handcrafted", "over handcrafted")):
             gained = object_of(list_of(object_of(object_of(probe["gain"])[kind])[name])[0])
             intervals = object_of(gained["interval"])
             table.add_row(f"  {title}", *(_signed(gained[score]) for score, _ in _SCORES))

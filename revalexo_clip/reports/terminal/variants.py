@@ -1,4 +1,4 @@
-"""What a comparison of arms looks like in a terminal of 80 columns."""
+"""What a comparison of variants looks like in a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from revalexo_clip.core.text import counted
 from revalexo_clip.reports.conclusions.variants import (
     DECIDING,
     figures_at,
-    flattered,
     horizon_of,
     others,
     percent,
     sentence,
+    variant_leakage_warning,
 )
 from revalexo_clip.reports.terminal.tables import titled_table
 from revalexo_clip.reports.values import (
     NONE,
     RECOGNITION,
-    SETTLED,
+    SIGNIFICANT,
     child,
     children,
     measured,
@@ -40,27 +40,27 @@ Cell = tuple[Text, str]
 """A figure, and its interval."""
 
 
-def arm_report(comparison: JsonObject) -> Iterator[RenderableType]:
-    """Arms side by side at each share of the labels, what they differ by, and what that settles; last, who failed."""
-    if told := flattered(comparison):
+def variant_report(comparison: JsonObject) -> Iterator[RenderableType]:
+    """Variants side by side at each share of the labels, what they differ by, and what that settles; last, who failed."""
+    if told := variant_leakage_warning(comparison):
         yield Text(told, style="yellow")
     if comparison["windows"]:
         yield Text(_about(comparison), style="bold")
         for score in _SHOWN:
             yield _figure_table(comparison, score)
         yield _difference_table(comparison)
-        yield from _settled(comparison)
+        yield from _is_significant(comparison)
     if unfinished := child(comparison, "unfinished"):
         yield Text(f"Without a result: {', '.join(unfinished)}.", style="yellow")
 
 
-def _settled(comparison: JsonObject) -> Iterator[Text]:
+def _is_significant(comparison: JsonObject) -> Iterator[Text]:
     """What the differences say, one by one."""
     if comparison["interval_reason"] is not None:
         yield Text(f"Nothing is settled, for want of intervals: {comparison['interval_reason']}.")
         return
-    marks = f"{SETTLED['better']} better, {SETTLED['worse']} worse: the interval leaves out zero; "
-    yield Text(f"{marks}{SETTLED['same']} the same for every window\n", style="dim")
+    marks = f"{SIGNIFICANT['better']} better, {SIGNIFICANT['worse']} worse: the interval leaves out zero; "
+    yield Text(f"{marks}{SIGNIFICANT['same']} the same for every window\n", style="dim")
     for label in children(comparison, "labels"):
         for kind in others(comparison):
             yield Text(sentence(comparison, label, kind))
@@ -76,16 +76,16 @@ def _about(comparison: JsonObject) -> str:
 
 
 def _figure_table(comparison: JsonObject, score: str) -> Table:
-    kinds = list(child(comparison, "arms"))
+    kinds = list(child(comparison, "variants"))
     table = _table(f"{RECOGNITION[score]}, {horizon_of(comparison)} after the window", kinds)
     for label in children(comparison, "labels"):
-        _add(table, label, [_figure(figures_at(comparison, label, "arms", kind), score) for kind in kinds])
+        _add(table, label, [_figure(figures_at(comparison, label, "variants", kind), score) for kind in kinds])
     return table
 
 
 def _difference_table(comparison: JsonObject) -> Table:
     kinds = others(comparison)
-    table = _table(f"{RECOGNITION[DECIDING]}, points more than {comparison['less']}", kinds)
+    table = _table(f"{RECOGNITION[DECIDING]}, points more than {comparison['baseline']}", kinds)
     for label in children(comparison, "labels"):
         _add(table, label, [_difference(figures_at(comparison, label, "differences", kind)) for kind in kinds])
     return table
@@ -118,8 +118,8 @@ def _difference(found: JsonObject | None) -> Cell:
     """Marked where it is settled."""
     if found is None:
         return Text(NONE), ""
-    gained, settled = measured(found, DECIDING), child(found, "settled")[DECIDING]
-    mark = f" {SETTLED[settled]}" if isinstance(settled, str) else "  "
+    gained, settled = measured(found, DECIDING), child(found, "significant")[DECIDING]
+    mark = f" {SIGNIFICANT[settled]}" if isinstance(settled, str) else "  "
     ends = gained.interval
     within = "" if ends is None else ", ".join(written_difference(DECIDING, end) for end in ends)
     shown = Text(f"{written_difference(DECIDING, gained.value)}{mark}", "" if settled is None else "bold")

@@ -22,7 +22,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from revalexo_clip.core.errors import Interrupted
 from revalexo_clip.core.files import link_atomically
 from revalexo_clip.training.callbacks.early_stopping import LOSS, Monitored
-from revalexo_clip.training.distributed import fail, largest, rank
+from revalexo_clip.training.distributed import fail_on_all_ranks, largest, rank
 
 _WAIT = b"\nstopping between two steps (or after this validation), to save; Ctrl-C again ends at once\n"
 
@@ -67,7 +67,7 @@ def interrupted(number: int, step: int, checkpoint: str | None) -> Interrupted:
     return Interrupted(f"{by}, after step {step}; {saved}", number)
 
 
-class KeepBest(ModelCheckpoint):
+class BestCheckpoints(ModelCheckpoint):
     """Lightning's checkpoints, with `best.ckpt` always being the best so far."""
 
     def __init__(self, folder: Path, monitored: Monitored = LOSS) -> None:
@@ -110,8 +110,8 @@ class KeepBest(ModelCheckpoint):
         return str(Path(self.dirpath) / Path(str(path)).name) if path else ""
 
 
-class KeepLast(Checkpoint):
-    """`last.ckpt`, where the run stands, and the one before it. It comes after `KeepBest`, and holds what that knows.
+class LastCheckpoint(Checkpoint):
+    """`last.ckpt`, where the run stands, and the one before it. It comes after `BestCheckpoints`, and holds what that knows.
 
     `minutes` is how much work may be lost to a crash: `last.ckpt` is written that often between the ends of epochs.
     A signal that was noted stops the run here, between two steps, after another write.
@@ -138,7 +138,7 @@ class KeepLast(Checkpoint):
         if batch_idx and (number or due):
             self._save(trainer)
         if number:
-            fail(interrupted(number, trainer.global_step, str(self.path) if trainer.global_step else None))
+            fail_on_all_ranks(interrupted(number, trainer.global_step, str(self.path) if trainer.global_step else None))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save."""

@@ -14,7 +14,7 @@ MUCH = 0.1
 """Share of an epoch's time."""
 
 
-class MeasureWaiting(Callback):
+class DataWaitMonitor(Callback):
     """Logs, as `train/waiting`, the share of an epoch's training time in which the next batch was not there yet.
 
     Says so once where that is much. Epochs shorter than `brief` [s] are left out of that, and the first one, in which

@@ -45,8 +45,8 @@ class Retrieved(Shown):
         )
 
 
-class RecognisedActivities(Shown):
-    """Of a recogniser: how well it tells activities apart at the first horizon."""
+class ClassifierScores(Shown):
+    """Of an activity classifier: how well it tells activities apart at the first horizon."""
 
     def of_step(self, metrics: Metrics) -> str:
         """See `Shown.of_step`."""

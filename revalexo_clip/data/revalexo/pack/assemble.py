@@ -24,7 +24,7 @@ Array = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True)
-class Described:
+class CheckpointMetadata:
     """All that JSON files say of a dataset."""
 
     index: ClipIndex
@@ -36,7 +36,7 @@ class Described:
     """See `About`."""
 
 
-def assemble(path: Path, described: Described, parts: Sequence[Part | None], settings: PackSettings) -> None:
+def assemble(path: Path, described: CheckpointMetadata, parts: Sequence[Part | None], settings: PackSettings) -> None:
     """Write a pack. A clip whose part is None has no frames and no samples in it."""
     index = described.index
     headers: dict[Header, int] = {}

@@ -42,7 +42,7 @@ class PackedClips:
         self.pack = pack
         self.root = root
         self.place_N = self._select(subjects, min_duration, without, video=video)
-        index = self._whole_index().take(self.place_N, left_out=self.left_out)
+        index = self._whole_index().take(self.place_N, num_too_short=self.num_too_short)
         self.index = index if video else index.without_video()
         self.packed_N = pack.tables["clips/packed"][self.place_N]
         self.raw = np.flatnonzero(~self.packed_N.astype(bool)).tolist()
@@ -66,7 +66,7 @@ class PackedClips:
         long_N = found_N[np.round(pack.floats("clips/duration")[found_N], TIME_DECIMALS) >= min_duration]
         if not len(long_N):
             raise none_lasts(self.root, wanted, min_duration, len(found_N), len(without))
-        self.left_out = len(found_N) - len(long_N)
+        self.num_too_short = len(found_N) - len(long_N)
         return np.asarray(long_N, dtype=np.int64)
 
     def _whole_index(self) -> ClipIndex:
@@ -81,7 +81,7 @@ class PackedClips:
             activity=self._segments("activity"),
             transition=self._segments("transition"),
             activities=about.activities,
-            left_out=0,
+            num_too_short=0,
         )
 
     def _segments(self, group: str) -> Segments:

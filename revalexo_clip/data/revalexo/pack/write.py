@@ -18,7 +18,7 @@ from revalexo_clip.core.files import WriteError, sha256_of
 from revalexo_clip.data.base import OnProgress
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.index import read_subjects
-from revalexo_clip.data.revalexo.pack.assemble import Described, assemble
+from revalexo_clip.data.revalexo.pack.assemble import CheckpointMetadata, assemble
 from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, read_part
 from revalexo_clip.data.revalexo.pack.workers import write_parts
 
@@ -84,7 +84,7 @@ def parts_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.parts")
 
 
-def describe(root: Path, *, skip_bad: bool = False) -> tuple[Described, tuple[str, ...]]:
+def describe(root: Path, *, skip_bad: bool = False) -> tuple[CheckpointMetadata, tuple[str, ...]]:
     """All clips of a dataset, and what is wrong with subjects that are left out.
 
     Raises `DataError` where the dataset or, unless they may be skipped, a subject is not described as it should be.
@@ -102,7 +102,7 @@ def describe(root: Path, *, skip_bad: bool = False) -> tuple[Described, tuple[st
         index = read_subjects(root, {subject: file for subject, file in files.items() if subject not in unreadable})
     if not len(index):
         raise DataError("\n".join(unreadable.values()) or f"{root}: describes no clip")
-    described = Described(
+    described = CheckpointMetadata(
         index=index,
         subjects=tuple(files),
         described_by=tuple(file.relative_to(root).as_posix() for file in files.values()),
@@ -132,7 +132,7 @@ def digests_of(root: Path) -> dict[str, str]:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
-def _jobs(described: Described, folder: Path, settings: PackSettings) -> list[Job]:
+def _jobs(described: CheckpointMetadata, folder: Path, settings: PackSettings) -> list[Job]:
     index = described.index
     return [
         Job(

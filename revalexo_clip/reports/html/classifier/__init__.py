@@ -1,1 +1,1 @@
-"""`report.html` of a recogniser's test."""
+"""`report.html` of an activity classifier's test."""

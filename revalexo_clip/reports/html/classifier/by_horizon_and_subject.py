@@ -72,7 +72,7 @@ def _draw(axes: Axes, horizons: Sequence[JsonObject], score: str) -> None:
     blind = [
         (number(one["horizon"]) or 0.0, value)
         for one in horizons
-        if (value := number(child(one, "all", "guessing")[score])) is not None
+        if (value := number(child(one, "all", "chance")[score])) is not None
     ]
     axes.plot(*zip(*blind, strict=True), "--", color=COLOUR["muted"], linewidth=1.3)
     axes.set_ylim(0, 1.02)

@@ -1,8 +1,8 @@
 """The head of the page: what was tested, on whom, whether that may be trusted; and the table of scores.
 
-The report of a recogniser's test, section by section.
+The report of an activity classifier's test, section by section.
 
-What a recogniser's report is made of.
+What an activity classifier's report is made of.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from revalexo_clip.core.files import atomically
 from revalexo_clip.core.text import counted
 from revalexo_clip.reports.conclusions.classifier import verdicts
 from revalexo_clip.reports.conclusions.evaluation import plain_name
-from revalexo_clip.reports.findings import RecognitionFindings
+from revalexo_clip.reports.findings import ClassifierFindings
 from revalexo_clip.reports.html import curves
 from revalexo_clip.reports.html.cells import as_list, cell
 from revalexo_clip.reports.html.classifier import by_class as classes
 from revalexo_clip.reports.html.classifier import timelines
 from revalexo_clip.reports.html.classifier.by_horizon_and_subject import by_horizon, by_subject
 from revalexo_clip.reports.html.page import Html, Section, group, joined, page, paragraph, row, table, tag, text
-from revalexo_clip.reports.leakage import flattery
+from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.values import (
     RECOGNITION,
     SETS,
@@ -37,7 +37,7 @@ from revalexo_clip.reports.values import (
 _USES = {"pretrain": "Pretrained on", "train": "Trained on", "val": "Selected on", "test": "Tested on"}
 
 
-def head(findings: RecognitionFindings) -> Html:
+def head(findings: ClassifierFindings) -> Html:
     """The title, what was tested, whether figures flatter, answers, and what could not be measured."""
     metrics = findings.metrics
     people = list(child(metrics, "subjects"))
@@ -48,15 +48,15 @@ def head(findings: RecognitionFindings) -> Html:
     )
     if metrics["interval_reason"] is None:
         about += " In brackets: 95% intervals."
-    parts = [tag("h1", text(f"Recognition by {findings.name}")), paragraph(about, "quiet")]
-    if told := flattery(metrics["seen"]):
+    parts = [tag("h1", text(f"Activity classification by {findings.name}")), paragraph(about, "quiet")]
+    if told := leakage_warning(metrics["seen"]):
         how, _, why = told.partition(":")
         warning = joined([tag("strong", text(f"⚠ These figures {how}:")), text(f"{why}.")])
         parts.append(tag("p", warning, class_="warning"))
     return joined([*parts, as_list(verdicts(metrics)), people_table(findings), _missing(metrics)], "\n")
 
 
-def people_table(findings: RecognitionFindings) -> Html:
+def people_table(findings: ClassifierFindings) -> Html:
     """Who was trained, selected and tested on."""
     rows = [
         row([text(use), text(len(names)), text(", ".join(names))])
@@ -84,9 +84,9 @@ def score_table(metrics: JsonObject) -> Html:
         for horizon, figures in found:
             shown = (cell(score, measured(figures, score)) for score in RECOGNITION)
             rows.append(row([text(horizon_text(number(horizon) or 0.0)), text(figures["windows"]), *shown]))
-        guessing = child(found[0][1], "guessing")
-        blind = (cell(score, Measured(number(guessing[score]))) for score in RECOGNITION)
-        always = tag("span", text(f"always {plain_name(str(guessing['activity']))}"), class_="open")
+        chance = child(found[0][1], "chance")
+        blind = (cell(score, Measured(number(chance[score]))) for score in RECOGNITION)
+        always = tag("span", text(f"always {plain_name(str(chance['activity']))}"), class_="open")
         rows.append(row([always, text(""), *blind]))
     return joined(
         [table(["After the window", "windows", *RECOGNITION.values()], rows, kind="summary"), _legend(metrics)]
@@ -103,14 +103,14 @@ def _legend(metrics: JsonObject) -> Html:
     return paragraph(within, "quiet")
 
 
-def write_recognition_report(path: Path, findings: RecognitionFindings) -> None:
+def write_classifier_report(path: Path, findings: ClassifierFindings) -> None:
     """Write the report. Raises `WriteError` where the disk refuses."""
-    written = page(f"Recognition by {findings.name}", head(findings), list(sections(findings)))
+    written = page(f"Activity classification by {findings.name}", head(findings), list(sections(findings)))
     with atomically(path) as temporary:
         temporary.write_text(written, encoding="utf-8")
 
 
-def sections(findings: RecognitionFindings) -> Iterator[Section]:
+def sections(findings: ClassifierFindings) -> Iterator[Section]:
     """All sections; one that has nothing to show says why."""
     metrics = findings.metrics
     yield Section("figures", "Figures", score_table(metrics))
@@ -120,4 +120,4 @@ def sections(findings: RecognitionFindings) -> Iterator[Section]:
     yield Section("people", "For whom: by person", by_subject(metrics))
     yield Section("clips", "Clips from beginning to end", timelines.section_body(findings.predictions))
     epoch = int(number(metrics["epoch"]) or 0)
-    yield Section("training", "Training", curves.of_recogniser(findings.log, epoch))
+    yield Section("training", "Training", curves.of_classifier(findings.log, epoch))

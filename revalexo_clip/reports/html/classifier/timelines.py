@@ -1,4 +1,4 @@
-"""Clips from beginning to end: what was done, and what the recogniser said of each window."""
+"""Clips from beginning to end: what was done, and what the activity classifier said of each window."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The report on arms: ways of beginning with an encoder, at several shares of the labels."""
+"""The report on variants: ways of beginning with an encoder, at several shares of the labels."""

@@ -16,7 +16,7 @@ from revalexo_clip.reports.values import (
     PROBES,
     RETRIEVAL,
     SCORES,
-    SETTLED,
+    SIGNIFICANT,
     TITLES,
     child,
     children,
@@ -74,7 +74,7 @@ def figures(metrics: JsonObject) -> Html:
         parts.append(paragraph(_trained(metrics), "quiet"))
     if metrics["interval_reason"] is None:
         told = (
-            f"{SETTLED['better']} better and {SETTLED['worse']} worse than {first['letter']}: the 95% interval of the "
+            f"{SIGNIFICANT['better']} better and {SIGNIFICANT['worse']} worse than {first['letter']}: the 95% interval of the "
             "difference, beside it, leaves out zero. = the same for every window. No mark: not settled. Of a hundred "
             "figures that do not differ, about five get a mark by chance. Of ranks, less is better."
         )

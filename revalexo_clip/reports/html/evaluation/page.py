@@ -131,7 +131,7 @@ def _retrieval_table(metrics: JsonObject) -> Html:
             figures = (cell(name, measured(child(found, direction), name)) for name in RETRIEVAL)
             rows.append(row([text(arrow), *figures]))
         blind = (cell(name, Measured(number(child(found, "chance")[name]))) for name in RETRIEVAL)
-        rows.append(row([tag("span", text("guessing"), class_="open"), *blind]))
+        rows.append(row([tag("span", text("chance"), class_="open"), *blind]))
     return table(["Retrieval among", *RETRIEVAL.values()], rows, kind="summary")
 
 

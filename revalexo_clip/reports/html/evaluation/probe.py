@@ -35,8 +35,8 @@ from revalexo_clip.reports.values import (
     number,
 )
 
-ROLES = {"imu": "imu", "imu_untrained": "muted", "handmade": "c4", "video": "video", "both": "c3"}
-_BASELINES = {"over_untrained": "untrained", "over_handmade": "hand-made"}
+ROLES = {"imu": "imu", "imu_untrained": "muted", "handcrafted": "c4", "video": "video", "both": "c3"}
+_BASELINES = {"over_untrained": "untrained", "over_handcrafted": "handcrafted"}
 _HALF = WIDTH / 2 - 0.15
 
 
@@ -56,7 +56,7 @@ def section_body(probe: JsonObject) -> Html:
     horizon = horizon_text(first_horizon(probe))
     about = (
         f"A linear probe reads the activity {horizon} after the window off frozen features; {protocol(probe)}. "
-        "Pretraining was worth it where the pretrained IMU encoder beats the same encoder untrained, and hand-made "
+        "Pretraining was worth it where the pretrained IMU encoder beats the same encoder untrained, and handcrafted "
         "features."
     )
     side = joined([_horizon_plot(probe), _few_labels_plot(child(probe, "few_labels"))])

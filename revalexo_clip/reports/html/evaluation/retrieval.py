@@ -40,7 +40,7 @@ def legend(*, chance: bool = True) -> Html:
         for mark, name in marks
     ]
     if chance:
-        keys.append(tag("li", joined([tag("span", text("❙ "), class_="open"), text("guessing")])))
+        keys.append(tag("li", joined([tag("span", text("❙ "), class_="open"), text("chance")])))
     return tag("ul", joined(keys), class_="keys")
 
 
@@ -92,7 +92,7 @@ def rank_plot(metrics: JsonObject, galleries: Mapping[str, Gallery]) -> Html:
         percent_axis(axes, "y")
     caption = (
         "Share of queries whose partner is found by each rank; the further to the upper left, the better. Blue: IMU → "
-        "video, orange: video → IMU, dashed: guessing."
+        "video, orange: video → IMU, dashed: chance."
     )
     return figure(svg(drawn[0], "Share of queries whose partner is found by each rank"), caption)
 

@@ -1,0 +1,215 @@
+"""Who is in which fold, what a fold begins with, and what all of them have come to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import chdir
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from statistics import fmean, stdev
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from rich.console import Console
+from sklearn.metrics import f1_score
+from support.made_predictions import made_predictions
+from support.small_finetuning import finetuning
+from support.small_run import built_in_experiment
+
+from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.config.folds import Fold, Folds, LeaveOneSubjectOut, choose
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.data import Recordings
+from revalexo_clip.evaluation.storage import write_predictions
+from revalexo_clip.finetuning.cross_validation import FoldFolder, cross_validate, pretraining_of, run_fold
+from revalexo_clip.finetuning.fold_summary import summarize
+from revalexo_clip.finetuning.run import finetune
+from revalexo_clip.metrics.evaluated import Predictions
+from revalexo_clip.reports.terminal.folds import fold_report
+from revalexo_clip.runs.checkpoint import load_checkpoint
+from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
+from revalexo_clip.runs.folder import forget_run_folder
+
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
+
+NEW: dict[str, object] = {"imu": {"type": "DeepConvLSTM", "maps": 4, "hidden": 8}, "embed_dim": 16}
+
+
+def in_folds(root: Path, fields: dict[str, object], encoder: Path | None = None) -> FinetuneExperiment:
+    """Of the small activity classifier's five subjects one after the other is left out."""
+    return finetuning(root, encoder, **{"folds": {"type": "LeaveOneSubjectOut"}} | fields)
+
+
+def with_pretraining(root: Path) -> FinetuneExperiment:
+    inside = built_in_experiment(root, name="inside").model_dump(mode="json")
+    folds = {"type": "LeaveOneSubjectOut", "pretrain": inside}
+    return in_folds(root, {"folds": folds, "trainer": {"max_epochs": 1, "accelerator": "cpu"}})
+
+
+@pytest.mark.parametrize("validation", [1, 2, 3])
+def test_each_subject_is_tested_once_and_nobody_has_two_parts(validation: int) -> None:
+    data = in_folds(Path("dataset"), NEW).data
+    folds = LeaveOneSubjectOut(validation=validation).make_folds(data)
+    assert [fold.test for fold in folds] == [("01",), ("02",), ("08",), ("05",), ("09",)]
+    for fold in folds:
+        assert len(fold.val) == validation
+        assert sorted(fold.train + fold.val + fold.test) == ["01", "02", "05", "08", "09"]
+        data.split(fold.train, fold.val, fold.test)  # which refuses a subject that is named twice
+    assert folds[3].val == ("09", "01", "02")[:validation]
+
+
+def test_too_few_subjects_are_refused() -> None:
+    data = in_folds(Path("dataset"), NEW).data.split(("01", "02"), ("08",), ())
+    with pytest.raises(ConfigError, match="3 subjects are too few to leave one out, validate on 2 and train on others"):
+        LeaveOneSubjectOut(validation=2).make_folds(data)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [(("a", "a"), "2 of them are named a"), (("a/b",), "'a/b' cannot name the folder"), ((), "makes none")],
+)
+def test_folds_of_ones_own_need_names_that_tell_them_apart(
+    names: tuple[str, ...], told: str, only_built_in: None
+) -> None:
+    class Named(Folds):
+        def split(self, data: Recordings) -> Iterable[Fold]:
+            return [Fold(name, ("01",), ("02",), ("05",)) for name in names]
+
+    with pytest.raises(ConfigError, match=told):
+        Named().make_folds(in_folds(Path("dataset"), NEW).data)
+
+
+def test_a_fold_that_is_not_there_is_told_from_those_that_are() -> None:
+    folds = LeaveOneSubjectOut().make_folds(in_folds(Path("dataset"), NEW).data)
+    assert [fold.name for fold in choose(folds, ["09", "02"])] == ["02", "09"]
+    with pytest.raises(ConfigError, match=r"--fold 9: no such fold.*known: 01, 02, 05, 08, 09"):
+        choose(folds, ["9"])
+
+
+def test_a_fold_is_the_experiment_on_other_subjects() -> None:
+    experiment = in_folds(Path("dataset"), NEW)
+    fold = LeaveOneSubjectOut().make_folds(experiment.data)[0]
+    expected = experiment.model_dump() | {"folds": None}
+    expected["data"] |= {"train_subjects": ("08", "05", "09"), "val_subjects": ("02",), "test_subjects": ("01",)}
+    assert experiment.in_fold(fold, None).model_dump() == expected
+
+
+def test_the_pretraining_of_a_fold_has_never_whom_it_tests() -> None:
+    experiment = with_pretraining(Path("dataset"))
+    for fold in LeaveOneSubjectOut().make_folds(experiment.data):
+        data = pretraining_of(experiment, fold).data
+        assert (data.subjects("train"), data.subjects("val"), data.subjects("test")) == (fold.train, fold.val, ())
+
+
+def test_what_a_fold_begins_with_is_said_once() -> None:
+    inside = with_pretraining(Path("dataset")).model_dump(mode="json")
+    for field, value in {"encoder": "runs/demo", "from_scratch": True, "imu": NEW["imu"], "standardize": True}.items():
+        with pytest.raises(ValidationError, match=f"{field}: .*folds.pretrain"):
+            FinetuneExperiment.model_validate(inside | {field: value})
+
+
+def test_an_experiment_in_folds_is_not_trained_as_one() -> None:
+    with pytest.raises(ConfigError, match="folds: this trains one activity classifier"):
+        finetune(in_folds(Path("dataset"), NEW))
+
+
+def test_an_encoder_that_has_seen_whom_folds_test_is_refused_before_anything_is_written(
+    distinct: Path, trained_run: Path, tmp_path: Path
+) -> None:
+    experiment = in_folds(distinct, {}, trained_run)
+    seen = r"was trained on Subject01, Subject02 and selected on Subject08.*pretrain in each fold, .*--pretrain FILE.py"
+    with chdir(tmp_path), pytest.raises(ConfigError, match=seen):
+        cross_validate(experiment)
+    with chdir(tmp_path), pytest.raises(ConfigError, match=r"was trained on Subject02, so"):
+        cross_validate(experiment, only=["02", "05", "09"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_fold_begins_with_the_encoder_of_its_own_pretraining(distinct: Path, tmp_path: Path) -> None:
+    run, console = Path("runs/classifier/20260101-000000"), Console(quiet=True)
+    (fold, *_) = LeaveOneSubjectOut().make_folds(with_pretraining(distinct).data)
+    folder = FoldFolder.of(run, fold)
+    with chdir(tmp_path):
+        folder.path.mkdir(parents=True)
+        (run / "experiment.json").write_text(with_pretraining(distinct).to_json())
+        try:
+            run_fold(run, fold.name, console, pretraining=True)
+            run_fold(run, fold.name, console)
+        finally:
+            forget_run_folder()
+        pretrained = load_checkpoint(folder.pretraining / "checkpoints/best.ckpt").description
+        classifier = load_classifier_checkpoint(folder.path / "checkpoints/best.ckpt").description
+        assert folder.predictions.is_file()
+    assert pretrained.subjects == {"train": ("Subject05", "Subject08", "Subject09"), "val": ("Subject02",)}
+    assert classifier.pretrained_on == classifier.subjects == pretrained.subjects
+    assert classifier.experiment.encoder == folder.pretraining
+
+
+def three(tmp_path: Path) -> tuple[dict[str, Predictions], dict[str, Path]]:
+    """Predictions of three people, the last of whom is never in a transition."""
+    found = {name: made_predictions(subjects=1, clips=3, seed=seed) for seed, name in enumerate("abc")}
+    found["c"] = replace(found["c"], transition_NK=np.zeros_like(found["c"].transition_NK))
+    files = {name: tmp_path / name / "predictions.h5" for name in found}
+    for name, path in files.items():
+        write_predictions(path, found[name], {})
+    return found, files
+
+
+def test_the_summary_is_what_scikit_learn_says_of_each_fold_and_of_all(tmp_path: Path) -> None:
+    found, files = three(tmp_path)
+    summary = json.loads(json.dumps(summarize(files, "abcd", {"d": "lost"}), allow_nan=False))
+    assert summary["unfinished"] == {"d": "lost"}
+    for k, horizon in enumerate((0.0, 0.5)):
+        for among in ("all", "transition"):
+            expected: list[float] = []
+            pooled: tuple[list[int], list[int]] = [], []
+            for name, one in found.items():
+                rows = (one.label_NK[:, k] >= 0) & (one.transition_NK[:, k] | (among == "all"))
+                true, said = one.label_NK[rows, k], one.logits_NKA[rows, k].argmax(axis=1)
+                pooled[0].extend(true)
+                pooled[1].extend(said)
+                row = summary["folds"][name]["horizons"][k]
+                assert (row["horizon"], row[among]["windows"]) == (horizon, rows.sum())
+                if rows.any():
+                    expected.append(f1_score(true, said, average="weighted"))
+                    assert row[among]["weighted_f1"] == pytest.approx(expected[-1])
+                else:
+                    assert row[among]["weighted_f1"] is None
+            assert summary["mean"][k][among]["folds"] == len(expected) == (3 if among == "all" else 2)
+            assert summary["mean"][k][among]["weighted_f1"] == pytest.approx(fmean(expected))
+            assert summary["deviation"][k][among]["weighted_f1"] == pytest.approx(stdev(expected))
+            everything = summary["pooled"]["horizons"][k][among]
+            assert everything["weighted_f1"] == pytest.approx(f1_score(*pooled, average="weighted"))
+
+
+def test_predictions_of_other_activities_are_not_summed_up(tmp_path: Path) -> None:
+    found, files = three(tmp_path)
+    write_predictions(files["b"], replace(found["b"], activities=("lying", *found["b"].activities[1:])), {})
+    with pytest.raises(DataError, match=r"b/predictions.h5: predictions of other activities or horizons"):
+        summarize(files, "abc", {})
+
+
+def test_the_report_has_a_row_for_each_fold_and_says_which_have_none(tmp_path: Path) -> None:
+    _, files = three(tmp_path)
+    console = Console(width=80, file=StringIO(), record=True)
+    for part in fold_report(summarize(files, "abcd", {"d": "lost"})):
+        console.print(part)
+    printed = console.export_text().splitlines()
+    rows = [line.split()[0] for line in printed if line.count("%") == 5 and "±" not in line]
+    assert rows == ["a", "b", "mean", "deviation", "all"]
+    assert [line.split()[0] for line in printed if line.count("%") == 4] == ["c"]  # which has no transitions
+    assert [line.split()[0] for line in printed if line.count("±") == 5] == ["0", "0.5"]
+    assert "Without a result: d." in printed
+    assert max(map(len, printed)) <= 80
+
+
+def test_there_is_no_deviation_of_one_fold(tmp_path: Path) -> None:
+    _, files = three(tmp_path)
+    console = Console(width=80, file=StringIO(), record=True)
+    for part in fold_report(summarize({"a": files["a"]}, "a", {})):
+        console.print(part)
+    assert "±" not in console.export_text()

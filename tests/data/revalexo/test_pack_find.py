@@ -1,0 +1,291 @@
+"""Which pack is used: never one that is not what the dataset is now, and never silently none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import h5py
+import numpy as np
+import pytest
+from support.many_clips import SETTINGS, pack_many, write_many
+from support.tiny_dataset import revalexo, source_of, write_imu
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.base import OnProgress
+from revalexo_clip.data.revalexo.pack import choose
+from revalexo_clip.data.revalexo.pack.build import pack
+from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
+from revalexo_clip.data.revalexo.pack.find import NAME, cache_folder, default_path, find_pack
+
+NOBODY = 65534
+
+
+def quiet(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.fixture
+def packed(written: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny dataset and its pack that may be damaged."""
+    return Path(shutil.copytree(written, tmp_path / "packed"))
+
+
+def touch(root: Path) -> None:
+    os.utime(root / "videos/Subject08/0000.mp4", ns=(1, 1))
+
+
+def change_imu(root: Path) -> None:
+    write_imu(root / "imu/Subject08/0000.csv", duration=3.9)
+
+
+def change_imu_but_not_its_size(root: Path) -> None:
+    path = root / "imu/Subject08/0000.csv"
+    path.write_text(path.read_text().replace("7.000", "8.000", 1))
+
+
+def change_json(root: Path) -> None:
+    path = root / "data_pairs/Subject08.json"
+    path.write_text(path.read_text().replace("2.4", "2.5"))
+
+
+def add_subject(root: Path) -> None:
+    text = (root / "data_pairs/Subject08.json").read_text()
+    (root / "data_pairs/Subject10.json").write_text(text.replace("Subject08", "Subject10"))
+
+
+def remove_video(root: Path) -> None:
+    (root / "videos/Subject08/0001.mp4").unlink()
+
+
+def truncate(root: Path) -> None:
+    path = root / NAME
+    path.write_bytes(path.read_bytes()[:-5000])
+
+
+def garbage(root: Path) -> None:
+    (root / NAME).write_bytes(b"\x00garbage" * 1000)
+
+
+def empty(root: Path) -> None:
+    (root / NAME).write_bytes(b"")
+
+
+def other_hdf5(root: Path) -> None:
+    with h5py.File(root / NAME, "w") as file:
+        file["x"] = 1
+
+
+def other_format(root: Path) -> None:
+    with h5py.File(root / NAME, "r+") as file:
+        file.attrs["format"] = 2
+        file.attrs["version"] = "9.9"
+
+
+def lacks_a_table(root: Path) -> None:
+    with h5py.File(root / NAME, "r+") as file:
+        del file["frames/time"]
+
+
+def foreign_words(root: Path) -> None:
+    with h5py.File(root / NAME, "r+") as file:
+        file["about"][:] = 32
+
+
+def damaged_table(root: Path) -> None:
+    with h5py.File(root / NAME, "r+") as file:
+        file["clips/first_frame"][1] = 10**12
+
+
+def smaller(root: Path) -> None:
+    pack(root, short_side=24)
+
+
+Change = Callable[[Path], None]
+CHANGES: list[tuple[Change, str]] = [
+    (change_imu, r"is out of date.*imu/Subject08/0000\.csv was changed"),
+    (change_imu_but_not_its_size, r"is out of date.*imu/Subject08/0000\.csv was changed"),
+    (change_json, r"is out of date.*Subject08\.json was changed"),
+    (add_subject, r"is out of date.*Subject10\.json was added"),
+    (remove_video, r"is out of date.*0001\.mp4 is gone"),
+    (truncate, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
+    (garbage, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
+    (empty, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
+    (other_hdf5, r"rxclip-pack\.h5: is not a pack: it is some other HDF5 file"),
+    (other_format, r"is a pack of format 2, made by revalexo_clip 9\.9; this version reads format 1"),
+    (lacks_a_table, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
+    (damaged_table, r"rxclip-pack\.h5: is not a pack, or not a whole one \(its tables are damaged\)"),
+    (foreign_words, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
+    (smaller, r"its frames are 24 px high, fewer than data\.short_side, 36 px: rxclip pack .* --short-side 36"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), CHANGES, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_pack_that_does_not_suit_is_refused_by_name_and_passed_over_and_made_again_otherwise(
+    change: Change, says: str, packed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(packed)
+    with pytest.raises(PackError, match=says):
+        revalexo(packed, pack=packed / NAME).build("val", seed=0)
+    automatic = revalexo(packed, pack="auto")
+    if change is not remove_video and change is not add_subject:
+        assert source_of(automatic.build("val", seed=0)) == "RawFiles"
+        (warning,) = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+        assert warning.startswith("pack not used: ")
+    assert automatic.unprepared() == (change is not smaller)
+    if change is not add_subject:
+        automatic.prepare(quiet, leader=True)
+        assert not automatic.unprepared()
+
+
+def test_a_copy_is_recognised_although_all_its_times_are_new(packed: Path, tmp_path: Path) -> None:
+    for path in packed.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    assert source_of(revalexo(packed, pack=packed / NAME).build("val", seed=0)) == "PackedFiles"
+    assert not pack(packed).made
+
+
+def test_a_change_to_subjects_that_are_not_used_does_not_matter_until_something_is_packed(packed: Path) -> None:
+    change_imu(packed)
+    assert source_of(revalexo(packed, pack="auto").build("train", seed=0)) == "PackedFiles"
+    assert source_of(revalexo(packed, pack="auto").build("val", seed=0)) == "RawFiles"
+
+
+def test_off_reads_the_files_and_a_named_pack_that_is_not_there_is_an_error(packed: Path) -> None:
+    assert source_of(revalexo(packed, pack="off").build("val", seed=0)) == "RawFiles"
+    assert not revalexo(packed, pack="off").unprepared()
+    with pytest.raises(PackError, match=r"other\.h5: there is no such pack"):
+        revalexo(packed, pack=packed / "other.h5").build("val", seed=0)
+
+
+def test_a_pack_of_another_dataset_is_refused(packed: Path, distinct: Path) -> None:
+    with pytest.raises(PackError, match="is out of date, or of another dataset"):
+        revalexo(packed, pack=distinct / NAME).build("val", seed=0)
+
+
+def test_a_named_pack_does_without_the_files_it_was_made_from(
+    written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = Path(shutil.copy(written / NAME, tmp_path / "alone.h5"))
+    dataset = revalexo(tmp_path / "nowhere", pack=alone).build("val", seed=0)
+    assert dataset[0, 3].video_THWC.shape == (4, 36, 36, 3)
+    assert dataset.fingerprint() == revalexo(written).build("val", seed=0).fingerprint()
+    assert "is used as it is" in caplog.text
+
+
+@pytest.mark.parametrize("setting", ["off", "auto", "named"])
+def test_subjects_and_durations_are_chosen_as_from_the_files(setting: str, packed: Path) -> None:
+    value = packed / NAME if setting == "named" else setting
+    with pytest.raises(DataError, match=r"subject '03' is not in the dataset; subjects there: Subject01, Subject02, S"):
+        revalexo(packed, pack=value, val_subjects=("03",)).build("val", seed=0)
+    with pytest.raises(DataError, match=r"no clip of Subject08 lasts 4.5 s \(2 are shorter; lower"):
+        revalexo(packed, pack=value, min_duration=4.5).build("val", seed=0)
+    dataset = revalexo(packed, pack=value, train_subjects=("Subject02",)).build("train", seed=0)
+    assert dataset.clip_names == ("Subject02/0000", "Subject02/0001")
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """As somebody who may not write to a folder; root may, and becomes nobody for a while."""
+    folder.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+def test_the_pack_of_a_read_only_dataset_lies_in_the_cache_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TemporaryDirectory() as folder:  # one that nobody can reach too
+        dataset = Path(shutil.copytree(root, Path(folder) / "dataset"))
+        cache = Path(folder) / "cache"
+        cache.mkdir()
+        cache.chmod(0o777)
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        with read_only(dataset):
+            assert default_path(dataset) == cache_folder(dataset) / NAME
+            revalexo(dataset, pack="auto").prepare(quiet, leader=True)
+            assert source_of(revalexo(dataset, pack="auto").build("val", seed=0)) == "PackedFiles"
+            assert not pack(dataset).made
+        assert [path.name for path in cache.rglob("*.h5")] == [NAME]
+        assert not (dataset / NAME).exists()
+        shutil.rmtree(cache / "revalexo_clip")
+        cache.chmod(0o555)
+        with read_only(dataset):
+            revalexo(dataset, pack="auto").prepare(quiet, leader=True)
+        assert "no pack is made, so loading is slow: " in caplog.text
+
+
+def test_the_other_processes_of_a_run_wait_for_the_one_that_packs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[float] = []
+
+    def slowly(done: int, total: int) -> None:
+        made.append(threading.Event().wait(0.05))
+
+    def lead(on_progress: OnProgress) -> None:
+        revalexo(root, pack="auto").prepare(on_progress, leader=True)
+
+    leader = threading.Thread(target=lead, args=(slowly,))
+    leader.start()
+    revalexo(root, pack="auto").prepare(quiet, leader=False)
+    assert find_pack(root)[0] is not None
+    assert len(made) == 6
+    leader.join()
+    (root / NAME).unlink()
+    monkeypatch.setattr(choose, "GRACE", 0.3)
+    revalexo(root, pack="auto").prepare(quiet, leader=False)
+    assert find_pack(root) == (None, None)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_clips_are_there_in_seconds(tmp_path: Path) -> None:
+    import time
+
+    write_many(tmp_path, 100_000)
+    pack_many(tmp_path)
+    subjects = tuple(f"s{number}" for number in range(9))
+    fields = {"train_subjects": subjects, "val_subjects": ("s9",), "min_duration": 0.3, "window": 0.3}
+    for setting, limit in (("auto", 8.0), ("off", 40.0)):  # 1.4 s and 7 s on an idle core
+        begun = time.process_time()
+        data = revalexo(tmp_path, pack=setting, short_side=SETTINGS.short_side, crop=8, **fields)
+        assert not data.unprepared()
+        train, val = data.build("train", seed=0), data.build("val", seed=0)
+        sample = train[0, 899_999]
+        assert time.process_time() - begun < limit
+        assert source_of(train) == ("PackedFiles" if setting == "auto" else "RawFiles")
+        assert (len(train.clip_names), len(val.clip_names)) == (90_000, 10_000)
+        assert sample.video_THWC.shape == (4, 8, 11, 3)
+    assert len(PackTables(tmp_path / NAME)) == 100_000
+
+
+@pytest.mark.slow
+def test_damaged_bytes_are_never_more_than_a_data_error(written: Path, tmp_path: Path) -> None:
+    content, file = (written / NAME).read_bytes(), tmp_path / "pack.h5"
+    rng = np.random.default_rng(0)
+    tables = PackTables(written / NAME)
+    data = [range(place.start, place.start + place.length) for place in (tables.jpeg, tables.values)]
+    places = [place for place in range(len(content)) if not any(place in held for held in data)]
+    refused = 0
+    for place in rng.choice(places, 150, replace=False).tolist():
+        damaged = bytearray(content)
+        damaged[place : place + 4] = rng.bytes(4)
+        file.write_bytes(damaged)
+        try:
+            dataset = revalexo(written, pack=file).build("val", seed=0)
+            _ = dataset[0, 0], dataset[0, 9]
+        except DataError:
+            refused += 1
+    assert refused > 0

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from support.tiny_dataset import revalexo
+
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.data import BalancedBatches, GroupedBatches, UniformBatches, WindowDataset
+from revalexo_clip.data.batches import _grouped
+from revalexo_clip.data.windows import Ints
+
+
+@pytest.fixture(scope="module")
+def dataset(written: Path) -> WindowDataset:
+    """40 windows: 10 of each of 2 clips of 2 subjects."""
+    return revalexo(written).build("train", seed=0)
+
+
+def compose(dataset: WindowDataset, batch_size: int, composition: GroupedBatches, seed: int = 0) -> Ints:
+    return composition.composer(dataset, batch_size)(0, np.random.default_rng(seed))
+
+
+def test_each_batch_holds_so_many_windows_of_so_many_clips(dataset: WindowDataset) -> None:
+    batches = compose(dataset, 10, GroupedBatches(windows=5))
+    assert batches.shape == (4, 10)
+    assert sorted(batches.ravel()) == list(range(40))
+    for clips in dataset.windows.clip_N[batches]:
+        assert np.unique(clips, return_counts=True)[1].tolist() == [5, 5]
+
+
+def test_a_group_may_be_a_subject(dataset: WindowDataset) -> None:
+    batches = compose(dataset, 12, GroupedBatches(windows=6, by="subject"))
+    subjects = np.array(dataset.clip_subjects)[dataset.windows.clip_N[batches]]
+    assert len(batches) == 20 // 6
+    for row, clips in zip(subjects, dataset.windows.clip_N[batches], strict=True):
+        assert np.unique(row, return_counts=True)[1].tolist() == [6, 6]
+        assert len(set(clips.tolist())) > 2, "windows of a subject come from all of their clips"
+
+
+def test_epochs_leave_different_windows_over(dataset: WindowDataset) -> None:
+    drawn = [set(compose(dataset, 8, GroupedBatches(windows=4), seed).ravel().tolist()) for seed in range(20)]
+    assert {len(windows) for windows in drawn} == {32}
+    assert set.union(*drawn) == set(range(40))
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=9), st.integers(1, 5), st.integers(1, 4), st.integers(0, 99))
+def test_no_window_comes_twice_and_no_group_twice_in_a_batch(
+    sizes: list[int], windows: int, groups: int, seed: int
+) -> None:
+    shares = [size // windows for size in sizes]
+    assume(sum(share > 0 for share in shares) >= groups)
+    group_N = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    batches = _grouped(group_N, windows, groups, np.random.default_rng(seed))
+    flat = batches.ravel().tolist()
+    assert len(set(flat)) == len(flat)
+    for row in group_N[batches]:
+        assert np.unique(row, return_counts=True)[1].tolist() == [windows] * groups
+    # No composition has more: a group gives at most one share to a batch.
+    most = max(count for count in range(1000) if sum(min(share, count) for share in shares) >= count * groups)
+    assert len(batches) == most
+
+
+def test_uniform_batches_take_any_windows(dataset: WindowDataset) -> None:
+    batches = UniformBatches().composer(dataset, 12)(0, np.random.default_rng(0))
+    assert batches.shape == (3, 12)
+    assert len(set(batches.ravel().tolist())) == 36
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "composition", "says"),
+    [
+        (10, GroupedBatches(windows=4), "a batch of 10 does not divide into groups of 4 windows"),
+        (4, GroupedBatches(windows=8), "a batch of 4 does not divide into groups of 8 windows"),
+        (30, GroupedBatches(windows=6), "6 windows from each of 5 clips, and only 4 training clips have as many"),
+        (22, GroupedBatches(windows=11), "11 windows from each of 2 clips, and only 0 training clips have as many"),
+        (
+            30,
+            GroupedBatches(windows=10, by="subject"),
+            "10 windows from each of 3 subjects, and only 2 training subjects",
+        ),
+    ],
+)
+def test_what_cannot_be_composed_is_an_error(
+    dataset: WindowDataset, batch_size: int, composition: GroupedBatches, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        compose(dataset, batch_size, composition)
+
+
+@pytest.mark.parametrize("rows", [None, np.array([0, 3, 4, 7, 12, 13, 21, 28, 33, 39])])
+def test_balanced_batches_have_every_activity_alike(dataset: WindowDataset, rows: Ints | None) -> None:
+    draw = BalancedBatches().composer(dataset, 10, rows)
+    assert draw(0, np.random.default_rng(0)).shape == (len(dataset) // 10, 10)
+    for epoch in (0, 3):
+        label_N = dataset.labels(epoch)[:, 0]
+        asked = np.concatenate([draw(epoch, np.random.default_rng([seed])).ravel() for seed in range(300)])
+        counts = np.bincount(label_N[asked], minlength=2)
+        assert set(asked) <= set(range(len(dataset)) if rows is None else rows)
+        known = label_N if rows is None else label_N[rows]
+        assert len(set(known.tolist())) == 2
+        assert np.bincount(known)[0] != np.bincount(known)[1], "or there would be nothing to balance"
+        assert counts[0] / counts.sum() == pytest.approx(0.5, abs=0.03)
+
+
+def test_balanced_batches_leave_out_what_has_no_label(dataset: WindowDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    label_N1 = np.full((len(dataset), 1), UNLABELLED)
+    label_N1[5:9] = 1
+    monkeypatch.setattr(type(dataset), "labels", lambda self, epoch: label_N1)
+    assert set(BalancedBatches().composer(dataset, 8)(0, np.random.default_rng(0)).ravel()) == {5, 6, 7, 8}
+    label_N1[:] = UNLABELLED
+    with pytest.raises(DataError, match="no training window has a label"):
+        BalancedBatches().composer(dataset, 8)(0, np.random.default_rng(0))
+
+
+def test_fewer_rows_come_more_often(dataset: WindowDataset) -> None:
+    rows = np.array([3, 5, 8, 13, 21, 34])
+    batches = UniformBatches().composer(dataset, 8, rows)(0, np.random.default_rng(0))
+    assert batches.shape == (len(dataset) // 8, 8)
+    times = np.unique(batches, return_counts=True)
+    assert times[0].tolist() == rows.tolist()
+    assert times[1].max() - times[1].min() <= 1
+    grouped = GroupedBatches(windows=2).composer(dataset, 4, np.array([0, 1, 2, 10, 11, 20, 21]))(
+        0, np.random.default_rng(0)
+    )
+    assert set(grouped.ravel()) <= {0, 1, 2, 10, 11, 20, 21}
+    for row in grouped:
+        assert np.unique(dataset.windows.clip_N[row], return_counts=True)[1].tolist() == [2, 2]
+
+
+def test_labels_of_an_epoch_are_those_of_its_samples(written: Path) -> None:
+    dataset = revalexo(written, horizons=(0.07, 1.9)).build("train", seed=0)
+    for epoch in (0, 2):
+        loaded = np.stack([dataset[epoch, index].label_K.numpy() for index in range(len(dataset))])
+        assert np.array_equal(dataset.labels(epoch), loaded)
+    assert not np.array_equal(dataset.labels(0), dataset.labels(2))

@@ -1,0 +1,76 @@
+"""`predictions.h5`: read as it was written, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from support.made_predictions import made_predictions
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.evaluation.storage import read_predictions, write_predictions
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    written = tmp_path / "evaluation" / "predictions.h5"
+    write_predictions(written, made_predictions(), {"checkpoint": "runs/made/best.ckpt", "sha256": "0123"})
+    return written
+
+
+def test_what_was_written_is_read(path: Path) -> None:
+    made, read = made_predictions(), read_predictions(path)
+    for field in fields(made):
+        one, other = getattr(made, field.name), getattr(read, field.name)
+        assert type(one) is type(other)
+        np.testing.assert_array_equal(one, other)
+        assert not isinstance(one, np.ndarray) or one.dtype == other.dtype
+    with h5py.File(path) as file:
+        assert dict(file.attrs) == {"checkpoint": "runs/made/best.ckpt", "sha256": "0123"}
+
+
+def test_a_bit_that_fell_over_is_found(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    made = made_predictions().logits_NKA.tobytes()
+    content[content.index(made[:64]) + 100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"predictions\.h5: no predictions, or damaged ones"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 5000, -1])
+def test_a_file_that_was_cut_off_is_named(path: Path, kept: int) -> None:
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DataError, match=r"predictions\.h5: no predictions, or damaged ones"):
+        read_predictions(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"predictions\.h5: there is no such file"):
+        read_predictions(tmp_path / "predictions.h5")
+
+
+def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "embeddings.h5", "w") as file:
+        file["clip"] = [0, 1]
+    with pytest.raises(DataError, match=r"embeddings\.h5: no predictions, or damaged ones: .*'logits'"):
+        read_predictions(tmp_path / "embeddings.h5")
+
+
+def test_what_does_not_fit_together_is_told(tmp_path: Path) -> None:
+    made = made_predictions()
+    nan_NKA = np.where(np.arange(5) == 3, np.nan, made.logits_NKA).astype(np.float32)
+    for wrong, told in (
+        (replace(made, start_N=made.start_N[1:]), r"start has the shape \(293,\) in place of \(294,\)"),
+        (replace(made, horizons=(0.0,)), "logits has the shape"),
+        (replace(made, clip_names=made.clip_names[1:]), "clip_names and clip_subjects are not as many"),
+        (replace(made, clip_N=made.clip_N + 1), "clip holds numbers that are not from 0 to 13"),
+        (replace(made, label_NK=made.label_NK - 1), "label holds numbers that are not from -1 to 4"),
+        (replace(made, logits_NKA=nan_NKA), "logits are not finite"),
+    ):
+        write_predictions(tmp_path / "predictions.h5", wrong, {})
+        with pytest.raises(DataError, match=told):
+            read_predictions(tmp_path / "predictions.h5")

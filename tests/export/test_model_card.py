@@ -1,0 +1,124 @@
+"""The README.md of an exported encoder."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from support.small_process import EXPERIMENT
+
+from revalexo_clip.config.loading import import_experiment_file
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.types import ImuSpec, VideoSpec
+from revalexo_clip.export import EncoderDescription, Origin
+from revalexo_clip.export.model_card import model_card
+from revalexo_clip.models.encoders import DeepConvLSTM, ImuEncoder, VideoEncoder
+from revalexo_clip.models.encoders.x3d import X3D
+
+SCORES: JsonObject = {"r_at_1": 0.25, "r_at_5": 0.5, "r_at_10": 0.75, "mrr": 0.4321, "median_rank": 1234.5}
+METRICS: JsonObject = {
+    "retrieval": {"imu_to_video": SCORES, "video_to_imu": SCORES, "chance": SCORES, "gallery_size": 4000},
+    "subjects": {"Subject08": {}},
+    "split": "test",
+}
+
+
+def described(
+    encoder: ImuEncoder | VideoEncoder | None = None,
+    metrics: JsonObject | None = None,
+    mean: tuple[float, float] | None = None,
+) -> EncoderDescription:
+    video = isinstance(encoder, VideoEncoder)
+    spec = ImuSpec(("acc_Pelvis_x", "gyro_Pelvis_x"), ("m/s^2", "rad/s"), rate=60.0, window=2.0, mean=mean, std=mean)
+    return EncoderDescription(
+        modality="video" if video else "imu",
+        encoder=encoder or DeepConvLSTM(),
+        embed_dim=256,
+        imu=None if video else spec,
+        video=VideoSpec(frames=4, crop=182, short_side=200, window=2.0) if video else None,
+        origin=Origin(
+            experiment="x3d_xs",
+            checkpoint="best.ckpt",
+            epoch=1,
+            step=700,
+            subjects={"train": ("Subject01", "Subject02"), "val": ("Subject08",)},
+            versions={"trained_with": "0.1.0"},
+            metrics=metrics,
+        ),
+    )
+
+
+def test_it_says_what_goes_in_and_what_comes_out() -> None:
+    card = model_card(described())
+    assert "[B, 120, 2] float32: windows of 2 s at 60 Hz, in these units and this order." in card
+    assert "| 0 | `acc_Pelvis_x` | m/s^2 |\n| 1 | `gyro_Pelvis_x` | rad/s |" in card
+    assert "features [B, 256]" in card
+    assert 'load_encoder("path/to/this/folder")\nfeatures = encoder({"acc_Pelvis_x": ..., ...})' in card
+
+
+def test_it_says_what_the_encoder_has_seen() -> None:
+    card = model_card(described())
+    assert "experiment `x3d_xs`" in card
+    assert "for 1 epoch (700 steps) with revalexo_clip 0.1.0." in card
+    assert "Trained on: Subject01, Subject02.\nSelected on: Subject08.\n" in card
+    assert "None of them may be a test subject" in card
+
+
+def test_a_video_encoder_takes_frames() -> None:
+    card = model_card(described(X3D()))
+    assert "\n# X3D, pretrained on first-person video\n" in card
+    assert "[B, 4, 182, 182, 3] uint8 RGB: 4 frames spread evenly over 2 s" in card
+    assert "resized to a short side of 200 and cropped at the centre" in card
+    assert "features = encoder(frames)" in card
+
+
+@pytest.mark.parametrize(("mean", "said"), [((0.0, 1.0), True), (None, False)])
+def test_standardisation_is_said_where_there_is_some(mean: tuple[float, float] | None, said: bool) -> None:
+    assert ("standardises them itself" in model_card(described(mean=mean))) is said
+
+
+def test_figures_are_those_that_were_measured() -> None:
+    card = model_card(described(metrics=METRICS))
+    assert "Among 4000 windows of Subject08 (test subjects):" in card
+    assert "| IMU to video | 25.0% | 50.0% | 75.0% | 0.432 | 1234.5 |" in card
+
+
+def test_without_a_measurement_there_are_no_figures() -> None:
+    card = model_card(described())
+    assert "Not measured" in card
+    assert "%" not in card
+
+
+@pytest.mark.usefixtures("only_built_in")
+def test_an_encoder_of_the_user_s_own_needs_its_file() -> None:
+    tcn = import_experiment_file(EXPERIMENT).TCN()
+    assert isinstance(tcn, ImuEncoder)
+    assert 'experiment_file="the file that defines TCN")' in model_card(described(tcn))
+
+
+def test_its_head_is_yaml_as_the_hub_reads_it() -> None:
+    _, head, body = model_card(described()).split("---\n", 2)
+    read = yaml.safe_load(head)
+    assert read["library_name"] == "revalexo_clip"
+    assert read["license"] == "other"  # for whoever publishes it to choose
+    assert "imu" in read["tags"]
+    assert body.startswith("\n# DeepConvLSTM, pretrained on IMU windows\n")
+
+
+def test_intervals_stand_beside_the_figures_they_belong_to() -> None:
+    interval: JsonObject = {name: [0.2, 0.3] for name in SCORES}
+    interval["median_rank"] = None
+    with_intervals: JsonObject = SCORES | {"interval": interval}
+    retrieval = METRICS["retrieval"]
+    assert isinstance(retrieval, dict)
+    card = model_card(described(metrics=METRICS | {"retrieval": retrieval | {"imu_to_video": with_intervals}}))
+    assert "(test subjects), with 95% intervals over clips:" in card
+    assert "| IMU to video | 25.0% (20.0% to 30.0%) | " in card
+    assert " | 0.432 (0.200 to 0.300) | 1234.5 |" in card
+    assert "| video to IMU | 25.0% | 50.0% |" in card
+
+
+def test_what_it_is_for_and_where_it_ends_is_said() -> None:
+    for card in (model_card(described()), model_card(described(X3D()))):
+        for heading in ("Data and subjects", "Intended use", "Limits", "Licence", "How to load it"):
+            assert f"\n## {heading}\n" in card
+    assert "What is faster than 30 Hz is not seen; a window sees 2 s" in model_card(described())

@@ -1,0 +1,140 @@
+"""Encoders of others: a state dict under RevalExo's names becomes a folder that loads and gives the same features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from support.plain_deep_conv_lstm import PlainDeepConvLSTM
+from support.small_process import EXPERIMENT, call
+from support.small_run import built_in_experiment
+from torch import Tensor
+
+from revalexo_clip import load_encoder
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.export import PretrainedImuEncoder
+from revalexo_clip.export.folder import export_encoder
+from revalexo_clip.export.revalexo import import_encoder
+
+State = dict[str, Tensor]
+
+
+def random_imu() -> Tensor:
+    return torch.randn(3, 120, 6, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def plain() -> PlainDeepConvLSTM:
+    torch.manual_seed(0)
+    return PlainDeepConvLSTM(channels=6, features=20, maps=5, hidden=12).eval()
+
+
+def test_what_was_exported_comes_back(run: Path, distinct: Path, tmp_path: Path) -> None:
+    (file,) = export_encoder("imu", run, format="revalexo").files
+    imported = import_encoder(file, built_in_experiment(distinct), out=tmp_path / "imported")
+    ours = load_encoder(export_encoder("imu", run).files[0].parent)
+    encoder = load_encoder(tmp_path / "imported")
+    with torch.no_grad():
+        assert torch.equal(encoder(random_imu()), ours(random_imu()))
+    assert encoder.description.imu == ours.description.imu
+    assert encoder.description.encoder == ours.description.encoder
+    assert imported.left_aside == ()
+    assert imported.parameters == sum(parameter.numel() for parameter in ours.encoder.parameters())
+
+
+def test_a_checkpoint_of_others_becomes_a_folder(plain: PlainDeepConvLSTM, distinct: Path, tmp_path: Path) -> None:
+    state = {f"module.imu_encoder.{name}": tensor for name, tensor in plain.state_dict().items()}
+    others = {"module.imu_encoder.classifier.weight": torch.zeros(9, 20), "module.video.weight": torch.zeros(2)}
+    torch.save({"epoch": 3, "model_state_dict": state | others}, tmp_path / "theirs.pt")
+    arguments = ("--experiment", EXPERIMENT, "--set", f"data.root={distinct}", "--subjects", "Subject01, Subject02")
+    finished = call("import-encoder", tmp_path / "theirs.pt", *arguments, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    first, *files, aside = finished.stdout.splitlines()
+    assert first.startswith("DeepConvLSTM, ")
+    assert len(files) == 3
+    assert aside == "left aside, being no part of the encoder: classifier.weight, module.video.weight"
+    encoder = load_encoder(tmp_path / "theirs")
+    assert isinstance(encoder, PretrainedImuEncoder)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(random_imu()), plain(random_imu()), rtol=0, atol=1e-6)
+    assert encoder.subjects == {"train": ("Subject01", "Subject02")}
+    assert encoder.recording_features(random_imu()[0].numpy(), rate=60.0).vector_ND.shape == (1, 20)
+    with pytest.raises(ValueError, match=r"imported from theirs\.pt, which holds no projection .* features only"):
+        encoder.embed(random_imu())
+
+
+def test_whom_it_has_seen_is_unknown_unless_it_is_said(
+    plain: PlainDeepConvLSTM, distinct: Path, tmp_path: Path
+) -> None:
+    torch.save(plain.state_dict(), tmp_path / "theirs.pt")
+    import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct))
+    assert load_encoder(tmp_path / "theirs").subjects is None
+    card = (tmp_path / "theirs" / "README.md").read_text()
+    assert "Whom it was trained on is not known." in card
+    assert "trained elsewhere, imported from `theirs.pt`" in card
+    assert "embed" not in card
+
+
+def without(name: str) -> Callable[[State], object]:
+    return lambda state: state.pop(name)
+
+
+def replaced(name: str, *shape: int) -> Callable[[State], object]:
+    return lambda state: state.__setitem__(name, torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (without("lstm.bias_hh_l0"), "lstm.bias_hh_l0 is missing"),
+        (without("feature_projector.weight"), "lacks feature_projector.weight"),
+        (without("conv1.weight"), "holds no encoder under RevalExo's names: there is no conv1.weight"),
+        (replaced("conv1.weight", 5, 1, 11), r"conv1\.weight is \[5, 1, 11\], where 4 axes are expected"),
+        (replaced("conv3.weight", 5, 5, 9, 1), r"conv3\.weight is \[5, 5, 9, 1\], expected \[5, 5, 11, 1\]"),
+        (
+            replaced("lstm.weight_ih_l0", 48, 210),
+            r"lstm\.weight_ih_l0 is \[48, 210\], expected \[48, 30\]: 42 channels of 5 maps, where .* give 6",
+        ),
+        (replaced("lstm.weight_ih_l1", 48, 12), r"lstm\.weight_ih_l1 has no place in it"),
+    ],
+)
+def test_every_tensor_that_does_not_fit_is_named(
+    plain: PlainDeepConvLSTM,
+    distinct: Path,
+    tmp_path: Path,
+    change: Callable[[State], object],
+    says: str,
+) -> None:
+    state = dict(plain.state_dict())
+    change(state)
+    torch.save(state, tmp_path / "theirs.pt")
+    with pytest.raises(DataError, match=rf"(?s)theirs\.pt.*{says}"):
+        import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct))
+    assert not (tmp_path / "theirs").exists()
+
+
+def test_a_window_that_is_too_short_for_it_is_an_error(
+    plain: PlainDeepConvLSTM, distinct: Path, tmp_path: Path
+) -> None:
+    torch.save(plain.state_dict(), tmp_path / "theirs.pt")
+    experiment = built_in_experiment(distinct)
+    short = experiment.model_copy(update={"data": experiment.data.model_copy(update={"window": 0.5})})
+    with pytest.raises(ConfigError, match="need 41 samples"):
+        import_encoder(tmp_path / "theirs.pt", short)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+def test_what_is_no_state_dict_is_an_error_that_names_the_file(distinct: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "theirs.pt").write_bytes(content)
+    with pytest.raises(DataError, match=r"theirs\.pt is not a state dict"):
+        import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct))
+    with pytest.raises(ConfigError, match=r"no\.pt: no such file"):
+        import_encoder(tmp_path / "no.pt", built_in_experiment(distinct))
+
+
+def test_without_the_recordings_the_channels_have_no_names(plain: PlainDeepConvLSTM, tmp_path: Path) -> None:
+    torch.save(plain.state_dict(), tmp_path / "theirs.pt")
+    with pytest.raises(DataError, match=r"channels of an encoder are named in the recordings of built_in: .*nowhere"):
+        import_encoder(tmp_path / "theirs.pt", built_in_experiment(tmp_path / "nowhere"))

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from support.small_training import small
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.pretraining.validation import EmbeddingModule, Gallery
+from revalexo_clip.training.loaders import evaluation_loader
+
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
+
+
+def embed(root: Path, batch_size: int) -> tuple[EmbeddingModule, Gallery]:
+    experiment = small(root)
+    dataset = experiment.data.build("val", experiment.seed)
+    torch.manual_seed(0)
+    module = EmbeddingModule(experiment.build_model(dataset.imu_spec, dataset.video_spec))
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.validate(module, dataloaders=evaluation_loader(dataset, batch_size, workers=0), verbose=False)
+    assert module.gallery is not None
+    return module, module.gallery
+
+
+def test_the_gallery_holds_every_window_in_the_order_of_the_dataset(written: Path) -> None:
+    module, gallery = embed(written, batch_size=3)
+    dataset = small(written).data.build("val", seed=42)
+    assert gallery.window_N.tolist() == list(range(10))
+    for index in range(10):
+        sample = dataset[0, index]
+        assert (gallery.clip_N[index], gallery.start_N[index]) == (sample.clip, sample.start)
+        with torch.no_grad():
+            imu_1D, video_1D = module.model(sample.imu_LC[None], sample.video_THWC[None])
+        torch.testing.assert_close(gallery.imu_ND[index], imu_1D[0], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(gallery.video_ND[index], video_1D[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_second_validation_starts_afresh(written: Path) -> None:
+    module, gallery = embed(written, batch_size=10)
+    dataset = small(written).data.build("val", seed=42)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.validate(module, dataloaders=evaluation_loader(dataset, 10, workers=0), verbose=False)
+    assert module.gallery is not None
+    assert all(torch.equal(one, other) for one, other in zip(module.gallery, gallery, strict=True))
+
+
+def test_a_window_that_cannot_be_read_is_an_error(root: Path) -> None:
+    (root / "imu/Subject08/0001.csv").write_text("acc_Pelvis_x\n")
+    with pytest.raises(DataError, match=r"Subject08/0001\.csv"):
+        embed(root, batch_size=4)

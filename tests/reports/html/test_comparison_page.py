@@ -1,0 +1,148 @@
+"""The page on several checkpoints: answers that follow from what is settled, and every figure beside its difference."""
+
+from __future__ import annotations
+
+import re
+from typing import cast
+
+import pytest
+from support.html_page import Page
+from support.made_evaluation import made_comparison
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.conclusions.comparison import answer_of, questions, summary
+from revalexo_clip.reports.html.comparison import page as comparison
+from revalexo_clip.reports.html.comparison import tables as comparison_tables
+from revalexo_clip.reports.html.comparison.page import write_comparison
+from revalexo_clip.reports.values import MINUS, within, written_difference
+
+ODD = "<b>second & co/20250101-000000"
+NAMES = ("first/20250101-000000", ODD, "third/20250101-000000")
+
+
+@pytest.fixture(scope="module")
+def metrics() -> JsonObject:
+    """A better checkpoint, and the copy of the first, beside the first."""
+    return made_comparison(dict(zip(NAMES, (1.5, 0.2, 1.5), strict=True)))
+
+
+@pytest.fixture(scope="module")
+def page(metrics: JsonObject, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("comparison") / "report.html"
+    write_comparison(path, metrics)
+    return path.read_text(encoding="utf-8")
+
+
+def test_it_is_one_file_that_asks_for_no_other(page: str) -> None:
+    assert "://" not in page
+    assert not re.search(r"@import|xlink", page)
+    elements = Page(page).elements
+    assert not {"script", "link", "iframe", "object", "img", "b"} & {tag for tag, _ in elements}
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert {str(attributes["href"]).removeprefix("#") for _, attributes in elements if "href" in attributes} <= {*ids}
+    assert len(ids) == len({*ids})
+
+
+def test_it_begins_with_who_is_compared_and_the_answers(page: str) -> None:
+    told = Page(page).text
+    assert "first/20250101-000000 (the others are compared with it)" in told
+    assert ODD in told
+    asked = told.index("Which finds the partner of a window more often?")
+    assert told.index(ODD) < asked < told.index("Figures Retrieval among")
+    assert "B is better than A; C and A are the same" in told[asked:]
+    assert "Whose IMU features know more of the activity? ✓ B and A are the same; C and A are the same" in told
+    assert "B is ahead for 2 and behind for 0 of 2 people; C is ahead for 0 and behind for 0 of 2 people" in told
+
+
+def test_the_table_holds_figures_differences_and_intervals(metrics: JsonObject, page: str) -> None:
+    told = Page(page).text
+    first, second, _ = cast("list[JsonObject]", metrics["checkpoints"])
+    difference = cast("list[JsonObject]", metrics["differences"])[0]
+    one, other, gained = (
+        cast("JsonObject", cast("JsonObject", found["retrieval"])["video_to_imu"])
+        for found in (first, second, difference)
+    )
+    low, high = cast("list[float]", cast("JsonObject", gained["interval"])["mrr"])
+    assert low > 0
+    by = f"{gained['mrr']:+.3f} ▲ [{low:+.3f}, {high:+.3f}]"
+    assert f"MRR {one['mrr']:.3f} {other['mrr']:.3f} {by} {one['mrr']:.3f} +0.000 =" in told
+    low, high = cast("list[float]", cast("JsonObject", gained["interval"])["median_rank"])
+    assert high < 0
+    by = f"{gained['median_rank']:+.1f} ▲ [{low:+.1f}, {high:+.1f}]".replace("-", MINUS)
+    assert f"median rank {one['median_rank']:.1f} {other['median_rank']:.1f} {by}" in told
+    assert "optim.lr 0.1 0.2" in told
+
+
+def test_subjects_that_were_seen_are_said_before_the_answers(metrics: JsonObject) -> None:
+    first, *others = cast("list[JsonObject]", metrics["checkpoints"])
+    seen: JsonObject = {"train": ["Subject<1>"], "val": []}
+    variant_leakage_warning: JsonObject = {**first, "seen": seen}
+    told = Page(comparison.head({**metrics, "checkpoints": [variant_leakage_warning, *others]})).text
+    assert told.index("⚠ Figures of A flatter it: it was trained on Subject<1>.") < told.index("Which finds")
+
+
+def test_what_is_missing_is_said_in_words(metrics: JsonObject) -> None:
+    bare: JsonObject = {
+        **metrics,
+        "interval_reason": "6 clips are needed",
+        "checkpoints": [
+            {**one, "probe": None, "probe_reason": "not asked for"}
+            for one in cast("list[JsonObject]", metrics["checkpoints"])
+        ],
+        "differences": [{**one, "probe": None} for one in cast("list[JsonObject]", metrics["differences"])],
+    }
+    told = {section.anchor: Page(section.body).text for section in comparison.sections(bare)}
+    assert told["probe"] == "No probe: not asked for."
+    assert told["figures"].endswith("There are no intervals: 6 clips are needed.")
+    assert "Nothing is settled, for want of intervals: 6 clips are needed." in Page(comparison.head(bare)).text
+
+
+def test_of_a_single_person_it_is_told_who_trained_the_probes() -> None:
+    alone = made_comparison({"a/1": 1.0, "b/1": 0.5}, subjects=1)
+    told = {section.anchor: Page(section.body).text for section in comparison.sections(alone)}
+    assert "the probe is trained on the 3 subjects of the pretraining and tested on Subject[0]." in told["figures"]
+    assert "same subject, " not in told["figures"]
+    assert "people" not in told
+    first, other = cast("list[JsonObject]", alone["checkpoints"])
+    other = {**other, "probe": {**cast("JsonObject", other["probe"]), "trained_on": ["Subject[2]"]}}
+    differently = comparison_tables.figures({**alone, "checkpoints": [first, other]})
+    assert "Probes of the others are trained on other people" in Page(differently).text
+
+
+@pytest.mark.parametrize(
+    ("significant", "answer"),
+    [
+        (["better", "better"], "better"),
+        (["better", None], "in part better"),
+        (["same", "better"], "in part better"),
+        (["better", "worse"], "mixed"),
+        (["worse", None], "in part worse"),
+        (["worse", "worse"], "worse"),
+        (["same", "same"], "the same"),
+        (["same", None], "not settled"),
+        ([None, None], "not settled"),
+    ],
+)
+def test_an_answer_needs_both_of_its_figures(significant: list[str | None], answer: str) -> None:
+    assert answer_of(significant) == answer
+
+
+def test_a_line_says_what_is_settled_and_what_is_not(metrics: JsonObject) -> None:
+    better, copy = cast("list[JsonObject]", metrics["differences"])
+    assert [question.title for question in questions(metrics)] == [
+        *("all windows", "same subject", "same subject and activity", "IMU features", "video features"),
+        "features of both",
+    ]
+    assert summary(metrics, better) == (
+        "better: all windows, same subject, same subject and activity; "
+        "the same: IMU features, video features, features of both"
+    )
+    assert summary(metrics, copy).startswith("the same: all windows, same subject, ")
+
+
+def test_differences_are_signed_and_in_the_figure_s_unit() -> None:
+    assert written_difference("r_at_1", -0.0123) == f"{MINUS}1.2"
+    assert written_difference("mrr", 0.02549) == "+0.025"
+    assert written_difference("median_rank", -1.5) == f"{MINUS}1.5"
+    assert within("accuracy", (-0.01, 0.2)) == f"[{MINUS}1.0, +20.0]"
+    assert within("accuracy", None) == ""

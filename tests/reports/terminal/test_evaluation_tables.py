@@ -1,0 +1,151 @@
+"""What a person sees of an evaluation in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rich.console import Console
+from support.made_windows import made_windows
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.embedding_geometry import geometry
+from revalexo_clip.metrics.evaluated import EvaluatedWindows
+from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
+from revalexo_clip.metrics.probe_results import probe_windows
+from revalexo_clip.reports.terminal.evaluation import evaluation_report
+
+
+@pytest.fixture(scope="module")
+def metrics() -> JsonObject:
+    """Of two subjects."""
+    windows = made_windows(subjects=2)
+    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=50)
+    return {
+        "seen": {"train": ["Subject[0]"], "val": []},
+        "split": "test",
+        "windows": len(windows),
+        "clips": 14,
+        "interval_reason": None,
+        **measure_retrieval(windows, rank_galleries(windows), bootstrap),
+        "geometry": geometry(windows.imu_ND, windows.video_ND),
+        "probe": probe_windows(windows, None, bootstrap).metrics,
+        "probe_reason": None,
+    }
+
+
+def shown(metrics: JsonObject, width: int = 80) -> list[str]:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        for part in evaluation_report(metrics):
+            console.print(part)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_everything_fits_without_being_cut(metrics: JsonObject) -> None:
+    lines = shown(metrics)
+    assert lines == shown(metrics, width=120)
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if "…" in line]
+
+
+def test_it_begins_with_the_subjects_that_were_seen(metrics: JsonObject) -> None:
+    assert shown(metrics)[0] == "these figures flatter it: this checkpoint was trained on Subject[0]"
+    assert shown({**metrics, "seen": {"train": [], "val": []}})[0].startswith("Retrieval: 112 windows of 14 clips")
+
+
+def test_rows_hold_the_figures(metrics: JsonObject) -> None:
+    lines = shown(metrics)
+    found = metrics["retrieval"]
+    assert isinstance(found, dict)
+    figures = found["imu_to_video"]
+    assert isinstance(figures, dict)
+    row = next(line.split() for line in lines if "IMU → video" in line and "%" in line)
+    assert row[3:] == [
+        *(f"{100 * float(str(figures[name])):.1f}%" for name in ("r_at_1", "r_at_5", "r_at_10")),
+        f"{float(str(figures['mrr'])):.3f}",
+        f"{float(str(figures['median_rank'])):.1f}",
+    ]
+    for title in ("same subject and activity", "Subject[1]", "[standing]", "untrained", "over handcrafted", "100%"):
+        assert any(title in line for line in lines), title
+    assert "never" not in "\n".join(lines)
+
+
+def test_of_a_single_subject_all_windows_are_those_of_the_same_subject() -> None:
+    windows = made_windows(subjects=1)
+    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    alone: JsonObject = {
+        "seen": {"train": [], "val": []},
+        "split": "test",
+        "windows": len(windows),
+        "clips": 7,
+        "interval_reason": None,
+        **measure_retrieval(windows, rank_galleries(windows), bootstrap),
+        "geometry": geometry(windows.imu_ND, windows.video_ND),
+        "probe": None,
+        "probe_reason": "not asked for",
+    }
+    assert alone["retrieval_within_subject"] == alone["retrieval"]  # which is why it is not shown twice
+    titles = [line.strip() for line in shown(alone)]
+    assert "all windows" in titles
+    assert "same subject and activity" in titles
+    assert "same subject" not in titles
+    assert titles[titles.index("By activity: R@1, IMU → video / video → IMU") + 2].split() == [
+        *("windows", "all", "windows", "same", "subject", "and", "activity")
+    ]
+
+
+def test_what_could_not_be_measured_is_left_out(metrics: JsonObject) -> None:
+    lines = shown({**metrics, "probe": None, "probe_reason": "not asked for", "activities": {}})
+    assert lines[-1] == "No probe: not asked for."
+    assert not [line for line in lines if line.startswith("By activity")]
+
+
+def test_galleries_are_those_of_plain_ranks() -> None:
+    windows = made_windows(subjects=2)
+    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    found = measure_retrieval(windows, rank_galleries(windows), bootstrap)
+    similarity_NN = windows.imu_ND.double().numpy() @ windows.video_ND.double().numpy().T
+    subject_N, label_N = windows.of_subject(), windows.label_NK[:, 0].numpy()
+    for name, same_NN in (
+        ("retrieval", np.ones_like(similarity_NN, dtype=bool)),
+        ("retrieval_within_subject", subject_N[:, None] == subject_N),
+        (
+            "retrieval_within_subject_and_activity",
+            (subject_N[:, None] == subject_N) & (label_N[:, None] == label_N),
+        ),
+    ):
+        own_N = similarity_NN.diagonal()[:, None]
+        rank_N = ((similarity_NN > own_N) & same_NN).sum(axis=1) + 1
+        gallery = found[name]
+        assert isinstance(gallery, dict)
+        figures, chance = gallery["imu_to_video"], gallery["chance"]
+        assert isinstance(figures, dict)
+        assert isinstance(chance, dict)
+        assert figures["r_at_5"] == pytest.approx((rank_N <= 5).mean())
+        assert figures["median_rank"] == np.median(rank_N)
+        assert chance["r_at_1"] == pytest.approx((1 / same_NN.sum(axis=1)).mean())
+        assert gallery["gallery_size"] == same_NN.sum(axis=1).mean()
+
+
+def test_one_window_of_one_clip_is_measured_like_any_other() -> None:
+    alone = made_windows(subjects=1, clips=1)
+    rows = slice(0, 1)
+    windows = EvaluatedWindows(
+        **{
+            **vars(alone),
+            **{name: getattr(alone, name)[rows] for name in ("imu_ND", "video_ND", "label_NK", "transition_NK")},
+            **{name: getattr(alone, name)[rows] for name in ("clip_N", "start_N")},
+            "features": {name: rows_NF[rows] for name, rows_NF in alone.features.items()},
+        }
+    )
+    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    found = measure_retrieval(windows, rank_galleries(windows), bootstrap)["retrieval"]
+    assert isinstance(found, dict)
+    figures = found["imu_to_video"]
+    assert isinstance(figures, dict)
+    assert figures["r_at_1"] == 1
+    assert figures["interval"] == dict.fromkeys(("r_at_1", "r_at_5", "r_at_10", "mrr", "median_rank"))
+    probe_results = probe_windows(windows, alone, bootstrap).metrics
+    assert probe_results is not None
+    assert probe_results["training_windows"] == 8

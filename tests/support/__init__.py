@@ -1,0 +1,1 @@
+"""What tests share: small datasets, experiments, runs and plain references."""

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from support.small_process import EXPERIMENT, rxclip
+from support.small_run import train
+from support.small_training import small
+
+from revalexo_clip.core.errors import UserError
+from revalexo_clip.training.failures import finite
+
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
+
+FINITE, NAN, INF = torch.tensor(1.0), torch.tensor(float("nan")), torch.tensor(float("inf"))
+
+
+def scaler(scale: float) -> torch.amp.GradScaler:
+    made = torch.amp.GradScaler("cpu", init_scale=scale)
+    made.scale(FINITE)  # which is when it takes up its scale
+    return made
+
+
+def test_a_step_is_taken_if_its_loss_and_its_gradient_are_finite() -> None:
+    assert finite(FINITE, FINITE, None)
+    assert not finite(NAN, FINITE, None)
+    assert not finite(FINITE, INF, None)
+
+
+def test_a_gradient_that_overflowed_is_left_to_the_scaler_until_scaling_is_no_longer_to_blame() -> None:
+    assert finite(FINITE, INF, scaler(65536.0))
+    assert not finite(NAN, INF, scaler(65536.0))
+    assert not finite(FINITE, INF, scaler(1.0))
+
+
+def spoiled(root: Path) -> tuple[str, str]:
+    """Make a clip's recording so large that it overflows when it is scaled; the clip, and what scales it."""
+    recording = root / "imu/Subject01/0001.csv"
+    header, *rows = recording.read_text().splitlines()
+    huge = ",".join(["1e38"] * (header.count(",") + 1))
+    recording.write_text("\n".join([header, *(huge for _ in rows)]))
+    return "Subject01/0001", 'imu_augment=[{"type": "Scale", "range": [100, 100], "p": 1}]'
+
+
+@pytest.mark.parametrize("part", ["none", "7"])
+def test_a_step_that_is_not_finite_names_the_windows(root: Path, tmp_path: Path, part: str) -> None:
+    clip, scale = spoiled(root)
+    with pytest.raises(UserError) as raised:
+        train(small(root, "batch_size=40", f"micro_batch={part}", scale), tmp_path)
+    first, second, *rest = str(raised.value).splitlines()
+    assert first == "the training diverged: in epoch 1, step 1, the loss is nan and the gradient's norm nan"
+    named = re.findall(r"(\S+) at (\d\.\d{3}) s", second)
+    assert second.startswith("  not finite are the IMU embeddings of ")
+    assert {name for name, _ in named} == {clip}
+    assert len(named) == 8
+    assert second.endswith(" and 2 more")
+    assert "The step was not taken. Lower optim.lr" in rest[-1]
+
+
+@pytest.mark.slow
+def test_processes_name_the_windows_of_all_of_them_once(root: Path) -> None:
+    clip, scale = spoiled(root)
+    finished = rxclip(
+        *("pretrain", EXPERIMENT, "--devices", "2"),
+        *("--set", "data.root=dataset", "--set", "data.workers=0", "--set", "batch_size=40", "--set", scale),
+        cwd=root.parent,
+    )
+    assert finished.returncode == 1, finished.stderr
+    assert finished.stderr.count("the training diverged") == 1
+    assert len(re.findall(rf"{clip} at", finished.stderr)) == 8
+    assert " and 2 more" in finished.stderr
+    assert "Traceback" not in finished.stderr

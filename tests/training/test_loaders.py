@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from support.tiny_dataset import revalexo
+
+from revalexo_clip.augment import Augmentation
+from revalexo_clip.data import UniformBatches
+from revalexo_clip.data.dataset import arrived
+from revalexo_clip.training.drawn_batches import TrainingBatch
+from revalexo_clip.training.loaders import PairsDataModule
+
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
+
+
+class Recorder(pl.LightningModule):
+    """Learns nothing, and notes where the windows of each training batch start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.batches: list[tuple[int, list[tuple[int, float]]]] = []
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
+        drawn = list(zip(batch.windows.window_B.tolist(), batch.windows.start_B.tolist(), strict=True))
+        self.batches.append((self.current_epoch, drawn))
+
+    def configure_optimizers(self) -> None:
+        return None
+
+
+def data(written: Path, workers: int, *, seed: int = 5, micro_batch: int | None = None) -> PairsDataModule:
+    recordings = revalexo(written)
+    train = recordings.build("train", seed)
+    return PairsDataModule(
+        train,
+        recordings.build("val", seed),
+        Augmentation((), (), (), imu_spec=train.imu_spec, video_spec=train.video_spec),
+        batches=UniformBatches(),
+        batch_size=12,
+        micro_batch=micro_batch,
+        seed=seed,
+        workers=workers,
+    )
+
+
+def recorded(module: PairsDataModule) -> list[tuple[int, list[tuple[int, float]]]]:
+    """What two epochs of training load."""
+    recorder = Recorder()
+    trainer = pl.Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        use_distributed_sampler=False,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(recorder, datamodule=module)
+    return recorder.batches
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_each_epoch_of_a_training_draws_windows_of_its_own_whatever_the_number_of_workers(written: Path) -> None:
+    alone = recorded(data(written, workers=0))
+    first, second = ([batch for epoch, batch in alone if epoch == wanted] for wanted in (0, 1))
+    assert [len(batch) for batch in (*first, *second)] == [12] * 6
+    starts = [{start for batch in batches for _, start in batch} for batches in (first, second)]
+    assert len(starts[0]) == len(starts[1]) == 36
+    assert starts[0].isdisjoint(starts[1])
+    assert [window for batch in first for window, _ in batch] != [window for batch in second for window, _ in batch]
+    assert recorded(data(written, workers=2)) == alone  # they persist from one epoch to the next
+    assert recorded(data(written, workers=0)) == alone
+    assert recorded(data(written, workers=0, seed=6)) != alone
+
+
+@pytest.mark.parametrize(("micro_batch", "sizes"), [(None, [10]), (4, [4, 4, 2])])
+def test_validation_loads_every_window_once_and_no_more_at_a_time_than_are_encoded(
+    written: Path, micro_batch: int | None, sizes: list[int]
+) -> None:
+    batches = [arrived(batch) for batch in data(written, workers=0, micro_batch=micro_batch).val_dataloader()]
+    assert [len(batch.window_B) for batch in batches] == sizes
+    assert torch.cat([batch.window_B for batch in batches]).tolist() == list(range(10))
