@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+
+from revalexo_clip.core.progress import OnProgress
 
 out = Console(soft_wrap=False)
 err = Console(stderr=True)
@@ -20,7 +22,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def counting(what: str, console: Console = err) -> Iterator[Callable[[int, int], None]]:
+def counting(what: str, console: Console = err) -> Iterator[OnProgress]:
     """A bar for long work, with an estimate, on terminals only; gives what to call with (done, total)."""
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 

@@ -8,11 +8,10 @@ import os
 import pickle
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 
 # Unpickling fails in whichever way the bytes that it met lead to: an HTML page saved as a checkpoint ends in an
@@ -74,7 +73,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, content: JsonObject) -> None:
-    """Write what is readable, or nothing."""
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write a JSON file atomically. Raises `ValueError` if a number is not finite."""
     with atomically(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
@@ -15,11 +15,8 @@ from pydantic import NonNegativeInt
 from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.core.component import Component
+from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.types import ImuSpec, Sample, Split, VideoSpec
-
-OnProgress = Callable[[int, int], None]
-"""Called with how much is done, and with how much there is."""
-
 
 NO_VIDEO = torch.empty(0, 0, 0, 3, dtype=torch.uint8)
 """No frames at all: what samples hold whose video was not asked for."""

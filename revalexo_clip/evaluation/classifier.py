@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from revalexo_clip.config.loading import import_experiment_file
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import atomically, sha256_of
+from revalexo_clip.core.progress import Progress, silent_progress
 from revalexo_clip.core.types import UNLABELLED, Split
 from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
 from revalexo_clip.evaluation.held_out import check_same_imu, check_same_video, edited, seen_among
@@ -27,9 +27,6 @@ from revalexo_clip.reports.html.classifier.page import write_classifier_report
 from revalexo_clip.reports.leakage import seen_text
 from revalexo_clip.runs.classifier_checkpoint import ClassifierCheckpoint, load_classifier_checkpoint
 from revalexo_clip.runs.folder import folder_of
-
-OnProgress = Callable[[int, int], None]
-Progress = Callable[[str], AbstractContextManager[OnProgress]]
 
 Subjects = Mapping[Split, tuple[str, ...]]
 """Whom something was trained on and selected on."""
@@ -49,11 +46,6 @@ class ClassifierEvaluation:
         return self.findings.metrics
 
 
-@contextmanager
-def _silently(_: str) -> Iterator[OnProgress]:
-    yield lambda done, total: None
-
-
 def evaluate_classifier(
     path: Path,
     *,
@@ -61,7 +53,7 @@ def evaluate_classifier(
     overrides: Sequence[str] = (),
     experiment_file: Path | None = None,
     allow_seen_subjects: bool = False,
-    progress: Progress = _silently,
+    progress: Progress = silent_progress,
 ) -> ClassifierEvaluation:
     """Measure a checkpoint on its test subjects, or on others that overrides name.
 
@@ -79,7 +71,7 @@ def evaluate_classifier(
 
 
 def measure_classifier(
-    checkpoint: ClassifierCheckpoint, experiment: FinetuneExperiment, progress: Progress = _silently
+    checkpoint: ClassifierCheckpoint, experiment: FinetuneExperiment, progress: Progress = silent_progress
 ) -> ClassifierEvaluation:
     """Measure a checkpoint on the test subjects of `experiment`: its own, or that with data somewhere else.
 

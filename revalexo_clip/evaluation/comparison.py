@@ -5,7 +5,6 @@ Whether several checkpoints are measured on the same windows; where they are not
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,10 +19,11 @@ from pydantic import JsonValue
 from revalexo_clip.config.loading import import_experiment_file
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.core.files import atomically
+from revalexo_clip.core.files import write_json
+from revalexo_clip.core.progress import OnProgress, Progress, no_progress, silent_progress
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.evaluation.held_out import load_for_evaluation
-from revalexo_clip.evaluation.protocol import Evaluation, OnProgress, Progress, measure, silently
+from revalexo_clip.evaluation.protocol import Evaluation, measure
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.evaluated import Floats
 from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE
@@ -140,7 +140,7 @@ def compare(
     probe: bool = True,
     tolerance: float = 0.0,
     out: Path | None = None,
-    progress: Progress = silently,
+    progress: Progress = silent_progress,
 ) -> Comparison:
     """Evaluate several checkpoints, or run folders, and compare the others with the first, on the same windows.
 
@@ -170,8 +170,7 @@ def compare(
     with progress("comparing") as on_progress:
         metrics = comparison_metrics(names, [_changed(first, other) for other in others], evaluations, on_progress)
     path = (folder_of(paths[0]) / "evaluation" / "comparison" if out is None else out) / "comparison.json"
-    with atomically(path) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(path, metrics)
     result = Comparison(evaluations, metrics, path)
     write_comparison(result.report, metrics)
     return result
@@ -207,7 +206,7 @@ def comparison_metrics(
     names: Sequence[str],
     settings: Sequence[JsonObject],
     evaluations: Sequence[Evaluation],
-    on_progress: OnProgress = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> JsonObject:
     """The content of `comparison.json`: what was measured on, the figures of each, and differences to the first.
 

@@ -5,7 +5,6 @@ What encoders make of every window of a dataset: embeddings, features, and the b
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import lightning.pytorch as pl
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from revalexo_clip.config.base import TrainerConfig
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.types import Batch
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.dataset import Arrival, arrived
@@ -55,7 +55,7 @@ class _Predicting(pl.LightningModule):
 class Counting(Callback):
     """Tells how many batches of a prediction are done."""
 
-    def __init__(self, on_progress: Callable[[int, int], None], total: int) -> None:
+    def __init__(self, on_progress: OnProgress, total: int) -> None:
         self.on_progress = on_progress
         self.done = 0
         self.total = total
@@ -73,7 +73,7 @@ def predict_all(
     batch_size: int,
     workers: int,
     config: TrainerConfig,
-    on_progress: Callable[[int, int], None],
+    on_progress: OnProgress,
 ) -> Predictions:
     """Each window once, on one device. Raises `DataError` where one cannot be read."""
     loader = evaluation_loader(windows, batch_size, workers)

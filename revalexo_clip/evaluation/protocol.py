@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -15,7 +13,8 @@ import torch
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.core.files import atomically, sha256_of
+from revalexo_clip.core.files import sha256_of, write_json
+from revalexo_clip.core.progress import OnProgress, Progress, silent_progress
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.evaluation.held_out import HeldOut, check_same_input, load_for_evaluation, seen_subjects
 from revalexo_clip.evaluation.inference import Counting, Extract, FeatureModule, gathered
@@ -31,13 +30,6 @@ from revalexo_clip.runs.checkpoint import Checkpoint
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
 from revalexo_clip.training.loaders import evaluation_loader
 from revalexo_clip.training.trainer import devices_available
-
-OnProgress = Callable[[int, int], None]
-"""Called with how much is done, and with how much there is."""
-
-
-Progress = Callable[[str], AbstractContextManager[OnProgress]]
-"""Shows the progress of what it is given the name of."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +53,6 @@ class Evaluation:
         return self.findings.metrics
 
 
-@contextmanager
-def silently(_: str) -> Iterator[OnProgress]:
-    """Shows nothing."""
-    yield lambda done, total: None
-
-
 def evaluate(
     ckpt: Path | None = None,
     *,
@@ -76,7 +62,7 @@ def evaluate(
     allow_seen_subjects: bool = False,
     probe: bool = True,
     tolerance: float = 0.0,
-    progress: Progress = silently,
+    progress: Progress = silent_progress,
 ) -> Evaluation:
     """Evaluate a checkpoint on its test subjects: retrieval, geometry, and what frozen features know of activities.
 
@@ -108,8 +94,7 @@ def measure(admitted: HeldOut, *, probe: bool, tolerance: float, progress: Progr
     probe_results = _probe(checkpoint, windows, experiment, bootstrap, progress) if probe else unprobed("not asked for")
     metrics |= {"probe": probe_results.metrics, "probe_reason": probe_results.reason}
     path = folder_of(checkpoint.path) / "evaluation" / "metrics.json"
-    with atomically(path) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(path, metrics)
     identity = {"checkpoint": str(metrics["checkpoint"]), "sha256": str(metrics["sha256"])}
     write_embeddings(path.with_name("embeddings.h5"), windows, probe_results.predictions, identity)
     log = folder_of(checkpoint.path) / "metrics.csv"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from revalexo_clip.config.loading import import_experiment_file
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.files import atomically, sha256_of
+from revalexo_clip.core.files import atomically, sha256_of, write_json
 from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
 from revalexo_clip.core.version import __version__
@@ -67,8 +67,7 @@ def write_folder(folder: Path, encoder: PretrainedEncoder, onnx: CheckWindows | 
         temporary.write_bytes(save(own_tensors(encoder), metadata={"format": "pt"}))
     with atomically(folder / CARD) as temporary:
         temporary.write_text(model_card(description), encoding="utf-8")
-    with atomically(folder / DESCRIPTION) as temporary:
-        temporary.write_text(json.dumps(description.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
+    write_json(folder / DESCRIPTION, description.model_dump(mode="json"))
     names = (WEIGHTS, DESCRIPTION, CARD, *(() if onnx is None else (ONNX,)))
     return Written(tuple(folder / name for name in names), description)
 

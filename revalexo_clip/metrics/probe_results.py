@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.classification import SCORES, ClassifierOutput, gain, measure, scores
@@ -26,8 +27,6 @@ from revalexo_clip.metrics.probe import (
 
 BASELINES = {"over_untrained": "imu_untrained", "over_handcrafted": "handcrafted"}
 """What the pretrained IMU encoder is compared with."""
-
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def probe_windows(
     windows: EvaluatedWindows,
     training: EvaluatedWindows | None,
     bootstrap: ClipBootstrap,
-    on_progress: OnProgress = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> ProbeResults:
     """Probe all features: by leaving out one subject after the other, or by training on `training`, other people.
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from revalexo_clip.config.base import Experiment
 from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import Interrupted, UserError
-from revalexo_clip.core.files import atomically
+from revalexo_clip.core.files import atomically, write_json
 from revalexo_clip.runs.checkpoint import AtomicCheckpointIO, CheckpointMetadata
 from revalexo_clip.runs.environment import environment, slurm_job
 from revalexo_clip.runs.folder import forget_run_folder, inherited_run_folder, new_run_folder, use_run_folder
@@ -199,9 +199,9 @@ class Training(ABC, Generic[P]):
         if resumed and path.is_file():
             begun = json.loads(path.read_text(encoding="utf-8"))
             now = begun | {"resumed": [*begun.get("resumed", []), {"step": resumed.checkpoint.step, **now}]}
-        for name, text in (("environment", json.dumps(now, indent=2)), ("experiment", self.experiment.to_json())):
-            with atomically(folder / f"{name}.json") as temporary:
-                temporary.write_text(text + "\n", encoding="utf-8")
+        write_json(folder / "environment.json", now)
+        with atomically(folder / "experiment.json") as temporary:
+            temporary.write_text(self.experiment.to_json() + "\n", encoding="utf-8")
         if self.source is not None:
             shutil.copyfile(self.source, folder / "experiment.py")
         for path in resumed.damaged if resumed else ():

@@ -11,9 +11,10 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
+from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.data import windows
-from revalexo_clip.data.base import Dataset, LabelledWindows, OnProgress, WindowDataset, Windows
+from revalexo_clip.data.base import Dataset, LabelledWindows, WindowDataset, Windows
 from revalexo_clip.data.dataset import ClipWindows, LabelledClips
 from revalexo_clip.data.imu import common_channels, unit_of
 from revalexo_clip.data.index import ClipIndex

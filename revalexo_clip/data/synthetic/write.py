@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.core.files import atomically
+from revalexo_clip.core.files import write_json
+from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.data.synthetic.clip import clip_plan, write_clip
 from revalexo_clip.data.synthetic.script import ACTIVITIES, transitions
 
@@ -18,8 +18,6 @@ MARKER = "synthetic.json"
 """The file that says that a folder is ours, how it was made, and whether it is complete."""
 _FORMAT = 1
 """Goes up when the same parameters would give other data."""
-
-Progress = Callable[[int, int], None]
 
 
 def synthesize(
@@ -29,7 +27,7 @@ def synthesize(
     clips: int = 10,
     seed: int = 0,
     processes: int | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Write simulated recordings of `subjects` people, `clips` clips of 12 s each, under `root`.
 
@@ -43,7 +41,7 @@ def synthesize(
     parameters = {"format": _FORMAT, "subjects": subjects, "clips": clips, "seed": seed}
     if _is_complete(root, parameters):
         return
-    _write_json(root / MARKER, {**parameters, "complete": False})
+    write_json(root / MARKER, {**parameters, "complete": False})
     jobs = [(seed, subject, clip, *_files(root, subject, clip)) for subject in range(subjects) for clip in range(clips)]
     for subject in range(subjects):
         for file in _files(root, subject, 0):
@@ -53,11 +51,11 @@ def synthesize(
     _write_clips(jobs, processes or len(os.sched_getaffinity(0)), on_progress)
     (root / "data_pairs").mkdir(exist_ok=True)
     for subject in range(subjects):
-        _write_json(root / "data_pairs" / f"{_name(subject)}.json", _pairs(root, seed, subject, clips))
+        write_json(root / "data_pairs" / f"{_name(subject)}.json", _pairs(root, seed, subject, clips))
     index = {activity: number for number, activity in enumerate(ACTIVITIES)}
     names = {str(number): activity for activity, number in index.items()}
-    _write_json(root / "label_mapping.json", {"label_to_idx": index, "idx_to_label": names})
-    _write_json(root / MARKER, {**parameters, "complete": True})
+    write_json(root / "label_mapping.json", {"label_to_idx": index, "idx_to_label": names})
+    write_json(root / MARKER, {**parameters, "complete": True})
 
 
 def _is_complete(root: Path, parameters: dict[str, int]) -> bool:
@@ -92,7 +90,7 @@ def _files(root: Path, subject: int, clip: int) -> tuple[Path, Path]:
     return root / "videos" / _name(subject) / f"{stem}.mp4", root / "imu" / _name(subject) / f"{stem}.csv"
 
 
-def _write_clips(jobs: list[tuple[int, int, int, Path, Path]], processes: int, on_progress: Progress | None) -> None:
+def _write_clips(jobs: list[tuple[int, int, int, Path, Path]], processes: int, on_progress: OnProgress | None) -> None:
     report = on_progress or (lambda done, total: None)
     if processes == 1 or len(jobs) == 1:
         for done, job in enumerate(jobs, start=1):
@@ -131,8 +129,3 @@ def _pairs(root: Path, seed: int, subject: int, clips: int) -> dict[str, object]
         "imu_folder": imu.parent.relative_to(root).as_posix(),
         "pairs": pairs,
     }
-
-
-def _write_json(path: Path, content: object) -> None:
-    with atomically(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

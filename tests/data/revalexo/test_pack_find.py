@@ -18,7 +18,7 @@ from support.many_clips import SETTINGS, pack_many, write_many
 from support.tiny_dataset import revalexo, source_of, write_imu
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.base import OnProgress
+from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.data.revalexo.pack import choose
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.file import PackError, PackTables

@@ -4,7 +4,7 @@
 files, `clip` puts those two together for one clip, `dataset` does it for all clips and compares them.
 """
 
-from revalexo_clip.data.revalexo.check.dataset import Findings, Progress, check_dataset
+from revalexo_clip.data.revalexo.check.dataset import Findings, check_dataset
 from revalexo_clip.data.revalexo.check.problem import KINDS, Problem, Severity
 
-__all__ = ["KINDS", "Findings", "Problem", "Progress", "Severity", "check_dataset"]
+__all__ = ["KINDS", "Findings", "Problem", "Severity", "check_dataset"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -16,14 +16,13 @@ from pathlib import Path
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.imu import channel_difference
 from revalexo_clip.data.revalexo.check.clip import ClipCheck, check_clip
 from revalexo_clip.data.revalexo.check.description import ClipFiles, check_description
 from revalexo_clip.data.revalexo.check.problem import Problem
 from revalexo_clip.data.revalexo.layout import CHANNELS, IMU_RATE
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def check_dataset(
     min_duration: float = 0.0,
     video: bool = True,
     processes: int | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Findings:
     """Read every file of a dataset once, or of the named subjects' clips of at least `min_duration` [s].
 
@@ -82,7 +81,7 @@ def _check_clips(
     channels: Sequence[str],
     imu_rate: float,
     processes: int,
-    on_progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> list[ClipCheck]:
     report = on_progress or (lambda done, total: None)
     report(0, len(clips))
@@ -208,7 +207,7 @@ def check_data(
     channels: Sequence[str] = CHANNELS,
     imu_rate: float = IMU_RATE,
     processes: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> DataCheck:
     """Read every file of a dataset once. What is wrong with it is in the result.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
 from revalexo_clip.data.revalexo.pack.find import default_path, out_of_date
 from revalexo_clip.data.revalexo.pack.part import PackSettings
@@ -34,7 +34,7 @@ def pack(
     short_side: int = PackSettings().short_side,
     quality: int = PackSettings().quality,
     processes: int | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = no_progress,
 ) -> Packed:
     """Pack every clip of a dataset, or find that it is packed. See `write_pack`, whose errors are raised.
 

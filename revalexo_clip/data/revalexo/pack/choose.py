@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from revalexo_clip.core.files import WriteError
-from revalexo_clip.data.base import OnProgress
+from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
 from revalexo_clip.data.revalexo.pack.find import NAME, cache_folder, default_path, find_pack, out_of_date
 from revalexo_clip.data.revalexo.pack.part import PackSettings

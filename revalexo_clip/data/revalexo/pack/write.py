@@ -15,7 +15,7 @@ from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError, sha256_of
-from revalexo_clip.data.base import OnProgress
+from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.index import read_subjects
 from revalexo_clip.data.revalexo.pack.assemble import CheckpointMetadata, assemble
