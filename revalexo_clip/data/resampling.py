@@ -43,9 +43,25 @@ def resampled(samples_nC: Samples, rate: float, to: float) -> Samples:
         )
     if rate == to:
         return samples_nC
+    return resampled_at(samples_nC, np.arange(_count(len(samples_nC), rate, to)) * (rate / to), rate, to)
+
+
+def resampled_at(samples_nC: Samples, place_m: Floats, rate: float, to: float) -> Samples:
+    """Evenly spaced samples at `rate` [Hz] -> [m, C] at the places `place_m` among them [samples], spaced by rate / to.
+
+    As `resampled`, with a first sample anywhere. Places that coincide with samples at an equal rate are copied. Raises
+    `ValueError` for a rate that is too low.
+    """
+    if rate < LEAST_SHARE * to:
+        raise ValueError(
+            f"a recording at {rate:g} Hz holds nothing above {rate / 2:g} Hz, where an encoder at {to:g} Hz knows "
+            f"signals up to {to / 2:g} Hz: it takes {LEAST_SHARE * to:g} Hz and more"
+        )
+    nearest_m = np.round(place_m).astype(np.int64)
+    if rate == to and np.abs(place_m - nearest_m).max(initial=0.0) <= EVEN:
+        return samples_nC[nearest_m]
     band = min(1.0, to / rate)
     reach = math.ceil(ZEROS / band)
-    place_m = np.arange(_count(len(samples_nC), rate, to)) * (rate / to)  # where new samples lie among the old ones
     blocks = np.split(place_m, range(BLOCK, len(place_m), BLOCK))
     return np.concatenate([_filtered(samples_nC, block_m, band, reach) for block_m in blocks])
 

@@ -1,0 +1,150 @@
+"""Place clips in the recordings that they were cut from, by the IMU rows that their files share.
+
+A clip is a piece of a recording. Clips cut with overlap hold the same seconds twice, and two windows are the same
+moment if they lie at the same time of the same recording, whatever their clips. If a dataset does not declare where its
+clips lie, identical rows of neighbouring IMU files show it: sensors never repeat themselves to the last digit.
+
+No I/O: `place_clips` takes rows, and finds shared ones in time proportional to their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.imu import Samples
+from revalexo_clip.data.windows import Floats, Ints
+
+SHORTEST_RUN = 1.0
+"""Shared rows must follow one another for at least this long [s] to count."""
+_SAME_ROW_LIMIT = 64
+"""A row that occurs in more clips than this says nothing about where any of them lies."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where each of N clips lies: in which recording, and how far from its start."""
+
+    recording_N: Ints
+    """Number of the recording, from 0 in the order in which clips first name them."""
+    offset_N: Floats
+    """Time from the start of the recording to the start of the clip [s]."""
+
+    @property
+    def recordings(self) -> int:
+        """Number of recordings."""
+        return int(self.recording_N.max(initial=-1)) + 1
+
+
+@dataclass(frozen=True)
+class Link:
+    """Two clips that share rows."""
+
+    first: int
+    second: int
+    shift: int
+    """Rows from the start of the first clip to the start of the second; negative if the second starts earlier."""
+    rows: int
+    """Length of the longest shared run."""
+
+
+def place_clips(clips: Sequence[Samples], rate: float, names: Sequence[str]) -> tuple[Placement, list[Link]]:
+    """Find the recordings of clips from the rows that their IMU files share.
+
+    `clips` are [n, C] float32 with the same C columns, without clocks; `rate` is in Hz. The order of the clips does not
+    matter. Returns where each clip lies, and the pairs that showed it. A clip that shares no run of at least
+    `SHORTEST_RUN` seconds of changing values with another is a recording of its own.
+
+    Raises `DataError` if the shared rows contradict each other, which happens if a stretch of a recording was copied to
+    two places.
+    """
+    links = shared_runs(clips, max(round(SHORTEST_RUN * rate), 2))
+    root_N, row_N = np.arange(len(clips)), np.zeros(len(clips), dtype=np.int64)
+    members = {clip: [clip] for clip in range(len(clips))}
+    for link in sorted(links, key=lambda link: -link.rows):
+        one, other = int(root_N[link.first]), int(root_N[link.second])
+        shift = row_N[link.first] + link.shift - row_N[link.second]
+        if one == other:
+            if shift:
+                raise DataError(
+                    f"{names[link.first]} and {names[link.second]} share {link.rows / rate:.1f} s of IMU rows that put "
+                    f"the second {abs(int(shift)) / rate:.2f} s away from where their other neighbours put it; state "
+                    '"recording" and "offset" of these pairs in their JSON file'
+                )
+            continue
+        for clip in members[other]:
+            root_N[clip], row_N[clip] = one, row_N[clip] + shift
+        members[one] += members.pop(other)
+    recording_N = np.empty(len(clips), dtype=np.int64)
+    for number, root in enumerate(dict.fromkeys(root_N.tolist())):
+        own = np.flatnonzero(root_N == root)
+        recording_N[own] = number
+        row_N[own] -= row_N[own].min()
+    return Placement(recording_N, row_N / rate), links
+
+
+def shared_runs(clips: Sequence[Samples], shortest: int) -> list[Link]:
+    """Pairs of clips that share at least `shortest` consecutive rows of changing values, once per pair and shift."""
+    digest_M, clip_M, row_M = _digests(clips)
+    links = []
+    for first, second, shift in _candidates(digest_M, clip_M, row_M):
+        run = _longest_run(clips[first], clips[second], shift)
+        if run >= shortest:
+            links.append(Link(first, second, shift, run))
+    return links
+
+
+def _digests(clips: Sequence[Samples]) -> tuple[npt.NDArray[np.uint64], Ints, Ints]:
+    """[M] digest, clip and row of every row that differs from the one before it in its clip."""
+    columns = next((samples_nC.shape[1] for samples_nC in clips), 0)
+    odd_C = np.random.default_rng(0).integers(1, 2**63, size=columns, dtype=np.uint64) | np.uint64(1)
+    digests, numbers, rows = [], [], []
+    for clip, samples_nC in enumerate(clips):
+        bits_nC = (np.ascontiguousarray(samples_nC, dtype=np.float32) + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
+        mixed_nC = (bits_nC.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)) * odd_C
+        mixed_nC ^= mixed_nC >> np.uint64(29)
+        row_m = np.flatnonzero(_changing(samples_nC))
+        digests.append((mixed_nC * odd_C[::-1]).sum(axis=1, dtype=np.uint64)[row_m])
+        numbers.append(np.full(len(row_m), clip))
+        rows.append(row_m)
+    if not digests:
+        return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64)
+    return np.concatenate(digests), np.concatenate(numbers), np.concatenate(rows)
+
+
+def _changing(samples_nC: Samples) -> npt.NDArray[np.bool_]:
+    """[n] whether each row differs from the one before it: a sensor that stands still repeats itself."""
+    changing_n = np.ones(len(samples_nC), dtype=bool)
+    changing_n[1:] = (samples_nC[1:] != samples_nC[:-1]).any(axis=1)
+    return changing_n
+
+
+def _candidates(digest_M: npt.NDArray[np.uint64], clip_M: Ints, row_M: Ints) -> list[tuple[int, int, int]]:
+    """Pairs of clips and their shift [rows] that equal digests suggest: each row is linked to the next clip's."""
+    order_M = np.lexsort((row_M, clip_M, digest_M))
+    digest_M, clip_M, row_M = digest_M[order_M], clip_M[order_M], row_M[order_M]
+    starts_M = np.flatnonzero(np.concatenate([[True], digest_M[1:] != digest_M[:-1]])) if len(digest_M) else row_M
+    copies_M = np.repeat(np.diff(np.append(starts_M, len(digest_M))), np.diff(np.append(starts_M, len(digest_M))))
+    linked_m = np.flatnonzero(
+        (digest_M[1:] == digest_M[:-1]) & (clip_M[1:] != clip_M[:-1]) & (copies_M[1:] <= _SAME_ROW_LIMIT)
+    )
+    found = np.stack([clip_M[linked_m], clip_M[linked_m + 1], row_M[linked_m] - row_M[linked_m + 1]], axis=1)
+    return [tuple(row) for row in np.unique(found, axis=0).tolist()]
+
+
+def _longest_run(one_nC: Samples, other_mC: Samples, shift: int) -> int:
+    """Length of the longest run of equal, changing rows if the second clip starts `shift` rows after the first."""
+    first, last = max(shift, 0), min(len(one_nC), len(other_mC) + shift)
+    if last <= first:
+        return 0
+    equal_k = (one_nC[first:last] == other_mC[first - shift : last - shift]).all(axis=1)
+    changing_k = _changing(one_nC)[first:last]
+    longest = run = changes = 0
+    for same, changes_here in zip(equal_k.tolist(), changing_k.tolist(), strict=True):
+        run, changes = (run + 1, changes + changes_here) if same else (0, 0)
+        longest = max(longest, changes if run else 0)
+    return longest
