@@ -171,8 +171,7 @@ def clock_like(columns: Sequence[str]) -> list[str]:
     return [
         column
         for column in columns
-        if _CLOCK_NAME.search(column.strip().lower())
-        and not re.search(r"index|frame|count|sample|acc|gyr|mag", column.lower())
+        if _CLOCK_NAME.search(column.strip().lower()) and not _OTHER_NAME.search(column.lower())
     ]
 
 

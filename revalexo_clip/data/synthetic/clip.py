@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from revalexo_clip.data.synthetic.body import draw_legs
 from revalexo_clip.data.synthetic.geometry import Float
 from revalexo_clip.data.synthetic.person import MOTION_RATE, Motion, move
 from revalexo_clip.data.synthetic.script import CLIP_SECONDS, Segment, plan_clip
-from revalexo_clip.data.synthetic.sensors import CHANNELS, record
+from revalexo_clip.data.synthetic.sensors import CHANNELS, IMU_RATE, record
 from revalexo_clip.data.synthetic.style import draw_style, vary_style
 from revalexo_clip.data.synthetic.world import View, World, draw_place
 
@@ -33,23 +33,25 @@ def _generator(purpose: int, *key: int) -> np.random.Generator:
     return np.random.default_rng([purpose, *key])
 
 
-def clip_plan(seed: int, subject: int, clip: int) -> tuple[Segment, ...]:
+def clip_plan(seed: int, subject: int, clip: int, seconds: float = CLIP_SECONDS) -> tuple[Segment, ...]:
     """What `subject` does in `clip`. Subjects start at different themes, and every theme comes round."""
-    return plan_clip(_generator(_PLAN, seed, subject, clip), clip + 5 * subject)
+    return plan_clip(_generator(_PLAN, seed, subject, clip), clip + 5 * subject, seconds)
 
 
-def clip_motion(seed: int, subject: int, clip: int) -> Motion:
+def clip_motion(seed: int, subject: int, clip: int, seconds: float = CLIP_SECONDS) -> Motion:
     """How they move: the subject's style, as it is that day."""
     style = vary_style(_generator(_DAY, seed, subject, clip), draw_style(_generator(_STYLE, seed, subject)))
-    return move(_generator(_MOTION, seed, subject, clip), style, clip_plan(seed, subject, clip))
+    return move(_generator(_MOTION, seed, subject, clip), style, clip_plan(seed, subject, clip, seconds))
 
 
-def clip_imu(seed: int, subject: int, clip: int, motion: Motion) -> Float:
-    """What their IMUs record [720, 42]."""
-    return record(_generator(_SENSORS, seed, subject, clip), motion)
+def clip_imu(seed: int, subject: int, clip: int, motion: Motion, seconds: float = CLIP_SECONDS) -> Float:
+    """What their IMUs record [60 * seconds, 42]."""
+    return record(_generator(_SENSORS, seed, subject, clip), motion, seconds)
 
 
-def clip_frames(seed: int, subject: int, clip: int, motion: Motion) -> Iterator[NDArray[np.uint8]]:
+def clip_frames(
+    seed: int, subject: int, clip: int, motion: Motion, seconds: float = CLIP_SECONDS
+) -> Iterator[NDArray[np.uint8]]:
     """What their camera sees: frames [120, 160, 3] at `VIDEO_RATE`."""
     day = _generator(_WORLD, seed, subject, clip)
     place = int(day.integers(PLACES))
@@ -57,7 +59,7 @@ def clip_frames(seed: int, subject: int, clip: int, motion: Motion) -> Iterator[
     world = World(surroundings, motion.course.terrain, exposure=day.uniform(0.92, 1.08))
     view = View(world)
     start = int(np.searchsorted(motion.times, -1e-9))
-    for frame in range(round(CLIP_SECONDS * VIDEO_RATE)):
+    for frame in range(round(seconds * VIDEO_RATE)):
         index = start + frame * (MOTION_RATE // VIDEO_RATE)
         picture = view.render(motion.camera.position[index], motion.camera.rotation[index])
         draw_legs(picture, motion, index, world)
@@ -73,6 +75,36 @@ def write_clip(seed: int, subject: int, clip: int, video: Path, imu: Path) -> No
     if not video.exists():
         with atomically(video) as path:
             _write_mp4(path, clip_frames(seed, subject, clip, motion))
+
+
+def write_recording(
+    seed: int, subject: int, recording: int, files: Sequence[tuple[Path, Path]], overlap: float
+) -> None:
+    """Simulate one recording and write it as clips of `CLIP_SECONDS` that share `overlap` [s] with the one before.
+
+    `files` are the video and the IMU file of each clip, in order of time. Files that are there already stay. Clips
+    share IMU rows to the last digit, and show the same frames, each compressed in its own file.
+    """
+    if all(file.exists() for pair in files for file in pair):
+        return
+    step = CLIP_SECONDS - overlap
+    seconds = recording_seconds(len(files), overlap)
+    motion = clip_motion(seed, subject, recording, seconds)
+    imu_LC = clip_imu(seed, subject, recording, motion, seconds)
+    frames = list(clip_frames(seed, subject, recording, motion, seconds))
+    for number, (video, imu) in enumerate(files):
+        row, frame = round(number * step * IMU_RATE), round(number * step * VIDEO_RATE)
+        if not imu.exists():
+            with atomically(imu) as path:
+                _write_csv(path, imu_LC[row : row + round(CLIP_SECONDS * IMU_RATE)])
+        if not video.exists():
+            with atomically(video) as path:
+                _write_mp4(path, iter(frames[frame : frame + round(CLIP_SECONDS * VIDEO_RATE)]))
+
+
+def recording_seconds(clips: int, overlap: float) -> float:
+    """Length of a recording that is cut into so many clips [s]."""
+    return clips * (CLIP_SECONDS - overlap) + overlap
 
 
 def _write_csv(path: Path, imu_LC: Float) -> None:

@@ -17,7 +17,7 @@ from revalexo_clip.data.synthetic.style import Style
 FLOOR, RISER, NOSING, RAMP = range(4)
 TOE, HEEL, ANKLE = 0.17, 0.06, 0.08
 """The foot: how far toe and heel are from the ankle along the ground, and the ankle's height [m]."""
-BEFORE, AFTER = -2.0, 14.0
+BEFORE, AFTER = -2.0, 2.0
 """Motion is simulated from before a clip to after it, so that nothing starts or stops at its ends [s]."""
 _PACE = {"walking": (1.0, 1.0), "ramp_up": (0.92, 0.9), "ramp_down": (1.06, 0.85)}
 _STAIRS_PACE = {"stairs_up": 0.82, "stairs_down": 0.95}
@@ -84,13 +84,13 @@ class Course:
 class _Stepper:
     """Builds a course step by step."""
 
-    def __init__(self, rng: np.random.Generator, style: Style):
+    def __init__(self, rng: np.random.Generator, style: Style, end: float):
         self.rng, self.style = rng, style
         self.terrain = Terrain()
         self.footsteps: list[Footstep] = []
         self.side = self.first_side = int(rng.integers(2))
         self.x = [0.0, 0.0]
-        self.times = np.arange(BEFORE, AFTER + 2.0, 0.05)
+        self.times = np.arange(BEFORE, end + 2.0, 0.05)
         drift = wander(rng, self.times, 0.3, 10.0, 4.0)
         self.path = np.clip(drift, -0.55, 0.55)
         self.tempo = np.clip(1.0 + wander(rng, self.times, 0.1, 9.0, 3.0), 0.78, 1.22)
@@ -148,10 +148,11 @@ class _Stepper:
 
 def lay_course(rng: np.random.Generator, style: Style, plan: tuple[Segment, ...]) -> Course:
     """Footsteps for the planned activities, and ground that goes on where the clip ends."""
-    stepper = _Stepper(rng, style)
+    end = plan[-1].end + AFTER
+    stepper = _Stepper(rng, style, end)
     stepper.terrain.extend(TOE + 0.03, FLOOR)
     time, last = BEFORE, plan[-1].activity
-    while time < AFTER:
+    while time < end:
         current = next((segment for segment in plan if time < segment.end), plan[-1])
         if current.activity in STEPPING:
             time = stepper.step(time, current.activity)

@@ -100,7 +100,7 @@ def _levels(plan: tuple[Segment, ...], times_T: Float) -> tuple[Float, Float]:
     seated, climbing = np.zeros_like(times_T), np.zeros_like(times_T)
     for index, segment in enumerate(plan):
         start = BEFORE if index == 0 else segment.start
-        inside = (times_T >= start) & (times_T < (AFTER if index == len(plan) - 1 else segment.end))
+        inside = (times_T >= start) & (times_T < (segment.end + AFTER if index == len(plan) - 1 else segment.end))
         progress = ease((times_T[inside] - segment.start) / (segment.end - segment.start))
         down = {"sitting": np.ones_like(progress), "sitting_down": progress, "standing_up": 1.0 - progress}
         seated[inside] = down.get(segment.activity, np.zeros_like(progress))
@@ -166,7 +166,7 @@ def _leg(hip: Float, foot: Foot, pelvis: Pose, style: Style, toe_out: float) -> 
 
 def move(rng: np.random.Generator, style: Style, plan: tuple[Segment, ...]) -> Motion:
     """The whole motion of one clip."""
-    times = np.arange(round((AFTER - BEFORE) * MOTION_RATE)) / MOTION_RATE + BEFORE
+    times = np.arange(round((plan[-1].end + AFTER - BEFORE) * MOTION_RATE)) / MOTION_RATE + BEFORE
     course = lay_course(rng, style, plan)
     rhythm = _rhythm(rng, course, plan, style, times)
     shifts = [0.08 * style.fidget * np.maximum(wander(rng, times, 1.0, 5.0, 1.2), 0.0) for _ in SIDES]

@@ -48,15 +48,15 @@ class Segment:
     end: float
 
 
-def plan_clip(rng: np.random.Generator, theme: int) -> tuple[Segment, ...]:
-    """Activities that fill a clip; themes repeat after `len(THEMES)`, their timing never does."""
+def plan_clip(rng: np.random.Generator, theme: int, seconds: float = CLIP_SECONDS) -> tuple[Segment, ...]:
+    """Draw activities that fill `seconds`; themes repeat after `len(THEMES)`, their timing never does."""
     activities = THEMES[theme % len(THEMES)]
     is_brief = np.array([activity in {"sitting_down", "standing_up"} for activity in activities])
     brief = rng.uniform(1.3, 2.2, size=len(activities)) * is_brief
     share = rng.uniform(0.6, 1.4, size=len(activities)) * ~is_brief
-    lengths = brief + share / share.sum() * (CLIP_SECONDS - brief.sum())
+    lengths = brief + share / share.sum() * (seconds - brief.sum())
     ends = np.round(np.cumsum(lengths), 2)
-    ends[-1] = CLIP_SECONDS
+    ends[-1] = seconds
     starts = [0.0, *ends[:-1].tolist()]
     return tuple(Segment(a, s, e) for a, s, e in zip(activities, starts, ends.tolist(), strict=True))
 
@@ -72,5 +72,5 @@ def transitions(plan: tuple[Segment, ...]) -> list[dict[str, float | str]]:
         name = f"{before.activity}_to_{after.activity}"
         found.append({"start": round(max(start, steady_from), 2), "end": round(end, 2), "transition": name})
         steady_from = round(end, 2)
-    found.append({"start": steady_from, "end": CLIP_SECONDS, "transition": "no_transition"})
+    found.append({"start": steady_from, "end": plan[-1].end, "transition": "no_transition"})
     return found

@@ -47,10 +47,10 @@ def specific_force(pose: Pose, rate: float) -> Float:
     return force
 
 
-def record(rng: np.random.Generator, motion: Motion) -> Float:
-    """One clip [720, 42] in the order of `CHANNELS`: sensors strapped on anew, with bias and noise."""
+def record(rng: np.random.Generator, motion: Motion, seconds: float = CLIP_SECONDS) -> Float:
+    """Record [60 * seconds, 42] in the order of `CHANNELS`: sensors strapped on anew, with bias and noise."""
     start = int(np.searchsorted(motion.times, 0.0 - 1e-9))
-    samples = start + np.arange(round(CLIP_SECONDS * IMU_RATE)) * (MOTION_RATE // IMU_RATE)
+    samples = start + np.arange(round(seconds * IMU_RATE)) * (MOTION_RATE // IMU_RATE)
     forces, rates = [], []
     for pose in sensor_poses(motion).values():
         askew = orientation(*(np.array(angle) for angle in rng.normal(0.0, _MOUNTING, size=3)))

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import write_json
 from revalexo_clip.core.progress import OnProgress
-from revalexo_clip.data.synthetic.clip import clip_plan, write_clip
-from revalexo_clip.data.synthetic.script import ACTIVITIES, transitions
+from revalexo_clip.data.synthetic.clip import clip_plan, recording_seconds, write_clip, write_recording
+from revalexo_clip.data.synthetic.script import ACTIVITIES, CLIP_SECONDS, transitions
+from revalexo_clip.data.synthetic.sensors import IMU_RATE
 
 MARKER = "synthetic.json"
 """The file that says that a folder is ours, how it was made, and whether it is complete."""
 _FORMAT = 1
 """Goes up when the same parameters would give other data."""
+CLIPS_PER_RECORDING = 3
+"""Clips of a recording if clips overlap: 28 s, if they share 4 s."""
 
 
 def synthesize(
@@ -26,23 +30,41 @@ def synthesize(
     subjects: int = 10,
     clips: int = 10,
     seed: int = 0,
+    overlap: float = 0.0,
+    declare: bool = False,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
     """Write simulated recordings of `subjects` people, `clips` clips of 12 s each, under `root`.
 
-    The data are a function of (seed, subject, clip) alone. A set that is complete is left as it is, one that was
-    interrupted is completed. `processes` defaults to the number of cores; `on_progress(done, total)` counts clips.
+    Without `overlap` [s] every clip is a recording of its own. With it, a recording is `CLIPS_PER_RECORDING` clips
+    long, and each clip holds the last `overlap` seconds of the one before, as in RevalExo; `declare` writes
+    "recording" and "offset" of each clip into the JSON files.
 
-    Raises `ConfigError` where `root` holds something else, or a set with other parameters.
+    The data are a function of (seed, subject, clip) and `overlap` alone. A set that is complete is left as it is, one
+    that was interrupted is completed. `processes` defaults to the number of cores; `on_progress(done, total)` counts
+    clips.
+
+    Raises `ConfigError` if `root` holds something else, or a set with other parameters.
     """
     if subjects < 1 or clips < 1 or seed < 0 or (processes is not None and processes < 1):
         raise ConfigError("subjects, clips and processes must be at least 1, and seed at least 0")
-    parameters = {"format": _FORMAT, "subjects": subjects, "clips": clips, "seed": seed}
+    if not 0 <= overlap < CLIP_SECONDS or (overlap * IMU_RATE) % 2:
+        raise ConfigError(
+            f"overlap: {overlap:g} s must be at least 0, less than the {CLIP_SECONDS:g} s of a clip, and a whole "
+            "number of frames at 30 Hz"
+        )
+    parameters: dict[str, float] = {"format": _FORMAT, "subjects": subjects, "clips": clips, "seed": seed}
+    if overlap:
+        parameters |= {"overlap": overlap, "declare": declare}
     if _is_complete(root, parameters):
         return
     write_json(root / MARKER, {**parameters, "complete": False})
-    jobs = [(seed, subject, clip, *_files(root, subject, clip)) for subject in range(subjects) for clip in range(clips)]
+    jobs = [
+        (seed, subject, recording, [_files(root, subject, clip) for clip in own], overlap)
+        for subject in range(subjects)
+        for recording, own in enumerate(_recordings(clips, overlap))
+    ]
     for subject in range(subjects):
         for file in _files(root, subject, 0):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -51,14 +73,22 @@ def synthesize(
     _write_clips(jobs, processes or len(os.sched_getaffinity(0)), on_progress)
     (root / "data_pairs").mkdir(exist_ok=True)
     for subject in range(subjects):
-        write_json(root / "data_pairs" / f"{_name(subject)}.json", _pairs(root, seed, subject, clips))
+        write_json(
+            root / "data_pairs" / f"{_name(subject)}.json", _pairs(root, seed, subject, clips, overlap, declare=declare)
+        )
     index = {activity: number for number, activity in enumerate(ACTIVITIES)}
     names = {str(number): activity for activity, number in index.items()}
     write_json(root / "label_mapping.json", {"label_to_idx": index, "idx_to_label": names})
     write_json(root / MARKER, {**parameters, "complete": True})
 
 
-def _is_complete(root: Path, parameters: dict[str, int]) -> bool:
+def _recordings(clips: int, overlap: float) -> list[range]:
+    """The clips of each recording."""
+    length = CLIPS_PER_RECORDING if overlap else 1
+    return [range(first, min(first + length, clips)) for first in range(0, clips, length)]
+
+
+def _is_complete(root: Path, parameters: dict[str, float]) -> bool:
     """Whether the very set asked for is there. Makes the folder, or raises `ConfigError` where it is not ours."""
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root} is a file: name a folder to write the demo dataset to")
@@ -90,42 +120,72 @@ def _files(root: Path, subject: int, clip: int) -> tuple[Path, Path]:
     return root / "videos" / _name(subject) / f"{stem}.mp4", root / "imu" / _name(subject) / f"{stem}.csv"
 
 
-def _write_clips(jobs: list[tuple[int, int, int, Path, Path]], processes: int, on_progress: OnProgress | None) -> None:
+Job = tuple[int, int, int, list[tuple[Path, Path]], float]
+"""Seed, subject, recording, the files of its clips, and their overlap [s]."""
+
+
+def _write(job: Job) -> int:
+    """Write a recording; returns its number of clips."""
+    seed, subject, recording, files, overlap = job
+    if overlap:
+        write_recording(seed, subject, recording, files, overlap)
+    else:
+        write_clip(seed, subject, recording, *files[0])
+    return len(files)
+
+
+def _write_clips(jobs: list[Job], processes: int, on_progress: OnProgress | None) -> None:
     report = on_progress or (lambda done, total: None)
+    done, total = 0, sum(len(files) for *_, files, _ in jobs)
     if processes == 1 or len(jobs) == 1:
-        for done, job in enumerate(jobs, start=1):
-            write_clip(*job)
-            report(done, len(jobs))
+        for job in jobs:
+            done += _write(job)
+            report(done, total)
         return
     # Spawned, not forked: a fork of a process that has started threads (torch, a progress bar) can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context) as pool:
-        futures = [pool.submit(write_clip, *job) for job in jobs]
+        futures = [pool.submit(_write, job) for job in jobs]
         try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                report(done, len(jobs))
+            for future in as_completed(futures):
+                done += future.result()
+                report(done, total)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _pairs(root: Path, seed: int, subject: int, clips: int) -> dict[str, object]:
+def _pairs(root: Path, seed: int, subject: int, clips: int, overlap: float, *, declare: bool) -> dict[str, object]:
     """A subject's file in `data_pairs`."""
-    pairs = {}
-    for clip in range(clips):
-        video, imu = _files(root, subject, clip)
-        plan = clip_plan(seed, subject, clip)
-        pairs[imu.stem] = {
-            "video": video.name,
-            "imu": imu.name,
-            "activity_segments": [
+    pairs: dict[str, dict[str, object]] = {}
+    for recording, own in enumerate(_recordings(clips, overlap)):
+        plan = clip_plan(seed, subject, recording, recording_seconds(len(own), overlap))
+        for number, clip in enumerate(own):
+            video, imu = _files(root, subject, clip)
+            offset = number * (CLIP_SECONDS - overlap)
+            activities = [
                 {"start": segment.start, "end": segment.end, "activity": segment.activity} for segment in plan
-            ],
-            "transition_segments": transitions(plan),
-        }
+            ]
+            pairs[imu.stem] = {
+                "video": video.name,
+                "imu": imu.name,
+                **({"recording": f"{recording + 1:04d}", "offset": offset} if declare and overlap else {}),
+                "activity_segments": _inside(activities, offset),
+                "transition_segments": _inside(transitions(plan), offset),
+            }
     return {
         "subject": _name(subject),
         "video_folder": video.parent.relative_to(root).as_posix(),
         "imu_folder": imu.parent.relative_to(root).as_posix(),
         "pairs": pairs,
     }
+
+
+def _inside(segments: Sequence[Mapping[str, float | str]], offset: float) -> list[dict[str, float | str]]:
+    """The part of a recording's segments that lies in the clip from `offset` on, in seconds of the clip."""
+    found: list[dict[str, float | str]] = []
+    for segment in segments:
+        start = round(max(float(segment["start"]) - offset, 0.0), 2)
+        end = round(min(float(segment["end"]) - offset, CLIP_SECONDS), 2)
+        if start < end:
+            found.append({**segment, "start": start, "end": end})
+    return found
