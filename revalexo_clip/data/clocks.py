@@ -28,9 +28,8 @@ RATE_TOLERANCE = 0.005
 """A clock contradicts a nominal rate if the two differ by more than this share."""
 _PLAUSIBLE_HZ = (5.0, 20_000.0)
 """Rates of IMUs that people wear lie between these."""
-_CLOCK_NAME = re.compile(
-    r"(^|[^a-z])(time|timestamp|timestamps|t|ts|clock|utc|epoch|sec|secs|seconds|ms|us|ns)([^a-z]|$)"
-)
+_CLOCK_NAME = re.compile(r"(^|[^a-z])(time|timestamps?|t|ts|clock|utc|epoch|secs?|seconds|ms|us|ns)([^a-z]|$)")
+_OTHER_NAME = re.compile(r"index|frame|count|sample|acc|gyr|mag")
 
 
 class ClockError(ValueError):
