@@ -113,7 +113,7 @@ def test_what_is_said_of_videos_is_not_read_either(root: Path) -> None:
     path = root / "data_pairs" / "Subject01.json"
     path.write_text(path.read_text().replace('"videos/Subject01"', '"../videos"'))
     assert len(revalexo(root).labelled("train", seed=0)) == 40
-    with pytest.raises(DataError, match="leaves the dataset's root"):
+    with pytest.raises(DataError, match="is outside the dataset's root"):
         revalexo(root).build("train", seed=0)
 
 

@@ -138,7 +138,7 @@ def test_a_folder_without_anything_is_said_to_be_that(tmp_path: Path) -> None:
     write_json(tmp_path / "label_mapping.json", {"label_to_idx": {"walking": 0}})
     (problem,) = check(tmp_path).problems
     assert problem == Problem(
-        "subject_file", tmp_path / "data_pairs", "holds no .json file; it should hold one per subject"
+        "subject_file", tmp_path / "data_pairs", "has no .json file; it should have one per subject"
     )
 
 
@@ -325,7 +325,7 @@ def test_what_is_not_one_clips_fault_is_an_error_all_the_same(root: Path) -> Non
     data = revalexo(root, on_bad_clip="exclude", workers=0)
     for path in ("videos/Subject08/0000.mp4", "videos/Subject08/0001.mp4"):
         (root / path).unlink()
-    with pytest.raises(DataError, match=r"no clip of Subject08 lasts 3 s \(2 were excluded and 0 are shorter"):
+    with pytest.raises(DataError, match=r"no clip of Subject08 lasts at least 3 s \(2 were excluded and 0 are shorter"):
         data.build("val", seed=0)
     keep(PAIRS, 0.5)(root)
     with pytest.raises(DataError, match=r"Subject01\.json: Invalid JSON"):

@@ -144,7 +144,7 @@ def test_a_pack_that_does_not_suit_is_refused_by_name_and_passed_over_and_made_a
         assert not automatic.unprepared()
 
 
-def test_a_copy_is_recognised_although_all_its_times_are_new(packed: Path, tmp_path: Path) -> None:
+def test_a_copy_is_up_to_date_although_all_its_times_are_new(packed: Path, tmp_path: Path) -> None:
     for path in packed.rglob("*.*"):
         os.utime(path, ns=(1, 1))
     assert source_of(revalexo(packed, pack=packed / NAME).build("val", seed=0)) == "PackedFiles"
@@ -182,9 +182,11 @@ def test_a_named_pack_does_without_the_files_it_was_made_from(
 @pytest.mark.parametrize("setting", ["off", "auto", "named"])
 def test_subjects_and_durations_are_chosen_as_from_the_files(setting: str, packed: Path) -> None:
     value = packed / NAME if setting == "named" else setting
-    with pytest.raises(DataError, match=r"subject '03' is not in the dataset; subjects there: Subject01, Subject02, S"):
+    with pytest.raises(
+        DataError, match=r"subject '03' is not in the dataset; available subjects: Subject01, Subject02, S"
+    ):
         revalexo(packed, pack=value, val_subjects=("03",)).build("val", seed=0)
-    with pytest.raises(DataError, match=r"no clip of Subject08 lasts 4.5 s \(2 are shorter; lower"):
+    with pytest.raises(DataError, match=r"no clip of Subject08 lasts at least 4.5 s \(2 are shorter; lower"):
         revalexo(packed, pack=value, min_duration=4.5).build("val", seed=0)
     dataset = revalexo(packed, pack=value, train_subjects=("Subject02",)).build("train", seed=0)
     assert dataset.clip_names == ("Subject02/0000", "Subject02/0001")

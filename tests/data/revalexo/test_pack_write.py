@@ -93,7 +93,7 @@ def test_parts_of_other_sources_or_settings_are_made_again(root: Path, tmp_path:
     file = tmp_path / "pack.h5"
     (root / "imu/Subject08/0001.csv").rename(tmp_path / "kept.csv")
     (root / "imu/Subject08/0001.csv").write_text("acc_Pelvis_x\n")
-    with pytest.raises(DataError, match=r"0001\.csv: holds a header and no samples"):
+    with pytest.raises(DataError, match=r"0001\.csv: has a header but no samples"):
         write_pack(root, file, PackSettings(), processes=1)
     assert len(list(parts_of(file).iterdir())) == 5
     shutil.copyfile(tmp_path / "kept.csv", root / "imu/Subject08/0001.csv")
