@@ -71,7 +71,7 @@ def test_new_samples_cover_the_time_of_the_old_ones(samples: int, rate: float) -
 @pytest.mark.parametrize(
     ("rate", "says"),
     [
-        (20.0, "at 20 Hz holds nothing above 10 Hz, .* signals up to 30 Hz: it takes 30 Hz and more"),
+        (20.0, "at 20 Hz has no signal above 10 Hz, .* signals up to 30 Hz: use recordings at 30 Hz or more"),
         (0.0, "positive"),
         (float("nan"), "positive"),
     ],

@@ -286,13 +286,13 @@ def test_a_file_that_is_not_there_or_holds_no_video_is_an_error(tmp_path: Path) 
     with wave.open(str(tmp_path / "sound.mp4"), "wb") as sound:
         sound.setparams((1, 2, 8000, 8000, "NONE", ""))
         sound.writeframes(bytes(16000))
-    with pytest.raises(DataError, match=r"sound\.mp4: holds no video"):
+    with pytest.raises(DataError, match=r"sound\.mp4: has no video stream"):
         read_frames(tmp_path / "sound.mp4", np.array([0.0]), 72, 72)
 
 
 def test_a_stream_without_presentation_times_is_an_error(tmp_path: Path) -> None:
     write_video(tmp_path / "bare.h264", steady(2.0))
-    with pytest.raises(DataError, match=r"bare\.h264: its frames carry no presentation times"):
+    with pytest.raises(DataError, match=r"bare\.h264: its frames have no presentation times"):
         read_frames(tmp_path / "bare.h264", np.array([0.5]), 72, 72)
 
 

@@ -242,7 +242,7 @@ def test_other_subjects_give_evaluation_windows_of_anybody(npz: Path) -> None:
         ({"root": "walks"}, r"how CSV files were sampled: rate \[Hz\], or time"),
         ({"root": "walks", "rate": 50.0, "time": "t"}, "not both"),
         ({"channels": {"acc_x": "ax", "acc_y": "ax"}}, "column ax is read for more than one channel"),
-        ({"window": 0.001}, "holds no IMU sample"),
+        ({"window": 0.001}, "has no IMU samples"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(fields: dict[str, object], message: str) -> None:
@@ -276,7 +276,7 @@ BROKEN_NPZ: dict[str, dict[str, Array | None]] = {
     "channels has a name twice: acc_x, acc_x, gyro_x": {"channels": np.array(["acc_x", "acc_x", "gyro_x"])},
     r"activities should be a list of text, and is int64 \[3\]": {"activities": np.arange(3)},
     r"fs should be the sampling rate \[Hz\], and is int64 \[\]": {"fs": np.array(0)},
-    r"a recording at 25 Hz holds nothing above 12\.5 Hz": {"fs": np.array(25.0)},
+    r"a recording at 25 Hz has no signal above 12\.5 Hz": {"fs": np.array(25.0)},
 }
 
 
@@ -304,7 +304,7 @@ def test_what_is_no_npz_file_is_an_error_that_says_so(npz: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("fields", "error", "message"),
     [
-        ({"val_subjects": ("7",)}, DataError, "subject '7' is not in the dataset; subjects there: 3, 1, 12"),
+        ({"val_subjects": ("7",)}, DataError, "subject '7' is not in the dataset; available subjects: 3, 1, 12"),
         ({"val_subjects": ()}, DataError, r"set `data\.val_subjects`"),
         ({"channels": {"acc_Head_x": "ax"}}, DataError, "five.npz: no column ax; columns: acc_x, acc_y, gyro_x"),
         ({"units": {"accel": "g"}}, ConfigError, r"data\.units: no channel .* accel; channels: acc_x, acc_y, gyro_x"),
