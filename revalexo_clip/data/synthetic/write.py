@@ -1,4 +1,4 @@
-"""Writes a whole dataset in RevalExo's layout."""
+"""Writing the synthetic dataset in RevalExo's layout."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from revalexo_clip.data.synthetic.clip import clip_plan, write_clip
 from revalexo_clip.data.synthetic.script import ACTIVITIES, transitions
 
 MARKER = "synthetic.json"
-"""The file that says that a folder is ours, how it was made, and whether it is complete."""
+"""File that marks a folder as a synthetic dataset, with its parameters and whether it is complete."""
 _FORMAT = 1
-"""Goes up when the same parameters would give other data."""
+"""Version of the data; increase it if the same parameters give different data."""
 
 
 def synthesize(
@@ -29,12 +29,12 @@ def synthesize(
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Write simulated recordings of `subjects` people, `clips` clips of 12 s each, under `root`.
+    """Write simulated recordings of `subjects` subjects, with `clips` clips of 12 s each, to `root`.
 
-    The data are a function of (seed, subject, clip) alone. A set that is complete is left as it is, one that was
-    interrupted is completed. `processes` defaults to the number of cores; `on_progress(done, total)` counts clips.
+    The data depends only on (seed, subject, clip). If `root` already has the complete dataset, nothing is written; an
+    incomplete one is completed. `processes` defaults to the number of cores; `on_progress(done, total)` counts clips.
 
-    Raises `ConfigError` where `root` holds something else, or a set with other parameters.
+    Raises `ConfigError` if `root` contains something else, or a dataset with other parameters.
     """
     if subjects < 1 or clips < 1 or seed < 0 or (processes is not None and processes < 1):
         raise ConfigError("subjects, clips and processes must be at least 1, and seed at least 0")
@@ -59,9 +59,9 @@ def synthesize(
 
 
 def _is_complete(root: Path, parameters: dict[str, int]) -> bool:
-    """Whether the very set asked for is there. Makes the folder, or raises `ConfigError` where it is not ours."""
+    """Create the folder; return whether it has the complete dataset. Raises `ConfigError` if it has other content."""
     if root.exists() and not root.is_dir():
-        raise ConfigError(f"{root} is a file: name a folder to write the demo dataset to")
+        raise ConfigError(f"{root} is a file: choose a folder for the demo dataset")
     root.mkdir(parents=True, exist_ok=True)
     if not any(root.iterdir()):
         return False
@@ -71,11 +71,12 @@ def _is_complete(root: Path, parameters: dict[str, int]) -> bool:
     except (FileNotFoundError, json.JSONDecodeError):
         found = None
     if not isinstance(found, dict):
-        raise ConfigError(f"{root} is not empty and not a demo dataset (no {MARKER}): name a new or empty folder")
+        raise ConfigError(f"{root} is not empty and not a demo dataset (no {MARKER}): choose a new or empty folder")
     complete = found.pop("complete", False)
     if found != parameters:
         raise ConfigError(
-            f"{root} holds another demo dataset, {found}, not {parameters}: name another folder, or delete it"
+            f"{root} contains another demo dataset, with {found} instead of {parameters}: choose another folder, or "
+            "delete it"
         )
     return complete is True
 
@@ -85,7 +86,7 @@ def _name(subject: int) -> str:
 
 
 def _files(root: Path, subject: int, clip: int) -> tuple[Path, Path]:
-    """The video and the IMU file of a clip."""
+    """Return the paths of a clip's video and IMU file."""
     stem = f"{clip + 1:04d}"
     return root / "videos" / _name(subject) / f"{stem}.mp4", root / "imu" / _name(subject) / f"{stem}.csv"
 
@@ -97,7 +98,7 @@ def _write_clips(jobs: list[tuple[int, int, int, Path, Path]], processes: int, o
             write_clip(*job)
             report(done, len(jobs))
         return
-    # Spawned, not forked: a fork of a process that has started threads (torch, a progress bar) can hang.
+    # Use spawn, because a fork of a process that has started threads (torch, a progress bar) can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context) as pool:
         futures = [pool.submit(write_clip, *job) for job in jobs]
@@ -110,7 +111,7 @@ def _write_clips(jobs: list[tuple[int, int, int, Path, Path]], processes: int, o
 
 
 def _pairs(root: Path, seed: int, subject: int, clips: int) -> dict[str, object]:
-    """A subject's file in `data_pairs`."""
+    """Return the content of a subject's file in `data_pairs`."""
     pairs = {}
     for clip in range(clips):
         video, imu = _files(root, subject, clip)
