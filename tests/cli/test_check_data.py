@@ -90,8 +90,8 @@ def test_all_problems_are_in_one_table_by_kind_and_file(home: Path) -> None:
     assert summary == "dataset: 6 clips, 0.01 h, 3 subjects: 3 errors and 0 warnings in 3 files"
     assert [line for line in table if line.startswith("error")] == [
         "error: empty_file (1) a clip's file is empty",
-        "error: not_a_video (1) a file cannot be decoded as video at all",
-        "error: not_finite (1) cells of a channel hold NaN or an infinity",
+        "error: not_a_video (1) a file cannot be decoded as video",
+        "error: not_finite (1) cells of a channel are NaN or infinite",
     ]
     assert f"dataset/{IMU} line 43 (row 42), column acc_Pelvis_y: 'nan' is not a finite number" in table
 

@@ -349,9 +349,7 @@ MISTAKES = [
         "video path leaves the root",
         SMALL,
         WORK,
-        (
-            "Subject01.json: pairs.0000: the path 'videos/Subject01/../../../x.mp4' is outside the dataset's root dataset",
-        ),
+        ("Subject01.json: pairs.0000: the path 'videos/Subject01/../../../x.mp4' is outside the dataset's root",),
         edit(pairs("01"), first_pair("video", "../../../x.mp4")),
     ),
     Mistake(

@@ -211,7 +211,7 @@ VIDEOS = [
         VIDEO,
         ["video_short", "length_mismatch"],
         "ends at 2.967 s, before the end of the clip's last activity at 4.000 s",
-        "where the video ends",
+        "the end of the video",
     ),
     Damage(
         "a few frames missing",

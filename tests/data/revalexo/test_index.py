@@ -56,7 +56,7 @@ def test_short_clips_are_left_out_and_counted(root: Path) -> None:
         read_index(root, ("01",), min_duration=5.0)
 
 
-def test_the_fingerprint_stays_where_a_dataset_is_moved_and_changes_with_what_it_is_made_of(root: Path) -> None:
+def test_the_fingerprint_depends_on_the_content_and_not_on_the_location(root: Path) -> None:
     def fingerprint(place: Path, *subjects: str) -> str:
         return index_fingerprint(read_index(place, subjects, 3.0))
 
@@ -108,7 +108,7 @@ def test_a_symlinked_root_is_fine(written: Path, tmp_path: Path) -> None:
     assert len(read_index(tmp_path / "link", ("01",), 3.0)) == 2
 
 
-def test_files_of_other_subjects_are_not_looked_at(root: Path) -> None:
+def test_files_of_other_subjects_are_not_checked(root: Path) -> None:
     (root / "videos/Subject02/0000.mp4").unlink()
     edit(root / "data_pairs/Subject02.json", lambda subject: subject.update(pairs=3))
     assert len(read_index(root, ("01", "08"), 3.0)) == 4
@@ -220,7 +220,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "pair without video": (first_pair(video=None), r"pairs\.0000: Subject01 has no video"),
     "video above the root": (
         first_pair(video="../../../out.mp4"),
-        r"Subject01\.json: pairs\.0000: the path 'videos/Subject01/\.\./\.\./\.\./out\.mp4' is outside the dataset's root",
+        r"Subject01\.json: pairs\.0000: the path 'videos/Subject01/\.\./\.\./\.\./out\.mp4' is outside the dataset's",
     ),
     "absolute recording": (first_pair(imu="/etc/passwd"), "the path 'imu/Subject01//etc/passwd' is outside"),
     "absolute folder": (fields(PAIRS, imu_folder="/etc"), "the path '/etc/000.\\.csv' is outside"),
@@ -239,7 +239,7 @@ def test_damage_is_an_error_that_names_the_file(kind: str, root: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a backslash separates folders on Windows")
-def test_paths_inside_the_root_may_take_any_way() -> None:
+def test_paths_within_the_root_may_contain_dots() -> None:
     assert layout.relative_file("videos/../imu", "./a.csv") == os.path.join("imu", "a.csv")  # noqa: PTH118
     assert layout.relative_file("", "..a.csv") == "..a.csv"
     assert layout.relative_file("a", "..") is None
