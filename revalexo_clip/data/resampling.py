@@ -46,7 +46,9 @@ def resampled(samples_nC: Samples, rate: float, to: float) -> Samples:
         return samples_nC
     band = min(1.0, to / rate)
     reach = math.ceil(ZEROS / band)
-    place_m = np.arange(_count(len(samples_nC), rate, to)) * (rate / to)  # where new samples lie among the old ones
+    place_m = np.arange(_count(len(samples_nC), rate, to)) * (
+        rate / to
+    )  # positions of the new samples among the old ones
     blocks = np.split(place_m, range(BLOCK, len(place_m), BLOCK))
     return np.concatenate([_filtered(samples_nC, block_m, band, reach) for block_m in blocks])
 
@@ -62,7 +64,7 @@ def _filtered(samples_nC: Samples, place_m: Floats, band: float, reach: int) -> 
     distance_mK = near_mK - place_m[:, None]
     taper_mK = np.i0(BETA * np.sqrt(np.maximum(1 - (distance_mK / reach) ** 2, 0)))
     weight_mK = np.sinc(band * distance_mK) * taper_mK
-    weight_mK /= weight_mK.sum(axis=1, keepdims=True)  # gravity stays what it is
+    weight_mK /= weight_mK.sum(axis=1, keepdims=True)  # so that constants (gravity) are not changed
     near_mKC = samples_nC[np.clip(near_mK, 0, len(samples_nC) - 1)]
     return np.asarray((weight_mK[:, None] @ near_mKC)[:, 0], dtype=np.float32)
 

@@ -103,9 +103,9 @@ def shown_frames(time_P: Floats, time_T: Floats, tolerance: float) -> Ints:
     distance_T = np.abs(time_P[nearest_T] - time_T)
     worst = int(distance_T.argmax())
     if distance_T[worst] > tolerance:
-        where = "where the video ends" if time_P.max() < time_T[worst] else "after it"
+        end = ", the end of the video" if time_P.max() < time_T[worst] else ""
         raise DataError(
-            f"has no frame near {time_T[worst]:.3f} s: the nearest is at {time_P[nearest_T[worst]]:.3f} s, {where}"
+            f"has no frame near {time_T[worst]:.3f} s: the nearest is at {time_P[nearest_T[worst]]:.3f} s{end}"
         )
     return nearest_T
 

@@ -155,7 +155,7 @@ def test_the_cache_stays_within_its_limit_and_drops_what_was_used_longest_ago(tm
     assert cache.read(tmp_path / "b.csv") is not dropped
 
 
-def test_the_cache_travels_empty(tmp_path: Path) -> None:
+def test_a_pickled_cache_is_empty(tmp_path: Path) -> None:
     write_imu(tmp_path / "a.csv")
     cache = ImuCache(CHANNELS)
     before = len(pickle.dumps(cache))

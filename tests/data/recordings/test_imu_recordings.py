@@ -1,4 +1,4 @@
-"""Labelled recordings that are not in RevalExo's layout: windows, labels, units, rates, and what is wrong with them."""
+"""Labelled recordings in other layouts than RevalExo's: windows, labels, units, rates and errors."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from revalexo_clip.export.sliding_windows import slide
 
 RATE = 198.45
 BEGUN = 1_700_000_000.5
-"""When a recording with a clock begins [s]."""
+"""Start time of a recording with a time column [s]."""
 
 
 @pytest.fixture(scope="module")
 def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five recordings of three people; not to be changed."""
+    """Five recordings of three subjects; tests must not change it."""
     return write_npz(tmp_path_factory.mktemp("npz") / "five.npz")
 
 
 def write_walk(path: Path, seconds: float = 7.0, phase: float = 0.0) -> None:
-    """Slow oscillations in g and deg/s, at another rate, with a clock."""
+    """Write slow oscillations in g and deg/s, at another rate, with a time column."""
     time_n = np.arange(round(seconds * RATE)) / RATE
     write_csv(
         path,
@@ -49,7 +49,7 @@ def write_walk(path: Path, seconds: float = 7.0, phase: float = 0.0) -> None:
 
 @pytest.fixture
 def walks(tmp_path: Path) -> Path:
-    """Two recordings of two people with segments by the recordings' own clock."""
+    """Two recordings of two subjects, with segments by the recordings' own clock."""
     root = tmp_path / "walks"
     write_walk(root / "anna" / "1.csv")
     write_walk(root / "ben.csv", phase=1.0)
@@ -131,7 +131,7 @@ def test_csv_files_are_mapped_converted_and_resampled(walks: Path) -> None:
         np.testing.assert_allclose(dataset[0, index].imu_LC, expected_LC, atol=2e-4)
 
 
-def test_labels_hold_in_their_segments_and_nowhere_else(walks: Path) -> None:
+def test_labels_apply_only_within_their_segments(walks: Path) -> None:
     dataset = from_csv(walks, horizons=(0.0, 2.0)).labelled("val", seed=0)
     assert dataset.activities == ("climbing", "standing", "walking")  # of all subjects
     names = {UNLABELLED: None, **dict(enumerate(dataset.activities))}
@@ -181,7 +181,7 @@ def test_samples_are_the_same_for_any_number_of_workers(npz: Path) -> None:
     assert all(torch.equal(one, other) for one, other in zip(alone, loaded(2, "fork"), strict=True))
 
 
-def test_it_travels_and_shares_no_memory_with_its_samples(npz: Path) -> None:
+def test_it_can_be_pickled_and_samples_do_not_share_memory(npz: Path) -> None:
     dataset = from_npz(npz).labelled("val", seed=0)
     travelled = pickle.loads(pickle.dumps(dataset))
     dataset[0, 3].imu_LC.zero_()
@@ -221,13 +221,13 @@ def test_without_a_mapping_channels_are_the_columns_that_are_named_so(walks: Pat
     assert from_csv(walks, channels={}).labelled("val", 0).imu_spec.channels == ("acc_z", "gyro_z")
 
 
-def test_the_longer_name_says_the_unit(npz: Path) -> None:
+def test_the_longest_matching_name_sets_the_unit(npz: Path) -> None:
     plain = from_npz(npz).labelled("val", 0)[0, 0].imu_LC
     mixed = from_npz(npz, units={"acc": "g", "acc_y": "m/s^2"}).labelled("val", 0)[0, 0].imu_LC
     np.testing.assert_allclose(mixed, plain * torch.tensor([9.80665, 1, 1]), rtol=1e-6)
 
 
-def test_other_subjects_give_evaluation_windows_of_anybody(npz: Path) -> None:
+def test_evaluation_windows_of_other_subjects(npz: Path) -> None:
     dataset = from_npz(npz).evaluating(("12", "3")).labelled("test", seed=0)
     assert dataset.clip_names == ("12/3", "3/0")
     assert len(dataset) == 21 + 7
@@ -409,7 +409,7 @@ def test_csv_files_that_are_not_as_described_are_an_error_that_names_them(damage
         from_csv(walks).labelled("val", seed=0)
 
 
-def test_columns_to_take_must_be_said_where_none_is_named_so(walks: Path) -> None:
+def test_channels_must_be_set_if_no_column_has_a_standard_name(walks: Path) -> None:
     with pytest.raises(DataError, match=r"1\.csv: no column is named acc_\.\.\. or gyro_\.\.\.: set data\.channels"):
         from_csv(walks, channels={}, units={}).labelled("val", seed=0)
 
