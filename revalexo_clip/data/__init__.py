@@ -1,8 +1,16 @@
-"""Datasets: from the files on disk to windows of synchronized IMU and video.
+"""Datasets: from files on disk to windows of synchronized IMU and video.
 
-`layout` reads the JSON files, `index` turns them into arrays, `windows` says where windows lie, `imu` and `video` read
-them from the files of a dataset, `pack` from its packed form, `dataset` puts a window together, `composition` says
-which ones meet in a batch, `sampler` which one is next. `imu_recordings` does without JSON files and video.
+- `base`: the interfaces that datasets implement
+- `windows`: start times, samples, frames and labels of windows (arithmetic, no I/O)
+- `index`: the clips of a dataset as arrays
+- `source`, `imu`, `video`, `packets`: reading the IMU samples and video frames of a window
+- `resampling`: converting IMU recordings to another sampling rate
+- `dataset`: windows as samples, and passing them from loader workers to training
+- `batches`: batch composition and samplers
+- `subjects`: splits by subject
+- `revalexo/`: datasets in RevalExo's layout; `revalexo/check/` validates them, `revalexo/pack/` packs them
+- `recordings/`: labelled IMU recordings without video, from CSV or .npz files
+- `synthetic/`: a synthetic dataset in RevalExo's layout
 """
 
 from revalexo_clip.data.base import Dataset, LabelledWindows, Recordings, WindowDataset, Windows

@@ -1,4 +1,4 @@
-"""What an experiment asks of a dataset."""
+"""Interfaces of datasets: windows, recordings, and recordings with video."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.types import ImuSpec, Sample, Split, VideoSpec
 
 NO_VIDEO = torch.empty(0, 0, 0, 3, dtype=torch.uint8)
-"""No frames at all: what samples hold whose video was not asked for."""
+"""The video of samples that have none: zero frames."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Where each of N windows comes from."""
+    """Clip and start time of each of N windows."""
 
     clip_N: npt.NDArray[np.int64]
     """Index into the dataset's clips."""
     start_N: npt.NDArray[np.float64]
-    """Start in the clip [s]: of the window for evaluation, of the segment it is drawn from for training."""
+    """Start time within the clip [s]: of the window (evaluation), or of the segment it is drawn from (training)."""
 
     def __len__(self) -> int:
         return len(self.clip_N)
 
 
 class LabelledWindows(TorchDataset[Sample], ABC):
-    """Labelled IMU windows of a split. `dataset[epoch, index]` is a function of (seed, epoch, index) and nothing else.
+    """Labelled IMU windows of a split. `dataset[epoch, index]` depends only on (seed, epoch, index).
 
-    They may have video too, see `WindowDataset`; where they do not, samples hold `NO_VIDEO`.
+    Samples contain `NO_VIDEO`, except those of a `WindowDataset`.
     """
 
     windows: Windows
@@ -49,88 +49,88 @@ class LabelledWindows(TorchDataset[Sample], ABC):
     activities: tuple[str, ...]
     """Activity names; a label is an index into them."""
     horizons: tuple[float, ...]
-    """How long after a window's end its labels are read [s]."""
+    """Label times, relative to the end of the window [s]."""
     imu_spec: ImuSpec
     num_too_short: int
-    """Clips that were shorter than the minimum."""
+    """Number of clips that are left out because they are shorter than the minimum."""
     excluded: Mapping[str, str] = MappingProxyType({})
-    """`subject/pair id` of each clip that was left out because it is bad, and what is wrong with it."""
+    """Bad clips that are left out: `subject/pair id` of each, and its first problem."""
 
     def __len__(self) -> int:
         return len(self.windows)
 
     @abstractmethod
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        """Window `index` as drawn in `epoch`. Raises `DataError`, which names the file, where it cannot be read."""
+        """Return window `index` of `epoch`. Raises `DataError`, naming the file, if it cannot be read."""
 
     @abstractmethod
     def labels(self, epoch: int) -> npt.NDArray[np.int64]:
-        """[N, K] what `label_K` of each window is in an epoch, found without reading any recording."""
+        """Return [N, K], `label_K` of each window in an epoch, without reading any recording."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A digest of the data, cheap to take: equal where the same recordings are described in the same way."""
+        """Return a digest of the data. It is cheap, and equal if the same recordings have the same descriptions."""
 
     @abstractmethod
     def imu_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel over all recordings of the split, [C] each, in its unit.
+        """Compute the mean and standard deviation of each channel over all recordings, [C] each, in its unit.
 
-        Raises `DataError` where a channel is constant, or a recording cannot be read.
+        Raises `DataError` if a channel is constant, or if a recording cannot be read.
         """
 
 
 class WindowDataset(LabelledWindows):
     """Windows of IMU and video.
 
-    Training windows have whole frames, their short side `video_spec.short_side`; evaluation windows have the centre
-    crop, `video_spec.crop` square.
+    Training windows have full frames with short side `video_spec.short_side`. Evaluation windows have a square centre
+    crop of side `video_spec.crop`.
     """
 
     video_spec: VideoSpec
 
 
 class Recordings(Component, ABC):
-    """Labelled IMU recordings, perhaps with video, cut into windows, split by subject."""
+    """Labelled IMU recordings, cut into windows and split by subject; they may have video."""
 
     workers: NonNegativeInt = 2
-    """Loader processes for each training process; 0 loads in the process itself. Changes speed, never samples."""
+    """Number of loader workers per training process; 0 loads in the training process. Does not change samples."""
 
     @abstractmethod
     def labelled(self, split: Split, seed: int) -> LabelledWindows:
-        """Index the IMU of a split on disk: training windows for `train`, evaluation windows for `val` and `test`.
+        """Index the IMU data of a split: training windows for `train`, evaluation windows for `val` and `test`.
 
-        Videos are not looked at. Raises `DataError`, naming the file, where the dataset is not what it should be.
+        Ignores videos. Raises `DataError`, naming the file, if the dataset is invalid.
         """
 
     @abstractmethod
     def subjects(self, split: Split) -> tuple[str, ...]:
-        """The subjects of a split."""
+        """Return the subjects of a split."""
 
     @abstractmethod
     def split(self, train: tuple[str, ...], val: tuple[str, ...], test: tuple[str, ...]) -> Self:
-        """The same data with these subjects and no others."""
+        """Return a copy with these subjects only."""
 
     def evaluating(self, subjects: tuple[str, ...]) -> Self:
-        """The same data with these test subjects and no others, so that `test` gives evaluation windows of anybody."""
+        """Return a copy with these test subjects only, so that `test` gives evaluation windows of any subjects."""
         return self.split((), (), subjects)
 
     def unprepared(self) -> bool:
-        """Whether `prepare` has something to do that makes training quicker, and takes long itself."""
+        """Return whether `prepare` has slow work to do that makes training faster."""
         return False
 
     def prepare(self, on_progress: OnProgress, *, leader: bool) -> None:
-        """Do what is worth doing once before training. Of the processes of a run one leads and the others wait for it.
+        """Do work that is needed once before training. One process of a run is the leader; the others wait for it.
 
-        A sample is the same with and without it, but for compression.
+        Samples are the same before and after, except for compression.
         """
 
 
 class Dataset(Recordings):
-    """Synchronized IMU and first-person video, cut into windows, split by subject."""
+    """Synchronized IMU and egocentric video, cut into windows and split by subject."""
 
     @abstractmethod
     def build(self, split: Split, seed: int) -> WindowDataset:
-        """Index the split on disk: training windows for `train`, evaluation windows for `val` and `test`.
+        """Index a split: training windows for `train`, evaluation windows for `val` and `test`.
 
-        Raises `DataError`, naming the file, where the dataset is not what it should be.
+        Raises `DataError`, naming the file, if the dataset is invalid.
         """

@@ -1,9 +1,9 @@
-"""Which windows meet in a batch.
+"""Batch composition and samplers.
 
-With uniform batches most negatives come from other recordings, and a loss can fall by telling recordings or people
-apart. Negatives from the same clip or the same person leave only what happens to tell windows apart by.
+With uniform batches, most negatives come from other recordings, so a model can lower the loss by telling recordings or
+subjects apart. With negatives from the same clip or the same subject, it can only use what happens in the windows.
 
-Which windows a loader asks for, in which order. Keys are (epoch, index), so every worker knows the epoch.
+The samplers yield (epoch, index) keys, so that every loader worker knows the epoch.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from revalexo_clip.data.base import LabelledWindows
 from revalexo_clip.data.windows import Ints
 
 Compose = Callable[[int, np.random.Generator], Ints]
-"""Draws the batches of one epoch, which is told: [batches, batch size] indices of windows. How many batches there are
-does not depend on the draw."""
+"""Function that draws the batches of the given epoch: [batches, batch size] indices of windows. Every epoch has the
+same number of batches."""
 
 
 class BatchComposition(Component, ABC):
-    """How the windows of an epoch are put together into batches."""
+    """Base class of the ways to group the windows of an epoch into batches."""
 
     @abstractmethod
     def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
-        """Composes batches of `batch_size` windows of `dataset`, of no others than `rows` if these are given.
+        """Return a function that composes batches of `batch_size` windows of `dataset`, or of its `rows` only.
 
-        Raises `ConfigError` where there are too few for one, or the batch size does not suit.
+        Raises `ConfigError` if there are too few windows for one batch, or if the batch size does not fit.
         """
 
 
 class UniformBatches(BatchComposition):
-    """Any windows, as they come."""
+    """Batches of randomly chosen windows."""
 
     def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
-        """See `BatchComposition.of`. An incomplete last batch is dropped.
+        """See `BatchComposition.composer`. Drops an incomplete last batch.
 
-        An epoch is as long as with all windows: `rows` come several times where they are fewer.
+        If `rows` is given, the epoch has as many batches as with all windows, so each of the `rows` may be repeated.
         """
         if rows is None:
             return uniform(len(dataset), batch_size)
@@ -59,14 +59,14 @@ class UniformBatches(BatchComposition):
 
 
 class BalancedBatches(BatchComposition):
-    """Every activity as often as any other: windows are drawn by the inverse frequency of theirs.
+    """Batches in which all activities are equally frequent.
 
-    They are drawn with replacement, so that an epoch is as long as with uniform batches. An activity is that at the
-    first horizon; windows without one do not come.
+    Windows are drawn with replacement, with probability inverse to the frequency of their activity. An epoch is as long
+    as with uniform batches. The activity is the label at the first horizon; unlabelled windows are not drawn.
     """
 
     def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
-        """See `BatchComposition.of`."""
+        """See `BatchComposition.composer`."""
         row_M = np.arange(len(dataset)) if rows is None else rows
         batches = _whole_batches(len(dataset), batch_size)
 
@@ -86,31 +86,31 @@ class GroupedBatches(BatchComposition):
     """Several windows from each of a few clips, or of a few subjects."""
 
     by: Literal["clip", "subject"] = "clip"
-    """What the windows of a group share."""
+    """What the windows of a group have in common."""
     windows: PositiveInt = 8
-    """Windows from each group in a batch. Those that overlap in time are still not negatives of each other."""
+    """Number of windows per group in a batch. Windows that overlap in time are not negatives of each other."""
 
     def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
-        """See `BatchComposition.of`. Of each group, what does not fill another `windows` is left for other epochs."""
+        """See `BatchComposition.composer`. Windows that do not fill another group of `windows` are left out."""
         groups, remainder = divmod(batch_size, self.windows)
         if remainder or not groups:
             raise ConfigError(
-                f"batches.windows: a batch of {batch_size} does not divide into groups of {self.windows} windows"
+                f"batches.windows: batch_size {batch_size} is not a multiple of {self.windows} windows per group"
             )
         row_M = np.arange(len(dataset)) if rows is None else rows
         group_M = _groups(dataset, self.by)[row_M]
         shares = np.bincount(group_M) // self.windows
         if np.count_nonzero(shares) < groups:
             raise ConfigError(
-                f"batches: a batch of {batch_size} takes {self.windows} windows from each of {groups} {self.by}s, and "
-                f"only {np.count_nonzero(shares)} training {self.by}s have as many; lower batch_size, or change "
+                f"batches: a batch of {batch_size} needs {self.windows} windows from each of {groups} {self.by}s, but "
+                f"only {np.count_nonzero(shares)} training {self.by}s have that many; lower batch_size, or change "
                 "batches.windows or data.windows_per_clip"
             )
         return lambda epoch, rng: row_M[_grouped(group_M, self.windows, groups, rng)]
 
 
 def uniform(windows: int, batch_size: int) -> Compose:
-    """Batches of any of `windows` windows."""
+    """Return a function that composes random batches from `windows` windows."""
     batches = _whole_batches(windows, batch_size)
     return lambda epoch, rng: rng.permutation(windows)[: batches * batch_size].reshape(batches, batch_size)
 
@@ -122,7 +122,7 @@ def _whole_batches(windows: int, batch_size: int) -> int:
 
 
 def _groups(dataset: LabelledWindows, by: Literal["clip", "subject"]) -> Ints:
-    """[N] the number of each window's group."""
+    """Return [N], the group number of each window."""
     if by == "clip":
         return dataset.windows.clip_N
     number = {subject: place for place, subject in enumerate(sorted(set(dataset.clip_subjects)))}
@@ -130,10 +130,9 @@ def _groups(dataset: LabelledWindows, by: Literal["clip", "subject"]) -> Ints:
 
 
 def _grouped(group_N: Ints, windows: int, groups: int, rng: np.random.Generator) -> Ints:
-    """[batches, groups * windows]: shares of `windows` windows of one group, no group twice in a batch.
+    """Return [batches, groups * windows]: each batch has `windows` windows from each of `groups` different groups.
 
-    Groups take turns: the batches draw from those that have most shares left, so that none is left over at the end
-    that could not meet others.
+    Each batch draws from the groups with the most windows left, so that as few as possible are left over at the end.
     """
     order_N = rng.permutation(len(group_N))
     order_N = order_N[np.argsort(group_N[order_N], kind="stable")]  # by group, shuffled within
@@ -150,22 +149,23 @@ def _grouped(group_N: Ints, windows: int, groups: int, rng: np.random.Generator)
 
 
 Key = tuple[int, int]
+"""Epoch and index of a window."""
 
 
 def share_of(batch_size: int, rank: int, world: int) -> range:
-    """The rows of a batch that a rank takes; where they cannot be shared equally, some ranks take one row more."""
+    """Return the rows of a batch that a rank takes. The ranks' shares differ by at most one row."""
     return range(batch_size * rank // world, batch_size * (rank + 1) // world)
 
 
 class EpochSampler(Sampler[Key]):
-    """The batches of an epoch, which are a function of (seed, epoch).
+    """Sampler of the batches of an epoch, which depend only on (seed, epoch).
 
-    `compose` puts them together; without it every window comes once an epoch, in any order. `batch_size` counts the
-    windows of one step over all `world` ranks. Each rank yields its contiguous part of every such batch, `share_of`
-    it, so the sequence of batches does not depend on the number of ranks. An incomplete last batch is dropped.
+    `compose` draws the batches; without it, every window comes once per epoch, in random order. `batch_size` is the
+    number of windows per step over all `world` ranks. Each rank yields its contiguous part of every batch, `share_of`,
+    so the sequence of batches does not depend on the number of ranks. An incomplete last batch is dropped.
 
-    `start` is the epoch and the batch of it that a run begins at, or goes on at: the batches before are passed over
-    without being drawn from, in that epoch alone.
+    `start` is the (epoch, batch) at which a run starts or resumes. The earlier batches of that epoch are skipped, and
+    their windows are not read.
     """
 
     def __init__(
@@ -189,15 +189,15 @@ class EpochSampler(Sampler[Key]):
         self.batches = len(self._draw(0))
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration yields. Lightning calls it before each one."""
+        """Set the epoch of the next iteration. Lightning calls this before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Windows of a whole epoch, for this rank."""
+        """Return the number of windows of a full epoch on this rank."""
         return self.batches * len(self.share)
 
     def __iter__(self) -> Iterator[Key]:
-        epoch = self.epoch  # an iteration keeps the epoch it began with
+        epoch = self.epoch  # a later `set_epoch` does not affect this iteration
         done = self.start[1] if epoch == self.start[0] else 0
         return ((epoch, index) for index in self._draw(epoch)[done:, self.share].ravel().tolist())
 
@@ -206,7 +206,7 @@ class EpochSampler(Sampler[Key]):
 
 
 class EvaluationSampler(Sampler[Key]):
-    """Every window exactly once over all ranks, in order: rank r takes windows r, r + world, r + 2 world, ..."""
+    """Sampler of every window exactly once over all ranks. Rank r takes windows r, r + world, r + 2 world, ..."""
 
     def __init__(self, windows: int, rank: int = 0, world: int = 1) -> None:
         assert 0 <= rank < world

@@ -1,7 +1,7 @@
-"""Windows read from the videos and recordings of a dataset, and how they travel from loader workers to training.
+"""Datasets of windows, and passing their batches and errors from loader workers to training.
 
-An exception that is raised in a loader worker arrives in the training process with the worker's traceback for a
-message. A `DataError` travels as a value instead, in place of the batch that it spoiled, and is raised on arrival:
+If a loader worker raises an exception, the training process receives the worker's traceback as the message. Therefore
+a `DataError` is passed as a value in place of the batch, and raised in the training process:
 
     loader = DataLoader(Fetch(dataset), sampler=..., collate_fn=collate, ...)
     for fetched in loader:
@@ -29,7 +29,7 @@ Arrival = TypeVar("Arrival")
 
 
 class LabelledClips(LabelledWindows):
-    """Windows of the IMU recordings of indexed clips, read from a source, and their labels."""
+    """Labelled windows of the IMU recordings of indexed clips, read from a source."""
 
     def __init__(
         self,
@@ -43,10 +43,10 @@ class LabelledClips(LabelledWindows):
         segment_N: windows.Floats | None,
         excluded: Mapping[str, str] | None = None,
     ) -> None:
-        """Place the windows: at the starts in `placed` for evaluation, where `segment_N` is None.
+        """Set the windows' start times.
 
-        For training, the starts are those of segments of length `segment_N` [s], one length for each clip, and each
-        epoch draws a start in each segment.
+        Evaluation (`segment_N` is None): `placed` has the start of each window. Training: `placed` has the start of
+        each segment, `segment_N` [s] the segment length of each clip, and each epoch draws a start in each segment.
         """
         self.index = index
         self.windows = placed
@@ -81,7 +81,7 @@ class LabelledClips(LabelledWindows):
         )
 
     def labels(self, epoch: int) -> windows.Ints:
-        """See `LabelledWindows.labels`. All windows of a clip are looked up at once."""
+        """See `LabelledWindows.labels`. Looks up all windows of a clip at once."""
         start_N = np.array([self._start(epoch, index) for index in range(len(self))])
         label_NK = np.empty((len(self), len(self.horizons)), dtype=np.int64)
         order_N = np.argsort(self.windows.clip_N, kind="stable")
@@ -92,24 +92,24 @@ class LabelledClips(LabelledWindows):
         return label_NK
 
     def fingerprint(self) -> str:
-        """See `index_fingerprint`."""
+        """See `LabelledWindows.fingerprint`."""
         return self.source.fingerprint()
 
     def imu_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """See `WindowDataset.imu_statistics`. Samples count alike, whichever clip they are in."""
+        """See `LabelledWindows.imu_statistics`. Every sample has the same weight."""
         total_C, squares_C, samples = np.zeros(len(self.imu_spec.channels)), 0.0, 0
         for clip in range(len(self.index)):
             samples_nC = self.source.imu(clip, slice(0, self.source.samples(clip))).astype(np.float64)
             total_C += samples_nC.sum(axis=0)
             samples += len(samples_nC)
         mean_C = total_C / samples
-        for clip in range(len(self.index)):  # around the mean: gravity's square would drown small deviations
+        for clip in range(len(self.index)):  # subtract the mean first: gravity would hide small deviations
             around_nC = self.source.imu(clip, slice(0, self.source.samples(clip))) - mean_C
             squares_C = squares_C + (around_nC**2).sum(axis=0)
         std_C = np.sqrt(squares_C / samples)
         flat = [name for name, std in zip(self.imu_spec.channels, std_C, strict=True) if std < 1e-6]
         if flat:
-            raise DataError(f"channels that never change cannot be standardised: {', '.join(flat)}")
+            raise DataError(f"constant channels cannot be standardised: {', '.join(flat)}; leave them out")
         return tuple(mean_C.tolist()), tuple(std_C.tolist())
 
     def _start(self, epoch: int, index: int) -> float:
@@ -136,7 +136,7 @@ class LabelledClips(LabelledWindows):
         return self._activities_at(clip, time_K), transition_K
 
     def _times(self, start_W: windows.Floats) -> windows.Floats:
-        """[W, K] moments that the labels of windows are read at [s]."""
+        """Return [W, K], the label times of windows [s]."""
         return np.asarray(start_W[:, None] + self.imu_spec.window + np.array(self.horizons))
 
     def _activities_at(self, clip: int, time_M: windows.Floats) -> windows.Ints:
@@ -144,7 +144,7 @@ class LabelledClips(LabelledWindows):
 
 
 class ClipWindows(LabelledClips, WindowDataset):
-    """The same with video: frames stay whole for training, for augmentation to choose from."""
+    """`LabelledClips` with video. Training windows have full frames, which augmentation crops."""
 
     source: ClipSource
 
@@ -161,7 +161,7 @@ class ClipWindows(LabelledClips, WindowDataset):
         segment_N: windows.Floats | None,
         excluded: Mapping[str, str] | None = None,
     ) -> None:
-        """See `LabelledClips`."""
+        """Set the windows' start times, as in `LabelledClips`."""
         super().__init__(
             index,
             placed,
@@ -182,7 +182,7 @@ class ClipWindows(LabelledClips, WindowDataset):
 
 
 class Fetch(TorchDataset[Sample | DataError]):
-    """A dataset that gives the `DataError` of a window that cannot be read, instead of raising it."""
+    """A dataset that returns the `DataError` of a window that cannot be read, instead of raising it."""
 
     def __init__(self, dataset: LabelledWindows) -> None:
         self.dataset = dataset
@@ -198,7 +198,7 @@ class Fetch(TorchDataset[Sample | DataError]):
 
 
 def collate(samples: Sequence[Sample | DataError]) -> Batch | DataError:
-    """B windows stacked field by field; or the first error among them."""
+    """Stack B windows field by field, or return the first error among them."""
     read = []
     for sample in samples:
         if isinstance(sample, DataError):
@@ -208,9 +208,9 @@ def collate(samples: Sequence[Sample | DataError]) -> Batch | DataError:
 
 
 def arrived(fetched: Arrival | DataError) -> Arrival:
-    """The batch that came out of a loader. Raises the `DataError` that came in its place."""
+    """Return the batch that a loader gave. Raises the `DataError` if it gave one instead."""
     if isinstance(fetched, DataError):
-        # A new error: one that its own traceback refers to would keep the loader alive until the garbage collector
-        # comes, and workers that end there take 5 s each.
+        # Raise a new error: raising `fetched` itself makes a reference cycle through its traceback. The cycle keeps
+        # the loader alive until garbage collection, where stopping each worker takes 5 s.
         raise DataError(str(fetched)) from fetched
     return fetched

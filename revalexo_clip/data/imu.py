@@ -1,8 +1,7 @@
-"""IMU recordings: which columns of a CSV are channels, and their samples.
+"""IMU recordings in CSV files: channel selection and samples.
 
-The parser is the standard library's: one clip (720 rows, 42 channels) takes some 15 ms, once, where one window of video
-takes 60 and more each time; and unlike the faster CSV readers it keeps no thread pool, which could hang in a forked
-loader worker.
+Files are parsed by the standard library: one clip (720 rows, 42 channels) takes about 15 ms, once, whereas one window
+of video takes 60 ms or more every time. Faster CSV readers use a thread pool, which can hang in a forked loader worker.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ from revalexo_clip.core.errors import DataError
 Samples = npt.NDArray[np.float32]
 Real = TypeVar("Real", np.float32, np.float64)
 Rows = list[tuple[int, list[str]]]
-"""The cells of each row of a CSV, with the number of the line that it ends on."""
+"""Line number (of the row's last line) and cells of each row of a CSV file."""
 
 CACHE_BYTES = 512 * 2**20
-"""What one process keeps of parsed recordings; the training clips of RevalExo take 250 MiB. Beyond it, the recording
-that was used longest ago is parsed again when it is next needed."""
+"""Size of the cache of parsed recordings in each process [bytes]. The training clips of RevalExo take 250 MiB. If it is
+full, the least recently used recordings are dropped."""
 
 UNITS = {"acc": "m/s^2", "gyro": "rad/s"}
-"""Unit of a channel by the first part of its name."""
+"""Unit of a channel, by the first part of its name."""
 
 
 def unit_of(channel: str) -> str:
-    """Unit of a channel, `unknown` where RevalExo's layout does not fix it."""
+    """Return the unit of a channel, `unknown` if RevalExo's layout does not define it."""
     return UNITS.get(channel.split("_", 1)[0], "unknown")
 
 
 def select_channels(columns: Sequence[str], patterns: Sequence[str], path: Path) -> tuple[str, ...]:
-    """The columns that match, in pattern order and, within a pattern, file order; none is taken twice.
+    """Return the columns that match, each once, in pattern order and, within a pattern, file order.
 
-    Raises `DataError` for a pattern that matches nothing and for a selected name that the file has twice.
+    Raises `DataError` if a pattern matches no column, or if a selected name occurs more than once in the file.
     """
     chosen: dict[str, None] = {}
     for pattern in patterns:
@@ -57,12 +56,15 @@ def select_channels(columns: Sequence[str], patterns: Sequence[str], path: Path)
 
 
 def common_channels(paths: Iterable[Path], patterns: Sequence[str]) -> tuple[str, ...]:
-    """The ordered channels that every one of the recordings gives. Reads one line of each."""
+    """Return the ordered channels, which must be the same for all recordings. Reads one line of each.
+
+    Raises `DataError` if two recordings have different channels.
+    """
     return agreed_channels(((path, header_of(path)) for path in paths), patterns)
 
 
 def agreed_channels(headers: Iterable[tuple[Path, tuple[str, ...]]], patterns: Sequence[str]) -> tuple[str, ...]:
-    """As `common_channels`, of recordings whose columns are known."""
+    """Return the same as `common_channels`, for recordings whose columns are known."""
     first: tuple[Path, tuple[str, ...], tuple[str, ...]] | None = None
     for path, columns in headers:
         if first is not None and columns == first[1]:
@@ -77,19 +79,19 @@ def agreed_channels(headers: Iterable[tuple[Path, tuple[str, ...]]], patterns: S
 
 
 def read_imu(path: Path, channels: Sequence[str]) -> Samples:
-    """[n, C] float32, the samples of the named columns.
+    """Read the samples of the named columns, [n, C] float32.
 
-    Raises `DataError` that names file, column and row for a cell that is not a finite number, and for rows whose
-    length is not that of the header.
+    Raises `DataError`, naming file, column and row, if a cell is not a finite number or if a row is not as long as the
+    header.
     """
     columns, rows = _even_rows(path, channels)
     return _numbers(path, columns, channels, rows, np.float32)
 
 
 def read_timed_imu(path: Path, channels: Sequence[str], time: str) -> tuple[Samples, npt.NDArray[np.float64]]:
-    """[n, C] float32 as of `read_imu`, and [n] float64, the times in another column.
+    """Read samples [n, C] float32, as `read_imu` does, and the times in another column, [n] float64.
 
-    Seconds since 1970, as sensors write them, differ by less than float32 can tell.
+    Sensors often write seconds since 1970, for which float32 is not precise enough.
     """
     columns, rows = _even_rows(path, [*channels, time])
     samples_nC = _numbers(path, columns, channels, rows, np.float32)
@@ -97,13 +99,13 @@ def read_timed_imu(path: Path, channels: Sequence[str], time: str) -> tuple[Samp
 
 
 def _even_rows(path: Path, channels: Sequence[str]) -> tuple[list[str], Rows]:
-    """The columns of a recording, the named ones among them, and its rows, as long as the header."""
+    """Read the columns and rows of a recording, and check that it has the named columns and rows of equal length."""
     columns, rows = read_rows(path)
     missing = [channel for channel in channels if channel not in columns]
     if missing:
         raise DataError(f"{path}: no column {missing[0]}; columns: {', '.join(columns)}")
     if not rows:
-        raise DataError(f"{path}: holds a header and no samples")
+        raise DataError(f"{path}: has a header but no samples")
     for line, row in rows:
         if len(row) != len(columns):
             raise DataError(f"{path}: line {line} has {len(row)} cells, the header has {len(columns)}")
@@ -111,7 +113,7 @@ def _even_rows(path: Path, channels: Sequence[str]) -> tuple[list[str], Rows]:
 
 
 def read_rows(path: Path) -> tuple[list[str], Rows]:
-    """The columns of a CSV and its rows, blank ones left out. Raises `DataError` for what is not a CSV text file."""
+    """Read the columns and rows of a CSV file, without blank rows. Raises `DataError` if it is not a CSV text file."""
     with _readable(path), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         columns = [name.strip() for name in next(reader, [])]
@@ -124,7 +126,7 @@ def _numbers(
     places = [columns.index(channel) for channel in channels]
     cells_of = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
     samples_nC = np.empty((len(rows), len(channels)), dtype=dtype)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is named below
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, and are reported below
         for number, (line, row) in enumerate(rows):
             try:
                 samples_nC[number] = [float(cell) for cell in cells_of(row)]
@@ -145,9 +147,9 @@ def _numbers(
 
 
 def numeric_columns(path: Path) -> tuple[str, ...]:
-    """The columns that can be packed: the channels of the layout, and all others that hold nothing but finite numbers.
+    """Return the columns that can be packed: the layout's channels, and all other columns of finite numbers.
 
-    A name that stands for several columns is left out.
+    Names that occur more than once are left out.
     """
     columns, channels = header_of(path), []
     for column in columns:
@@ -156,7 +158,7 @@ def numeric_columns(path: Path) -> tuple[str, ...]:
         if column.split("_", 1)[0] not in UNITS:
             try:
                 read_imu(path, [column])
-            except DataError:  # raised again for whoever asks for the column
+            except DataError:  # it is raised again if a user selects the column
                 continue
         channels.append(column)
     return tuple(channels)
@@ -171,7 +173,7 @@ def _is_number(cell: str) -> bool:
 
 
 def header_of(path: Path) -> tuple[str, ...]:
-    """The names of a recording's columns. Raises `DataError` where it cannot be read."""
+    """Read the names of a recording's columns. Raises `DataError` if it cannot be read."""
     with _readable(path), path.open(newline="", encoding="utf-8-sig") as file:
         return tuple(name.strip() for name in next(csv.reader([file.readline()]), []))
 
@@ -187,7 +189,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def channel_difference(channels: tuple[str, ...], expected: tuple[str, ...]) -> str:
-    """How channels differ from those of another recording, whose name completes the sentence."""
+    """Describe how channels differ from those of another recording. The caller appends its name."""
     lacking = [channel for channel in expected if channel not in channels]
     extra = [channel for channel in channels if channel not in expected]
     if lacking:
@@ -195,11 +197,11 @@ def channel_difference(channels: tuple[str, ...], expected: tuple[str, ...]) -> 
     if extra:
         return f"has {len(extra)} channels ({', '.join(extra[:3])}) that are not in"
     place = next(place for place, pair in enumerate(zip(channels, expected, strict=True)) if pair[0] != pair[1])
-    return f"gives {channels[place]} as channel {place}, where {expected[place]} is in"
+    return f"has {channels[place]} as channel {place}, but it is {expected[place]} in"
 
 
 class ImuCache:
-    """Parsed recordings of one process, least recently used ones dropped. Travels to other processes empty."""
+    """Cache of the parsed recordings of one process; drops the least recently used. A pickled copy is empty."""
 
     def __init__(self, channels: tuple[str, ...], limit: int = CACHE_BYTES) -> None:
         self.channels = channels
@@ -211,7 +213,7 @@ class ImuCache:
         return ImuCache, (self.channels, self.limit)
 
     def read(self, path: Path) -> Samples:
-        """[n, C] float32, as `read_imu` gives it."""
+        """Return [n, C] float32, as from `read_imu`."""
         samples_nC = self._samples.get(path)
         if samples_nC is None:
             samples_nC = read_imu(path, self.channels)

@@ -1,6 +1,6 @@
-"""The index of a dataset on disk: which clips there are, what their files are called, what happens in them.
+"""The index of a dataset: its clips, their files and their labels.
 
-It is arrays, not objects, so that a hundred thousand clips cost a loader worker a few megabytes.
+It is stored as arrays, not as objects, so that a hundred thousand clips take a few megabytes in each loader worker.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ class ClipIndex:
     names: tuple[str, ...]
     """`subject/pair id` of each clip."""
     video_N: npt.NDArray[np.str_]
-    """Video files, from the root; "" for a clip that has none, and for all of them where no video is wanted."""
+    """Video files, relative to the root; "" for clips without video, and for all clips if no video is needed."""
     imu_N: npt.NDArray[np.str_]
-    """IMU files, from the root."""
+    """IMU files, relative to the root."""
     duration_N: Floats
     """[s]"""
     activity: Segments
     transition: Segments
-    """The stretches between two activities; their label is always 0."""
+    """Segments between two activities; their label is always 0."""
     activities: tuple[str, ...]
     num_too_short: int
-    """Clips that were shorter than the minimum."""
+    """Number of clips that are left out because they are shorter than the minimum."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def video(self, clip: int) -> Path:
-        """A clip's video file."""
+        """Return the path of a clip's video file."""
         return self.root / str(self.video_N[clip])
 
     def imu(self, clip: int) -> Path:
-        """A clip's IMU file."""
+        """Return the path of a clip's IMU file."""
         return self.root / str(self.imu_N[clip])
 
     def take(self, clip_M: Ints, num_too_short: int) -> ClipIndex:
-        """Some of the clips, in that order."""
+        """Return the index of the given clips, in that order."""
         return replace(
             self,
             subjects=tuple(self.subjects[clip] for clip in clip_M),
@@ -66,12 +66,12 @@ class ClipIndex:
         )
 
     def without_video(self) -> ClipIndex:
-        """The same clips, of which no video is wanted."""
+        """Return the index of the same clips without video."""
         return replace(self, video_N=np.full(len(self), ""))
 
 
 def fingerprint(described: Iterable[str], files: Iterable[tuple[str, int]]) -> str:
-    """SHA-256, in hex, of the digests of the JSON files and of names and sizes of all others."""
+    """Compute the SHA-256, in hex, of the digests of the JSON files and the names and sizes of the other files."""
     digest = hashlib.sha256()
     for content in described:
         digest.update(f"{content}\n".encode())
@@ -81,7 +81,7 @@ def fingerprint(described: Iterable[str], files: Iterable[tuple[str, int]]) -> s
 
 
 def check_file(root: Path, relative: str, what: str, described_by: Path) -> None:
-    """Raise the `DataError` that a file which another one names is not there, is empty or no file."""
+    """Raise `DataError` if a file that `described_by` names is missing, empty or not a regular file."""
     path = root / relative
     try:
         status = path.stat()

@@ -1,4 +1,4 @@
-"""The packets of a video, read without decoding any: when every frame is shown, and what must be decoded for some."""
+"""Packets of a video, read without decoding: presentation times of all frames, and what to decode for some of them."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ from revalexo_clip.data.windows import Floats, shown_frames
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 TOLERANCE = 0.1
-"""A frame stands for a moment at most this far from it [s], or 1.5 mean frame intervals where those are longer."""
+"""Largest allowed difference between a requested time and a presentation time [s]. If 1.5 mean frame intervals are
+longer, they are used instead."""
 
 FOREVER = 1e9
 """Later than the end of any video [s]."""
 
 MAX_PIXELS = 2**26
-"""The largest frame that is decoded [px], twice that of 8K video; a damaged header can claim any size."""
+"""Size of the largest frame that is decoded [px], twice that of 8K video. A corrupt header can claim any size."""
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
-"""The name of a family of formats."""
+"""FFmpeg's name of the MP4 and MOV formats."""
 
 LISTING = frozenset({".mp4", ".m4v", ".mov"})
-"""How their files end."""
+"""Suffixes of MP4 and MOV files."""
 
 PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "webm_dash_manifest"})
-"""Names of formats that hold no video of their own."""
+"""FFmpeg's names of formats that only list other files."""
 
 
 def opened_video(path: Path) -> InputContainer:
-    """The container, of which nothing is decoded yet. It reads this file and no other, whatever the file says."""
+    """Open a video file without decoding anything. Other files that it refers to are never read."""
     container = None
     if path.suffix.lower() in LISTING:
-        container = _opened(path, codec_whitelist="none")  # decoding a few frames to learn more takes most of the time
+        container = _opened(path, codec_whitelist="none")  # skip FFmpeg's probing of frames, which is slow
         if not _tells_all(container):
             container.close()
             container = None
     container = container or _opened(path)
     if container.format.name in PLAYLISTS:
-        raise DataError(f"{path}: is no video but a list of other files ({container.format.name})")
+        raise DataError(f"{path}: is not a video but a list of other files ({container.format.name})")
     if not container.streams.video:
-        raise DataError(f"{path}: holds no video")
+        raise DataError(f"{path}: has no video stream")
     return container
 
 
@@ -58,12 +59,12 @@ def _opened(path: Path, **options: str) -> InputContainer:
 
 
 def _tells_all(container: InputContainer) -> bool:
-    """Whether the container lists frames, with their times and order, as MP4 and MOV do unless all is in fragments."""
+    """Return whether the container lists all frames, as MP4 and MOV files do unless they are fragmented."""
     return container.format.name == MP4 and all(stream.frames for stream in container.streams.video[:1])
 
 
 class Video:
-    """An open video, and its own time units against seconds from its first frame."""
+    """An open video; converts between its time units and seconds from its first frame."""
 
     def __init__(self, path: Path, container: InputContainer) -> None:
         self.path = path
@@ -71,8 +72,8 @@ class Video:
         self.stream = container.streams.video[0]
         codec: VideoCodecContext | None = self.stream.codec_context
         if codec is None or self.stream.time_base is None:
-            raise DataError(f"{path}: cannot be decoded as video: its codec is not known")
-        codec.thread_count = 1  # loader workers are the threads; more of them cost CPU time
+            raise DataError(f"{path}: cannot be decoded as video: its codec is unknown")
+        codec.thread_count = 1  # loader workers already run in parallel; decoder threads only add CPU time
         codec.options = {"max_pixels": str(MAX_PIXELS)}
         self.unit = float(self.stream.time_base)
         self.origin = self.stream.start_time or 0
@@ -80,16 +81,16 @@ class Video:
         self.tolerance = max(TOLERANCE, 1.5 / float(rate)) if rate else TOLERANCE
 
     def seconds(self, pts: int) -> float:
-        """Presentation time in the stream's units -> [s] from the first frame."""
+        """Convert a presentation time in the stream's units to [s] from the first frame."""
         return (pts - self.origin) * self.unit
 
     def pts(self, seconds: float) -> int:
-        """[s] from the first frame -> presentation time in the stream's units."""
+        """Convert [s] from the first frame to a presentation time in the stream's units."""
         return self.origin + int(seconds / self.unit)
 
 
 def packets_from_keyframe(video: Video, time_T: Floats) -> list[VideoPacket]:
-    """The packets from a keyframe at or before the first time to beyond the last time."""
+    """Read the packets from a keyframe at or before the first time to beyond the last time."""
     target = video.pts(time_T[0])
     for _ in range(2):
         video.container.seek(target, stream=video.stream)
@@ -97,21 +98,21 @@ def packets_from_keyframe(video: Video, time_T: Floats) -> list[VideoPacket]:
         first = packets[0]
         if first.pts is not None and first.is_keyframe and video.seconds(first.pts) <= time_T[0]:
             return from_keyframe(packets)
-        # Containers are searched by the order of decoding: a keyframe that is found may be shown after the first time.
+        # Seeking uses decoding order, so the presentation time of the keyframe found may be after the first time.
         target = min(target, target if first.dts is None else first.dts) - 1
-    raise DataError(f"{video.path}: seeking does not lead to a keyframe before {time_T[0]:.3f} s")
+    raise DataError(f"{video.path}: seeking does not find a keyframe before {time_T[0]:.3f} s")
 
 
 def from_keyframe(packets: list[VideoPacket]) -> list[VideoPacket]:
-    """Without what is shown before the keyframe but stored after it: it refers to frames that were not read."""
+    """Drop packets that are shown before the keyframe but stored after it: they need frames that were not read."""
     first = packets[0].pts
     return [packet for packet in packets if packet.pts is not None and first is not None and packet.pts >= first]
 
 
 def runs_to_decode(packets: list[VideoPacket], wanted: set[int]) -> list[list[VideoPacket]]:
-    """What has to be decoded: runs of packets, each from a keyframe to a wanted frame.
+    """Return the runs of packets to decode, each from a keyframe to a wanted frame.
 
-    The first packet is a keyframe that all others are shown after. Between two runs nothing is decoded.
+    The first packet must be a keyframe with the earliest presentation time. Packets between runs are not decoded.
     """
     keyframes: list[tuple[int, int]] = []
     runs: list[slice] = []
@@ -120,7 +121,7 @@ def runs_to_decode(packets: list[VideoPacket], wanted: set[int]) -> list[list[Vi
         if packet.is_keyframe:
             keyframes.append((place, packet.pts))
         if packet.pts in wanted:
-            # What is shown before a keyframe but stored after it may refer to what is stored before it.
+            # Frames that are shown before a keyframe but stored after it may depend on frames stored before it.
             first = max(key for key, shown in keyframes if shown <= packet.pts)
             if runs and first <= runs[-1].stop:
                 first = min(first, runs.pop().start)
@@ -129,27 +130,27 @@ def runs_to_decode(packets: list[VideoPacket], wanted: set[int]) -> list[list[Vi
 
 
 def packets_until(video: Video, until: float) -> list[VideoPacket]:
-    """The packets from where the container stands to beyond `until` [s]."""
+    """Read the packets from the container's current position to beyond `until` [s]."""
     beyond = video.pts(until + video.tolerance)
     packets = []
     for packet in video.container.demux(video.stream):
-        if packet.size == 0:  # the mark of the end
+        if packet.size == 0:  # the end of the stream
             break
         if packet.pts is None:
-            raise DataError(f"{video.path}: its frames carry no presentation times")
+            raise DataError(f"{video.path}: its frames have no presentation times")
         packets.append(packet)
         if packet.dts is not None and packet.dts > beyond:
             break
     if not packets:
-        raise DataError(f"{video.path}: holds no video frames")
+        raise DataError(f"{video.path}: has no video frames")
     return packets
 
 
 def nearest_pts(video: Video, packets: list[VideoPacket], time_T: Floats) -> list[int]:
-    """The presentation time, in the stream's units, of the frame nearest to each moment."""
+    """Return the presentation time, in the stream's units, of the frame nearest to each time."""
     shown = shown_pts(packets)
     if not shown:
-        raise DataError(f"{video.path}: shows no frame before {time_T[-1]:.3f} s")
+        raise DataError(f"{video.path}: has no frame before {time_T[-1]:.3f} s")
     time_P = np.array([video.seconds(pts) for pts in shown])
     try:
         return [shown[place] for place in shown_frames(time_P, time_T, video.tolerance)]
@@ -158,5 +159,5 @@ def nearest_pts(video: Video, packets: list[VideoPacket], time_T: Floats) -> lis
 
 
 def shown_pts(packets: list[VideoPacket]) -> list[int]:
-    """Presentation times, in the order of decoding, of what the file does not say to discard."""
+    """Return the presentation times, in decoding order, of the packets that are not marked to be discarded."""
     return [packet.pts for packet in packets if packet.pts is not None and not packet.is_discard]

@@ -1,4 +1,4 @@
-"""Recordings at any rate, brought to the rate that an encoder was trained at. Arithmetic, no I/O."""
+"""Resampling of IMU recordings to the sampling rate of an encoder. Arithmetic, no I/O."""
 
 from __future__ import annotations
 
@@ -10,52 +10,48 @@ from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.windows import Floats
 
 LEAST_SHARE = 0.5
-"""Lowest rate that is taken, as a share of the one that is wanted: of a recording at half of it, half of the band that
-an encoder was trained on is empty."""
+"""Lowest accepted rate, as a fraction of the new rate. At half the rate, half of the encoder's frequency band is
+empty."""
 GAP = 0.1
-"""Longest time between two samples that is interpolated over [s], or four times the usual one where that is longer."""
+"""Longest gap between two samples that is interpolated [s]; four times the median interval if that is longer."""
 EVEN = 1e-3
-"""Samples no farther than this from even spacing are evenly spaced [samples]."""
+"""Samples are evenly spaced if none is farther than this from its even position [samples]."""
 
 ZEROS = 16
-"""Zero crossings of the filter on either side of its middle: what lies below 0.84 of the new band's end passes, and
-nothing above 1.16 of it."""
+"""Zero crossings on either side of the filter's centre. The passband ends at 0.84 of the new Nyquist frequency, the
+stopband starts at 1.16 of it."""
 BETA = 8.0
-"""Of its Kaiser window: what is stopped is 80 dB down."""
+"""Beta of the filter's Kaiser window: 80 dB attenuation in the stopband."""
 BLOCK = 1024
-"""Samples that are filtered at a time, to bound memory."""
+"""Number of samples that are filtered at a time, to limit memory."""
 
 
 def resampled(samples_nC: Samples, rate: float, to: float) -> Samples:
-    """Evenly spaced samples at `rate` [Hz] -> [m, C] at `to` [Hz]; the first is at the same moment, the last within n.
+    """Resample evenly spaced samples at `rate` [Hz] to [m, C] at `to` [Hz].
 
-    Each new sample is a windowed sinc around its own moment (Smith and Gossett, 1984, doi:10.1109/ICASSP.1984.1172555),
-    so rates may have any ratio, nothing is shifted, and what the new rate cannot hold is filtered out. At the ends the
-    first and the last sample go on. At the same rate samples stay as they are. Raises `ValueError` for a rate that is
-    too low.
+    The first new sample has the time of the first old one; no new sample is beyond the end of the recording. Each new
+    sample is computed with a windowed sinc filter centred on its time (Smith and Gossett, 1984,
+    doi:10.1109/ICASSP.1984.1172555), so the ratio of the rates can be any number, nothing is shifted, and frequencies
+    above the new Nyquist frequency are filtered out. Beyond the ends, the first and last sample are repeated. If the
+    rates are equal, samples are unchanged. Raises `ValueError` if the rate is too low.
     """
     if not math.isfinite(rate) or rate <= 0:
-        raise ValueError(f"a sampling rate is a positive number of samples in a second, not {rate}")
-    if rate < LEAST_SHARE * to:
-        raise ValueError(
-            f"a recording at {rate:g} Hz holds nothing above {rate / 2:g} Hz, where an encoder at {to:g} Hz knows "
-            f"signals up to {to / 2:g} Hz: it takes {LEAST_SHARE * to:g} Hz and more"
-        )
+        raise ValueError(f"the sampling rate must be a positive number [Hz], not {rate}")
     if rate == to:
         return samples_nC
     return resampled_at(samples_nC, np.arange(_count(len(samples_nC), rate, to)) * (rate / to), rate, to)
 
 
 def resampled_at(samples_nC: Samples, place_m: Floats, rate: float, to: float) -> Samples:
-    """Evenly spaced samples at `rate` [Hz] -> [m, C] at the places `place_m` among them [samples], spaced by rate / to.
+    """Resample evenly spaced samples at `rate` [Hz] to [m, C] at `to` [Hz], at the places `place_m` [samples].
 
-    As `resampled`, with a first sample anywhere. Places that coincide with samples at an equal rate are copied. Raises
-    `ValueError` for a rate that is too low.
+    As `resampled`, but the first new sample may lie anywhere. If the rates are equal and the places are whole numbers,
+    samples are copied. Raises `ValueError` if the rate is too low.
     """
     if rate < LEAST_SHARE * to:
         raise ValueError(
-            f"a recording at {rate:g} Hz holds nothing above {rate / 2:g} Hz, where an encoder at {to:g} Hz knows "
-            f"signals up to {to / 2:g} Hz: it takes {LEAST_SHARE * to:g} Hz and more"
+            f"a recording at {rate:g} Hz has no signal above {rate / 2:g} Hz, but an encoder at {to:g} Hz expects "
+            f"signals up to {to / 2:g} Hz: use recordings at {LEAST_SHARE * to:g} Hz or more"
         )
     nearest_m = np.round(place_m).astype(np.int64)
     if rate == to and np.abs(place_m - nearest_m).max(initial=0.0) <= EVEN:
@@ -67,7 +63,7 @@ def resampled_at(samples_nC: Samples, place_m: Floats, rate: float, to: float) -
 
 
 def _count(samples: int, rate: float, to: float) -> int:
-    """Samples at the new rate that begin within the recording; 600 at 300 Hz and 120 at 60 Hz are the same 2 s."""
+    """Count the samples at the new rate that start within the recording; 600 at 300 Hz give 120 at 60 Hz."""
     return math.ceil(round(samples * to / rate, 6))
 
 
@@ -77,16 +73,16 @@ def _filtered(samples_nC: Samples, place_m: Floats, band: float, reach: int) -> 
     distance_mK = near_mK - place_m[:, None]
     taper_mK = np.i0(BETA * np.sqrt(np.maximum(1 - (distance_mK / reach) ** 2, 0)))
     weight_mK = np.sinc(band * distance_mK) * taper_mK
-    weight_mK /= weight_mK.sum(axis=1, keepdims=True)  # gravity stays what it is
+    weight_mK /= weight_mK.sum(axis=1, keepdims=True)  # so that constants (gravity) are not changed
     near_mKC = samples_nC[np.clip(near_mK, 0, len(samples_nC) - 1)]
     return np.asarray((weight_mK[:, None] @ near_mKC)[:, 0], dtype=np.float32)
 
 
 def evenly_spaced(samples_nC: Samples, time_n: Floats) -> tuple[Samples, float]:
-    """Samples taken at ascending times [s] -> as many, evenly spaced from the first to the last; their rate [Hz].
+    """Interpolate samples at ascending times [s] to equally many, evenly spaced ones; return also their rate [Hz].
 
-    Between two samples lies a straight line: where times jitter it invents no peaks. Raises `ValueError` for times that
-    do not ascend, and for gaps.
+    The interpolation is linear, so that jitter in the times adds no peaks. Raises `ValueError` if times do not ascend,
+    or if there is a gap.
     """
     if len(time_n) < 2:
         raise ValueError("a single sample has no sampling rate")
@@ -99,8 +95,8 @@ def evenly_spaced(samples_nC: Samples, time_n: Floats) -> tuple[Samples, float]:
     if step_n.max() > max(GAP, 4 * float(np.median(step_n))):
         row = int(step_n.argmax())
         raise ValueError(
-            f"there is no sample between {time_n[row]:.3f} s and {time_n[row + 1]:.3f} s: take what comes before and "
-            "what comes after that as two recordings"
+            f"there is no sample between {time_n[row]:.3f} s and {time_n[row + 1]:.3f} s: split the recording in two "
+            "at this gap"
         )
     rate = (len(time_n) - 1) / float(time_n[-1] - time_n[0])
     even_n = np.linspace(time_n[0], time_n[-1], len(time_n))

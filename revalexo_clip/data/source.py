@@ -1,4 +1,7 @@
-"""Where windows get what they show: from the files of a dataset, or from memory. A pack is another source."""
+"""Sources of IMU samples and video frames: interfaces, and recordings in memory.
+
+The other sources are `RawFiles` and `PackedFiles`.
+"""
 
 from __future__ import annotations
 
@@ -13,34 +16,34 @@ from revalexo_clip.data.video import Pixels
 
 
 class ImuSource(ABC):
-    """Where the IMU recordings of indexed clips are read. It can be forked and pickled."""
+    """Source of the IMU recordings of indexed clips. It can be forked and pickled."""
 
     @abstractmethod
     def samples(self, clip: int) -> int:
-        """How many IMU samples a clip has. Raises `DataError` where they cannot be read."""
+        """Return the number of IMU samples of a clip. Raises `DataError` if they cannot be read."""
 
     @abstractmethod
     def imu(self, clip: int, place: slice) -> Samples:
-        """[L, C] float32: some of a clip's samples, not shared with anything that is kept."""
+        """Return some of a clip's samples, [L, C] float32, as a new array."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """See `index_fingerprint`; the same whatever the source."""
+        """Return the fingerprint of the data, see `index_fingerprint`; it is the same for all sources."""
 
 
 class ClipSource(ImuSource):
-    """Where the recordings and frames of indexed clips are read."""
+    """Source of the IMU recordings and video frames of indexed clips."""
 
     @abstractmethod
     def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None) -> Pixels:
-        """[T, H, W, 3] uint8: the frames nearest to the moments [s]. See `read_frames`."""
+        """Return the frames nearest to the given times [s], [T, H, W, 3] uint8. See `read_frames`."""
 
 
 class InMemory(ImuSource):
-    """Recordings that are kept as one array, which processes that are forked share."""
+    """Recordings in one array, which forked processes share."""
 
     def __init__(self, recordings: Sequence[Samples], digest: str) -> None:
-        """Take over [n, C] float32 of each recording; `digest` is their fingerprint."""
+        """Store the samples [n, C] float32 of each recording; `digest` is their fingerprint."""
         self.samples_nC = np.concatenate(recordings)
         self.offset_N1 = np.cumsum([0, *map(len, recordings)])
         self.digest = digest

@@ -1,4 +1,4 @@
-"""Whose recordings are in which split. A subject is named as the data name it, or by the number at the name's end."""
+"""Splits by subject. A subject is given by its name in the data, or by the number at the end of that name."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from revalexo_clip.data.base import Recordings
 
 
 class SplitBySubject(Recordings, ABC):
-    """Recordings on disk, each of one subject, and no subject in two splits."""
+    """Recordings on disk, split by subject; no subject is in two splits."""
 
     root: Path
-    """Where they lie; a relative path starts at the working directory."""
+    """Dataset root; a relative path starts at the working directory."""
     train_subjects: tuple[str, ...]
-    """Subjects that are trained on."""
+    """Training subjects."""
     val_subjects: tuple[str, ...]
-    """Subjects that checkpoints are chosen on."""
+    """Validation subjects, used to select checkpoints."""
     test_subjects: tuple[str, ...] = ()
-    """Subjects that are only ever evaluated."""
+    """Test subjects, used for evaluation only."""
 
     @model_validator(mode="after")
     def _splits_are_disjoint(self) -> Self:
@@ -41,7 +41,7 @@ class SplitBySubject(Recordings, ABC):
         return self
 
     def subjects(self, split: Split) -> tuple[str, ...]:
-        """The subjects of a split, as they were named."""
+        """Return the subjects of a split, as named in the configuration."""
         return {"train": self.train_subjects, "val": self.val_subjects, "test": self.test_subjects}[split]
 
     def split(self, train: tuple[str, ...], val: tuple[str, ...], test: tuple[str, ...]) -> Self:
@@ -50,27 +50,30 @@ class SplitBySubject(Recordings, ABC):
         return type(self).model_validate({name: getattr(self, name) for name in type(self).model_fields} | named)
 
     def _some_subjects(self, split: Split) -> tuple[str, ...]:
-        """The subjects of a split. Raises `DataError` where it has none."""
+        """Return the subjects of a split. Raises `DataError` if it has none."""
         subjects = self.subjects(split)
         if not subjects:
-            raise DataError(f"no subject is named for this split: set `data.{split}_subjects`")
+            raise DataError(f"the {split} split has no subjects: set `data.{split}_subjects`")
         return subjects
 
 
 def select_subjects(wanted: Sequence[str], known: Sequence[str], root: Path) -> list[str]:
-    """Each wanted subject's name as its file has it. '08' selects Subject08."""
+    """Return the full name of each wanted subject; '08' selects Subject08.
+
+    Raises `DataError` if a name matches no subject, or more than one.
+    """
     selected = []
     for subject in wanted:
         matching = [name for name in known if name == subject] or [name for name in known if alike(name, subject)]
         if len(matching) != 1:
             problem = f"could be {' or '.join(matching)}" if matching else "is not in the dataset"
-            raise DataError(f"{root}: subject '{subject}' {problem}; subjects there: {', '.join(known)}")
+            raise DataError(f"{root}: subject '{subject}' {problem}; available subjects: {', '.join(known)}")
         selected.append(matching[0])
     return selected
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two names may mean one subject: they are equal, or one is the number that the other ends with."""
+    """Return whether two names may mean the same subject: they are equal, or one is the number that ends the other."""
     return one == other or (one.isdigit() and one == _number(other)) or (other.isdigit() and other == _number(one))
 
 

@@ -1,8 +1,8 @@
-"""Video: the frames nearest to given moments, found by presentation time.
+"""Reading the video frames nearest to given times, by presentation time.
 
-Packets are read first, which costs next to nothing and tells when every frame is shown; only then is decoded what is
-needed: from the last keyframe before a wanted frame to that frame, and of what lies in between only frames that others
-may refer to. The pixels are those of a full decode.
+Packets are read first: that is fast, and gives the presentation time of every frame. Then only the needed frames are
+decoded: from the last keyframe before a wanted frame up to that frame, without frames that no other frame refers to.
+The pixels are the same as with a full decode.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
-    """[T, crop, crop, 3] uint8 RGB: for each ascending time [s from the first frame], the frame nearest to it.
+    """Read the frame nearest to each of the ascending times [s from the first frame], [T, crop, crop, 3] uint8 RGB.
 
-    Frames are resized to `short_side`, cropped in the centre, and turned upright as the file's rotation says. Where
-    `crop` is None they stay whole, [T, H, W, 3], the shorter of H and W being `short_side`. Raises `DataError` for what
-    is not a video, for damage to a frame or to what was decoded for it, and for a time that has no frame near it.
+    Frames are resized to `short_side`, cropped in the centre, and rotated upright as the file says. If `crop` is None,
+    they are not cropped: [T, H, W, 3], where the shorter of H and W is `short_side`. Raises `DataError` if the file is
+    not a video, if a frame or one that it depends on is corrupt, or if there is no frame near a time.
     """
     try:
         return _read(path, time_T, short_side, crop, seek=True)
     except (av.error.FFmpegError, DataError):
-        # Containers that seek badly or not at all end here as damage does; decoding from the start tells them apart.
+        # Either seeking does not work in this container or the file is corrupt: decoding from the start tells which.
         pass
     try:
         return _read(path, time_T, short_side, crop, seek=False)
@@ -72,20 +72,20 @@ class Shown(NamedTuple):
     """One frame of a video."""
 
     time: float
-    """When it is shown [s from the first frame]."""
+    """Presentation time [s from the first frame]."""
     rgb_HWC: Pixels
-    """Resized, as it is stored: `turns` quarter turns against the clock put it upright."""
+    """Resized, not rotated: rotate it by `turns` quarter turns counterclockwise to make it upright."""
     turns: int
     size: tuple[int, int]
-    """Height and width as it is stored in the file [px]."""
+    """Height and width in the file, before rotation [px]."""
     tolerance: float
-    """How far from it the moments may be that it stands for [s]."""
+    """Largest allowed difference between a requested time and the presentation time [s]."""
 
 
 def every_frame(path: Path, short_side: int) -> Iterator[Shown]:
-    """All frames that `read_frames` can be asked for, in the order in which they are shown.
+    """Yield all frames that `read_frames` can return, in presentation order.
 
-    They are resized to `short_side` where theirs is longer. Raises `DataError` for any damage.
+    They are resized to `short_side` if theirs is longer. Raises `DataError` if the file is corrupt.
     """
     reformatter = VideoReformatter()
     try:
@@ -104,18 +104,18 @@ def every_frame(path: Path, short_side: int) -> Iterator[Shown]:
 
 @dataclass(frozen=True)
 class Survey:
-    """What is shown when, found by decoding all of a video."""
+    """Presentation times of a video that was fully decoded, and whether it is corrupt."""
 
     time_P: Floats
     """Ascending presentation times [s from the first frame]."""
     tolerance: float
-    """How far a frame may be from the moment that it stands for [s]."""
+    """Largest allowed difference between a requested time and a presentation time [s]."""
     damage: str | None
-    """Why decoding came to an end before the last frame; None where all frames are whole."""
+    """Error that stopped decoding before the last frame; None if all frames are intact."""
 
 
 def survey(path: Path) -> Survey:
-    """Decode every frame that `read_frames` can be asked for. Raises `DataError` where there is none to decode."""
+    """Decode every frame that `read_frames` can return. Raises `DataError` if the file is not a video."""
     try:
         with opened_video(path) as container:
             video = Video(path, container)
@@ -139,16 +139,16 @@ def _first_damage(video: Video, packets: list[VideoPacket], wanted: set[int]) ->
 
 
 def _decoded(video: Video, packets: list[VideoPacket], wanted: set[int]) -> Iterator[VideoFrame]:
-    """The frames whose presentation times are wanted, each once. The first packet is a keyframe."""
+    """Yield each frame with a wanted presentation time once. The first packet must be a keyframe."""
     codec = video.stream.codec_context
-    codec.flush_buffers()  # after a run before this one it takes nothing more, until it is told to start again
+    codec.flush_buffers()  # a codec that was drained by an earlier run accepts no packets before a flush
     missing = set(wanted)
     last = video.origin - 1
-    for packet in [*packets, None]:  # None: out with what the decoder still holds
+    for packet in [*packets, None]:  # None drains the decoder
         codec.skip_frame = "DEFAULT" if packet is None or packet.pts in wanted else "NONREF"
         for frame in codec.decode(packet):
-            if frame.is_corrupt:  # the decoder patches damage up, marks the frame, and carries it on to later ones
-                raise DataError(f"{video.path}: a frame is damaged, after the one at {video.seconds(last):.3f} s")
+            if frame.is_corrupt:  # the decoder conceals errors and marks the frame; later frames depend on it
+                raise DataError(f"{video.path}: the frame after {video.seconds(last):.3f} s is corrupt")
             if frame.pts is None or frame.pts <= last:
                 raise DataError(f"{video.path}: presentation times do not ascend after {video.seconds(last):.3f} s")
             last = frame.pts
@@ -161,9 +161,9 @@ def _decoded(video: Video, packets: list[VideoPacket], wanted: set[int]) -> Iter
 
 
 def _pixels(frame: VideoFrame, reformatter: VideoReformatter, short_side: int, crop: int | None) -> Pixels:
-    """[crop, crop, 3], or [H, W, 3] if `crop` is None, uint8 RGB.
+    """Return [crop, crop, 3], or [H, W, 3] if `crop` is None, uint8 RGB.
 
-    swscale's bilinear filter widens when it shrinks, so it does not alias.
+    swscale widens its bilinear filter when it shrinks an image, so there is no aliasing.
     """
     rgb_HWC = _resized(frame, reformatter, short_side)
     upright_HWC: Pixels = upright_centre(rgb_HWC[None], crop, round(frame.rotation / 90))[0]
@@ -172,21 +172,20 @@ def _pixels(frame: VideoFrame, reformatter: VideoReformatter, short_side: int, c
 
 def _resized(frame: VideoFrame, reformatter: VideoReformatter, short_side: int) -> Pixels:
     height, width = frame_size(frame.height, frame.width, short_side)
-    # As planes it takes half the time, and chroma is interpolated for every pixel: into packed pixels swscale does so
-    # only where the width is odd.
-    # One thread: the default starts as many as there are cores for every window.
+    # Planar output takes half the time, and chroma is interpolated for every pixel; with packed output swscale does
+    # that only if the width is odd. One thread: by default swscale starts one per core for every window.
     resized = reformatter.reformat(frame, width, height, "gbrp", interpolation=Interpolation.BILINEAR, threads=1)
     return np.asarray(resized.to_ndarray(), dtype=np.uint8)
 
 
 def frame_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width of a frame that is resized to a short side."""
+    """Return the height and width of a frame that is resized to a short side."""
     scale = short_side / min(width, height)
     return round(height * scale), round(width * scale)
 
 
 def upright_centre(video_THWC: Pixels, crop: int | None, turns: int) -> Pixels:
-    """The centre of frames, or all of them where `crop` is None, after that many quarter turns against the clock."""
+    """Crop the centre of frames, unless `crop` is None, and rotate them by `turns` quarter turns counterclockwise."""
     if crop is not None:
         top, left = ((size - crop) // 2 for size in video_THWC.shape[1:3])
         video_THWC = video_THWC[:, top : top + crop, left : left + crop]

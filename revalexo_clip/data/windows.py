@@ -1,9 +1,7 @@
-"""Window arithmetic: where windows start, which samples and frames they take, which labels they carry. No I/O.
+"""Window arithmetic: start times, samples, frames and labels of windows, and labelled segments as arrays. No I/O.
 
-Times are seconds from the start of a clip. Where two times are compared they are first rounded to a microsecond, so
-that 7.4 written in a file and 7.4 reached by adding halves are the same moment.
-
-Labelled stretches of clips, as arrays.
+Times are in seconds from the start of a clip. Times are rounded to a microsecond before they are compared, so that
+rounding errors do not matter.
 """
 
 from __future__ import annotations
@@ -19,25 +17,21 @@ from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data.base import Windows
 
 Floats = npt.NDArray[np.float64]
-
-
 Ints = npt.NDArray[np.int64]
-
-
 Bools = npt.NDArray[np.bool_]
 
 TIME_DECIMALS = 6
-"""Times are compared to this many decimals of a second."""
+"""Number of decimals that times [s] are rounded to before they are compared."""
 
 START, AUGMENTATION = 0, 1
-"""Streams of random numbers that each window has, so that augmentation never changes where windows start."""
+"""Random streams of each window. They are separate, so that augmentation does not change start times."""
 
 
 def training_windows(duration_N: Floats, window: float, per_clip: int | Ints) -> Windows:
-    """Cut each clip's valid starts, [0, duration - window], into `per_clip` equal segments; one window per segment.
+    """Split each clip's valid start times, [0, duration - window], into `per_clip` equal segments.
 
-    `per_clip` is one number for all clips, or [N]. `start_N` of the result is where the segment begins; `draw_start`
-    picks the window's start within it.
+    There is one window per segment. `per_clip` is one number for all clips, or [N]. `start_N` of the result is the
+    start of the segment; `draw_start` draws the window's start within it.
     """
     segment_N = segment_length(duration_N, window, per_clip)
     clip_W, within_W = _counted_out(np.broadcast_to(per_clip, duration_N.shape))
@@ -45,29 +39,29 @@ def training_windows(duration_N: Floats, window: float, per_clip: int | Ints) ->
 
 
 def segment_length(duration_N: Floats, window: float, per_clip: int | Ints) -> Floats:
-    """Length of one training segment of each clip [s]."""
+    """Compute the length of a training segment of each clip [s]."""
     return np.maximum(duration_N - window, 0.0) / per_clip
 
 
 def stretches(duration_N: Floats, window: float, longest: float) -> Ints:
-    """[N] how many segments of at most `longest` [s] the valid starts of each clip make: 1 where there is one start."""
+    """Return [N], the number of segments of at most `longest` [s] that cover each clip's valid starts; at least 1."""
     return np.maximum(np.ceil(np.round((duration_N - window) / longest, TIME_DECIMALS)), 1).astype(np.int64)
 
 
 def _counted_out(count_N: Ints) -> tuple[Ints, Ints]:
-    """[W] the clip of each of `count_N` windows a clip, and its place among those of its clip."""
+    """Return [W] and [W]: clip and number within the clip of each window, if clip i has `count_N[i]` windows."""
     clip_W = np.repeat(np.arange(len(count_N)), count_N)
     first_N = np.cumsum(count_N) - count_N
     return clip_W, np.arange(len(clip_W)) - first_N[clip_W]
 
 
 def draw_start(rng: np.random.Generator, segment_start: float, segment_length: float) -> float:
-    """A window's start [s], uniform over its segment."""
+    """Draw a window's start [s], uniformly from its segment."""
     return segment_start + segment_length * rng.random()
 
 
 def evaluation_windows(duration_N: Floats, window: float, stride: float) -> Windows:
-    """Windows at 0, `stride`, 2 `stride`, ... of each clip, up to and including `duration - window`."""
+    """Return windows at 0, `stride`, 2 `stride`, ... of each clip, up to and including `duration - window`."""
     last_N = np.round((duration_N - window) / stride, TIME_DECIMALS)
     count_N = np.floor(np.maximum(last_N, 0.0)).astype(np.int64) + 1
     clip_W, step_W = _counted_out(count_N)
@@ -75,10 +69,11 @@ def evaluation_windows(duration_N: Floats, window: float, stride: float) -> Wind
 
 
 def sample_rng(seed: int, epoch: int, index: int, stream: int = START) -> np.random.Generator:
-    """A generator of what is random about window `index` in `epoch`: its `START`, or its `AUGMENTATION`.
+    """Return the random generator of window `index` in `epoch`, for its `START` or its `AUGMENTATION`.
 
-    Counter-based (Philox 4x64; Salmon et al., 2011, doi:10.1145/2063384.2063405): seed and epoch are the key, stream
-    and index are high words of the counter, so no two windows share a stream and none depends on who draws it.
+    The generator is counter-based (Philox 4x64; Salmon et al., 2011, doi:10.1145/2063384.2063405). Seed and epoch are
+    the key; stream and index are the high words of the counter. Therefore no two windows share a stream, and the
+    numbers do not depend on the process that draws them.
     """
     key = np.array([seed, epoch], dtype=np.uint64)
     counter = np.array([0, 0, stream, index], dtype=np.uint64)
@@ -86,56 +81,57 @@ def sample_rng(seed: int, epoch: int, index: int, stream: int = START) -> np.ran
 
 
 def frame_times(start: float, window: float, frames: int) -> Floats:
-    """[T] moments of a window to show [s]: evenly spread, first and last included; a single one is the middle."""
+    """Return [T], evenly spaced frame times [s], both ends of the window included; a single frame is in the middle."""
     if frames == 1:
         return np.array([start + window / 2])
     return start + np.linspace(0.0, window, frames)
 
 
 def nearest_frames(time_P: Floats, time_T: Floats) -> Ints:
-    """[T] indices into `time_P`, presentation times in any order: the nearest to each moment, of two the earlier."""
+    """Return [T], the index into `time_P` (any order) of the frame nearest to each time; in a tie, the earlier one."""
     order_P = np.argsort(time_P, kind="stable")
     distance_TP = np.round(np.abs(time_T[:, None] - time_P[order_P]), TIME_DECIMALS)
     return np.asarray(order_P[distance_TP.argmin(axis=1)], dtype=np.int64)
 
 
 def shown_frames(time_P: Floats, time_T: Floats, tolerance: float) -> Ints:
-    """[T] indices into `time_P` as of `nearest_frames`, none of them farther off than `tolerance` [s].
+    """Return [T], indices into `time_P` as from `nearest_frames`.
 
-    Raises `DataError` where one is.
+    Raises `DataError` if a nearest frame is more than `tolerance` [s] away.
     """
     nearest_T = nearest_frames(time_P, time_T)
     distance_T = np.abs(time_P[nearest_T] - time_T)
     worst = int(distance_T.argmax())
     if distance_T[worst] > tolerance:
-        where = "where the video ends" if time_P.max() < time_T[worst] else "after it"
+        end = ", the end of the video" if time_P.max() < time_T[worst] else ""
         raise DataError(
-            f"has no frame near {time_T[worst]:.3f} s: the nearest is at {time_P[nearest_T[worst]]:.3f} s, {where}"
+            f"has no frame near {time_T[worst]:.3f} s: the nearest is at {time_P[nearest_T[worst]]:.3f} s{end}"
         )
     return nearest_T
 
 
 def imu_slice(start: float, rate: float, samples: int, available: int) -> slice:
-    """The samples of a window among the `available` ones of its clip: `samples` of them from `round(start * rate)`.
+    """Return the place of a window among the `available` samples of its clip: `samples`, from `round(start * rate)`.
 
-    A window that rounding puts one sample beyond the end is moved back by it. Raises `DataError` for anything more.
+    If rounding puts the window one sample beyond the end, it is moved back by one. Raises `DataError` if it is farther
+    beyond the end.
     """
     first = round(start * rate)
     beyond = first + samples - available
     if beyond > 1 or samples > available:
         raise DataError(
             f"the IMU recording ends at {available / rate:.3f} s ({available} samples at {rate:g} Hz), "
-            f"before the window from {start:.3f} s to {start + samples / rate:.3f} s does"
+            f"before the end of the window from {start:.3f} s to {start + samples / rate:.3f} s"
         )
     first -= max(beyond, 0)
     return slice(first, first + samples)
 
 
 def label_at(time_K: Floats, start_S: Floats, end_S: Floats, label_S: Ints, clip_end: float) -> Ints:
-    """[K] labels of the segments [start, end) that hold each time, `UNLABELLED` where none does.
+    """Return [K], the label of the segment [start, end) that contains each time; `UNLABELLED` if there is none.
 
-    Where segments overlap, the one that comes later in `start_S` (ascending) holds. A segment that ends with the clip
-    holds its end too.
+    If segments overlap, the later one in `start_S` (ascending) is used. A segment that ends at the end of the clip
+    contains its end.
     """
     inside_KS = _inside(time_K, start_S, end_S, clip_end)
     place_K = np.where(inside_KS, np.arange(1, len(start_S) + 1), 0).max(axis=1, initial=0)  # 0: in none of them
@@ -143,7 +139,7 @@ def label_at(time_K: Floats, start_S: Floats, end_S: Floats, label_S: Ints, clip
 
 
 def in_any(time_K: Floats, start_S: Floats, end_S: Floats, clip_end: float) -> Bools:
-    """[K] whether each time lies in one of the segments, with the same rule for their ends as `label_at`."""
+    """Return [K], whether each time is in a segment, with the same rule for their ends as `label_at`."""
     return np.asarray(_inside(time_K, start_S, end_S, clip_end).any(axis=1))
 
 
@@ -157,7 +153,7 @@ def _inside(time_K: Floats, start_S: Floats, end_S: Floats, clip_end: float) -> 
 
 @dataclass(frozen=True)
 class Segments:
-    """Labelled stretches of N clips, those of clip i at `offset_N1[i]:offset_N1[i + 1]`, ascending by start."""
+    """Labelled segments of N clips. Those of clip i are at `offset_N1[i]:offset_N1[i + 1]`, ascending by start."""
 
     offset_N1: Ints
     start_S: Floats
@@ -167,12 +163,12 @@ class Segments:
     label_S: Ints
 
     def of(self, clip: int) -> tuple[Floats, Floats, Ints]:
-        """Starts [s], ends [s] and labels of one clip's segments."""
+        """Return the starts [s], ends [s] and labels of one clip's segments."""
         place = slice(self.offset_N1[clip], self.offset_N1[clip + 1])
         return self.start_S[place], self.end_S[place], self.label_S[place]
 
     def take(self, clip_M: Ints) -> Segments:
-        """The segments of some of the clips, in that order."""
+        """Return the segments of the given clips, in that order."""
         count_M = np.diff(self.offset_N1)[clip_M]
         offset_M1 = np.concatenate([[0], np.cumsum(count_M)])
         place_S = np.repeat(self.offset_N1[clip_M] - offset_M1[:-1], count_M) + np.arange(offset_M1[-1])
@@ -180,7 +176,7 @@ class Segments:
 
     @staticmethod
     def gather(clips: Iterable[Sequence[tuple[float, float, int]]]) -> Segments:
-        """From (start, end, label) triples, clip by clip."""
+        """Build from the (start, end, label) triples of each clip."""
         ordered = [sorted(triples) for triples in clips]
         flat = np.array([triple for triples in ordered for triple in triples], dtype=np.float64).reshape(-1, 3)
         return Segments(

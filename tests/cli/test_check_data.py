@@ -76,7 +76,7 @@ def test_there_are_more_than_thirty_kinds_that_both_find() -> None:
 def test_a_sound_dataset_is_one_line_and_trains(home: Path) -> None:
     finished = call(*CHECK, cwd=home)
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert finished.stdout == "dataset: 6 clips, 0.01 h, 3 subjects: nothing wrong\n"
+    assert finished.stdout == "dataset: 6 clips, 0.01 h, 3 subjects: no problems found\n"
     assert call(*PRETRAIN, cwd=home).returncode == 0
 
 
@@ -89,9 +89,9 @@ def test_all_problems_are_in_one_table_by_kind_and_file(home: Path) -> None:
     *table, summary = [" ".join(line.split()) for line in finished.stdout.splitlines() if line.strip()]
     assert summary == "dataset: 6 clips, 0.01 h, 3 subjects: 3 errors and 0 warnings in 3 files"
     assert [line for line in table if line.startswith("error")] == [
-        "error: empty_file (1) a clip's file holds nothing",
-        "error: not_a_video (1) a file cannot be decoded as video at all",
-        "error: not_finite (1) cells of a channel hold NaN or an infinity",
+        "error: empty_file (1) a clip's file is empty",
+        "error: not_a_video (1) a file cannot be decoded as video",
+        "error: not_finite (1) cells of a channel are NaN or infinite",
     ]
     assert f"dataset/{IMU} line 43 (row 42), column acc_Pelvis_y: 'nan' is not a finite number" in table
 
@@ -100,7 +100,7 @@ def test_what_is_printed_as_json_has_names_that_stay(home: Path) -> None:
     first_pair(video=None)(home / "dataset")
     printed = json.loads(call(*CHECK, "--json", cwd=home).stdout)
     message = printed["problems"][0].pop("message")
-    assert message == "pairs.0000: has no video, though Subject01 has some"
+    assert message == "pairs.0000: has no video, but other clips of Subject01 have one"
     assert printed == {
         "root": "dataset",
         "clips": 6,
@@ -126,7 +126,7 @@ def test_channels_that_are_not_named_are_revalexos_and_it_says_so(home: Path) ->
     ("arguments", "message"),
     [
         (("nowhere",), "nowhere: there is no such dataset folder"),
-        (("dataset", "--imu-rate", "0"), "0 Hz is no sampling rate"),
+        (("dataset", "--imu-rate", "0"), "--imu-rate: must be positive, not 0 Hz"),
         (("dataset", "--jobs", "0"), "--jobs"),
         ((), "ROOT"),
     ],

@@ -49,7 +49,7 @@ def test_the_command_says_what_it_made_and_how_large_it_is(root: Path) -> None:
     ("arguments", "code", "says"),
     [
         (("nowhere",), 1, "nowhere: there is no such dataset folder"),
-        (("dataset", "--out", "dataset"), 2, "dataset is a folder: --out names a file"),
+        (("dataset", "--out", "dataset"), 2, "dataset is a folder: --out must be a file"),
         (("dataset", "--quality", "101"), 2, "less than or equal to 100"),
     ],
 )
@@ -80,9 +80,9 @@ def test_the_first_pretraining_makes_the_pack_and_the_next_one_uses_it(unpacked:
     sets = ("--set", f"data.root={unpacked}", "--set", "data.workers=1", "--devices", "2")
     first = succeed("pretrain", EXPERIMENT, *sets, cwd=tmp_path)
     assert first.stderr.splitlines()[0] == (
-        f"pack   {unpacked}/{NAME}: made once, so that loading is quick (data.pack=off goes without)"
+        f"pack   {unpacked}/{NAME}: built once for faster loading (data.pack=off disables it)"
     )
-    assert first.stderr.count("made once") == 1
+    assert first.stderr.count("built once") == 1
     made = (unpacked / NAME).stat()
     second = succeed("pretrain", EXPERIMENT, *sets[:-2], cwd=tmp_path)
     assert second.stderr.startswith("train  ")

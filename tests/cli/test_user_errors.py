@@ -337,7 +337,7 @@ MISTAKES = [
         "no clip is long enough",
         (*SMALL, "--set", "data.min_duration=10"),
         WORK,
-        ("dataset: no clip of Subject01, Subject02 lasts 10 s", "data.min_duration"),
+        ("dataset: no clip of Subject01, Subject02 lasts at least 10 s", "data.min_duration"),
     ),
     Mistake(
         "batch larger than the training set",
@@ -349,14 +349,14 @@ MISTAKES = [
         "video path leaves the root",
         SMALL,
         WORK,
-        ("Subject01.json: pairs.0000: the path 'videos/Subject01/../../../x.mp4' leaves the dataset's root dataset",),
+        ("Subject01.json: pairs.0000: the path 'videos/Subject01/../../../x.mp4' is outside the dataset's root",),
         edit(pairs("01"), first_pair("video", "../../../x.mp4")),
     ),
     Mistake(
         "absolute IMU path",
         SMALL,
         WORK,
-        ("Subject01.json: pairs.0000: the path 'imu/Subject01//etc/passwd' leaves the dataset's root dataset",),
+        ("Subject01.json: pairs.0000: the path 'imu/Subject01//etc/passwd' is outside the dataset's root dataset",),
         edit(pairs("01"), first_pair("imu", "/etc/passwd")),
     ),
     # Weights.

@@ -266,7 +266,7 @@ def test_lists_without_a_default_of_a_component_just_chosen_may_be_written_in_sh
         ("optim.lr=1e-9", "optim: final_lr (1e-06) is above lr (1e-09)"),
         ("standardize=maybe", "standardize: Input should be a valid boolean"),
         ("trainer.precision=fp8", "trainer.precision: Input should be 'auto', '32', 'bf16-mixed' or '16-mixed'"),
-        ("data.crop=300", "data: crop is 300 px, more than short_side, 182 px"),
+        ("data.crop=300", "data: crop (300 px) must not be larger than short_side (182 px)"),
         ("data.val_subjects=29", "data: subject 29 is in both train_subjects and val_subjects"),
         ("imu.type=X3D", "imu: unknown ImuEncoder 'X3D'"),
         ("imu=X3D", "--set imu=X3D: imu has fields of its own: write --set imu.type=X3D, or --set imu.FIELD=VALUE"),

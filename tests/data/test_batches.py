@@ -74,14 +74,14 @@ def test_uniform_batches_take_any_windows(dataset: WindowDataset) -> None:
 @pytest.mark.parametrize(
     ("batch_size", "composition", "says"),
     [
-        (10, GroupedBatches(windows=4), "a batch of 10 does not divide into groups of 4 windows"),
-        (4, GroupedBatches(windows=8), "a batch of 4 does not divide into groups of 8 windows"),
-        (30, GroupedBatches(windows=6), "6 windows from each of 5 clips, and only 4 training clips have as many"),
-        (22, GroupedBatches(windows=11), "11 windows from each of 2 clips, and only 0 training clips have as many"),
+        (10, GroupedBatches(windows=4), "batch_size 10 is not a multiple of 4 windows per group"),
+        (4, GroupedBatches(windows=8), "batch_size 4 is not a multiple of 8 windows per group"),
+        (30, GroupedBatches(windows=6), "6 windows from each of 5 clips, but only 4 training clips have that many"),
+        (22, GroupedBatches(windows=11), "11 windows from each of 2 clips, but only 0 training clips have that many"),
         (
             30,
             GroupedBatches(windows=10, by="subject"),
-            "10 windows from each of 3 subjects, and only 2 training subjects",
+            "10 windows from each of 3 subjects, but only 2 training subjects",
         ),
     ],
 )

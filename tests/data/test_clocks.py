@@ -141,7 +141,7 @@ def test_a_clock_in_another_unit_is_told_which(factor: float, hint: str) -> None
 
 
 def test_too_slow_a_clock_is_refused() -> None:
-    with pytest.raises(ValueError, match="holds nothing above 10 Hz"):
+    with pytest.raises(ValueError, match="has no signal above 10 Hz"):
         placed(clock(20))
 
 

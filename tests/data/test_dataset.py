@@ -47,7 +47,7 @@ def equal(one: list[Batch], other: list[Batch]) -> bool:
     )
 
 
-def test_a_window_is_what_its_start_says(written: Path) -> None:
+def test_a_window_is_at_its_start_time(written: Path) -> None:
     dataset = revalexo(written, horizons=(0.0, 0.5, 1.0, 3.0)).build("val", seed=0)
     assert len(dataset) == 2 * 5
     assert dataset.clip_names == ("Subject08/0000", "Subject08/0001")
@@ -143,7 +143,7 @@ def test_a_data_error_arrives_as_itself(workers: int, root: Path) -> None:
     )
 
 
-def test_an_error_lets_go_of_the_loader_at_once(root: Path) -> None:
+def test_an_error_releases_the_loader_at_once(root: Path) -> None:
     loading = loader(root, 2, EvaluationSampler(10), split="val")
     (root / "imu/Subject08/0000.csv").write_text("acc_Pelvis_x\n")
     gc.disable()
@@ -168,7 +168,7 @@ def test_a_recording_that_is_too_short_is_an_error_that_names_clip_and_file(root
         dataset[0, 4]
 
 
-def test_a_dataset_travels_without_what_it_has_read(written: Path) -> None:
+def test_a_pickled_dataset_does_not_contain_what_it_has_read(written: Path) -> None:
     dataset = revalexo(written).build("train", seed=5)
     before = len(pickle.dumps(dataset))
     sample = dataset[0, 0]
@@ -221,5 +221,5 @@ def test_a_channel_that_never_changes_cannot_be_standardised(root: Path) -> None
         header, *rows = path.read_text().splitlines()
         path.write_text("\n".join([header, *(f"{row.rsplit(',', 6)[0]},7.5,1,2,3,4,5" for row in rows)]) + "\n")
     dataset = revalexo(root).build("train", seed=0)
-    with pytest.raises(DataError, match=r"never change.*gyro_Pelvis_x"):
+    with pytest.raises(DataError, match=r"constant channels cannot be standardised: .*gyro_Pelvis_x"):
         dataset.imu_statistics()

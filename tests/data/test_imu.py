@@ -67,7 +67,7 @@ def test_units_are_known_for_accelerometers_and_gyroscopes_alone() -> None:
         ((*CHANNELS, "acc_Head_x"), "has 1 channels \\(acc_Head_x\\) that are not in .*first.csv"),
         (
             (CHANNELS[1], CHANNELS[0], *CHANNELS[2:]),
-            "gives acc_Pelvis_y as channel 0, where acc_Pelvis_x is in .*first.csv",
+            "has acc_Pelvis_y as channel 0, but it is acc_Pelvis_x in .*first.csv",
         ),
     ],
 )
@@ -113,7 +113,7 @@ HEADER = "time,acc_x,acc_y\n"
         (HEADER + "0,1,2\n0,1\n", "line 3 has 2 cells, the header has 3"),
         (HEADER + "0,1,2,3\n", "line 2 has 4 cells, the header has 3"),
         (HEADER + "0,1,2\n0,1,2\n0,", "line 4 has 2 cells, the header has 3"),
-        (HEADER, "holds a header and no samples"),
+        (HEADER, "has a header but no samples"),
         ("time,acc_y\n0,1\n", "no column acc_x; columns: time, acc_y"),
         ("", "no column acc_x"),
         ("0,1,2\n3,4,5\n", "no column acc_x; columns: 0, 1, 2"),
@@ -155,7 +155,7 @@ def test_the_cache_stays_within_its_limit_and_drops_what_was_used_longest_ago(tm
     assert cache.read(tmp_path / "b.csv") is not dropped
 
 
-def test_the_cache_travels_empty(tmp_path: Path) -> None:
+def test_a_pickled_cache_is_empty(tmp_path: Path) -> None:
     write_imu(tmp_path / "a.csv")
     cache = ImuCache(CHANNELS)
     before = len(pickle.dumps(cache))

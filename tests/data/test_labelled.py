@@ -1,4 +1,4 @@
-"""Windows of IMU alone, of a dataset that may have video: nobody looks at it."""
+"""Windows of IMU only, from a dataset that may have video, which is ignored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.find import NAME
 
 FORMS = ["off", "auto"]
-"""Read from the dataset's own files, and from its pack."""
+"""Values of `data.pack`: the dataset's own files, and its pack."""
 
 
 def source_of(dataset: LabelledWindows) -> str:
@@ -27,7 +27,7 @@ def source_of(dataset: LabelledWindows) -> str:
 
 
 def silence(root: Path, subject: str, *pair_ids: str) -> None:
-    """Say of a subject, or of some of its pairs, that there is no video; the videos go, too."""
+    """Remove the video of a subject, or of some of its pairs, from the description and from disk."""
     path = root / "data_pairs" / f"{subject}.json"
     described = json.loads(path.read_text())
     for pair_id in pair_ids or described["pairs"]:
@@ -39,7 +39,7 @@ def silence(root: Path, subject: str, *pair_ids: str) -> None:
 
 
 def make_form(form: str, root: Path) -> str:
-    """Make the pack where windows are to come from one; the source that they then have."""
+    """Make the pack if `form` needs one; return the name of the source of windows."""
     if form == "auto":
         pack(root)
     return "PackedFiles" if form == "auto" else "RawFiles"
@@ -109,19 +109,19 @@ def test_a_fingerprint_without_video_is_that_of_the_recordings_whatever_the_sour
     assert revalexo(root).labelled("train", seed=0).fingerprint() not in prints
 
 
-def test_what_is_said_of_videos_is_not_read_either(root: Path) -> None:
+def test_descriptions_of_videos_are_ignored_too(root: Path) -> None:
     path = root / "data_pairs" / "Subject01.json"
     path.write_text(path.read_text().replace('"videos/Subject01"', '"../videos"'))
     assert len(revalexo(root).labelled("train", seed=0)) == 40
-    with pytest.raises(DataError, match="leaves the dataset's root"):
+    with pytest.raises(DataError, match="is outside the dataset's root"):
         revalexo(root).build("train", seed=0)
 
 
-def test_frames_of_a_pack_may_be_too_small_where_none_are_wanted(root: Path) -> None:
+def test_small_frames_in_a_pack_do_not_matter_for_imu_windows(root: Path) -> None:
     pack(root, short_side=16)
     data = revalexo(root, pack=root / NAME)
     assert source_of(data.labelled("val", seed=0)) == "PackedFiles"
-    with pytest.raises(DataError, match="its frames are 16 px high"):
+    with pytest.raises(DataError, match="the short side of its frames is 16 px"):
         data.build("val", seed=0)
 
 

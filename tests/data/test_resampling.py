@@ -1,4 +1,4 @@
-"""Resampling against signals that are known at every moment, and against scipy."""
+"""Resampling, compared with signals that are known at every time, and with scipy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from revalexo_clip.data.resampling import evenly_spaced, resampled
 from revalexo_clip.data.windows import Floats
 
 EDGE = 40
-"""Samples at either end that feel it."""
+"""Number of samples at each end that are affected by it."""
 
 
 def gait(time_n: Floats) -> Samples:
-    """[n, 2]: gravity with a walk on it, and turns, all of it slower than 20 Hz."""
+    """Return [n, 2]: gravity plus walking, and turns, all below 20 Hz."""
     turn = 2 * np.pi * time_n
     acc_n = 9.81 + 2 * np.sin(1.9 * turn) + 0.5 * np.sin(5.7 * turn + 1) + 0.2 * np.sin(19 * turn)
     return np.stack([acc_n, np.cos(0.95 * turn)], axis=1).astype(np.float32)
@@ -28,21 +28,21 @@ def at(rate: float, seconds: float) -> Floats:
 
 
 @pytest.mark.parametrize("rate", [198.45, 114.3, 100.0, 61.0, 60.002, 50.0, 1000.0])
-def test_a_known_signal_is_met_at_every_moment_and_does_not_drift(rate: float) -> None:
+def test_a_known_signal_is_reproduced_at_all_times_without_drift(rate: float) -> None:
     samples_mC = resampled(gait(at(rate, 60)), rate, 60.0)
     expected_mC = gait(np.arange(len(samples_mC)) / 60)
     assert len(samples_mC) == pytest.approx(3600, abs=1)
     np.testing.assert_allclose(samples_mC[EDGE:-EDGE], expected_mC[EDGE:-EDGE], rtol=0, atol=2e-3)
 
 
-def test_what_the_new_rate_cannot_hold_is_filtered_out() -> None:
+def test_frequencies_above_the_new_nyquist_frequency_are_filtered_out() -> None:
     tone_nC = np.sin(2 * np.pi * 41 * at(198.45, 10))[:, None].astype(np.float32)
     assert np.abs(resampled(tone_nC, 198.45, 60.0)[EDGE:-EDGE]).max() < 1e-3
     assert np.abs(tone_nC[::3]).max() > 0.9  # taking every third sample would show a tone of 19 Hz
 
 
 @pytest.mark.parametrize("rate", [198.45, 45.0])
-def test_gravity_stays_what_it_is_to_the_very_ends(rate: float) -> None:
+def test_gravity_is_unchanged_including_the_ends(rate: float) -> None:
     still_nC = np.full((500, 3), 9.81, dtype=np.float32)
     np.testing.assert_allclose(resampled(still_nC, rate, 60.0), 9.81, rtol=1e-6)
 
@@ -56,7 +56,7 @@ def test_it_agrees_with_scipy() -> None:
     np.testing.assert_allclose(ours_mC[EDGE:-EDGE], scipys_mC[EDGE:-EDGE], rtol=0, atol=0.01)
 
 
-def test_at_the_same_rate_nothing_is_touched() -> None:
+def test_at_the_same_rate_samples_are_unchanged() -> None:
     samples_nC = gait(at(60, 2))
     assert resampled(samples_nC, 60.0, 60.0) is samples_nC
 
@@ -71,12 +71,12 @@ def test_new_samples_cover_the_time_of_the_old_ones(samples: int, rate: float) -
 @pytest.mark.parametrize(
     ("rate", "says"),
     [
-        (20.0, "at 20 Hz holds nothing above 10 Hz, .* signals up to 30 Hz: it takes 30 Hz and more"),
+        (20.0, "at 20 Hz has no signal above 10 Hz, .* signals up to 30 Hz: use recordings at 30 Hz or more"),
         (0.0, "positive"),
         (float("nan"), "positive"),
     ],
 )
-def test_a_rate_that_will_not_do_is_an_error(rate: float, says: str) -> None:
+def test_an_invalid_rate_is_an_error(rate: float, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         resampled(gait(at(60, 2)), rate, 60.0)
 
@@ -105,7 +105,7 @@ def test_even_times_leave_samples_as_they_are() -> None:
         (9, 0.3, "no sample between 0.080 s and 0.300 s"),
     ],
 )
-def test_times_that_will_not_do_are_named(row: int, time: float, says: str) -> None:
+def test_invalid_times_are_named_in_the_error(row: int, time: float, says: str) -> None:
     time_n = np.arange(10) / 100
     time_n[row] = time
     with pytest.raises(ValueError, match=says):

@@ -10,7 +10,7 @@ from revalexo_clip.data.batches import EpochSampler, EvaluationSampler
 
 
 def keys_of(world: int, windows: int, batch_size: int, epoch: int = 0) -> list[list[tuple[int, int]]]:
-    """The global batches, put together from what each rank yields."""
+    """Return the global batches, joined from the ranks' shares."""
     parts = []
     for rank in range(world):
         sampler = EpochSampler(windows, batch_size, seed=3, rank=rank, world=world)

@@ -16,7 +16,7 @@ from revalexo_clip.data.video import read_frames
 
 
 def decode_all(path: Path) -> tuple[npt.NDArray[np.float64], list[int]]:
-    """The plain reference: every frame of the file, its time from the first one [s], its number."""
+    """Plain reference: every frame of the file, its time from the first one [s], its number."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         frames = [
@@ -94,7 +94,7 @@ DRIFTING = {
 
 
 def write_drifting(path: Path, options: dict[str, str]) -> list[npt.NDArray[np.uint8]]:
-    """100 frames that refer to each other as far as `options` allow; returns them as a full decode gives them."""
+    """Write 100 frames that depend on each other as `options` allow; return them as from a full decode."""
     texture = np.random.default_rng(0).integers(0, 256, size=(9, 12, 1), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
     pictures = [np.roll(texture, (number, 2 * number), (0, 1)).repeat(3, 2) for number in range(100)]
     write_video(path, steady(100 / 30), frames=pictures, codec={"sc_threshold": "0", **options})
@@ -134,7 +134,7 @@ def test_what_lies_between_two_wanted_frames_is_not_decoded(tmp_path: Path) -> N
     assert [number_of(frame) for frame in read_frames(path, np.array([0.1, 3.8]), 72, 72)] == [3, 114]
 
 
-def test_a_piece_copied_out_of_a_video_is_read_though_its_first_frames_refer_to_what_is_gone(tmp_path: Path) -> None:
+def test_a_cut_video_is_readable_although_its_first_frames_depend_on_missing_ones(tmp_path: Path) -> None:
     whole, piece = VARIANTS["open_groups"](tmp_path), tmp_path / "piece.mp4"
     with av.open(str(whole)) as source, av.open(str(piece), "w") as copy:
         stream = source.streams.video[0]
@@ -261,7 +261,7 @@ def test_damage_elsewhere_does_not_stop_a_window(tmp_path: Path) -> None:
     assert [number_of(frame) for frame in read_frames(path, np.array([0.0, 0.5]), 72, 72)] == [0, 15]
 
 
-def test_single_wrong_bytes_never_give_another_picture_in_silence(tmp_path: Path) -> None:
+def test_single_wrong_bytes_never_silently_change_a_frame(tmp_path: Path) -> None:
     path = damaged(tmp_path, lambda content: content)
     content = path.read_bytes()
     time_T = np.linspace(1.0, 3.0, 20)
@@ -286,20 +286,20 @@ def test_a_file_that_is_not_there_or_holds_no_video_is_an_error(tmp_path: Path) 
     with wave.open(str(tmp_path / "sound.mp4"), "wb") as sound:
         sound.setparams((1, 2, 8000, 8000, "NONE", ""))
         sound.writeframes(bytes(16000))
-    with pytest.raises(DataError, match=r"sound\.mp4: holds no video"):
+    with pytest.raises(DataError, match=r"sound\.mp4: has no video stream"):
         read_frames(tmp_path / "sound.mp4", np.array([0.0]), 72, 72)
 
 
 def test_a_stream_without_presentation_times_is_an_error(tmp_path: Path) -> None:
     write_video(tmp_path / "bare.h264", steady(2.0))
-    with pytest.raises(DataError, match=r"bare\.h264: its frames carry no presentation times"):
+    with pytest.raises(DataError, match=r"bare\.h264: its frames have no presentation times"):
         read_frames(tmp_path / "bare.h264", np.array([0.5]), 72, 72)
 
 
 def test_a_time_with_no_frame_near_it_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "short.mp4"
     write_video(path, [time for time in steady(4.0) if not 1.0 < time < 2.0])
-    with pytest.raises(DataError, match=r"short\.mp4: has no frame near 4\.500 s: .* 3\.967 s, where the video ends"):
+    with pytest.raises(DataError, match=r"short\.mp4: has no frame near 4\.500 s: .* 3\.967 s, the end of the video"):
         read_frames(path, np.array([3.0, 4.5]), 72, 72)
     with pytest.raises(DataError, match=r"no frame near 1\.500 s: the nearest is at (1|2)\.000 s"):
         read_frames(path, np.array([0.5, 1.5, 2.5]), 72, 72)

@@ -52,7 +52,7 @@ def test_training_starts_fill_equal_segments_of_the_valid_range(
 
 
 @given(st.integers(0, 2**63), st.integers(0, 2**31), st.integers(0, 2**40))
-def test_a_draw_depends_on_seed_epoch_and_index_and_nothing_else(seed: int, epoch: int, index: int) -> None:
+def test_a_draw_depends_only_on_seed_epoch_and_index(seed: int, epoch: int, index: int) -> None:
     drawn = windows.sample_rng(seed, epoch, index).random(4)
     np.testing.assert_array_equal(drawn, windows.sample_rng(seed, epoch, index).random(4))
     for other in ((seed + 1, epoch, index), (seed, epoch + 1, index), (seed, epoch, index + 1)):
@@ -140,7 +140,7 @@ def test_a_time_that_rounding_moved_is_still_on_its_side_of_a_boundary(tenth: in
     assert labels(summed) == labels(exact)
 
 
-def test_where_segments_overlap_the_one_that_started_last_holds() -> None:
+def test_the_later_of_two_overlapping_segments_is_used() -> None:
     found = windows.label_at(
         np.array([0.5, 1.5, 2.5]), np.array([0.0, 1.0]), np.array([3.0, 2.0]), np.array([0, 1]), 3.0
     )

@@ -66,7 +66,7 @@ DESCRIBED = [
         lambda root: (root / "data_pairs").rename(root / "pairs"),
         "data_pairs",
         ["subject_file"],
-        "holds no .json file",
+        "has no .json file",
     ),
     Damage("half a subject's file", keep(PAIRS, 0.5), PAIRS, ["subject_file"], "Invalid JSON"),
     Damage("an empty subject's file", write(PAIRS, ""), PAIRS, ["subject_file"], "Invalid JSON"),
@@ -86,7 +86,7 @@ DESCRIBED = [
         copied(PAIRS, "data_pairs/copy.json"),
         "data_pairs/copy.json",
         ["subject_twice"],
-        "subject Subject01 is described by Subject01.json already",
+        "subject Subject01 is already described by Subject01.json",
     ),
     Damage("no name of a recording", first_pair(imu="<absent>"), PAIRS, ["clip_description"], "imu: Field required"),
     Damage("no activity", segments(), PAIRS, ["clip_description"], "at least 1 item"),
@@ -109,15 +109,15 @@ DESCRIBED = [
         first_pair(video="../../../x.mp4"),
         PAIRS,
         ["outside_root"],
-        "the path 'videos/Subject01/../../../x.mp4' leaves the dataset's root",
+        "the path 'videos/Subject01/../../../x.mp4' is outside the dataset's root",
     ),
-    Damage("a recording from the disk's root", first_pair(imu="/etc/passwd"), PAIRS, ["outside_root"], "leaves"),
+    Damage("a recording from the disk's root", first_pair(imu="/etc/passwd"), PAIRS, ["outside_root"], "is outside"),
     Damage(
         "overlapping segments",
         segments((0, 3, "standing"), (2, 4, WALKING)),
         PAIRS,
         ["overlapping_segments"],
-        "Subject01/0000: two activities claim the time from 2 s to 3 s",
+        "Subject01/0000: two activities overlap from 2 s to 3 s",
         UNSEEN,
     ),
     Damage("a clip that is described twice", patch(PAIRS, one_key_twice), PAIRS, ["repeated_key"], "'0000'", UNSEEN),
@@ -176,7 +176,7 @@ VIDEOS = [
     Damage("zeros for a video", write(VIDEO, bytes(100_000)), VIDEO, ["not_a_video"], "cannot be decoded"),
     Damage("text for a video", write(VIDEO, "not a video\n" * 999), VIDEO, ["not_a_video"], "cannot be decoded"),
     Damage("an overwritten video", patch(VIDEO, overwritten), VIDEO, ["damaged_video"], ""),
-    Damage("a codec that nobody knows", claim(b"stsd", 16, b"zzzz"), VIDEO, ["not_a_video"], "codec is not known"),
+    Damage("a codec that nobody knows", claim(b"stsd", 16, b"zzzz"), VIDEO, ["not_a_video"], "codec is unknown"),
     Damage(
         "a video that claims 2 GB", claim(b"mdat", -4, b"\x7f\xff\xff\xff"), VIDEO, ["not_a_video"], "cannot be decoded"
     ),
@@ -188,15 +188,15 @@ VIDEOS = [
         "cannot be decoded",
     ),
     Damage("pictures that claim 2.7 GB", huge_pictures, VIDEO, ["damaged_video"], "cannot be decoded as video"),
-    Damage("sound for a video", sound, VIDEO, ["not_a_video"], "holds no video"),
+    Damage("sound for a video", sound, VIDEO, ["not_a_video"], "has no video stream"),
     Damage(
         "a list of other videos",
         write(VIDEO, "ffconcat version 1.0\nfile 0001.mp4\n"),
         VIDEO,
         ["not_a_video"],
-        "is no video but a list of other files (concat)",
+        "is not a video but a list of other files (concat)",
     ),
-    Damage("frames without times", without_times, VIDEO, ["not_a_video"], "its frames carry no presentation times"),
+    Damage("frames without times", without_times, VIDEO, ["not_a_video"], "its frames have no presentation times"),
     Damage(
         "a second without frames",
         film([time for time in steady() if not 1.0 < time < 2.0]),
@@ -210,8 +210,8 @@ VIDEOS = [
         film(steady(3.0)),
         VIDEO,
         ["video_short", "length_mismatch"],
-        "ends at 2.967 s, the clip's last activity at 4.000 s",
-        "where the video ends",
+        "ends at 2.967 s, before the end of the clip's last activity at 4.000 s",
+        "the end of the video",
     ),
     Damage(
         "a few frames missing",
@@ -224,7 +224,7 @@ VIDEOS = [
 ]
 
 RECORDINGS = [
-    Damage("a header alone", lines(lambda rows: rows[:1]), IMU, ["no_samples"], "a header and no samples"),
+    Damage("a header alone", lines(lambda rows: rows[:1]), IMU, ["no_samples"], "a header but no samples"),
     Damage("no header", lines(lambda rows: rows[1:]), IMU, ["missing_channel"], "no column matches 'acc_*'"),
     Damage(
         "another header",
@@ -253,7 +253,7 @@ RECORDINGS = [
         other_channels(SECOND_IMU, [CHANNELS[1], CHANNELS[0], *CHANNELS[2:]]),
         SECOND_IMU,
         ["other_channels"],
-        "gives acc_Pelvis_y as channel 0, where acc_Pelvis_x is in",
+        "has acc_Pelvis_y as channel 0, but it is acc_Pelvis_x in",
     ),
     Damage(
         "a channel twice",
@@ -284,7 +284,7 @@ RECORDINGS = [
         lines(lambda rows: rows[:181]),
         IMU,
         ["imu_short", "length_mismatch"],
-        "ends at 3.000 s (180 samples at 60 Hz), the clip's last activity at 4.000 s",
+        "ends at 3.000 s (180 samples at 60 Hz), before the end of the clip's last activity at 4.000 s",
         "the IMU recording ends at 3.000 s",
     ),
     Damage(
@@ -292,7 +292,7 @@ RECORDINGS = [
         lambda root: write_samples(root / IMU, samples(0, 8.0)),
         IMU,
         ["length_mismatch"],
-        "lasts 8.00 s at 60 Hz, the video 4.00 s",
+        "lasts 8.00 s at 60 Hz, but the video lasts 4.00 s",
         UNSEEN,
     ),
     Damage(
@@ -316,7 +316,7 @@ RECORDINGS = [
         signal(lambda by_channel: np.clip(30 * by_channel["acc_Pelvis_x"], -19.6, 19.6, by_channel["acc_Pelvis_x"])),
         IMU,
         ["saturated_channel"],
-        "acc_Pelvis_x is cut off at",
+        "acc_Pelvis_x is clipped at",
         UNSEEN,
     ),
     Damage(
@@ -328,8 +328,8 @@ RECORDINGS = [
         UNSEEN,
     ),
     Damage("accelerations in g", scaled("acc", 1 / 9.81), IMU, ["acc_units"], "gravity is 1.0", UNSEEN),
-    Damage("accelerations in mg", scaled("acc", 1000 / 9.81), IMU, ["acc_units"], "that cannot be m/s^2", UNSEEN),
-    Damage("turns in deg/s", scaled("gyro", 180 / np.pi), IMU, ["gyro_units"], "as it does in deg/s", UNSEEN),
+    Damage("accelerations in mg", scaled("acc", 1000 / 9.81), IMU, ["acc_units"], "too large for m/s^2", UNSEEN),
+    Damage("turns in deg/s", scaled("gyro", 180 / np.pi), IMU, ["gyro_units"], "as in deg/s", UNSEEN),
 ]
 
 DAMAGE = [*DESCRIBED, *FILES, *VIDEOS, *RECORDINGS]

@@ -1,4 +1,5 @@
-"""Labelled IMU recordings that are not in RevalExo's layout: `npz` reads one file of them, `tables` CSV files.
+"""Labelled IMU recordings in other layouts than RevalExo's.
 
-Both are a `RecordingSet`, of which `revalexo_clip.data.imu_recordings` makes windows.
+`npz` reads recordings from one .npz file, `tables` from CSV files. Both are a `RecordingSet` (`base`), which
+`imu_recordings` cuts into windows; `units` converts the units.
 """

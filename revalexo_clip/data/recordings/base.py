@@ -1,4 +1,4 @@
-"""What is known of labelled recordings before their samples are read, and the samples of one."""
+"""Interface of sets of labelled IMU recordings."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.imu import Samples
 
 WHOLE = (0.0, float("inf"))
-"""Start and end [s] of a label that holds as long as its recording lasts."""
+"""Start and end [s] of a label that applies to the whole recording."""
 
 
 class Track(NamedTuple):
-    """One recording as it was sampled."""
+    """One recording at its own sampling rate."""
 
     samples_nC: Samples
-    """In the order of the columns that were asked for, in the file's units."""
+    """Samples, in the order of the requested columns and in the file's units."""
     rate: float
-    """[Hz]"""
+    """Sampling rate [Hz]."""
     segments: Sequence[tuple[float, float, int]]
-    """Start, end [s from the first sample] and label; they may reach beyond the samples."""
+    """Start, end [s from the first sample] and label; segments may extend beyond the samples."""
 
 
 class RecordingSet(ABC):
     """R labelled recordings on disk."""
 
     root: Path
-    """The folder that `files` start at."""
+    """Folder that `files` are relative to."""
     files: Sequence[str]
-    """The file that each recording is in."""
+    """File of each recording."""
     subjects: Sequence[str]
-    """Whose each recording is."""
+    """Subject of each recording."""
     names: Sequence[str]
-    """What each recording is called; no two of them are called the same."""
+    """Unique name of each recording."""
     activities: tuple[str, ...]
-    """All there are, whoever does them; a label is an index into them."""
+    """Activities of all subjects; a label is an index into them."""
 
     def path(self, recording: int) -> Path:
-        """The file that a recording is in."""
+        """Return the path of a recording's file."""
         return self.root / self.files[recording]
 
     @abstractmethod
     def columns(self, recording: int) -> tuple[str, ...]:
-        """The names of a recording's columns. Raises `DataError` where they cannot be read."""
+        """Return the names of a recording's columns. Raises `DataError` if they cannot be read."""
 
     @abstractmethod
     def read(self, recording: int, columns: Sequence[str]) -> Track:
-        """A recording's samples. Raises `DataError`, naming file and place, where they are not what they should be."""
+        """Read the given columns of a recording. Raises `DataError`, naming file and place, if they are invalid."""
 
     @abstractmethod
     def fingerprint(self, recordings: Sequence[int]) -> str:
@@ -57,7 +57,7 @@ class RecordingSet(ABC):
 
 
 def positions(columns: Sequence[str], wanted: Sequence[str], path: Path) -> list[int]:
-    """Where the wanted columns are. Raises `DataError` for one that is not there, and for one that is there twice."""
+    """Return the indices of the wanted columns. Raises `DataError` if one is missing or repeated."""
     for name in wanted:
         if name not in columns:
             raise DataError(f"{path}: no column {name}; columns: {', '.join(columns)}")

@@ -1,4 +1,4 @@
-"""Labelled IMU recordings of anybody's sensors, brought to the rate, the units and the channels of an encoder."""
+"""Labelled IMU recordings of any sensors, converted to the rate, units and channels of an encoder."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from revalexo_clip.data.subjects import SplitBySubject, select_subjects
 from revalexo_clip.data.windows import Segments
 
 LARGEST = 4 * 2**30
-"""What the samples of a split may take, for they are kept in memory [bytes]: 800 h of six channels at 60 Hz."""
+"""Maximum size of the samples of a split, which are kept in memory [bytes]: 800 h of six channels at 60 Hz."""
 
 
 class ImuRecordings(SplitBySubject):
-    """Labelled IMU recordings of any length and rate, split by subject: one .npz file, or CSV files and a table.
+    """Labelled IMU recordings of any length and rate, split by subject: one .npz file, or CSV files with a table.
 
-    Classes are all activities that there are, whichever split they are in: of an .npz file in its order, of tables in
-    alphabetical order. Samples are read, converted and resampled once, and kept in memory (4 GiB for a split at most).
-    Recordings that are shorter than a window are left out, and counted.
+    The classes are all activities in the data, of all splits: in file order for an .npz file, in alphabetical order for
+    tables. Samples are read, converted and resampled once, and kept in memory (at most 4 GiB per split). Recordings
+    shorter than a window are left out and counted.
     """
 
     root: Path
@@ -44,42 +44,42 @@ class ImuRecordings(SplitBySubject):
     columns are file, subject and label; or file and subject, and then `segments.csv` with file, start, end [s] and
     label."""
     channels: dict[str, str] = Field(default={})
-    """The channels of a window, in order, and the column that each is read from. If not set: all columns that are named
-    `acc_...`, then all that are named `gyro_...`."""
+    """Channels of a window, in order, and the column of each. Default: all columns named `acc_...`, then all columns
+    named `gyro_...`."""
     units: dict[str, Unit] = Field(default={})
-    """Units of the recordings, `m/s^2`, `g`, `rad/s` or `deg/s`, for a channel (`acc_Head_x`) or for all that begin
-    alike (`acc`). Windows are in m/s^2 and rad/s, and so are recordings where this says nothing else."""
+    """Units of the recordings, `m/s^2`, `g`, `rad/s` or `deg/s`, by channel (`acc_Head_x`) or by prefix (`acc`).
+    Default: m/s^2 and rad/s, which are also the units of windows."""
     rate: PositiveFloat | None = None
     """Sampling rate of the CSV files [Hz]."""
     time: str | None = None
-    """In place of `rate`: the column of the CSV files that holds the time of each row [s]."""
+    """Column of the CSV files with the time of each row [s], instead of `rate`."""
     imu_rate: PositiveFloat = 60.0
-    """Sampling rate of a window [Hz]. Recordings at another rate, from half of this one up, are resampled."""
+    """Sampling rate of windows [Hz]. Recordings are resampled to it; their rate must be at least half of it."""
     window: PositiveFloat = 2.0
-    """Length of a window [s]."""
+    """Window length [s]."""
     train_stride: PositiveFloat = 1.0
-    """In each epoch one training window is drawn from each stretch of this length [s], or somewhat less."""
+    """Maximum segment length for training windows [s]: one window is drawn from each segment in every epoch."""
     eval_stride: PositiveFloat = 0.5
-    """Time from one evaluation window's start to the next one's [s]."""
+    """Stride of evaluation windows [s]."""
     horizons: tuple[NonNegativeFloat, ...] = Field(default=(0.0,), min_length=1)
-    """How long after a window's end its labels are read [s]."""
+    """Label times, relative to the end of the window [s]."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         if round(self.imu_rate * self.window) < 1:
-            raise ValueError(f"a window of {self.window:g} s at {self.imu_rate:g} Hz holds no IMU sample")
+            raise ValueError(f"a window of {self.window:g} s at {self.imu_rate:g} Hz has no IMU samples")
         columns = list(self.channels.values())
         twice = [column for column in columns if columns.count(column) > 1]
         if twice:
-            raise ValueError(f"channels: column {twice[0]} is read for more than one channel")
+            raise ValueError(f"channels: column {twice[0]} is used for more than one channel")
         return self
 
     @model_validator(mode="after")
     def _rate_is_known(self) -> Self:
         if self._is_npz and (self.rate is not None or self.time is not None):
-            raise ValueError("an .npz file says its own rate: leave out rate and time")
+            raise ValueError("an .npz file contains its sampling rate: do not set rate or time")
         if not self._is_npz and (self.rate is None) is (self.time is None):
-            raise ValueError("say how CSV files were sampled: rate [Hz], or time, the name of a column [s]; not both")
+            raise ValueError("for CSV files, set either rate [Hz] or time (the name of the time column [s])")
         return self
 
     @property
@@ -98,7 +98,8 @@ class ImuRecordings(SplitBySubject):
         tracks = list(self._tracks(recorded, chosen, columns, factor_C, imu_spec.samples))
         if not tracks:
             raise DataError(
-                f"{self.root}: no recording of {', '.join(sorted(subjects))} lasts a window of {self.window:g} s"
+                f"{self.root}: no recording of {', '.join(sorted(subjects))} is as long as a window of "
+                f"{self.window:g} s"
             )
         index = self._index(recorded, tracks, num_too_short=len(chosen) - len(tracks))
         placed, segment_N = self._place(split, index.duration_N)
@@ -119,7 +120,7 @@ class ImuRecordings(SplitBySubject):
         return NpzRecordings(root) if self._is_npz else TabledRecordings(root, rate=self.rate, time=self.time)
 
     def _channels(self, recorded: RecordingSet, chosen: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The names of the channels, and of the columns that they are read from."""
+        """Return the names of the channels, and of their columns."""
         if self.channels:
             return tuple(self.channels), tuple(self.channels.values())
         headers = [(recorded.path(recording), recorded.columns(recording)) for recording in chosen]
@@ -127,7 +128,7 @@ class ImuRecordings(SplitBySubject):
         kinds = [kind for kind in UNITS if any(column.startswith(f"{kind}_") for column in columns)]
         if not kinds:
             raise DataError(
-                f"{path}: no column is named acc_... or gyro_...: say in data.channels which ones to take; columns: "
+                f"{path}: no column is named acc_... or gyro_...: set data.channels to the columns to use; columns: "
                 f"{', '.join(columns)}"
             )
         names = agreed_channels(headers, [f"{kind}_*" for kind in kinds])
@@ -141,7 +142,7 @@ class ImuRecordings(SplitBySubject):
         factor_C: npt.NDArray[np.float32],
         least: int,
     ) -> Iterator[_Track]:
-        """The recordings of at least `least` samples, in the units and at the rate of windows."""
+        """Yield the recordings of at least `least` samples, in the units and at the rate of windows."""
         held = 0
         for recording in chosen:
             track = recorded.read(recording, columns)
@@ -177,7 +178,7 @@ class ImuRecordings(SplitBySubject):
         )
 
     def _place(self, split: Split, duration_N: windows.Floats) -> tuple[Windows, windows.Floats | None]:
-        """Where the windows of a split lie, and for training the length of the segments that they are drawn from."""
+        """Return the windows of a split, and for training also the length of each recording's segments."""
         if split != "train":
             return windows.evaluation_windows(duration_N, self.window, self.eval_stride), None
         count_N = windows.stretches(duration_N, self.window, self.train_stride)
@@ -186,11 +187,11 @@ class ImuRecordings(SplitBySubject):
 
 
 class _Track(NamedTuple):
-    """A recording as windows are cut from it."""
+    """A recording in the units and at the rate of windows."""
 
     recording: int
     samples_nC: Samples
     duration: float
-    """[s]"""
+    """Length [s]."""
     segments: list[tuple[float, float, int]]
-    """Start, end [s] and label, none of them beyond the recording."""
+    """Start, end [s] and label; no segment ends after the recording."""

@@ -1,4 +1,4 @@
-"""Recordings in one .npz file, one after the other in one array, one label each."""
+"""Recordings in one .npz file, concatenated in one array, with one label each."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from revalexo_clip.data.windows import Ints
 Array = npt.NDArray[np.generic]
 
 ZIP = b"PK"
-"""What an .npz file begins with."""
+"""First bytes of an .npz file."""
 ARRAYS = ("data", "offsets", "label", "subject", "activities", "channels", "fs")
 
 
 class NpzRecordings(RecordingSet):
-    """R recordings of A activities, in a file of these arrays.
+    """R recordings of A activities, in a file with these arrays.
 
     data        numbers [N, C], the samples of all recordings
-    offsets     whole numbers [R + 1]: recording i is data[offsets[i]:offsets[i + 1]]
-    label       whole numbers [R], places in `activities`
-    subject     whole numbers or text [R]
-    activities  text [A]
-    channels    text [C]
+    offsets     integers [R + 1]: recording i is data[offsets[i]:offsets[i + 1]]
+    label       integers [R], indices into `activities`
+    subject     integers or strings [R]
+    activities  strings [A]
+    channels    strings [C]
     fs          a number, the sampling rate [Hz]
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the file. Raises `DataError` where it is not as described."""
+        """Read the file. Raises `DataError` if it does not have this format."""
         self.file = path
         self.root, name = path.parent, path.name
         arrays = _arrays(path)
@@ -61,7 +61,7 @@ class NpzRecordings(RecordingSet):
         """See `RecordingSet.read`."""
         place_C = positions(self.channels, columns, self.file)
         first, end = self.offset_R1[recording], self.offset_R1[recording + 1]
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite
             samples_nC = self.data_NC[first:end, place_C].astype(np.float32)
         wrong = np.argwhere(~np.isfinite(samples_nC))
         if len(wrong):
@@ -82,30 +82,30 @@ class NpzRecordings(RecordingSet):
     def _texts(self, arrays: dict[str, Array], name: str) -> list[str]:
         array = arrays[name]
         if array.ndim != 1 or array.dtype.kind != "U" or not len(array):
-            raise self._wrong(f"{name} should be a list of text, and is {_described(array)}")
+            raise self._wrong(f"{name} should be an array of strings, but is {_described(array)}")
         if len(set(array.tolist())) < len(array):
-            raise self._wrong(f"{name} has a name twice: {', '.join(array.tolist())}")
+            raise self._wrong(f"{name} contains a name twice: {', '.join(array.tolist())}")
         return [str(text) for text in array]
 
     def _whole_numbers(self, arrays: dict[str, Array], name: str, count: int | None = None) -> Ints:
         array = arrays[name]
         if array.ndim != 1 or array.dtype.kind not in "iu" or (count is not None and len(array) != count):
-            number = "" if count is None else f" {count}, one for each recording,"
-            raise self._wrong(f"{name} should be{number} whole numbers, and is {_described(array)}")
+            number = "integers" if count is None else f"{count} integers, one per recording"
+            raise self._wrong(f"{name} should be {number}, but is {_described(array)}")
         return array.astype(np.int64)
 
     def _rate(self, array: Array) -> float:
         if array.size != 1 or array.dtype.kind not in "iuf" or not 0 < float(array.item()) < np.inf:
-            raise self._wrong(f"fs should be the sampling rate [Hz], and is {_described(array)}")
+            raise self._wrong(f"fs should be a positive number, the sampling rate [Hz], but is {_described(array)}")
         return float(array.item())
 
     def _offsets(self, arrays: dict[str, Array]) -> Ints:
         data_NC, offset_R1 = arrays["data"], self._whole_numbers(arrays, "offsets")
         if data_NC.ndim != 2 or data_NC.dtype.kind not in "iuf" or data_NC.shape[1] != len(self.channels):
-            raise self._wrong(f"data should be numbers [N, {len(self.channels)}], and is {_described(data_NC)}")
+            raise self._wrong(f"data should be numbers [N, {len(self.channels)}], but is {_described(data_NC)}")
         if len(offset_R1) < 2 or offset_R1[0] != 0 or offset_R1[-1] != len(data_NC) or np.diff(offset_R1).min() < 0:
-            ends = f"go from {offset_R1[0]} to {offset_R1[-1]}" if len(offset_R1) else "are none"
-            raise self._wrong(f"offsets should ascend from 0 to {len(data_NC)}, the length of data; they {ends}")
+            ends = f"go from {offset_R1[0]} to {offset_R1[-1]}" if len(offset_R1) else "are empty"
+            raise self._wrong(f"offsets should ascend from 0 to {len(data_NC)}, the length of data, but they {ends}")
         return offset_R1
 
     def _check_labels(self) -> None:
@@ -113,15 +113,14 @@ class NpzRecordings(RecordingSet):
         if len(outside):
             recording = int(outside[0])
             raise self._wrong(
-                f"recording {recording} has label {self.label_R[recording]}, and the {len(self.activities)} activities "
-                f"are numbered from 0"
+                f"recording {recording} has label {self.label_R[recording]}, but labels should be from 0 to "
+                f"{len(self.activities) - 1}, indices into activities"
             )
 
     def _subjects(self, array: Array, recordings: int) -> tuple[str, ...]:
         if array.shape != (recordings,) or array.dtype.kind not in "iuU":
             raise self._wrong(
-                f"subject should be {recordings} whole numbers or names, one for each recording, and is "
-                f"{_described(array)}"
+                f"subject should be {recordings} integers or strings, one per recording, but is {_described(array)}"
             )
         return tuple(map(str, array.tolist()))
 
@@ -134,17 +133,17 @@ def _arrays(path: Path) -> dict[str, Array]:
         with np.load(path, allow_pickle=False) as stored:
             lacking = [name for name in ARRAYS if name not in stored.files]
             if lacking:
-                raise DataError(f"{path}: no array {', '.join(lacking)}; arrays: {', '.join(stored.files)}")
+                raise DataError(f"{path}: lacks the array {', '.join(lacking)}; arrays: {', '.join(stored.files)}")
             return {name: stored[name] for name in ARRAYS}
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if "pickle" in str(error):
             raise DataError(
-                f"{path}: holds pickled Python objects, which are never read: save text as arrays of text "
+                f"{path}: contains pickled Python objects, which are never read: save text as arrays of strings "
                 "(`np.array(names)`, without dtype=object)"
             ) from error
-        raise DataError(f"{path}: is not a whole .npz file: {error}") from error
+        raise DataError(f"{path}: is an incomplete or corrupt .npz file: {error}") from error
 
 
 def _described(array: Array) -> str:

@@ -1,4 +1,4 @@
-"""Recordings in a CSV file each, a table that lists them, and perhaps another one of what happens in them."""
+"""Recordings in CSV files, listed in a table; labels are in the same table or in a table of segments."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ from revalexo_clip.data.revalexo.layout import relative_file
 RECORDINGS, SEGMENTS = "recordings.csv", "segments.csv"
 
 SLACK = 0.5
-"""How far a segment may reach beyond its recording [s]: who labels a video does not see where the samples end."""
+"""Largest allowed time between the end of a recording and the end of a segment [s]. Labels are often made from video,
+which does not show where the samples end."""
 
 
 class TabledRecordings(RecordingSet):
-    """The recordings that `recordings.csv` lists.
+    """The recordings in `recordings.csv`.
 
-    recordings.csv   file, subject, label: a label for each whole recording
+    recordings.csv   file, subject, label: one label per recording
     or
     recordings.csv   file, subject
-    segments.csv     file, start, end, label: any number of lines for each recording
+    segments.csv     file, start, end, label: any number of lines per recording
 
-    Files are named from the folder that the tables are in. Times are seconds from a recording's first row, or by its
-    column of times where `time` names one. What lies in no segment has no label.
+    Files are relative to the folder of the tables. Times are in seconds from a recording's first row or, if `time` is
+    set, by its time column. Times outside all segments have no label.
     """
 
     def __init__(self, root: Path, *, rate: float | None, time: str | None) -> None:
-        """Read the tables. Either the `rate` of all recordings is given [Hz], or the name of a column of times [s]."""
+        """Read the tables. Either `rate` of all recordings [Hz] or `time`, the name of the time column [s], is set."""
         if not root.is_dir():
             problem = "is neither a folder nor an .npz file" if root.exists() else "there is no such folder"
-            raise DataError(f"{root}: {problem}; point `data.root` at a folder with {RECORDINGS}, or at an .npz file")
+            raise DataError(f"{root}: {problem}; set `data.root` to a folder with {RECORDINGS}, or to an .npz file")
         assert (rate is None) is not (time is None)
         self.root, self.rate, self.time = root, rate, time
         self.table, segments = root / RECORDINGS, root / SEGMENTS
         if not self.table.exists():
-            raise DataError(f"{root}: holds no {RECORDINGS}, a table with the columns file, subject and label")
+            raise DataError(f"{root}: has no {RECORDINGS}, a table with the columns file, subject and label")
         whole = "label" in header_of(self.table)
         if whole is segments.exists():
-            problem = f"and there is {SEGMENTS} too; keep one of them" if whole else f"nor is there {SEGMENTS}"
+            problem = f"but {SEGMENTS} exists too; keep one of them" if whole else f"and {SEGMENTS} does not exist"
             raise DataError(f"{self.table}: has {'a' if whole else 'no'} column label, {problem}")
         rows = _table(self.table, ("file", "subject", "label") if whole else ("file", "subject"))
         self.files = tuple(_inside(row, self.table) for row in rows)
@@ -88,13 +89,13 @@ class TabledRecordings(RecordingSet):
         for start, end, _, line in segments:
             if start < first - SLACK or end > last + SLACK:
                 raise DataError(
-                    f"{self.root / SEGMENTS}: line {line}: from {start:.2f} s to {end:.2f} s, and "
-                    f"{self.files[recording]} lasts from {first:.2f} s to {last:.2f} s"
+                    f"{self.root / SEGMENTS}: line {line}: the segment is from {start:.2f} s to {end:.2f} s, but "
+                    f"{self.files[recording]} is from {first:.2f} s to {last:.2f} s"
                 )
         return Track(samples_nC, rate, [(start - first, end - first, label) for start, end, label, _ in segments])
 
     def _samples(self, recording: int, columns: Sequence[str]) -> tuple[Samples, float, float]:
-        """A recording's samples, their rate [Hz], and when the first of them was taken [s]."""
+        """Read a recording's samples, their rate [Hz], and the time of the first sample [s]."""
         path = self.path(recording)
         positions(self.columns(recording), [*columns, self.time] if self.time else columns, path)
         if self.time is None:
@@ -114,14 +115,15 @@ class TabledRecordings(RecordingSet):
 
 
 class Segment(NamedTuple):
-    """A labelled stretch of a recording."""
+    """A labelled segment of a recording."""
 
     start: float
-    """By the recording's clock [s]."""
+    """Start, by the recording's clock [s]."""
     end: float
+    """End, by the recording's clock [s]."""
     label: int
     line: int
-    """Of the table that it is in."""
+    """Line number in the table."""
 
 
 class Row(NamedTuple):
@@ -132,11 +134,11 @@ class Row(NamedTuple):
 
 
 def _table(path: Path, wanted: Sequence[str]) -> list[Row]:
-    """The lines of a table, of which the wanted columns are there and filled in."""
+    """Read the lines of a table. Raises `DataError` if a wanted column is missing or has an empty cell."""
     columns, rows = read_rows(path)
     places = positions(columns, wanted, path)
     if not rows:
-        raise DataError(f"{path}: holds a header and no lines")
+        raise DataError(f"{path}: has a header but no lines")
     table = []
     for line, row in rows:
         if len(row) != len(columns):
@@ -150,10 +152,10 @@ def _table(path: Path, wanted: Sequence[str]) -> list[Row]:
 
 
 def _inside(row: Row, table: Path) -> str:
-    """A file from the root."""
+    """Return the path of a line's file, relative to the root."""
     path = relative_file("", row.cells["file"])
     if path is None:
-        raise DataError(f"{table}: line {row.line}: the path '{row.cells['file']}' leaves the folder of the table")
+        raise DataError(f"{table}: line {row.line}: the path '{row.cells['file']}' is outside the table's folder")
     return path
 
 
@@ -161,7 +163,7 @@ def _each_once(rows: Sequence[Row], files: Sequence[str], table: Path) -> None:
     seen: dict[str, int] = {}
     for row, file in zip(rows, files, strict=True):
         if file in seen:
-            raise DataError(f"{table}: line {row.line}: {file} is in line {seen[file]} already")
+            raise DataError(f"{table}: line {row.line}: {file} is already in line {seen[file]}")
         seen[file] = row.line
 
 

@@ -1,4 +1,4 @@
-"""Units that IMUs are recorded in, and the ones that windows have."""
+"""Converting the units of recordings to the units of windows."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ MEANS: Mapping[Unit, tuple[str, float]] = {
     "rad/s": ("rad/s", 1.0),
     "deg/s": ("rad/s", math.pi / 180),
 }
-"""The unit that windows have in place of one, and how much of it one is."""
+"""Unit of windows and conversion factor, for each unit of recordings."""
 
 
 def converted(channels: Sequence[str], units: Mapping[str, Unit]) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
-    """[C] the unit of each channel in a window, and [C] what the recorded values are multiplied by.
+    """Return [C] and [C]: the unit of each channel in a window, and the factor to multiply recorded values by.
 
-    `units` are those of the recordings, by channel or by what channels begin with up to an underscore; the longer name
-    holds. Channels that it says nothing of are taken as they are. Raises `ConfigError` for names of no channel, and for
-    units that a channel cannot have.
+    `units` are the units of the recordings, by channel or by a prefix that ends before an underscore; the longest match
+    is used. Other channels are not converted. Raises `ConfigError` if a name matches no channel, or if a channel cannot
+    have the given unit.
     """
     unused = [name for name in units if not any(_names(name, channel) for channel in channels)]
     if unused:
         raise ConfigError(
-            f"data.units: no channel is called, or begins with, {', '.join(unused)}; channels: {', '.join(channels)}"
+            f"data.units: no channel has the name or prefix {', '.join(unused)}; channels: {', '.join(channels)}"
         )
     found = [_converted(channel, units) for channel in channels]
     return tuple(unit for unit, _ in found), np.array([factor for _, factor in found], dtype=np.float32)
@@ -50,7 +50,7 @@ def _converted(channel: str, units: Mapping[str, Unit]) -> tuple[str, float]:
     given = units[max(names, key=len)]
     unit, factor = MEANS[given]
     if usual not in (unit, "unknown"):
-        raise ConfigError(f"data.units: {channel} is in {usual}, which {given} cannot be converted to")
+        raise ConfigError(f"data.units: {channel} cannot be converted from {given} to {usual}")
     return unit, factor
 
 

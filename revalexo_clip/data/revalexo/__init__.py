@@ -1,1 +1,1 @@
-"""RevalExo's folder layout: reading it, checking it and packing it."""
+"""Datasets in RevalExo's layout: reading, checking and packing them."""

@@ -1,4 +1,4 @@
-"""."""
+"""Indexing a dataset in RevalExo's layout from its JSON files."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def read_index(
 ) -> ClipIndex:
     """Index the subjects' clips of at least `min_duration` [s] and check that their files are there.
 
-    Subjects are named as in their files, or by number. The clips named in `without` (`subject/pair id`) are not looked
-    at; without `video`, neither are videos, nor what is said of them. Raises `DataError`, which names the file, for
-    everything else that is not as the layout says.
+    Subjects are given by name or by number. The clips in `without` (`subject/pair id`) are ignored; if `video` is
+    False, so are videos and their descriptions. Raises `DataError`, naming the file, if anything else does not match
+    the layout.
     """
     mapping = layout.read_label_mapping(root)
     files = layout.subject_files(root)
@@ -55,10 +55,10 @@ def read_index(
 
 
 def index_fingerprint(index: ClipIndex) -> str:
-    """SHA-256, in hex, of the label mapping, the subjects' JSON files, and the names and sizes of the clips' files.
+    """Compute the SHA-256, in hex, of the label mapping, the subjects' JSON files, and the clip files' names and sizes.
 
-    It does not depend on where the dataset lies, nor on videos that are not wanted. No recording is read, so a
-    change that keeps a file's size goes unnoticed.
+    It does not depend on the location of the dataset, nor on videos that are not needed. Clip files are not read, so a
+    change that keeps a file's size is not detected.
     """
     files = layout.subject_files(index.root)
     described = [index.root / layout.LABEL_MAPPING, *(files[subject] for subject in sorted(set(index.subjects)))]
@@ -67,18 +67,18 @@ def index_fingerprint(index: ClipIndex) -> str:
 
 
 def none_lasts(root: Path, subjects: Sequence[str], min_duration: float, found: int, excluded: int) -> DataError:
-    """The error that every one of the clips that were found is too short."""
+    """Return the error that all clips that were found are too short."""
     bad = f"{excluded} were excluded and " if excluded else ""
     return DataError(
-        f"{root}: no clip of {', '.join(subjects)} lasts {min_duration:g} s "
-        f"({bad}{found} are shorter; lower `data.min_duration`?)"
+        f"{root}: no clip of {', '.join(subjects)} lasts at least {min_duration:g} s "
+        f"({bad}{found} are shorter; lower `data.min_duration`)"
     )
 
 
 def read_subjects(root: Path, files: Mapping[str, Path]) -> ClipIndex:
-    """All clips of the subjects, short ones too. The video of a clip that has none is called "".
+    """Index all clips of the subjects, including short ones. The video of a clip without video is "".
 
-    Raises `DataError` as `read_index`, but does not look for the clips' files.
+    Raises `DataError` like `read_index`, but does not check that the clips' files exist.
     """
     mapping = layout.read_label_mapping(root)
     clips = [clip for subject in sorted(files) for clip in _described(root, files[subject])]
@@ -86,7 +86,7 @@ def read_subjects(root: Path, files: Mapping[str, Path]) -> ClipIndex:
 
 
 def check_files(index: ClipIndex, clips: Iterable[int]) -> None:
-    """Raise the `DataError` of `read_index` where a file of one of the clips is not there, is empty or no file."""
+    """Raise the `DataError` of `read_index` if a file of the clips is missing, empty or not a regular file."""
     files = layout.subject_files(index.root)
     for clip in clips:
         video, imu = str(index.video_N[clip]), str(index.imu_N[clip])
@@ -111,7 +111,7 @@ def _gathered(
 
 
 def pairs_of(subject: str, clips: Collection[str]) -> frozenset[str]:
-    """The pair ids among clip names that are of a subject."""
+    """Return the pair ids of the clip names that belong to a subject."""
     return frozenset(clip.removeprefix(f"{subject}/") for clip in clips if clip.startswith(f"{subject}/"))
 
 
@@ -123,7 +123,7 @@ def _clips(root: Path, path: Path, without: Collection[str], *, video: bool) -> 
 
 
 def no_video(path: Path, subject: str, name: str) -> DataError:
-    """The error that a clip, `subject/pair id`, described in a file has no video."""
+    """Return the error that a clip (`subject/pair id`), described in the file `path`, has no video."""
     pair_id = name.removeprefix(f"{subject}/")
     return DataError(f"{path}: pairs.{pair_id}: {subject} has no video; leave this subject out")
 
@@ -131,7 +131,7 @@ def no_video(path: Path, subject: str, name: str) -> DataError:
 def _described(
     root: Path, path: Path, without: Collection[str] = frozenset(), *, video: bool = True
 ) -> Iterator[_Clip]:
-    """A subject's clips; the video of one that has none, or of which none is wanted, is called ""."""
+    """Yield a subject's clips. The video of a clip is "" if it has none, or if no video is needed."""
     subject = layout.read_subject(path, without)
     for pair_id, pair in sorted(subject.pairs.items()):
         shown: str | None = ""
@@ -140,7 +140,7 @@ def _described(
         imu = layout.relative_file(subject.imu_folder, pair.imu)
         if shown is None or imu is None:
             outside = f"{subject.video_folder}/{pair.video}" if shown is None else f"{subject.imu_folder}/{pair.imu}"
-            raise DataError(f"{path}: pairs.{pair_id}: the path {outside!r} leaves the dataset's root {root}")
+            raise DataError(f"{path}: pairs.{pair_id}: the path {outside!r} is outside the dataset's root {root}")
         yield _Clip(subject.subject, f"{subject.subject}/{pair_id}", shown, imu, pair)
 
 

@@ -1,4 +1,4 @@
-"""The JSON files of a dataset in RevalExo's layout, read and checked. Keys that are not named here are ignored."""
+"""Reading and validating the JSON files of a dataset in RevalExo's layout. Unknown keys are ignored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _File(BaseModel):
 
 
 class Segment(_File):
-    """A stretch of a clip [s]."""
+    """A part of a clip, from `start` to `end` [s]."""
 
     start: Seconds
     end: Seconds
@@ -44,19 +44,19 @@ class Segment(_File):
 
 
 class ActivitySegment(Segment):
-    """What the person does for a while."""
+    """A segment with an activity."""
 
     activity: str
 
 
 class TransitionSegment(Segment):
-    """Whether the person is between two activities for a while."""
+    """A segment with a transition between two activities, or `no_transition`."""
 
     transition: str
 
 
 class Pair(_File):
-    """One clip: a video, its IMU recording and what happens in them."""
+    """One clip: a video, its IMU recording and their labels."""
 
     video: str | None = None
     imu: str
@@ -65,12 +65,12 @@ class Pair(_File):
 
     @property
     def duration(self) -> float:
-        """Where the last activity ends [s]."""
+        """End of the last activity [s]."""
         return max(segment.end for segment in self.activity_segments)
 
 
 class SubjectName(_File):
-    """The one thing that is read of every subject's file."""
+    """The subject's name, which is read from every subject's file."""
 
     subject: str = Field(min_length=1)
 
@@ -84,7 +84,7 @@ class SubjectFile(SubjectName):
 
 
 class _Outline(SubjectName):
-    """A subject's file whose clips have not been looked at."""
+    """A subject's file whose clips are not validated."""
 
     video_folder: str | None = None
     imu_folder: str
@@ -111,7 +111,7 @@ class LabelMapping(_File):
 
     @property
     def activities(self) -> tuple[str, ...]:
-        """Activity names in the order of their indices."""
+        """Activity names, in the order of their indices."""
         return tuple(sorted(self.label_to_idx, key=self.label_to_idx.__getitem__))
 
 
@@ -119,30 +119,30 @@ FileT = TypeVar("FileT", bound=_File)
 
 
 def read_label_mapping(root: Path) -> LabelMapping:
-    """The dataset's activities. Raises `DataError` where the root or the file is missing or wrong."""
+    """Read the dataset's activities. Raises `DataError` if the root or the file is missing or invalid."""
     if not root.is_dir():
-        raise DataError(f"{root}: there is no such dataset folder; point `data.root` at one")
+        raise DataError(f"{root}: there is no such dataset folder; set `data.root`")
     return _read(root / LABEL_MAPPING, LabelMapping)
 
 
 def subject_files(root: Path) -> dict[str, Path]:
-    """Every subject's file by the subject's name, in the order of names."""
+    """Return every subject's file by the subject's name, sorted by name."""
     paths = sorted((root / DATA_PAIRS).glob("*.json"))
     if not paths:
-        raise DataError(f"{root / DATA_PAIRS}: holds no .json file; it should hold one per subject")
+        raise DataError(f"{root / DATA_PAIRS}: has no .json file; it should have one per subject")
     files: dict[str, Path] = {}
     for path in paths:
         name = _read(path, SubjectName).subject
         if name in files:
-            raise DataError(f"{path}: subject {name} is described by {files[name].name} already")
+            raise DataError(f"{path}: subject {name} is already described by {files[name].name}")
         files[name] = path
     return dict(sorted(files.items()))
 
 
 def read_subject(path: Path, without: Collection[str] = ()) -> SubjectFile:
-    """One subject's clips, but for the pairs in `without`, which may be as wrong as they like.
+    """Read one subject's clips, except the pairs in `without`, which are not validated.
 
-    Raises `DataError` that names the file and the dotted path of what is wrong.
+    Raises `DataError`, naming the file and the dotted path of the problem.
     """
     if not without:
         return _read(path, SubjectFile)
@@ -152,9 +152,9 @@ def read_subject(path: Path, without: Collection[str] = ()) -> SubjectFile:
 
 
 def read_pairs(path: Path) -> tuple[SubjectFile, dict[str, DataError]]:
-    """One subject's clips that are described as they should be, and what is wrong with each of the others.
+    """Read one subject's valid clips, and the errors of the invalid ones by pair id.
 
-    Raises `DataError` where the file as a whole is wrong.
+    Raises `DataError` if the file as a whole is invalid.
     """
     outline = _read(path, _Outline)
     wrong: dict[str, DataError] = {}
@@ -168,7 +168,7 @@ def read_pairs(path: Path) -> tuple[SubjectFile, dict[str, DataError]]:
 
 
 def repeated_keys(path: Path) -> list[str]:
-    """Keys that an object of the file has more than once, of which only the last is read."""
+    """Return the keys that occur more than once in an object of the file; only the last one is read."""
     repeated: dict[str, None] = {}
 
     def note(items: list[tuple[str, object]]) -> None:
@@ -181,7 +181,7 @@ def repeated_keys(path: Path) -> list[str]:
 
 def _read(path: Path, kind: type[FileT]) -> FileT:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would block forever
             raise DataError(f"{path}: cannot be read: it is not a file")
         content = path.read_bytes()
     except OSError as error:
@@ -197,7 +197,7 @@ def _parsed(path: Path, content: bytes, kind: type[FileT]) -> FileT:
 
 
 def _problems(path: Path, error: ValidationError, shown: int = 5) -> list[str]:
-    """The first mistakes of a file, each with its dotted path. Their number is bounded: a file can repeat one."""
+    """Return the first errors of a file, with dotted paths. The number is limited, because errors often repeat."""
     lines = []
     for item in error.errors(include_url=False, include_context=False, include_input=False)[:shown]:
         place = ".".join(str(part) for part in item["loc"])
@@ -209,7 +209,7 @@ def _problems(path: Path, error: ValidationError, shown: int = 5) -> list[str]:
 
 
 def relative_file(folder: str, name: str) -> str | None:
-    """A file's path from the dataset's root, or None where it would leave the root."""
+    """Return a file's path relative to the dataset's root, or None if it would be outside the root."""
     if os.path.isabs(folder) or os.path.isabs(name) or "\0" in folder + name:  # noqa: PTH117
         return None
     path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118

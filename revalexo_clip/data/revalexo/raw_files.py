@@ -1,4 +1,4 @@
-"""."""
+"""Source of samples and frames that reads the CSV and mp4 files of a dataset in RevalExo's layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from revalexo_clip.data.video import Pixels, read_frames
 
 
 class RawFiles(ClipSource):
-    """mp4 and CSV, decoded and parsed as they are needed."""
+    """mp4 and CSV files, decoded and parsed when they are needed."""
 
     def __init__(self, index: ClipIndex, channels: tuple[str, ...]) -> None:
         self.index = index

@@ -1,6 +1,6 @@
-"""RevalExo: seven IMUs on the lower body and first-person video of people walking, climbing, sitting, standing.
+"""RevalExo: seven lower-body IMUs and egocentric video of walking, climbing stairs and ramps, sitting and standing.
 
-https://revalexo.github.io (doi:10.48804/OWJOID). Any dataset in the same layout is read the same way.
+https://revalexo.github.io (doi:10.48804/OWJOID). The class reads any dataset in the same layout.
 """
 
 from __future__ import annotations
@@ -34,51 +34,50 @@ log = logging.getLogger("revalexo_clip")
 class RevalExo(SplitBySubject, Dataset):
     """A dataset in RevalExo's layout, split by subject.
 
-    A subject is named as its file names it (`Subject08`), or by the number at the end of that name (`08`). Subjects, or
-    clips, may lack video where windows of IMU alone are asked for.
+    A subject is given by its name in its file (`Subject08`), or by the number at the end of that name (`08`). Subjects
+    or clips without video can be used for windows of IMU only.
     """
 
     root: Path
-    """Folder with `label_mapping.json` and `data_pairs/`; a relative path starts at the working directory."""
+    """Dataset root, with `label_mapping.json` and `data_pairs/`; a relative path starts at the working directory."""
     channels: tuple[str, ...] = Field(default=layout.CHANNELS, min_length=1)
-    """Glob patterns of the IMU columns to use, in order; within a pattern the columns keep the file's order."""
+    """Glob patterns of the IMU columns to use, in order; within a pattern, in file order."""
     imu_rate: PositiveFloat = layout.IMU_RATE
     """Sampling rate of the IMU recordings [Hz]."""
     window: PositiveFloat = 2.0
-    """Length of a window [s]."""
+    """Window length [s]."""
     windows_per_clip: PositiveInt = 10
-    """Training windows drawn from each clip in each epoch."""
+    """Number of training windows per clip in each epoch."""
     eval_stride: PositiveFloat = 0.5
-    """Time from one evaluation window's start to the next one's [s]."""
+    """Stride of evaluation windows [s]."""
     min_duration: PositiveFloat = 10.0
-    """Clips that are shorter are left out, and counted [s]."""
+    """Minimum clip duration [s]; shorter clips are left out and counted."""
     frames: PositiveInt = 4
-    """Video frames in a window, spread evenly, first and last moment included."""
+    """Number of video frames per window, evenly spaced, including both ends of the window."""
     crop: PositiveInt = 182
-    """Height and width of a frame as the encoder sees it [px]."""
+    """Height and width of the frames that the encoder receives [px]."""
     short_side: PositiveInt = 182
-    """Short side that a frame is resized to before it is cropped [px]."""
+    """Short side of the frames before cropping [px]."""
     horizons: tuple[NonNegativeFloat, ...] = Field(default=(0.0,), min_length=1)
-    """How long after a window's end its labels are read [s]."""
+    """Label times, relative to the end of the window [s]."""
     pack: Literal["auto", "off"] | Path = "auto"
-    """The packed form of the dataset, which loads far quicker. `auto`: the one in its folder (or, where that is
-    read-only, in the cache folder) if it is up to date; pretraining makes it first where it is not. `off`: the mp4 and
-    CSV files. Or the file of a pack."""
+    """Packed form of the dataset, which loads much faster. `auto`: the pack in the dataset folder (or in the cache
+    folder, if the dataset folder is read-only) if it is up to date; pretraining makes it if it is missing or out of
+    date. `off`: the mp4 and CSV files. Otherwise: path of a pack."""
     on_bad_clip: Literal["error", "exclude"] = "error"
-    """`error`: the first clip that cannot be read as it should ends the run. `exclude`: every clip is read once before
-    training, in `workers` processes, and those that would end the run are left out, listed and counted. What was found
-    is kept in the cache folder until a file changes."""
+    """`error`: the first bad clip stops the run. `exclude`: every clip is read once before training, in `workers`
+    processes; bad clips are left out, listed and counted. The result is cached until a file changes."""
 
     _checked: dict[tuple[Split, bool], dict[str, str]] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         if self.crop > self.short_side:
-            raise ValueError(f"crop is {self.crop} px, more than short_side, {self.short_side} px")
+            raise ValueError(f"crop ({self.crop} px) must not be larger than short_side ({self.short_side} px)")
         if self.min_duration < self.window:
-            raise ValueError(f"min_duration is {self.min_duration:g} s, less than a window of {self.window:g} s")
+            raise ValueError(f"min_duration ({self.min_duration:g} s) must not be less than window ({self.window:g} s)")
         if round(self.imu_rate * self.window) < 1:
-            raise ValueError(f"a window of {self.window:g} s at {self.imu_rate:g} Hz holds no IMU sample")
+            raise ValueError(f"a window of {self.window:g} s at {self.imu_rate:g} Hz has no IMU samples")
         return self
 
     def build(self, split: Split, seed: int) -> WindowDataset:
@@ -113,7 +112,7 @@ class RevalExo(SplitBySubject, Dataset):
         )
 
     def _index(self, split: Split, *, video: bool) -> tuple[ClipIndex, ClipSource, dict[str, str], ImuSpec]:
-        """A split's clips, where they are read, those that were left out as bad, and what their IMU windows are."""
+        """Return a split's clips, their source, the bad clips that are left out, and the specification of the IMU."""
         subjects = self._some_subjects(split)
         excluded = self._bad_clips(split, video=video) if self.on_bad_clip == "exclude" else {}
         root = self.root.expanduser()
@@ -137,14 +136,14 @@ class RevalExo(SplitBySubject, Dataset):
         return index, source, excluded, imu_spec
 
     def _place(self, split: Split, duration_N: windows.Floats) -> tuple[Windows, windows.Floats | None]:
-        """Where the windows of a split lie, and for training the length of the segments that they are drawn from."""
+        """Return the windows of a split, and for training also the length of each clip's segments."""
         if split != "train":
             return windows.evaluation_windows(duration_N, self.window, self.eval_stride), None
         placed = windows.training_windows(duration_N, self.window, self.windows_per_clip)
         return placed, windows.segment_length(duration_N, self.window, self.windows_per_clip)
 
     def unprepared(self) -> bool:
-        """Whether an up-to-date pack is to be made and there is none."""
+        """Return whether a pack is needed and there is none that is up to date."""
         return self.pack == "auto" and find_pack(self.root.expanduser())[0] is None
 
     def prepare(self, on_progress: OnProgress, *, leader: bool) -> None:
@@ -152,9 +151,9 @@ class RevalExo(SplitBySubject, Dataset):
         prepare_pack(self.root.expanduser(), self.short_side, on_progress, leader=leader)
 
     def _bad_clips(self, split: Split, *, video: bool) -> dict[str, str]:
-        """Names of the clips that would stop training, and the first thing that is wrong with each.
+        """Return the names of the clips that would stop training, with the first problem of each.
 
-        Every clip is read once, however often a split is built.
+        The result is kept, so that every clip is read only once.
         """
         if (split, video) not in self._checked:
             self._checked[split, video] = self._check(split, video=video)

@@ -1,7 +1,7 @@
 """Find once what the files of clips say about time, and remember it: row counts, frame times, shared rows.
 
-Reading every CSV and opening every video of a dataset takes minutes for thousands of clips. What is found is kept in the
-cache folder, by the size and time of each file, so that later runs read only what has changed.
+Reading every CSV and opening every video of a dataset takes minutes for thousands of clips. What is found is kept in
+the cache folder, by the size and time of each file, so that later runs read only what has changed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,16 @@
-"""The demo dataset: simulated people with seven IMUs and a camera, in RevalExo's layout.
+"""Synthetic demo dataset: simulated subjects with seven IMUs and a camera, in RevalExo's layout.
 
-A clip goes `script` (what somebody does) -> `style` (who they are) -> `gait` and `feet` (where the feet land, and how
-they get there) -> `person` (the motion of the body), and from there to `sensors` (what the IMUs measure) and `world`
-and `body` (what the camera sees). `clip` and `write` make files of it.
+Steps of generating a clip:
+
+- `script`: activities and transitions
+- `style`: parameters of a subject's movement
+- `gait`, `feet`: footsteps, ground and motion of the feet
+- `person`: motion of the whole body
+- `sensors`: IMU signals
+- `world`, `textures`, `body`: camera images
+- `clip`, `write`: files of a clip and of the dataset
+
+`geometry` has rotations, smoothing and random curves.
 """
 
 from revalexo_clip.data.synthetic.write import synthesize

@@ -1,4 +1,4 @@
-"""The wearer's own legs, drawn into the picture that the camera takes."""
+"""Drawing the wearer's legs into the camera image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROWS = np.arange(HEIGHT, dtype=np.float32)[:, None] + 0.5
 
 
 def draw_legs(picture: Float32, motion: Motion, index: int, world: World) -> None:
-    """Draw both legs as they are at sample `index` into a picture [H, W, 3], farthest parts first."""
+    """Draw both legs at sample `index` into an image [H, W, 3], farthest parts first."""
     position, rotation = motion.camera.position[index], motion.camera.rotation[index]
     parts = []
     for leg in motion.legs:
@@ -29,7 +29,7 @@ def draw_legs(picture: Float32, motion: Motion, index: int, world: World) -> Non
 
 
 def _draw_limb(picture: Float32, ends: tuple[Float, Float], widths: tuple[float, float], colour: Float) -> None:
-    """A rounded limb between two points [3] in camera axes, with a radius at either end [m]."""
+    """Draw a rounded limb between two points [3] in camera axes, with the radius at each end [m]."""
     (a, b), (width_a, width_b) = ends, widths
     if a[0] < b[0]:
         a, b, width_a, width_b = b, a, width_b, width_a
@@ -57,5 +57,5 @@ def _draw_limb(picture: Float32, ends: tuple[Float, Float], widths: tuple[float,
 
 
 def _span(low: float, high: float, size: int) -> tuple[int, int]:
-    """The pixels from `low` to `high` that are in a picture `size` pixels wide."""
+    """Return the range of pixels from `low` to `high` that are within an image of `size` pixels."""
     return max(0, int(np.floor(low))), min(size, int(np.ceil(high)))

@@ -1,4 +1,4 @@
-"""One clip as files: the IMU's CSV and the camera's mp4."""
+"""Generating the files of one clip: the CSV file of the IMUs and the mp4 file of the camera."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ from revalexo_clip.data.synthetic.world import View, World, draw_place
 VIDEO_RATE = 30
 VIDEO_WIDTH, VIDEO_HEIGHT = 160, 120
 PLACES = 4
-"""Everybody walks in the same few places. If each clip had its own, its looks alone would give away whose it is, and
-an encoder would learn clips by heart instead of motion."""
+"""Number of places, shared by all subjects. If each clip had its own place, its appearance would identify the clip, and
+an encoder would memorise clips instead of learning motion."""
 _STYLE, _PLAN, _DAY, _MOTION, _SENSORS, _WORLD, _PLACE = range(7)
 
 
 def _generator(purpose: int, *key: int) -> np.random.Generator:
-    # One stream for each purpose: a change to the pictures leaves the motion as it was.
+    # Each purpose has its own random stream, so that a change of the images does not change the motion.
     return np.random.default_rng([purpose, *key])
 
 
 def clip_plan(seed: int, subject: int, clip: int, seconds: float = CLIP_SECONDS) -> tuple[Segment, ...]:
-    """What `subject` does in `clip`. Subjects start at different themes, and every theme comes round."""
+    """Return the activities of a clip. Subjects start at different themes, and go through all of them."""
     return plan_clip(_generator(_PLAN, seed, subject, clip), clip + 5 * subject, seconds)
 
 
 def clip_motion(seed: int, subject: int, clip: int, seconds: float = CLIP_SECONDS) -> Motion:
-    """How they move: the subject's style, as it is that day."""
+    """Simulate the motion of a clip, in the subject's style with day-to-day variation."""
     style = vary_style(_generator(_DAY, seed, subject, clip), draw_style(_generator(_STYLE, seed, subject)))
     return move(_generator(_MOTION, seed, subject, clip), style, clip_plan(seed, subject, clip, seconds))
 
 
 def clip_imu(seed: int, subject: int, clip: int, motion: Motion, seconds: float = CLIP_SECONDS) -> Float:
-    """What their IMUs record [60 * seconds, 42]."""
+    """Simulate an IMU recording, [60 * seconds, 42]."""
     return record(_generator(_SENSORS, seed, subject, clip), motion, seconds)
 
 
 def clip_frames(
     seed: int, subject: int, clip: int, motion: Motion, seconds: float = CLIP_SECONDS
 ) -> Iterator[NDArray[np.uint8]]:
-    """What their camera sees: frames [120, 160, 3] at `VIDEO_RATE`."""
+    """Render the camera frames of a clip, [120, 160, 3] each, at `VIDEO_RATE`."""
     day = _generator(_WORLD, seed, subject, clip)
     place = int(day.integers(PLACES))
     surroundings = draw_place(_generator(_PLACE, seed, place), indoors=place % 2 == 0)
@@ -67,7 +67,7 @@ def clip_frames(
 
 
 def write_clip(seed: int, subject: int, clip: int, video: Path, imu: Path) -> None:
-    """Write both files of a clip; a file that is there already is complete, and stays."""
+    """Write both files of a clip. A file that exists is complete, and is kept."""
     motion = clip_motion(seed, subject, clip)
     if not imu.exists():
         with atomically(imu) as path:
@@ -114,7 +114,7 @@ def _write_csv(path: Path, imu_LC: Float) -> None:
 
 
 def _write_mp4(path: Path, frames: Iterator[NDArray[np.uint8]]) -> None:
-    # One thread, so that the bytes do not depend on the machine's cores; no filters that cost decoding time.
+    # One thread, so that the bytes do not depend on the number of cores; no filters, for fast decoding.
     options = {"preset": "ultrafast", "crf": "25", "tune": "fastdecode", "threads": "1"}
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=VIDEO_RATE, options=options)

@@ -1,4 +1,4 @@
-"""How a foot gets from one footstep to the next: swing, landing, roll-off.
+"""Motion of a foot between footsteps: swing, landing and roll-off.
 
 Shapes: T = samples in time.
 """
@@ -25,11 +25,11 @@ class Foot:
 
 
 def _swing(step: Footstep, start: tuple[float, float, float], times_T: Float, style: Style) -> tuple[Float, Float]:
-    """Sole position [T, 3] and push-off/landing pitch [T] of one swing, at times from `step.lift` to `step.land`."""
+    """Compute sole position [T, 3] and pitch [T] of one swing, at times from `step.lift` to `step.land`."""
     u = (times_T - step.lift) / (step.land - step.lift)
     rise = step.z - start[2]
     forward = ease(u)
-    # Over a riser the foot goes up before it goes forward, and down after.
+    # To clear a riser, the foot moves up before it moves forward, and down after it.
     upward = ease(1.7 * u) if rise > 0 else ease(1.7 * u - 0.7)
     lift = style.lift * (1.0 if step.activity != "standing" else 0.5) + 0.25 * abs(rise)
     position = np.stack(
@@ -45,13 +45,13 @@ def _swing(step: Footstep, start: tuple[float, float, float], times_T: Float, st
 
 
 def _pitches(step: Footstep, style: Style) -> tuple[float, float]:
-    """Pitch of the foot when it leaves the ground and when it lands [rad]; positive is toe down."""
+    """Return the pitch of the foot at lift-off and at landing [rad]; positive is toe down."""
     leave = style.push_off * {"standing": 0.4, "stairs_up": 0.6}.get(step.activity, 1.0)
     return leave, _LANDING_PITCH.get(step.activity, -0.3)
 
 
 def move_foot(course: Course, side: int, style: Style, times_T: Float, shift_T: Float) -> Foot:
-    """One foot over a whole clip; `shift_T` [m] moves it forward on the ground, for feet that do not keep still."""
+    """Compute the motion of one foot over a clip; `shift_T` [m] moves it forward on the ground (fidgeting)."""
     half_width = 0.5 * style.step_width * (-1.0 if side == 0 else 1.0)
     here = (0.0, float(course.path[0]) + half_width, 0.0)
     sole = np.tile(np.array(here), (len(times_T), 1))
@@ -72,7 +72,7 @@ def move_foot(course: Course, side: int, style: Style, times_T: Float, shift_T: 
         pitch[stance] = land * (1.0 - ease((times_T[stance] - step.land) / (0.2 * seconds)))
         slope[times_T >= 0.5 * (step.lift + step.land)] = np.arctan(step.slope)
     tilt = smooth(pitch, 4.0) - smooth(slope, 12.0)
-    # The foot turns about the toe while the heel is up, and about the heel while the toe is.
+    # The foot rotates about the toe while the heel is up, and about the heel while the toe is up.
     pivot = np.where(pitch > 0, TOE, -HEEL)
     sole[:, 0] += shift_T
     ankle = sole.copy()

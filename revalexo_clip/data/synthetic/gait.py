@@ -1,7 +1,7 @@
-"""Where and when the feet land, and the ground that they land on.
+"""Footsteps and ground of a clip.
 
-Footsteps come first, so that on stairs every foot meets a tread. The ground is a profile of height over distance,
-as wide as the world.
+The ground is built under the footsteps, so that on stairs every foot lands on a tread. It is a height profile along x,
+the same over the whole width.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from revalexo_clip.data.synthetic.style import Style
 
 FLOOR, RISER, NOSING, RAMP = range(4)
 TOE, HEEL, ANKLE = 0.17, 0.06, 0.08
-"""The foot: how far toe and heel are from the ankle along the ground, and the ankle's height [m]."""
+"""Dimensions of the foot: distance of toe and heel from the ankle along the ground, and height of the ankle [m]."""
 BEFORE, AFTER = -2.0, 2.0
-"""Motion is simulated from before a clip to after it, so that nothing starts or stops at its ends [s]."""
+"""Simulated time, from before the clip to after it, so that no motion starts or stops at the ends of the clip [s]."""
 _PACE = {"walking": (1.0, 1.0), "ramp_up": (0.92, 0.9), "ramp_down": (1.06, 0.85)}
 _STAIRS_PACE = {"stairs_up": 0.82, "stairs_down": 0.95}
 
 
 @dataclass
 class Terrain:
-    """The ground as a polyline: vertices (x, z) and what each stretch between two of them is."""
+    """The ground as a polyline: vertices (x, z) [m], and the kind of each segment between two of them."""
 
     x: list[float] = field(default_factory=lambda: [-6.0])
     z: list[float] = field(default_factory=lambda: [0.0])
     kinds: list[int] = field(default_factory=list)
 
     def extend(self, x: float, kind: int, rise: float = 0.0) -> None:
-        """Go on to `x`, `rise` higher than here; ground that is there already stays."""
+        """Extend the ground to `x`, `rise` [m] higher than its end; existing ground is not changed."""
         if x > self.x[-1] or kind == RISER:
             self.x.append(x)
             self.z.append(self.z[-1] + rise)
             self.kinds.append(kind)
 
     def height(self, x: Float) -> Float:
-        """Height of the ground [m] at `x`."""
+        """Compute the height of the ground [m] at `x`."""
         return np.interp(x, self.x, self.z)
 
     def slope(self, x: float) -> float:
-        """Rise over run under a foot at `x`; 0 on stairs."""
+        """Compute the slope (rise over run) of the ground at `x`; 0 except on ramps."""
         index = int(np.searchsorted(self.x, x, side="right")) - 1
         if not 0 <= index < len(self.kinds) or self.kinds[index] != RAMP:
             return 0.0
@@ -52,7 +52,7 @@ class Terrain:
 
 @dataclass(frozen=True)
 class Footstep:
-    """A foot (0: right, 1: left) that leaves at `lift`, arrives at `land` [s], and where it stands then [m]."""
+    """One step of a foot (0: right, 1: left), which lifts at `lift` and lands at `land` [s], at (x, y, z) [m]."""
 
     side: int
     begin: float
@@ -65,13 +65,13 @@ class Footstep:
 
     @property
     def lift(self) -> float:
-        """When the toe leaves the ground: both feet bear the body before that."""
+        """Time when the toe leaves the ground [s]; before that is the double support phase."""
         return self.begin + 0.22 * (self.land - self.begin)
 
 
 @dataclass(frozen=True)
 class Course:
-    """A clip's footsteps and its ground."""
+    """Footsteps and ground of a clip."""
 
     first_side: int
     footsteps: tuple[Footstep, ...]
@@ -82,7 +82,7 @@ class Course:
 
 
 class _Stepper:
-    """Builds a course step by step."""
+    """Builder of a course, step by step."""
 
     def __init__(self, rng: np.random.Generator, style: Style, end: float):
         self.rng, self.style = rng, style
@@ -98,7 +98,7 @@ class _Stepper:
         self.grade = rng.uniform(0.12, 0.2)
 
     def step(self, time: float, activity: str) -> float:
-        """One step of `activity` from `time`; returns when it lands."""
+        """Add a step of `activity` that starts at `time`; returns the time when it lands."""
         style, side = self.style, self.side
         pace, reach = _PACE.get(activity, (_STAIRS_PACE.get(activity, 1.0), 1.0))
         bias = 1.0 + style.asymmetry * (1.0 if side == 0 else -1.0)
@@ -111,13 +111,13 @@ class _Stepper:
         return time + seconds
 
     def close(self, time: float) -> float:
-        """Bring the foot behind level with the other one."""
+        """Add a step that places the rear foot beside the other one; returns the time when it lands."""
         seconds = self.rng.uniform(0.5, 0.7)
         self.land(time, time + seconds, self.x[1 - self.side], "standing")
         return time + seconds
 
     def land(self, begin: float, land: float, x: float, activity: str) -> None:
-        """Record a step of the foot whose turn it is, then give the turn to the other one."""
+        """Record a step of the current foot, then switch to the other foot."""
         half_width = 0.5 * self.style.step_width * (-1.0 if self.side == 0 else 1.0)
         y = float(np.interp(land, self.times, self.path)) + half_width
         z = float(self.terrain.height(np.array(x)))
@@ -126,7 +126,7 @@ class _Stepper:
         self.side = 1 - self.side
 
     def build_ground(self, x: float, activity: str) -> None:
-        """Ground for a foot whose ankle comes to stand at `x`."""
+        """Build ground for a foot whose ankle will be at `x`."""
         ground = self.terrain
         if activity in _STAIRS_PACE:
             edge = max(ground.x[-1], x - 0.1)
@@ -147,7 +147,7 @@ class _Stepper:
 
 
 def lay_course(rng: np.random.Generator, style: Style, plan: tuple[Segment, ...]) -> Course:
-    """Footsteps for the planned activities, and ground that goes on where the clip ends."""
+    """Create the footsteps of the planned activities, and ground that continues beyond the end of the clip."""
     end = plan[-1].end + AFTER
     stepper = _Stepper(rng, style, end)
     stepper.terrain.extend(TOE + 0.03, FLOOR)

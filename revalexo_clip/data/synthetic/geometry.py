@@ -1,6 +1,7 @@
 """Rotations, smoothing and random curves.
 
-Axes everywhere: x forward, y left, z up. A rotation maps body vectors to the world; positive pitch is nose down.
+Axes: x forward, y left, z up. A rotation maps body vectors to world vectors; positive pitch is nose down.
+
 Shapes: T = samples in time.
 """
 
@@ -16,18 +17,18 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a rigid body is over time: position [T, 3] in m, rotation [T, 3, 3] from body to world."""
+    """Pose of a rigid body over time: position [T, 3] in m, rotation [T, 3, 3] from body to world."""
 
     position: Float
     rotation: Float
 
     def point(self, offset: Float) -> Float:
-        """World position [T, 3] of the point that sits at `offset` [3] in the body."""
+        """Compute the world position [T, 3] of the point at `offset` [3] in body axes."""
         return self.position + self.rotation @ offset
 
 
 def rotation(axis: int, angle_T: Float) -> Float:
-    """Rotations [T, 3, 3] by `angle_T` [rad] about one axis (0: roll, 1: pitch, 2: yaw)."""
+    """Return rotations [T, 3, 3] by `angle_T` [rad] about one axis (0: roll, 1: pitch, 2: yaw)."""
     angle_T = np.asarray(angle_T, dtype=np.float64)
     first, second = (axis + 1) % 3, (axis + 2) % 3
     result = np.zeros((*angle_T.shape, 3, 3))
@@ -39,24 +40,24 @@ def rotation(axis: int, angle_T: Float) -> Float:
 
 
 def orientation(yaw_T: Float, pitch_T: Float, roll_T: Float) -> Float:
-    """Rotations [T, 3, 3] that apply roll first, then pitch, then yaw [rad]."""
+    """Return rotations [T, 3, 3] that apply roll, then pitch, then yaw [rad]."""
     return rotation(2, yaw_T) @ rotation(1, pitch_T) @ rotation(0, roll_T)
 
 
 def unit(vector: Float) -> Float:
-    """The vectors along the last axis, scaled to length 1."""
+    """Scale the vectors along the last axis to length 1."""
     length: Float = np.linalg.norm(vector, axis=-1, keepdims=True)
     return vector / length
 
 
 def ease(progress: Float) -> Float:
-    """0 to 1 with no velocity at either end; what lies outside [0, 1] is clipped."""
+    """Ease from 0 to 1 with zero velocity at both ends; `progress` is clipped to [0, 1]."""
     u = np.clip(progress, 0.0, 1.0)
     return u * u * (3.0 - 2.0 * u)
 
 
 def smooth(signal_T: Float, sigma: float) -> Float:
-    """Gaussian low-pass along the first axis, `sigma` in samples; the ends are held."""
+    """Apply a Gaussian low-pass filter along the first axis, `sigma` in samples; the end values are repeated."""
     reach = max(1, int(4.0 * sigma))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     kernel /= kernel.sum()
@@ -67,7 +68,7 @@ def smooth(signal_T: Float, sigma: float) -> Float:
 
 
 def wander(rng: np.random.Generator, times_T: Float, amplitude: float, slowest: float, fastest: float) -> Float:
-    """A smooth random curve [T] of standard deviation `amplitude`, with periods of `fastest` to `slowest` s."""
+    """Draw a smooth random curve [T] with standard deviation `amplitude` and periods of `fastest` to `slowest` s."""
     rates = 1.0 / np.exp(rng.uniform(np.log(fastest), np.log(slowest), size=5))
     phases = rng.uniform(0.0, 2.0 * np.pi, size=5)
     waves = np.sin(2.0 * np.pi * times_T[:, None] * rates + phases)

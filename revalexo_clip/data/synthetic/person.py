@@ -1,7 +1,8 @@
-"""A clip's motion: the pose of pelvis, legs and camera over time, from which both modalities follow.
+"""Motion of the body in a clip: poses of pelvis, legs and camera over time. Both modalities are computed from it.
 
-The feet keep to the footsteps, the pelvis rides on the legs like an inverted pendulum, and the joints come from
-inverse kinematics, so that acceleration, rotation and what the camera sees agree with each other.
+The feet follow the footsteps, the pelvis moves on the legs like an inverted pendulum, and joint positions come from
+inverse kinematics. Therefore accelerations, rotations and images are consistent with each other.
+
 Shapes: T = samples in time, at `MOTION_RATE`.
 """
 
@@ -18,18 +19,18 @@ from revalexo_clip.data.synthetic.script import Segment
 from revalexo_clip.data.synthetic.style import Style
 
 MOTION_RATE = 240
-"""Samples per second of the simulated motion: a multiple of the IMU's rate and of the camera's."""
+"""Sampling rate of the simulated motion [Hz], a multiple of the rates of the IMUs and the camera."""
 SIDES = ("Right", "Left")
 _HIP = np.array([0.0, 0.09, -0.08])
 _SEAT = 0.53
 _CLIMBING = {"stairs_up": 1.0, "ramp_up": 0.8, "ramp_down": -0.4, "stairs_down": -0.2}
-"""How much the trunk leans into an activity."""
+"""Forward lean of the trunk in each activity, relative."""
 _CAMERA = np.array([0.14, 0.0, 0.46])
 
 
 @dataclass(frozen=True)
 class Leg:
-    """Joint positions [T, 3] in m, and the poses of the three segments."""
+    """Joint positions [T, 3] in m, and poses of the three segments."""
 
     hip: Float
     knee: Float
@@ -42,34 +43,34 @@ class Leg:
 
 @dataclass(frozen=True)
 class Motion:
-    """Everything that moves in one clip, from `BEFORE` to `AFTER`."""
+    """Motion of one clip, from `BEFORE` to `AFTER`."""
 
     times: Float
     pelvis: Pose
     legs: tuple[Leg, Leg]
-    """Right, left."""
+    """Right and left leg."""
     camera: Pose
     course: Course
 
 
 @dataclass(frozen=True)
 class _Rhythm:
-    """The slow variables of a clip, each [T]."""
+    """Slowly changing variables of a clip, each [T]."""
 
     phase: Float
-    """Steps so far; whole numbers are landings, even ones of the right foot."""
+    """Number of steps so far; integers are landings, even integers landings of the right foot."""
     walking: Float
-    """How much of a gait there is, 0 to 1."""
+    """Amount of gait motion, 0 to 1."""
     seated: Float
-    """0 standing, 1 on the seat."""
+    """0 is standing, 1 is seated."""
     climbing: Float
-    """How much the trunk leans forward for the ground."""
+    """Forward lean of the trunk because of the ground, -1 to 1."""
     look: Float
-    """Yaw of the trunk against the course [rad]."""
+    """Yaw of the trunk relative to the course [rad]."""
     shift: Float
-    """Roll with which the weight shifts [rad]."""
+    """Roll of the body when the weight shifts [rad]."""
     rock: Float
-    """Pitch with which the back bends and straightens [rad]."""
+    """Pitch of the trunk when the back bends and straightens [rad]."""
 
 
 def _rhythm(
@@ -96,7 +97,7 @@ def _rhythm(
 
 
 def _levels(plan: tuple[Segment, ...], times_T: Float) -> tuple[Float, Float]:
-    """How far somebody is seated, 0 to 1, and climbs, -1 to 1; each [T]."""
+    """Compute `seated` (0 to 1) and `climbing` (-1 to 1), each [T]."""
     seated, climbing = np.zeros_like(times_T), np.zeros_like(times_T)
     for index, segment in enumerate(plan):
         start = BEFORE if index == 0 else segment.start
@@ -109,7 +110,7 @@ def _levels(plan: tuple[Segment, ...], times_T: Float) -> tuple[Float, Float]:
 
 
 def _between_feet(course: Course, times_T: Float) -> Float:
-    """The point on the ground [T, 2] midway between the feet; it moves while one of them does."""
+    """Compute the point on the ground midway between the feet, [T, 2]."""
     start = float(course.path[0])
     middles, moments = [(0.0, start)], [BEFORE - 1.0]
     feet = [(0.0, start), (0.0, start)]
@@ -124,7 +125,7 @@ def _between_feet(course: Course, times_T: Float) -> Float:
 
 
 def _pelvis_path(course: Course, feet: tuple[Foot, Foot], style: Style, rhythm: _Rhythm, times_T: Float) -> Float:
-    """Pelvis position [T, 3]: between the feet, as high as the shorter reach of both legs allows."""
+    """Compute the pelvis position [T, 3]: between the feet, as high as both legs can reach."""
     middle_T2 = smooth(_between_feet(course, times_T), 0.11 * MOTION_RATE)
     forward = middle_T2[:, 0] + 0.02 * style.lean * np.sin(2.0 * np.pi * rhythm.phase) * rhythm.walking
     side = middle_T2[:, 1] - style.sway * np.sin(np.pi * rhythm.phase) * rhythm.walking
@@ -142,10 +143,10 @@ def _pelvis_path(course: Course, feet: tuple[Foot, Foot], style: Style, rhythm: 
 
 
 def _leg(hip: Float, foot: Foot, pelvis: Pose, style: Style, toe_out: float) -> Leg:
-    """Thigh and shank that join `hip` and ankle, the knee bending forward."""
+    """Compute the leg between `hip` and foot, with the knee bent forward."""
     forward = pelvis.rotation[:, :, 0]
     down = foot.ankle - hip
-    # A leg that snaps straight would accelerate the knee without bound.
+    # Limit and smooth the distance: the acceleration of the knee is unbounded when the leg becomes straight.
     distance = smooth(np.clip(np.linalg.norm(down, axis=1), 0.2, 0.995 * style.leg), 6.0)[:, None]
     down = unit(down)
     ankle = hip + down * distance
@@ -165,7 +166,7 @@ def _leg(hip: Float, foot: Foot, pelvis: Pose, style: Style, toe_out: float) -> 
 
 
 def move(rng: np.random.Generator, style: Style, plan: tuple[Segment, ...]) -> Motion:
-    """The whole motion of one clip."""
+    """Simulate the motion of one clip."""
     times = np.arange(round((plan[-1].end + AFTER - BEFORE) * MOTION_RATE)) / MOTION_RATE + BEFORE
     course = lay_course(rng, style, plan)
     rhythm = _rhythm(rng, course, plan, style, times)
@@ -186,7 +187,7 @@ def move(rng: np.random.Generator, style: Style, plan: tuple[Segment, ...]) -> M
 
 
 def _turn_body(path: Float, style: Style, rhythm: _Rhythm, times_T: Float) -> tuple[Pose, Float]:
-    """Pose of the pelvis and rotation [T, 3, 3] of the trunk, which twists and rolls against it."""
+    """Compute the pose of the pelvis, and the rotation [T, 3, 3] of the trunk, which counter-rotates."""
     velocity = smooth(np.gradient(path, times_T, axis=0), 0.4 * MOTION_RATE)
     heading = velocity[:, 1] / np.maximum(velocity[:, 0], 0.6)
     wave, gait = np.pi * rhythm.phase, rhythm.walking

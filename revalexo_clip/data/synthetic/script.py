@@ -1,4 +1,4 @@
-"""What a person does in one clip: a sequence of activities, and the labels that come with it."""
+"""Activities and transitions of a clip."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ACTIVITIES = (
     "standing_up",
 )
 STEPPING = frozenset({"walking", "stairs_up", "stairs_down", "ramp_up", "ramp_down"})
-"""The activities that move a person forward by footsteps."""
+"""Activities with footsteps."""
 
 THEMES: tuple[tuple[str, ...], ...] = (
     ("walking", "stairs_up", "walking"),
@@ -41,7 +41,7 @@ _TRANSITION_HALF_WIDTH = 0.5
 
 @dataclass(frozen=True)
 class Segment:
-    """One activity from `start` to `end`, in seconds of the clip."""
+    """One activity, from `start` to `end` [s from the start of the clip]."""
 
     activity: str
     start: float
@@ -49,7 +49,7 @@ class Segment:
 
 
 def plan_clip(rng: np.random.Generator, theme: int, seconds: float = CLIP_SECONDS) -> tuple[Segment, ...]:
-    """Draw activities that fill `seconds`; themes repeat after `len(THEMES)`, their timing never does."""
+    """Draw the segments of `seconds`. Themes repeat after `len(THEMES)` clips, with different timing."""
     activities = THEMES[theme % len(THEMES)]
     is_brief = np.array([activity in {"sitting_down", "standing_up"} for activity in activities])
     brief = rng.uniform(1.3, 2.2, size=len(activities)) * is_brief
@@ -62,7 +62,7 @@ def plan_clip(rng: np.random.Generator, theme: int, seconds: float = CLIP_SECOND
 
 
 def transitions(plan: tuple[Segment, ...]) -> list[dict[str, float | str]]:
-    """The clip cut into transitions, named by what they lead from and to, and `no_transition` between them."""
+    """Return the transition segments of a clip, named `<from>_to_<to>`, and `no_transition` segments between them."""
     found: list[dict[str, float | str]] = []
     steady_from = 0.0
     for before, after in pairwise(plan):

@@ -1,4 +1,4 @@
-"""What seven IMUs on pelvis, thighs, shanks and feet measure of a motion."""
+"""Simulating the signals of seven IMUs on pelvis, thighs, shanks and feet."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ CHANNELS = tuple(f"{kind}_{segment}_{axis}" for kind in ("acc", "gyro") for segm
 """Columns of a recording: accelerometers [m/s^2, gravity included], then gyroscopes [rad/s]."""
 _PLACES = {"Upper_Leg": (0.0, 0.0, 0.2), "Lower_Leg": (0.04, 0.0, 0.25), "Foot": (0.08, 0.0, -0.02)}
 _MOUNTING = 0.04
-"""Standard deviation of the angle by which a sensor is strapped on askew, about each axis [rad]."""
+"""Standard deviation of the mounting error of a sensor, about each axis [rad]."""
 
 
 def sensor_poses(motion: Motion) -> dict[str, Pose]:
-    """The pose of every sensor over time, sitting square on its segment."""
+    """Return the pose of every sensor over time, aligned with its body segment."""
     bodies = {"Pelvis": Pose(motion.pelvis.point(np.array([-0.1, 0.0, 0.0])), motion.pelvis.rotation)}
     for side, leg in zip(SIDES, motion.legs, strict=True):
         for part, pose in (("Upper_Leg", leg.thigh), ("Lower_Leg", leg.shank), ("Foot", leg.foot)):
@@ -28,7 +28,7 @@ def sensor_poses(motion: Motion) -> dict[str, Pose]:
 
 
 def body_rates(rotation: Float, rate: float) -> Float:
-    """Angular velocity [T, 3] in the body's own axes [rad/s] from rotations [T, 3, 3] at `rate` per second."""
+    """Compute the angular velocity [T, 3] in body axes [rad/s] from rotations [T, 3, 3] at `rate` [Hz]."""
     turn = np.swapaxes(rotation[:-2], 1, 2) @ rotation[2:]
     axis = np.stack(
         [turn[:, 2, 1] - turn[:, 1, 2], turn[:, 0, 2] - turn[:, 2, 0], turn[:, 1, 0] - turn[:, 0, 1]], axis=1
@@ -40,7 +40,7 @@ def body_rates(rotation: Float, rate: float) -> Float:
 
 
 def specific_force(pose: Pose, rate: float) -> Float:
-    """What an ideal accelerometer measures [T, 3] in its own axes [m/s^2]: acceleration minus gravity."""
+    """Compute the signal of an ideal accelerometer in its own axes, [T, 3] [m/s^2]: acceleration minus gravity."""
     inner = np.diff(pose.position, n=2, axis=0) * rate**2
     acceleration = np.concatenate([inner[:1], inner, inner[-1:]])
     force: Float = np.einsum("tji,tj->ti", pose.rotation, acceleration - GRAVITY)
@@ -48,7 +48,7 @@ def specific_force(pose: Pose, rate: float) -> Float:
 
 
 def record(rng: np.random.Generator, motion: Motion, seconds: float = CLIP_SECONDS) -> Float:
-    """Record [60 * seconds, 42] in the order of `CHANNELS`: sensors strapped on anew, with bias and noise."""
+    """Simulate a recording, [60 * seconds, 42], ordered as `CHANNELS`, with mounting error, bias and noise."""
     start = int(np.searchsorted(motion.times, 0.0 - 1e-9))
     samples = start + np.arange(round(seconds * IMU_RATE)) * (MOTION_RATE // IMU_RATE)
     forces, rates = [], []

@@ -1,4 +1,4 @@
-"""What sets one person apart, and what changes from one of their recordings to the next."""
+"""Movement style: differences between subjects, and between recordings of one subject."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Style:
-    """How somebody moves. Lengths in m, angles in rad, rates per second."""
+    """Parameters of a subject's movement. Lengths in m, angles in rad, rates per second."""
 
     thigh: float
     shank: float
     cadence: float
-    """Steps per second on the level."""
+    """Steps per second on level ground."""
     step_length: float
     step_width: float
     asymmetry: float
-    """Share by which right steps last longer, and reach further, than left ones."""
+    """Fraction by which right steps are longer than average, and left steps shorter, in time and length."""
     lift: float
     """Height of the ankle's arc in swing."""
     push_off: float
@@ -28,25 +28,25 @@ class Style:
     roll: float
     twist: float
     nod: float
-    """Trunk pitch at every step."""
+    """Pitch of the trunk in every step."""
     lean: float
     look: float
-    """How widely somebody looks around."""
+    """Amplitude of looking around, as yaw."""
     fidget: float
-    """How far the feet of somebody who sits shift, 1 on average."""
+    """Amplitude of foot movements while sitting, 1 on average."""
     shift: float
-    """How widely somebody shifts their weight, as roll."""
+    """Amplitude of weight shifts, as roll."""
     rock: float
-    """How widely somebody bends and straightens their back, as pitch."""
+    """Amplitude of bending and straightening the back, as pitch."""
 
     @property
     def leg(self) -> float:
-        """Length of the stretched leg."""
+        """Length of the straight leg."""
         return self.thigh + self.shank
 
 
 def draw_style(rng: np.random.Generator) -> Style:
-    """A new person."""
+    """Draw the style of a new subject."""
     size = rng.uniform(0.9, 1.1)
     return Style(
         thigh=0.44 * size,
@@ -71,7 +71,7 @@ def draw_style(rng: np.random.Generator) -> Style:
 
 
 def vary_style(rng: np.random.Generator, style: Style) -> Style:
-    """The same person on another day: pace and stride change more within people than between them."""
+    """Vary a subject's style for another day; pace and stride vary more within subjects than between them."""
     values = dict(vars(style))
     values["cadence"] *= rng.uniform(0.75, 1.2)
     values["step_length"] *= rng.uniform(0.8, 1.2)

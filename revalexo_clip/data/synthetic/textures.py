@@ -1,4 +1,4 @@
-"""Surfaces of a world: tiling patterns with large, plain features that survive a small image.
+"""Textures of surfaces: repeating patterns with large, simple features that are visible in small images.
 
 Shapes: S = texels along a texture's side, L = levels of detail.
 """
@@ -15,15 +15,14 @@ from revalexo_clip.data.synthetic.geometry import Float
 SIZE = 128
 LEVELS = 5
 Pattern = Callable[[np.random.Generator, Float, Float], Float]
-"""Brightness [S, S], about -1 to 1, from horizontal and vertical coordinates from 0 to 1."""
-
+"""Function that computes brightness [S, S], about -1 to 1, from horizontal and vertical coordinates, 0 to 1."""
 
 Grid = tuple[int, int]
-"""Columns and rows."""
+"""Number of columns and rows."""
 
 
 def _cells(rng: np.random.Generator, u: Float, v: Float, grid: Grid, shift: float = 0.0) -> Float:
-    """Every cell of a grid in a brightness of its own; odd rows are shifted by a share of a cell."""
+    """Return a random brightness per cell of a grid; odd rows are shifted by the fraction `shift` of a cell."""
     columns, rows = grid
     row = np.floor(v * rows).astype(int) % rows
     column = np.floor(u * columns + shift * (row % 2)).astype(int) % columns
@@ -32,7 +31,7 @@ def _cells(rng: np.random.Generator, u: Float, v: Float, grid: Grid, shift: floa
 
 
 def _joints(u: Float, v: Float, grid: Grid, width: float, shift: float = 0.0) -> NDArray[np.bool_]:
-    """True on the joints between the cells of a grid; `width` in shares of the texture."""
+    """Return True on the joints between the cells of a grid; `width` is a fraction of the texture's side."""
     columns, rows = grid
     row = np.floor(v * rows)
     across = np.abs((u * columns + shift * (row % 2) + 0.5) % 1.0 - 0.5) / columns
@@ -84,7 +83,7 @@ CEILINGS: tuple[Pattern, ...] = (_tiles, _bands, _planks)
 
 
 def clouds(rng: np.random.Generator, u: Float, v: Float) -> Float:
-    """Soft blotches without an edge."""
+    """Return the brightness of smooth clouds, as a sum of random waves."""
     waves = [(rng.integers(-3, 4), rng.integers(-3, 4), rng.uniform(0, 2 * np.pi)) for _ in range(8)]
     brightness: Float = sum(
         (np.sin(2 * np.pi * (a * u + b * v) + phase) for a, b, phase in waves), start=np.zeros_like(u)
@@ -93,9 +92,9 @@ def clouds(rng: np.random.Generator, u: Float, v: Float) -> Float:
 
 
 def paint(rng: np.random.Generator, pattern: Pattern, base: Float, contrast: float) -> NDArray[np.uint32]:
-    """A texture [L, S, S] of packed RGB, each level half as sharp as the one before.
+    """Paint a texture [L, S, S] of packed RGB; each level has half the resolution of the one before.
 
-    `base` [3] is the colour (0 to 1) that the pattern brightens and darkens by the share `contrast`.
+    `base` [3] is the colour (0 to 1). The pattern brightens and darkens it by the fraction `contrast`.
     """
     v, u = np.meshgrid(*[(np.arange(SIZE) + 0.5) / SIZE] * 2, indexing="ij")
     brightness = pattern(rng, u, v) + 0.25 * clouds(rng, u, v) + 0.1 * rng.standard_normal((SIZE, SIZE))

@@ -1,9 +1,10 @@
-"""The places people walk through, and what a camera sees there.
+"""Rendering the surroundings as the camera sees them.
 
-A world is a straight passage: a ground whose height varies along it, two walls, and a ceiling or a sky. Its height
-depends on x alone, so where a ray meets ground or ceiling depends only on the ray's slope in the x-z plane: one small
-table per frame replaces a search per pixel.
-Shapes: H, W = rows and columns of the picture, S = surfaces.
+A world is a straight passage: ground of varying height, two walls, and a ceiling or sky. Heights depend on x only, so
+the point where a ray hits ground or ceiling depends only on the ray's slope in the x-z plane. Therefore one small table
+per frame replaces a search per pixel.
+
+Shapes: H, W = rows and columns of the image, S = surfaces.
 """
 
 from __future__ import annotations
@@ -19,36 +20,36 @@ from revalexo_clip.data.synthetic.textures import CEILINGS, FLOORS, LEVELS, SIZE
 
 HEIGHT, WIDTH = 120, 160
 FOCAL = 0.36 * WIDTH
-"""Focal length in pixels: a wide-angle action camera, 109 degrees across."""
+"""Focal length [px], as of a wide-angle action camera with a horizontal field of view of 109 degrees."""
 _ANGLES = 2048
 _WALL_LEFT, _WALL_RIGHT, _CEILING, _GROUND = range(4)
 _METRES = np.array([8.0, 8.0, 5.0, 4.0, 4.0, 4.0, 4.0], dtype=np.float32)
-"""How much of the world one texture covers: walls, ceiling, floor, riser, ramp, nosing."""
+"""Side length of each texture in the world [m]: two walls, ceiling, floor, riser, ramp, nosing."""
 _TEXTURE = {FLOOR: 3, RISER: 4, RAMP: 5, NOSING: 6}
 _RAMP_TINT, _NOSING_COLOUR = np.array([0.5, 1.1, 0.7]), np.array([1.0, 0.85, 0.15])
-"""Ramps have a green lining and steps a yellow edge, as in public buildings."""
+"""Ramps are green and step edges are yellow, as in public buildings."""
 
 Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Place:
-    """What surfaces and light are like somewhere. Lengths in m, colours from 0 to 1."""
+    """Dimensions, surfaces and light of a place. Lengths in m, colours from 0 to 1."""
 
     half_width: float
     headroom: float
-    """Height of the ceiling above the ground; a sky is a very high one."""
+    """Height of the ceiling above the ground; the sky is a very high ceiling."""
     textures: NDArray[np.uint32]
     """[7, L, S, S] packed RGB: left wall, right wall, ceiling, floor, riser, ramp, nosing."""
     air: Float
-    """Colour that distance fades into."""
+    """Colour that distant surfaces fade to."""
     sight: float
-    """Distance at which two thirds of the view have faded."""
+    """Distance at which two thirds of a surface's colour has faded."""
 
 
 @dataclass(frozen=True)
 class World:
-    """A place with the ground of one clip, on one day."""
+    """A place, with the ground and exposure of one clip."""
 
     place: Place
     terrain: Terrain
@@ -56,7 +57,7 @@ class World:
 
 
 def draw_place(rng: np.random.Generator, *, indoors: bool) -> Place:
-    """A new place: a corridor, or a street under the sky."""
+    """Draw a random place: a corridor, or a street under the sky."""
 
     def colour(darkest: float, lightest: float) -> Float:
         return np.clip(rng.uniform(darkest, lightest) + rng.normal(0.0, 0.05, size=3), 0.05, 0.95)
@@ -84,7 +85,7 @@ def draw_place(rng: np.random.Generator, *, indoors: bool) -> Place:
 
 
 class View:
-    """Renders one world; keeps what does not change from frame to frame."""
+    """Renderer of one world; stores everything that is the same for all frames."""
 
     def __init__(self, world: World):
         self.world = world
@@ -95,7 +96,7 @@ class View:
         ceiling = smooth(terrain.height(self.ceiling_x), 1.5) + world.place.headroom
         self.ceiling_z = np.maximum(ceiling, terrain.height(self.ceiling_x) + 0.8 * world.place.headroom)
         self.texels = world.place.textures.reshape(-1)
-        # Surfaces: the ceiling's stretches, the ground's, and where the world ends, a plane that all else meets.
+        # Surfaces: the segments of the ceiling, those of the ground, and a plane at the end of the world.
         end = np.array([[1.0], [0.0], [self.x[-1]]])
         lines = [_lines(self.ceiling_x, self.ceiling_z), _lines(self.x, self.z), end]
         self.lines = np.concatenate(lines, axis=1).astype(np.float32)
@@ -107,14 +108,14 @@ class View:
         self.left_W, self.up_H1 = -across, -down[:, None]
 
     def rays(self, rotation: Float) -> tuple[Float32, Float32, Float32]:
-        """Components [H, W] of the rays through the pixels, in the world; depth 1 along the optical axis."""
+        """Compute the world components [H, W] of the rays through the pixels, with depth 1 along the optical axis."""
         ahead, left, up = rotation[:, 0], rotation[:, 1], rotation[:, 2]
         x, y, z = (((ahead[i] + up[i] * self.up_H1) + left[i] * self.left_W).astype(np.float32) for i in range(3))
-        # Nobody turns round: what little would look backwards, under the camera, looks straight down instead.
+        # The camera always faces forward. The few rays that point backwards, below it, are made to point down.
         return np.maximum(x, np.float32(1e-3)), y, z
 
     def surfaces(self, position: Float, x: Float32, z: Float32) -> NDArray[np.int32]:
-        """Which stretch of ground or ceiling [H, W] each ray would meet if there were no walls."""
+        """Find the segment of ground or ceiling that each ray hits if there are no walls, [H, W]."""
         pseudo_angle = np.linspace(-1.0, 1.0, _ANGLES + 1)[:-1] + 1.0 / _ANGLES
         slope = pseudo_angle / (1.0 - np.abs(pseudo_angle))
         below = _first_hit(position, self.x, self.z, slope, 1.0)
@@ -125,7 +126,7 @@ class View:
         return nearer.astype(np.int32)[np.minimum(index, _ANGLES - 1)]
 
     def render(self, position: Float, rotation: Float) -> Float32:
-        """The empty world [H, W, 3], 0 to 255, from a camera position [3] and rotation [3, 3]."""
+        """Render the world without the wearer, [H, W, 3], 0 to 255, from camera position [3] and rotation [3, 3]."""
         world = self.world
         x, y, z = self.rays(rotation)
         surface = self.surfaces(position, x, z)
@@ -144,7 +145,7 @@ class View:
         return self.shaded(texture, u, v, depth)
 
     def shaded(self, texture: NDArray[np.int32], u: Float32, v: Float32, depth: Float32) -> Float32:
-        """Colours [H, W, 3] of texture points `u`, `v` [m] seen from `depth` [m]."""
+        """Compute the colours [H, W, 3] of texture points `u`, `v` [m] seen from `depth` [m]."""
         density = (SIZE / _METRES)[texture]
         level = np.clip(np.log2(depth * density * np.float32(1.5 / FOCAL)), 0, LEVELS - 1).astype(np.int32)
         column = (u * density).astype(np.int32) & (SIZE - 1)
@@ -159,22 +160,22 @@ class View:
 
 
 def _lines(x: Float, z: Float) -> Float:
-    """Coefficients [3, S] of a*x + c*z = k for the stretches between neighbouring vertices."""
+    """Compute the coefficients [3, S] of a*x + c*z = k for the segments between neighbouring vertices."""
     a, c = np.diff(z), -np.diff(x)
     return np.stack([a, c, a * x[:-1] + c * z[:-1]])
 
 
 def _first_hit(position: Float, x: Float, z: Float, slope: Float, side: float) -> tuple[NDArray[np.int64], Float]:
-    """Which stretch each ray slope meets first, and at which x; infinity where none.
+    """Find the segment that each ray slope hits first, and its distance along x; infinity if there is none.
 
-    `side` is 1 for a ground, which hides what lies behind its highest vertex so far, and -1 for a ceiling.
+    `side` is 1 for ground, which hides everything behind its highest vertex so far, and -1 for a ceiling.
     """
     first = int(np.searchsorted(x, position[0], side="right"))
     horizon = np.maximum.accumulate(side * (z[first:] - position[2]) / np.maximum(x[first:] - position[0], 1e-3))
     index = np.searchsorted(horizon, side * slope)
     hit = np.minimum(index, len(horizon) - 1) + first - 1
     rise, run = z[hit + 1] - z[hit], x[hit + 1] - x[hit]
-    # Where the ray's line and the stretch's line cross, as the ray sees it.
+    # Distance along the ray to the intersection with the segment's line.
     offset = (z[hit] - position[2]) * run - (x[hit] - position[0]) * rise
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = offset / (slope * run - rise)

@@ -1,4 +1,4 @@
-"""Writes a whole dataset in RevalExo's layout."""
+"""Writing the synthetic dataset in RevalExo's layout."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from revalexo_clip.data.synthetic.script import ACTIVITIES, CLIP_SECONDS, transi
 from revalexo_clip.data.synthetic.sensors import IMU_RATE
 
 MARKER = "synthetic.json"
-"""The file that says that a folder is ours, how it was made, and whether it is complete."""
+"""File that marks a folder as a synthetic dataset, with its parameters and whether it is complete."""
 _FORMAT = 1
-"""Goes up when the same parameters would give other data."""
+"""Version of the data; increase it if the same parameters give different data."""
 CLIPS_PER_RECORDING = 3
 """Clips of a recording if clips overlap: 28 s, if they share 4 s."""
 
@@ -35,17 +35,17 @@ def synthesize(
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Write simulated recordings of `subjects` people, `clips` clips of 12 s each, under `root`.
+    """Write simulated recordings of `subjects` subjects, with `clips` clips of 12 s each, to `root`.
 
     Without `overlap` [s] every clip is a recording of its own. With it, a recording is `CLIPS_PER_RECORDING` clips
     long, and each clip holds the last `overlap` seconds of the one before, as in RevalExo; `declare` writes
     "recording" and "offset" of each clip into the JSON files.
 
-    The data are a function of (seed, subject, clip) and `overlap` alone. A set that is complete is left as it is, one
-    that was interrupted is completed. `processes` defaults to the number of cores; `on_progress(done, total)` counts
-    clips.
+    The data depends only on (seed, subject, clip) and `overlap`. If `root` already has the complete dataset, nothing
+    is written; an incomplete one is completed. `processes` defaults to the number of cores; `on_progress(done, total)`
+    counts clips.
 
-    Raises `ConfigError` if `root` holds something else, or a set with other parameters.
+    Raises `ConfigError` if `root` contains something else, or a dataset with other parameters.
     """
     if subjects < 1 or clips < 1 or seed < 0 or (processes is not None and processes < 1):
         raise ConfigError("subjects, clips and processes must be at least 1, and seed at least 0")
@@ -89,9 +89,9 @@ def _recordings(clips: int, overlap: float) -> list[range]:
 
 
 def _is_complete(root: Path, parameters: dict[str, float]) -> bool:
-    """Whether the very set asked for is there. Makes the folder, or raises `ConfigError` where it is not ours."""
+    """Create the folder; return whether it has the complete dataset. Raises `ConfigError` if it has other content."""
     if root.exists() and not root.is_dir():
-        raise ConfigError(f"{root} is a file: name a folder to write the demo dataset to")
+        raise ConfigError(f"{root} is a file: choose a folder for the demo dataset")
     root.mkdir(parents=True, exist_ok=True)
     if not any(root.iterdir()):
         return False
@@ -101,11 +101,12 @@ def _is_complete(root: Path, parameters: dict[str, float]) -> bool:
     except (FileNotFoundError, json.JSONDecodeError):
         found = None
     if not isinstance(found, dict):
-        raise ConfigError(f"{root} is not empty and not a demo dataset (no {MARKER}): name a new or empty folder")
+        raise ConfigError(f"{root} is not empty and not a demo dataset (no {MARKER}): choose a new or empty folder")
     complete = found.pop("complete", False)
     if found != parameters:
         raise ConfigError(
-            f"{root} holds another demo dataset, {found}, not {parameters}: name another folder, or delete it"
+            f"{root} contains another demo dataset, with {found} instead of {parameters}: choose another folder, or "
+            "delete it"
         )
     return complete is True
 
@@ -115,7 +116,7 @@ def _name(subject: int) -> str:
 
 
 def _files(root: Path, subject: int, clip: int) -> tuple[Path, Path]:
-    """The video and the IMU file of a clip."""
+    """Return the paths of a clip's video and IMU file."""
     stem = f"{clip + 1:04d}"
     return root / "videos" / _name(subject) / f"{stem}.mp4", root / "imu" / _name(subject) / f"{stem}.csv"
 
@@ -142,7 +143,7 @@ def _write_clips(jobs: list[Job], processes: int, on_progress: OnProgress | None
             done += _write(job)
             report(done, total)
         return
-    # Spawned, not forked: a fork of a process that has started threads (torch, a progress bar) can hang.
+    # Use spawn, because a fork of a process that has started threads (torch, a progress bar) can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context) as pool:
         futures = [pool.submit(_write, job) for job in jobs]
@@ -155,7 +156,7 @@ def _write_clips(jobs: list[Job], processes: int, on_progress: OnProgress | None
 
 
 def _pairs(root: Path, seed: int, subject: int, clips: int, overlap: float, *, declare: bool) -> dict[str, object]:
-    """A subject's file in `data_pairs`."""
+    """Return the content of a subject's file in `data_pairs`."""
     pairs: dict[str, dict[str, object]] = {}
     for recording, own in enumerate(_recordings(clips, overlap)):
         plan = clip_plan(seed, subject, recording, recording_seconds(len(own), overlap))

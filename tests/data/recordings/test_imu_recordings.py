@@ -1,4 +1,4 @@
-"""Labelled recordings that are not in RevalExo's layout: windows, labels, units, rates, and what is wrong with them."""
+"""Labelled recordings in other layouts than RevalExo's: windows, labels, units, rates and errors."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from revalexo_clip.export.sliding_windows import slide
 
 RATE = 198.45
 BEGUN = 1_700_000_000.5
-"""When a recording with a clock begins [s]."""
+"""Start time of a recording with a time column [s]."""
 
 
 @pytest.fixture(scope="module")
 def npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five recordings of three people; not to be changed."""
+    """Five recordings of three subjects; tests must not change it."""
     return write_npz(tmp_path_factory.mktemp("npz") / "five.npz")
 
 
 def write_walk(path: Path, seconds: float = 7.0, phase: float = 0.0) -> None:
-    """Slow oscillations in g and deg/s, at another rate, with a clock."""
+    """Write slow oscillations in g and deg/s, at another rate, with a time column."""
     time_n = np.arange(round(seconds * RATE)) / RATE
     write_csv(
         path,
@@ -49,7 +49,7 @@ def write_walk(path: Path, seconds: float = 7.0, phase: float = 0.0) -> None:
 
 @pytest.fixture
 def walks(tmp_path: Path) -> Path:
-    """Two recordings of two people with segments by the recordings' own clock."""
+    """Two recordings of two subjects, with segments by the recordings' own clock."""
     root = tmp_path / "walks"
     write_walk(root / "anna" / "1.csv")
     write_walk(root / "ben.csv", phase=1.0)
@@ -131,7 +131,7 @@ def test_csv_files_are_mapped_converted_and_resampled(walks: Path) -> None:
         np.testing.assert_allclose(dataset[0, index].imu_LC, expected_LC, atol=2e-4)
 
 
-def test_labels_hold_in_their_segments_and_nowhere_else(walks: Path) -> None:
+def test_labels_apply_only_within_their_segments(walks: Path) -> None:
     dataset = from_csv(walks, horizons=(0.0, 2.0)).labelled("val", seed=0)
     assert dataset.activities == ("climbing", "standing", "walking")  # of all subjects
     names = {UNLABELLED: None, **dict(enumerate(dataset.activities))}
@@ -181,7 +181,7 @@ def test_samples_are_the_same_for_any_number_of_workers(npz: Path) -> None:
     assert all(torch.equal(one, other) for one, other in zip(alone, loaded(2, "fork"), strict=True))
 
 
-def test_it_travels_and_shares_no_memory_with_its_samples(npz: Path) -> None:
+def test_it_can_be_pickled_and_samples_do_not_share_memory(npz: Path) -> None:
     dataset = from_npz(npz).labelled("val", seed=0)
     travelled = pickle.loads(pickle.dumps(dataset))
     dataset[0, 3].imu_LC.zero_()
@@ -221,13 +221,13 @@ def test_without_a_mapping_channels_are_the_columns_that_are_named_so(walks: Pat
     assert from_csv(walks, channels={}).labelled("val", 0).imu_spec.channels == ("acc_z", "gyro_z")
 
 
-def test_the_longer_name_says_the_unit(npz: Path) -> None:
+def test_the_longest_matching_name_sets_the_unit(npz: Path) -> None:
     plain = from_npz(npz).labelled("val", 0)[0, 0].imu_LC
     mixed = from_npz(npz, units={"acc": "g", "acc_y": "m/s^2"}).labelled("val", 0)[0, 0].imu_LC
     np.testing.assert_allclose(mixed, plain * torch.tensor([9.80665, 1, 1]), rtol=1e-6)
 
 
-def test_other_subjects_give_evaluation_windows_of_anybody(npz: Path) -> None:
+def test_evaluation_windows_of_other_subjects(npz: Path) -> None:
     dataset = from_npz(npz).evaluating(("12", "3")).labelled("test", seed=0)
     assert dataset.clip_names == ("12/3", "3/0")
     assert len(dataset) == 21 + 7
@@ -238,11 +238,11 @@ def test_other_subjects_give_evaluation_windows_of_anybody(npz: Path) -> None:
     [
         ({"val_subjects": ("3",)}, "subject 3 is in both train_subjects and val_subjects"),
         ({"units": {"acc": "mg"}}, r"units\.acc\n.*Input should be 'm/s\^2', 'g', 'rad/s' or 'deg/s'"),
-        ({"rate": 60.0}, "an .npz file says its own rate"),
-        ({"root": "walks"}, r"how CSV files were sampled: rate \[Hz\], or time"),
-        ({"root": "walks", "rate": 50.0, "time": "t"}, "not both"),
-        ({"channels": {"acc_x": "ax", "acc_y": "ax"}}, "column ax is read for more than one channel"),
-        ({"window": 0.001}, "holds no IMU sample"),
+        ({"rate": 60.0}, "an .npz file contains its sampling rate"),
+        ({"root": "walks"}, r"set either rate \[Hz\] or time"),
+        ({"root": "walks", "rate": 50.0, "time": "t"}, "either rate"),
+        ({"channels": {"acc_x": "ax", "acc_y": "ax"}}, "column ax is used for more than one channel"),
+        ({"window": 0.001}, "has no IMU samples"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(fields: dict[str, object], message: str) -> None:
@@ -255,28 +255,30 @@ NAN[395, 1] = np.nan
 HUGE = np.full((sum(LENGTHS), 3), 1e39)
 
 BROKEN_NPZ: dict[str, dict[str, Array | None]] = {
-    "no array label, fs; arrays: data, offsets, subject": {"fs": None, "label": None},
-    "pickled Python objects, which are never read: save text as arrays of text": {
+    "lacks the array label, fs; arrays: data, offsets, subject": {"fs": None, "label": None},
+    "pickled Python objects, which are never read: save text as arrays of strings": {
         "activities": np.array(["a", "b", "c"], dtype=object)
     },
     r"row 395 of data \(row 5 of recording 2\), channel acc_y: nan is not a finite number \(1 such values\)": {
         "data": NAN
     },
     "channel acc_x: inf is not a finite number": {"data": HUGE},
-    r"data should be numbers \[N, 3\], and is float64 \[1531, 2\]": {"data": NAN[:, :2]},
-    "offsets should ascend from 0 to 1531, the length of data; they go from 0 to 1532": {
+    r"data should be numbers \[N, 3\], but is float64 \[1531, 2\]": {"data": NAN[:, :2]},
+    "offsets should ascend from 0 to 1531, the length of data, but they go from 0 to 1532": {
         "offsets": np.array([0, 300, 390, 570, 1291, 1532])
     },
     "offsets should ascend": {"offsets": np.array([0, 390, 300, 570, 1291, 1531])},
-    "offsets should be whole numbers, and is float64": {"offsets": np.array([0.0, 1531.0])},
-    "recording 3 has label 3, and the 3 activities are numbered from 0": {"label": np.array([0, 1, 2, 3, 0])},
+    "offsets should be integers, but is float64": {"offsets": np.array([0.0, 1531.0])},
+    "recording 3 has label 3, but labels should be from 0 to 2, indices into activities": {
+        "label": np.array([0, 1, 2, 3, 0])
+    },
     "recording 0 has label -1": {"label": np.array([-1, 1, 2, 1, 0])},
-    r"label should be 5, one for each recording, whole numbers, and is int64 \[4\]": {"label": np.array(LABELS[:4])},
-    "subject should be 5 whole numbers or names": {"subject": np.array(["Anna", "Ben"])},
-    "channels has a name twice: acc_x, acc_x, gyro_x": {"channels": np.array(["acc_x", "acc_x", "gyro_x"])},
-    r"activities should be a list of text, and is int64 \[3\]": {"activities": np.arange(3)},
-    r"fs should be the sampling rate \[Hz\], and is int64 \[\]": {"fs": np.array(0)},
-    r"a recording at 25 Hz holds nothing above 12\.5 Hz": {"fs": np.array(25.0)},
+    r"label should be 5 integers, one per recording, but is int64 \[4\]": {"label": np.array(LABELS[:4])},
+    "subject should be 5 integers or strings": {"subject": np.array(["Anna", "Ben"])},
+    "channels contains a name twice: acc_x, acc_x, gyro_x": {"channels": np.array(["acc_x", "acc_x", "gyro_x"])},
+    r"activities should be an array of strings, but is int64 \[3\]": {"activities": np.arange(3)},
+    r"fs should be a positive number, the sampling rate \[Hz\], but is int64 \[\]": {"fs": np.array(0)},
+    r"a recording at 25 Hz has no signal above 12\.5 Hz": {"fs": np.array(25.0)},
 }
 
 
@@ -293,7 +295,7 @@ def test_what_is_no_npz_file_is_an_error_that_says_so(npz: Path, tmp_path: Path)
         (None, "cannot be read: No such file or directory"),
         (b"<html>", "is not an .npz file"),
         (b"", "is not an .npz file"),
-        (npz.read_bytes()[:5000], "is not a whole .npz file: "),
+        (npz.read_bytes()[:5000], "is an incomplete or corrupt .npz file: "),
     ):
         if content is not None:
             path.write_bytes(content)
@@ -304,12 +306,12 @@ def test_what_is_no_npz_file_is_an_error_that_says_so(npz: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("fields", "error", "message"),
     [
-        ({"val_subjects": ("7",)}, DataError, "subject '7' is not in the dataset; subjects there: 3, 1, 12"),
+        ({"val_subjects": ("7",)}, DataError, "subject '7' is not in the dataset; available subjects: 3, 1, 12"),
         ({"val_subjects": ()}, DataError, r"set `data\.val_subjects`"),
         ({"channels": {"acc_Head_x": "ax"}}, DataError, "five.npz: no column ax; columns: acc_x, acc_y, gyro_x"),
         ({"units": {"accel": "g"}}, ConfigError, r"data\.units: no channel .* accel; channels: acc_x, acc_y, gyro_x"),
-        ({"units": {"acc": "deg/s"}}, ConfigError, r"acc_x is in m/s\^2, which deg/s cannot be converted to"),
-        ({"window": 30.0}, DataError, "no recording of 1 lasts a window of 30 s"),
+        ({"units": {"acc": "deg/s"}}, ConfigError, r"acc_x cannot be converted from deg/s to m/s\^2"),
+        ({"window": 30.0}, DataError, "no recording of 1 is as long as a window of 30 s"),
     ],
 )
 def test_what_does_not_fit_the_recordings_is_an_error(
@@ -341,17 +343,17 @@ def remove(file: str) -> Callable[[Path], None]:
 BROKEN_CSV: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (
         lambda root: root.rename(root.with_name("gone")),
-        r"walks: there is no such folder; point `data\.root`",
+        r"walks: there is no such folder; set `data\.root`",
     ),
     "a file": (
         lambda root: (root.rename(root.with_name("gone")), root.write_text("")),
         "walks: is neither a folder nor an .npz file",
     ),
-    "no table": (remove("recordings.csv"), "walks: holds no recordings.csv"),
-    "no labels": (remove("segments.csv"), r"recordings\.csv: has no column label, nor is there segments\.csv"),
+    "no table": (remove("recordings.csv"), "walks: has no recordings.csv"),
+    "no labels": (remove("segments.csv"), r"recordings\.csv: has no column label, and segments\.csv does not exist"),
     "labels twice": (
         replace("recordings.csv", "note", "label"),
-        r"recordings\.csv: has a column label, and there is segments\.csv too; keep one of them",
+        r"recordings\.csv: has a column label, but segments\.csv exists too; keep one of them",
     ),
     "no subject": (
         replace("recordings.csv", "subject", "who"),
@@ -361,11 +363,11 @@ BROKEN_CSV: dict[str, tuple[Callable[[Path], object], str]] = {
     "short line": (replace("recordings.csv", "Ben,", ""), r"recordings\.csv: line 3 has 2 cells, the header has 3"),
     "same file twice": (
         replace("recordings.csv", "./ben.csv", "anna/../anna/1.csv"),
-        r"recordings\.csv: line 3: anna/1\.csv is in line 2 already",
+        r"recordings\.csv: line 3: anna/1\.csv is already in line 2",
     ),
     "outside": (
         replace("recordings.csv", "anna/1.csv", "../1.csv"),
-        r"recordings\.csv: line 2: the path '\.\./1\.csv' leaves the folder of the table",
+        r"recordings\.csv: line 2: the path '\.\./1\.csv' is outside the table's folder",
     ),
     "file not there": (
         remove("anna/1.csv"),
@@ -381,7 +383,7 @@ BROKEN_CSV: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "segment beyond": (
         replace("segments.csv", f"{BEGUN + 7.2}", f"{BEGUN + 8}"),
-        r"segments\.csv: line 3: from 1700000004\.75 s to .* and anna/1\.csv lasts from 1700000000\.50 s to",
+        r"segments\.csv: line 3: .* from 1700000004\.75 s to .* but anna/1\.csv is from 1700000000\.50 s to",
     ),
     "no number": (
         replace("segments.csv", f"{BEGUN + 7.2}", "end"),
@@ -407,8 +409,8 @@ def test_csv_files_that_are_not_as_described_are_an_error_that_names_them(damage
         from_csv(walks).labelled("val", seed=0)
 
 
-def test_columns_to_take_must_be_said_where_none_is_named_so(walks: Path) -> None:
-    with pytest.raises(DataError, match=r"1\.csv: no column is named acc_\.\.\. or gyro_\.\.\.: say in data\.channels"):
+def test_channels_must_be_set_if_no_column_has_a_standard_name(walks: Path) -> None:
+    with pytest.raises(DataError, match=r"1\.csv: no column is named acc_\.\.\. or gyro_\.\.\.: set data\.channels"):
         from_csv(walks, channels={}, units={}).labelled("val", seed=0)
 
 

@@ -63,7 +63,7 @@ def test_nothing_is_wrong_with_real_recordings(real: Path) -> None:
     assert found.subjects == ("GoPro1", "GoPro2", "Neon1")
 
 
-def test_what_is_doubtful_about_the_tiny_dataset_is_true_of_it(written: Path) -> None:
+def test_warnings_about_the_tiny_dataset_are_correct(written: Path) -> None:
     found = check(written)
     assert kinds(found) == {"out_of_range", "duplicate_file"}, "ramps for signals, and every clip the same"
     assert {problem.severity for problem in found.problems} == {"warning"}
@@ -120,25 +120,25 @@ def test_only_the_subjects_and_the_clips_that_are_asked_for_are_read(root: Path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
-def test_a_file_that_may_not_be_read_is_told_from_one_that_is_wrong(root: Path) -> None:
+def test_an_inaccessible_file_is_not_reported_as_invalid(root: Path) -> None:
     (root / IMU).chmod(0)
     (problem,) = check(root).problems
     assert (problem.kind, problem.message) == ("unreadable_file", "cannot be read: Permission denied")
 
 
 @pytest.mark.parametrize("mark", ["\ufeff", ""])
-def test_what_reading_allows_is_no_problem(mark: str, root: Path) -> None:
+def test_what_reading_accepts_is_not_a_problem(mark: str, root: Path) -> None:
     content = mark + (root / IMU).read_text().replace("\n", "\r\n\r\n")
     (root / IMU).write_bytes(content.encode())
     assert check(root).problems == ()
 
 
-def test_a_folder_without_anything_is_said_to_be_that(tmp_path: Path) -> None:
+def test_an_empty_folder_is_reported(tmp_path: Path) -> None:
     assert kinds(check(tmp_path)) == {"label_mapping"}
     write_json(tmp_path / "label_mapping.json", {"label_to_idx": {"walking": 0}})
     (problem,) = check(tmp_path).problems
     assert problem == Problem(
-        "subject_file", tmp_path / "data_pairs", "holds no .json file; it should hold one per subject"
+        "subject_file", tmp_path / "data_pairs", "has no .json file; it should have one per subject"
     )
 
 
@@ -168,7 +168,7 @@ def test_a_recording_may_lack_the_sample_that_rounding_takes(tmp_path: Path) -> 
 
 
 def signals(**changed: Callable[[Signal], object]) -> list[str]:
-    """The kinds of problem of a signal after changes to some channels."""
+    """Return the kinds of problem of a signal after changes to some channels."""
     by_channel = dict(zip(CHANNELS, samples(0, duration=12.0).T.copy(), strict=True))
     for channel, change in changed.items():
         change(by_channel[channel])
@@ -186,7 +186,7 @@ def test_a_peak_is_not_a_saturation_and_neither_is_rest_in_coarse_steps() -> Non
     assert signals(gyro_Pelvis_x=lambda value_n: np.round(value_n, 0, out=value_n)) == []
 
 
-def test_units_are_told_for_still_and_moving_people_and_with_or_without_gravity() -> None:
+def test_units_are_detected_at_rest_and_in_motion_with_and_without_gravity() -> None:
     rng = np.random.default_rng(1)
     still, walk = rng.normal(0, 0.02, (720, 3)), 6 * np.sin(np.arange(720)[:, None] / 8 + np.arange(3))
     gravity = np.array([0.0, 0.0, 9.81])
@@ -206,7 +206,7 @@ def test_the_longest_run_is_found() -> None:
         assert longest_run(np.array([mark == "x" for mark in text], dtype=bool)) == expected
 
 
-def test_gaps_count_where_the_clip_has_moments_in_them(tmp_path: Path) -> None:
+def test_only_gaps_within_the_clip_count(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, [time for time in steady(6.0) if not 3.95 < time < 5.0])
     assert check_video(path, 4.0)[0] == []
@@ -281,7 +281,7 @@ def test_clips_that_would_end_a_run_are_excluded_and_others_are_not(root: Path) 
     assert all(train[0, index].imu_LC.isfinite().all() for index in range(len(train)))
 
 
-def test_processes_that_ask_together_read_every_clip_once_and_later_ones_until_a_file_changes(
+def test_concurrent_and_later_processes_share_one_check_until_a_file_changes(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "revalexo_clip")
@@ -321,11 +321,11 @@ def test_a_clip_that_is_described_wrongly_is_excluded(root: Path) -> None:
         revalexo(root, workers=0).build("train", seed=0)
 
 
-def test_what_is_not_one_clips_fault_is_an_error_all_the_same(root: Path) -> None:
+def test_problems_that_are_not_of_one_clip_are_still_errors(root: Path) -> None:
     data = revalexo(root, on_bad_clip="exclude", workers=0)
     for path in ("videos/Subject08/0000.mp4", "videos/Subject08/0001.mp4"):
         (root / path).unlink()
-    with pytest.raises(DataError, match=r"no clip of Subject08 lasts 3 s \(2 were excluded and 0 are shorter"):
+    with pytest.raises(DataError, match=r"no clip of Subject08 lasts at least 3 s \(2 were excluded and 0 are shorter"):
         data.build("val", seed=0)
     keep(PAIRS, 0.5)(root)
     with pytest.raises(DataError, match=r"Subject01\.json: Invalid JSON"):

@@ -1,4 +1,4 @@
-"""Which pack is used: never one that is not what the dataset is now, and never silently none."""
+"""Which pack is used: never one that is out of date; and if none is used, there is a warning."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NOBODY = 65534
 
 
 def quiet(done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """Ignore progress."""
 
 
 @pytest.fixture
 def packed(written: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny dataset and its pack that may be damaged."""
+    """Return a copy of the tiny dataset and its pack, which a test may change."""
     return Path(shutil.copytree(written, tmp_path / "packed"))
 
 
@@ -113,21 +113,30 @@ CHANGES: list[tuple[Change, str]] = [
     (change_imu_but_not_its_size, r"is out of date.*imu/Subject08/0000\.csv was changed"),
     (change_json, r"is out of date.*Subject08\.json was changed"),
     (add_subject, r"is out of date.*Subject10\.json was added"),
-    (remove_video, r"is out of date.*0001\.mp4 is gone"),
-    (truncate, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
-    (garbage, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
-    (empty, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
-    (other_hdf5, r"rxclip-pack\.h5: is not a pack: it is some other HDF5 file"),
-    (other_format, r"is a pack of format 2, made by revalexo_clip 9\.9; this version reads format 1"),
-    (lacks_a_table, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
-    (damaged_table, r"rxclip-pack\.h5: is not a pack, or not a whole one \(its tables are damaged\)"),
-    (foreign_words, r"rxclip-pack\.h5: is not a pack, or not a whole one"),
-    (smaller, r"its frames are 24 px high, fewer than data\.short_side, 36 px: rxclip pack .* --short-side 36"),
+    (remove_video, r"is out of date.*0001\.mp4 is missing"),
+    (truncate, r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt"),
+    (garbage, r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt"),
+    (empty, r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt"),
+    (other_hdf5, r"rxclip-pack\.h5: is not a pack, but another HDF5 file"),
+    (
+        other_format,
+        (
+            damaged_table,
+            r"rxclip-pack\.h5: is not a pack, or is .* corrupt \(its tables are corrupt: checksum mismatch\)",
+        ),
+    ),
+    (lacks_a_table, r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt"),
+    (
+        damaged_table,
+        r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt \(its tables are corrupt: checksum mismatch\)",
+    ),
+    (foreign_words, r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt"),
+    (smaller, r"frames is 24 px, less than data\.short_side \(36 px\); make it again: rxclip pack .* --short-side 36"),
 ]
 
 
 @pytest.mark.parametrize(("change", "says"), CHANGES, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_pack_that_does_not_suit_is_refused_by_name_and_passed_over_and_made_again_otherwise(
+def test_an_unusable_pack_is_an_error_if_named_and_otherwise_ignored_and_rebuilt(
     change: Change, says: str, packed: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     change(packed)
@@ -144,7 +153,7 @@ def test_a_pack_that_does_not_suit_is_refused_by_name_and_passed_over_and_made_a
         assert not automatic.unprepared()
 
 
-def test_a_copy_is_recognised_although_all_its_times_are_new(packed: Path, tmp_path: Path) -> None:
+def test_a_copy_is_up_to_date_although_all_its_times_are_new(packed: Path, tmp_path: Path) -> None:
     for path in packed.rglob("*.*"):
         os.utime(path, ns=(1, 1))
     assert source_of(revalexo(packed, pack=packed / NAME).build("val", seed=0)) == "PackedFiles"
@@ -165,26 +174,28 @@ def test_off_reads_the_files_and_a_named_pack_that_is_not_there_is_an_error(pack
 
 
 def test_a_pack_of_another_dataset_is_refused(packed: Path, distinct: Path) -> None:
-    with pytest.raises(PackError, match="is out of date, or of another dataset"):
+    with pytest.raises(PackError, match="is out of date, or belongs to another dataset"):
         revalexo(packed, pack=distinct / NAME).build("val", seed=0)
 
 
-def test_a_named_pack_does_without_the_files_it_was_made_from(
+def test_a_named_pack_works_without_the_original_files(
     written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     alone = Path(shutil.copy(written / NAME, tmp_path / "alone.h5"))
     dataset = revalexo(tmp_path / "nowhere", pack=alone).build("val", seed=0)
     assert dataset[0, 3].video_THWC.shape == (4, 36, 36, 3)
     assert dataset.fingerprint() == revalexo(written).build("val", seed=0).fingerprint()
-    assert "is used as it is" in caplog.text
+    assert "may be out of date: this cannot be checked" in caplog.text
 
 
 @pytest.mark.parametrize("setting", ["off", "auto", "named"])
 def test_subjects_and_durations_are_chosen_as_from_the_files(setting: str, packed: Path) -> None:
     value = packed / NAME if setting == "named" else setting
-    with pytest.raises(DataError, match=r"subject '03' is not in the dataset; subjects there: Subject01, Subject02, S"):
+    with pytest.raises(
+        DataError, match=r"subject '03' is not in the dataset; available subjects: Subject01, Subject02, S"
+    ):
         revalexo(packed, pack=value, val_subjects=("03",)).build("val", seed=0)
-    with pytest.raises(DataError, match=r"no clip of Subject08 lasts 4.5 s \(2 are shorter; lower"):
+    with pytest.raises(DataError, match=r"no clip of Subject08 lasts at least 4.5 s \(2 are shorter; lower"):
         revalexo(packed, pack=value, min_duration=4.5).build("val", seed=0)
     dataset = revalexo(packed, pack=value, train_subjects=("Subject02",)).build("train", seed=0)
     assert dataset.clip_names == ("Subject02/0000", "Subject02/0001")
@@ -192,7 +203,7 @@ def test_subjects_and_durations_are_chosen_as_from_the_files(setting: str, packe
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """As somebody who may not write to a folder; root may, and becomes nobody for a while."""
+    """Run as a user who cannot write to a folder; root switches to the user `nobody`."""
     folder.chmod(0o555)
     root = os.geteuid() == 0
     if root:
@@ -226,7 +237,7 @@ def test_the_pack_of_a_read_only_dataset_lies_in_the_cache_folder(
         cache.chmod(0o555)
         with read_only(dataset):
             revalexo(dataset, pack="auto").prepare(quiet, leader=True)
-        assert "no pack is made, so loading is slow: " in caplog.text
+        assert "the pack could not be written, so loading will be slow: " in caplog.text
 
 
 def test_the_other_processes_of_a_run_wait_for_the_one_that_packs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +262,7 @@ def test_the_other_processes_of_a_run_wait_for_the_one_that_packs(root: Path, mo
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_clips_are_there_in_seconds(tmp_path: Path) -> None:
+def test_a_hundred_thousand_clips_are_opened_in_seconds(tmp_path: Path) -> None:
     import time
 
     write_many(tmp_path, 100_000)
@@ -272,7 +283,7 @@ def test_a_hundred_thousand_clips_are_there_in_seconds(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_damaged_bytes_are_never_more_than_a_data_error(written: Path, tmp_path: Path) -> None:
+def test_corrupt_bytes_only_raise_data_errors(written: Path, tmp_path: Path) -> None:
     content, file = (written / NAME).read_bytes(), tmp_path / "pack.h5"
     rng = np.random.default_rng(0)
     tables = PackTables(written / NAME)

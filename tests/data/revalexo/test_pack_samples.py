@@ -1,4 +1,4 @@
-"""A window from a pack is the window from the files that were packed, but for what JPEG changes in its pixels."""
+"""Windows from a pack are equal to windows from the packed files, except for JPEG artefacts."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from revalexo_clip.data.revalexo.pack.source import PackedFiles
 from revalexo_clip.data.synthetic import synthesize
 
 MEAN, MOST = 2.5, 13
-"""How far pixels of real recordings are off on average, and 99 of 100 of them at most [of 255]. Of this, resizing twice
-is as much as JPEG; see `test_pixels_of_real_recordings...`."""
+"""Mean error and 99th percentile of the error of pixels in real recordings [of 255]. Resizing twice contributes as much
+as JPEG; see `test_pixels_of_real_recordings...`."""
 
 
 def both(root: Path, file: Path, split: Split, **fields: object) -> tuple[WindowDataset, WindowDataset]:
-    """The windows of a split, read raw and from a pack."""
+    """Yield the windows of a split, read from the files and from a pack."""
     raw, packed = (revalexo(root, pack=pack, **fields).build(split, seed=3) for pack in ("off", file))
     assert (source_of(raw), source_of(packed)) == ("RawFiles", "PackedFiles")
     return raw, packed
 
 
 def pixel_errors(raw: WindowDataset, packed: WindowDataset, windows: Sequence[int]) -> np.ndarray:
-    """Absolute differences of pixels; all else must be equal."""
+    """Return the absolute differences of pixels; everything else must be equal."""
     assert len(raw) == len(packed)
     errors = []
     for index in windows:
@@ -134,7 +134,7 @@ def test_a_time_without_a_frame_is_the_same_error(root: Path) -> None:
 
 
 def loaded(dataset: WindowDataset, workers: int, context: str | None) -> list[Batch]:
-    """Two epochs of training batches."""
+    """Return two epochs of training batches."""
     sampler = EpochSampler(40, 8, seed=5)
     loading = DataLoader(
         Fetch(dataset),
@@ -163,7 +163,7 @@ def test_batches_are_the_same_for_any_number_of_workers_forked_or_spawned(writte
             assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_a_dataset_is_small_when_it_travels_and_reads_the_same(written: Path) -> None:
+def test_a_pickled_dataset_is_small_and_reads_the_same(written: Path) -> None:
     dataset = revalexo(written, pack="auto").build("train", seed=5)
     sample = dataset[0, 0]
     sent = pickle.dumps(dataset)
@@ -171,7 +171,7 @@ def test_a_dataset_is_small_when_it_travels_and_reads_the_same(written: Path) ->
     assert all(torch.equal(a, b) for a, b in zip(sample, pickle.loads(sent)[0, 0], strict=True))
 
 
-def test_reading_keeps_nothing_however_many_epochs_it_goes_on(written: Path) -> None:
+def test_memory_does_not_grow_over_epochs(written: Path) -> None:
     dataset = revalexo(written, pack="auto").build("train", seed=5)
 
     def epoch(number: int) -> None:
@@ -220,5 +220,5 @@ def test_damaged_frames_are_an_error_that_names_pack_and_video(written: Path, tm
     content[start : start + dataset.source.jpeg.length] = bytes(dataset.source.jpeg.length)
     file.write_bytes(content)
     dataset = revalexo(written, pack=file).build("val", seed=0)
-    with pytest.raises(DataError, match=r"pack.h5: frames of .*Subject08/0000.mp4 are damaged \(.*\); pack again"):
+    with pytest.raises(DataError, match=r"pack.h5: frames of .*Subject08/0000.mp4 are corrupt \(.*\); pack again"):
         _ = dataset[0, 0]

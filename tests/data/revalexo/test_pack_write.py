@@ -1,4 +1,4 @@
-"""The making of packs: the same bytes whatever happens on the way, and nothing that looks finished before it is."""
+"""Writing packs: the bytes are the same even after interruptions, and an incomplete pack never looks complete."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_parts_of_other_sources_or_settings_are_made_again(root: Path, tmp_path:
     file = tmp_path / "pack.h5"
     (root / "imu/Subject08/0001.csv").rename(tmp_path / "kept.csv")
     (root / "imu/Subject08/0001.csv").write_text("acc_Pelvis_x\n")
-    with pytest.raises(DataError, match=r"0001\.csv: holds a header and no samples"):
+    with pytest.raises(DataError, match=r"0001\.csv: has a header but no samples"):
         write_pack(root, file, PackSettings(), processes=1)
     assert len(list(parts_of(file).iterdir())) == 5
     shutil.copyfile(tmp_path / "kept.csv", root / "imu/Subject08/0001.csv")
@@ -110,7 +110,7 @@ def test_two_cannot_make_one_pack_at_once(root: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr(write, "PATIENCE", 0.2)
 
     def again(done: int, total: int) -> None:
-        with pytest.raises(BusyError, match=r"pack.h5.parts: another process is making this pack; wait for it"):
+        with pytest.raises(BusyError, match=r"pack.h5.parts: another process is writing this pack; wait for it"):
             write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=1)
 
     write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=1, on_progress=again)
@@ -126,9 +126,11 @@ def test_a_bad_file_ends_it_with_its_name_and_without_a_pack(processes: int, roo
     assert not (root / NAME).exists()
 
 
-def test_a_process_that_dies_over_a_clip_is_an_error_that_names_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_a_worker_dies_the_error_names_the_clip(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(DataError, match=r"Subject0\d/000\d\.mp4: the process that packed it died \(exit code 1\)"):
+    with pytest.raises(
+        DataError, match=r"Subject0\d/000\d\.mp4: the worker process died while packing it \(exit code 1\)"
+    ):
         pack(root, processes=2)
 
 
@@ -147,7 +149,7 @@ def test_what_is_bad_can_be_skipped_and_is_read_from_its_own_files(root: Path) -
     train = revalexo(root, pack=root / NAME, train_subjects=("01",)).build("train", seed=0)
     with pytest.raises(DataError, match=r"line \d+ .*'nan' is not a finite number"):
         _ = train[0, 0]
-    with pytest.raises(DataError, match="holds nothing of Subject02, whose description was wrong"):
+    with pytest.raises(DataError, match="has no clips of Subject02, because the subject's JSON file was invalid"):
         revalexo(root, pack=root / NAME).build("train", seed=0)
     with pytest.raises(DataError, match="wolking"):
         revalexo(root, pack="auto").build("train", seed=0)
@@ -178,7 +180,7 @@ def test_subjects_without_video_are_packed_and_cannot_be_paired(root: Path) -> N
     assert len(revalexo(root, pack="auto", train_subjects=("01",)).build("train", seed=0)) == 20
 
 
-def test_columns_that_hold_no_numbers_are_left_out_and_asked_for_in_vain(written: Path) -> None:
+def test_columns_that_are_not_numeric_are_left_out_and_cannot_be_selected(written: Path) -> None:
     header = PackTables(written / NAME).about.headers[0]
     assert header.columns == ("time", *CHANNELS)
     assert header.kept == CHANNELS
@@ -190,7 +192,7 @@ def test_columns_that_hold_no_numbers_are_left_out_and_asked_for_in_vain(written
             revalexo(written, pack=setting, channels=("mag_*",)).build("val", seed=0)
 
 
-def test_a_pack_says_what_it_is(written: Path) -> None:
+def test_a_pack_has_metadata(written: Path) -> None:
     with h5py.File(written / NAME) as file:
         assert len(file.attrs["sha256"]) == 64
         assert {name: value for name, value in file.attrs.items() if name != "sha256"} == {
@@ -207,7 +209,7 @@ def test_a_pack_says_what_it_is(written: Path) -> None:
             assert stored.chunks is None
 
 
-def test_a_full_disk_is_not_left_full(root: Path, tmp_path: Path) -> None:
+def test_parts_are_removed_if_the_disk_is_full(root: Path, tmp_path: Path) -> None:
     (tmp_path / "pack.h5").mkdir()
     with pytest.raises(DataError, match=r"pack\.h5: cannot be written: Is a directory"):
         write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=1)

@@ -29,9 +29,9 @@ def test_the_defaults_are_revalexos() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"crop": 64, "short_side": 48}, "crop is 64 px, more than short_side, 48 px"),
-        ({"min_duration": 1.0}, "min_duration is 1 s, less than a window of 2 s"),
-        ({"imu_rate": 0.1}, "holds no IMU sample"),
+        ({"crop": 64, "short_side": 48}, r"crop \(64 px\) must not be larger than short_side \(48 px\)"),
+        ({"min_duration": 1.0}, r"min_duration \(1 s\) must not be less than window \(2 s\)"),
+        ({"imu_rate": 0.1}, "has no IMU samples"),
         ({"window": -1.0}, "greater than 0"),
         ({"channels": ()}, "at least 1 item"),
         ({"horizons": (-0.5,)}, "greater than or equal to 0"),
@@ -67,7 +67,9 @@ def test_an_empty_split_is_an_error(written: Path) -> None:
 
 
 def test_a_subject_that_is_not_there_is_an_error_that_lists_those_that_are(written: Path) -> None:
-    with pytest.raises(DataError, match="'31' is not in the dataset; subjects there: Subject01, Subject02, Subject08"):
+    with pytest.raises(
+        DataError, match="'31' is not in the dataset; available subjects: Subject01, Subject02, Subject08"
+    ):
         revalexo(written, val_subjects=("31",)).build("val", seed=0)
 
 

@@ -35,7 +35,7 @@ def _style(**changes: float) -> Style:
 
 
 def _still(**changes: float) -> Style:
-    """Somebody whose trunk does nothing but walk."""
+    """Return a style with no trunk motion except walking."""
     return _style(look=0.0, shift=0.0, rock=0.0, asymmetry=0.0, **changes)
 
 
@@ -112,7 +112,7 @@ def test_complete_set_is_left_alone(root: Path) -> None:
     synthesize(root, subjects=SUBJECTS, clips=CLIPS, on_progress=never)
 
 
-def test_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_folder_with_other_content_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match="not a demo dataset"):
         synthesize(tmp_path)
@@ -131,7 +131,7 @@ def test_zero_subjects_are_refused(tmp_path: Path) -> None:
         synthesize(tmp_path / "none", subjects=0)
 
 
-def test_themes_between_them_hold_every_activity() -> None:
+def test_themes_contain_every_activity() -> None:
     assert {activity for theme in THEMES for activity in theme} == set(ACTIVITIES)
 
 
@@ -149,7 +149,7 @@ def test_seed_subject_and_clip_each_change_the_recording(seed: int, subject: int
     assert np.abs(first - other).mean() > 0.1
 
 
-def test_standing_still_measures_gravity_and_hardly_any_rotation() -> None:
+def test_standing_still_gives_gravity_and_almost_no_rotation() -> None:
     imu = record(np.random.default_rng(0), _motion("standing", _still())).reshape(720, 2, 7, 3)
     acceleration, rates = np.linalg.norm(imu, axis=3).mean(axis=0)
     assert acceleration == pytest.approx(np.full(7, 9.81), abs=0.25)
@@ -185,7 +185,7 @@ def test_faster_cadence_shows_in_the_signal() -> None:
     assert frequencies[1] / frequencies[0] == pytest.approx(2.0 / 1.4, rel=0.15)
 
 
-def test_feet_stand_still_on_the_ground_while_they_bear_the_body() -> None:
+def test_feet_do_not_move_during_stance() -> None:
     for activity in ("walking", "stairs_up", "ramp_down"):
         motion = _motion(activity)
         steps = [step for step in motion.course.footsteps if 0.0 < step.land < 10.0]

@@ -1,7 +1,8 @@
-"""What is wrong with a dataset: all of it, where reading for training stops at the first.
+"""Validating a dataset: finds all problems, whereas training stops at the first one.
 
-`problem` names the kinds, `description` checks the JSON files, `recording` and `footage` check what is in the clips'
-files, `clip` puts those two together for one clip, `dataset` does it for all clips and compares them.
+`problem` defines the kinds of problem, `description` checks the JSON files, `recording` checks IMU files, `clip` checks
+videos and both files of a clip, `dataset` checks all clips and compares them. `exclude` finds the clips to leave out
+for `data.on_bad_clip`.
 """
 
 from revalexo_clip.data.revalexo.check.dataset import Findings, check_dataset

@@ -1,7 +1,4 @@
-"""What is wrong with the files of one clip.
-
-What is wrong with a clip's video.
-"""
+"""Checking the files of one clip: its video, and the lengths of video and IMU recording."""
 
 from __future__ import annotations
 
@@ -20,11 +17,11 @@ from revalexo_clip.data.revalexo.check.recording import check_recording
 from revalexo_clip.data.video import Survey, survey
 
 UNEVEN = 3.0
-"""A gap between two frames is worth a word from this many median intervals on."""
+"""Gaps between frames that are longer than this many median intervals are reported."""
 
 
 def check_video(path: Path, duration: float) -> tuple[list[Finding], float | None]:
-    """What is wrong with a video of a clip of `duration` [s]; and how long it is [s], where it can be decoded."""
+    """Check the video of a clip of `duration` [s]; return also the video's length [s], if it can be decoded."""
     try:
         seen = survey(path)
     except DataError as error:
@@ -40,17 +37,17 @@ def _findings(seen: Survey, duration: float) -> Iterator[Finding]:
     if seen.damage is not None:
         yield "damaged_video", seen.damage
     if not len(seen.time_P):
-        yield "not_a_video", "shows no frame"
+        yield "not_a_video", "has no frames"
         return
     end = float(seen.time_P[-1])
     if duration - end > seen.tolerance:
-        yield "video_short", f"ends at {end:.3f} s, the clip's last activity at {duration:.3f} s"
+        yield "video_short", f"ends at {end:.3f} s, before the end of the clip's last activity at {duration:.3f} s"
     yield from _gaps(seen, duration)
 
 
 def _gaps(seen: Survey, duration: float) -> Iterator[Finding]:
-    """The gaps between frames with moments of the clip in them, the longest named."""
-    before_P = np.concatenate([[-seen.tolerance], seen.time_P[:-1]])  # before the first frame, nothing else is needed
+    """Find gaps between frames within the clip; the message describes the longest one."""
+    before_P = np.concatenate([[-seen.tolerance], seen.time_P[:-1]])  # the first frame may be late by the tolerance
     gap_P = np.where(before_P + seen.tolerance < duration, seen.time_P - before_P, 0.0)
     stops_P = gap_P > 2 * seen.tolerance
     uneven_P = (gap_P > UNEVEN * _interval(seen)) & ~stops_P
@@ -66,23 +63,22 @@ def _gaps(seen: Survey, duration: float) -> Iterator[Finding]:
 
 
 DIFFERENCE = 0.1
-"""Share by which a clip's video and recording may differ in length: one can begin before and end after the other."""
-
+"""Allowed difference in length between a clip's video and recording, as a fraction of the longer one."""
 
 SHORTEST_DIFFERENCE = 0.5
-"""A difference in length under this is none [s]."""
+"""Difference in length that is always allowed [s]."""
 
 
 @dataclass
 class ClipCheck:
-    """What was found in the files of one clip."""
+    """Problems and content of the files of one clip."""
 
     clip: ClipFiles
     problems: list[Problem] = field(default_factory=list)
     channels: tuple[str, ...] | None = None
-    """The ordered channels of the recording, where it has what was asked for."""
+    """The ordered channels of the recording, if every pattern matches."""
     digests: dict[Path, str] = field(default_factory=dict)
-    """SHA-256 of each file that can be opened."""
+    """SHA-256 of each file that can be read."""
 
 
 def check_clip(clip: ClipFiles, patterns: Sequence[str], rate: float) -> ClipCheck:
@@ -99,7 +95,8 @@ def check_clip(clip: ClipFiles, patterns: Sequence[str], rate: float) -> ClipChe
     video, imu = lengths.get("video"), lengths.get("imu")
     if video and imu and abs(video - imu) > max(DIFFERENCE * max(video, imu), SHORTEST_DIFFERENCE):
         message = (
-            f"lasts {imu:.2f} s at {rate:g} Hz, the video {video:.2f} s: is the rate another, or one of another clip?"
+            f"lasts {imu:.2f} s at {rate:g} Hz, but the video lasts {video:.2f} s: check the rate, and that both files "
+            "belong to this clip"
         )
         found.problems.append(Problem("length_mismatch", clip.imu, message, clip.name))
     return found
@@ -110,7 +107,7 @@ def _of(clip: ClipFiles, file: Path, findings: Sequence[Finding]) -> list[Proble
 
 
 def _can_be_opened(path: Path, what: str, found: ClipCheck) -> bool:
-    """Whether a file is there to be read. Notes what it holds, or what is wrong with it."""
+    """Return whether a file can be read; store its digest in `found`, or its problem."""
     named = f"(named in {found.clip.described_by})"
     try:
         status = path.stat()

@@ -1,7 +1,4 @@
-"""All of a dataset: its JSON files, each of its clips, and what only shows where clips are compared.
-
-`rxclip check-data`: everything that is wrong with a dataset.
-"""
+"""Checking a whole dataset, for `rxclip check-data`: its JSON files, each clip, and comparisons between clips."""
 
 from __future__ import annotations
 
@@ -27,16 +24,16 @@ from revalexo_clip.data.revalexo.layout import CHANNELS, IMU_RATE
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that was found."""
+    """All problems of a dataset, and its size."""
 
     problems: tuple[Problem, ...]
-    """By kind, then by file."""
+    """Sorted by kind, then by file."""
     clips: int
     seconds: float
-    """Duration of all clips whose description could be read [s]."""
+    """Total duration of all clips with a valid description [s]."""
     subjects: tuple[str, ...]
     subjects_without_video: tuple[str, ...]
-    """Those of the subjects that have IMU recordings only."""
+    """Subjects that have only IMU recordings."""
 
 
 def check_dataset(
@@ -50,12 +47,13 @@ def check_dataset(
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Findings:
-    """Read every file of a dataset once, or of the named subjects' clips of at least `min_duration` [s].
+    """Read every file of a dataset once, and return all problems.
 
-    Without `video`, only IMU recordings are read, and clips need no video.
+    Only clips of the given subjects (default: all) and of at least `min_duration` [s] are read. If `video` is False,
+    only IMU recordings are read, and clips need no video.
 
-    `channels` are patterns, `imu_rate` is in Hz. `processes` defaults to the number of cores; `on_progress(done,
-    total)` counts clips. Raises `DataError` only where a process dies; all else that is wrong is in the result.
+    `channels` are glob patterns, `imu_rate` is in Hz. `processes` defaults to the number of cores; `on_progress(done,
+    total)` counts clips. Raises `DataError` only if a worker process dies.
     """
     described = check_description(root, subjects, min_duration, video=video)
     checked = _check_clips(described.clips, channels, imu_rate, processes or len(os.sched_getaffinity(0)), on_progress)
@@ -91,7 +89,7 @@ def _check_clips(
             found.append(check_clip(clip, channels, imu_rate))
             report(len(found), len(clips))
         return found
-    # Spawned, not forked: a fork of a process that has started threads (torch, a progress bar) can hang.
+    # Use spawn, because a fork of a process that has started threads (torch, a progress bar) can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(clips)), mp_context=context) as pool:
         futures = [pool.submit(check_clip, clip, channels, imu_rate) for clip in clips]
@@ -103,8 +101,8 @@ def _check_clips(
             read = {each.clip.name for each in found}
             left = next(clip for clip in clips if clip.name not in read)
             raise DataError(
-                f"{left.video or left.imu}: a process died while it read this clip or one that comes soon after it; "
-                "`rxclip check-data --jobs 1` says which"
+                f"{left.video or left.imu}: a worker process died while it read this clip or one of the next; "
+                "run `rxclip check-data --jobs 1` to find out which"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -112,7 +110,7 @@ def _check_clips(
 
 
 def _other_channels(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
-    """The recordings whose channels are not those of most; of as many, those of the first."""
+    """Yield the recordings whose channels differ from the most common ones (in a tie, the first)."""
     given = Counter(each.channels for each in checked if each.channels is not None)
     if len(given) < 2:
         return
@@ -125,7 +123,7 @@ def _other_channels(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
 
 
 def _shared(clips: Sequence[ClipFiles]) -> Iterator[Problem]:
-    """Files that more than one clip names."""
+    """Yield the files that more than one clip names."""
     first: dict[Path, str] = {}
     for clip in clips:
         for path in (clip.video, clip.imu):
@@ -137,7 +135,7 @@ def _shared(clips: Sequence[ClipFiles]) -> Iterator[Problem]:
 
 
 def _duplicates(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
-    """Files whose content another file has."""
+    """Yield the files with the same content as another file."""
     first: dict[str, tuple[Path, str]] = {}
     for each in checked:
         for path, digest in each.digests.items():
@@ -149,22 +147,22 @@ def _duplicates(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """A dataset that was read from beginning to end."""
+    """Result of checking a dataset."""
 
     root: Path
     findings: Findings
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All that is wrong, by kind and file."""
+        """All problems, sorted by kind, then by file."""
         return self.findings.problems
 
     def count(self, severity: str) -> int:
-        """How many of the problems are of a severity."""
+        """Return the number of problems of a severity."""
         return sum(problem.severity == severity for problem in self.problems)
 
     def summary(self) -> str:
-        """One line: how much there is, and how much of it is wrong."""
+        """Return one line with the size of the dataset and the number of problems."""
         found = self.findings
         size = (
             f"{counted(found.clips, 'clip')}, {found.seconds / 3600:.2f} h, {counted(len(found.subjects), 'subject')}"
@@ -172,13 +170,13 @@ class DataCheck:
         if found.subjects_without_video:
             size += f" ({len(found.subjects_without_video)} without video)"
         if not self.problems:
-            return f"{self.root}: {size}: nothing wrong"
+            return f"{self.root}: {size}: no problems found"
         files = len({problem.file for problem in self.problems})
         wrong = f"{counted(self.count('error'), 'error')} and {counted(self.count('warning'), 'warning')}"
         return f"{self.root}: {size}: {wrong} in {counted(files, 'file')}"
 
     def to_json(self) -> JsonObject:
-        """What `--json` prints. Names stay; new ones may come."""
+        """Return the output of `--json`. Existing names must not change; new ones may be added."""
         found = self.findings
         return {
             "root": str(self.root),
@@ -209,14 +207,14 @@ def check_data(
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> DataCheck:
-    """Read every file of a dataset once. What is wrong with it is in the result.
+    """Read every file of a dataset once, and return all problems.
 
     `channels` are glob patterns, `imu_rate` is in Hz; `processes` defaults to the number of cores. Raises
-    `ConfigError` where there is no such folder.
+    `ConfigError` if the folder does not exist, or if `imu_rate` is not positive.
     """
     if not root.is_dir():
         raise ConfigError(f"{root}: there is no such dataset folder")
     if imu_rate <= 0:
-        raise ConfigError(f"--imu-rate: {imu_rate:g} Hz is no sampling rate")
+        raise ConfigError(f"--imu-rate: must be positive, not {imu_rate:g} Hz")
     findings = check_dataset(root, channels=channels, imu_rate=imu_rate, processes=processes, on_progress=on_progress)
     return DataCheck(root, findings)

@@ -1,4 +1,4 @@
-"""What is wrong with the JSON files of a dataset, and which clips they describe."""
+"""Checking the JSON files of a dataset, and collecting the clips that they describe."""
 
 from __future__ import annotations
 
@@ -16,43 +16,44 @@ from revalexo_clip.data.windows import TIME_DECIMALS
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """A clip whose description is right, and whose files have not been looked at."""
+    """Files and duration of a clip with a valid description."""
 
     name: str
     """`subject/pair id`"""
     video: Path | None
     imu: Path
     duration: float
-    """Where the last activity ends [s]."""
+    """End of the last activity [s]."""
     described_by: Path
 
 
 @dataclass
 class Description:
-    """What the JSON files say, and what is wrong with them."""
+    """Content and problems of the JSON files."""
 
     root: Path
     min_duration: float
-    """Clips that are shorter are passed over [s]."""
+    """Minimum clip duration [s]; shorter clips are ignored."""
     video: bool = True
-    """Whether clips are to have video."""
+    """Whether clips must have video."""
     activities: Collection[str] | None = None
-    """The names in the label mapping, None where it cannot be read."""
+    """Names in the label mapping; None if it cannot be read."""
     problems: list[Problem] = field(default_factory=list)
     clips: list[ClipFiles] = field(default_factory=list)
     bad_clips: set[str] = field(default_factory=set)
-    """Names of clips that are described so badly that there are no files to look at."""
+    """Names of clips whose description is invalid, so that their files cannot be checked."""
     with_video: list[str] = field(default_factory=list)
-    """Subjects that have video, and those that have IMU recordings only."""
+    """Subjects with video."""
     without_video: list[str] = field(default_factory=list)
+    """Subjects that have only IMU recordings."""
 
 
 def check_description(
     root: Path, subjects: Collection[str] | None, min_duration: float, *, video: bool = True
 ) -> Description:
-    """Everything that is wrong with the JSON files, of the named subjects or of all.
+    """Check the JSON files of the given subjects (default: all).
 
-    Clips that are shorter than `min_duration` [s] are passed over; without `video`, so is what is said of videos.
+    Clips shorter than `min_duration` [s] are ignored; if `video` is False, so are the descriptions of videos.
     """
     found = Description(root, min_duration, video)
     _check_mapping(found)
@@ -64,14 +65,14 @@ def check_description(
             found.problems += _each("subject_file", path, error)
             continue
         if subject.subject in seen:
-            message = f"subject {subject.subject} is described by {seen[subject.subject].name} already"
+            message = f"subject {subject.subject} is already described by {seen[subject.subject].name}"
             found.problems.append(Problem("subject_twice", path, message))
             continue
         seen[subject.subject] = path
         if subjects is None or subject.subject in subjects:
             _check_subject(path, subject, wrong, found)
     if not seen and not found.problems:
-        message = "holds no .json file; it should hold one per subject"
+        message = "has no .json file; it should have one per subject"
         found.problems.append(Problem("subject_file", root / layout.DATA_PAIRS, message))
     return found
 
@@ -87,14 +88,14 @@ def _check_mapping(found: Description) -> None:
 
 
 def _each(kind: str, path: Path, error: DataError, clip: str | None = None) -> Iterator[Problem]:
-    """A problem for each line of an error, each of which names the file."""
+    """Yield one problem per line of an error, without the file name that each line starts with."""
     for line in str(error).splitlines():
         yield Problem(kind, path, line.removeprefix(f"{path}: "), clip)
 
 
 def _repeated(path: Path) -> Iterator[Problem]:
     for key in layout.repeated_keys(path):
-        yield Problem("repeated_key", path, f"has the key {key!r} twice in one object; only the last is read")
+        yield Problem("repeated_key", path, f"has the key {key!r} twice in one object; only the last one is read")
 
 
 def _check_subject(path: Path, subject: layout.SubjectFile, wrong: dict[str, DataError], found: Description) -> None:
@@ -114,12 +115,12 @@ def _check_subject(path: Path, subject: layout.SubjectFile, wrong: dict[str, Dat
         video = None if imu_only else _relative(subject.video_folder, pair.video)
         imu = _relative(subject.imu_folder, pair.imu)
         if not imu_only and (subject.video_folder is None or pair.video is None):
-            message = f"pairs.{pair_id}: has no video, though {subject.subject} has some"
+            message = f"pairs.{pair_id}: has no video, but other clips of {subject.subject} have one"
             found.problems.append(Problem("no_video", path, message, name))
             found.bad_clips.add(name)
         elif imu is None or (video is None and not imu_only):
             outside = f"{subject.imu_folder}/{pair.imu}" if imu is None else f"{subject.video_folder}/{pair.video}"
-            message = f"pairs.{pair_id}: the path {outside!r} leaves the dataset's root {found.root}"
+            message = f"pairs.{pair_id}: the path {outside!r} is outside the dataset's root {found.root}"
             found.problems.append(Problem("outside_root", path, message, name))
             found.bad_clips.add(name)
         else:
@@ -142,12 +143,12 @@ def _segments(
             yield Problem("unknown_activity", described_by, message, name)
     for what, segments in (("activities", pair.activity_segments), ("transitions", pair.transition_segments)):
         if overlap := _overlap(segments):
-            message = f"{name}: two {what} claim the time from {overlap[0]:g} s to {overlap[1]:g} s"
+            message = f"{name}: two {what} overlap from {overlap[0]:g} s to {overlap[1]:g} s"
             yield Problem("overlapping_segments", described_by, message, name)
 
 
 def _overlap(segments: Sequence[layout.Segment]) -> tuple[float, float] | None:
-    """The first stretch [s] that two segments share."""
+    """Return the start and end [s] of the first overlap of two segments."""
     ordered = sorted((segment.start, segment.end) for segment in segments)
     for one, other in pairwise(ordered):
         if round(one[1] - other[0], TIME_DECIMALS) > 0 and other[1] > other[0]:

@@ -1,6 +1,7 @@
-"""The clips that would end a run, found once: other processes and later runs take the result over.
+"""Finding the clips that would stop a run.
 
-It lies in the cache folder, and counts for as long as no file of the dataset has changed.
+The result is stored in the cache folder, for other processes and later runs. It is valid until a file of the dataset
+changes.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ log = logging.getLogger("revalexo_clip")
 
 
 class BadClips(BaseModel):
-    """What a check has found."""
+    """Result of a check of all clips."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str
-    """Digest of the files' sizes and times, and of what was asked of them."""
+    """Digest of the files' sizes and modification times, and of the arguments of the check."""
     clips: int
     bad: dict[str, str]
-    """`subject/pair id` of each clip that would end a run, and the first thing that is wrong with it."""
+    """Bad clips: `subject/pair id` of each, and its first problem."""
 
 
 def bad_clips(
@@ -49,9 +50,9 @@ def bad_clips(
     video: bool,
     processes: int,
 ) -> BadClips:
-    """Read every clip of the subjects once, or take over what another process has found in the same files.
+    """Check every clip of the subjects, or return the cached result for the same files and arguments.
 
-    See `check_dataset`. Processes that ask at the same time wait for the first of them.
+    See `check_dataset`. If several processes call this at the same time, one checks and the others wait.
     """
     asked = json.dumps([__version__, sorted(subjects), list(channels), imu_rate, min_duration, video])
     path = cache_folder(root) / f"bad-clips-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.json"
@@ -76,14 +77,14 @@ def bad_clips(
             if problem.severity == "error" and problem.clip is not None:
                 bad.setdefault(problem.clip, str(problem))
         found = BadClips(data=data, clips=checked.clips, bad=dict(sorted(bad.items())))
-        with suppress(WriteError), atomically(path) as temporary:  # who cannot share it finds it alone
+        with suppress(WriteError), atomically(path) as temporary:  # without the cache, every process checks by itself
             temporary.write_text(found.model_dump_json(), encoding="utf-8")
     return found
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of a result, or do without where the cache folder cannot be written to."""
+    """Hold the lock of a result; use no lock if the cache folder cannot be written to."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
@@ -106,7 +107,7 @@ def _read(path: Path) -> BadClips | None:
 
 
 def _digest(root: Path, clips: Sequence[ClipFiles], asked: str) -> str:
-    """Changes with every file that a check would read."""
+    """Compute a digest that changes if any file that a check would read changes."""
     described = [root / layout.LABEL_MAPPING, *sorted((root / layout.DATA_PAIRS).glob("*.json"))]
     digest = hashlib.sha256(asked.encode())
     for path in described:

@@ -1,9 +1,7 @@
-"""What is wrong with a clip's IMU recording: its cells first, then, where they are numbers, what they say.
+"""Checking IMU recordings: columns and cells, then constant or clipped channels, implausible values and wrong units.
 
-What is doubtful about an IMU signal: channels that stand still or are cut off, and units that it cannot be in.
-
-Thresholds are those of bodies and of the sensors that people wear, wide enough for what people do: ordinary walking
-turns a shank by 7 rad/s and shakes a foot by 40 m/s^2; the usual ranges of sensors end at 2 g and 250 deg/s or above.
+Thresholds allow for all ordinary motion and usual sensor ranges: in walking, the shank turns at up to 7 rad/s and the
+foot accelerates by up to 40 m/s^2; sensor ranges are at least 2 g and 250 deg/s.
 """
 
 from __future__ import annotations
@@ -22,36 +20,31 @@ from revalexo_clip.data.imu import Rows, Samples, read_imu, read_rows, select_ch
 from revalexo_clip.data.revalexo.check.problem import Finding
 
 FLAT = 1.0
-"""A channel that holds one value for this long is flat [s]: a sensor's own noise moves it all the time."""
-
+"""Shortest time that makes a constant channel a problem [s]. Sensor noise changes every sample."""
 
 CUT_OFF = 5
-"""So many samples in a row at the exact extreme value are no peak."""
-
+"""Number of consecutive samples at the extreme value that count as clipping, not as a peak."""
 
 SMALLEST_RANGE = {"acc": 15.0, "gyro": 4.0}
-"""Where the smallest ranges of sensors end, a little below [m/s^2, rad/s]: no extreme under it is a saturation."""
-
+"""Slightly below the smallest sensor ranges [m/s^2, rad/s]. Smaller extreme values are not clipping."""
 
 FASTEST = 35.0
-"""The largest range of usual gyroscopes, 2000 deg/s [rad/s]."""
-
+"""Largest range of usual gyroscopes, 2000 deg/s [rad/s]."""
 
 FAST = 8.0
-"""More than a body can keep up over a clip, median [rad/s]."""
-
+"""Median angular velocity over a clip that is not possible for a body segment [rad/s]."""
 
 STRONG = 50.0
-"""More than a body can keep up over a clip, median [m/s^2]."""
+"""Median acceleration over a clip that is not possible for a body segment [m/s^2]."""
 
 LARGEST_MOTION = {"acc": 320.0, "gyro": 70.0}
-"""Where the largest ranges of sensors end, 32 g and 4000 deg/s [m/s^2, rad/s]."""
+"""Largest sensor ranges, 32 g and 4000 deg/s [m/s^2, rad/s]."""
 
 Magnitudes = npt.NDArray[np.float64]
 
 
 def check_signals(samples_nC: Samples, channels: Sequence[str], rate: float) -> list[Finding]:
-    """What is doubtful about finite samples at `rate` [Hz]."""
+    """Find suspicious values in finite samples at `rate` [Hz]."""
     by_channel = dict(zip(channels, samples_nC.T.astype(np.float64), strict=True))
     units = dict(_units(by_channel))
     right = {channel: value_n for channel, value_n in by_channel.items() if channel[:-2] not in units}
@@ -77,11 +70,11 @@ def _cut_off(by_channel: dict[str, Magnitudes]) -> Iterator[Finding]:
             _, length = longest_run(value_n == extreme)
             if length >= CUT_OFF:
                 count = int((value_n == extreme).sum())
-                yield "saturated_channel", f"{channel} is cut off at {extreme:g} ({count} samples, {length} in a row)"
+                yield "saturated_channel", f"{channel} is clipped at {extreme:g} ({count} samples, {length} in a row)"
 
 
 def longest_run(true_n: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """Start and length of the longest stretch that is true."""
+    """Return the start and length of the longest run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], true_n, [False]]).astype(np.int8)))
     starts, ends = edges[::2], edges[1::2]
     if not len(starts):
@@ -101,22 +94,24 @@ def _out_of_range(by_channel: dict[str, Magnitudes], rate: float) -> Iterator[Fi
 
 
 def _units(by_channel: dict[str, Magnitudes]) -> Iterator[tuple[str, Finding]]:
-    """The sensors whose unit seems to be another one."""
+    """Yield the sensors whose unit seems to be wrong."""
     for sensor, magnitude_n in _magnitudes(by_channel).items():
         low, median, high = np.percentile(magnitude_n, [5, 50, 99])
         if sensor.startswith("gyro_"):
             if high > FASTEST or median > FAST:
-                message = f"{sensor} turns at {median:.0f} to {high:.0f}, as it does in deg/s; rad/s is expected"
+                message = (
+                    f"{sensor}: the magnitude is {median:.0f} (median) to {high:.0f}, as in deg/s; rad/s is expected"
+                )
                 yield sensor, ("gyro_units", message)
-        # Accelerations without gravity can have this median, but then they come near zero as well.
+        # Accelerations without gravity can have this median too, but then they also have values near zero.
         elif 0.85 <= median <= 1.15 and low > 0.5:
-            yield sensor, ("acc_units", f"{sensor}: gravity is {median:.2f}, as it is in g; m/s^2 is expected")
+            yield sensor, ("acc_units", f"{sensor}: gravity is {median:.2f}, as in g; m/s^2 is expected")
         elif median > STRONG:
-            yield sensor, ("acc_units", f"{sensor}: the median magnitude is {median:.0f}; that cannot be m/s^2")
+            yield sensor, ("acc_units", f"{sensor}: the median magnitude is {median:.0f}, too large for m/s^2")
 
 
 def _magnitudes(by_channel: dict[str, Magnitudes]) -> dict[str, Magnitudes]:
-    """Of each accelerometer and gyroscope whose three axes are there, the length of its vector."""
+    """Return the vector magnitude of each accelerometer and gyroscope that has all three axes."""
     sensors: dict[str, list[Magnitudes]] = {}
     for channel, value_n in by_channel.items():
         sensor, _, axis = channel.rpartition("_")
@@ -130,17 +125,17 @@ LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 @dataclass
 class Recording:
-    """What was found in one recording."""
+    """Problems, channels and length of one recording."""
 
     findings: list[Finding] = field(default_factory=list)
     channels: tuple[str, ...] | None = None
-    """The ordered channels that it gives, where it gives one for each pattern."""
+    """The ordered channels, if every pattern matches."""
     length: float | None = None
-    """How long it is [s], where it can be read."""
+    """Length [s], if it can be read."""
 
 
 def check_recording(path: Path, patterns: Sequence[str], rate: float, duration: float) -> Recording:
-    """What is wrong with the recording of a clip of `duration` [s] at `rate` [Hz]."""
+    """Check the recording of a clip of `duration` [s] at `rate` [Hz]."""
     try:
         columns, rows = read_rows(path)
     except DataError as error:
@@ -187,15 +182,15 @@ def _delimiter(columns: list[str]) -> str:
 
 
 def _channels(columns: list[str], patterns: Sequence[str]) -> tuple[str, ...]:
-    """The channels that can be read, in order, even where others are missing or there twice."""
+    """Return the readable channels, in order, even if others are missing or repeated."""
     matching = (column for pattern in patterns for column in columns if fnmatchcase(column, pattern))
     return tuple(dict.fromkeys(column for column in matching if columns.count(column) == 1))
 
 
 def _cells(columns: list[str], rows: Rows, channels: Sequence[str]) -> list[Finding]:
-    """Everything that keeps the rows from being numbers: each kind with its first place and its count."""
+    """Find all rows and cells that cannot be read: the first place and the count for each kind."""
     if not rows:
-        return [("no_samples", "holds a header and no samples")]
+        return [("no_samples", "has a header but no samples")]
     places = [columns.index(channel) for channel in channels]
     ragged, text, infinite = [], [], []
     for number, (line, row) in enumerate(rows, start=1):
@@ -228,6 +223,6 @@ def _length(samples_nC: Samples, rate: float, duration: float) -> Iterator[Findi
     if len(samples_nC) < math.floor(round(duration * rate, 3)) - 1:  # one missing sample is allowed for rounding
         yield (
             "imu_short",
-            f"ends at {len(samples_nC) / rate:.3f} s ({len(samples_nC)} samples at {rate:g} Hz), the clip's last "
-            f"activity at {duration:.3f} s",
+            f"ends at {len(samples_nC) / rate:.3f} s ({len(samples_nC)} samples at {rate:g} Hz), before the end of "
+            f"the clip's last activity at {duration:.3f} s",
         )

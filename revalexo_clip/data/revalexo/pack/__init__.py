@@ -1,5 +1,8 @@
-"""The packed form of a dataset: one HDF5 file from which any window is a few small reads.
+"""Packs: a dataset in one HDF5 file, from which a window is read with a few small reads.
 
-`part` packs a clip, `write` all of them, `assemble` puts the parts together, `file` says how a pack is laid out, `find`
-where it lies and whether it is up to date, `source` reads windows from it.
+- `file`: file format, and opening a pack
+- `part`, `jpeg`: packing one clip
+- `write`, `workers`, `assemble`, `build`: packing all clips and combining the parts
+- `find`, `choose`: locating a pack, checking that it is up to date, and choosing whether to use it
+- `source`: reading windows from a pack
 """

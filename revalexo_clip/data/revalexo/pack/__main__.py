@@ -1,4 +1,4 @@
-"""A worker process of a pack that is being made; see `workers`."""
+"""Entry point of worker processes, see `workers`."""
 
 import signal
 import sys
@@ -6,5 +6,5 @@ import sys
 from revalexo_clip.data.revalexo.pack.workers import serve
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which is interrupted too, ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and stops its workers
     serve(sys.stdin, sys.stdout)

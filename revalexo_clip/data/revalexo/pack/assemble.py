@@ -1,4 +1,4 @@
-"""From parts to one file, byte for byte the same whenever they are."""
+"""Combining the parts into one file. The same parts always give the same bytes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from revalexo_clip.data.revalexo.pack.part import NOTHING, PackSettings, Part, P
 from revalexo_clip.data.windows import Segments
 
 AT_A_TIME = 32 * 2**20
-"""What is written at once [bytes]."""
+"""Size of the write buffer [bytes]."""
 
 Array = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True)
-class CheckpointMetadata:
-    """All that JSON files say of a dataset."""
+class DatasetDescription:
+    """Content of a dataset's JSON files."""
 
     index: ClipIndex
-    """Every clip, of subjects without video too."""
+    """All clips, including those without video."""
     subjects: tuple[str, ...]
     described_by: tuple[str, ...]
     unreadable: tuple[str, ...]
@@ -36,8 +36,8 @@ class CheckpointMetadata:
     """See `About`."""
 
 
-def assemble(path: Path, described: CheckpointMetadata, parts: Sequence[Part | None], settings: PackSettings) -> None:
-    """Write a pack. A clip whose part is None has no frames and no samples in it."""
+def assemble(path: Path, described: DatasetDescription, parts: Sequence[Part | None], settings: PackSettings) -> None:
+    """Write a pack. A clip whose part is None has no frames and samples in it."""
     index = described.index
     headers: dict[Header, int] = {}
     for part in parts:
@@ -56,7 +56,7 @@ def assemble(path: Path, described: CheckpointMetadata, parts: Sequence[Part | N
     )
     text = json.dumps(about.model_dump(mode="json"), sort_keys=True).encode()
     number = {subject: place for place, subject in enumerate(described.subjects)}
-    # HDF5 notes no times, and its arrays come in a fixed order.
+    # No timestamps, and a fixed order of arrays, so that the bytes are reproducible.
     with h5py.File(path, "w", libver="earliest", locking=False) as file:
         file.attrs.update(kind=KIND, format=FORMAT, version=__version__, **settings.model_dump())
         _put(file, "about", np.frombuffer(text, np.uint8), "u1")
@@ -106,7 +106,7 @@ def _unread(index: ClipIndex, clip: int) -> tuple[Stamp, Stamp]:
 
 
 def _put_recordings(file: h5py.File, parts: Sequence[Part | None]) -> None:
-    """Frames and samples, clip after clip: no more than a few clips are in memory."""
+    """Write frames and samples clip by clip, so that only a few clips are in memory."""
     sizes = [dict.fromkeys(("length", "jpeg", "values"), 0) if part is None else _sizes(part) for part in parts]
     first_N1 = {name: np.cumsum([0, *(size[name] for size in sizes)], dtype=np.int64) for name in sizes[0]}
     _put(file, "clips/first_frame", first_N1["length"], "<i8")
@@ -134,7 +134,7 @@ def _sizes(part: Part) -> dict[str, int]:
 
 
 class _Growing:
-    """An array that is written from its beginning to its end, much at a time."""
+    """An array that is written sequentially, through a buffer."""
 
     def __init__(self, file: h5py.File, name: str, length: int, dtype: str) -> None:
         self.stored = file.create_dataset(name, shape=(length,), dtype=dtype, track_times=False)

@@ -1,4 +1,4 @@
-"""`rxclip pack`: the fast form of a dataset."""
+"""Packing a dataset, for `rxclip pack`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from revalexo_clip.data.revalexo.pack.write import describe, discard_parts, writ
 
 @dataclass(frozen=True)
 class Packed:
-    """A pack, and what it was made from."""
+    """Result of packing a dataset."""
 
     path: Path
     made: bool
-    """False where it was there, and up to date."""
+    """False if the pack already existed and was up to date."""
     clips: int
+    """Number of clips."""
     size: int
-    """[bytes]"""
+    """Size of the pack [bytes]."""
     source_size: int
-    """Of the clips' files [bytes]."""
+    """Total size of the clips' files [bytes]."""
 
 
 def pack(
@@ -36,15 +37,15 @@ def pack(
     processes: int | None = None,
     on_progress: OnProgress = no_progress,
 ) -> Packed:
-    """Pack every clip of a dataset, or find that it is packed. See `write_pack`, whose errors are raised.
+    """Pack every clip of a dataset, unless the pack is up to date and has the same settings.
 
-    A pack that is up to date but was made with other settings is made again.
+    Raises `ConfigError` if `path` is a folder, and the errors of `write_pack`.
     """
-    describe(root)  # what is wrong with the dataset is said before anything is made
+    describe(root)  # report problems of the dataset before anything is written
     settings = PackSettings(short_side=short_side, quality=quality)
     target = default_path(root) if path is None else path
     if target.is_dir():
-        raise ConfigError(f"{target} is a folder: --out names a file")
+        raise ConfigError(f"{target} is a folder: --out must be a file")
     found = _up_to_date(target, root, settings)
     if found is None:
         write_pack(root, target, settings, processes=processes, on_progress=on_progress)

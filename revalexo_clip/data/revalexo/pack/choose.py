@@ -1,4 +1,4 @@
-"""Whether windows come from a pack, and the making of one before training."""
+"""Choosing between a pack and the dataset's own files, and making a pack before training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from revalexo_clip.data.revalexo.pack.write import ASSEMBLED, BusyError, parts_o
 log = logging.getLogger("revalexo_clip")
 
 GRACE = 120.0
-"""How long the other processes of a run wait for their leader to make any progress with a pack [s]."""
+"""Longest time without progress that other processes wait for the leader to make a pack [s]."""
 
 
 def packed_clips(
@@ -33,10 +33,10 @@ def packed_clips(
     short_side: int | None,
     without: Collection[str] = frozenset(),
 ) -> PackedClips | None:
-    """The clips of a pack as `data.pack` chooses it; None where the dataset's own files are to be read.
+    """Return the clips of the pack that `data.pack` selects; None if the dataset's own files are to be read.
 
-    `short_side` is that of the frames that are wanted [px]; where it is None, only IMU is, and videos are not looked
-    at. A pack that was named and cannot be used is a `PackError`; one that was found is passed over, with a warning.
+    `short_side` is that of the frames [px]; if it is None, only IMU data is needed, and videos are ignored. If a pack
+    is given by path but cannot be used, `PackError` is raised; with `auto`, it is ignored with a warning.
     """
     if setting == "off":
         return None
@@ -64,11 +64,11 @@ def _named(path: Path, root: Path, subjects: Sequence[str], short_side: int | No
         changed = out_of_date(pack, root, subjects, video=short_side is not None)
         if changed is not None:
             raise PackError(
-                f"{path}: is out of date, or of another dataset: {changed}; make it again (rxclip pack {root} --out "
-                f"{path}), or set data.pack=auto"
+                f"{path}: is out of date, or belongs to another dataset: {changed}; make it again (rxclip pack {root} "
+                f"--out {path}), or set data.pack=auto"
             )
     else:
-        _warn(f"{path} is used as it is: {root}, which would show whether it is up to date, is not there")
+        _warn(f"{path} may be out of date: this cannot be checked, because the dataset folder {root} is missing")
     _check_size(pack, root, short_side)
     return pack
 
@@ -76,22 +76,22 @@ def _named(path: Path, root: Path, subjects: Sequence[str], short_side: int | No
 def _check_size(pack: PackTables, root: Path, short_side: int | None) -> None:
     if short_side is not None and pack.short_side < short_side:
         raise PackError(
-            f"{pack.path}: its frames are {pack.short_side} px high, fewer than data.short_side, {short_side} px: "
-            f"rxclip pack {root} --short-side {short_side}"
+            f"{pack.path}: the short side of its frames is {pack.short_side} px, less than data.short_side "
+            f"({short_side} px); make it again: rxclip pack {root} --short-side {short_side}"
         )
 
 
 @cache
 def _warn(message: str) -> None:
-    """Once, although training and validation windows are built one after the other."""
+    """Log a warning once, although it applies to both training and validation windows."""
     log.warning("%s", message)
 
 
 def prepare_pack(root: Path, short_side: int, on_progress: OnProgress, *, leader: bool) -> None:
-    """Make the pack of a dataset, or wait for the leading process of a run, or for another run, to make it.
+    """Make the pack of a dataset, or wait until the leader of the run, or another run, has made it.
 
-    What is wrong with single clips is said; they are read from their own files. Where the disk refuses the pack, that
-    is said and there is none.
+    Clips that cannot be packed are logged and read from their own files. If the pack cannot be written, that is logged
+    and there is no pack.
     """
     if not leader:
         _wait(root)
@@ -102,14 +102,14 @@ def prepare_pack(root: Path, short_side: int, on_progress: OnProgress, *, leader
         try:
             path = default_path(root)
             if not announced:
-                log.info("pack   %s: made once, so that loading is quick (data.pack=off goes without)", path)
+                log.info("pack   %s: built once for faster loading (data.pack=off disables it)", path)
                 announced = True
             problems = write_pack(root, path, settings, skip_bad=True, on_progress=on_progress)
         except BusyError:
             time.sleep(1)
             continue
         except WriteError as error:
-            log.warning("no pack is made, so loading is slow: %s", error)
+            log.warning("the pack could not be written, so loading will be slow: %s", error)
             return
         for problem in problems:
             log.warning("not packed: %s", problem)
@@ -120,7 +120,9 @@ def _wait(root: Path) -> None:
     seen, since = _progress(root), time.monotonic()
     while find_pack(root)[0] is None:
         if time.monotonic() - since > GRACE:
-            log.warning("no pack was made within %.0f s, so loading is slow", GRACE)
+            log.warning(
+                "no progress on the pack for %.0f s, so training starts without it; loading will be slow", GRACE
+            )
             return
         time.sleep(0.5)
         if (now := _progress(root)) != seen:
@@ -128,7 +130,7 @@ def _wait(root: Path) -> None:
 
 
 def _progress(root: Path) -> list[int]:
-    """Changes while a pack is made, also where it is another machine that makes it."""
+    """Return modification times that change while a pack is being made, even on another machine."""
     changed = []
     for path in (root / NAME, cache_folder(root) / NAME):
         for part in (parts_of(path), parts_of(path) / ASSEMBLED):

@@ -1,4 +1,4 @@
-"""Where packs lie, and whether one is what its dataset is now."""
+"""Locating packs, and checking whether a pack is up to date."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from revalexo_clip.data.subjects import select_subjects
 
 NAME = "rxclip-pack.h5"
 VIDEO = 0
-"""Place of a clip's video in its row of `sources`, before its recording."""
+"""Column of the video in `sources`; the IMU recording is the next one."""
 ABSENT = (NOTHING.size, NOTHING.changed)
 
 
 def cache_folder(root: Path) -> Path:
-    """Where the pack of a dataset lies whose folder cannot be written to."""
+    """Return the folder for the pack of a dataset whose own folder is read-only."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     resolved = root.resolve()
     digest = hashlib.sha256(str(resolved).encode()).hexdigest()[:12]
@@ -32,7 +32,7 @@ def cache_folder(root: Path) -> Path:
 
 
 def default_path(root: Path) -> Path:
-    """Where the pack of a dataset is written: into its folder, or, where that is read-only, the cache folder."""
+    """Return the path that a dataset's pack is written to: in its folder, or in the cache folder if it is read-only."""
     probe = root / f".{os.getpid()}-{NAME}"
     try:
         probe.touch()
@@ -47,7 +47,7 @@ def default_path(root: Path) -> Path:
 def find_pack(
     root: Path, subjects: Iterable[str] | None = None, *, video: bool = True
 ) -> tuple[PackTables | None, str | None]:
-    """The pack of a dataset that is up to date; or None, and what is wrong with the one that there is, if any.
+    """Return a dataset's pack if it is up to date; otherwise None and the problem of the existing pack, if any.
 
     See `out_of_date`.
     """
@@ -70,17 +70,17 @@ def find_pack(
 def out_of_date(
     pack: PackTables, root: Path, subjects: Iterable[str] | None = None, *, video: bool = True
 ) -> str | None:
-    """What has changed since a dataset was packed; None where nothing has.
+    """Describe what has changed since a dataset was packed; None if nothing has.
 
-    JSON files are compared by content. The clips' files, of all subjects or of some, are compared by size and time;
-    only one whose time alone has changed, as copying does it, is read. Without `video`, videos are not looked at.
-    Raises `DataError` where a JSON file cannot be read.
+    JSON files are compared by content. The clips' files, of the given subjects (default: all), are compared by size and
+    modification time; a file is read only if its size is the same but its time differs, as after copying. If `video` is
+    False, videos are ignored. Raises `DataError` if a JSON file cannot be read.
     """
     digests = digests_of(root)
     for name in sorted({*digests, *pack.about.digests}):
         if digests.get(name) != pack.about.digests.get(name):
             if name not in digests:
-                return f"{root / name} is gone"
+                return f"{root / name} is missing"
             return f"{root / name} was {'changed' if name in pack.about.digests else 'added'}"
     size_N2, changed_N2 = pack.ints("sources/size").tolist(), pack.ints("sources/changed").tolist()
     for clip in _clips_of(pack, root, subjects):
@@ -93,14 +93,14 @@ def out_of_date(
             if found == (size, changed_N2[clip][which]):
                 continue
             if found[0] != size or not _same(pack, clip, which, root / name):
-                return f"{root / name} {'is gone' if found == ABSENT else 'was changed'}"
+                return f"{root / name} {'is missing' if found == ABSENT else 'was changed'}"
     return None
 
 
 def _look(path: str) -> tuple[int, int]:
-    """Size [bytes] and time of the last change [ns]."""
+    """Return size [bytes] and modification time [ns]."""
     try:
-        status = os.stat(path)  # noqa: PTH116 - of hundreds of thousands of files, before every run
+        status = os.stat(path)  # noqa: PTH116 - faster, for hundreds of thousands of files before every run
     except OSError:
         return ABSENT
     return status.st_size, status.st_mtime_ns

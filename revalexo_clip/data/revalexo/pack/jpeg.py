@@ -1,4 +1,4 @@
-"""Frames as JPEG, by libjpeg-turbo."""
+"""Encoding and decoding frames as JPEG with libjpeg-turbo."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from torch.nn.functional import interpolate
 from revalexo_clip.data.video import Pixels
 
 CHROMA = "420"
-"""Colour at half the resolution, as the videos have it: 15% smaller and 25% quicker to decode than at the full one, for
-an error that is 0.2 of 255 larger."""
+"""Chroma at half the resolution, as in the videos: 15% smaller and 25% faster to decode than at full resolution; the
+error is 0.2 of 255 larger."""
 
 _SCALES = (8, 4, 2)
-"""What the decoder divides sizes by for less than decoding in full costs. Fractions in between cost more."""
+"""Downscaling factors that make decoding cheaper than at full size. Fractions in between make it more expensive."""
 
 
 def encode(rgb_HWC: Pixels, quality: int) -> bytes:
-    """One frame [H, W, 3] as JPEG; `quality` is that of libjpeg, 1 to 100."""
+    """Encode one frame [H, W, 3] as JPEG; `quality` is libjpeg's, 1 to 100."""
     jpeg: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(rgb_HWC), quality, colorsubsampling=CHROMA)
     return jpeg
 
 
 def decode(jpegs: Sequence[bytes], stored: tuple[int, int], wanted: tuple[int, int]) -> Pixels:
-    """[T, *wanted, 3]: frames that are `stored` high and wide, resized as `read_frames` does it, by a wide bilinear.
+    """Decode frames of size `stored` (height, width) and resize them to `wanted`: [T, *wanted, 3].
 
-    Where far smaller frames are wanted, decoding does a part of it, by averaging, and leaves at least a factor of 2.
-    Raises `ValueError` for what is no JPEG of that size.
+    Frames are resized with an antialiased bilinear filter, like in `read_frames`. If the wanted size is much smaller,
+    the decoder does part of the downscaling by averaging; at least a factor of 2 is left to the filter. Raises
+    `ValueError` if the data is not a JPEG of that size.
     """
     scale = next(
         (scale for scale in _SCALES if all(s >= 2 * scale * w for s, w in zip(stored, wanted, strict=True))), 1
@@ -37,8 +38,8 @@ def decode(jpegs: Sequence[bytes], stored: tuple[int, int], wanted: tuple[int, i
     height, width = (-(-size // scale) for size in stored)
     frames_THWC = np.empty((len(jpegs), height, width, 3), dtype=np.uint8)
     for jpeg, frame_HWC in zip(jpegs, frames_THWC, strict=True):
-        # Into a buffer the decoder writes no further than the buffer reaches, but a smaller picture leaves it unfilled.
-        # Colours that are repeated instead of interpolated take 5% off, for 0.1 of 255 on average.
+        # The decoder never writes beyond the buffer, but a smaller image leaves part of it unfilled: check the shape.
+        # Repeating chroma instead of interpolating it saves 5% of the time, for an average error of 0.1 of 255.
         decoded = simplejpeg.decode_jpeg(jpeg, min_height=height, min_width=width, buffer=frame_HWC, fastupsample=True)
         if decoded.shape != frame_HWC.shape:
             raise ValueError(f"a frame is {decoded.shape[1]} x {decoded.shape[0]}, not {width} x {height}")

@@ -1,4 +1,4 @@
-"""One clip of a pack that is being made, in a file of its own: what a killed `rxclip pack` need not do again."""
+"""Packing one clip into a file of its own, so that an interrupted `rxclip pack` resumes with the remaining clips."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class _Model(BaseModel):
 
 
 class PackSettings(_Model):
-    """How frames are kept."""
+    """How frames are stored."""
 
     short_side: int = 256
-    """Frames with a longer short side are resized to it [px]."""
+    """Maximum short side of stored frames [px]; larger frames are resized."""
     quality: int = 90
-    """Of the JPEGs, 1 to 100."""
+    """JPEG quality, 1 to 100."""
 
 
 class Stamp(_Model):
-    """What tells, without reading it, whether a file is still the same; and, by reading it, whether it is after all."""
+    """Size, modification time and digest of a file, to find out whether it has changed."""
 
     size: int
-    """[bytes], -1 where there is no file."""
+    """Size [bytes]; -1 if there is no file."""
     changed: int
-    """[ns]"""
+    """Modification time [ns]."""
     sha256: str = ""
-    """In hex; "" where it was not taken."""
+    """SHA-256, in hex; "" if not computed."""
 
 
 class Job(_Model):
@@ -55,12 +55,12 @@ class Job(_Model):
 
 
 class PartInfo(_Model):
-    """What a part says about itself."""
+    """Metadata of a part."""
 
     format: int = FORMAT
     settings: PackSettings
     files: tuple[str, str]
-    """The video, or None, and the IMU recording: in a dataset that has changed another clip may have this number."""
+    """Paths of video (or `None`) and IMU recording, because clip numbers change if the dataset changes."""
     video: Stamp
     imu: Stamp
     header: Header
@@ -71,13 +71,13 @@ class PartInfo(_Model):
 
 @dataclass(frozen=True)
 class Part:
-    """A part that was read. Arrays are read when they are asked for."""
+    """A part on disk; its arrays are read on demand."""
 
     path: Path
     info: PartInfo
 
     def array(self, name: str) -> npt.NDArray[np.generic]:
-        """`time` float64 [P], `length` int64 [P] of each JPEG, `jpeg` uint8, or `values` float32 [n, C]."""
+        """Read `time` float64 [P], `length` int64 [P] of each JPEG, `jpeg` uint8, or `values` float32 [n, C]."""
         with np.load(self.path, allow_pickle=False) as stored:
             return np.asarray(stored[name])
 
@@ -86,7 +86,7 @@ NOTHING = Stamp(size=-1, changed=0)
 
 
 def stamp(path: Path | None) -> Stamp:
-    """A file's stamp, without its digest. `NOTHING` where it is not there or cannot be looked at."""
+    """Return a file's stamp without digest; `NOTHING` if the file is missing or inaccessible."""
     if path is None:
         return NOTHING
     try:
@@ -97,9 +97,9 @@ def stamp(path: Path | None) -> Stamp:
 
 
 def write_part(job: Job) -> str | None:
-    """Pack one clip, or leave its part as it is where it was written already. Returns what is wrong with the clip.
+    """Pack one clip, unless its part is already up to date. Returns the clip's problem, if it cannot be packed.
 
-    Raises `WriteError` where the disk refuses the part.
+    Raises `WriteError` if the part cannot be written.
     """
     before = stamp(job.video), stamp(job.imu)
     done = read_part(job.part)
@@ -110,7 +110,7 @@ def write_part(job: Job) -> str | None:
     except DataError as error:
         return str(error)
     if before != tuple(map(_bare, _stamps(info))):
-        return f"{job.video or job.imu}: was changed while it was packed"
+        return f"{job.video or job.imu}: was changed while it was being packed"
     described = np.frombuffer(info.model_dump_json().encode(), np.uint8)
     with atomically(job.part) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **{"info": described, **arrays})
@@ -118,7 +118,7 @@ def write_part(job: Job) -> str | None:
 
 
 def read_part(path: Path) -> Part | None:
-    """A part, or None where there is none that can be used."""
+    """Read a part; returns None if it is missing or unusable."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             part = Part(path, PartInfo.model_validate_json(stored["info"].tobytes()))
@@ -147,7 +147,7 @@ def _packed(job: Job) -> tuple[PartInfo, dict[str, npt.NDArray[np.generic]]]:
     stamps = [_full_stamp(path) for path in (job.video, job.imu)]
     kept = numeric_columns(job.imu)
     if not kept:
-        raise DataError(f"{job.imu}: no column holds numbers")
+        raise DataError(f"{job.imu}: no column contains only numbers")
     values_nC = read_imu(job.imu, kept)
     header = Header(columns=header_of(job.imu), kept=kept)
     info = PartInfo(settings=job.settings, files=_files(job), video=stamps[0], imu=stamps[1], header=header)
@@ -156,7 +156,7 @@ def _packed(job: Job) -> tuple[PartInfo, dict[str, npt.NDArray[np.generic]]]:
     if job.video is not None:
         for shown in every_frame(job.video, job.settings.short_side):
             if info.size not in ((0, 0), shown.size) or (jpegs and info.turns != shown.turns):
-                raise DataError(f"{job.video}: its frames change their size at {shown.time:.3f} s")
+                raise DataError(f"{job.video}: the frame size changes at {shown.time:.3f} s")
             info = info.model_copy(
                 update={"size": shown.size, "turns": shown.turns, "tolerance": shown.tolerance},
             )

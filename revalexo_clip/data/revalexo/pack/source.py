@@ -1,4 +1,4 @@
-"""Windows of a pack: which of its clips, and how their samples and frames are read."""
+"""Reading windows from a pack: selecting clips, and reading their samples and frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints, Segments, sh
 
 
 class PackedClips:
-    """Some of the clips of a pack, as `read_index` would have indexed them."""
+    """Selected clips of a pack, with the same index as from `read_index`."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class PackedClips:
         *,
         video: bool = True,
     ) -> None:
-        """Select the clips of subjects of at least `min_duration` [s], but for those named in `without`.
+        """Select the subjects' clips of at least `min_duration` [s], except those in `without`.
 
-        Without `video`, clips that have none will do too. Raises `DataError` as `read_index`, and `PackError` where a
-        subject is not in the pack.
+        If `video` is False, clips without video are included. Raises `DataError` like `read_index`, and `PackError` if
+        a subject is not in the pack.
         """
         self.pack = pack
         self.root = root
@@ -54,7 +54,9 @@ class PackedClips:
         wanted = sorted(select_subjects(subjects, about.subjects, self.root))
         lacking = [subject for subject in wanted if subject in about.unreadable]
         if lacking:
-            raise PackError(f"{pack.path}: holds nothing of {', '.join(lacking)}, whose description was wrong")
+            raise PackError(
+                f"{pack.path}: has no clips of {', '.join(lacking)}, because the subject's JSON file was invalid"
+            )
         numbers = [about.subjects.index(subject) for subject in wanted]
         found_N = np.flatnonzero(np.isin(pack.ints("clips/subject"), numbers))
         if without:
@@ -91,7 +93,7 @@ class PackedClips:
         )
 
     def channels(self, patterns: Sequence[str]) -> tuple[str, ...]:
-        """The ordered channels that every one of the recordings gives. See `common_channels`."""
+        """Return the ordered channels, which must be the same for all recordings. See `common_channels`."""
         return agreed_channels(self._headers(), patterns)
 
     def _headers(self) -> Iterable[tuple[Path, tuple[str, ...]]]:
@@ -114,9 +116,9 @@ class PackedClips:
 
 
 class PackedFiles(ClipSource):
-    """Reads samples and frames from a pack; those of clips that could not be packed from their own files.
+    """Source of samples and frames in a pack; clips that could not be packed are read from their own files.
 
-    A loader worker keeps a few numbers for each clip and nothing of what it has read.
+    A loader worker keeps only a few numbers per clip in memory.
     """
 
     def __init__(self, clips: PackedClips, channels: tuple[str, ...]) -> None:
@@ -170,7 +172,7 @@ class PackedFiles(ClipSource):
         try:
             frames_THWC = jpeg.decode(self._jpegs(first, frame_T), stored, frame_size(height, width, short_side))
         except ValueError as error:
-            raise DataError(f"{self.file.path}: frames of {path} are damaged ({error}); pack again") from error
+            raise DataError(f"{self.file.path}: frames of {path} are corrupt ({error}); pack again") from error
         return np.ascontiguousarray(upright_centre(frames_THWC, crop, int(self.turns_N[clip])))
 
     def fingerprint(self) -> str:
@@ -178,7 +180,7 @@ class PackedFiles(ClipSource):
         return self.digest
 
     def _channels(self, clip: int) -> Ints | None:
-        """[C] columns among those that are packed; None where the pack does not have them."""
+        """Return [C], the channels' indices among the packed columns; None if the pack does not have them."""
         header = int(self.header_N[clip])
         return None if header < 0 else self.channels_HC[header]
 
@@ -187,7 +189,7 @@ class PackedFiles(ClipSource):
         place = self.file.read(self.place, low, high + 1)
         ends = [(int(place[first + frame - low]), int(place[first + frame - low + 1])) for frame in frame_T.tolist()]
         if any(not 0 <= start < end <= self.jpeg.length for start, end in ends):
-            raise DataError(f"{self.file.path}: is damaged: it does not say where its frames are; pack again")
+            raise DataError(f"{self.file.path}: is corrupt: invalid frame offsets; pack again")
         return [self.file.read_bytes(self.jpeg, start, end) for start, end in ends]
 
 

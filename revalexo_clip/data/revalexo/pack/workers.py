@@ -1,8 +1,8 @@
-"""Packs clips in processes of their own, one clip at a time each.
+"""Packing clips in worker processes, one clip at a time each.
 
-They are started like commands, not by `multiprocessing`: its workers would run the script again that called for a pack,
-and outlive a parent that is killed. These read jobs from their standard input and end with it; until then they hold the
-lock of the parts folder too, so that nobody else takes it while one is still writing.
+Workers are started as commands, not by `multiprocessing`, whose workers run the calling script again and outlive a
+parent that is killed. They read jobs from standard input and exit when it is closed. Until then, they also hold the
+lock of the parts folder, so that no other process takes it while a worker is still writing.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from revalexo_clip.data.revalexo.pack.part import Job, write_part
 class _Answer(BaseModel):
     problem: str | None = None
     refused: str | None = None
-    """Why the disk does not take the part."""
+    """Error if the part could not be written."""
 
 
 def write_parts(jobs: Sequence[Job], processes: int, lock: int) -> Generator[tuple[Job, str | None]]:
-    """Each job, as it is done, and what is wrong with its clip. `lock` is a descriptor that the processes keep open.
+    """Yield each finished job with the problem of its clip, if any. Workers keep the descriptor `lock` open.
 
-    Raises `WriteError` where the disk refuses a part, and `DataError` where a process dies over a clip.
+    Raises `WriteError` if a part cannot be written, and `DataError` if a worker dies.
     """
     if processes == 1:
         yield from ((job, write_part(job)) for job in jobs)
@@ -57,7 +57,7 @@ def write_parts(jobs: Sequence[Job], processes: int, lock: int) -> Generator[tup
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in workers:
-                worker.terminate()  # finished, or not wanted any more: a part that is not whole bears no name
+                worker.terminate()  # safe at any time: an incomplete part has a temporary name
                 worker.wait()
 
 
@@ -78,14 +78,14 @@ def _start(lock: int) -> _Worker:
 def _ask(worker: _Worker, job: Job) -> str | None:
     assert worker.stdin is not None
     assert worker.stdout is not None
-    with suppress(BrokenPipeError):  # it is dead, which its answer tells
+    with suppress(BrokenPipeError):  # a dead worker gives no answer, which is handled below
         worker.stdin.write(job.model_dump_json() + "\n")
         worker.stdin.flush()
     line = worker.stdout.readline()
     if not line:
         raise DataError(
-            f"{job.video or job.imu}: the process that packed it died (exit code {worker.wait()}); is there too little "
-            "memory? Try --jobs 1"
+            f"{job.video or job.imu}: the worker process died while packing it (exit code {worker.wait()}), maybe "
+            "because memory ran out; try --jobs 1"
         )
     answer = _Answer.model_validate_json(line)
     if answer.refused is not None:
@@ -94,7 +94,7 @@ def _ask(worker: _Worker, job: Job) -> str | None:
 
 
 def serve(jobs: IO[str], answers: IO[str]) -> None:
-    """What a worker does: one line of JSON asks for a part, one line answers."""
+    """Run a worker: read one job per line of JSON, and answer each with one line."""
     for line in jobs:
         try:
             answer = _Answer(problem=write_part(Job.model_validate_json(line)))

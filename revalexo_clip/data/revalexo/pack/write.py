@@ -1,6 +1,6 @@
-"""Makes the pack of a dataset: each clip in a part of its own, in several processes; then all parts in one file.
+"""Writing the pack of a dataset: first one part per clip, in several processes, then all parts in one file.
 
-Whatever moment it is killed at, there is a whole pack or none, and the parts that are finished are not made again.
+If it is killed, there is either a complete pack or none, and finished parts are reused.
 """
 
 from __future__ import annotations
@@ -18,23 +18,22 @@ from revalexo_clip.core.files import WriteError, sha256_of
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.index import read_subjects
-from revalexo_clip.data.revalexo.pack.assemble import CheckpointMetadata, assemble
+from revalexo_clip.data.revalexo.pack.assemble import DatasetDescription, assemble
 from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, read_part
 from revalexo_clip.data.revalexo.pack.workers import write_parts
 
 CLIPS_PER_PROCESS = 4
-"""Fewer are not worth starting a process for."""
-
+"""Minimum number of clips per process: with fewer, starting a process takes longer than it saves."""
 
 ASSEMBLED = "assembled"
-"""The pack as long as it is not whole, among its parts."""
+"""Name of the incomplete pack in the parts folder."""
 
 PATIENCE = 10.0
-"""How long the lock of a pack is waited for [s]: a process that was killed may have left others that finish a clip."""
+"""Timeout for the lock of a pack [s]. After a process is killed, its workers still finish their clips."""
 
 
 class BusyError(DataError):
-    """Another process is making the same pack."""
+    """Another process is writing the same pack."""
 
 
 def write_pack(
@@ -48,9 +47,9 @@ def write_pack(
 ) -> tuple[str, ...]:
     """Write the pack of the dataset in `root` to `path`. The same sources and settings give the same bytes.
 
-    Returns what is wrong with clips and subjects that are not in it. Raises `DataError` for the first of them where
-    they may not be skipped, `WriteError` where the disk refuses the pack, and `BusyError` where another process is
-    writing it. `processes` defaults to one a core.
+    Returns the problems of the clips and subjects that are left out. Raises `DataError` for the first problem unless
+    `skip_bad`, `WriteError` if the pack cannot be written, and `BusyError` if another process is writing it.
+    `processes` defaults to the number of cores.
     """
     described, problems = describe(root, skip_bad=skip_bad)
     parts_folder = parts_of(path)
@@ -61,7 +60,7 @@ def write_pack(
         parts = [None if job.part in wrong else read_part(job.part) for job in jobs]
         for job, part in zip(jobs, parts, strict=True):
             if part is None and job.part not in wrong:
-                raise WriteError(f"{job.part}: has vanished, or was damaged, since it was written")
+                raise WriteError(f"{job.part}: was removed or changed since it was written; pack again")
         temporary = parts_folder / ASSEMBLED
         try:
             assemble(temporary, described, parts, settings)
@@ -73,21 +72,21 @@ def write_pack(
 
 
 def discard_parts(path: Path) -> None:
-    """Remove what a process left that was killed when its pack was whole."""
+    """Remove the parts that a process left if it was killed after it had completed the pack."""
     if parts_of(path).exists():
         with suppress(BusyError, WriteError), _held(parts_of(path)):
             shutil.rmtree(parts_of(path), ignore_errors=True)
 
 
 def parts_of(path: Path) -> Path:
-    """Where the parts of a pack that is being made are kept."""
+    """Return the folder for the parts of a pack."""
     return path.with_name(f"{path.name}.parts")
 
 
-def describe(root: Path, *, skip_bad: bool = False) -> tuple[CheckpointMetadata, tuple[str, ...]]:
-    """All clips of a dataset, and what is wrong with subjects that are left out.
+def describe(root: Path, *, skip_bad: bool = False) -> tuple[DatasetDescription, tuple[str, ...]]:
+    """Read the JSON files of a dataset; return also the problems of the subjects that are left out.
 
-    Raises `DataError` where the dataset or, unless they may be skipped, a subject is not described as it should be.
+    Raises `DataError` if the dataset is invalid or, unless `skip_bad`, a subject is.
     """
     layout.read_label_mapping(root)
     files = layout.subject_files(root)
@@ -101,8 +100,8 @@ def describe(root: Path, *, skip_bad: bool = False) -> tuple[CheckpointMetadata,
         unreadable = _unreadable(root, files)
         index = read_subjects(root, {subject: file for subject, file in files.items() if subject not in unreadable})
     if not len(index):
-        raise DataError("\n".join(unreadable.values()) or f"{root}: describes no clip")
-    described = CheckpointMetadata(
+        raise DataError("\n".join(unreadable.values()) or f"{root}: has no clips")
+    described = DatasetDescription(
         index=index,
         subjects=tuple(files),
         described_by=tuple(file.relative_to(root).as_posix() for file in files.values()),
@@ -113,7 +112,7 @@ def describe(root: Path, *, skip_bad: bool = False) -> tuple[CheckpointMetadata,
 
 
 def _unreadable(root: Path, files: Mapping[str, Path]) -> dict[str, str]:
-    """Subjects that are not described as they should be, and what is wrong."""
+    """Return the problem of each subject whose JSON file is invalid."""
     wrong = {}
     for subject, file in files.items():
         try:
@@ -124,7 +123,7 @@ def _unreadable(root: Path, files: Mapping[str, Path]) -> dict[str, str]:
 
 
 def digests_of(root: Path) -> dict[str, str]:
-    """SHA-256 of all JSON files, by their paths from the root."""
+    """Compute the SHA-256 of all JSON files, by path relative to the root."""
     paths = [root / layout.LABEL_MAPPING, *sorted((root / layout.DATA_PAIRS).glob("*.json"))]
     try:
         return {path.relative_to(root).as_posix(): sha256_of(path) for path in paths}
@@ -132,7 +131,7 @@ def digests_of(root: Path) -> dict[str, str]:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
-def _jobs(described: CheckpointMetadata, folder: Path, settings: PackSettings) -> list[Job]:
+def _jobs(described: DatasetDescription, folder: Path, settings: PackSettings) -> list[Job]:
     index = described.index
     return [
         Job(
@@ -150,7 +149,7 @@ def _cores(clips: int) -> int:
 
 
 def _wrong(written: Iterator[tuple[Job, str | None]], total: int, skip: bool, report: OnProgress) -> dict[Path, str]:
-    """What is wrong with the clips of which there is no part, by the part."""
+    """Return the problem of each clip without a part, by the part's path."""
     wrong: dict[Path, str] = {}
     for done, (job, problem) in enumerate(written, start=1):
         if problem is not None:
@@ -163,7 +162,7 @@ def _wrong(written: Iterator[tuple[Job, str | None]], total: int, skip: bool, re
 
 @contextmanager
 def _held(folder: Path) -> Iterator[int]:
-    """The parts folder, made, and locked for as long as this process and those that it hands the lock to live."""
+    """Create and lock the parts folder; yield the lock, which processes that inherit it keep until they exit."""
     try:
         descriptor = _locked(folder)
         for leftover in folder.glob(".*"):
@@ -173,7 +172,7 @@ def _held(folder: Path) -> Iterator[int]:
     try:
         yield descriptor
     except WriteError:
-        shutil.rmtree(folder, ignore_errors=True)  # a full disk is not left full
+        shutil.rmtree(folder, ignore_errors=True)  # the disk may be full, so free the space
         raise
     finally:
         os.close(descriptor)
@@ -188,9 +187,9 @@ def _locked(folder: Path) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), folder.stat()):
                 return descriptor
-        os.close(descriptor)  # another process has it, or had it and has removed it
+        os.close(descriptor)  # another process holds the lock, or has removed the folder
         if time.monotonic() > give_up:
-            raise BusyError(f"{folder}: another process is making this pack; wait for it, or end it")
+            raise BusyError(f"{folder}: another process is writing this pack; wait for it, or stop it")
         time.sleep(0.1)
 
 
