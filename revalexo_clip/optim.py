@@ -105,14 +105,14 @@ class ByPlace(Optimizer):
 
     def _places(self, model: nn.Module) -> dict[nn.Parameter, Place]:
         """Map the parameters whose learning rate differs from `lr` to their place."""
-        asked = {
+        settings = {
             "imu": (self.imu_lr_scale, self.imu_layer_decay),
             "video": (self.video_lr_scale, self.video_layer_decay),
         }
         placed: dict[nn.Parameter, Place] = {}
         towers = [module.towers() for module in model.modules() if isinstance(module, HasTowers)]
         for tower, blocks in (pair for found in towers for pair in found.items()):
-            scale, decay = asked[tower]
+            scale, decay = settings[tower]
             if decay < 1 and len(blocks) == 1:
                 raise ConfigError(
                     f"optim.{tower}_layer_decay: the {tower} encoder is a single block, so its learning rate cannot "

@@ -18,11 +18,11 @@ _KINDS = {"acc": "accelerometer", "gyro": "gyroscope"}
 
 
 @cache
-def triads(channels: tuple[str, ...], asker: str) -> dict[str, list[list[int]]]:
+def triads(channels: tuple[str, ...], augmentation: str) -> dict[str, list[list[int]]]:
     """Return the indices of x, y and z of each accelerometer and gyroscope, by segment.
 
-    `asker` is the name of the augmentation, for messages. Raises `ConfigError` if a sensor lacks an axis, naming the
-    missing channels, or if there is no sensor at all.
+    `augmentation` is its name, for messages. Raises `ConfigError` if a sensor lacks an axis, naming the missing
+    channels, or if there is no sensor at all.
     """
     places = {channel: place for place, name in enumerate(channels) if (channel := parse(name))}
     sensors = dict.fromkeys((channel.kind, channel.segment) for channel in places)
@@ -32,14 +32,14 @@ def triads(channels: tuple[str, ...], asker: str) -> dict[str, list[list[int]]]:
         lacking = [channel.name for channel in triad if channel not in places]
         if lacking:
             raise ConfigError(
-                f"{asker}: the {_KINDS[kind]} of {segment} lacks {', '.join(lacking)}; rotating a sensor requires "
-                "all three axes (data.channels)"
+                f"{augmentation}: the {_KINDS[kind]} of {segment} lacks {', '.join(lacking)}; rotating a sensor "
+                "requires all three axes (data.channels)"
             )
         found.setdefault(segment, []).append([places[channel] for channel in triad])
     if not found:
         raise ConfigError(
-            f"{asker}: no channels acc_<Segment>_<axis> or gyro_<Segment>_<axis> among {', '.join(channels)} "
-            "(data.channels)"
+            f"{augmentation}: no channels acc_<Segment>_<axis> or gyro_<Segment>_<axis> among "
+            f"{', '.join(channels)} (data.channels)"
         )
     return found
 

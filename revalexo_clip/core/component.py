@@ -32,8 +32,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` if a known name is similar, followed by the list of known names."""
     names = sorted(known)
     folded = {candidate.lower(): candidate for candidate in names}
-    begun = [candidate for candidate in folded if len(name) > 1 and candidate.startswith(name.lower())]
-    close = begun or difflib.get_close_matches(name.lower(), folded, n=1)
+    prefixed = [candidate for candidate in folded if len(name) > 1 and candidate.startswith(name.lower())]
+    close = prefixed or difflib.get_close_matches(name.lower(), folded, n=1)
     hint = f"; did you mean '{folded[close[0]]}'?" if close else ""
     return f"{hint} (known: {', '.join(names) or 'none'})"
 

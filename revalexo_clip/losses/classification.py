@@ -19,10 +19,10 @@ class ClassificationLossModule(nn.Module, ABC):
     """A classification loss with its parameters, if any."""
 
     @abstractmethod
-    def forward(self, found: ClassifierOutput, label_BK: Tensor, taught: ClassifierOutput | None) -> Tensor:
+    def forward(self, output: ClassifierOutput, label_BK: Tensor, teacher: ClassifierOutput | None) -> Tensor:
         """Compute the loss [B] of each window. The loss of a batch is the mean, however the batch is divided.
 
-        `label_BK` [B, K] int64 is `UNLABELLED` if a window has no label at a horizon; the loss there is 0. `taught` is
+        `label_BK` [B, K] int64 is `UNLABELLED` if a window has no label at a horizon; the loss there is 0. `teacher` is
         the teacher's output for the windows, or None without a teacher.
         """
 
@@ -58,10 +58,10 @@ class CrossEntropyLoss(ClassificationLossModule):
         super().__init__()
         self.label_smoothing = label_smoothing
 
-    def forward(self, found: ClassifierOutput, label_BK: Tensor, taught: ClassifierOutput | None) -> Tensor:
+    def forward(self, output: ClassifierOutput, label_BK: Tensor, teacher: ClassifierOutput | None) -> Tensor:
         """See `ClassificationLossModule.forward`."""
         losses_J = functional.cross_entropy(
-            found.logits_BKA.flatten(end_dim=1).float(),
+            output.logits_BKA.flatten(end_dim=1).float(),
             label_BK.flatten(),
             ignore_index=UNLABELLED,
             reduction="none",
@@ -111,29 +111,29 @@ class DistillationLoss(ClassificationLossModule):
         self.labels = distillation.labels.build(features, None)
         self.regressor = nn.Linear(features, teacher_features) if distillation.by == "features" else None
 
-    def forward(self, found: ClassifierOutput, label_BK: Tensor, taught: ClassifierOutput | None) -> Tensor:
+    def forward(self, output: ClassifierOutput, label_BK: Tensor, teacher: ClassifierOutput | None) -> Tensor:
         """See `ClassificationLossModule.forward`."""
-        assert taught is not None
+        assert teacher is not None
         weight = self.settings.weight
-        guided_B = self._by_logits(found, taught) if self.regressor is None else self._by_features(found, taught)
-        loss_B: Tensor = (1 - weight) * self.labels(found, label_BK, None) + weight * guided_B
+        guided_B = self._by_logits(output, teacher) if self.regressor is None else self._by_features(output, teacher)
+        loss_B: Tensor = (1 - weight) * self.labels(output, label_BK, None) + weight * guided_B
         return loss_B
 
-    def _by_logits(self, found: ClassifierOutput, taught: ClassifierOutput) -> Tensor:
+    def _by_logits(self, output: ClassifierOutput, teacher: ClassifierOutput) -> Tensor:
         """Compute the divergence of the student from the teacher, averaged over horizons.
 
         It is multiplied by the squared temperature, so that the size of gradients does not depend on the temperature.
         """
         temperature = self.settings.temperature
-        student_BKA = (found.logits_BKA.float() / temperature).log_softmax(dim=2)
-        teacher_BKA = (taught.logits_BKA.float() / temperature).log_softmax(dim=2)
+        student_BKA = (output.logits_BKA.float() / temperature).log_softmax(dim=2)
+        teacher_BKA = (teacher.logits_BKA.float() / temperature).log_softmax(dim=2)
         divergence_BKA = functional.kl_div(student_BKA, teacher_BKA, reduction="none", log_target=True)
         loss_B: Tensor = temperature**2 * divergence_BKA.sum(dim=2).mean(dim=1)
         return loss_B
 
-    def _by_features(self, found: ClassifierOutput, taught: ClassifierOutput) -> Tensor:
+    def _by_features(self, output: ClassifierOutput, teacher: ClassifierOutput) -> Tensor:
         """Compute the mean squared difference of the features."""
         assert self.regressor is not None
-        guess_BF: Tensor = self.regressor(found.features_BF)
-        loss_B: Tensor = (guess_BF.float() - taught.features_BF.float()).square().mean(dim=1)
+        predicted_BF: Tensor = self.regressor(output.features_BF)
+        loss_B: Tensor = (predicted_BF.float() - teacher.features_BF.float()).square().mean(dim=1)
         return loss_B

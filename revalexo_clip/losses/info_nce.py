@@ -83,9 +83,9 @@ class InfoNCELoss(WithTemperature):
             partner_N, *of_rows = torch.cat([of_rows_4b for of_rows_4b, _ in parts], dim=1)
             lse_kN, sum_kN, count_kN = torch.stack([of_columns_3N for _, of_columns_3N in parts], dim=1)
             of_columns = [lse_kN.logsumexp(0), sum_kN.sum(0), count_kN.sum(0)]
-            found = {"imu_to_video": of_rows, "video_to_imu": of_columns}
-            asked = found.values() if self.direction == "both" else [found[self.direction]]
-            return torch.stack([self._cross_entropy(partner_N, *statistics) for statistics in asked]).mean()
+            directions = {"imu_to_video": of_rows, "video_to_imu": of_columns}
+            selected = directions.values() if self.direction == "both" else [directions[self.direction]]
+            return torch.stack([self._cross_entropy(partner_N, *statistics) for statistics in selected]).mean()
 
     def _reduce(self, logits_bN: Tensor, dim: int) -> Tensor:
         """Return [3, N or b]: logsumexp, sum and number of the candidates along `dim`."""
