@@ -1,4 +1,4 @@
-"""Optimizers: which parameters are decayed, and how the learning rate falls over a run."""
+"""Optimizers, with weight decay per parameter group and a learning rate schedule."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ LayerDecay = Annotated[float, Field(gt=0, le=1)]
 
 @runtime_checkable
 class HasTowers(Protocol):
-    """A model that can say in which order its parts come."""
+    """A model that lists the blocks of its encoders in order."""
 
     def towers(self) -> Mapping[str, Sequence[nn.Module]]:
-        """The parts of each encoder, `imu` or `video`, from its input to its output."""
+        """Return the blocks of each encoder, `imu` or `video`, from input to output."""
 
 
 class Place(NamedTuple):
@@ -35,55 +35,55 @@ class Place(NamedTuple):
 
     name: str
     scale: float
-    """Its learning rate, relative to that of parameters elsewhere."""
+    """Learning rate, relative to that of all other parameters."""
 
 
 ELSEWHERE = Place("", 1.0)
 
 
 class Optimizer(Component, ABC):
-    """How the parameters of a run are updated."""
+    """Base class of optimizers."""
 
     @abstractmethod
     def build(self, model: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:
-        """An optimizer of all trainable parameters of `model`, the loss's own included, and its learning rate.
+        """Build an optimizer of all trainable parameters of `model`, including those of the loss, and its scheduler.
 
         The scheduler is stepped after each of the `steps` optimizer steps of the run.
         """
 
 
 class ByPlace(Optimizer):
-    """What optimizers have in common that know the parts of a model: learning rates by encoder and by depth."""
+    """Base class of optimizers with learning rates per encoder and per depth."""
 
     lr: PositiveFloat
-    """Highest learning rate."""
+    """Maximum learning rate."""
     weight_decay: NonNegativeFloat
-    """Decay of weight matrices and convolution kernels; nothing else is decayed."""
+    """Weight decay of matrices and convolution kernels; other parameters are not decayed."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
+    """Decay rates of the running means of the gradient and of its square."""
     imu_lr_scale: PositiveFloat = 1.0
-    """Learning rate of the IMU encoder, relative to `lr`; heads and the loss train at `lr`."""
+    """Learning rate of the IMU encoder, relative to `lr`. Heads and the loss use `lr`."""
     video_lr_scale: PositiveFloat = 1.0
     """Learning rate of the video encoder, relative to `lr`."""
     imu_layer_decay: LayerDecay = 1.0
-    """Each block of the IMU encoder trains at this share of the rate of the block after it; the last at the encoder's.
-    Early layers of a pretrained encoder need to move least (Howard & Ruder, 2018, arXiv:1801.06146; in this form Bao et
-    al., 2021, arXiv:2106.08254)."""
+    """Learning rate of each block of the IMU encoder, relative to that of the next block; the last block has the
+    encoder's rate. Early layers of a pretrained encoder need to change least (Howard & Ruder, 2018, arXiv:1801.06146;
+    in this form Bao et al., 2021, arXiv:2106.08254)."""
     video_layer_decay: LayerDecay = 1.0
-    """The same for the video encoder."""
+    """The same for the blocks of the video encoder."""
 
     @abstractmethod
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate at `step` of `steps`."""
+        """Return the learning rate at `step` of `steps`."""
 
     @abstractmethod
     def optimize(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
-        """The optimizer of parameter groups that have a learning rate and a weight decay each."""
+        """Build the optimizer from parameter groups, each with its own learning rate and weight decay."""
 
     def build(self, model: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:
-        """See `Optimizer.build`. The first two groups are what trains at `lr`; the schedule scales all of them alike.
+        """See `Optimizer.build`. The first two groups train at `lr`; the schedule scales all groups equally.
 
-        Raises `ConfigError` where there is nothing to train, or no order to decay learning rates over.
+        Raises `ConfigError` if there is nothing to train, or if a layer decay is set for an encoder of a single block.
         """
         decayed, kept = split_by_decay(model)
         if not decayed and not kept:
@@ -104,19 +104,19 @@ class ByPlace(Optimizer):
         return optimizer, schedule
 
     def _places(self, model: nn.Module) -> dict[nn.Parameter, Place]:
-        """Where the parameters are that train at a rate of their own."""
-        asked = {
+        """Map the parameters whose learning rate differs from `lr` to their place."""
+        settings = {
             "imu": (self.imu_lr_scale, self.imu_layer_decay),
             "video": (self.video_lr_scale, self.video_layer_decay),
         }
         placed: dict[nn.Parameter, Place] = {}
         towers = [module.towers() for module in model.modules() if isinstance(module, HasTowers)]
         for tower, blocks in (pair for found in towers for pair in found.items()):
-            scale, decay = asked[tower]
+            scale, decay = settings[tower]
             if decay < 1 and len(blocks) == 1:
                 raise ConfigError(
-                    f"optim.{tower}_layer_decay: the {tower} encoder is a single block, with no order to decay over; "
-                    "its component can name its blocks"
+                    f"optim.{tower}_layer_decay: the {tower} encoder is a single block, so its learning rate cannot "
+                    "decay over blocks. Set it to 1, or implement `blocks` in the encoder's component"
                 )
             for number, block in enumerate(blocks, start=1):
                 name = tower if decay == 1 else f"{tower} block {number}"
@@ -130,18 +130,18 @@ class AdamW(ByPlace):
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019, arXiv:1711.05101) and a cosine schedule."""
 
     lr: PositiveFloat = 5e-5
-    """Highest learning rate: at the first step, or where the warm-up ends."""
+    """Maximum learning rate, reached at the first step or at the end of the warm-up."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the run's steps over which the learning rate rises to `lr`, in a straight line."""
+    """Fraction of the run's steps during which the learning rate rises linearly to `lr`."""
     final_lr: NonNegativeFloat = 1e-6
     """Learning rate at the end of the run."""
     weight_decay: NonNegativeFloat = 2.5e-4
-    """Decay of weight matrices and convolution kernels; nothing else is decayed."""
+    """Weight decay of matrices and convolution kernels; other parameters are not decayed."""
 
     @model_validator(mode="after")
     def _fall(self) -> Self:
         if self.final_lr > self.lr:
-            raise ValueError(f"final_lr ({self.final_lr:g}) is above lr ({self.lr:g})")
+            raise ValueError(f"final_lr ({self.final_lr:g}) must not be above lr ({self.lr:g})")
         return self
 
     def optimize(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
@@ -149,7 +149,7 @@ class AdamW(ByPlace):
         return torch.optim.AdamW(groups, betas=self.betas)
 
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate at `step` of `steps`."""
+        """Return the learning rate at `step` of `steps`."""
         rising = round(self.warmup * steps)
         if step < rising:
             return self.lr * (step + 1) / (rising + 1)
@@ -157,28 +157,28 @@ class AdamW(ByPlace):
 
 
 class Adam(ByPlace):
-    """Adam (Kingma & Ba, 2015, arXiv:1412.6980), its learning rate falling in steps of equal length."""
+    """Adam (Kingma & Ba, 2015, arXiv:1412.6980) with a learning rate that falls in stages of equal length."""
 
     lr: PositiveFloat = 1e-4
     """Learning rate of the first stage."""
     weight_decay: NonNegativeFloat = 1e-6
-    """Decay of weight matrices and convolution kernels, as a part of their gradient; nothing else is decayed."""
+    """Weight decay of matrices and convolution kernels, added to their gradient; other parameters are not decayed."""
     stages: PositiveInt = 10
-    """Parts of equal length that a run has: of 50 epochs, each lasts 5."""
+    """Number of stages of equal length in a run: with 50 epochs and 10 stages, each lasts 5 epochs."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Learning rate of a stage, relative to that of the one before."""
+    """Learning rate of a stage, relative to that of the previous stage."""
 
     def optimize(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
         """See `ByPlace.optimize`."""
         return torch.optim.Adam(groups, betas=self.betas)
 
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate at `step` of `steps`."""
+        """Return the learning rate at `step` of `steps`."""
         return self.lr * self.decay ** min(step * self.stages // steps, self.stages - 1)
 
 
 def cosine(step: int, total: int, start: float, end: float) -> float:
-    """The learning rate at `step` of `total`: half a cosine from `start` at step 0 to `end` at step `total` and after.
+    """Return the learning rate at `step`: half a cosine from `start` at step 0 to `end` at step `total` and later.
 
     Loshchilov & Hutter, 2017 (arXiv:1608.03983), without restarts.
     """
@@ -187,12 +187,12 @@ def cosine(step: int, total: int, start: float, end: float) -> float:
 
 
 def split_by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Every trainable parameter once: those that weight decay shrinks, and those that it leaves alone.
+    """Split the trainable parameters into those with and those without weight decay. Each occurs once.
 
-    Decay is for weights that multiply features: matrices and kernels. It leaves alone what shifts or scales them, for
-    which zero is no neutral value: biases (an LSTM's too), norms, the temperature (Radford et al., 2021,
-    arXiv:2103.00020), the class token and the positions of a transformer (as MViT was trained: they are added to
-    patches as biases are), and any module that says `no_weight_decay = True`, such as a loss.
+    Weights that multiply features are decayed: matrices and kernels. Parameters that shift or scale features are not,
+    because zero is not a neutral value for them: biases (including those of an LSTM), norms, the temperature (Radford
+    et al., 2021, arXiv:2103.00020), the class token and the positions of a transformer (as in MViT's training: they
+    are added to patches like biases), and any module with `no_weight_decay = True`, such as a loss.
     """
     decayed: dict[nn.Parameter, None] = {}
     kept: dict[nn.Parameter, None] = {}
@@ -202,7 +202,7 @@ def split_by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parame
             if parameter.requires_grad:
                 shifts = parameter.ndim < 2 or name.startswith(("bias", *TOKENS))
                 (kept if shifts or module in exempt else decayed)[parameter] = None
-    # A parameter that two modules share is left alone if either would leave it alone.
+    # A parameter that two modules share is exempt if either module exempts it.
     return [parameter for parameter in decayed if parameter not in kept], list(kept)
 
 

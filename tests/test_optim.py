@@ -98,7 +98,7 @@ def test_the_temperature_is_not_decayed() -> None:
 
 
 class Prototypes(nn.Module):
-    """What a loss may hold."""
+    """A part of a loss that is exempt from weight decay."""
 
     no_weight_decay = True
 
@@ -112,7 +112,7 @@ def test_norms_over_several_axes_and_whole_exempt_modules_are_not_decayed() -> N
     assert names(model)[0] == {"matrix.weight"}
 
 
-def test_a_vector_is_not_decayed_whatever_its_name() -> None:
+def test_a_vector_is_never_decayed() -> None:
     model = nn.Linear(2, 2)
     model.register_parameter("layer_scale", nn.Parameter(torch.ones(2)))
     assert names(model) == ({"weight"}, {"bias", "layer_scale"})
@@ -133,7 +133,7 @@ def test_a_parameter_in_two_places_is_updated_once_and_frozen_ones_never() -> No
     assert kept == [shared.bias]
 
 
-def test_with_no_gradient_a_step_shrinks_what_is_decayed_and_leaves_the_rest() -> None:
+def test_without_gradients_a_step_only_shrinks_decayed_parameters() -> None:
     model = nn.Linear(2, 2)
     weight, bias = model.weight.detach().clone(), model.bias.detach().clone()
     optimizer, _ = AdamW(lr=0.1, weight_decay=0.5).build(model, steps=10)
@@ -147,7 +147,7 @@ Towers = Mapping[str, Sequence[nn.Module]]
 
 
 class TwoTowers(nn.Module):
-    """Towers of linear layers with norms, a head, and a matrix that it shares with the first blocks."""
+    """Towers of linear layers with norms, and a head that shares a matrix with the first blocks."""
 
     def __init__(self, imu: int, video: int) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class TwoTowers(nn.Module):
     decays=st.tuples(st.sampled_from([0.5, 1.0]), st.sampled_from([0.7, 1.0])),
     frozen=st.integers(0, 2),
 )
-def test_each_block_trains_at_its_rate_and_every_trainable_parameter_is_in_one_group(
+def test_each_block_has_its_learning_rate_and_every_trainable_parameter_one_group(
     counts: tuple[int, int], scales: tuple[float, float], decays: tuple[float, float], frozen: int
 ) -> None:
     model = TwoTowers(*counts)
@@ -225,7 +225,7 @@ def test_of_mvit_patches_train_slowest_and_the_projection_at_the_rate_of_the_enc
     assert rates[id(imu.weight)] == rates[id(model.video_head.output.weight)] == 1.0
 
 
-def test_groups_are_named_for_where_they_are() -> None:
+def test_groups_are_named_after_their_place() -> None:
     optimizer, _ = AdamW(lr=0.1, video_lr_scale=0.5, video_layer_decay=0.5).build(TwoTowers(2, 2), steps=10)
     assert [(group["name"], group["lr"]) for group in optimizer.param_groups] == [
         *(("decayed", 0.1), ("kept", 0.1)),
@@ -234,7 +234,7 @@ def test_groups_are_named_for_where_they_are() -> None:
     ]
 
 
-def test_rates_are_logged_by_where_they_hold() -> None:
+def test_learning_rates_are_logged_by_group() -> None:
     def logged(recipe: AdamW) -> dict[str, float]:
         _, schedule = recipe.build(TwoTowers(2, 3), steps=10)
         return learning_rates(schedule)
@@ -247,13 +247,13 @@ def test_rates_are_logged_by_where_they_hold() -> None:
     assert learning_rates(LambdaLR(ours, lambda step: 1.0)) == {"train/lr": 0.1}
 
 
-def test_a_decay_over_layers_needs_more_than_one() -> None:
+def test_a_layer_decay_needs_more_than_one_block() -> None:
     model = dual_encoder()
     with pytest.raises(ConfigError, match=r"optim\.imu_layer_decay: the imu encoder is a single block"):
         AdamW(imu_layer_decay=0.9).build(model, steps=10)
 
 
-def test_a_model_that_is_all_frozen_is_refused() -> None:
+def test_a_completely_frozen_model_is_refused() -> None:
     with pytest.raises(ConfigError, match="nothing to train"):
         AdamW().build(nn.Linear(2, 2).requires_grad_(requires_grad=False), steps=10)
 
@@ -272,7 +272,7 @@ def test_learning_rate_of_every_group_falls_from_lr_to_final_lr_over_the_steps()
     assert rates[20:] == pytest.approx([1e-5] * 5)
 
 
-def test_schedule_continues_where_its_saved_state_left_it() -> None:
+def test_a_restored_schedule_continues_at_its_saved_step() -> None:
     recipe = AdamW(lr=1e-3, final_lr=1e-5)
     optimizer, schedule = recipe.build(nn.Linear(2, 2), steps=20)
     for _ in range(7):
@@ -299,8 +299,8 @@ def test_cosine_is_half_a_period() -> None:
     assert cosine(25, 100, 1.0, 0.0) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
 
 
-def test_a_learning_rate_that_would_rise_is_refused() -> None:
-    with pytest.raises(ValidationError, match=r"final_lr .* is above lr"):
+def test_a_final_learning_rate_above_the_maximum_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"final_lr .* must not be above lr"):
         AdamW(lr=1e-7)
 
 

@@ -1,7 +1,7 @@
-"""Augmentation of training windows, in two halves: drawn where a window is loaded, applied once to a whole batch.
+"""Augmentation of training windows: parameters are drawn when a window is loaded and applied to a whole batch.
 
-`base` says what an augmentation is; `imu`, `sensors`, `crop`, `color`, `erasing` and `mirror` hold them; `render` turns
-source frames into what an encoder takes; `pipeline` puts all of it together.
+`base` defines the interface; `imu`, `sensors`, `crop`, `color`, `erasing` and `mirror` hold the augmentations;
+`render` turns source frames into an encoder's input; `pipeline` combines all of them.
 """
 
 from revalexo_clip.augment.base import (

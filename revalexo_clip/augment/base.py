@@ -1,8 +1,8 @@
-"""What an experiment asks of an augmentation.
+"""The interface of augmentations.
 
-`sample` draws what is to happen to one window, cheaply, where the window is loaded; what it returns is all that `apply`
-knows. `apply` does it to a whole batch at once, on the device that trains. So a window's augmentation is a function of
-its own random numbers: batch, worker and device have no part in it.
+`sample` draws the parameters for one window, cheaply, in the loader. `apply` uses nothing but these parameters and
+changes a whole batch at once, on the training device. A window's augmentation is therefore a function of its own
+random numbers and does not depend on batch, worker or device.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from revalexo_clip.core.component import Component
 from revalexo_clip.core.types import ImuSpec, VideoSpec
 
 Draw = npt.NDArray[np.float32]
-"""What was drawn for one window, of a shape that is the same for every window, so that a batch of them can be stacked.
+"""The parameters drawn for one window. Their shape is the same for every window, so that a batch can be stacked.
 
-Where chance says no, it is the draw that changes nothing: a factor of 1, the whole view, noise of 0.
+For a window that is not augmented, they are the ones that change nothing: a factor of 1, the whole view, noise of 0.
 """
 
 Pixels = npt.NDArray[np.uint8]
@@ -31,16 +31,16 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
     if ends[0] > ends[1]:
-        raise ValueError(f"a range goes from low to high, not from {ends[0]:g} to {ends[1]:g}")
+        raise ValueError(f"a range must go from low to high, not from {ends[0]:g} to {ends[1]:g}")
     return ends
 
 
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-"""Both ends of an interval, the lower one first."""
+"""The two ends of an interval, the lower one first."""
 
 
 class View(NamedTuple):
-    """The rectangle of a frame that is shown, by its edges [px]. It is mirrored where `left` is right of `right`."""
+    """The visible rectangle of a frame, given by its edges [px]. It is mirrored if `left` is greater than `right`."""
 
     top: float
     left: float
@@ -49,117 +49,119 @@ class View(NamedTuple):
 
     @property
     def height(self) -> float:
-        """[px]."""
+        """Height [px]."""
         return self.bottom - self.top
 
     @property
     def width(self) -> float:
-        """[px]."""
+        """Width [px]."""
         return abs(self.right - self.left)
 
     def part(self, box: Draw) -> View:
-        """The part of this view whose edges (top, left, bottom, right) are `box`, as shares from 0 to 1 of it."""
+        """Return the part of this view with the edges `box`: top, left, bottom, right as shares of it, from 0 to 1."""
         top, left, bottom, right = box.tolist()
         high, wide = self.bottom - self.top, self.right - self.left
         return View(self.top + top * high, self.left + left * wide, self.top + bottom * high, self.left + right * wide)
 
 
 def whole() -> Draw:
-    """The box [4] that is all of a view."""
+    """Return the box [4] of a whole view."""
     return np.array([0, 0, 1, 1], dtype=np.float32)
 
 
 def mirrored() -> Draw:
-    """The box [4] that is all of a view, right to left."""
+    """Return the box [4] of a whole view, mirrored left to right."""
     return np.array([0, 1, 1, 0], dtype=np.float32)
 
 
 class ImuAugmentation(Component, ABC):
-    """Changes IMU windows."""
+    """Base class of augmentations of IMU windows."""
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """Draw for one window. Raises `ConfigError` for windows that it cannot work on."""
+        """Draw the parameters for one window. Raises `ConfigError` if it does not support such windows."""
 
     @abstractmethod
     def apply(self, imu_BLC: Tensor, drawn: Tensor) -> Tensor:
-        """[B, L, C] float32 in the channels' units -> the same, by B stacked draws. Leaves its input as it is."""
+        """Augment B windows by B stacked draws. Does not change its input.
+
+        [B, L, C] float32 in the channels' units -> the same.
+        """
 
 
 class VideoAugmentation(Component, ABC):
-    """Changes video windows as an encoder takes them: cropped, in normalised colour.
+    """Base class of augmentations of video windows in the format of an encoder's input: cropped, in normalised colour.
 
-    `ViewAugmentation` and `ColorAugmentation` are kinds that cost next to nothing where they come first in the list, in
-    any order: views compose into one resampling of the source frames, where these are loaded, colours into one affine
-    map.
+    The kinds `ViewAugmentation` and `ColorAugmentation` cost almost nothing if they come first in the list, in any
+    order: views are combined into one resampling of the source frames in the loader, colours into one affine map.
     """
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
-        """Draw for one window, all of its frames alike; `view` is what is shown of it so far."""
+        """Draw the parameters for one window, the same for all of its frames; `view` is its visible part so far."""
 
     @abstractmethod
     def apply(self, video_B3THW: Tensor, drawn: Tensor) -> Tensor:
-        """[B, 3, T, H, W] float32 -> the same, by B stacked draws. May write into its input."""
+        """Augment B windows by B stacked draws: [B, 3, T, H, W] float32 -> the same. May write into its input."""
 
 
 class JointDraw(NamedTuple):
-    """What a joint augmentation drew for one window."""
+    """The parameters of a joint augmentation for one window."""
 
     drawn: Draw
-    """What `apply` gets."""
+    """Parameters of `apply`."""
     box: Draw
-    """Which part of the view goes on being shown, as `View.part` takes it: `whole()`, `mirrored()` or any other."""
+    """Part of the view that stays visible, as for `View.part`: `whole()`, `mirrored()` or any other box."""
 
 
 class JointAugmentation(Component, ABC):
-    """Changes both modalities of a window together. Comes before those of either one."""
+    """Base class of augmentations of both modalities of a window together. They run before those of one modality."""
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, imu_spec: ImuSpec, video_spec: VideoSpec) -> JointDraw:
-        """Draw for one window. Raises `ConfigError` for windows that it cannot work on."""
+        """Draw the parameters for one window. Raises `ConfigError` if it does not support such windows."""
 
     @abstractmethod
     def apply(self, imu_BLC: Tensor, video_B3THW: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows as `ImuAugmentation` and `VideoAugmentation` take them -> the same, by B stacked draws.
+        """Augment B windows by B stacked draws; formats as for `ImuAugmentation` and `VideoAugmentation`.
 
-        The box that was drawn has already had its effect on the video.
+        The drawn box has already been applied to the video.
         """
 
 
 class PerWindowImu(ImuAugmentation, ABC):
-    """A plain function of one IMU window, for what is easier to write so. It runs where the window is loaded.
+    """Base class of plain functions of one IMU window, which are easier to write. They run in the loader.
 
-    Such functions come first in the list.
+    They must come first in the list.
     """
 
     @abstractmethod
     def __call__(self, imu_LC: Draw, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """[L, C] float32 in the channels' units -> the same. All chance comes from `rng`."""
+        """Augment one window: [L, C] float32 in the channels' units -> the same. Use no randomness other than `rng`."""
 
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """Nothing: the work is done by then."""
+        """Return an empty draw: the window is already augmented."""
         return np.empty(0, dtype=np.float32)
 
     def apply(self, imu_BLC: Tensor, drawn: Tensor) -> Tensor:
-        """As it is: the work is done by then."""
+        """Return the windows unchanged: they are already augmented."""
         return imu_BLC
 
 
 class PerWindowVideo(VideoAugmentation, ABC):
-    """A plain function of one video window, for what is easier to write so. It runs where the window is loaded.
+    """Base class of plain functions of one video window, which are easier to write. They run in the loader.
 
-    Such functions come first in the list.
+    They must come first in the list.
     """
 
     @abstractmethod
     def __call__(self, video_THWC: Pixels, rng: np.random.Generator, spec: VideoSpec) -> Pixels:
-        """Source frames [T, H, W, 3] uint8 RGB -> the same. All chance comes from `rng`."""
+        """Augment source frames: [T, H, W, 3] uint8 RGB -> the same. Use no randomness other than `rng`."""
 
     def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
-        """Nothing: the work is done by then."""
+        """Return an empty draw: the window is already augmented."""
         return np.empty(0, dtype=np.float32)
 
     def apply(self, video_B3THW: Tensor, drawn: Tensor) -> Tensor:
-        """As it is: the work is done by then."""
+        """Return the windows unchanged: they are already augmented."""
         return video_B3THW

@@ -1,8 +1,8 @@
-"""Augmentation of colour: affine maps of red, green and blue, so that any number of them, and normalisation, are one.
+"""Colour augmentation: affine maps of red, green and blue. Several maps and normalisation combine into one map.
 
-They differ from torchvision's transforms of the same names, which are not affine, in three ways: contrast is around a
-fixed grey instead of the mean of each picture; hue turns colours in YIQ space instead of HSV; and colours are not
-clipped to 0 ... 1 in between or after.
+They differ from torchvision's transforms of the same names, which are not affine, in three ways: contrast changes
+around a fixed grey instead of the mean of each image; hue rotates colours in YIQ space instead of HSV; and colours are
+not clipped to 0 ... 1 between the maps or at the end.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from revalexo_clip.augment.base import Draw, Probability, VideoAugmentation, Vie
 from revalexo_clip.core.types import VideoSpec
 
 Affine = npt.NDArray[np.float64]
-"""A map of colours from 0 to 1 as a matrix [4, 4] on (red, green, blue, 1); `b @ a` is a, then b."""
+"""A map of colours on the scale 0 to 1 as a matrix [4, 4] on (red, green, blue, 1); `b @ a` applies a, then b."""
 
 LUMA = np.array([0.299, 0.587, 0.114])
-"""Share of red, green and blue in luma (ITU-R BT.601)."""
+"""Weights of red, green and blue in luma (ITU-R BT.601)."""
 _YIQ = np.array([LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-"""Red, green and blue to luma and the two axes of chroma (NTSC)."""
+"""Matrix from red, green and blue to luma and the two axes of chroma (NTSC)."""
 _RGB = np.linalg.inv(_YIQ)
 
 
 class ColorAugmentation(VideoAugmentation, ABC):
-    """An affine map of colours, the same for all frames of a window."""
+    """Base class of affine maps of colours. All frames of a window are mapped alike."""
 
     @abstractmethod
     def affine(self, rng: np.random.Generator, spec: VideoSpec) -> Affine:
         """Draw the map for one window."""
 
     def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
-        """The map on normalised colours, [3, 4]."""
+        """Draw the map of normalised colours, [3, 4]."""
         return (normalization(spec) @ self.affine(rng, spec) @ _denormalization(spec))[:3].astype(np.float32)
 
     def apply(self, video_B3THW: Tensor, drawn: Tensor) -> Tensor:
@@ -48,18 +48,19 @@ class ColorAugmentation(VideoAugmentation, ABC):
 
 
 class ColorJitter(ColorAugmentation):
-    """Changes brightness, contrast, saturation and hue, in random order."""
+    """Change brightness, contrast, saturation and hue, in random order."""
 
     brightness: Annotated[float, Field(ge=0, le=1)] = 0.4
-    """Colours are multiplied by up to 1 +- this."""
+    """Brightness b: colours are multiplied by a factor from 1 - b to 1 + b."""
     contrast: Annotated[float, Field(ge=0, le=1)] = 0.4
-    """Distances from the grey that normalisation takes to 0 are multiplied by up to 1 +- this."""
+    """Contrast c: distances from the grey that normalisation maps to 0 are multiplied by a factor from 1 - c to 1 + c.
+    """
     saturation: Annotated[float, Field(ge=0, le=1)] = 0.4
-    """Distances from the grey of the same luma are multiplied by up to 1 +- this."""
+    """Saturation s: distances from the grey of the same luma are multiplied by a factor from 1 - s to 1 + s."""
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.1
-    """Colours are turned around the axis of greys by up to +- this, in turns."""
+    """Maximum rotation of colours around the grey axis, in either direction [turns]."""
     p: Probability = 0.8
-    """How many of the windows."""
+    """Probability per window."""
 
     def affine(self, rng: np.random.Generator, spec: VideoSpec) -> Affine:
         """See `ColorAugmentation.affine`."""
@@ -79,10 +80,10 @@ class ColorJitter(ColorAugmentation):
 
 
 class Grayscale(ColorAugmentation):
-    """Takes all colour away: red, green and blue become luma."""
+    """Remove all colour: red, green and blue become luma."""
 
     p: Probability = 0.2
-    """How many of the windows."""
+    """Probability per window."""
 
     def affine(self, rng: np.random.Generator, spec: VideoSpec) -> Affine:
         """See `ColorAugmentation.affine`."""
@@ -91,7 +92,7 @@ class Grayscale(ColorAugmentation):
 
 @cache
 def normalization(spec: VideoSpec) -> Affine:
-    """Less the mean, over the deviation."""
+    """Return the map that subtracts the mean and divides by the standard deviation."""
     return linear(np.diag(1 / np.array(spec.std)), -np.array(spec.mean) / np.array(spec.std))
 
 
@@ -101,28 +102,28 @@ def _denormalization(spec: VideoSpec) -> Affine:
 
 
 def brighten(factor: float) -> Affine:
-    """All colours multiplied by a factor."""
+    """Multiply all colours by a factor."""
     return linear(np.eye(3) * factor)
 
 
 def change_contrast(factor: float, grey: float) -> Affine:
-    """Distances from a grey, 0 to 1, multiplied by a factor."""
+    """Multiply the distances from a grey, 0 to 1, by a factor."""
     return linear(np.eye(3) * factor, np.full(3, (1 - factor) * grey))
 
 
 def saturate(factor: float) -> Affine:
-    """Distances from the grey of the same luma multiplied by a factor; 0 leaves luma alone."""
+    """Multiply the distances from the grey of the same luma by a factor; 0 leaves only luma."""
     return linear(factor * np.eye(3) + (1 - factor) * np.tile(LUMA, (3, 1)))
 
 
 def turn_hue(turns: float) -> Affine:
-    """Chroma turned around the axis of greys, from red towards yellow; greys and luma stay."""
+    """Rotate chroma around the grey axis, from red towards yellow; greys and luma do not change."""
     cosine, sine = np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)
     return linear(_RGB @ np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]]) @ _YIQ)
 
 
 def linear(matrix: npt.NDArray[np.float64], offset: npt.NDArray[np.float64] | None = None) -> Affine:
-    """`matrix` [3, 3] @ colour + `offset` [3]."""
+    """Return the map `matrix` [3, 3] @ colour + `offset` [3]."""
     affine = np.eye(4)
     affine[:3, :3] = matrix
     if offset is not None:
@@ -131,5 +132,5 @@ def linear(matrix: npt.NDArray[np.float64], offset: npt.NDArray[np.float64] | No
 
 
 def as_affine(drawn: Draw) -> Affine:
-    """A map [3, 4] with its last row."""
+    """Append the last row to a map [3, 4]."""
     return np.concatenate([drawn.astype(np.float64), [[0.0, 0.0, 0.0, 1.0]]])

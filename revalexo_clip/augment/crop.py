@@ -1,4 +1,4 @@
-"""Augmentation of what is seen of a frame: which rectangle, and whether mirrored."""
+"""Augmentation of the visible part of a frame: random crops and horizontal flips."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from revalexo_clip.augment.render import resample, whole_pixels
 from revalexo_clip.core.types import VideoSpec
 
 ATTEMPTS = 10
-"""How often a rectangle is drawn before one that fits is taken as it comes."""
+"""Number of rectangles that are drawn before drawing is given up."""
 
 
 def _positive(ends: tuple[float, float]) -> tuple[float, float]:
     if ends[0] <= 0:
-        raise ValueError(f"must be more than 0, not {ends[0]:g}")
+        raise ValueError(f"must be greater than 0, not {ends[0]:g}")
     return ends
 
 
 def _share(ends: tuple[float, float]) -> tuple[float, float]:
     if ends[1] > 1:
-        raise ValueError(f"a share is at most 1, not {ends[1]:g}")
+        raise ValueError(f"a share must be at most 1, not {ends[1]:g}")
     return ends
 
 
 Ratio = Annotated[Range, AfterValidator(_positive)]
-"""Range of a ratio, which is positive."""
+"""Range of a positive ratio."""
 Share = Annotated[Ratio, AfterValidator(_share)]
-"""Range of a share, more than 0 and at most 1."""
+"""Range of a share, greater than 0 and at most 1."""
 
 
 class ViewAugmentation(VideoAugmentation, ABC):
-    """Shows a part of what was shown. `sample` gives its box [4], as `View.part` takes it."""
+    """Base class of augmentations that select a part of the view. `sample` draws its box [4], as for `View.part`."""
 
     whole_frame: ClassVar[bool] = False
-    """Whether it chooses from the whole frame instead of from the centre crop."""
+    """Whether the part is selected from the whole frame instead of the centre crop."""
 
     def apply(self, video_B3THW: Tensor, drawn: Tensor) -> Tensor:
-        """See `VideoAugmentation.apply`. Only for frames that are finished already."""
+        """See `VideoAugmentation.apply`. Only used if the frames have already been resampled."""
         height, width = video_B3THW.shape[3:]
         shown = torch.empty_like(video_B3THW)
         for video_3THW, box, part in zip(video_B3THW, drawn.cpu().numpy(), shown, strict=True):
@@ -54,21 +54,21 @@ class ViewAugmentation(VideoAugmentation, ABC):
 
 
 class RandomResizedCrop(ViewAugmentation):
-    """Shows a random rectangle of the frame, stretched to the crop's size.
+    """Select a random rectangle of the frame and resize it to the crop's size.
 
-    The way of drawing it is that of Szegedy et al., 2015 (arXiv:1409.4842), and of torchvision: area and ratio are
-    drawn until the rectangle fits into the frame; after ten attempts the middle of the frame is taken.
+    It is drawn as in Szegedy et al., 2015 (arXiv:1409.4842), and torchvision: area and ratio are drawn until the
+    rectangle fits into the frame; after ten attempts the middle of the frame is used.
     """
 
     whole_frame: ClassVar[bool] = True
 
     scale: Share = (0.6, 1.0)
-    """Area, as a share of the frame's, uniform."""
+    """Range of the area, as a share of the frame's area; drawn uniformly."""
     ratio: Ratio = (3 / 4, 4 / 3)
-    """Width over height, uniform in its logarithm."""
+    """Range of width over height; its logarithm is drawn uniformly."""
 
     def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
-        """The box, [4]."""
+        """Draw the box, [4]."""
         size = draw_rectangle(rng, view.height, view.width, self.scale, self.ratio)
         if size is not None:
             high, wide = size[0] / view.height, size[1] / view.width
@@ -79,13 +79,13 @@ class RandomResizedCrop(ViewAugmentation):
 
 
 class HorizontalFlip(ViewAugmentation):
-    """Mirrors the video, left for right. IMU channels stay: `Mirror` turns both."""
+    """Mirror the video left to right. IMU channels do not change; `Mirror` mirrors both."""
 
     p: Probability = 0.5
-    """How many of the windows."""
+    """Probability per window."""
 
     def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
-        """The box, [4]."""
+        """Draw the box, [4]."""
         return mirrored() if rng.random() < self.p else whole()
 
 
@@ -96,9 +96,9 @@ def draw_rectangle(
     scale: tuple[float, float],
     ratio: tuple[float, float],
 ) -> tuple[float, float] | None:
-    """(height, width) of a rectangle within another; None where ten in a row did not fit.
+    """Draw (height, width) of a rectangle inside another one; None if ten draws did not fit.
 
-    `scale` bounds its share of the area, `ratio` its width over height.
+    `scale` limits its share of the area, `ratio` its width over height.
     """
     for _ in range(ATTEMPTS):
         area = height * width * rng.uniform(*scale)
@@ -110,5 +110,5 @@ def draw_rectangle(
 
 
 def box_of(top: float, left: float, high: float, wide: float) -> Draw:
-    """A box [4] by its upper left corner and its size, as shares of the view."""
+    """Return the box [4] with the given upper left corner and size, as shares of the view."""
     return np.array([top, left, top + high, left + wide], dtype=np.float32)

@@ -12,17 +12,17 @@ from revalexo_clip.core.types import VideoSpec
 
 
 class RandomErasing(VideoAugmentation):
-    """Covers a random rectangle with the mean colour, the same one in all frames of a window."""
+    """Cover a random rectangle with the mean colour, the same rectangle in all frames of a window."""
 
     scale: Share = (0.02, 0.33)
-    """Area, as a share of the frame's, uniform."""
+    """Range of the area, as a share of the frame's area; drawn uniformly."""
     ratio: Ratio = (0.3, 3.3)
-    """Width over height, uniform in its logarithm."""
+    """Range of width over height; its logarithm is drawn uniformly."""
     p: Probability = 0.3
-    """How many of the windows."""
+    """Probability per window."""
 
     def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
-        """First row and column that are covered, first ones below and right of them that are not [px], [4]."""
+        """Draw the rectangle (top, left, bottom, right) [px], [4]; bottom and right are exclusive."""
         size = draw_rectangle(rng, spec.crop, spec.crop, self.scale, self.ratio) if rng.random() < self.p else None
         if size is None:
             return np.zeros(4, dtype=np.float32)
@@ -32,7 +32,7 @@ class RandomErasing(VideoAugmentation):
 
     def apply(self, video_B3THW: Tensor, drawn: Tensor) -> Tensor:
         """See `VideoAugmentation.apply`. Writes into its input."""
-        if video_B3THW.device.type == "cpu":  # touches nothing else; elsewhere these numbers would be waited for
+        if video_B3THW.device.type == "cpu":  # writes only the rectangle; a GPU would have to wait for its edges
             for video_3THW, (top, left, bottom, right) in zip(video_B3THW, drawn.long().tolist(), strict=True):
                 video_3THW[..., top:bottom, left:right] = 0
             return video_B3THW
@@ -40,7 +40,7 @@ class RandomErasing(VideoAugmentation):
 
 
 def covered(drawn_B4: Tensor, height: int, width: int) -> Tensor:
-    """[B, 1, 1, H, W] bool: the pixels inside each rectangle (top, left, bottom, right)."""
+    """Return [B, 1, 1, H, W] bool: the pixels inside each rectangle (top, left, bottom, right)."""
     top_B1, left_B1, bottom_B1, right_B1 = drawn_B4.unsqueeze(-1).unbind(1)
     row_H, column_W = (torch.arange(size, device=drawn_B4.device) for size in (height, width))
     rows_BH = (row_H >= top_B1) & (row_H < bottom_B1)

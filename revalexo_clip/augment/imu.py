@@ -1,6 +1,6 @@
 """Augmentation of IMU windows.
 
-Scaling, magnitude warping and time warping of wearable sensor data are Um et al., 2017 (arXiv:1706.00527).
+Scaling, magnitude warping and time warping of wearable sensor data follow Um et al., 2017 (arXiv:1706.00527).
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from revalexo_clip.augment.base import Draw, ImuAugmentation, Probability, Range
 from revalexo_clip.core.types import ImuSpec
 
 SLOWEST = 0.1
-"""Least speed of a re-timed window: time goes on, however wide `sigma` is."""
+"""Minimum speed of a time-warped window, so that time never stops, even for a large `sigma`."""
 
 
 class Scale(ImuAugmentation):
-    """Multiplies the whole window by one factor."""
+    """Multiply the whole window by one factor."""
 
     range: Range = (0.8, 1.2)
-    """The factor, uniform."""
+    """Range of the factor; drawn uniformly."""
     p: Probability = 0.5
-    """How many of the windows."""
+    """Probability per window."""
 
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """The factor, []."""
+        """Draw the factor, []."""
         return np.array(rng.uniform(*self.range) if rng.random() < self.p else 1.0, dtype=np.float32)
 
     def apply(self, imu_BLC: Tensor, drawn: Tensor) -> Tensor:
@@ -35,17 +35,17 @@ class Scale(ImuAugmentation):
 
 
 class MagnitudeWarp(ImuAugmentation):
-    """Multiplies each channel by a smooth curve of its own: straight between knots spread evenly over the window."""
+    """Multiply each channel by its own random curve, which is linear between knots evenly spaced over the window."""
 
     sigma: NonNegativeFloat = 0.2
-    """Deviation of a knot from 1."""
+    """Standard deviation of a knot around 1."""
     knots: PositiveInt = 4
-    """Knots between the two ends, which are knots as well."""
+    """Number of knots between the two ends; the ends are knots as well."""
     p: Probability = 0.3
-    """How many of the windows."""
+    """Probability per window."""
 
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """The curves at their knots, [knots + 2, C]."""
+        """Draw the curves at their knots, [knots + 2, C]."""
         shape = (self.knots + 2, len(spec.channels))
         return (rng.normal(1.0, self.sigma, shape) if rng.random() < self.p else np.ones(shape)).astype(np.float32)
 
@@ -56,20 +56,20 @@ class MagnitudeWarp(ImuAugmentation):
 
 
 class TimeWarp(ImuAugmentation):
-    """Runs through the window at a changing speed; all channels together, its first and last sample kept.
+    """Play the window at a varying speed. All channels are warped alike; the first and last sample do not change.
 
-    The speed is straight between knots spread evenly over the window, and scaled so that the ends meet.
+    The speed is linear between knots evenly spaced over the window, and scaled so that the window keeps its length.
     """
 
     sigma: NonNegativeFloat = 0.2
-    """Deviation of the speed at a knot from 1."""
+    """Standard deviation of the speed at a knot around 1."""
     knots: PositiveInt = 4
-    """Knots between the two ends, which are knots as well."""
+    """Number of knots between the two ends; the ends are knots as well."""
     p: Probability = 0.3
-    """How many of the windows."""
+    """Probability per window."""
 
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """Which sample is shown at each time, [L], from 0 to L - 1 and ascending."""
+        """Draw the fractional sample index for each time, [L], ascending from 0 to L - 1."""
         last = spec.samples - 1
         if rng.random() >= self.p or last < 1:
             return np.arange(spec.samples, dtype=np.float32)
@@ -79,20 +79,20 @@ class TimeWarp(ImuAugmentation):
         return np.asarray(np.minimum(place_L * (last / place_L[-1]), last), dtype=np.float32)
 
     def apply(self, imu_BLC: Tensor, drawn: Tensor) -> Tensor:
-        """See `ImuAugmentation.apply`. Between two samples the window is straight."""
+        """See `ImuAugmentation.apply`. Interpolates linearly between two samples."""
         return _between(imu_BLC, drawn)
 
 
 class ChannelDropout(ImuAugmentation):
-    """Sets whole channels to zero, each by chance, in some of the windows."""
+    """Set random channels to zero, in some of the windows."""
 
     rate: Probability = 0.1
-    """How many of the channels of such a window."""
+    """Probability per channel in such a window."""
     p: Probability = 0.2
-    """How many of the windows."""
+    """Probability per window."""
 
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """1 for a channel that stays, else 0, [C]."""
+        """Draw 0 for each dropped channel and 1 for the others, [C]."""
         count = len(spec.channels)
         return (rng.random(count) >= self.rate if rng.random() < self.p else np.ones(count)).astype(np.float32)
 
@@ -102,18 +102,18 @@ class ChannelDropout(ImuAugmentation):
 
 
 class GaussianNoise(ImuAugmentation):
-    """Adds white noise to every channel.
+    """Add white noise to every channel.
 
-    The noise itself is what is drawn, so that it is the same on every device.
+    The noise itself is drawn in `sample`, so that it is the same on every device.
     """
 
     std: NonNegativeFloat = 0.02
     """Standard deviation, in the channels' units."""
     p: Probability = 0.5
-    """How many of the windows."""
+    """Probability per window."""
 
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """The noise, [L, C]."""
+        """Draw the noise, [L, C]."""
         shape = (spec.samples, len(spec.channels))
         if rng.random() >= self.p:
             return np.zeros(shape, dtype=np.float32)
@@ -125,7 +125,7 @@ class GaussianNoise(ImuAugmentation):
 
 
 def _between(x_BKC: Tensor, place_BL: Tensor) -> Tensor:
-    """[B, L, C]: x at places between its rows, 0 to K - 1, straight from row to row; exactly a row where on it."""
+    """Interpolate linearly between the rows of x at positions from 0 to K - 1: [B, L, C]. Exact at the rows."""
     last = x_BKC.shape[1] - 1
     row_BL = place_BL.floor().long().clamp(0, max(last - 1, 0))
     share_BL1 = (place_BL - row_BL).unsqueeze(-1)
@@ -133,5 +133,5 @@ def _between(x_BKC: Tensor, place_BL: Tensor) -> Tensor:
         x_BKC.gather(1, rows_BL.unsqueeze(-1).expand(-1, -1, x_BKC.shape[2]))
         for rows_BL in (row_BL, (row_BL + 1).clamp(max=last))
     )
-    # At a share of 1 this is x's next row but for rounding; the last row must be met exactly.
+    # At a share of 1 the sum equals the next row except for rounding; the last row must be exact.
     return torch.where(share_BL1 == 1, after_BLC, before_BLC + share_BL1 * (after_BLC - before_BLC))

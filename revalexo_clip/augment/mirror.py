@@ -1,4 +1,4 @@
-"""The mirror image of a window: of what was seen and of the body that moved."""
+"""Mirroring of a window: of the video and of the body's movement together."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ _OTHER_SIDE = {"Left": "Right", "Right": "Left"}
 
 
 class Mirror(JointAugmentation):
-    """Mirrors the video and the body together: someone who steps to the left becomes one who steps to the right.
+    """Mirror the video and the body together: a step to the left becomes a step to the right.
 
-    Left and right segments change places. Acceleration is a polar vector, whose lateral component changes its sign;
-    angular velocity is an axial vector, whose other two components do. Segments named neither Left nor Right lie in the
-    middle and are their own image. A left and a right segment must have like axes: the lateral ones point to the same
-    side of the body, the others are each other's image.
+    Left and right segments are swapped. Acceleration is a polar vector: its lateral component changes sign. Angular
+    velocity is an axial vector: its other two components change sign. Segments named neither Left nor Right are in the
+    middle of the body and are mirrored onto themselves. A left and a right segment must have corresponding axes: their
+    lateral axes point to the same side of the body, and their other axes are mirror images of each other.
     """
 
     lateral: Axis = "y"
-    """The axis of a segment that points to the body's side."""
+    """Axis of a segment that points sideways."""
     lateral_of: Mapping[str, Axis] = Field(default={})
-    """The same for segments that differ, by the name without the side: `{"Foot": "z"}`."""
+    """Lateral axis of segments that differ, by the segment's name without its side: `{"Foot": "z"}`."""
     p: Probability = 0.5
-    """How many of the windows."""
+    """Probability per window."""
 
     def sample(self, rng: np.random.Generator, imu_spec: ImuSpec, video_spec: VideoSpec) -> JointDraw:
-        """Which channel each one becomes and with which sign, [2, C, 1]. Raises `ConfigError` for channels without one.
+        """Draw the source and the sign of each channel, [2, C, 1] for `mix`.
 
-        Namely those that are neither accelerometer nor gyroscope, and those of one side that lack the other side's.
+        Raises `ConfigError` if a channel has no mirror image: it is neither an accelerometer nor a gyroscope, or the
+        corresponding channel of the other side is missing.
         """
         turned = image(imu_spec.channels, self.lateral, tuple(sorted(self.lateral_of.items())))
         if rng.random() < self.p:
@@ -47,19 +48,19 @@ class Mirror(JointAugmentation):
         return JointDraw(unmixed(len(imu_spec.channels), 1), whole())
 
     def apply(self, imu_BLC: Tensor, video_B3THW: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """See `JointAugmentation.apply`. The video was mirrored as it was resampled."""
+        """See `JointAugmentation.apply`. The video has already been mirrored by resampling."""
         return mix(imu_BLC, drawn), video_B3THW
 
 
 @cache
 def image(channels: tuple[str, ...], lateral: Axis, lateral_of: tuple[tuple[str, Axis], ...]) -> Draw:
-    """[2, C, 1] for `mix`: the mirror image of every channel."""
+    """Return the mirror image of every channel, [2, C, 1] for `mix`."""
     named = [_known(name) for name in channels]
     exceptions = dict(lateral_of)
     unused = set(exceptions) - {without_side(channel.segment) for channel in named}
     if unused:
         raise ConfigError(
-            f"Mirror: lateral_of names {', '.join(sorted(unused))}; segments without their side: "
+            f"Mirror: lateral_of names unknown segments: {', '.join(sorted(unused))}. Known segments, without side: "
             f"{', '.join(dict.fromkeys(without_side(channel.segment) for channel in named))}"
         )
     places = {channel: place for place, channel in enumerate(named)}
@@ -67,7 +68,7 @@ def image(channels: tuple[str, ...], lateral: Axis, lateral_of: tuple[tuple[str,
     for channel, place in places.items():
         partner = channel._replace(segment=other_side(channel.segment))
         if partner not in places:
-            raise ConfigError(f"Mirror: {channel.name} needs {partner.name} for its image (data.channels)")
+            raise ConfigError(f"Mirror: to mirror {channel.name}, add {partner.name} to data.channels")
         is_lateral = channel.axis == exceptions.get(without_side(channel.segment), lateral)
         turned[0, place] = places[partner]
         turned[1, place] = -1 if is_lateral == (channel.kind == "acc") else 1
@@ -75,12 +76,12 @@ def image(channels: tuple[str, ...], lateral: Axis, lateral_of: tuple[tuple[str,
 
 
 def other_side(segment: str) -> str:
-    """`Left_Foot` -> `Right_Foot`, `Pelvis` -> `Pelvis`."""
+    """Return the segment of the other side: `Left_Foot` -> `Right_Foot`, `Pelvis` -> `Pelvis`."""
     return "_".join(_OTHER_SIDE.get(word, word) for word in segment.split("_"))
 
 
 def without_side(segment: str) -> str:
-    """`Left_Foot` -> `Foot`, `Pelvis` -> `Pelvis`."""
+    """Remove the side from a segment's name: `Left_Foot` -> `Foot`, `Pelvis` -> `Pelvis`."""
     return "_".join(word for word in segment.split("_") if word not in _OTHER_SIDE)
 
 
@@ -88,7 +89,7 @@ def _known(name: str) -> Channel:
     channel = parse(name)
     if channel is None:
         raise ConfigError(
-            f"Mirror: what the mirror image of {name} is cannot be told; it knows acc_<Segment>_<axis> and "
-            "gyro_<Segment>_<axis>"
+            f"Mirror: channel {name} cannot be mirrored; only acc_<Segment>_<axis> and gyro_<Segment>_<axis> can "
+            "(data.channels)"
         )
     return channel

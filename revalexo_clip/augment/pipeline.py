@@ -1,4 +1,4 @@
-"""All augmentations of an experiment, as one: `sample` for a window that is loaded, `apply` for a batch."""
+"""All augmentations of an experiment combined: `sample` for a window in the loader, `apply` for a batch."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ Array = TypeVar("Array", Draw, Pixels)
 
 
 class Draws(NamedTuple):
-    """All that is still to be done to one window once it is loaded; or, stacked, to B of them."""
+    """The parameters that `apply` needs for one window or, stacked, for B windows."""
 
     color: Tensor
-    """[3, 4] the map from (red, green, blue, 1), 0 to 255, to what an encoder takes."""
+    """[3, 4] map from (red, green, blue, 1), 0 to 255, to an encoder's input."""
     joint: Sequence[Tensor]
-    """One of each joint augmentation."""
+    """One draw per joint augmentation."""
     imu: Sequence[Tensor]
-    """One of each IMU augmentation."""
+    """One draw per IMU augmentation."""
     video: Sequence[Tensor]
-    """One of each video augmentation that is neither in the view nor in the colour."""
+    """One draw per video augmentation that is not fused into the view or the colour."""
 
 
 def stack(draws: Sequence[Draws]) -> Draws:
-    """The draws of B windows, each with a leading batch axis."""
+    """Stack the draws of B windows along a leading batch axis."""
     return Draws(
         color=torch.stack([drawn.color for drawn in draws]),
         joint=tuple(map(torch.stack, zip(*(drawn.joint for drawn in draws), strict=True))),
@@ -51,33 +51,33 @@ def stack(draws: Sequence[Draws]) -> Draws:
 
 
 class Augments(Protocol):
-    """The two halves of an augmentation: of the windows of one modality, or of both."""
+    """The two steps of augmentation, for windows of IMU alone or of both modalities."""
 
     def sample(self, rng: np.random.Generator, imu_LC: Draw, video_THWC: Pixels) -> tuple[Draw, Pixels, Draws]:
-        """The half for a loader: one window as a dataset gives it -> the same for `apply`, and what was drawn."""
+        """Prepare one window of a dataset in the loader. Return its input for `apply` and the draws."""
 
     def apply(
         self, imu_BLC: Tensor, video_BTHWC: Tensor, draws: Draws, into_B3THW: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The half for the device that trains: a batch and its stacked draws -> what the towers take."""
+        """Augment a batch by its stacked draws, on the training device. Return the input of the encoders."""
 
 
 class ImuAugmentations:
-    """What happens to windows of IMU alone."""
+    """All augmentations of windows of IMU alone."""
 
     def __init__(self, imu: Sequence[ImuAugmentation], *, imu_spec: ImuSpec) -> None:
-        """Make one draw for nothing, so that `ConfigError` is raised here for windows that do not suit."""
+        """Make a trial draw, so that `ConfigError` is raised here if an augmentation does not support the windows."""
         self.imu_spec = imu_spec
         self.functions = tuple(one for one in imu if isinstance(one, PerWindowImu))
         self.rest = tuple(one for one in imu if not isinstance(one, PerWindowImu))
         self.draw(np.random.default_rng(0))
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """One draw of each augmentation, for one window."""
+        """Draw the parameters of each augmentation for one window."""
         return tuple(torch.from_numpy(one.sample(rng, self.imu_spec)) for one in self.rest)
 
     def sample(self, rng: np.random.Generator, imu_LC: Draw, video_THWC: Pixels) -> tuple[Draw, Pixels, Draws]:
-        """See `Augments.sample`. There is no video, and nothing is drawn for it."""
+        """See `Augments.sample`. The video is empty, and nothing is drawn for it."""
         for function in self.functions:
             imu_LC = _alike(function, imu_LC, function(imu_LC, rng, self.imu_spec))
         draws = Draws(torch.zeros(0), (), self.draw(rng), ())
@@ -87,7 +87,7 @@ class ImuAugmentations:
     def apply(
         self, imu_BLC: Tensor, video_BTHWC: Tensor, draws: Draws, into_B3THW: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """See `Augments.apply`. The empty video goes through as it is."""
+        """See `Augments.apply`. The empty video is returned unchanged."""
         with torch.autocast(imu_BLC.device.type, enabled=False):
             for one, drawn in zip(self.rest, draws.imu, strict=True):
                 imu_BLC = one.apply(imu_BLC, drawn)
@@ -95,11 +95,11 @@ class ImuAugmentations:
 
 
 class Augmentation:
-    """What happens to the windows of a training set between a loader and the encoders.
+    """All augmentations of windows with IMU and video.
 
-    Views and colours at the head of `video` are fused: each pixel is resampled once, where the window is loaded, and
-    coloured once. What follows them is applied one by one. Without any augmentation the frames are cropped in the
-    centre and normalised.
+    View and colour augmentations at the beginning of `video` are fused: each pixel is resampled once, in the loader,
+    and colour-mapped once. The augmentations after them are applied one by one. Without any augmentation, frames are
+    centre-cropped and normalised.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Augmentation:
         imu_spec: ImuSpec,
         video_spec: VideoSpec,
     ) -> None:
-        """Make one draw for nothing, so that `ConfigError` is raised here for windows that do not suit."""
+        """Make a trial draw, so that `ConfigError` is raised here if an augmentation does not support the windows."""
         self.imu_spec = imu_spec
         self.video_spec = video_spec
         self.joint = tuple(joint)
@@ -125,10 +125,10 @@ class Augmentation:
         self.draw(np.random.default_rng(0), (video_spec.short_side, video_spec.short_side))
 
     def sample(self, rng: np.random.Generator, imu_LC: Draw, video_THWC: Pixels) -> tuple[Draw, Pixels, Draws]:
-        """The half for a loader: one window as a dataset gives it -> the same for `apply`, and what is left to be done.
+        """See `Augments.sample`. Resample the drawn view of the frames.
 
-        IMU samples [L, C] and whole frames [T, H, W, 3] go through the functions of one window; of the frames what was
-        drawn to be shown is resampled to [T, crop, crop, 3].
+        IMU samples [L, C] and whole frames [T, H, W, 3] are changed by the plain functions of one window; then the
+        drawn view of the frames is resampled to [T, crop, crop, 3].
         """
         for imu_function in self.imu_functions:
             imu_LC = _alike(imu_function, imu_LC, imu_function(imu_LC, rng, self.imu_spec))
@@ -141,7 +141,7 @@ class Augmentation:
         return imu_LC, show(video_THWC, view, self.video_spec.crop), draws
 
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> tuple[Edges, Draws]:
-        """Draw for one window whose frames are `size`, height and width [px]: what is shown of them, and the rest."""
+        """Draw the view and all other parameters for one window with frames of `size`, height and width [px]."""
         view, color = View(0, 0, *size), normalization(self.video_spec) @ brighten(1 / 255)
         joint = [both.sample(rng, self.imu_spec, self.video_spec) for both in self.joint]
         for both in joint:
@@ -166,11 +166,11 @@ class Augmentation:
     def apply(
         self, imu_BLC: Tensor, video_BTHWC: Tensor, draws: Draws, into_B3THW: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The half for the device that trains: a batch and its stacked draws -> what the towers take.
+        """See `Augments.apply`. Computed in full precision, also under autocast.
 
-        `imu_BLC` [B, L, C] stays in its units; `video_BTHWC` [B, T, crop, crop, 3] uint8, as `sample` shows it,
-        becomes [B, 3, T, crop, crop] float32 in normalised colour, in the memory of `into_B3THW` if that is a video of
-        this size that nobody needs any more. In full precision, also under autocast.
+        `imu_BLC` [B, L, C] keeps its units; `video_BTHWC` [B, T, crop, crop, 3] uint8, from `sample`, becomes
+        [B, 3, T, crop, crop] float32 in normalised colour. It is written to the memory of `into_B3THW`, a video that
+        is no longer needed, if that has the same size.
         """
         with torch.autocast(video_BTHWC.device.type, enabled=False):
             video_B3THW = map_colors(video_BTHWC, draws.color, into_B3THW)
@@ -184,7 +184,7 @@ class Augmentation:
 
 
 def centre(video_THWC: Pixels, crop: int) -> Pixels:
-    """The square of `crop` pixels in the middle of each frame, where evaluation has it too."""
+    """Cut out the square of `crop` pixels in the middle of each frame, as in evaluation."""
     top, left = ((size - crop) // 2 for size in video_THWC.shape[1:3])
     return video_THWC[:, top : top + crop, left : left + crop]
 
@@ -196,7 +196,7 @@ def _can_be_fused(augmentation: VideoAugmentation) -> bool:
 def _alike(function: object, given: Array, returned: Array) -> Array:
     if returned.shape != given.shape or returned.dtype != given.dtype:
         raise ValueError(
-            f"{type(function).__name__} must return {given.dtype} {list(given.shape)}, as it was given, "
-            f"not {returned.dtype} {list(returned.shape)}"
+            f"{type(function).__name__} must return the dtype and shape of its input, {given.dtype} "
+            f"{list(given.shape)}, not {returned.dtype} {list(returned.shape)}"
         )
     return returned

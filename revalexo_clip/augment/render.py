@@ -1,10 +1,10 @@
-"""From source frames to what an encoder takes: one resampling where they are loaded, one map of colour for a batch.
+"""Rendering of source frames into an encoder's input: one resampling in the loader, one colour map per batch.
 
-Resampling is bilinear with a filter that widens as it shrinks, so that it does not alias. It is done clip by clip, all
-frames at once, because every clip has a rectangle of its own; on the CPU torch does it on bytes with vector
-instructions, six times faster than on floats. Cutting the rectangle out is a slice; what is mirrored is the result,
-which is smaller. It is done by the loader, while the frames are in its processor's cache: what then travels to the
-device that trains is half as much, and the same whatever that device is.
+Resampling is bilinear and antialiased: the filter widens when frames shrink. All frames of a clip are resampled at
+once, and clips one by one, because every clip has its own rectangle. On the CPU, torch resamples bytes with vector
+instructions, six times faster than floats. The rectangle is cut out as a slice; the result is mirrored, because it is
+smaller. Resampling runs in the loader, while the frames are in its processor's cache: this halves the data that is sent
+to the training device, and the result does not depend on that device.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from torch.nn.functional import interpolate
 from revalexo_clip.augment.base import Draw, Pixels, View
 
 Edges = npt.NDArray[np.int64]
-"""A view on whole pixels: top, left, bottom, right, [4]."""
+"""A view in whole pixels: top, left, bottom, right, [4]."""
 
 _PIECE = 1 << 14
-"""Pixels that are coloured at once: few enough for numpy not to start threads, which would wait for more to do."""
+"""Pixels that are colour-mapped at once: few enough that numpy starts no threads, which would be mostly idle."""
 
 
 def whole_pixels(view: View, height: int, width: int) -> Edges:
-    """The view, each edge at the nearest border between pixels; at least one pixel, inside of the frame."""
+    """Round the edges of a view to whole pixels. The result has at least one pixel and lies inside the frame."""
     top, bottom = _nearest(view.top, view.bottom, height)
     left, right = _nearest(min(view.left, view.right), max(view.left, view.right), width)
     if view.left > view.right:
@@ -41,16 +41,16 @@ def _nearest(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 def show(video_THWC: Pixels, view: Edges, crop: int) -> Pixels:
-    """[T, crop, crop, 3] uint8: one view [4] of all frames [T, H, W, 3]."""
+    """Resample one view [4] of all frames [T, H, W, 3] to [T, crop, crop, 3] uint8."""
     shown_T3HW = resample(torch.from_numpy(video_THWC).permute(0, 3, 1, 2), view, (crop, crop))
     return np.ascontiguousarray(shown_T3HW.permute(0, 2, 3, 1).numpy())
 
 
 def map_colors(video_BTHWC: Tensor, color_B34: Tensor, into_B3THW: Tensor | None = None) -> Tensor:
-    """[B, 3, T, H, W] float32: the colours (0 to 255) of each clip of [B, T, H, W, 3] uint8, mapped.
+    """Map the colours (0 to 255) of each clip: [B, T, H, W, 3] uint8 -> [B, 3, T, H, W] float32.
 
-    `color_B34` maps (red, green, blue, 1) to the colours that come out. These are written into `into_B3THW` if that has
-    the right size: touching new memory takes as long as all the rest.
+    `color_B34` maps (red, green, blue, 1) to the output colours. The result is written to `into_B3THW` if that has the
+    right size, because using new memory takes as long as all the rest.
     """
     size = video_BTHWC.permute(0, 4, 1, 2, 3).shape
     fits = into_B3THW is not None and into_B3THW.shape == size and into_B3THW.device == color_B34.device
@@ -64,8 +64,8 @@ def map_colors(video_BTHWC: Tensor, color_B34: Tensor, into_B3THW: Tensor | None
 
 
 def _map_on_cpu(video_Bn3: Pixels, color_B34: Draw, mapped_B3n: Draw) -> None:
-    # Of matrices as flat as these numpy's product takes two fifths of the time of torch's. Piece by piece, what lies
-    # between source and result stays in the cache; to planes first and then to floats is quicker than at once.
+    # For matrices as flat as these, numpy's product takes two fifths of the time of torch's. Working piece by piece
+    # keeps intermediate results in the cache. Converting to planes and then to floats is faster than both at once.
     planes_3p, floats_4p = np.empty((3, _PIECE), dtype=np.uint8), np.ones((4, _PIECE), dtype=color_B34.dtype)
     for video_n3, color_34, mapped_3n in zip(video_Bn3, color_B34, mapped_B3n, strict=True):
         for start in range(0, len(video_n3), _PIECE):
@@ -77,9 +77,9 @@ def _map_on_cpu(video_Bn3: Pixels, color_B34: Draw, mapped_B3n: Draw) -> None:
 
 
 def resample(video_T3HW: Tensor, view: Edges, size: tuple[int, int]) -> Tensor:
-    """[T, 3, *size] of the same type: one view of all frames [T, 3, H, W], uint8 on the CPU or float anywhere.
+    """Resample one view of all frames [T, 3, H, W] to [T, 3, *size] of the same dtype.
 
-    Bytes are rounded to bytes.
+    The frames are uint8 on the CPU, or float on any device. Results of uint8 are rounded to uint8.
     """
     top, left, bottom, right = view.tolist()
     shown = video_T3HW[..., top:bottom, min(left, right) : max(left, right)]

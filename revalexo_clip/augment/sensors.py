@@ -1,4 +1,4 @@
-"""Sensors by the names of their channels, and how they were strapped on."""
+"""Augmentation of the orientation in which IMU sensors are mounted on the body."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _KINDS = {"acc": "accelerometer", "gyro": "gyroscope"}
 
 
 @cache
-def triads(channels: tuple[str, ...], asker: str) -> dict[str, list[list[int]]]:
-    """The places of x, y and z of each segment's accelerometer and gyroscope, of those that are there.
+def triads(channels: tuple[str, ...], augmentation: str) -> dict[str, list[list[int]]]:
+    """Return the indices of x, y and z of each accelerometer and gyroscope, by segment.
 
-    `asker` is the augmentation that wants to turn them. Raises `ConfigError` that names the channels that an incomplete
-    one lacks, or where there is none at all.
+    `augmentation` is its name, for messages. Raises `ConfigError` if a sensor lacks an axis, naming the missing
+    channels, or if there is no sensor at all.
     """
     places = {channel: place for place, name in enumerate(channels) if (channel := parse(name))}
     sensors = dict.fromkeys((channel.kind, channel.segment) for channel in places)
@@ -32,31 +32,32 @@ def triads(channels: tuple[str, ...], asker: str) -> dict[str, list[list[int]]]:
         lacking = [channel.name for channel in triad if channel not in places]
         if lacking:
             raise ConfigError(
-                f"{asker}: the {_KINDS[kind]} of {segment} lacks {', '.join(lacking)}; to be rotated it needs "
-                "all three axes (data.channels)"
+                f"{augmentation}: the {_KINDS[kind]} of {segment} lacks {', '.join(lacking)}; rotating a sensor "
+                "requires all three axes (data.channels)"
             )
         found.setdefault(segment, []).append([places[channel] for channel in triad])
     if not found:
         raise ConfigError(
-            f"{asker}: there are no channels acc_<Segment>_<axis> or gyro_<Segment>_<axis> among {', '.join(channels)}"
+            f"{augmentation}: no channels acc_<Segment>_<axis> or gyro_<Segment>_<axis> among "
+            f"{', '.join(channels)} (data.channels)"
         )
     return found
 
 
 class SensorRotation(ImuAugmentation):
-    """Turns every sensor by a small rotation of its own, constant over the window.
+    """Rotate each sensor by its own small random rotation, constant over the window.
 
-    Accelerometer and gyroscope of a sensor turn together. How a sensor happened to be strapped on tells people apart;
-    this keeps it from being learned. Other channels stay.
+    Accelerometer and gyroscope of a sensor rotate together. Other channels do not change. The exact mounting of a
+    sensor identifies a subject; this augmentation keeps the encoder from learning it.
     """
 
     angle: Annotated[float, Field(ge=0, le=180)] = 15.0
-    """Largest angle [degrees]; uniform from 0, around an axis of any direction."""
+    """Maximum angle [degrees]; drawn uniformly from 0, around an axis of random direction."""
     p: Probability = 1.0
-    """How many of the windows."""
+    """Probability per window."""
 
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """What each channel is a sum of, [2, C, 3] for `mix`. Raises `ConfigError` for an incomplete sensor."""
+        """Draw the terms of each channel, [2, C, 3] for `mix`. Raises `ConfigError` if a sensor lacks an axis."""
         sensors = triads(spec.channels, type(self).__name__)
         drawn = unmixed(len(spec.channels), 3)
         if rng.random() >= self.p:
@@ -75,16 +76,16 @@ class SensorRotation(ImuAugmentation):
 
 
 class HalfTurn(ImuAugmentation):
-    """Turns sensors by half a turn around one of their own axes, as where people put them on upside down or inside out.
+    """Rotate sensors by half a turn around one of their axes, as if they were worn upside down or inside out.
 
-    Accelerometer and gyroscope of a sensor turn together. Other channels stay.
+    Accelerometer and gyroscope of a sensor rotate together. Other channels do not change.
     """
 
     p: Probability = 0.5
-    """How many of the sensors of a window; each around an axis of its own."""
+    """Probability per sensor of a window; each rotates around its own random axis."""
 
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """The sign of each channel, [2, C, 1] for `mix`. Raises `ConfigError` for an incomplete sensor."""
+        """Draw the sign of each channel, [2, C, 1] for `mix`. Raises `ConfigError` if a sensor lacks an axis."""
         sensors = triads(spec.channels, type(self).__name__)
         drawn = unmixed(len(spec.channels), 1)
         turned_S, axis_S = rng.random(len(sensors)) < self.p, rng.integers(len(AXES), size=len(sensors))
@@ -99,7 +100,7 @@ class HalfTurn(ImuAugmentation):
 
 
 def rotations(axis_S3: npt.NDArray[np.float64], angle_S: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Rotation matrices [S, 3, 3] by angles [rad] around axes of any length but 0 (Rodrigues' formula)."""
+    """Return rotation matrices [S, 3, 3] by angles [rad] around axes of any nonzero length (Rodrigues' formula)."""
     x, y, z = (axis_S3 / np.linalg.norm(axis_S3, axis=1, keepdims=True)).T
     zero = np.zeros_like(x)
     cross = np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]]).transpose(2, 0, 1)
@@ -108,7 +109,7 @@ def rotations(axis_S3: npt.NDArray[np.float64], angle_S: npt.NDArray[np.float64]
 
 
 def unmixed(channels: int, terms: int) -> Draw:
-    """[2, C, terms] for `mix`: every channel is itself."""
+    """Return [2, C, terms] for `mix` that leaves every channel unchanged."""
     drawn = np.zeros((2, channels, terms), dtype=np.float32)
     drawn[0] = np.arange(channels)[:, None]
     drawn[1, :, 0] = 1
@@ -116,9 +117,10 @@ def unmixed(channels: int, terms: int) -> Draw:
 
 
 def mix(imu_BLC: Tensor, drawn: Tensor) -> Tensor:
-    """[B, L, C]: every channel a sum of channels, [B, 2, C, K] saying which, and how much of each.
+    """Replace every channel of [B, L, C] by a weighted sum of K channels.
 
-    Term by term instead of as a product of matrices, whose rounding depends on how many there are.
+    `drawn` [B, 2, C, K] holds their indices and weights. Terms are added one by one instead of by a matrix product,
+    whose rounding depends on the batch size.
     """
     source_BCK, amount_BCK = drawn.unbind(1)
     terms = (

@@ -1,1 +1,1 @@
-"""What every room uses: components, errors, types, files, text and the console."""
+"""Shared foundations: components, errors, types, files, progress, text and the console."""

@@ -1,8 +1,8 @@
-"""Components: typed, frozen descriptions that know how to build what they describe.
+"""Components: typed, frozen configurations that can build the object they describe.
 
 Subclassing `Component` registers the class under its name. A field typed with a base class (`imu: ImuEncoder`)
-accepts an instance of any registered subclass, or its JSON form `{"type": "DeepConvLSTM", "kernel": 11}`. The idea
-of an open union over registered subclasses comes from facebookresearch/exca.
+accepts an instance of any registered subclass, or its JSON form `{"type": "DeepConvLSTM", "kernel": 11}`. The open
+union over registered subclasses follows facebookresearch/exca.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ JsonObject = dict[str, JsonValue]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` where a known name is close, then the known names."""
+    """Return `"; did you mean 'x'?"` if a known name is similar, followed by the list of known names."""
     names = sorted(known)
     folded = {candidate.lower(): candidate for candidate in names}
-    begun = [candidate for candidate in folded if len(name) > 1 and candidate.startswith(name.lower())]
-    close = begun or difflib.get_close_matches(name.lower(), folded, n=1)
+    prefixed = [candidate for candidate in folded if len(name) > 1 and candidate.startswith(name.lower())]
+    close = prefixed or difflib.get_close_matches(name.lower(), folded, n=1)
     hint = f"; did you mean '{folded[close[0]]}'?" if close else ""
     return f"{hint} (known: {', '.join(names) or 'none'})"
 
 
 class Config(BaseModel):
-    """A frozen set of typed fields. Unknown fields are errors; the docstring under a field is its description."""
+    """A frozen set of typed fields. Unknown fields are errors; the docstring below a field is its description."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -68,29 +68,31 @@ def _unknown_field(key: str, known: Iterable[str], value: object) -> InitErrorDe
 
 
 class Component(Config, ABC):
-    """A registered part of an experiment. Subclass a base such as `ImuEncoder`, add fields, write `build`."""
+    """A registered part of an experiment.
+
+    To add one, subclass a base such as `ImuEncoder`, add fields and implement `build`.
+    """
 
     registry: ClassVar[dict[str, type[Component]]] = {}
-    """Every concrete component by name."""
+    """All concrete components by name."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if "type" in cls.model_fields:
-            raise TypeError(f"{cls.__qualname__}: 'type' names the component itself and cannot be a field")
+            raise TypeError(f"{cls.__qualname__}: 'type' is reserved for the component's name and cannot be a field")
         if inspect.isabstract(cls):
             return
         other = Component.registry.get(cls.__name__)
         if other is not None and _source(other) != _source(cls):
             raise TypeError(
-                f"a component named {cls.__name__} exists already in {_source(other)}; "
-                f"the one in {_source(cls)} needs another name"
+                f"a component named {cls.__name__} already exists in {_source(other)}; rename the one in {_source(cls)}"
             )
         Component.registry[cls.__name__] = cls
 
     @classmethod
     def known(cls) -> dict[str, type[Self]]:
-        """The registered components that a field of this type accepts, by name."""
+        """Return the registered components that a field of this type accepts, by name."""
         return {name: kind for name, kind in Component.registry.items() if issubclass(kind, cls)}
 
     @model_validator(mode="wrap")
@@ -115,7 +117,7 @@ class Component(Config, ABC):
 
 
 def _source(kind: type[Component]) -> str:
-    """The file a component was written in: loading the same file again replaces it, another file may not."""
+    """Return the source file of a component. Only the same file, loaded again, may replace a component."""
     return inspect.getsourcefile(kind) or kind.__module__
 
 
@@ -123,7 +125,7 @@ def _not_a_component(base: type[Component], value: object) -> PydanticCustomErro
     known = ", ".join(sorted(base.known()))
     return PydanticCustomError(
         "not_a_component",
-        "{value} is not of the kind {base}; its JSON form is an object whose 'type' is one of: {known}",
+        "{value} is not a component of type {base}; pass one, or a JSON object whose 'type' is one of: {known}",
         {"base": base.__name__, "value": repr(value), "known": known},
     )
 
@@ -137,11 +139,11 @@ def _unknown_component(base: type[Component], name: str) -> PydanticCustomError:
 
 
 _NEEDS_NO_VALUE = ("unknown_component", "unknown_field", "not_a_component", "value_error", "missing")
-"""Errors whose message needs no value beside it."""
+"""Error types whose message is complete without the given value."""
 
 
 def describe(error: ValidationError) -> str:
-    """One line per mistake: dotted path, what is wrong, the value that was given."""
+    """Format a validation error, one line per mistake: dotted path, what is wrong, the given value."""
     lines = []
     for item in error.errors(include_url=False):
         path = ".".join(str(part) for part in item["loc"] if not _names_a_choice(part))
@@ -153,5 +155,5 @@ def describe(error: ValidationError) -> str:
 
 
 def _names_a_choice(part: int | str) -> bool:
-    """Whether a part of a path is pydantic's name for a member of a union, such as `literal['auto']`."""
+    """Return whether a part of a path is pydantic's name for a member of a union, such as `literal['auto']`."""
     return isinstance(part, str) and not part.isidentifier()

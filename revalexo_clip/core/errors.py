@@ -1,32 +1,32 @@
-"""Errors that a user can act on.
+"""Errors that the user can fix.
 
-Their message is all that the command line prints, so it says what is wrong, where, and what to do. Anything else
-that is raised is a defect of this package and keeps its traceback.
+The command line prints only their message, so it says what is wrong, where, and what to do. Any other exception is a
+bug in this package and keeps its traceback.
 """
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can put right."""
+    """An error that the user can fix."""
 
     exit_code = 1
     kind = "error"
-    """How the command line introduces the message."""
+    """Word that the command line prints before the message."""
 
 
 class ConfigError(UserError):
-    """The command or the experiment is wrong: nothing was started."""
+    """An invalid command or experiment. Raised before anything is started."""
 
     exit_code = 2
 
 
 class DataError(UserError):
-    """A dataset, a weight file or a checkpoint is not what it should be. The message names the file."""
+    """An invalid dataset, weight file or checkpoint. The message names the file."""
 
 
-class Interrupted(UserError):  # noqa: N818 (nothing went wrong)
-    """A signal ended a run in good order; exits as a shell expects of a process that the signal ended."""
+class Interrupted(UserError):  # noqa: N818 (not an error)
+    """A run stopped cleanly after a signal. Its exit code is 128 + the signal's number, as shells expect."""
 
     kind = "stopped"
 

@@ -1,4 +1,4 @@
-"""Files that are whole whenever they bear their name, and that are told apart by what they hold."""
+"""Atomic file writes and content checksums."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
 
-# Unpickling fails in whichever way the bytes that it met lead to: an HTML page saved as a checkpoint ends in an
-# UnpicklingError, a truncated file in a RuntimeError or an EOFError, others in a lookup or a conversion.
+# How unpickling fails depends on the bytes in the file: an HTML page saved as a checkpoint raises an UnpicklingError,
+# a truncated file a RuntimeError or an EOFError, other files a lookup or conversion error.
 UNPICKLING_ERRORS = (
     pickle.UnpicklingError,
     EOFError,
@@ -26,19 +26,19 @@ UNPICKLING_ERRORS = (
     AttributeError,
     struct.error,
 )
-"""What `torch.load` raises for a file that is no checkpoint, or not a whole one."""
+"""What `torch.load` raises if a file is not a checkpoint or is truncated."""
 
 
 class WriteError(DataError):
-    """The disk refuses a file."""
+    """A file could not be written."""
 
 
 @contextmanager
 def atomically(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` to write to; it takes the place of `path` when the block ends without an error.
+    """Give a temporary file beside `path` to write to; it replaces `path` if the block ends without an error.
 
-    A crash leaves the old file or the new one, never half of either. The folder is made. Raises `WriteError`, naming
-    the file, where the disk refuses it.
+    After a crash, `path` is either the old file or the complete new one. Creates the folder if it does not exist.
+    Raises `WriteError`, naming the file, if it cannot be written.
     """
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
@@ -55,7 +55,7 @@ def atomically(path: Path) -> Iterator[Path]:
 
 
 def link_atomically(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source` in one step (a copy where the file system has no hard links)."""
+    """Make `target` a hard link to `source` atomically (a copy if the file system has no hard links)."""
     if target.exists() and target.samefile(source):
         return
     temporary = target.with_name(f".{os.getpid()}-{target.name}")
@@ -68,7 +68,7 @@ def link_atomically(source: Path, target: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Digest of a file's content, in hex."""
+    """Return the SHA-256 digest of a file's content, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""How long work reports its progress."""
+"""Callbacks with which long-running work reports its progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 OnProgress = Callable[[int, int], None]
 """Called with the number of items done and the total."""
 Progress = Callable[[str], AbstractContextManager[OnProgress]]
-"""Opens a progress display for the work named by the argument."""
+"""Opens a progress display; the argument names the work."""
 
 
 def no_progress(done: int, total: int) -> None:

@@ -1,8 +1,8 @@
-"""."""
+"""Text formatting."""
 
 from __future__ import annotations
 
 
 def counted(number: int, unit: str) -> str:
-    """`1 epoch`, `2 epochs`."""
+    """Format a number with its unit: `1 epoch`, `2 epochs`."""
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

@@ -1,13 +1,14 @@
-"""What travels between the parts: specifications of the two inputs, and the batch.
+"""Shared data types: input specifications, samples, batches, classifier outputs and IMU channel names.
 
-Shape letters used throughout the package, also as suffixes of names (`imu_BLC`):
+Shape letters used in the whole package, also as suffixes of names (`imu_BLC`):
 
     B  windows in a batch            N  windows in a gathered batch, or in a gallery
     L  IMU samples in a window       C  IMU channels
     T  video frames in a window      H, W  height, width [px]
     D  embedding size                K  prediction horizons
 
-What the names of IMU channels say: `acc_Left_Foot_x` is the accelerometer of Left_Foot along x.
+An IMU channel is named after its sensor, body segment and axis: `acc_Left_Foot_x` is the accelerometer of Left_Foot
+along x.
 """
 
 from __future__ import annotations
@@ -20,17 +21,15 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 Split = Literal["train", "val", "test"]
-
-
 Modality = Literal["imu", "video"]
 
 UNLABELLED = -1
-"""Label of a time that lies in no activity segment."""
+"""Label of a time outside all activity segments."""
 
 
 @dataclass(frozen=True)
 class ImuSpec:
-    """What an IMU window is: the ordered channels, their units, the rate and the length."""
+    """Format of an IMU window: ordered channels, their units, sampling rate and length."""
 
     channels: tuple[str, ...]
     """Ordered channel names, e.g. `acc_Pelvis_x`."""
@@ -41,56 +40,56 @@ class ImuSpec:
     window: float
     """Length of a window [s]."""
     mean: tuple[float, ...] | None = None
-    """Mean of each channel over the training subjects, in its unit; None where channels are taken as they are."""
+    """Mean of each channel over the training subjects, in its unit; None if channels are not standardised."""
     std: tuple[float, ...] | None = None
-    """Deviation of each channel over the training subjects, in its unit."""
+    """Standard deviation of each channel over the training subjects, in its unit."""
 
     @property
     def samples(self) -> int:
-        """L, the samples in one window."""
+        """L, the number of samples in a window."""
         return round(self.rate * self.window)
 
 
 @dataclass(frozen=True)
 class VideoSpec:
-    """What a video window is: how many frames over which time, how large, and how colour is normalised."""
+    """Format of a video window: number of frames, length, frame size and colour normalisation."""
 
     frames: int
-    """T, frames spread evenly over the window, first and last moment included."""
+    """T, frames spread evenly over the window, including its first and last moment."""
     crop: int
-    """H = W of what the encoder sees [px]."""
+    """H = W of the encoder's input [px]."""
     short_side: int
-    """Short side that a frame is resized to before it is cropped [px]."""
+    """Short side of a frame after resizing, before cropping [px]."""
     window: float
     """Length of a window [s]."""
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
-    """Mean of red, green and blue on the scale 0 to 1, subtracted."""
+    """Mean of red, green and blue on the scale 0 to 1; subtracted from the colours."""
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
-    """Deviation of red, green and blue on the scale 0 to 1, divided by."""
+    """Standard deviation of red, green and blue on the scale 0 to 1; the colours are divided by it."""
 
 
 class Sample(NamedTuple):
-    """One window, as a dataset hands it out; collated field by field into a `Batch`."""
+    """One window of a dataset; samples are collated field by field into a `Batch`."""
 
     imu_LC: Tensor
     """[L, C] float32, in the channels' units."""
     video_THWC: Tensor
-    """[T, H, W, 3] uint8, RGB: whole frames for training, their centre crop for evaluation. [0, 0, 0, 3] where the
-    windows are of IMU alone."""
+    """[T, H, W, 3] uint8, RGB: whole frames for training, their centre crop for evaluation. [0, 0, 0, 3] if windows
+    have IMU only."""
     label_K: Tensor
-    """[K] int64, the activity at each horizon, `UNLABELLED` outside every segment."""
+    """[K] int64, the activity at each horizon, `UNLABELLED` outside all segments."""
     transition_K: Tensor
-    """[K] bool, whether the body is between two activities at each horizon."""
+    """[K] bool, whether the subject is between two activities at each horizon."""
     clip: Tensor
-    """[] int64, which clip the window was cut from."""
+    """[] int64, index of the clip that contains the window."""
     start: Tensor
-    """[] float64, where the window starts in its clip [s]."""
+    """[] float64, start of the window in its clip [s]."""
     window: Tensor
-    """[] int64, the window's place in its dataset."""
+    """[] int64, index of the window in its dataset."""
 
 
 class Batch(NamedTuple):
-    """B windows; the fields of `Sample` with a leading batch axis."""
+    """B windows: the fields of `Sample` with a leading batch axis."""
 
     imu_BLC: Tensor
     video_BTHWC: Tensor
@@ -103,12 +102,11 @@ class Batch(NamedTuple):
 
 AXES = "xyz"
 
-
 _NAME = re.compile(r"(acc|gyro)_(.+)_([xyz])")
 
 
 class Channel(NamedTuple):
-    """One axis of an accelerometer or of a gyroscope."""
+    """One axis of an accelerometer or gyroscope."""
 
     kind: str
     """`acc` or `gyro`."""
@@ -117,18 +115,21 @@ class Channel(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name in full."""
+        """The full name."""
         return "_".join(self)
 
 
 def parse(name: str) -> Channel | None:
-    """None for a channel that is neither an accelerometer's nor a gyroscope's."""
+    """Parse a channel name. Return None if the channel belongs to neither an accelerometer nor a gyroscope."""
     found = _NAME.fullmatch(name)
     return Channel(*found.groups()) if found else None
 
 
 def whole_triads(channels: Sequence[str], kind: str) -> dict[str, list[int]]:
-    """The places of x, y and z of each segment's accelerometer (`acc`) or gyroscope (`gyro`) that has all three."""
+    """Return the indices of x, y and z of each accelerometer (`acc`) or gyroscope (`gyro`) that has all three axes.
+
+    The keys are the segments' names.
+    """
     places = {channel: place for place, name in enumerate(channels) if (channel := parse(name))}
     segments = dict.fromkeys(channel.segment for channel in places if channel.kind == kind)
     triads = {segment: [Channel(kind, segment, axis) for axis in AXES] for segment in segments}
@@ -140,9 +141,9 @@ def whole_triads(channels: Sequence[str], kind: str) -> dict[str, list[int]]:
 
 
 class ClassifierOutput(NamedTuple):
-    """What an activity classifier makes of B windows."""
+    """Output of an activity classifier for B windows."""
 
     logits_BKA: Tensor
-    """[B, K, A], of A activities at K horizons."""
+    """[B, K, A], logits of A activities at K horizons."""
     features_BF: Tensor
-    """[B, F], what its heads are given."""
+    """[B, F], input of the heads."""

@@ -1,4 +1,4 @@
-"""Objectives: contrastive ones, and those of activity classifiers."""
+"""Losses for contrastive pretraining and for activity classifiers."""
 
 from revalexo_clip.core.types import ClassifierOutput
 from revalexo_clip.losses.base import Loss, LossModule, Overlap

@@ -1,10 +1,9 @@
-"""What an experiment asks of a contrastive objective.
+"""The interface of contrastive losses, and what they share.
 
-Which windows show the same moments, and so are not each other's negatives.
-
-A learnable temperature, kept as the logarithm of a bounded scale (Radford et al., 2021, arXiv:2103.00020).
-
-The matrix of all pairs of a batch, some rows at a time: memory grows with the batch and not with its square.
+`Overlap` tells which windows of a batch share some time: these are not negatives of each other. `WithTemperature`
+holds a learnable temperature as the logarithm of a bounded scale (Radford et al., 2021, arXiv:2103.00020).
+`in_blocks` computes the similarity matrix a block of rows at a time, so that memory grows linearly with the batch
+size, not quadratically.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from revalexo_clip.core.component import Component
 
 
 class Overlap(NamedTuple):
-    """Where the N windows of a batch lie in their clips, and so which of them share some time."""
+    """Positions of the N windows of a batch in their clips, which determine the windows that share some time."""
 
     clip_N: Tensor
-    """[N] int, the clip that each was cut from."""
+    """[N] int, index of each window's clip."""
     start_N: Tensor
-    """[N], where each starts in its clip [s]."""
+    """[N], start of each window in its clip [s]."""
     window: float
     """Length of a window [s]."""
 
     def rows(self, rows: slice) -> Tensor:
-        """[b, N] bool: whether each of b consecutive windows and each of all N are two that share some time.
+        """Return [b, N] bool: whether each of b consecutive windows shares some time with each of all N windows.
 
-        Windows that only touch do not overlap, and none overlaps itself. The whole matrix is `rows(slice(None))`; for
-        large batches it is only made row by row.
+        Windows that only touch do not overlap, and a window does not overlap itself. `rows(slice(None))` is the whole
+        matrix; for large batches it is only computed in blocks of rows.
         """
         place_N = torch.arange(len(self.clip_N), device=self.clip_N.device)
         same_clip_bN = self.clip_N[rows, None] == self.clip_N
@@ -45,14 +44,14 @@ class Overlap(NamedTuple):
 
 
 class LossModule(nn.Module, ABC):
-    """A contrastive objective with its learnable parameters."""
+    """A contrastive loss with its learnable parameters."""
 
     no_weight_decay = True
-    """Tells the optimizer to leave them out: a temperature that decays is another temperature."""
+    """Excludes the parameters from weight decay, which would change the temperature."""
 
     @abstractmethod
     def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
-        """The loss [] of N pairs of unit vectors; row i of one is the partner of row i of the other.
+        """Compute the loss [] of N pairs of unit vectors; rows with the same index are partners.
 
         Windows that overlap are not negatives of each other.
         """
@@ -60,29 +59,29 @@ class LossModule(nn.Module, ABC):
     @property
     @abstractmethod
     def temperature(self) -> Tensor:
-        """What similarities are divided by, [] (detached, for logging)."""
+        """The temperature by which similarities are divided, [] (detached, for logging)."""
 
     def chance(self, overlap: Overlap) -> Tensor | None:
-        """The loss [] of embeddings that tell no window from another; None where that is no fixed number."""
+        """Return the loss [] of embeddings that are all equal; None if it is not a fixed number."""
         return None
 
 
 class Loss(Component, ABC):
-    """A contrastive objective."""
+    """Base class of contrastive losses."""
 
     @abstractmethod
     def build(self) -> LossModule:
-        """The objective with its parameters at their initial values."""
+        """Build the loss with its initial parameters."""
 
 
 MAX_LOG_SCALE = math.log(100)
 
 Temperature = Annotated[float, Field(ge=0.01, le=1)]
-"""Between 1 / 100 and 1."""
+"""A temperature between 1 / 100 and 1."""
 
 
 class WithTemperature(LossModule):
-    """An objective that divides similarities by a temperature that it learns."""
+    """A loss that divides similarities by a learned temperature."""
 
     def __init__(self, temperature: float) -> None:
         super().__init__()
@@ -90,15 +89,15 @@ class WithTemperature(LossModule):
 
     @property
     def temperature(self) -> Tensor:
-        """What similarities are divided by, []."""
+        """See `LossModule.temperature`."""
         return (-self.log_scale.detach().clamp(0, MAX_LOG_SCALE)).exp()
 
     def scale(self) -> Tensor:
-        """1 / temperature, [], between 1 and 100.
+        """Return 1 / temperature, [], between 1 and 100.
 
-        The parameter itself is brought back into its range, rather than only the value made of it. A clamped value has
-        no gradient outside the range, so a parameter that one step carried out would stay there for good; and any
-        gradient made up for it would no longer be a sum over ranks or blocks of the batch.
+        The parameter itself is clamped in place, not only the returned value. A clamped value has no gradient outside
+        the range, so a parameter that left the range in one step would never return; and a substitute gradient would
+        no longer be a sum over ranks or blocks of the batch.
         """
         with torch.no_grad():
             self.log_scale.clamp_(0, MAX_LOG_SCALE)
@@ -106,27 +105,28 @@ class WithTemperature(LossModule):
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """What losses are computed in, also under autocast."""
+    """Convert to float32 if the precision is lower. Losses are computed in this precision, also under autocast."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 Result = TypeVar("Result", bound=Tensor | tuple[Tensor, ...])
 
 LARGE = 2**25
-"""Elements of the matrix that are there at a time: 128 MiB of float32, and as much again for each step of a formula."""
+"""Maximum elements of the similarity matrix in memory at a time: 128 MiB of float32 for each intermediate result."""
 
 
 def row_blocks(count: int, rows: int | None) -> list[slice]:
-    """Slices of `rows` rows that cover `count`; None for as many as `LARGE` has room for."""
+    """Divide `count` rows into slices of `rows` rows; None for as many rows as `LARGE` permits."""
     size = rows or max(LARGE // count, 1)
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def in_blocks(reduce: Callable[[Tensor, slice], Result], imu_ND: Tensor, blocks: list[slice]) -> list[Result]:
-    """What `reduce` makes of each block of rows of `imu_ND`, and of where they are.
+    """Call `reduce` with each block of rows of `imu_ND` and its slice, and return the results.
 
-    It is differentiable, also in what `reduce` uses beside its arguments. A block is forgotten once it is reduced, and
-    computed again in the backward pass (Chen et al., 2016, arXiv:1604.06174); a batch of one block is computed once.
+    The result is differentiable, also with respect to tensors that `reduce` uses beside its arguments. A block's
+    intermediate results are not stored but computed again in the backward pass (Chen et al., 2016, arXiv:1604.06174);
+    if there is only one block, it is computed once.
     """
     if len(blocks) == 1 or not torch.is_grad_enabled():
         return [reduce(imu_ND[rows], rows) for rows in blocks]

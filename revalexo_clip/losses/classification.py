@@ -1,4 +1,4 @@
-"""Objectives of an activity classifier: how far its logits are from the activities, at all horizons."""
+"""Losses of activity classifiers: cross-entropy and distillation, over all horizons."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from revalexo_clip.core.types import UNLABELLED, ClassifierOutput
 
 
 class ClassificationLossModule(nn.Module, ABC):
-    """An objective, with parameters of its own if it has any."""
+    """A classification loss with its parameters, if any."""
 
     @abstractmethod
-    def forward(self, found: ClassifierOutput, label_BK: Tensor, taught: ClassifierOutput | None) -> Tensor:
-        """The loss [B] of each window, so that the loss of a batch is its mean, however the batch is divided.
+    def forward(self, output: ClassifierOutput, label_BK: Tensor, teacher: ClassifierOutput | None) -> Tensor:
+        """Compute the loss [B] of each window. The loss of a batch is the mean, however the batch is divided.
 
-        `label_BK` [B, K] int64 holds `UNLABELLED` where a window has no label, which costs nothing there. `taught` is
-        what the teacher makes of the windows, where there is one.
+        `label_BK` [B, K] int64 is `UNLABELLED` if a window has no label at a horizon; the loss there is 0. `teacher` is
+        the teacher's output for the windows, or None without a teacher.
         """
 
 
 class ClassificationLoss(Component, ABC):
-    """An objective of an activity classifier."""
+    """Base class of losses of activity classifiers."""
 
     @property
     def taught_by(self) -> Path | None:
-        """Run or checkpoint of an activity classifier that has to be there; None for an objective without a teacher."""
+        """Run folder or checkpoint of the teacher, an activity classifier; None without a teacher."""
         return None
 
     @abstractmethod
     def build(self, features: int, teacher_features: int | None) -> ClassificationLossModule:
-        """The objective, for so many features of the activity classifier and of its teacher."""
+        """Build the loss, given the number of features of the activity classifier and of its teacher."""
 
 
 class CrossEntropy(ClassificationLoss):
-    """Cross-entropy with the activities, the mean over horizons."""
+    """Cross-entropy with the labels, averaged over horizons."""
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of each label that all activities have alike (Szegedy et al., 2016, arXiv:1512.00567)."""
+    """Share of each label that is spread evenly over all activities (Szegedy et al., 2016, arXiv:1512.00567)."""
 
     def build(self, features: int, teacher_features: int | None) -> ClassificationLossModule:
         """See `ClassificationLoss.build`."""
@@ -58,10 +58,10 @@ class CrossEntropyLoss(ClassificationLossModule):
         super().__init__()
         self.label_smoothing = label_smoothing
 
-    def forward(self, found: ClassifierOutput, label_BK: Tensor, taught: ClassifierOutput | None) -> Tensor:
+    def forward(self, output: ClassifierOutput, label_BK: Tensor, teacher: ClassifierOutput | None) -> Tensor:
         """See `ClassificationLossModule.forward`."""
         losses_J = functional.cross_entropy(
-            found.logits_BKA.flatten(end_dim=1).float(),
+            output.logits_BKA.flatten(end_dim=1).float(),
             label_BK.flatten(),
             ignore_index=UNLABELLED,
             reduction="none",
@@ -72,20 +72,22 @@ class CrossEntropyLoss(ClassificationLossModule):
 
 
 class Distillation(ClassificationLoss):
-    """A frozen teacher guides a student, beside the labels: an activity classifier of IMU and video one of IMU alone, say."""
+    """Distillation from a frozen teacher to a student, in addition to the labels.
+
+    For example, the teacher classifies from IMU and video and the student from IMU alone.
+    """
 
     teacher: Path
-    """Run folder or checkpoint of a finetuned activity classifier, of the same activities and horizons."""
+    """Run folder or checkpoint of a finetuned activity classifier with the same activities and horizons."""
     by: Literal["logits", "features"] = "logits"
-    """`logits`: the student is to be as unsure between activities as the teacher (Hinton et al., 2015,
-    arXiv:1503.02531). `features`: a linear map of its features is to be the teacher's (FitNets; Romero et al., 2015,
-    arXiv:1412.6550)."""
+    """`logits`: match the teacher's probabilities of activities (Hinton et al., 2015, arXiv:1503.02531). `features`:
+    match the teacher's features by a linear map of the student's (FitNets; Romero et al., 2015, arXiv:1412.6550)."""
     temperature: PositiveFloat = 4.0
-    """What logits are divided by before they are compared."""
+    """Temperature by which logits are divided before they are compared."""
     weight: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Of the teacher in the loss; the rest is that of the labels."""
+    """Weight of the teacher in the loss; the labels have the rest."""
     labels: ClassificationLoss = CrossEntropy()
-    """Objective of the labels."""
+    """Loss of the labels."""
 
     @property
     def taught_by(self) -> Path | None:
@@ -93,9 +95,9 @@ class Distillation(ClassificationLoss):
         return self.teacher
 
     def build(self, features: int, teacher_features: int | None) -> ClassificationLossModule:
-        """See `ClassificationLoss.build`. Raises `ConfigError` where the objective of the labels has a teacher too."""
+        """See `ClassificationLoss.build`. Raises `ConfigError` if the loss of the labels has a teacher too."""
         if self.labels.taught_by is not None:
-            raise ConfigError("loss.labels: the objective of the labels cannot have a teacher of its own")
+            raise ConfigError("loss.labels: the loss of the labels cannot have its own teacher; use CrossEntropy")
         assert teacher_features is not None
         return DistillationLoss(self, features, teacher_features)
 
@@ -109,29 +111,29 @@ class DistillationLoss(ClassificationLossModule):
         self.labels = distillation.labels.build(features, None)
         self.regressor = nn.Linear(features, teacher_features) if distillation.by == "features" else None
 
-    def forward(self, found: ClassifierOutput, label_BK: Tensor, taught: ClassifierOutput | None) -> Tensor:
+    def forward(self, output: ClassifierOutput, label_BK: Tensor, teacher: ClassifierOutput | None) -> Tensor:
         """See `ClassificationLossModule.forward`."""
-        assert taught is not None
+        assert teacher is not None
         weight = self.settings.weight
-        guided_B = self._by_logits(found, taught) if self.regressor is None else self._by_features(found, taught)
-        loss_B: Tensor = (1 - weight) * self.labels(found, label_BK, None) + weight * guided_B
+        guided_B = self._by_logits(output, teacher) if self.regressor is None else self._by_features(output, teacher)
+        loss_B: Tensor = (1 - weight) * self.labels(output, label_BK, None) + weight * guided_B
         return loss_B
 
-    def _by_logits(self, found: ClassifierOutput, taught: ClassifierOutput) -> Tensor:
-        """Divergence of the student from the teacher, the mean over horizons.
+    def _by_logits(self, output: ClassifierOutput, teacher: ClassifierOutput) -> Tensor:
+        """Compute the divergence of the student from the teacher, averaged over horizons.
 
-        Times the square of the temperature, so that gradients are of the same size at any.
+        It is multiplied by the squared temperature, so that the size of gradients does not depend on the temperature.
         """
         temperature = self.settings.temperature
-        student_BKA = (found.logits_BKA.float() / temperature).log_softmax(dim=2)
-        teacher_BKA = (taught.logits_BKA.float() / temperature).log_softmax(dim=2)
+        student_BKA = (output.logits_BKA.float() / temperature).log_softmax(dim=2)
+        teacher_BKA = (teacher.logits_BKA.float() / temperature).log_softmax(dim=2)
         divergence_BKA = functional.kl_div(student_BKA, teacher_BKA, reduction="none", log_target=True)
         loss_B: Tensor = temperature**2 * divergence_BKA.sum(dim=2).mean(dim=1)
         return loss_B
 
-    def _by_features(self, found: ClassifierOutput, taught: ClassifierOutput) -> Tensor:
-        """Mean squared difference of the features."""
+    def _by_features(self, output: ClassifierOutput, teacher: ClassifierOutput) -> Tensor:
+        """Compute the mean squared difference of the features."""
         assert self.regressor is not None
-        guess_BF: Tensor = self.regressor(found.features_BF)
-        loss_B: Tensor = (guess_BF.float() - taught.features_BF.float()).square().mean(dim=1)
+        predicted_BF: Tensor = self.regressor(output.features_BF)
+        loss_B: Tensor = (predicted_BF.float() - teacher.features_BF.float()).square().mean(dim=1)
         return loss_B

@@ -1,7 +1,7 @@
 """InfoNCE between two modalities, with a learnable temperature.
 
-The objective is van den Oord et al., 2018 (arXiv:1807.03748); both directions are Radford et al., 2021
-(arXiv:2103.00020); IMU against video is Moon et al., 2022 (arXiv:2210.14395); label smoothing is Szegedy et al., 2016
+The loss follows van den Oord et al., 2018 (arXiv:1807.03748); its use in both directions Radford et al., 2021
+(arXiv:2103.00020); IMU against video Moon et al., 2022 (arXiv:2210.14395); label smoothing Szegedy et al., 2016
 (arXiv:1512.00567).
 """
 
@@ -29,17 +29,17 @@ Direction = Literal["both", "imu_to_video", "video_to_imu"]
 
 
 class InfoNCE(Loss):
-    """Each window finds its partner among all of the batch: a classification with as many classes as pairs."""
+    """Classify the partner of each window among all windows of the batch."""
 
     temperature: Temperature = 0.1
-    """What similarities are divided by, at the start; it is learned, and stays between 0.01 and 1."""
+    """Initial temperature by which similarities are divided; it is learned and stays between 0.01 and 1."""
     direction: Direction = "both"
-    """Whether IMU windows look for their video, video windows for their IMU, or both, half each."""
+    """Direction of the search: video for each IMU window, IMU for each video window, or the mean of both."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target that is spread evenly over the partner and all negatives."""
     block_rows: PositiveInt | None = None
-    """Rows of the matrix of similarities that are there at a time. Changes memory and nothing else; null for as many as
-    fit into 128 MiB."""
+    """Rows of the similarity matrix in memory at a time. Changes only the memory use; null for as many as fit into
+    128 MiB."""
 
     def build(self) -> LossModule:
         """See `Loss.build`."""
@@ -52,7 +52,7 @@ class InfoNCE(Loss):
 
 
 class InfoNCELoss(WithTemperature):
-    """Mean over windows and directions of the cross-entropies of <imu, video> / temperature."""
+    """Cross-entropy of <imu, video> / temperature, averaged over windows and directions."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class InfoNCELoss(WithTemperature):
         self.block_rows = block_rows
 
     def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
-        """See `LossModule.forward`. Computed in float32 at least, also under autocast."""
+        """See `LossModule.forward`. Computed in at least float32, also under autocast."""
         with torch.autocast(imu_ND.device.type, enabled=False):
             scaled_ND, video_DN = self.scale() * at_least_float32(imu_ND), at_least_float32(video_ND).T
 
@@ -83,12 +83,12 @@ class InfoNCELoss(WithTemperature):
             partner_N, *of_rows = torch.cat([of_rows_4b for of_rows_4b, _ in parts], dim=1)
             lse_kN, sum_kN, count_kN = torch.stack([of_columns_3N for _, of_columns_3N in parts], dim=1)
             of_columns = [lse_kN.logsumexp(0), sum_kN.sum(0), count_kN.sum(0)]
-            found = {"imu_to_video": of_rows, "video_to_imu": of_columns}
-            asked = found.values() if self.direction == "both" else [found[self.direction]]
-            return torch.stack([self._cross_entropy(partner_N, *statistics) for statistics in asked]).mean()
+            directions = {"imu_to_video": of_rows, "video_to_imu": of_columns}
+            selected = directions.values() if self.direction == "both" else [directions[self.direction]]
+            return torch.stack([self._cross_entropy(partner_N, *statistics) for statistics in selected]).mean()
 
     def _reduce(self, logits_bN: Tensor, dim: int) -> Tensor:
-        """[3, N or b]: of the candidates along `dim`, log of the sum of exp, sum, and number."""
+        """Return [3, N or b]: logsumexp, sum and number of the candidates along `dim`."""
         lse = logits_bN.logsumexp(dim)
         if not self.label_smoothing:
             return torch.stack([lse, torch.zeros_like(lse), torch.ones_like(lse)])
@@ -101,7 +101,7 @@ class InfoNCELoss(WithTemperature):
         return (lse_N - target_N).mean()
 
     def chance(self, overlap: Overlap) -> Tensor:
-        """Log of the number of candidates, on average, []."""
+        """Return the logarithm of the number of candidates, averaged over windows, []."""
         blocks = row_blocks(len(overlap.clip_N), self.block_rows)
         candidates_N = torch.cat([(~overlap.rows(rows)).sum(dim=1) for rows in blocks])
         return candidates_N.float().log().mean()

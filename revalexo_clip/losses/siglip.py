@@ -1,4 +1,4 @@
-"""The sigmoid loss of SigLIP (Zhai et al., 2023, arXiv:2303.15343): each pair by itself, partners or not."""
+"""The sigmoid loss of SigLIP (Zhai et al., 2023, arXiv:2303.15343): a binary classification of each pair."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from revalexo_clip.losses.base import (
 
 
 class SigLIP(Loss):
-    """Each pair of the batch is judged by itself: partners or not. No sum runs over a batch's candidates."""
+    """Classify each pair of the batch as partners or not, independently of all other pairs."""
 
     temperature: Temperature = 0.1
-    """What similarities are divided by, at the start; it is learned, and stays between 0.01 and 1."""
+    """Initial temperature by which similarities are divided; it is learned and stays between 0.01 and 1."""
     bias: float = -10.0
-    """Added to every logit, at the start; it is learned. So low, because almost all pairs are no partners."""
+    """Initial bias of the logits; it is learned. The default is low because almost all pairs are not partners."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Half of it is the target of pairs that are no partners, and what partners lack of 1."""
+    """Label smoothing s: the target of partners is 1 - s / 2, that of all other pairs s / 2."""
     block_rows: PositiveInt | None = None
-    """Rows of the matrix of similarities that are there at a time. Changes memory and nothing else; null for as many as
-    fit into 128 MiB."""
+    """Rows of the similarity matrix in memory at a time. Changes only the memory use; null for as many as fit into
+    128 MiB."""
 
     def build(self) -> LossModule:
         """See `Loss.build`."""
@@ -42,7 +42,7 @@ class SigLIP(Loss):
 
 
 class SigLIPLoss(WithTemperature):
-    """Binary cross-entropies of <imu, video> / temperature + bias: sum over a window's pairs, mean over windows."""
+    """Binary cross-entropy of <imu, video> / temperature + bias: sum over a window's pairs, mean over windows."""
 
     def __init__(
         self, temperature: float, *, bias: float, label_smoothing: float = 0.0, block_rows: int | None = None
@@ -53,14 +53,14 @@ class SigLIPLoss(WithTemperature):
         self.block_rows = block_rows
 
     def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
-        """See `LossModule.forward`. Computed in float32 at least, also under autocast."""
+        """See `LossModule.forward`. Computed in at least float32, also under autocast."""
         with torch.autocast(imu_ND.device.type, enabled=False):
             scaled_ND, video_DN = self.scale() * at_least_float32(imu_ND), at_least_float32(video_ND).T
 
             def reduce(scaled_bD: Tensor, rows: slice) -> Tensor:
                 logits_bN = scaled_bD @ video_DN + self.bias
                 # The cross-entropy of a logit x with a target t is softplus(x) - t x.
-                cost_bN = -logsigmoid(-logits_bN)  # softplus, exact for large logits too
+                cost_bN = -logsigmoid(-logits_bN)  # softplus, also exact for large logits
                 if self.label_smoothing:
                     cost_bN = cost_bN - self.label_smoothing / 2 * logits_bN
                 if overlap is not None:

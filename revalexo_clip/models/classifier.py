@@ -1,7 +1,4 @@
-"""The activity classifier: encoders of one modality or both, and heads that tell activities from their features.
-
-From features to activities: what an activity classifier has on top of its encoder.
-"""
+"""The activity classifier: encoders of one or both modalities, and heads that map their features to activities."""
 
 from __future__ import annotations
 
@@ -22,20 +19,20 @@ from revalexo_clip.models.layers import Dropout, PartlyFrozen, initialize, numbe
 
 
 class Head(Component, ABC):
-    """Turns the features of a window into the logits of its activities, now and later."""
+    """Base class of heads, which map the features of a window to logits of activities at several horizons."""
 
     @abstractmethod
     def build(self, features: int, horizons: int, activities: int) -> nn.Module:
-        """A module with new weights that maps [B, features] to [B, horizons, activities]."""
+        """Build a module with new weights that maps [B, features] to [B, horizons, activities]."""
 
 
 class LinearHeads(Head):
-    """A linear layer for each horizon; where there are several, on a layer that they share."""
+    """A linear layer per horizon. If there are several horizons, a shared hidden layer precedes them."""
 
     hidden: PositiveInt | None = None
-    """Units of the shared layer; null for as many as there are features."""
+    """Units of the shared layer; null for the number of features."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the shared layer's units that are dropped in training."""
+    """Dropout probability of the shared layer's units."""
 
     def build(self, features: int, horizons: int, activities: int) -> nn.Module:
         """See `Head.build`."""
@@ -43,7 +40,7 @@ class LinearHeads(Head):
 
 
 class LinearHeadsNet(nn.Module):
-    """[B, F] -> [B, K, A]. The heads of all K horizons are one matrix."""
+    """[B, F] -> [B, K, A]. The heads of all K horizons are stored as one matrix."""
 
     def __init__(self, features: int, horizons: int, activities: int, *, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -55,7 +52,7 @@ class LinearHeadsNet(nn.Module):
         self.heads = nn.Linear(hidden if horizons > 1 else features, horizons * activities)
 
     def forward(self, features_BF: Tensor) -> Tensor:
-        """Logits [B, K, A] of features [B, F]."""
+        """Compute logits [B, K, A] from features [B, F]."""
         logits_BJ: Tensor = self.heads(self.shared(features_BF))
         return logits_BJ.view(len(logits_BJ), self.horizons, -1)
 
@@ -65,17 +62,17 @@ Fusion = Literal["logits", "features"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """The encoders of an activity classifier, and what they take. What it does not have is None."""
+    """The encoders of an activity classifier and their input specifications; None for a modality without an encoder."""
 
     embed_dim: int
-    """D, features of each encoder."""
+    """D, number of features of each encoder."""
     imu: ImuEncoder | None
     imu_spec: ImuSpec | None
     video: VideoEncoder | None
     video_spec: VideoSpec | None
 
     def build(self, head: Head, fusion: Fusion, *, horizons: int, activities: int) -> ActivityClassifier:
-        """An activity classifier with new weights. Raises `ConfigError` where an encoder cannot be built."""
+        """Build an activity classifier with new weights. Raises `ConfigError` if an encoder cannot be built."""
         encoders: dict[Modality, nn.Module] = {}
         blocks: dict[Modality, Sequence[nn.Module]] = {}
         if self.imu is not None:
@@ -96,10 +93,10 @@ class Architecture:
 
 
 class ActivityClassifier(PartlyFrozen):
-    """Logits of activities at several horizons, from windows of IMU, of video, or of both.
+    """A model that computes logits of activities at several horizons from windows of IMU, video, or both.
 
-    Of both there are two forms: a head for each, whose logits are averaged; or one head on the features of both, side
-    by side through layer norm.
+    Both modalities can be combined in two ways: one head per modality, whose logits are averaged; or a single head on
+    the concatenated features of both, after a layer norm.
     """
 
     def __init__(
@@ -112,10 +109,11 @@ class ActivityClassifier(PartlyFrozen):
         imu_spec: ImuSpec | None,
         video_spec: VideoSpec | None,
     ) -> None:
-        """`encoders` map [B, L, C] or [B, 3, T, H, W] to [B, D]; `heads` map features to [B, K, A].
+        """Combine encoders and heads.
 
-        There is a head for each encoder, in their order, or a single one for the features of all, which go through
-        `norm` first. `blocks` are the parts of each encoder from its input to its output.
+        `encoders` map [B, L, C] or [B, 3, T, H, W] to [B, D]; `heads` map features to [B, K, A]. There is either one
+        head per encoder, in the same order, or a single head for the concatenated features, to which `norm` is applied
+        first. `blocks` are the blocks of each encoder from input to output.
         """
         super().__init__()
         self.imu, self.video = encoders.get("imu"), encoders.get("video")
@@ -127,21 +125,21 @@ class ActivityClassifier(PartlyFrozen):
         number_dropouts(self)
 
     def towers(self) -> Mapping[Modality, Sequence[nn.Module]]:
-        """The parts of each encoder, from its input to its output."""
+        """Return the blocks of each encoder, from input to output."""
         return self._blocks
 
     def encoder(self, modality: Modality) -> nn.Module:
-        """The encoder of a modality that it has."""
+        """Return the encoder of a modality that the model uses."""
         found = self.imu if modality == "imu" else self.video
         assert found is not None
         return found
 
     def forward(self, imu_BLC: Tensor, video_BTHWC: Tensor) -> ClassifierOutput:
-        """B windows: IMU in the channels' own units, video uint8 RGB. What it has no encoder for is not looked at."""
+        """Classify B windows: IMU in the channels' units, video uint8 RGB. Ignores a modality without an encoder."""
         return self.recognise(imu_BLC, video_BTHWC if self.frames is None else self.frames(video_BTHWC))
 
     def recognise(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput:
-        """The same with video in normalised colour, as augmentation leaves it."""
+        """Classify B windows with video in normalised colour, as augmentation returns it."""
         features = []
         if self.imu is not None:
             assert self.samples is not None

@@ -1,15 +1,14 @@
-"""Dropout that knows its place in the batch, so that how the batch is divided changes nothing.
+"""What all models share: dropout that does not depend on how a batch is divided, initialisation, and freezing.
 
-`nn.Dropout` draws from its process's stream of random numbers: what a window loses then depends on how many windows its
-process embedded before it, and so on the number of processes and the size of a micro-batch. Here the whole contrastive
-batch is drawn, as a function of (seed, step), and a part of the batch takes its rows.
+`nn.Dropout` draws from the random number stream of its process, so the mask of a window depends on how many windows the
+process embedded before it, and therefore on the number of processes and the size of a micro-batch. `Dropout` draws the
+masks of the whole contrastive batch as a function of (seed, step), and each part of the batch uses its rows.
 
-How layers that are trained from scratch begin.
+`initialize` and `remember` set the initial weights of layers that are trained from scratch. With PyTorch's defaults, a
+signal shrinks from layer to layer until biases outweigh it: all windows then start with almost the same embedding, and
+a contrastive loss needs long to separate them.
 
-PyTorch's defaults let a signal shrink from layer to layer until biases outweigh it: windows then begin with almost the
-same embedding, and a contrastive loss takes long to tell them apart.
-
-Modules of which some parts are not trained, or not yet.
+`PartlyFrozen` is the base class of models with parts that are frozen, for the whole run or for a time.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Draw = Callable[["Step", int, float, Tensor], Tensor]
 
 @dataclass
 class Step:
-    """One step of a training, and the part of its batch that is being embedded."""
+    """A training step, and the rows of its batch that are currently embedded."""
 
     seed: int
     number: int
@@ -36,13 +35,13 @@ class Step:
     rows: slice
 
 
-# Not a context variable: what is computed again in the backward pass on a GPU is computed in another thread.
+# Not a context variable, because on a GPU, recomputation in the backward pass runs in another thread.
 _steps: list[Step] = []
 
 
 @contextmanager
 def one_step(seed: int, number: int, batch_size: int) -> Iterator[Step]:
-    """Within it, `Dropout` draws for a batch of `batch_size` windows; set `rows` of the result before each part."""
+    """Make `Dropout` draw for a batch of `batch_size` windows; set `rows` of the result before each part."""
     _steps.append(Step(seed, number, batch_size, slice(0, batch_size)))
     try:
         yield _steps[-1]
@@ -51,13 +50,13 @@ def one_step(seed: int, number: int, batch_size: int) -> Iterator[Step]:
 
 
 def number_dropouts(model: nn.Module) -> None:
-    """Give each `Dropout` in `model` draws of its own."""
+    """Assign a number to each `Dropout` in `model`, so that they draw different masks."""
     for number, module in enumerate(module for module in model.modules() if isinstance(module, Dropout)):
         module.number = number
 
 
 def _factors(step: Step, number: int, p: float, x_B: Tensor) -> Tensor:
-    """What the features are multiplied by: zero, or what keeps their mean."""
+    """Draw the factors of the features: 0 with probability `p`, else 1 / (1 - p), which keeps their mean."""
     key = np.random.SeedSequence([step.seed, step.number, number]).generate_state(1, np.uint64)
     generator = torch.Generator(x_B.device).manual_seed(int(key[0] >> 1))
     uniform_N = torch.rand(step.batch_size, *x_B.shape[1:], generator=generator, device=x_B.device)
@@ -66,12 +65,12 @@ def _factors(step: Step, number: int, p: float, x_B: Tensor) -> Tensor:
     return (own_B >= p).to(x_B.dtype) / (1 - p)
 
 
-# A compiled graph would keep the draws of the step in which it was compiled.
+# A compiled graph would reuse the draws of the step in which it was compiled.
 _draw = cast("Callable[[Draw], Draw]", torch.compiler.disable)(_factors)
 
 
 class Dropout(nn.Module):
-    """Dropout of features [B, ...], for encoders that are trained here; elsewhere it is `nn.Dropout`."""
+    """Dropout of features [B, ...] that does not depend on how a batch is divided. Outside `one_step`, `nn.Dropout`."""
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
@@ -79,20 +78,20 @@ class Dropout(nn.Module):
         self.number = 0
 
     def forward(self, x_B: Tensor) -> Tensor:
-        """[B, ...] -> [B, ...]; in training, each value is zero with probability `p`, else divided by `1 - p`."""
+        """Apply dropout: in training, each value is 0 with probability `p`, else divided by `1 - p`."""
         if not (self.training and self.p and _steps):
             return nn.functional.dropout(x_B, self.p, self.training)
         return x_B * _draw(_steps[-1], self.number, self.p, x_B)
 
     def extra_repr(self) -> str:
-        """As `nn.Dropout` has it."""
+        """Return the representation of `nn.Dropout`."""
         return f"p={self.p}"
 
 
 def initialize(module: nn.Module) -> None:
-    """For `nn.Module.apply`: keep the variance through ReLU layers (He et al., 2015, arXiv:1502.01852).
+    """Initialise a layer so that ReLU layers keep the variance (He et al., 2015, arXiv:1502.01852).
 
-    Recurrent weights begin orthogonal (Saxe et al., 2014, arXiv:1312.6120), biases at zero.
+    Recurrent weights are orthogonal (Saxe et al., 2014, arXiv:1312.6120), biases zero. For use with `nn.Module.apply`.
     """
     if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -109,10 +108,10 @@ def initialize(module: nn.Module) -> None:
 
 
 def remember(lstm: nn.LSTM, steps: int) -> None:
-    """Let the units of an LSTM of one layer begin with memories of all lengths up to `steps`.
+    """Initialise an LSTM of one layer so that its units have memories of all lengths up to `steps`.
 
-    Chrono initialization (Tallec & Ollivier, 2018, arXiv:1804.11188). A forget gate that begins at a bias of 1 forgets
-    within four steps; what came before then hardly reaches the last step, and is learned late or never.
+    This is chrono initialization (Tallec & Ollivier, 2018, arXiv:1804.11188). With an initial bias of 1, the forget
+    gate forgets within four steps; earlier input then hardly reaches the last step and is learned late or never.
     """
     assert lstm.num_layers == 1
     hidden = lstm.hidden_size
@@ -124,31 +123,31 @@ def remember(lstm: nn.LSTM, steps: int) -> None:
 
 
 class PartlyFrozen(nn.Module):
-    """Keeps parts of itself in eval mode, whatever the rest does: statistics there stay, and nothing is dropped."""
+    """A module that keeps its frozen parts in eval mode: their running statistics stay, and they drop nothing."""
 
     def __init__(self) -> None:
         super().__init__()
         self._frozen: frozenset[str] = frozenset()
 
     def freeze(self, parts: Iterable[nn.Module]) -> None:
-        """Take parts out of training for good, beside those that are: they get no gradients, and stay in eval mode."""
+        """Freeze parts for the whole run, in addition to already frozen ones: no gradients, always in eval mode."""
         inside = list(parts)
         for part in inside:
             part.requires_grad_(requires_grad=False)
-        self._rest(self._frozen | self._names(inside))
+        self._set_frozen(self._frozen | self._names(inside))
 
     def rest(self, parts: Iterable[nn.Module]) -> None:
-        """Let these parts and no others stay in eval mode from now on."""
-        self._rest(self._names(parts))
+        """Keep these parts, and no others, in eval mode from now on."""
+        self._set_frozen(self._names(parts))
 
     def frozen_parameters(self) -> list[nn.Parameter]:
-        """Those of what is kept in eval mode."""
+        """Return the parameters of the parts that are kept in eval mode."""
         return [parameter for name in self._frozen for parameter in self.get_submodule(name).parameters(recurse=False)]
 
     def train(self, mode: bool = True) -> Self:
-        """As any module, but for what is frozen."""
+        """Set the training mode of all parts except the frozen ones."""
         super().train(mode)
-        for name in self._frozen:  # names, because Lightning replaces batch norm where it is to be synchronised
+        for name in self._frozen:  # names, because Lightning replaces batch norm modules to synchronise them
             self.get_submodule(name).training = False
         return self
 
@@ -156,6 +155,6 @@ class PartlyFrozen(nn.Module):
         inside = {module for part in parts for module in part.modules()}
         return frozenset(name for name, module in self.named_modules() if module in inside)
 
-    def _rest(self, names: frozenset[str]) -> None:
+    def _set_frozen(self, names: frozenset[str]) -> None:
         self._frozen = names
         self.train(self.training)

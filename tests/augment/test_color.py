@@ -29,7 +29,7 @@ def mapped(affine: Colors, rgb: Colors) -> Colors:
 
 
 @given(colors, st.floats(0, 2))
-def test_brightness_contrast_and_saturation_are_what_they_are_called(rgb: Colors, factor: float) -> None:
+def test_brightness_contrast_and_saturation_match_their_definitions(rgb: Colors, factor: float) -> None:
     np.testing.assert_allclose(mapped(brighten(factor), rgb), factor * rgb, atol=1e-12)
     np.testing.assert_allclose(mapped(change_contrast(factor, 0.45), rgb), 0.45 + factor * (rgb - 0.45), atol=1e-12)
     luma = rgb @ LUMA
@@ -46,14 +46,14 @@ def test_hue_keeps_luma_and_greys_and_turns_add_up(rgb: Colors, turns: float, mo
 
 
 @pytest.mark.parametrize("hue", [0.0, 0.2, 0.45, 0.7, 0.9])
-def test_hue_turns_the_way_that_hsv_does(hue: float) -> None:
+def test_hue_rotates_in_the_same_direction_as_hsv(hue: float) -> None:
     rgb = np.array(colorsys.hsv_to_rgb(hue, 0.3, 0.6))
     turned = colorsys.rgb_to_hsv(*mapped(turn_hue(0.1), rgb))[0]
     assert 0.04 < (turned - hue) % 1 < 0.17
 
 
 def plain_jitter(augmentation: ColorJitter, rng: np.random.Generator) -> Callable[[Colors], Colors]:
-    """Step by step on the colours of one clip, [..., 3] from 0 to 1, with the same random numbers."""
+    """Apply the steps one by one to the colours of one clip, [..., 3] from 0 to 1, with the same random numbers."""
     if rng.random() >= augmentation.p:
         return lambda rgb: rgb
     bright, contrast, saturation = 1 + 0.4 * rng.uniform(-1, 1, 3)

@@ -32,7 +32,7 @@ def test_crops_have_the_area_and_the_ratio_asked_for_and_lie_inside(height: int,
     assert all(view.left >= 0 and view.right <= width + 1e-4 for view in views)
 
 
-def test_crops_are_everywhere_and_of_all_sizes() -> None:
+def test_crops_have_all_positions_and_sizes() -> None:
     views = crops(300, 300)
     shares = np.array([view.height * view.width / 300**2 for view in views])
     assert shares.min() < 0.61
@@ -46,14 +46,14 @@ def test_crops_are_everywhere_and_of_all_sizes() -> None:
     assert abs(ratios.mean()) < 0.01
 
 
-def test_of_a_frame_that_nothing_fits_into_the_middle_is_taken() -> None:
+def test_the_middle_is_used_if_no_rectangle_fits() -> None:
     (view,) = set(crops(20, 400, 5))
     assert view.height == pytest.approx(20)
     assert view.width == pytest.approx(20 * 4 / 3, rel=1e-4)
     assert view.left + view.right == pytest.approx(400, rel=1e-4)
 
 
-def test_flips_happen_as_often_as_they_should() -> None:
+def test_flips_have_the_given_probability() -> None:
     frame = View(0, 0, 20, 30)
     flipped = [frame.part(HorizontalFlip().sample(rng, VIDEO, frame)) for rng in generators(DRAWS)]
     assert set(flipped) == {View(0, 0, 20, 30), View(0, 30, 20, 0)}
@@ -94,7 +94,7 @@ def test_on_finished_frames_a_crop_is_stretched_to_their_size() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ValidationError, match="a share is at most 1"):
+    with pytest.raises(ValidationError, match="a share must be at most 1"):
         RandomResizedCrop(scale=(0.5, 1.5))
-    with pytest.raises(ValidationError, match="must be more than 0"):
+    with pytest.raises(ValidationError, match="must be greater than 0"):
         RandomResizedCrop(ratio=(0.0, 1.5))

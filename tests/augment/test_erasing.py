@@ -18,7 +18,7 @@ def rectangles(count: int, p: float = 1.0) -> torch.Tensor:
     return torch.from_numpy(np.stack([erasing.sample(rng, SPEC, WHOLE) for rng in generators(count)]))
 
 
-def test_it_happens_as_often_as_it_should() -> None:
+def test_windows_are_erased_with_the_given_probability() -> None:
     assert (rectangles(3000, 0.3) != 0).any(1).double().mean().item() == pytest.approx(0.3, abs=0.03)
 
 

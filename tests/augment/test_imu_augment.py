@@ -25,7 +25,7 @@ def always(augmentation: ImuAugmentation) -> ImuAugmentation:
 
 
 def changed(augmentation: ImuAugmentation, count: int = DRAWS) -> Tensor:
-    """Which of many windows come out otherwise than they went in."""
+    """Return which of many windows are changed by an augmentation."""
     spec = ImuSpec(CHANNELS, IMU.units, rate=10.0, window=2.0)
     imu_BLC = torch.randn(1, spec.samples, len(CHANNELS)).expand(count, -1, -1)
     return (augmentation.apply(imu_BLC, draws(augmentation, count, spec)) != imu_BLC).flatten(1).any(1)
@@ -36,14 +36,14 @@ def changed(augmentation: ImuAugmentation, count: int = DRAWS) -> Tensor:
     [(ALL[0], 0.5), (ALL[1], 0.3), (ALL[2], 0.3), (ALL[3], 0.2 * (1 - 0.9**42)), (ALL[4], 0.5)],
     ids=lambda value: type(value).__name__,
 )
-def test_it_happens_as_often_as_it_should_and_else_changes_nothing_at_all(
+def test_windows_are_changed_with_the_given_probability_and_otherwise_not_at_all(
     augmentation: ImuAugmentation, share: float
 ) -> None:
     assert changed(augmentation).double().mean().item() == pytest.approx(share, abs=0.03)
 
 
 @pytest.mark.parametrize("augmentation", ALL, ids=lambda value: type(value).__name__)
-def test_a_window_is_augmented_as_if_it_were_alone(augmentation: ImuAugmentation) -> None:
+def test_the_augmentation_of_a_window_does_not_depend_on_its_batch(augmentation: ImuAugmentation) -> None:
     imu_BLC, drawn = imu_windows(6), draws(always(augmentation), 6)
     before = imu_BLC.clone()
     together = augmentation.apply(imu_BLC, drawn)
@@ -153,7 +153,7 @@ def test_noise_is_white_with_its_deviation() -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(ValidationError, match=r"a range goes from low to high, not from 1\.2 to 0\.8"):
+    with pytest.raises(ValidationError, match=r"a range must go from low to high, not from 1\.2 to 0\.8"):
         Scale(range=(1.2, 0.8))
     with pytest.raises(ValidationError, match="less than or equal to 1"):
         GaussianNoise(p=1.5)

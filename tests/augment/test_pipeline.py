@@ -58,7 +58,7 @@ def pipeline(
 
 
 class Inverted(VideoAugmentation):
-    """Turns colours around; in tests only."""
+    """Invert colours; in tests only."""
 
     def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
         assert (view.height, view.width) == (spec.crop, spec.crop)
@@ -69,28 +69,28 @@ class Inverted(VideoAugmentation):
 
 
 class Doubled(PerWindowImu):
-    """Doubles the window by chance; in tests only."""
+    """Double random windows; in tests only."""
 
     def __call__(self, imu_LC: Draw, rng: np.random.Generator, spec: ImuSpec) -> Draw:
         return imu_LC * np.float32(rng.integers(1, 3))
 
 
 class Halved(PerWindowImu):
-    """Gives back something of another shape; in tests only."""
+    """Return another shape; in tests only."""
 
     def __call__(self, imu_LC: Draw, rng: np.random.Generator, spec: ImuSpec) -> Draw:
         return imu_LC[::2]
 
 
 class Negative(PerWindowVideo):
-    """The frames as a negative; in tests only."""
+    """Return the frames as a negative; in tests only."""
 
     def __call__(self, video_THWC: Pixels, rng: np.random.Generator, spec: VideoSpec) -> Pixels:
         return 255 - video_THWC
 
 
-class Unfinished(PretrainExperiment):
-    """All but the augmentation."""
+class WithoutAugmentation(PretrainExperiment):
+    """An experiment without augmentations."""
 
     data: Dataset = RevalExo(root=Path("data"), train_subjects=("01",), val_subjects=("02",))
     imu: ImuEncoder = DeepConvLSTM()
@@ -107,7 +107,7 @@ def test_without_augmentation_frames_are_cropped_in_the_centre_and_normalised() 
     torch.testing.assert_close(video_B3THW, FrameNormalization(VIDEO)(frames_BTHWC), rtol=1e-5, atol=1e-5)
 
 
-def test_a_crop_chooses_from_whole_frames_and_all_else_from_their_centre() -> None:
+def test_a_crop_selects_from_whole_frames_and_other_augmentations_from_the_centre() -> None:
     imu_LC, video_THWC = imu_windows(1)[0].numpy(), video_windows(1)[0].numpy()
     framed_THWC = video_THWC.copy()
     framed_THWC[:, 2:26, 6:30] = 0
@@ -117,7 +117,7 @@ def test_a_crop_chooses_from_whole_frames_and_all_else_from_their_centre() -> No
         assert bool(shown_THWC.any()) == reaches_out
 
 
-def test_everything_at_once_is_the_parts_in_order() -> None:
+def test_the_pipeline_equals_its_augmentations_in_order() -> None:
     augmentation = pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),))
     imu_BLC, video_BTHWC, draws = sampled(augmentation, imu_windows(6), video_windows(6))
     out_BLC, out_B3THW = augmentation.apply(imu_BLC, video_BTHWC, draws)
@@ -132,7 +132,7 @@ def test_everything_at_once_is_the_parts_in_order() -> None:
     assert len(draws.video) == 1
 
 
-def test_a_window_comes_out_the_same_whatever_batch_it_is_in() -> None:
+def test_the_result_of_a_window_does_not_depend_on_its_batch() -> None:
     augmentation = pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),))
     windows = imu_windows(7), video_windows(7)
     together = augmented(augmentation, *windows)
@@ -145,7 +145,7 @@ def test_a_window_comes_out_the_same_whatever_batch_it_is_in() -> None:
     assert (together[1][1:] != together[1][:-1]).flatten(1).any(1).all()
 
 
-def test_views_and_colours_work_after_frames_are_finished_too() -> None:
+def test_views_and_colours_also_work_on_resampled_frames() -> None:
     augmentation = pipeline(video=(Inverted(), HorizontalFlip(p=1), Grayscale(p=1)))
     assert len(augmentation.video) == 3
     windows = sampled(augmentation, imu_windows(4), video_windows(4, height=24, width=24))
@@ -168,25 +168,25 @@ def test_plain_functions_of_a_window_run_in_the_loader() -> None:
         np.testing.assert_array_equal(negative_THWC, 255 - video_THWC[:, 2:26, 6:30])
         assert (len(draws.imu), len(draws.video)) == (1, 0)
     assert factors == {1.0, 2.0}
-    with pytest.raises(ValueError, match=r"Halved must return float32 \[120, 42\], .* not float32 \[60, 42\]"):
+    with pytest.raises(ValueError, match=r"Halved must return .* float32 \[120, 42\], not float32 \[60, 42\]"):
         pipeline(imu=(Halved(),)).sample(np.random.default_rng(0), imu_LC, video_THWC)
 
 
 def test_functions_of_a_window_must_come_first() -> None:
-    assert Unfinished(imu_augment=(Doubled(), Doubled(), Scale())).imu_augment[0] == Doubled()
+    assert WithoutAugmentation(imu_augment=(Doubled(), Doubled(), Scale())).imu_augment[0] == Doubled()
     with pytest.raises(ValueError, match=r"imu_augment: Doubled runs where windows are loaded.* before Scale"):
-        Unfinished(imu_augment=(Scale(), Doubled()))
+        WithoutAugmentation(imu_augment=(Scale(), Doubled()))
     with pytest.raises(ValueError, match=r"video_augment: Negative runs .* before Grayscale"):
-        Unfinished(video_augment=(Grayscale(), Negative()))
+        WithoutAugmentation(video_augment=(Grayscale(), Negative()))
 
 
-def test_windows_that_do_not_suit_are_an_error_before_anything_is_loaded() -> None:
+def test_unsupported_windows_are_an_error_before_anything_is_loaded() -> None:
     spec = ImuSpec(("acc_Pelvis_x", "acc_Pelvis_y"), ("m/s^2",) * 2, 60.0, 2.0)
     with pytest.raises(ConfigError, match="lacks acc_Pelvis_z"):
         Augmentation((SensorRotation(p=0.01),), (), (), imu_spec=spec, video_spec=VIDEO)
 
 
-def test_draws_travel() -> None:
+def test_draws_can_be_sent_between_processes() -> None:
     augmentation = pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),))
     _, _, draws = sampled(augmentation, imu_windows(4), video_windows(4))
     assert len(draws.color) == 4
@@ -198,7 +198,7 @@ def test_draws_travel() -> None:
             assert all(torch.equal(one, other) for one, other in pairs)
 
 
-def test_autocast_does_not_touch_the_precision() -> None:
+def test_autocast_does_not_change_the_precision() -> None:
     augmentation = pipeline(EVERYTHING_IMU, (*EVERYTHING_VIDEO, ColorJitter(p=1)), (Mirror(),))
     windows = sampled(augmentation, imu_windows(3), video_windows(3))
     exact = augmentation.apply(*windows)

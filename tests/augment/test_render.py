@@ -18,7 +18,7 @@ VIEWS = np.array([[0, 0, 28, 37], [3, 30, 26, 4], [1, 2, 25, 26], [10, 20, 18, 2
 
 
 def plain(video_THWC: Tensor, view: Edges, crop: int) -> Tensor:
-    """Crop, resize, flip, normalise: a step at a time, a frame at a time, in floats."""
+    """Crop, resize, flip and normalise frame by frame, in floats."""
     top, left, bottom, right = view.tolist()
     frames = []
     for frame_HWC in video_THWC:
@@ -31,12 +31,12 @@ def plain(video_THWC: Tensor, view: Edges, crop: int) -> Tensor:
 
 
 def rendered_by(video_BTHWC: Tensor, views: np.ndarray, color_B34: Tensor, crop: int) -> Tensor:
-    """Both halves, one after the other."""
+    """Run both steps one after the other."""
     shown = [show(video_THWC.numpy(), view, crop) for video_THWC, view in zip(video_BTHWC, views, strict=True)]
     return map_colors(torch.from_numpy(np.stack(shown)), color_B34)
 
 
-def test_the_one_resampling_equals_crop_resize_and_flip_done_plainly() -> None:
+def test_a_single_resampling_equals_crop_resize_and_flip() -> None:
     video_BTHWC = video_windows(len(VIEWS))
     rendered = rendered_by(video_BTHWC, VIEWS, NORMALIZE.expand(len(VIEWS), 3, 4), VIDEO.crop)
     assert rendered.shape == (6, 3, 3, 24, 24)
@@ -49,7 +49,7 @@ def test_the_one_resampling_equals_crop_resize_and_flip_done_plainly() -> None:
         assert difference.mean() < 0.5 * step
 
 
-def test_a_view_of_the_crops_size_is_taken_as_it_is() -> None:
+def test_a_view_of_the_crops_size_is_not_resampled() -> None:
     video_BTHWC = video_windows(1)
     rendered = rendered_by(video_BTHWC, np.array([[1, 2, 25, 26]]), NORMALIZE[None], VIDEO.crop)
     colors = video_BTHWC[:, :, 1:25, 2:26].double() / 255
@@ -57,7 +57,7 @@ def test_a_view_of_the_crops_size_is_taken_as_it_is() -> None:
     torch.testing.assert_close(rendered, expected.permute(0, 4, 1, 2, 3).float(), rtol=1e-5, atol=1e-5)
 
 
-def test_the_colours_of_a_clip_are_mapped_as_if_it_were_alone() -> None:
+def test_the_colours_of_a_clip_do_not_depend_on_its_batch() -> None:
     video_BTHWC, color_B34 = video_windows(4, height=24, width=24), torch.randn(4, 3, 4) / 255
     together = map_colors(video_BTHWC, color_B34)
     for row in range(4):
@@ -76,7 +76,7 @@ def test_colours_that_are_mapped_in_pieces_are_those_of_one_product(size: tuple[
     torch.testing.assert_close(map_colors(video_BTHWC, color_B34).double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_shown_is_a_copy_of_its_own_and_contiguous() -> None:
+def test_the_result_is_a_contiguous_copy() -> None:
     video_THWC = video_windows(1)[0].numpy()
     for view in ([2, 6, 26, 30], [2, 30, 26, 6], [0, 0, 28, 37]):
         shown_THWC = show(video_THWC, np.array(view), 24)
@@ -122,7 +122,7 @@ def test_edges_on_whole_pixels_stay_inside_and_keep_a_pixel(
     assert whole_pixels(View(1.4, 20.6, 9.5, 3.2), 30, 40).tolist() == [1, 21, 10, 3]
 
 
-def test_memory_that_is_no_longer_needed_is_used_again_if_it_fits() -> None:
+def test_memory_of_an_earlier_batch_is_reused_if_it_fits() -> None:
     video_BTHWC = torch.randint(0, 256, (2, 3, 8, 8, 3), dtype=torch.uint8)
     color_B34 = torch.randn(2, 3, 4)
     fresh = map_colors(video_BTHWC, color_B34)

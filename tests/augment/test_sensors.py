@@ -25,12 +25,12 @@ def places(kind: str, segment: str) -> list[int]:
 
 
 def fitted(before_L3: torch.Tensor, after_L3: torch.Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """The matrix that takes the one to the other, by least squares."""
+    """Return the matrix that maps one window to the other, by least squares."""
     solution = np.linalg.lstsq(before_L3.double().numpy(), after_L3.double().numpy(), rcond=None)[0]
     return np.asarray(solution.T)
 
 
-def test_every_sensor_gets_a_rotation_of_its_own_that_its_accelerometer_and_gyroscope_share() -> None:
+def test_every_sensor_has_its_own_rotation_shared_by_accelerometer_and_gyroscope() -> None:
     imu_BLC = imu_windows(4)
     turned_BLC = SensorRotation().apply(imu_BLC, drawn(4))
     found = []
@@ -47,7 +47,7 @@ def test_every_sensor_gets_a_rotation_of_its_own_that_its_accelerometer_and_gyro
     assert len({tuple(matrix.round(4).ravel()) for matrix in found}) == 4 * len(SEGMENTS)
 
 
-def test_norms_stay() -> None:
+def test_rotations_do_not_change_norms() -> None:
     imu_BLC = imu_windows(8)
     turned_BLC = SensorRotation(angle=180).apply(imu_BLC, drawn(8, SensorRotation(angle=180)))
     for kind in ("acc", "gyro"):
@@ -82,7 +82,7 @@ def test_rotations_turn_around_their_axis_by_their_angle(angle: float, axis: int
     np.testing.assert_allclose(matrix, expected, atol=1e-12)
 
 
-def test_without_luck_and_for_other_channels_nothing_changes() -> None:
+def test_windows_that_are_not_drawn_and_other_channels_do_not_change() -> None:
     imu_BLC = imu_windows(3)
     assert torch.equal(SensorRotation().apply(imu_BLC, drawn(3, SensorRotation(p=0))), imu_BLC)
     spec = ImuSpec(("time", "acc_Pelvis_x", "acc_Pelvis_y", "acc_Pelvis_z"), ("s",) * 4, 60.0, 2.0)
@@ -92,7 +92,7 @@ def test_without_luck_and_for_other_channels_nothing_changes() -> None:
     assert not torch.equal(turned[..., 1], imu_BLC[:1, :, 1])
 
 
-def test_a_window_is_rotated_as_if_it_were_alone() -> None:
+def test_the_rotation_of_a_window_does_not_depend_on_its_batch() -> None:
     imu_BLC, rotation = imu_windows(5), drawn(5)
     together = mix(imu_BLC, rotation)
     for row in range(5):
@@ -106,7 +106,7 @@ def test_sensors_are_found_by_the_names_of_their_channels_in_any_order() -> None
     assert list(triads(CHANNELS, "")) == list(SEGMENTS)
 
 
-def test_an_incomplete_sensor_is_an_error_that_names_what_it_lacks() -> None:
+def test_an_incomplete_sensor_is_an_error_that_names_the_missing_channels() -> None:
     lacking = replace(IMU, channels=tuple(name for name in CHANNELS if name != "gyro_Left_Foot_y"))
     with pytest.raises(ConfigError, match=r"gyroscope of Left_Foot lacks gyro_Left_Foot_y; .* all three axes"):
         SensorRotation().sample(np.random.default_rng(0), lacking)

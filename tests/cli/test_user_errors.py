@@ -364,14 +364,14 @@ MISTAKES = [
         "kinetics400 offline",
         (*SMALL, "--set", "video.type=X3D", "--set", "video.weights=kinetics400"),
         WORK,
-        ("cannot fetch the kinetics400 weights https://", "X3D_XS", "--set video.weights=none"),
+        ("cannot download the kinetics400 weights https://", "X3D_XS", "--set video.weights=none"),
         environment={"TORCH_HOME": "hub", "https_proxy": "http://127.0.0.1:9", "no_proxy": ""},
     ),
     Mistake(
         "no such weights",
         (*SMALL, "--set", "video.type=X3D", "--set", "video.weights=x3d.pyth"),
         WORK,
-        ("there is no weights file x3d.pyth", "kinetics400"),
+        ("no such weights file: x3d.pyth", "kinetics400"),
     ),
     # Checkpoints.
     Mistake("no run yet", ("evaluate",), CONFIG, ("no run found in", "--ckpt")),

@@ -263,7 +263,7 @@ def test_lists_without_a_default_of_a_component_just_chosen_may_be_written_in_sh
         ("imu.kernel=none", "imu.kernel: Input should be a valid integer (got None)"),
         ("imu.kernel=[1]", "imu.kernel: Input should be a valid integer (got [1])"),
         ("optim.lr=nan", "optim.lr: "),
-        ("optim.lr=1e-9", "optim: final_lr (1e-06) is above lr (1e-09)"),
+        ("optim.lr=1e-9", "optim: final_lr (1e-06) must not be above lr (1e-09)"),
         ("standardize=maybe", "standardize: Input should be a valid boolean"),
         ("trainer.precision=fp8", "trainer.precision: Input should be 'auto', '32', 'bf16-mixed' or '16-mixed'"),
         ("data.crop=300", "data: crop (300 px) must not be larger than short_side (182 px)"),

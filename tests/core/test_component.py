@@ -14,7 +14,7 @@ from revalexo_clip.core.component import Component, Config, describe, nearest
 
 
 class Shape(Component, ABC):
-    """A base with something to build."""
+    """A base component."""
 
     @abstractmethod
     def build(self) -> float:
@@ -32,7 +32,7 @@ class Square(Shape):
 
 class Circle(Shape):
     radius: float
-    """From the middle to the rim."""
+    """Distance from the centre to the edge."""
     label: str | None = None
 
     def build(self) -> float:
@@ -91,7 +91,7 @@ def test_json_keeps_the_fields_of_subclasses_and_gives_an_equal_component_back()
 def test_a_concrete_class_needs_no_type_and_an_abstract_one_does() -> None:
     assert Square.model_validate({"side": 2}) == Square(side=2)
     assert Square.model_validate({"type": "BigSquare"}) == BigSquare()
-    assert "an object whose 'type' is one of: BigSquare, Circle, Square" in problem(Drawing, {"main": {"side": 2}})
+    assert "a JSON object whose 'type' is one of: BigSquare, Circle, Square" in problem(Drawing, {"main": {"side": 2}})
 
 
 def test_an_unknown_type_names_the_nearest_and_all_known_ones() -> None:
@@ -100,10 +100,10 @@ def test_an_unknown_type_names_the_nearest_and_all_known_ones() -> None:
     )
 
 
-def test_a_component_of_another_kind_is_not_taken() -> None:
+def test_a_component_of_another_type_is_refused() -> None:
     assert problem(Drawing, {"main": {"type": "Drawing"}}).startswith("main: unknown Shape 'Drawing' (known: ")
     assert "main: Drawing(" in problem(Drawing, {"main": Drawing()})
-    assert "main: 'Square' is not of the kind Shape" in problem(Drawing, {"main": "Square"})
+    assert "main: 'Square' is not a component of type Shape" in problem(Drawing, {"main": "Square"})
 
 
 def test_an_unknown_field_names_its_dotted_path_and_the_nearest_field() -> None:
@@ -116,7 +116,7 @@ def test_an_unknown_field_names_its_dotted_path_and_the_nearest_field() -> None:
     )
 
 
-def test_a_wrong_value_is_named_with_its_path_and_what_was_given() -> None:
+def test_an_error_names_the_path_and_the_given_value() -> None:
     assert problem(Drawing, {"main": {"type": "Square", "side": "long"}}) == (
         "main.side: Input should be a valid integer, unable to parse string as an integer (got 'long')"
     )
@@ -124,7 +124,7 @@ def test_a_wrong_value_is_named_with_its_path_and_what_was_given() -> None:
     assert "radius: Input should be a finite number" in problem(Circle, {"radius": float("nan")})
 
 
-def test_braces_in_a_field_name_do_no_harm_to_the_message() -> None:
+def test_braces_in_a_field_name_are_shown_in_the_message() -> None:
     assert "unknown field" in problem(Square, {"{side}": 1})
 
 
@@ -144,7 +144,7 @@ def test_components_are_frozen_and_hashable() -> None:
     assert hash(square) == hash(Square(side=2))
 
 
-def test_a_default_that_is_wrong_is_an_error_too() -> None:
+def test_an_invalid_default_is_an_error_too() -> None:
     class Wrong(Shape):
         side: PositiveInt = -1
 
@@ -156,13 +156,13 @@ def test_a_default_that_is_wrong_is_an_error_too() -> None:
 
 
 def test_a_field_may_not_be_called_type() -> None:
-    with pytest.raises(TypeError, match=r"Kind: 'type' names the component itself and cannot be a field"):
+    with pytest.raises(TypeError, match=r"Kind: 'type' is reserved for the component's name and cannot be a field"):
 
         class Kind(Component):
             type: str = "x"
 
 
-def test_a_component_without_build_says_so_where_it_is_made() -> None:
+def test_a_component_without_build_cannot_be_created() -> None:
     class Unbuilt(Shape):
         side: int = 1
 
@@ -180,7 +180,7 @@ def load(path: Path, text: str) -> ModuleType:
 def test_a_name_defined_in_two_files_is_refused_and_both_files_are_named(tmp_path: Path) -> None:
     load(tmp_path / "a.py", "class Twice(Component):\n    x: int = 1\n")
     for other in (tmp_path / "b.py", tmp_path / "folder" / "a.py"):
-        with pytest.raises(Exception, match="a component named Twice exists already") as caught:
+        with pytest.raises(Exception, match="a component named Twice already exists") as caught:
             load(other, "class Twice(Component):\n    x: int = 2\n")
         assert str(tmp_path / "a.py") in str(caught.value)
         assert f"the one in {other}" in str(caught.value)
@@ -194,7 +194,7 @@ def test_a_file_that_is_loaded_again_replaces_its_components(tmp_path: Path) -> 
 
 
 def test_a_component_of_the_library_is_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="a component named DeepConvLSTM exists already"):
+    with pytest.raises(Exception, match="a component named DeepConvLSTM already exists"):
         load(tmp_path / "d.py", "class DeepConvLSTM(Component):\n    x: int = 1\n")
 
 
@@ -215,6 +215,6 @@ def test_every_field_and_every_component_of_the_library_is_described(kind: type[
     assert undescribed == []
 
 
-def test_names_are_matched_whatever_their_case() -> None:
+def test_names_are_matched_regardless_of_case() -> None:
     assert nearest("deepconvlstm", ["DeepConvLSTM", "TCN"]).startswith("; did you mean 'DeepConvLSTM'?")
     assert nearest("zzz", []) == " (known: none)"

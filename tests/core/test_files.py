@@ -1,4 +1,4 @@
-"""A file that bears its name is whole."""
+"""Files are written atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import atomically, sha256_of
 
 
-def test_a_file_is_written_with_its_folder(tmp_path: Path) -> None:
+def test_the_folder_of_a_file_is_created(tmp_path: Path) -> None:
     path = tmp_path / "new" / "config.json"
     with atomically(path) as temporary:
         temporary.write_text("whole")
@@ -38,14 +38,14 @@ def test_an_interruption_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_the_disk_refuses_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+def test_a_failed_write_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "folder").write_text("a file")
     path = tmp_path / "folder" / "config.json"
     with pytest.raises(DataError, match=r"folder/config\.json: cannot be written: "), atomically(path):
         pytest.fail("there is no such folder to write in")
 
 
-def test_a_folder_of_that_name_stays(tmp_path: Path) -> None:
+def test_a_folder_of_the_same_name_is_kept(tmp_path: Path) -> None:
     (tmp_path / "config.json").mkdir()
     path = tmp_path / "config.json"
     with pytest.raises(DataError, match=r"json: cannot be written: Is a directory"), atomically(path) as temporary:
@@ -53,7 +53,7 @@ def test_a_folder_of_that_name_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
-def test_files_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
+def test_checksums_depend_on_the_content_of_a_file(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_bytes(b"weights")
     other.write_bytes(b"weights")

@@ -1,4 +1,4 @@
-"""The memory that the loss of a very large batch takes, in a process of its own."""
+"""Memory of the loss of a very large batch, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 @pytest.mark.long
 @pytest.mark.parametrize("objective", ["InfoNCE", "SigLIP"])
-def test_32768_pairs_are_contrasted_in_less_than_3_gib_torch_included(objective: str) -> None:
+def test_the_loss_of_32768_pairs_takes_less_than_3_gib_including_torch(objective: str) -> None:
     command = [sys.executable, "-c", LARGE_BATCH, objective]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
@@ -31,7 +31,7 @@ def test_32768_pairs_are_contrasted_in_less_than_3_gib_torch_included(objective:
 
 
 @pytest.mark.parametrize("count", [1, 2, 4096, 5793, 32_768, 100_000])
-def test_blocks_cover_every_row_once_and_are_no_larger_than_they_may_be(count: int) -> None:
+def test_blocks_cover_every_row_once_within_the_size_limit(count: int) -> None:
     blocks = row_blocks(count, None)
     assert [row for rows in blocks for row in range(rows.start, rows.stop)] == list(range(count))
     assert all((rows.stop - rows.start) * count <= LARGE for rows in blocks)

@@ -1,4 +1,4 @@
-"""Objectives of activity classifiers, against plain references; and what a teacher gets and gives."""
+"""Losses of activity classifiers against plain references, and distillation from a teacher."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plain_cross_entropy(logits_A: Tensor, label: int, smoothing: float) -> Tenso
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_is_the_mean_over_horizons_and_nothing_where_there_is_no_label(smoothing: float) -> None:
+def test_cross_entropy_is_the_mean_over_horizons_and_zero_without_a_label(smoothing: float) -> None:
     found = made(3, 2, 4, 5, seed=1)
     label_BK = torch.tensor([[0, 3], [-1, 2], [-1, -1]])
     loss_B = CrossEntropy(label_smoothing=smoothing).build(5, None)(found, label_BK, None)
@@ -50,7 +50,7 @@ def test_cross_entropy_is_the_mean_over_horizons_and_nothing_where_there_is_no_l
     assert (found.logits_BKA.grad[2] == 0).all()
 
 
-def test_a_student_is_to_be_as_unsure_as_its_teacher() -> None:
+def test_logits_are_compared_with_those_of_the_teacher() -> None:
     student, teacher = made(3, 2, 4, 5, seed=1), made(3, 2, 4, 6, seed=2)
     loss = Distillation(teacher=TEACHER, temperature=3.0, weight=1.0).build(5, 6)
     loss_B = loss(student, torch.zeros(3, 2, dtype=torch.int64), teacher)
@@ -60,7 +60,7 @@ def test_a_student_is_to_be_as_unsure_as_its_teacher() -> None:
     assert loss(teacher, torch.zeros(3, 2, dtype=torch.int64), teacher).abs().max() < 1e-6
 
 
-def test_features_are_guessed_from_features_of_another_size() -> None:
+def test_features_of_another_size_are_mapped_to_those_of_the_teacher() -> None:
     student, teacher = made(3, 2, 4, 5, seed=1), made(3, 2, 4, 6, seed=2)
     loss = Distillation(teacher=TEACHER, by="features", weight=1.0).build(5, 6)
     (weight, bias) = dict(loss.named_parameters()).values()
@@ -70,7 +70,7 @@ def test_features_are_guessed_from_features_of_another_size() -> None:
 
 
 @pytest.mark.parametrize("by", ["logits", "features"])
-def test_labels_and_teacher_share_the_loss(by: str) -> None:
+def test_the_loss_is_a_weighted_mean_of_labels_and_teacher(by: str) -> None:
     student, teacher = made(3, 2, 4, 5, seed=1), made(3, 2, 4, 5, seed=2)
     label_BK = torch.tensor([[0, 1], [2, 3], [1, -1]])
 
@@ -83,8 +83,6 @@ def test_labels_and_teacher_share_the_loss(by: str) -> None:
     torch.testing.assert_close(mixed, 0.75 * labels + 0.25 * taught)
 
 
-def test_a_teacher_has_no_teacher_beside_it() -> None:
-    with pytest.raises(
-        ConfigError, match=r"loss\.labels: the objective of the labels cannot have a teacher of its own"
-    ):
+def test_the_loss_of_the_labels_cannot_have_a_teacher() -> None:
+    with pytest.raises(ConfigError, match=r"loss\.labels: the loss of the labels cannot have its own teacher"):
         Distillation(teacher=TEACHER, labels=Distillation(teacher=TEACHER)).build(5, 5)

@@ -32,7 +32,7 @@ def test_loss_and_all_gradients_equal_a_plain_reference(
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_one_pair_has_nothing_to_be_told_from(smoothing: float) -> None:
+def test_the_loss_of_a_single_pair_is_zero(smoothing: float) -> None:
     imu_ND, video_ND = unit(1, 3, seed=1).requires_grad_(), unit(1, 3, seed=2)
     loss = InfoNCELoss(0.1, label_smoothing=smoothing)(imu_ND, video_ND)
     loss.backward()
@@ -42,7 +42,7 @@ def test_one_pair_has_nothing_to_be_told_from(smoothing: float) -> None:
 
 
 @pytest.mark.parametrize("block_rows", [None, 1])
-def test_where_all_others_overlap_nothing_is_left_to_learn(block_rows: int | None) -> None:
+def test_the_loss_is_zero_if_all_other_windows_overlap(block_rows: int | None) -> None:
     imu_ND, video_ND = unit(4, 3, seed=1).requires_grad_(), unit(4, 3, seed=2)
     together = Overlap(torch.zeros(4), torch.arange(4) / 4, WINDOW)
     loss = InfoNCELoss(0.1, block_rows=block_rows)(imu_ND, video_ND, together)
@@ -52,7 +52,7 @@ def test_where_all_others_overlap_nothing_is_left_to_learn(block_rows: int | Non
     assert (imu_ND.grad == 0).all()
 
 
-def test_embeddings_that_are_all_alike_cost_log_of_the_batch() -> None:
+def test_the_loss_of_equal_embeddings_is_the_log_of_the_batch_size() -> None:
     same_ND = unit(1, 3, seed=1).expand(8, 3)
     assert InfoNCELoss(0.1)(same_ND, same_ND).item() == pytest.approx(math.log(8))
     loss_module = InfoNCELoss(0.1, label_smoothing=0.2, block_rows=3)
@@ -62,7 +62,7 @@ def test_embeddings_that_are_all_alike_cost_log_of_the_batch() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_autocast_does_not_touch_the_precision_of_the_loss(dtype: torch.dtype) -> None:
+def test_autocast_does_not_change_the_precision_of_the_loss(dtype: torch.dtype) -> None:
     loss_module = InfoNCELoss(0.02)
     imu_ND, video_ND = unit(16, 8, seed=1).to(dtype), unit(16, 8, seed=2).to(dtype)
     exact = InfoNCELoss(0.02).double()(imu_ND.double(), video_ND.double())
@@ -85,7 +85,7 @@ def test_temperature_outside_its_range_is_refused(temperature: float) -> None:
 @pytest.mark.parametrize(("found", "bound"), [(True, 0.01), (False, 1.0)])
 def test_temperature_stays_in_its_range_and_comes_back_when_the_gradient_turns(found: bool, bound: float) -> None:
     imu_ND = unit(8, 4, seed=1)
-    # Sharper is better where every partner is found, and worse where every partner is the farthest of all.
+    # A lower temperature reduces the loss if every partner is the nearest, and raises it if every one is the farthest.
     video_ND, turned_ND = (imu_ND, -imu_ND) if found else (-imu_ND, imu_ND)
     loss_module = InfoNCELoss(0.1)
     optimizer = torch.optim.AdamW(loss_module.parameters(), lr=0.3, weight_decay=0)
@@ -104,9 +104,7 @@ def test_temperature_stays_in_its_range_and_comes_back_when_the_gradient_turns(f
 
 
 @pytest.mark.parametrize(("overshoot", "bound"), [(5.0, 0.01), (-5.0, 1.0)])
-def test_a_temperature_that_a_step_carried_out_has_the_loss_and_the_gradient_of_the_bound(
-    overshoot: float, bound: float
-) -> None:
+def test_a_temperature_out_of_bounds_has_the_loss_and_the_gradient_of_the_bound(overshoot: float, bound: float) -> None:
     imu_ND, video_ND = unit(8, 4, seed=1), unit(8, 4, seed=2)
     at_bound, outside = InfoNCELoss(bound), InfoNCELoss(bound)
     with torch.no_grad():

@@ -11,7 +11,7 @@ windows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 48)), min_size=0,
 
 
 @given(windows, st.integers(1, 12))
-def test_two_windows_overlap_where_they_share_time_of_one_clip(drawn: list[tuple[int, int]], quarters: int) -> None:
+def test_two_windows_overlap_if_they_share_time_of_one_clip(drawn: list[tuple[int, int]], quarters: int) -> None:
     clip_N = torch.tensor([clip for clip, _ in drawn], dtype=torch.int64)
     start_N = torch.tensor([start / 4 for _, start in drawn], dtype=torch.float64)
     shared = [

@@ -26,13 +26,13 @@ def test_loss_and_all_gradients_equal_a_plain_reference(
     torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-14)
 
 
-def test_logits_that_are_large_cost_what_they_should() -> None:
+def test_the_loss_of_large_logits_is_exact() -> None:
     same_ND = unit(1, 3, seed=1).expand(2, 3)
     loss = SigLIPLoss(0.01, bias=0.0).double()(same_ND, same_ND)
     assert loss.item() == pytest.approx(100, rel=1e-6), "one wrong yes for each window, at a logit of 100"
 
 
-def test_it_begins_as_published() -> None:
+def test_initial_values_are_the_published_ones() -> None:
     loss_module = SigLIP().build()
     assert loss_module.temperature.item() == pytest.approx(1 / 10)
     assert loss_module.get_parameter("bias").item() == -10
@@ -40,7 +40,7 @@ def test_it_begins_as_published() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_autocast_does_not_touch_the_precision_of_the_loss(dtype: torch.dtype) -> None:
+def test_autocast_does_not_change_the_precision_of_the_loss(dtype: torch.dtype) -> None:
     imu_ND, video_ND = unit(16, 8, seed=1).to(dtype), unit(16, 8, seed=2).to(dtype)
     exact = SigLIPLoss(0.1, bias=-10.0).double()(imu_ND.double(), video_ND.double())
     for block_rows in (None, 5):

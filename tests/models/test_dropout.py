@@ -13,7 +13,7 @@ def two_dropouts(p: float = 0.5) -> nn.Sequential:
     return model
 
 
-def test_a_part_of_the_batch_loses_what_it_loses_in_the_whole() -> None:
+def test_the_mask_of_a_part_is_that_of_the_whole_batch() -> None:
     x_ND, model = torch.rand(12, 7) + 1, two_dropouts()
     with one_step(seed=3, number=5, batch_size=12) as step:
         whole_ND = model(x_ND)
@@ -23,7 +23,7 @@ def test_a_part_of_the_batch_loses_what_it_loses_in_the_whole() -> None:
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_values_are_zero_as_often_as_asked_for_and_keep_their_mean(p: float) -> None:
+def test_values_are_zero_with_the_given_probability_and_keep_their_mean(p: float) -> None:
     layer = Dropout(p)
     with one_step(seed=3, number=5, batch_size=200):
         y_ND = layer(torch.ones(200, 100))
@@ -31,7 +31,7 @@ def test_values_are_zero_as_often_as_asked_for_and_keep_their_mean(p: float) -> 
     assert (y_ND == 0).double().mean().item() == pytest.approx(p, abs=0.01)
 
 
-def test_steps_seeds_layers_and_windows_have_draws_of_their_own() -> None:
+def test_steps_seeds_layers_and_windows_have_different_masks() -> None:
     first, second = (layer for layer in two_dropouts().modules() if isinstance(layer, Dropout))
     drawn = []
     for layer, seed, number in ((first, 0, 0), (second, 0, 0), (first, 1, 0), (first, 0, 1)):
@@ -40,7 +40,7 @@ def test_steps_seeds_layers_and_windows_have_draws_of_their_own() -> None:
     assert len({tuple(row.tolist()) for row in drawn}) == 8
 
 
-def test_elsewhere_it_is_torchs_own() -> None:
+def test_outside_a_step_it_is_the_dropout_of_torch() -> None:
     x_BD, layer = torch.rand(4, 5), Dropout(0.5)
     torch.manual_seed(0)
     dropped_BD = layer(x_BD)
@@ -51,7 +51,7 @@ def test_elsewhere_it_is_torchs_own() -> None:
         assert torch.equal(layer(x_BD), x_BD)
 
 
-def test_gradients_pass_what_is_kept() -> None:
+def test_gradients_pass_through_kept_values() -> None:
     x_BD, layer = torch.rand(4, 5, requires_grad=True), Dropout(0.5)
     with one_step(seed=0, number=0, batch_size=4):
         layer(x_BD).sum().backward()

@@ -88,7 +88,7 @@ def test_colour_normalisation_travels_with_the_weights(model: DualEncoder) -> No
     assert {"frames.mean", "frames.std"} <= set(model.state_dict())
 
 
-def test_the_model_standardises_each_channel_where_the_spec_says_so(model: DualEncoder) -> None:
+def test_the_model_standardises_each_channel_if_the_spec_has_statistics(model: DualEncoder) -> None:
     mean, std = (1.0, -2.0, 3.0, 0.5), (2.0, 0.5, 4.0, 1.0)
     standardising = DualEncoder(
         model.imu, model.video, embed_dim=DIM, imu_spec=replace(IMU, mean=mean, std=std), video_spec=SPEC
@@ -108,7 +108,7 @@ class Tower(nn.Sequential):
 
 
 def half_frozen() -> DualEncoder:
-    """A model in training mode; of the IMU encoder all is frozen, of the video encoder the first block."""
+    """Return a model in training mode with a frozen IMU encoder and a frozen first block of the video encoder."""
     torch.manual_seed(0)
     imu, video = Tower(3), Tower(5)
     model = DualEncoder(imu, video, embed_dim=4, imu_spec=IMU, video_spec=SPEC)
@@ -120,7 +120,7 @@ def frozen_parts(model: DualEncoder) -> list[nn.Module]:
     return [model.imu, model.video.get_submodule("0")]
 
 
-def test_what_is_frozen_stays_in_eval_mode_whatever_is_called() -> None:
+def test_frozen_parts_always_stay_in_eval_mode() -> None:
     model = half_frozen()
     whole = nn.ModuleList([model])
     for call in (whole.train, whole.eval, model.train, lambda: model.train(mode=False), whole.train):
@@ -130,7 +130,7 @@ def test_what_is_frozen_stays_in_eval_mode_whatever_is_called() -> None:
     assert model.training
 
 
-def test_what_is_frozen_keeps_its_weights_and_its_statistics_and_drops_nothing() -> None:
+def test_frozen_parts_keep_weights_and_statistics_and_drop_nothing() -> None:
     model = half_frozen()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     features = [model.imu(torch.ones(6, 3)) for _ in range(2)]
@@ -143,14 +143,14 @@ def test_what_is_frozen_keeps_its_weights_and_its_statistics_and_drops_nothing()
     assert {"video.1.1.running_mean", "video.1.0.weight", "imu_head.output.weight"} <= changed
 
 
-def test_no_graph_is_built_through_what_is_frozen() -> None:
+def test_no_graph_is_built_through_frozen_parts() -> None:
     model = half_frozen()
     assert model.imu(torch.randn(6, 3)).grad_fn is None
     assert model.video.get_submodule("0")(torch.randn(6, 5)).grad_fn is None
     assert model.imu_head(model.imu(torch.randn(6, 3))).requires_grad
 
 
-def test_frozen_batch_norm_stays_frozen_where_lightning_makes_it_synchronised() -> None:
+def test_frozen_batch_norm_stays_frozen_if_lightning_synchronises_it() -> None:
     model = half_frozen()
     TorchSyncBatchNorm().apply(model)
     model.train()

@@ -1,4 +1,4 @@
-"""Encoders that are frozen, in whole or in part, in real runs."""
+"""Fully or partly frozen encoders in real runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
 
 def untrained(experiment: PretrainExperiment) -> dict[str, Tensor]:
-    """What a run of the experiment begins with."""
+    """Return the initial weights of a run of the experiment."""
     windows = experiment.data.build("train", experiment.seed)
     pl.seed_everything(experiment.seed, verbose=False)
     model = experiment.build_model(windows.imu_spec, windows.video_spec)
@@ -53,13 +53,13 @@ def test_frozen_blocks_keep_weights_and_statistics_through_a_run(distinct: Path,
 
 
 def test_more_blocks_than_an_encoder_has_are_refused_before_anything_is_written(distinct: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="Squares: frozen is 2, and the encoder has a single block"):
+    with pytest.raises(ConfigError, match="Squares: frozen is 2, but the encoder has a single block"):
         train(small(distinct, "video.frozen=2"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_is_not_frozen_and_average_it_as_one_does(distinct: Path, tmp_path: Path) -> None:
+def test_two_processes_train_and_average_unfrozen_parts_as_one_process_does(distinct: Path, tmp_path: Path) -> None:
     overrides = (f"data.root={distinct}", "imu.frozen=all", "micro_batch=7", "batch_size=20", "trainer.average=0.5")
     sets = [argument for override in overrides for argument in ("--set", override)]
     succeed("pretrain", DESCENT, "--devices", "2", *sets, cwd=tmp_path)

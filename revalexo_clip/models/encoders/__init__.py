@@ -1,4 +1,4 @@
-"""The encoders of the two modalities. PyTorchVideo is imported only once one of its models is built."""
+"""The encoders of both modalities. PyTorchVideo is only imported when one of its models is built."""
 
 from revalexo_clip.models.encoders.base import ImuEncoder, VideoEncoder
 from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM

@@ -1,7 +1,4 @@
-"""What an experiment asks of an encoder.
-
-What the video encoders share: a backbone, and the projection of its features to the embedding size.
-"""
+"""The interface of encoders, and the network that video encoders share: a backbone and a projection."""
 
 from __future__ import annotations
 
@@ -18,50 +15,50 @@ from revalexo_clip.models.layers import Dropout, initialize
 
 
 class Encoder(Config):
-    """What the encoders of both modalities have in common: an order of depth."""
+    """Base class of the encoders of both modalities: a sequence of blocks that can be frozen."""
 
     frozen: Annotated[int, Field(ge=0, strict=True)] | Literal["all"] = 0
-    """How many of its blocks, from the input on, are not trained: they keep their weights and stay in eval mode.
+    """Number of blocks, counted from the input, that are not trained: they keep their weights and stay in eval mode.
     `all` for the whole encoder."""
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
-        """The parts of a module that `build` made, from its input to its output; together they are all of it.
+        """Return the blocks of a module from `build`, from input to output. Together they are the whole module.
 
-        What can be frozen apart from the rest, and what learning rates decay over. An encoder that does not say so is
-        a single block.
+        Blocks can be frozen separately, and learning rates can decay over them. Unless this method is overridden, an
+        encoder is a single block.
         """
         return [module]
 
     def frozen_blocks(self, module: nn.Module) -> list[nn.Module]:
-        """Those that are not trained. Raises `ConfigError` where `frozen` is more than there are."""
+        """Return the blocks that are not trained. Raises `ConfigError` if `frozen` exceeds the number of blocks."""
         if self.frozen == "all":
             return [module]
         blocks = self.blocks(module)
         if self.frozen > len(blocks):
             number = f"{len(blocks)} blocks" if len(blocks) > 1 else "a single block"
-            raise ConfigError(f"{type(self).__name__}: frozen is {self.frozen}, and the encoder has {number}")
+            raise ConfigError(f"{type(self).__name__}: frozen is {self.frozen}, but the encoder has {number}")
         return blocks[: self.frozen]
 
 
 class ImuEncoder(Encoder, Component, ABC):
-    """Turns IMU windows into features."""
+    """Base class of encoders of IMU windows."""
 
     @abstractmethod
     def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
-        """A module that maps [B, L, C] float (the channels' own units) to [B, embed_dim]."""
+        """Build a module that maps [B, L, C] float (the channels' own units) to [B, embed_dim]."""
 
 
 class VideoEncoder(Encoder, Component, ABC):
-    """Turns video windows into features."""
+    """Base class of encoders of video windows."""
 
     @abstractmethod
     def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
-        """A module with new weights that maps [B, 3, T, H, W] float (normalised colour) to [B, embed_dim]."""
+        """Build a module with new weights that maps [B, 3, T, H, W] float (normalised colour) to [B, embed_dim]."""
 
     def load_pretrained(self, module: nn.Module) -> None:
-        """Load published weights into a module that `build` made. Called once, when pretraining starts.
+        """Load published weights into a module from `build`. Called once, when pretraining starts.
 
-        Raises `DataError` where the weights cannot be had or do not fit.
+        Raises `DataError` if the weights are not available or do not fit.
         """
 
 
@@ -77,6 +74,6 @@ class VideoNet(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, video_B3THW: Tensor) -> Tensor:
-        """Features [B, D] of video windows in normalised colour."""
+        """Compute features [B, D] of video windows in normalised colour."""
         features_BD: Tensor = self.dropout(self.activation(self.projection(self.backbone(video_B3THW))))
         return features_BD

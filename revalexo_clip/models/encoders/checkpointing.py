@@ -1,4 +1,4 @@
-"""Gradient checkpointing (Chen et al., 2016, arXiv:1604.06174): memory for time, and nothing else changed by it."""
+"""Gradient checkpointing (Chen et al., 2016, arXiv:1604.06174): less memory for more time, with the same results."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recompute(blocks: Iterable[nn.Module]) -> None:
-    """Let each block keep no more than its input, and compute the rest again when the backward pass needs it.
+    """Store only the input of each block, and compute its activations again in the backward pass.
 
-    Dropout is the same both times. Running statistics of batch norm see a batch once. Names of weights stay.
+    Dropout masks are the same both times, running statistics of batch norm are updated once per batch, and the names
+    of weights do not change.
     """
     for block in blocks:
         block.forward = _Recomputed(block, block.forward)
 
 
 def is_recomputed(block: nn.Module) -> bool:
-    """Whether `recompute` was told to."""
+    """Return whether `recompute` was applied to a block."""
     return isinstance(block.forward, _Recomputed)
 
 
 @dataclass
 class _Recomputed:
-    """A block's forward pass that keeps its inputs only; an object, so that a copy of a block runs its own weights."""
+    """The forward pass of a block that stores only its inputs.
+
+    It is an object instead of a closure, so that a copy of a block runs its own weights.
+    """
 
     block: nn.Module
     forward: Callable[..., Tensor]
@@ -43,15 +47,15 @@ class _Recomputed:
 
 
 def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Those that a block's first pass runs in, and its second."""
+    """Return the contexts of a block's first and second pass."""
     return nullcontext(), running_statistics_untouched(block)
 
 
 @contextmanager
 def running_statistics_untouched(module: nn.Module) -> Iterator[None]:
-    """Batch norm in training mode normalises as ever, and forgets what it has seen.
+    """Keep the running statistics of batch norm in training mode unchanged inside the block.
 
-    It is given buffers of its own to write to: without any, the backward pass would be recorded differently.
+    Batch norm gets temporary buffers to update: without buffers, autograd would record the pass differently.
     """
     live = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.training]
     kept = [(norm, dict(norm.named_buffers(recurse=False))) for norm in live]

@@ -14,38 +14,38 @@ CONVOLUTIONS = 4
 
 
 class DeepConvLSTM(ImuEncoder):
-    """Four convolutions along time that every IMU channel shares, an LSTM over all of them, its last step projected."""
+    """Four convolutions along time, shared by all IMU channels, an LSTM over all channels, and a projection."""
 
     kernel: PositiveInt = 11
-    """Length of each convolution [samples]."""
+    """Kernel length of each convolution [samples]."""
     maps: PositiveInt = 64
-    """Feature maps of each convolution."""
+    """Number of feature maps of each convolution."""
     hidden: PositiveInt = 1024
-    """Units of the LSTM."""
+    """Number of LSTM units."""
 
     def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
-        """See `ImuEncoder.build`. Raises `ConfigError` for a window that the convolutions use up."""
+        """See `ImuEncoder.build`. Raises `ConfigError` if the window is too short for the convolutions."""
         used_up = CONVOLUTIONS * (self.kernel - 1)
         if spec.samples <= used_up:
             raise ConfigError(
                 f"DeepConvLSTM: {CONVOLUTIONS} unpadded convolutions of kernel {self.kernel} need {used_up + 1} "
-                f"samples, and a window of {spec.window:g} s at {spec.rate:g} Hz has {spec.samples}: "
-                "take a longer window or a shorter kernel"
+                f"samples, but a window of {spec.window:g} s at {spec.rate:g} Hz has {spec.samples}; "
+                "use a longer window or a shorter kernel"
             )
         net = DeepConvLSTMNet(len(spec.channels), embed_dim, self.kernel, self.maps, self.hidden)
         remember(net.lstm, spec.samples - used_up)
         return net
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
-        """See `Encoder.blocks`: its four convolutions, the LSTM, the projection."""
+        """See `Encoder.blocks`: the four convolutions, the LSTM, the projection."""
         return list(module.children())
 
 
 class DeepConvLSTMNet(nn.Module):
     """[B, L, C] -> [B, D].
 
-    Layers are named and shaped as the RevalExo benchmark loads them: `conv1` ... `conv4` (kernel x 1, over time),
-    `lstm`, `feature_projector`.
+    Names and shapes of the layers are those that the RevalExo benchmark loads: `conv1` ... `conv4` (kernel x 1, along
+    time), `lstm`, `feature_projector`.
     """
 
     def __init__(self, channels: int, embed_dim: int, kernel: int, maps: int, hidden: int) -> None:
@@ -59,11 +59,11 @@ class DeepConvLSTMNet(nn.Module):
         self.apply(initialize)
 
     def forward(self, imu_BLC: Tensor) -> Tensor:
-        """Features [B, D] of IMU windows."""
+        """Compute features [B, D] of IMU windows."""
         x_BMLC = imu_BLC.unsqueeze(1)  # M: feature maps
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             x_BMLC = nn.functional.relu(conv(x_BMLC))
-        x_BLF = x_BMLC.transpose(1, 2).flatten(2)  # F: maps x channels, all channels of one map side by side
+        x_BLF = x_BMLC.transpose(1, 2).flatten(2)  # F: maps x channels; the channels of a map are adjacent
         hidden_BLH, _ = self.lstm(x_BLF)
         features_BD: Tensor = self.feature_projector(hidden_BLH[:, -1])
         return features_BD

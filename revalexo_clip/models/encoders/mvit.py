@@ -18,39 +18,40 @@ BACKBONE_DIM = 768
 PATCH_FRAMES = 2
 PATCH_PIXELS = 4
 CLASSIFIER = ("head.proj.weight", "head.proj.bias")
-"""What a published checkpoint has and an encoder has not: the projection to the 400 activities of Kinetics."""
+"""Weights that only a published checkpoint has: the projection to the 400 activities of Kinetics."""
 
 
 class MViT(VideoEncoder):
     """PyTorchVideo's MViT-B without its classifier: the class token, projected to the embedding size."""
 
     variant: Literal["16x4", "32x3"] = "16x4"
-    """Published for 16 or 32 frames of 224^2. Its weights hold one position per patch and fit only those sizes."""
+    """Published variant, for 16 or 32 frames of 224^2 px. Published weights have one position per patch and fit only
+    these sizes."""
     weights: str | None = "kinetics400"
-    """`kinetics400` (PyTorchVideo's own checkpoint), a checkpoint file, or none."""
+    """`kinetics400` (PyTorchVideo's checkpoint), a checkpoint file, or none."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the projected features dropped in training."""
+    """Dropout probability of the projected features."""
     gradient_checkpointing: bool = False
-    """Keep only what enters each block of attention for the backward pass, and compute the rest again: memory for time.
-    """
+    """Store only the inputs of attention blocks for the backward pass and compute the rest again, which saves memory
+    and takes more time."""
 
     def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
-        """See `VideoEncoder.build`. Raises `ConfigError` for frames or a crop that do not divide into patches."""
+        """See `VideoEncoder.build`. Raises `ConfigError` if frames or crop cannot be divided into patches."""
         if spec.frames % PATCH_FRAMES or spec.crop % PATCH_PIXELS:
             raise ConfigError(
-                f"MViT cuts video into patches of {PATCH_FRAMES} frames x {PATCH_PIXELS}^2 px: {spec.frames} frames of "
-                f"{spec.crop}^2 px do not divide into them"
+                f"MViT divides video into patches of {PATCH_FRAMES} frames x {PATCH_PIXELS}^2 px, but {spec.frames} "
+                f"frames of {spec.crop}^2 px cannot be divided into them; change data.frames or data.crop"
             )
         make = builder("vision_transformers", f"mvit_base_{self.variant}")
         model = make(spatial_size=spec.crop, temporal_size=spec.frames)
-        model.head = model.get_submodule("head.sequence_pool")  # picks the class token; the classifier came after it
+        model.head = model.get_submodule("head.sequence_pool")  # selects the class token; drops the classifier
         speed_up(model)
         if self.gradient_checkpointing:
             recompute(model.get_submodule("blocks").children())
         return VideoNet(model, BACKBONE_DIM, embed_dim, self.dropout)
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
-        """See `Encoder.blocks`: patches and their positions, 16 blocks of attention, the norm and the projection."""
+        """See `Encoder.blocks`: patches and their positions, 16 attention blocks, the norm and the projection."""
         assert isinstance(module, VideoNet)
         parts = dict(module.backbone.named_children())
         attention = parts.pop("blocks")

@@ -1,10 +1,11 @@
-"""Published or local weights for a backbone: all of them fit, or it is an error.
+"""Weights for the backbones of video encoders, and PyTorchVideo's builders of these backbones.
 
-PyTorchVideo's model builders and the addresses of their published weights, with or without torchvision.
+`load_weights` loads published or local weights and raises an error unless all of them fit.
 
-PyTorchVideo imports `torchvision.ops.RoIAlign` when its models are imported, for detection heads that are not used
-here, and does not declare torchvision. Where torchvision is missing, or does not match the torch it sits beside, a
-placeholder stands in for it during that one import and is gone afterwards.
+`builder` and `checkpoint_url` work without torchvision. PyTorchVideo imports `torchvision.ops.RoIAlign` together with
+its models, for detection heads that are not used here, but does not declare torchvision as a dependency. If torchvision
+is missing or does not match the installed torch, a placeholder replaces it during this import and is removed
+afterwards.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import UNPICKLING_ERRORS
 
 PUBLISHED = "kinetics400"
-"""The name under which `weights` asks for what PyTorchVideo publishes."""
+"""Value of `weights` for the weights that PyTorchVideo publishes."""
 
 _SHOWN = 3
 
@@ -35,16 +36,16 @@ _SHOWN = 3
 def load_weights(backbone: nn.Module, weights: str, *, published: str, without: Collection[str]) -> None:
     """Load `weights`, a local file or `kinetics400`, into a backbone.
 
-    `published` is the address that `kinetics400` stands for, kept in torch.hub's cache once it was fetched. `without`
-    names the entries of the file that are left out on purpose: its classifier. Every other entry must match.
+    `published` is the URL of `kinetics400`; the file is downloaded once into torch.hub's cache. `without` names the
+    entries of the file that are ignored: its classifier. All other entries must match.
 
-    Raises `DataError`, naming the file, where it cannot be had, is not a checkpoint, or does not fit.
+    Raises `DataError`, naming the file, if it is not available, is not a checkpoint, or does not fit.
     """
     file = _published_file(published) if weights == PUBLISHED else _local_file(weights)
     state = {name: tensor for name, tensor in _read(file).items() if name not in without}
     own = backbone.state_dict()
     for name, tensor in own.items():
-        # A count of batches that batch norm with a fixed momentum never reads; older checkpoints have none.
+        # Batch norm with a fixed momentum never reads this count of batches, and older checkpoints do not have it.
         if name.endswith(".num_batches_tracked"):
             state.setdefault(name, tensor)
     differences = _differences(own, state)
@@ -56,14 +57,14 @@ def load_weights(backbone: nn.Module, weights: str, *, published: str, without: 
 
 
 def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """One line each: shapes that differ first, since they tell most, then what is missing, then what is too much."""
+    """List the differences, one line each: first shapes, which tell most, then missing, then unexpected weights."""
     shapes = [
         f"{name} is {list(state[name].shape)} in the file, {list(tensor.shape)} in the encoder"
         for name, tensor in own.items()
         if name in state and state[name].shape != tensor.shape
     ]
     missing = [f"{name} is missing from the file" for name in own if name not in state]
-    unexpected = [f"{name} is in the file, and the encoder has no such weight" for name in state if name not in own]
+    unexpected = [f"{name} is in the file, but the encoder has no such weight" for name in state if name not in own]
     return shapes + missing + unexpected
 
 
@@ -73,25 +74,25 @@ def _read(file: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise DataError(f"cannot read the weights {file}: {error.strerror or error}") from error
     except UNPICKLING_ERRORS as error:
-        raise DataError(f"{file} is not a checkpoint of weights, or not a whole one") from error
+        raise DataError(f"{file} is not a checkpoint, or it is truncated; download or copy it again") from error
     state = checkpoint.get("model_state", checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not state:
-        raise DataError(f"{file} holds no weights: expected a state dict, or one under 'model_state'")
+        raise DataError(f"{file} contains no weights: expected a state dict, or one under 'model_state'")
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise DataError(f"{file} holds more than weights: its entry {name!r} is a {type(tensor).__name__}")
+            raise DataError(f"{file} is not a state dict of tensors: its entry {name!r} is a {type(tensor).__name__}")
     return dict(state)
 
 
 def _local_file(weights: str) -> Path:
     file = Path(weights).expanduser()
     if not file.is_file():
-        raise DataError(f"there is no weights file {file} (weights: {PUBLISHED!r}, a checkpoint file, or none)")
+        raise DataError(f"no such weights file: {file} (weights: {PUBLISHED!r}, a checkpoint file, or none)")
     return file
 
 
 def _published_file(url: str) -> Path:
-    """The file in torch.hub's cache, fetched if it is not there yet."""
+    """Return the file in torch.hub's cache; download it if it does not exist yet."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
     if file.exists():
         return file
@@ -100,28 +101,28 @@ def _published_file(url: str) -> Path:
         torch.hub.download_url_to_file(url, str(file))
     except (OSError, http.client.HTTPException) as error:
         raise DataError(
-            f"cannot fetch the {PUBLISHED} weights {url}: {error}\n"
-            f"Fetch that file on a machine that can, and save it as {file} or name it with --set video.weights=FILE; "
-            "or start from new weights with --set video.weights=none"
+            f"cannot download the {PUBLISHED} weights {url}: {error}\n"
+            f"Download the file on another machine and save it as {file}, or pass its path with --set "
+            "video.weights=FILE. To start from new weights, pass --set video.weights=none"
         ) from error
     return file
 
 
 _HUB = "pytorchvideo.models.hub"
 
-# What importing a torchvision that was built for another torch raises: an unknown operator is a RuntimeError, a
-# library that will not load an OSError, a name that has moved an AttributeError.
+# What importing a torchvision built for another torch raises: RuntimeError for an unknown operator, OSError for a
+# library that cannot be loaded, AttributeError for a name that has moved.
 _UNUSABLE = (ImportError, AttributeError, OSError, RuntimeError)
 
 
 def builder(family: str, name: str) -> Callable[..., nn.Module]:
-    """What builds the model `name` (`x3d_xs`) with new weights, from the family (`x3d`) of PyTorchVideo's hub."""
+    """Return the builder of the model `name` (`x3d_xs`) of a family (`x3d`) of PyTorchVideo's hub, with new weights."""
     build: Callable[..., nn.Module] = getattr(_hub(family), name)
     return build
 
 
 def checkpoint_url(family: str, name: str) -> str:
-    """Where PyTorchVideo publishes the weights of a model."""
+    """Return the URL at which PyTorchVideo publishes the weights of a model."""
     url: str = _hub(family).checkpoint_paths[name]
     return url
 
@@ -163,7 +164,7 @@ def _placeholder_torchvision() -> Iterator[None]:
 
 
 class _RoIAlign:
-    """Stands where PyTorchVideo's detection heads look for torchvision's operator."""
+    """Placeholder of torchvision's operator, which PyTorchVideo's detection heads import."""
 
     def __init__(self, *_: object, **__: object) -> None:
-        raise ImportError("PyTorchVideo's detection heads need a working torchvision")
+        raise ImportError("PyTorchVideo's detection heads require a working torchvision")

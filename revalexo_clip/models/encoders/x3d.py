@@ -19,27 +19,29 @@ from revalexo_clip.models.layers import initialize
 BACKBONE_DIM = 2048
 SPATIAL_STRIDE = 32
 CLASSIFIER = ("blocks.5.proj.weight", "blocks.5.proj.bias")
-"""What a published checkpoint has and an encoder has not: the projection to the 400 activities of Kinetics."""
+"""Weights that only a published checkpoint has: the projection to the 400 activities of Kinetics."""
 
 
 class X3D(VideoEncoder):
     """PyTorchVideo's X3D without its classifier, projected to the embedding size."""
 
     size: Literal["xs", "s", "m", "l"] = "xs"
-    """Published for 4 x 160^2 (xs), 13 x 160^2 (s), 16 x 224^2 (m), 16 x 312^2 (l); takes any frames and crop."""
+    """Published size, for 4 x 160^2 (xs), 13 x 160^2 (s), 16 x 224^2 (m) or 16 x 312^2 px (l). Any number of frames and
+    any crop are accepted."""
     weights: str | None = "kinetics400"
-    """`kinetics400` (PyTorchVideo's own checkpoint), a checkpoint file, or none."""
+    """`kinetics400` (PyTorchVideo's checkpoint), a checkpoint file, or none."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the projected features dropped in training."""
+    """Dropout probability of the projected features."""
     keep_time: bool = False
-    """Project the features of all moments side by side instead of their average over the window. An average knows what
-    happened, and hardly when: with it, windows half a step apart look alike. Published models average."""
+    """Concatenate the features of all moments instead of averaging them over the window. An average hardly depends on
+    when something happened: windows half a step apart look alike. Published models average."""
     average_shortcuts: bool = False
-    """Let the shortcuts past strided convolutions average 2 x 2 places (ResNet-D; He et al., 2019, arXiv:1812.01187).
-    Published models pick one of the four. As their other branches begin at zero, a model from scratch then begins all
-    but blind: of 32^2 px it sees one patch of 3 x 3."""
+    """Average 2 x 2 pixels in the shortcuts past strided convolutions (ResNet-D; He et al., 2019, arXiv:1812.01187).
+    Published models use one of the four pixels. Because their other branches start at zero, a model trained from
+    scratch then starts with almost no input: of 32^2 px it sees one patch of 3 x 3."""
     gradient_checkpointing: bool = False
-    """Keep only what enters each residual block for the backward pass, and compute the rest again: memory for time."""
+    """Store only the inputs of residual blocks for the backward pass and compute the rest again, which saves memory and
+    takes more time."""
 
     def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
         """See `VideoEncoder.build`."""
@@ -70,10 +72,10 @@ class X3D(VideoEncoder):
 
 
 def remove_classifier(model: nn.Module) -> None:
-    """Leave of the head its pooling, [B, 432, T, h, w] -> [B, 2048, ...], and the average over what it leaves.
+    """Remove dropout, projection and softmax from the head.
 
-    The dropout, the 400-way projection and the softmax all belong to the classifier; any one of them left behind
-    would distort the features.
+    Its pooling, [B, 432, T, h, w] -> [B, 2048, ...], and its final average stay. The removed parts belong to the
+    classifier; any of them left in place would distort the features.
     """
     head = model.get_submodule("blocks.5")
     for part in ("dropout", "proj", "activation"):
@@ -81,25 +83,25 @@ def remove_classifier(model: nn.Module) -> None:
 
 
 class AveragedConv3d(PointwiseConv3d):
-    """A strided pointwise convolution of averages over the stride; `Conv3d` takes one place and skips the rest."""
+    """A strided pointwise convolution that averages over the stride; `Conv3d` uses one position and skips the rest."""
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> [B, C', T, ceil(H / 2), ceil(W / 2)] for a stride of (1, 2, 2)."""
+        """Convolve: [B, C, T, H, W] -> [B, C', T, ceil(H / 2), ceil(W / 2)] for a stride of (1, 2, 2)."""
         stride = cast("tuple[int, int, int]", self.stride)
         return self.at_every_place(nn.functional.avg_pool3d(x_BCTHW, stride, stride, ceil_mode=True))
 
 
 def average_shortcuts(model: nn.Module) -> None:
-    """Let every strided pointwise convolution in `model` average; state dicts stay what they are."""
+    """Make every strided pointwise convolution in `model` average over its stride. State dicts do not change."""
     for module in model.modules():
         if type(module) is nn.Conv3d and max(module.kernel_size) == 1 and max(module.stride) > 1:
             module.__class__ = AveragedConv3d
 
 
 def fit_pooling(model: nn.Module, spec: VideoSpec, *, keep_time: bool) -> int:
-    """Pool over the published window, or over all there is where the frames or the crop give less than that.
+    """Fit the head's pooling window to the input: the published size, or less for fewer frames or a smaller crop.
 
-    Returns the moments that the head's features stand for, side by side: 1, or every frame's where time is kept.
+    Returns the number of moments whose features the head concatenates: 1, or the number of frames with `keep_time`.
     """
     head = model.get_submodule("blocks.5")
     published = head.get_submodule("pool.pool")

@@ -27,7 +27,7 @@ def video() -> Tensor:
 
 
 def trained(build: Callable[[bool], nn.Module], checkpointing: bool) -> tuple[nn.Module, int]:
-    """A network in training mode after two backward passes, and the bytes that the first one's graph had kept."""
+    """Return a network in training mode after two backward passes, and the bytes that the first graph stored."""
     torch.manual_seed(0)
     net = build(checkpointing).double().train()
     kept: dict[int, int] = {}
@@ -78,7 +78,7 @@ def two_blocks(checkpointing: bool) -> nn.Sequential:
     return net
 
 
-def test_dropout_is_the_same_when_a_block_is_computed_again() -> None:
+def test_dropout_is_the_same_when_a_block_is_recomputed() -> None:
     x_BC = torch.randn(8, 4, dtype=torch.float64)
     found = []
     for checkpointing in (True, False):
@@ -92,7 +92,7 @@ def runs(net: nn.Sequential) -> list[int]:
     return [block.runs for block in net if isinstance(block, Block)]
 
 
-def test_blocks_are_computed_again_only_for_a_backward_pass() -> None:
+def test_blocks_are_recomputed_only_for_a_backward_pass() -> None:
     net = two_blocks(True)
     with torch.no_grad():
         net(torch.randn(8, 4, dtype=torch.float64))
@@ -101,7 +101,7 @@ def test_blocks_are_computed_again_only_for_a_backward_pass() -> None:
     assert runs(net) == [3, 3]
 
 
-def test_a_block_that_is_frozen_is_not_computed_again() -> None:
+def test_a_frozen_block_is_not_recomputed() -> None:
     net = two_blocks(True)
     net[0].requires_grad_(requires_grad=False)
     net(torch.randn(8, 4, dtype=torch.float64)).sum().backward()
@@ -116,11 +116,11 @@ def test_a_copy_of_a_block_runs_and_trains_its_own_weights() -> None:
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
-def test_names_of_weights_stay() -> None:
+def test_names_of_weights_do_not_change() -> None:
     assert list(two_blocks(True).state_dict()) == list(two_blocks(False).state_dict())
 
 
-def test_statistics_that_are_left_alone_are_the_very_same_tensors() -> None:
+def test_protected_statistics_are_the_same_tensors_afterwards() -> None:
     norm = nn.BatchNorm1d(4)
     before = dict(norm.named_buffers())
     with running_statistics_untouched(norm):

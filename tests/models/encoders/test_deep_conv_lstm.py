@@ -15,7 +15,7 @@ def spec(channels: int = 42, rate: float = 60.0, window: float = 2.0) -> ImuSpec
 
 
 class PlainDeepConvLSTM(nn.Module):
-    """What a downstream project would write, given the names and shapes of the layers."""
+    """A downstream project's implementation, written from the names and shapes of the layers."""
 
     def __init__(self, channels: int, embed_dim: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def test_every_parameter_gets_a_gradient() -> None:
     assert [name for name, parameter in encoder.named_parameters() if parameter.grad is None] == []
 
 
-def test_shortest_window_that_the_convolutions_leave_anything_of() -> None:
+def test_the_shortest_window_that_is_long_enough_for_the_convolutions() -> None:
     encoder = DeepConvLSTM(maps=4, hidden=8)
     assert encoder.build(spec(3, rate=41, window=1), 5)(torch.randn(2, 41, 3)).shape == (2, 5)
     with pytest.raises(ConfigError, match=r"need 41 samples.* 1 s at 40 Hz has 40"):

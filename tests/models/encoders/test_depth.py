@@ -58,7 +58,7 @@ def test_blocks_come_in_the_order_in_which_a_window_passes_them(encoder: Encoder
 
 
 class Plain(ImuEncoder):
-    """An encoder that says nothing about its blocks."""
+    """An encoder that does not override `blocks`."""
 
     def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(240, embed_dim), nn.ReLU())
@@ -68,18 +68,18 @@ def test_an_encoder_that_names_no_blocks_is_a_single_one() -> None:
     module, _ = built(Plain())
     assert Plain(frozen=0).frozen_blocks(module) == []
     assert Plain(frozen=1).frozen_blocks(module) == Plain(frozen="all").frozen_blocks(module) == [module]
-    with pytest.raises(ConfigError, match="Plain: frozen is 2, and the encoder has a single block"):
+    with pytest.raises(ConfigError, match="Plain: frozen is 2, but the encoder has a single block"):
         Plain(frozen=2).frozen_blocks(module)
 
 
 def test_more_blocks_than_there_are_cannot_be_frozen() -> None:
     module, _ = built(DeepConvLSTM(maps=2, hidden=3))
     assert DeepConvLSTM(frozen=6).frozen_blocks(module) == list(module.children())
-    with pytest.raises(ConfigError, match="DeepConvLSTM: frozen is 7, and the encoder has 6 blocks"):
+    with pytest.raises(ConfigError, match="DeepConvLSTM: frozen is 7, but the encoder has 6 blocks"):
         DeepConvLSTM(frozen=7).frozen_blocks(module)
 
 
 @pytest.mark.parametrize("frozen", [True, False, -1, "some", 1.5])
-def test_frozen_is_a_number_or_all_and_nothing_that_may_be_mistaken_for_one(frozen: object) -> None:
+def test_frozen_accepts_only_a_number_or_all(frozen: object) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         DeepConvLSTM.model_validate({"frozen": frozen})

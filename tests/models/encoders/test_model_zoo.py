@@ -7,7 +7,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[3]
 
-# How a torchvision that does not match its torch has been seen to fail, and one that lacks what is asked of it.
+# Known errors of a torchvision that does not match torch, and of one that lacks the operator.
 BROKEN = {
     "operator": "raise RuntimeError('operator torchvision::nms does not exist')",
     "symbol": "raise ImportError('undefined symbol')",
@@ -72,7 +72,7 @@ def test_models_build_beside_a_broken_torchvision_and_leave_no_trace_of_it(tmp_p
     python(BUILD + "assert loaded == [], loaded\n", torchvision(tmp_path, BROKEN["operator"]))
 
 
-def test_every_way_in_which_torchvision_is_known_to_break_is_coped_with(tmp_path: Path) -> None:
+def test_every_known_error_of_torchvision_is_handled(tmp_path: Path) -> None:
     folders = [str(torchvision(tmp_path / name, ops)) for name, ops in BROKEN.items()]
     check = f"""
 import sys

@@ -26,7 +26,7 @@ def build(frames: int = 2, crop: int = 32) -> VideoNet:
 
 @pytest.fixture(scope="module")
 def published() -> nn.Module:
-    """PyTorchVideo's own MViT-B, classifier and all, for small frames; new weights."""
+    """Return PyTorchVideo's MViT-B with its classifier, for small frames; new weights."""
     torch.manual_seed(0)
     make = builder("vision_transformers", "mvit_base_16x4")
     return make(spatial_size=32, temporal_size=2).eval()
@@ -34,7 +34,7 @@ def published() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def cached_weights(published: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of torch.hub that holds the published model's weights as PyTorchVideo stores them."""
+    """Fill torch.hub's cache with the published model's weights, as PyTorchVideo stores them."""
     home = tmp_path_factory.mktemp("torch")
     file = home / "hub" / "checkpoints" / "MVIT_B_16x4.pyth"
     file.parent.mkdir(parents=True)
@@ -46,7 +46,7 @@ def cached_weights(published: nn.Module, tmp_path_factory: pytest.TempPathFactor
 
 
 @torch.no_grad()
-def test_features_with_published_weights_equal_what_the_published_model_hands_its_classifier(
+def test_features_with_published_weights_equal_the_input_of_the_published_classifier(
     published: nn.Module, cached_weights: Path
 ) -> None:
     net = build()
@@ -81,6 +81,6 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 
 @pytest.mark.parametrize(("frames", "crop"), [(5, 64), (4, 62)])
-def test_what_does_not_divide_into_patches_is_refused(frames: int, crop: int) -> None:
+def test_frames_or_a_crop_that_cannot_be_divided_into_patches_are_refused(frames: int, crop: int) -> None:
     with pytest.raises(ConfigError, match=f"{frames} frames of {crop}"):
         MViT(weights=None).build(spec(frames, crop), 32)

@@ -24,7 +24,7 @@ UP = 9.81 * torch.tensor([0.6, 0.0, 0.8])
 
 
 def worn(count: int = 3) -> Tensor:
-    """[count, 120, 6] windows of a head's IMU, held askew and moved about."""
+    """Return [count, 120, 6] windows of an IMU on a head, tilted and moving."""
     imu_BLC = torch.randn(count, 120, 6, generator=torch.Generator().manual_seed(0))
     imu_BLC[..., :3] += UP
     return imu_BLC
@@ -35,7 +35,7 @@ def net(encoder: SpectralAttention | None = None, spec: ImuSpec = HEAD, embed_di
 
 
 def plain_power(stream_L: npt.NDArray[np.float64], frequency: float) -> npt.NDArray[np.float64]:
-    """[15] what a wavelet of `frequency` [Hz] finds around every moment, sum by sum."""
+    """Compute the power [15] of a wavelet of `frequency` [Hz] at every moment by plain sums."""
     reach, mirrored = 59, np.concatenate([stream_L[59:0:-1], stream_L, stream_L[-2:-61:-1]])
     time = np.arange(-reach, reach + 1) / 60
     deviation = min(3 / (2 * np.pi * frequency), reach / 60 / 2)
@@ -70,7 +70,7 @@ def test_an_oscillation_has_the_power_of_its_amplitude_in_its_own_band() -> None
     assert float((power_FF - power_FF.diag().diag()).max()) < 1
 
 
-def test_what_does_not_depend_on_the_axes_stays_as_a_sensor_is_turned() -> None:
+def test_orientation_free_signals_do_not_change_if_a_sensor_is_rotated() -> None:
     imu_BLC, streams = worn(), SensorStreams(HEAD)
     turned_BLC = imu_BLC.clone()
     rotation = torch.from_numpy(rotations(np.array([[1.0, 2.0, -1.0]]), np.array([2.0]))[0]).float()
@@ -102,7 +102,7 @@ def test_seven_sensors_lone_channels_and_incomplete_sensors() -> None:
     assert net(spec=lone)(imu_windows(2)[..., :8]).shape == (2, 5)
 
 
-def test_no_window_gives_anything_but_numbers() -> None:
+def test_features_are_finite_for_every_window() -> None:
     imu_BLC = torch.stack([torch.zeros(120, 6), torch.full((120, 6), 1e4), worn()[0]]).requires_grad_()
     features_BD = net()(imu_BLC)
     features_BD.square().sum().backward()
@@ -118,7 +118,7 @@ def test_every_parameter_gets_a_gradient() -> None:
     assert without == []
 
 
-def test_a_part_of_a_batch_has_the_features_that_it_has_in_the_whole() -> None:
+def test_the_features_of_a_window_do_not_depend_on_its_batch() -> None:
     imu_BLC, encoder = worn(6), net(SpectralAttention(width=8, dropout=0.5, pooled_dropout=0.5))
     number_dropouts(encoder)
     with one_step(seed=1, number=2, batch_size=6) as step:
@@ -128,12 +128,12 @@ def test_a_part_of_a_batch_has_the_features_that_it_has_in_the_whole() -> None:
     assert not torch.allclose(encoder.eval()(imu_BLC), whole_BD, atol=0.1)
 
 
-def test_weights_hold_nothing_that_the_spec_says() -> None:
+def test_weights_contain_nothing_that_follows_from_the_spec() -> None:
     encoder = net()
     assert set(encoder.state_dict()) == {name for name, _ in encoder.named_parameters()}
 
 
-def test_pooling_begins_with_all_moments_alike_and_learns_to_tell_them_apart() -> None:
+def test_pooling_starts_with_equal_weights_and_learns_others() -> None:
     x_BWT, pooling = torch.randn(2, 4, 7), AttentionPooling(4, heads=2)
     nn.init.zeros_(pooling.score.weight)
     nn.init.zeros_(cast("Tensor", pooling.score.bias))
@@ -147,18 +147,20 @@ def test_pooling_begins_with_all_moments_alike_and_learns_to_tell_them_apart() -
 
 
 def test_a_rate_too_low_and_a_window_too_short_are_errors() -> None:
-    with pytest.raises(ConfigError, match=r"40 Hz cannot hold a band at 25 Hz; lower imu\.highest to 20 or less"):
+    with pytest.raises(ConfigError, match=r"40 Hz is too low for a band at 25 Hz; reduce imu\.highest to 20 or less"):
         net(spec=replace(HEAD, rate=40.0))
-    with pytest.raises(ConfigError, match=r"a window of 0\.2 s is shorter than two moments; lower imu\.step, 0\.13 s"):
+    with pytest.raises(
+        ConfigError, match=r"a window of 0\.2 s is shorter than two moments; reduce imu\.step \(0\.13 s\)"
+    ):
         net(spec=replace(HEAD, window=0.2))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lowest": 30}, "bands go from low to high, not from 30 to 25 Hz"),
-        ({"width": 10}, "10 feature maps cannot be divided among 4 heads"),
-        ({"kernel": 4}, "kernel: 4 is even"),
+        ({"lowest": 30}, r"lowest \(30 Hz\) must be below highest \(25 Hz\)"),
+        ({"width": 10}, r"width \(10\) must be divisible by heads \(4\)"),
+        ({"kernel": 4}, r"kernel \(4\) must be odd"),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_refused(settings: dict[str, int], message: str) -> None:

@@ -30,7 +30,7 @@ def build(frames: int = 4, crop: int = 160, size: Literal["xs", "s", "m", "l"] =
 
 @pytest.fixture(scope="module")
 def published() -> nn.Module:
-    """PyTorchVideo's own X3D-XS, classifier and all; new weights, but norms as if it had been trained."""
+    """Return PyTorchVideo's X3D-XS with its classifier; new weights, but norms as if it had been trained."""
     torch.manual_seed(0)
     model = builder("x3d", "x3d_xs")().eval()
     for norm in model.modules():
@@ -46,7 +46,7 @@ def published() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def cached_weights(published: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of torch.hub that holds the published model's weights as PyTorchVideo stores them."""
+    """Fill torch.hub's cache with the published model's weights, as PyTorchVideo stores them."""
     home = tmp_path_factory.mktemp("torch")
     file = home / "hub" / "checkpoints" / "X3D_XS.pyth"
     file.parent.mkdir(parents=True)
@@ -57,7 +57,7 @@ def cached_weights(published: nn.Module, tmp_path_factory: pytest.TempPathFactor
 
 
 def published_features(published: nn.Module, video_B3THW: Tensor) -> Tensor:
-    """What reaches PyTorchVideo's own classifier, averaged over the positions of its pooling window."""
+    """Return the input of PyTorchVideo's classifier, averaged over the positions of its pooling window."""
     seen: list[Tensor] = []
     hook = published.get_submodule("blocks.5.proj").register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     published(video_B3THW)
@@ -67,7 +67,7 @@ def published_features(published: nn.Module, video_B3THW: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(("frames", "crop"), [(4, 160), (4, 182), (6, 192)])
 @torch.no_grad()
-def test_features_with_published_weights_equal_what_the_published_model_hands_its_classifier(
+def test_features_with_published_weights_equal_the_input_of_the_published_classifier(
     published: nn.Module, cached_weights: Path, frames: int, crop: int
 ) -> None:
     net = build(frames, crop)
@@ -102,7 +102,7 @@ def test_parameter_count_is_the_published_one() -> None:
     ("size", "window"), [("xs", (4, 5, 5)), ("s", (13, 5, 5)), ("m", (16, 7, 7)), ("l", (16, 10, 10))]
 )
 @torch.no_grad()
-def test_every_size_pools_over_its_published_window_or_over_all_there_is(
+def test_every_size_pools_over_its_published_window_or_the_whole_input(
     size: Literal["xs", "s", "m", "l"], window: tuple[int, int, int]
 ) -> None:
     pooling = build(20, 320, size).get_submodule("backbone.blocks.5.pool.pool")
@@ -121,7 +121,7 @@ def test_any_number_of_frames_and_any_crop_from_32_up_fit(frames: int, crop: int
 
 
 @torch.no_grad()
-def test_where_time_is_kept_the_features_of_the_moments_lie_side_by_side(cached_weights: Path) -> None:
+def test_with_keep_time_the_features_of_all_moments_are_concatenated(cached_weights: Path) -> None:
     component = X3D(size="xs", weights=str(cached_weights), keep_time=True)
     net = component.build(spec(frames=8, crop=64), EMBED_DIM).eval()
     assert isinstance(net, VideoNet)
@@ -136,7 +136,7 @@ def test_where_time_is_kept_the_features_of_the_moments_lie_side_by_side(cached_
 
 
 @pytest.mark.parametrize(("averaged", "seen"), [(False, 4), (True, 32 * 32)])
-def test_a_model_from_scratch_sees_all_of_its_pixels_only_where_shortcuts_average(averaged: bool, seen: int) -> None:
+def test_a_model_from_scratch_uses_all_pixels_only_if_shortcuts_average(averaged: bool, seen: int) -> None:
     torch.manual_seed(0)
     net = X3D(weights=None, average_shortcuts=averaged).build(spec(frames=1, crop=32), EMBED_DIM).eval()
     video_B3THW = torch.randn(8, 3, 1, 32, 32, requires_grad=True)
@@ -182,10 +182,12 @@ def test_weights_of_another_size_are_refused(cached_weights: Path) -> None:
         X3D(size="l", weights=str(cached_weights)).load_pretrained(build(1, 32, "l"))
 
 
-def test_published_weights_come_from_where_pytorchvideo_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_weights_are_downloaded_from_the_url_of_pytorchvideo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pytorchvideo.models.hub import x3d
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setitem(x3d.checkpoint_paths, "x3d_m", "file:///no/such/place/X3D_M.pyth")
-    with pytest.raises(DataError, match=r"cannot fetch the kinetics400 weights file:///no/such/place/X3D_M\.pyth"):
+    with pytest.raises(DataError, match=r"cannot download the kinetics400 weights file:///no/such/place/X3D_M\.pyth"):
         X3D(size="m").load_pretrained(build(1, 32, "m"))

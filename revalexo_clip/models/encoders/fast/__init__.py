@@ -1,1 +1,1 @@
-"""Faster forms of PyTorchVideo modules with equal outputs."""
+"""Faster implementations of PyTorchVideo modules with the same outputs."""

@@ -1,11 +1,10 @@
-"""MViT's attention (Fan et al., 2021, arXiv:2104.11227) without its attention matrix, and without unused keys.
+"""MViT's attention (Fan et al., 2021, arXiv:2104.11227) without the attention matrix and without unused keys.
 
-PyTorchVideo writes the matrix of all queries and keys to memory, and projects every token to a key and a value before
-most of them are dropped: a pooling convolution of kernel 3 and stride 8 meets one place in seven. Here torch's fused
-attention keeps the matrix in pieces (Dao et al., 2022, arXiv:2205.14135), and on a CPU only the places that the
-pooling meets are projected, and in full precision they are pooled where they lie.
-
-Queries, keys and values of the same tokens, fast on a CPU: their gradients are added up by the matrix products.
+PyTorchVideo writes the matrix of all queries and keys to memory. It also projects every token to a key and a value and
+then drops most of them: a pooling convolution of kernel 3 and stride 8 reads one position in seven. Here, torch's fused
+attention computes the matrix in pieces (Dao et al., 2022, arXiv:2205.14135). On a CPU, only the positions that the
+pooling reads are projected; in full precision, they are pooled without changing their memory layout, and the gradients
+of the three projections are accumulated inside the matrix products.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ Parameters: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 def projected(
     x_BNC: Tensor, asking: int, met_M: Tensor | None, linear: tuple[nn.Linear, nn.Linear, nn.Linear]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The first A tokens as queries [B, A, C'], and those at `met_M`, or all, as keys and values [B, M, C']."""
+    """Project the first A tokens to queries [B, A, C'], and those at `met_M`, or all, to keys and values [B, M, C']."""
     q, k, v = linear
     return _projected(x_BNC, asking, met_M, q.weight, q.bias, k.weight, k.bias, v.weight, v.bias)
 
 
 class _Projected(torch.autograd.Function):
-    """R: tokens of all samples."""
+    """Three linear maps with a joint backward pass. R: tokens of all samples."""
 
     @staticmethod
     def forward(
@@ -81,7 +80,7 @@ class _Saved(BackwardCFunction):
 
 
 def _from_first(grad_RC: Tensor, x_BNC: Tensor, first: int) -> Tensor:
-    """Gradients [R, C] of the first tokens of every sample -> those of all tokens."""
+    """Expand gradients [R, C] of the first tokens of every sample to all tokens, with zeros."""
     if first == x_BNC.shape[1]:
         return grad_RC.view(x_BNC.shape)
     grad_x_BNC = x_BNC.new_zeros(x_BNC.shape)
@@ -92,16 +91,16 @@ def _from_first(grad_RC: Tensor, x_BNC: Tensor, first: int) -> Tensor:
 _projected = cast("Callable[..., tuple[Tensor, Tensor, Tensor]]", _Projected.apply)
 
 Tokens: TypeAlias = tuple[Tensor, Sequence[int]]
-"""Those of a head [B, N, h, d], and the places T, H, W that all but the first stand for."""
+"""Tokens by head [B, N, h, d], and the positions T, H, W of all tokens except the first."""
 
 _Pooling: TypeAlias = tuple[DepthwiseConv3d | None, nn.LayerNorm | None]
-"""A pooling convolution, and the norm after it; None where tokens stay as they are."""
+"""A pooling convolution and the norm after it; None if tokens are not pooled."""
 
 
 class PooledAttention(nn.Module):
-    """Takes the place of PyTorchVideo's `MultiScaleAttention`, with its submodules under their names.
+    """Replacement of PyTorchVideo's `MultiScaleAttention`, with the same submodules under the same names.
 
-    h: heads, d: channels of a head, N: tokens, the class token first and then T x H x W places.
+    h: heads, d: channels of a head, N: tokens, first the class token and then T x H x W positions.
     """
 
     def __init__(self, plain: nn.Module) -> None:
@@ -117,9 +116,9 @@ class PooledAttention(nn.Module):
         self.pool_v, self.norm_v = _pooling(plain, "v")
 
     def forward(self, x_BNC: Tensor, thw: Sequence[int], *, only_class: bool = False) -> tuple[Tensor, list[int]]:
-        """Tokens [B, N, C] of places `thw` -> [B, N', C] and the places that pooled queries stand for.
+        """Attend: tokens [B, N, C] with positions `thw` -> [B, N', C] and the positions of the pooled queries.
 
-        `only_class`, where queries are not pooled, asks on behalf of the class token alone: [B, 1, C].
+        With `only_class`, which requires that queries are not pooled, the class token is the only query: [B, 1, C].
         """
         own = suits_own_gradients(x_BNC) and are_plain(self.q, self.k, self.v)
         met = self._met(thw) if suits_cpu_forms(x_BNC) else None
@@ -137,7 +136,7 @@ class PooledAttention(nn.Module):
         return self.proj(y_BhNd.transpose(1, 2).flatten(2)), list(places)
 
     def _met(self, thw: Sequence[int]) -> _Met | None:
-        """None where the pooling of keys and values meets all."""
+        """Return the tokens that the pooling of keys and values reads; None if it reads all."""
         if self.pool_k is None or self.pool_v is None:
             return None
         stride, kernel = self.pool_k.stride[1:], self.pool_k.kernel_size[1:]
@@ -168,24 +167,24 @@ class PooledAttention(nn.Module):
 
 
 def class_and_places(tokens_BNC: Tensor, thw: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """[B, 1, C] and [B, T, H, W, C], in one step, so that their gradients are put together in one."""
+    """Split tokens into [B, 1, C] and [B, T, H, W, C] in one step, so that gradients are joined in one step too."""
     class_B1C, places_BNC = torch.split_with_sizes(tokens_BNC, (1, tokens_BNC.shape[1] - 1), dim=1)
     return class_B1C, places_BNC.reshape(len(tokens_BNC), *thw, *tokens_BNC.shape[2:])
 
 
 class _Met(NamedTuple):
-    """The tokens that a pooling meets, moved together."""
+    """The tokens that a pooling reads, gathered without the others."""
 
     index_M: Tensor
-    """Which they are, the class token first."""
+    """Their indices, the class token first."""
     thw: tuple[int, int, int]
-    """The places that they now have."""
+    """Their positions after gathering."""
     stride: tuple[int, int]
-    """At which the same kernel with the same padding meets them again."""
+    """Stride with which the same kernel and padding read the gathered tokens."""
 
 
 def _met_by_pooling(thw: Sequence[int], stride: int) -> _Met:
-    """Where a kernel of 3 with a padding of 1 steps over places, at a stride above 3."""
+    """Select the positions that a kernel of 3 with a padding of 1 reads at a stride above 3."""
     frames, *size = thw
     down, across = (torch.tensor([place for place in range(side) if (place + 1) % stride < 3]) for side in size)
     place_THW = (torch.arange(frames)[:, None, None] * size[0] + down[:, None]) * size[1] + across

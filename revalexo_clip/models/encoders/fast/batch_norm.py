@@ -1,8 +1,8 @@
 """Batch norm of 3-D maps (Ioffe & Szegedy, 2015, arXiv:1502.03167), fast on a CPU in training.
 
-PyTorch's own sums there are taken number by number, in double precision, once for the mean and once more for the
-variance: three quarters of its forward pass. Here each map is summed by vector, and the sums of maps are put together
-in double precision.
+On a CPU, PyTorch sums number by number in double precision, once for the mean and once for the variance, which takes
+three quarters of its forward pass. Here, each map is summed with vector instructions, and the sums of all maps are
+combined in double precision.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differe
 from revalexo_clip.models.encoders.fast.convolution import suits_own_gradients
 
 CANCELS = 1e-3
-"""Share of a map's mean square below which its variance, a difference of squares, would have lost too many digits."""
+"""Share of a map's mean square below which its variance, a difference of squares, would lose too many digits."""
 
 
 class FastBatchNorm3d(nn.BatchNorm3d):
-    """A `BatchNorm3d`; its weights and running statistics are the same under the same names.
+    """A faster `BatchNorm3d` with the same weights and running statistics under the same names.
 
-    On an accelerator, in mixed precision, and where statistics are given, it is the library's own.
+    On an accelerator, in mixed precision and in eval mode, it uses PyTorch's implementation.
     """
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> the same."""
-        if not self.is_told_statistics(x_BCTHW):
+        """Normalise maps: [B, C, T, H, W] -> the same."""
+        if not self.computes_statistics(x_BCTHW):
             return super().forward(x_BCTHW)
         mean_C, variance_C = moments(x_BCTHW.detach())
         self.track(mean_C, variance_C, x_BCTHW.numel() // self.num_features)
         statistics_2C = torch.stack((mean_C, variance_C + self.eps)).to(x_BCTHW.dtype)
         return _apply(x_BCTHW, self.weight, self.bias, statistics_2C)
 
-    def is_told_statistics(self, x_BCTHW: Tensor) -> bool:
-        """Whether maps like `x` are normed by statistics that we compute.
+    def computes_statistics(self, x_BCTHW: Tensor) -> bool:
+        """Return whether the statistics of `x` are computed here instead of by PyTorch.
 
-        A single number for each channel is left to the library, which refuses it.
+        A single number per channel is left to PyTorch, which raises an error.
         """
         several = x_BCTHW.numel() > x_BCTHW.shape[1]
         return self.training and several and x_BCTHW.dtype == self.weight.dtype and suits_own_gradients(x_BCTHW)
 
     @torch.no_grad()
     def track(self, mean_C: Tensor, variance_C: Tensor, count: int) -> None:
-        """Let running statistics see those of `count` numbers."""
+        """Update the running statistics with those of `count` numbers."""
         running = ((self.running_mean, mean_C), (self.running_var, variance_C * (count / (count - 1))))
         for kept, seen in running:
             assert kept is not None
@@ -55,7 +55,7 @@ class FastBatchNorm3d(nn.BatchNorm3d):
 
 
 def moments(x_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance [C] over all but the channels, in double precision; the variance is that of the numbers."""
+    """Compute mean and (biased) variance [C] over all axes except the channels, in double precision."""
     maps_BCP = x_BCTHW.flatten(2)
     mean_BC = maps_BCP.mean(2).double()
     square_BC = torch.linalg.vector_norm(maps_BCP, dim=2).double().square() / maps_BCP.shape[2]
@@ -68,14 +68,14 @@ def moments(x_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fits(norm: nn.Module) -> bool:
-    """Whether a module can take this form."""
+    """Return whether a module can be replaced by this class."""
     if type(norm) is not nn.BatchNorm3d:
         return False
     return norm.affine and norm.track_running_stats and norm.momentum is not None
 
 
 class _Normalized(torch.autograd.Function):
-    """The library's two kernels, of which the first is told the batch's statistics instead of computing them."""
+    """PyTorch's two kernels; the forward kernel is given the batch's statistics instead of computing them."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, weight_C: Tensor, bias_C: Tensor, statistics_2C: Tensor) -> Tensor:

@@ -1,18 +1,19 @@
-"""Depthwise 3-D convolution, fast on a CPU.
+"""Depthwise and pointwise 3-D convolutions that are fast on a CPU, and the conditions under which fast forms are used.
 
-PyTorch's depthwise `Conv3d` takes most of an X3D training step there. The same weights give the same result several
-times as fast in one of three other forms, whichever suits the kernel and the size of the maps:
+PyTorch's depthwise `Conv3d` takes most of an X3D training step on a CPU. `DepthwiseConv3d` computes the same result
+from the same weights several times as fast, in one of three forms, depending on the kernel and the size of the maps:
 
-- one grouped 2-D convolution over (channel x time): a channel's T input frames are input channels of its group, its T
-  output frames the output channels, and the kernel between frame t and frame u holds the taps of time offset t - u,
-  zero where there are none. Of few frames, a group takes several channels, with zeros between them, until its
+- one grouped 2-D convolution over (channel x time): a channel's T input frames are the input channels of its group, its
+  T output frames the output channels. The kernel between frame t and frame u contains the taps of time offset t - u, or
+  zeros if there are none. For few frames, a group contains several channels, with zeros between them, until its
   vectors are full;
-- where the kernel reaches along time only, a matrix for each channel, from all frames to all frames;
-- on maps so small that a kernel covers most of one, one matrix for each channel, from all places to all places.
+- if the kernel extends along time only, one matrix per channel, from all frames to all frames;
+- for maps so small that a kernel covers most of them, one matrix per channel, from all positions to all positions.
 
-Pointwise 3-D convolution, fast on a CPU: a matrix product, for which nothing is copied into another layout.
+`PointwiseConv3d` is a matrix product, which copies nothing into another layout.
 
-Where the encoders compute in forms of their own, and where in the library's.
+`suits_cpu_forms`, `suits_own_gradients` and `are_plain` decide when the encoders use these and other fast forms instead
+of PyTorch's modules.
 """
 
 from __future__ import annotations
@@ -25,49 +26,47 @@ from torch import Tensor, nn
 
 
 def suits_cpu_forms(x: Tensor) -> bool:
-    """Whether `x` is computed with here and now on a CPU.
+    """Return whether `x` is on a CPU and is not being traced for export.
 
-    Accelerators have kernels for the library's own forms, and what is traced for export may run anywhere, with batches
-    of any size.
+    Accelerators have fast kernels for PyTorch's modules, and an exported model may run on any device with batches of
+    any size.
     """
     return x.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 def suits_own_gradients(x: Tensor) -> bool:
-    """Whether, beyond that, a backward pass of our own may take the place of autograd's.
+    """Return whether, in addition, a custom backward pass may replace that of autograd.
 
-    What is compiled is left to the compiler, which writes loops of its own; what is traced, and mixed precision, to the
-    library.
+    A compiler generates its own loops, so compiled code uses PyTorch's operations, as do tracing and mixed precision.
     """
     eager = not (torch.compiler.is_compiling() or torch._C._get_tracing_state())
     return suits_cpu_forms(x) and eager and not torch.is_autocast_enabled("cpu")
 
 
 def are_plain(*maps: nn.Module) -> bool:
-    """Whether linear maps are no more than their weights and biases: not adapted, not quantised, not hooked into."""
+    """Return whether linear maps are only their weights and biases: no adapters, no quantisation, no hooks."""
     return all(type(each) is nn.Linear and not (each._forward_hooks or each._forward_pre_hooks) for each in maps)
 
 
 SMALL = 64
-"""Input places (T x H x W) up to which the matrices are faster: 2 to 10 times there, slower from about 70 on."""
-
+"""Input positions (T x H x W) up to which matrices are faster: 2 to 10 times up to here, slower from about 70 on."""
 
 GROUP = 8
 """Channels x frames up to which channels share a group: 8 x 8 takes half the time of 4 x 4 in the backward pass."""
 
 LARGE = 2**23
-"""Numbers in a batch from which on its samples are convolved one by one, in half the time: the allocator hands back
-what is above 32 MB, and the system clears such memory anew for every copy that a convolution makes of its input."""
+"""Numbers in a batch above which its samples are convolved one by one, in half the time. The allocator returns blocks
+above 32 MB to the system, which clears such memory again for each copy that a convolution makes of its input."""
 
 
 class DepthwiseConv3d(nn.Conv3d):
-    """A depthwise `Conv3d` of temporal stride 1 and odd temporal kernel; names and shapes of its weights unchanged.
+    """A depthwise `Conv3d` of temporal stride 1 and odd temporal kernel, with the same names and shapes of weights.
 
-    On an accelerator it is the library's own convolution.
+    On an accelerator, it uses PyTorch's convolution.
     """
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> [B, C, T, H', W']."""
+        """Convolve: [B, C, T, H, W] -> [B, C, T, H', W']."""
         if not suits_cpu_forms(x_BCTHW):
             return super().forward(x_BCTHW)
         if x_BCTHW[0, 0].numel() <= SMALL:
@@ -79,7 +78,7 @@ class DepthwiseConv3d(nn.Conv3d):
         return y_BCTHW if self.bias is None else y_BCTHW + self.bias[:, None, None, None]
 
     def in_2d(self, x_BCTHW: Tensor, stride: tuple[int, int]) -> Tensor:
-        """The convolution without its bias, at whatever stride, as one in two dimensions."""
+        """Convolve without bias, with the given stride, as one 2-D convolution."""
         batch, channels, frames, height, width = x_BCTHW.shape
         side = max(n for n in range(1, GROUP + 1) if channels % n == 0 and (n == 1 or n * frames <= GROUP))
         kernel = banded(self.weight[:, 0].movedim(1, -1), frames, 1, int(self.padding[0]))  # [C, 3, 3, T', T]
@@ -103,7 +102,7 @@ class DepthwiseConv3d(nn.Conv3d):
         return torch.bmm(matrices, x_BCTHW.flatten(0, 1).flatten(2)).view(x_BCTHW.shape)
 
     def _as_matrices(self, x_BCTHW: Tensor) -> Tensor:
-        """One axis of the kernel after the other is widened to all its places: [C, T', T, H', H, W', W]."""
+        """Convolve by matrices. The kernel is expanded axis by axis to all positions: [C, T', T, H', H, W', W]."""
         matrix = self.weight[:, 0]
         for axis, size in enumerate(x_BCTHW.shape[2:]):
             matrix = banded(matrix.movedim(1, -1), size, self.stride[axis], int(self.padding[axis]))
@@ -114,19 +113,19 @@ class DepthwiseConv3d(nn.Conv3d):
 
 
 def banded(taps: Tensor, size: int, stride: int, padding: int) -> Tensor:
-    """Taps [..., K] -> the matrix [..., places out, places in] that convolves along an axis of `size` places.
+    """Expand taps [..., K] to the matrix [..., output size, `size`] that convolves along an axis of `size` positions.
 
-    Its rows are windows of the taps between zeros, each further to the left.
+    Its rows are windows of the zero-padded taps, each further to the left.
     """
     out = (size + 2 * padding - taps.shape[-1]) // stride + 1
-    last = (out - 1) * stride  # the first place of the last window, but for the padding
+    last = (out - 1) * stride  # the first position of the last window, ignoring the padding
     before = last - padding
     between_zeros = nn.functional.pad(taps, (before, size + last - before - taps.shape[-1]))
     return between_zeros.unfold(-1, size, stride).flip(-2)
 
 
 def fits(conv: nn.Conv3d) -> bool:
-    """Whether a convolution can take this form."""
+    """Return whether a convolution can be replaced by this class."""
     return (
         conv.groups == conv.in_channels == conv.out_channels > 1
         and conv.stride[0] == 1
@@ -139,29 +138,29 @@ def fits(conv: nn.Conv3d) -> bool:
 
 
 class PointwiseConv3d(nn.Conv3d):
-    """A `Conv3d` of kernel 1 without padding; names and shapes of its weights unchanged.
+    """A `Conv3d` of kernel 1 without padding, with the same names and shapes of weights.
 
-    On an accelerator it is the library's own convolution.
+    On an accelerator, it uses PyTorch's convolution.
     """
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> [B, C', T', H', W'], at every stride-th place."""
+        """Convolve: [B, C, T, H, W] -> [B, C', T', H', W'], with the stride."""
         if not suits_cpu_forms(x_BCTHW):
             return super().forward(x_BCTHW)
         t, h, w = self.stride
         return self.at_every_place(x_BCTHW[:, :, ::t, ::h, ::w])
 
     def at_every_place(self, x_BCTHW: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> [B, C', T, H, W], whatever the stride."""
+        """Convolve without stride: [B, C, T, H, W] -> [B, C', T, H, W]."""
         if not suits_cpu_forms(x_BCTHW):
             return nn.functional.conv3d(x_BCTHW, self.weight, self.bias)
         matrices = self.weight.flatten(1).expand(x_BCTHW.shape[0], -1, -1)
-        y_BCP = torch.bmm(matrices, x_BCTHW.flatten(2))  # P: all places
+        y_BCP = torch.bmm(matrices, x_BCTHW.flatten(2))  # P: all positions
         if self.bias is not None:
             y_BCP = y_BCP + self.bias[:, None]
         return y_BCP.view(*y_BCP.shape[:2], *x_BCTHW.shape[2:])
 
 
 def fits_pointwise(conv: nn.Conv3d) -> bool:
-    """Whether a convolution can take this form."""
+    """Return whether a convolution can be replaced by this class."""
     return conv.groups == 1 == max(conv.kernel_size) and conv.padding != "same" and not any(conv.padding)

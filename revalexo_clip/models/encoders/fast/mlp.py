@@ -1,4 +1,4 @@
-"""A transformer's two-layer network, some tokens at a time: of its wide activations at most one is ever whole."""
+"""A transformer's two-layer network, computed some tokens at a time: it stores at most one of its wide activations."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from torch.utils.checkpoint import checkpoint
 from revalexo_clip.models.encoders.fast.convolution import are_plain, suits_cpu_forms, suits_own_gradients
 
 NARROW = 96
-"""Channels up to which the first matrix product is repeated as well: there it is cheap beside what it would keep."""
-
+"""Input channels up to which the first matrix product is also repeated, because it is cheap compared to storing it."""
 
 WIDE = 2**21
-"""Numbers of a wide activation that are computed at a time: 8 MB of floats. So much the allocator keeps; the system
-clears larger memory anew each time that it is asked for."""
+"""Numbers of a wide activation that are computed at a time: 8 MB of floats. The allocator reuses blocks of this size;
+the system clears larger ones at each allocation."""
 
 
 class RecomputedMlp(nn.Module):
-    """Takes the place of PyTorchVideo's `Mlp`, with its submodules under their names.
+    """Replacement of PyTorchVideo's `Mlp`, with the same submodules under the same names.
 
-    [..., C] -> fc1 -> GELU -> fc2 -> [..., C']; on a CPU the GELU is computed again where its result is needed (Chen
-    et al., 2016, arXiv:1604.06174).
+    [..., C] -> fc1 -> GELU -> fc2 -> [..., C']. On a CPU, the GELU is computed again in the backward pass (Chen et al.,
+    2016, arXiv:1604.06174).
     """
 
     def __init__(self, plain: nn.Module) -> None:
@@ -37,7 +36,7 @@ class RecomputedMlp(nn.Module):
         assert self.act.approximate == "none"
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same as fc2(act(fc1(x)))."""
+        """Compute fc2(act(fc1(x)))."""
         fc1, fc2 = cast("nn.Linear", self.fc1), cast("nn.Linear", self.fc2)
         learns = torch.is_grad_enabled() and (x.requires_grad or any(each.requires_grad for each in self.parameters()))
         if suits_own_gradients(x) and are_plain(fc1, fc2):
@@ -55,7 +54,7 @@ class RecomputedMlp(nn.Module):
 
 
 class _ByRows(torch.autograd.Function):
-    """R: rows, C: channels in, W: wide, O: channels out."""
+    """Both layers and the GELU, computed in parts. R: rows, P: rows of a part, C: channels in, W: wide, O: out."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x_RC: Tensor, keeps: bool, *parameters: Tensor) -> Tensor:
@@ -94,7 +93,7 @@ class _ByRows(torch.autograd.Function):
 
 
 def _parts(rows: int, wide: int) -> Iterator[slice]:
-    """All rows, in parts as even as can be, of about `WIDE` numbers at most."""
+    """Divide the rows evenly into parts of at most about `WIDE` numbers."""
     count = max(1, ceil(rows * wide / WIDE))
     size = max(1, ceil(rows / count))
     return (slice(first, first + size) for first in range(0, rows, size))

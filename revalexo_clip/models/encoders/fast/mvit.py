@@ -1,6 +1,6 @@
-"""A block of MViT (Fan et al., 2021, arXiv:2104.11227) that computes what is asked of it and no more.
+"""Faster MViT blocks (Fan et al., 2021, arXiv:2104.11227) with the outputs and weight names of PyTorchVideo's blocks.
 
-MViT in forms that are faster than PyTorchVideo's and equal to them, with the same weights under the same names.
+They skip tokens that an encoder does not use.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from revalexo_clip.models.encoders.fast.mlp import RecomputedMlp
 
 
 class MultiscaleBlock(nn.Module):
-    """Takes the place of PyTorchVideo's `MultiScaleBlock`, with its submodules under their names.
+    """Replacement of PyTorchVideo's `MultiScaleBlock`, with the same submodules under the same names.
 
-    Of the last block an encoder uses the class token alone. With `only_class` all other tokens are keys and values
-    there, and neither ask nor go through the two-layer network. It is left undone where the block pools its queries,
-    as the pooling's weights would go without a gradient.
+    An encoder uses only the class token of the last block. With `only_class`, all other tokens serve as keys and values
+    only: they are not queries and skip the two-layer network. `only_class` is ignored if the block pools its queries,
+    because the pooling's weights would get no gradient.
     """
 
     def __init__(self, plain: nn.Module, *, only_class: bool = False) -> None:
@@ -36,7 +36,7 @@ class MultiscaleBlock(nn.Module):
         self.pool_skip = cast("nn.MaxPool3d | None", plain.pool_skip)
 
     def forward(self, x_BNC: Tensor, thw: Sequence[int]) -> tuple[Tensor, list[int]]:
-        """Tokens [B, N, C] of places `thw` -> [B, N', C'] and the places that these stand for."""
+        """Apply the block: tokens [B, N, C] with positions `thw` -> [B, N', C'] and their positions."""
         attended, places = self.attn(self.norm1(x_BNC), thw, only_class=self.only_class)
         x_BNC = self._shortcut(x_BNC, thw) + self.drop_path(attended)
         normed = self.norm2(x_BNC)
@@ -53,7 +53,7 @@ class MultiscaleBlock(nn.Module):
 
 
 def pooled(pool: nn.MaxPool3d, grid_BTHWC: Tensor) -> Tensor:
-    """[B, T, H, W, C] -> [B, T', H', W', C]; on a CPU frame by frame, where the layout can stay as it is."""
+    """Pool [B, T, H, W, C] to [B, T', H', W', C]; on a CPU frame by frame, without a copy into another layout."""
     kernel, stride, padding = (cast("list[int]", each) for each in (pool.kernel_size, pool.stride, pool.padding))
     if not suits_cpu_forms(grid_BTHWC) or kernel[0] != 1 or stride[0] != 1:
         maps: Tensor = pool(grid_BTHWC.permute(0, 4, 1, 2, 3))
@@ -64,9 +64,9 @@ def pooled(pool: nn.MaxPool3d, grid_BTHWC: Tensor) -> Tensor:
 
 
 def speed_up(model: nn.Module) -> None:
-    """Give every block of `model` its fast form; state dicts stay what they are.
+    """Replace every block of `model` by its fast form. State dicts do not change.
 
-    The model's head must pick the class token, as MViT's does: the last block computes nothing else.
+    The model's head must select the class token, as MViT's does, because the last block computes nothing else.
     """
     blocks = model.get_submodule("blocks")
     assert isinstance(blocks, nn.ModuleList)

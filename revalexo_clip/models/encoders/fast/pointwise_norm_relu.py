@@ -1,8 +1,8 @@
-"""Pointwise convolution, batch norm in training and ReLU in one, fast on a CPU where a few channels become many.
+"""Fused pointwise convolution, batch norm in training and ReLU, fast on a CPU if few channels become many.
 
-What a linear map gives has a mean and a covariance that follow from those of its input. So the wide maps, large as
-they are where X3D begins, are written once, normalised, and read once, in the backward pass; norms of their own would
-write and read them several times.
+The mean and covariance of a linear map's output follow from those of its input. Therefore the wide output maps, which
+are large in the first stages of X3D, are written only once, already normalised, and read once in the backward pass.
+A separate norm would write and read them several times.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 
 NARROW = 32
-"""Channels in up to which the input's covariance costs less than what it saves."""
+"""Input channels up to which the input's covariance costs less time than it saves."""
 
 
 def centred(x_BCP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`x` less its channels' means and a channel of ones below, [B, C + 1, P]; the means [C]; the covariance [C, C]."""
+    """Centre `x` and append a channel of ones, [B, C + 1, P]; also return the means [C] and the covariance [C, C]."""
     batch, channels, places = x_BCP.shape
     mean_C = x_BCP.mean(2).mean(0)
     x1_BDP = x_BCP.new_empty(batch, channels + 1, places)
@@ -31,7 +31,7 @@ def centred(x_BCP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class _NormedPointwise(torch.autograd.Function):
-    """Small matrices are in double precision. C: channels in, O: out, D: C + 1, P: places."""
+    """The fused operation. Small matrices are in double precision. C: channels in, O: out, D: C + 1, P: positions."""
 
     @staticmethod
     def forward(
@@ -70,9 +70,9 @@ class _NormedPointwise(torch.autograd.Function):
 
 
 def _through_the_product(grad_BOP: Tensor, y_BOP: Tensor, x1_BDP: Tensor, matrix_OC: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of y = relu(matrix x1), to the matrix and to x1 but for its ones.
+    """Compute the gradients of y = relu(matrix x1) with respect to the matrix and to x1 without its ones.
 
-    Sample by sample: what is written on the way is then still in the cache when it is read.
+    Samples are processed one by one, so that intermediate results are still in the cache when they are read.
     """
     grad_OD = torch.zeros(len(matrix_OC), x1_BDP.shape[1], dtype=torch.float64)
     grad_BCP = x1_BDP.new_empty(len(x1_BDP), matrix_OC.shape[1], x1_BDP.shape[2])
@@ -84,5 +84,5 @@ def _through_the_product(grad_BOP: Tensor, y_BOP: Tensor, x1_BDP: Tensor, matrix
 
 
 normed_pointwise = cast("Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]", _NormedPointwise.apply)
-"""[B, C, P], weight [O, C], gain and bias [2, O], eps -> [B, O, P], and the mean and the variance [2, O] seen on the
-way, in double precision."""
+"""[B, C, P], weight [O, C], gain and bias [2, O], eps -> [B, O, P], and the mean and variance [2, O] of the
+convolution's output, in double precision."""

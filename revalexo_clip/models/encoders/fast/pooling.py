@@ -1,7 +1,7 @@
-"""The pooling convolution of MViT's tokens, fast on a CPU: they are convolved as they lie, channels last.
+"""The pooling convolution of MViT's tokens, fast on a CPU: tokens are convolved in their own layout, channels last.
 
-A kernel of K frames is K depthwise convolutions in two dimensions, each added to what lies its offset in time away.
-Layouts that convolutions prefer elsewhere would have every token moved on its way in and out, in both directions.
+A kernel of K frames is computed as K depthwise 2-D convolutions, each added to the output at its time offset. Other
+layouts would require copying every token before and after the convolution, in both passes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch.autograd.function import BackwardCFunction, once_differentiable
 
 
 class Pooling(NamedTuple):
-    """How places [T, H, W] are pooled: strides and paddings in height and width; in time, 1 and half the kernel."""
+    """Pooling of positions [T, H, W]: strides and paddings in height and width; in time, 1 and half the kernel."""
 
     thw: tuple[int, int, int]
     stride: tuple[int, int]
     padding: tuple[int, int]
 
     def places(self, kernel: Sequence[int]) -> tuple[int, int, int]:
-        """What a kernel of that height and width leaves: [T, H', W']."""
+        """Return the output positions [T, H', W'] for a kernel of the given height and width."""
         frames, *size = self.thw
         height, width = (
             (side + 2 * padding - taps) // stride + 1
@@ -35,16 +35,17 @@ class Pooling(NamedTuple):
 def pool_tokens(
     tokens_BNC: Tensor, conv: nn.Conv3d, heads: int, pooling: Pooling
 ) -> tuple[Tensor, tuple[int, int, int]]:
-    """A class token and T x H x W places -> the same class token and T x H' x W' places [B, N', C], and these.
+    """Pool a class token and T x H x W positions [B, N, C] to the same class token and T x H' x W' positions.
 
-    The channels of every head are convolved by the same weights, without a bias.
+    Returns the tokens [B, N', C] and (T, H', W'). The channels of all heads are convolved by the same weights, without
+    a bias.
     """
     taps_KCkk = conv.weight[:, 0].movedim(1, 0).repeat(1, heads, 1, 1)
     return _pool(tokens_BNC.contiguous(), taps_KCkk, pooling), pooling.places(taps_KCkk.shape[2:])
 
 
 class _PooledTokens(torch.autograd.Function):
-    """Sample by sample, so that what is written on the way is small. K: frames of the kernel, k: its sides."""
+    """Pooling sample by sample, which keeps intermediate results small. K: frames of the kernel, k: its sides."""
 
     @staticmethod
     def forward(ctx: _Saved, tokens_BNC: Tensor, taps_KCkk: Tensor, pooling: Pooling) -> Tensor:
@@ -92,12 +93,12 @@ class _Saved(BackwardCFunction):
 
 
 def _maps(tokens_NC: Tensor, places: Sequence[int]) -> Tensor:
-    """The tokens but the first as images, where they lie."""
+    """View all tokens except the first as images, without a copy."""
     return tokens_NC[1:].view(*places, -1).permute(0, 3, 1, 2)
 
 
 def _in_time(taps_KCkk: Tensor, frames: int) -> Iterator[tuple[int, slice, slice]]:
-    """Each tap in time, the frames that it reads, and those that it adds to; first the one that reaches all."""
+    """Yield each tap in time, the frames it reads, and those it adds to; first the tap that covers all frames."""
     middle = len(taps_KCkk) // 2
     for tap in sorted(range(len(taps_KCkk)), key=lambda tap: abs(tap - middle)):
         later, sooner = max(0, tap - middle), max(0, middle - tap)
@@ -115,7 +116,7 @@ def _write_or_add(maps_TCHW: Tensor, frames: slice, part_TCHW: Tensor) -> None:
 def _gradients(
     grad_TCHW: Tensor, x_TCHW: Tensor, weight_C1kk: Tensor, pooling: Pooling, needed: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Of one depthwise convolution, to its input and its weight, as far as they are needed."""
+    """Compute the gradients of one depthwise convolution with respect to its input and weight, if needed."""
     grad_x_TCHW, grad_C1kk, _ = torch.ops.aten.convolution_backward(
         grad_TCHW,
         x_TCHW,

@@ -1,8 +1,7 @@
-"""Squeeze and excitation (Hu et al., 2018, arXiv:1709.01507), with a backward pass that writes no product of maps.
+"""Faster parts of X3D (Feichtenhofer, 2020, arXiv:2004.04730) with the outputs and weight names of PyTorchVideo's X3D.
 
-X3D's bottleneck (Feichtenhofer, 2020, arXiv:2004.04730): to many channels, depthwise, back to few.
-
-X3D in forms that are faster than PyTorchVideo's and equal to them, with the same weights under the same names.
+`SqueezeExcitation` (Hu et al., 2018, arXiv:1709.01507) has a backward pass that stores no product of maps. `Bottleneck`
+expands to many channels, convolves depthwise and reduces the channels again. `speed_up` replaces all parts of a model.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from revalexo_clip.models.encoders.fast.pointwise_norm_relu import NARROW, norme
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales every channel by a gate in (0, 1), which a small network computes from all channels' averages."""
+    """Scales each channel by a gate in (0, 1), which a small network computes from the averages of all channels."""
 
     def __init__(self, gate: nn.Module) -> None:
         super().__init__()
         self.block = gate
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> the same."""
+        """Apply the gates: [B, C, T, H, W] -> the same."""
         gate_BC111: Tensor = self.block(x_BCTHW.mean(dim=(2, 3, 4), keepdim=True))
         if not suits_own_gradients(x_BCTHW):
             return x_BCTHW * gate_BC111
@@ -37,7 +36,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class _Gated(torch.autograd.Function):
-    """x * gate. The gate's gradient is a dot product for each map, where autograd would sum a product of maps."""
+    """x * gate. The gate's gradient is one dot product per map; autograd would store and sum a product of maps."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x_BCTHW: Tensor, gate_BC111: Tensor) -> Tensor:
@@ -55,9 +54,10 @@ _apply = cast("Callable[[Tensor, Tensor], Tensor]", _Gated.apply)
 
 
 def dots(x_BCTHW: Tensor, y_BCTHW: Tensor) -> Tensor:
-    """The dot product of every map in `x` with its counterpart in `y`, [B C].
+    """Compute the dot product of every map in `x` with its counterpart in `y`, [B C].
 
-    Group norm has the kernel: where maps are groups of mean 0 and deviation 1, it is the gradient of their weights.
+    This uses a kernel of group norm: if maps are groups of mean 0 and standard deviation 1, the dot products are the
+    gradients of its weights.
     """
     maps = x_BCTHW.shape[0] * x_BCTHW.shape[1]
     rows = [each.reshape(1, maps, -1) for each in (x_BCTHW, y_BCTHW)]
@@ -69,7 +69,7 @@ def dots(x_BCTHW: Tensor, y_BCTHW: Tensor) -> Tensor:
 
 
 class Bottleneck(nn.Module):
-    """Takes the place of PyTorchVideo's `BottleneckBlock`, with its submodules under their names."""
+    """Replacement of PyTorchVideo's `BottleneckBlock`, with the same submodules under the same names."""
 
     def __init__(self, plain: nn.Module) -> None:
         super().__init__()
@@ -78,14 +78,14 @@ class Bottleneck(nn.Module):
         self.conv_c, self.norm_c = (plain.get_submodule(f"{part}_c") for part in ("conv", "norm"))
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> [B, C', T, H', W']."""
+        """Apply the block: [B, C, T, H, W] -> [B, C', T, H', W']."""
         wide = self.act_b(self.norm_b(self.conv_b(self._widened(x_BCTHW))))
         narrow: Tensor = self.norm_c(self.conv_c(wide))
         return narrow
 
     def _widened(self, x_BCTHW: Tensor) -> Tensor:
         conv, norm = cast("nn.Conv3d", self.conv_a), cast("FastBatchNorm3d", self.norm_a)
-        if conv.in_channels > NARROW or not norm.is_told_statistics(x_BCTHW):
+        if conv.in_channels > NARROW or not norm.computes_statistics(x_BCTHW):
             wide: Tensor = self.act_a(norm(conv(x_BCTHW)))
             return wide
         affine_2O = torch.stack((norm.weight, norm.bias))
@@ -95,14 +95,14 @@ class Bottleneck(nn.Module):
 
 
 def speed_up(model: nn.Module) -> None:
-    """Give every part of `model` its fast form; state dicts stay what they are."""
+    """Replace every part of `model` by its fast form. State dicts do not change."""
     for module in list(model.modules()):
         if type(module) is nn.Conv3d:
             _speed_up_convolution(module)
         elif batch_norm.fits(module):
             module.__class__ = batch_norm.FastBatchNorm3d
         elif isinstance(module, nn.ReLU):
-            module.inplace = True  # what X3D rectifies, norms and sums, is of no use to their own backward passes
+            module.inplace = True  # X3D applies ReLU to norms and sums, whose backward passes do not need it
         elif hasattr(module, "act_b"):
             _speed_up_bottleneck(module)
     for module in list(model.modules()):
@@ -118,8 +118,8 @@ def _speed_up_convolution(conv: nn.Conv3d) -> None:
 
 
 def _speed_up_bottleneck(block: nn.Module) -> None:
-    """A block's depthwise convolution is followed by batch norm, in every other block an excitation, and Swish."""
-    block.register_module("act_b", nn.SiLU())  # one pass in either direction, where PyTorchVideo's Swish takes seven
+    """Replace Swish and, in every second block, squeeze and excitation after the depthwise convolution."""
+    block.register_module("act_b", nn.SiLU())  # one pass in each direction instead of the seven of PyTorchVideo's Swish
     norm_b = block.get_submodule("norm_b")
     assert isinstance(norm_b, nn.Sequential)
     if not isinstance(norm_b[1], nn.Identity):

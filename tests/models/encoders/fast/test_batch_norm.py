@@ -11,7 +11,7 @@ from revalexo_clip.models.encoders.fast.x3d import speed_up
 
 
 def maps(dtype: torch.dtype = torch.float64) -> Tensor:
-    """[3, 5, 2, 4, 7]: channels of several sizes, the last of which is the same everywhere."""
+    """Return [3, 5, 2, 4, 7]: channels of different scales, the last one constant."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 5, 2, 4, 7, generator=generator, dtype=torch.float64) * 2 + 1
     x[:, 4] = 3
@@ -43,7 +43,7 @@ def test_output_gradients_and_statistics_equal_those_of_batch_norm(training: boo
     torch.testing.assert_close(outcomes[1], outcomes[0], rtol=1e-10, atol=1e-11)
 
 
-def test_what_is_frozen_gets_no_gradient() -> None:
+def test_frozen_parameters_get_no_gradient() -> None:
     _, norm = plain_and_fast()
     norm.requires_grad_(requires_grad=False)
     x = maps().requires_grad_()

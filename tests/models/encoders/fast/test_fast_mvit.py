@@ -18,7 +18,7 @@ from revalexo_clip.models.encoders.pretrained_weights import builder
 
 
 def untouched(frames: int, height: int, width: int, **settings: object) -> nn.Module:
-    """PyTorchVideo's own model with all that its blocks can do (pool queries, pass keys over, widen), in four."""
+    """Return PyTorchVideo's model with four blocks that use all features: pooled queries, skipped keys, widening."""
     torch.manual_seed(0)
     small: dict[str, object] = {
         "depth": 4,
@@ -49,13 +49,13 @@ def test_mvit_is_the_same_function_as_pytorchvideos(
     assert_same_function(model, speed_up, torch.randn(2, 3, frames, height, width))
 
 
-def test_it_is_so_in_the_forms_of_accelerators_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_forms_for_accelerators_are_the_same_function(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (forms, depthwise, multiscale_block, pooled_attention, recomputed_mlp):
         monkeypatch.setattr(module, "suits_cpu_forms", lambda _: False)
     assert_same_function(untouched(4, 64, 96), speed_up, torch.randn(2, 3, 4, 64, 96))
 
 
-def test_it_is_so_in_the_forms_of_compilers_and_mixed_precision_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_forms_for_compilers_and_mixed_precision_are_the_same_function(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (pooled_attention, recomputed_mlp):
         monkeypatch.setattr(module, "suits_own_gradients", lambda _: False)
     model = untouched(4, 64, 96)
@@ -67,7 +67,7 @@ def test_it_is_so_in_the_forms_of_compilers_and_mixed_precision_too(monkeypatch:
     assert kept(fast, video_B3THW) < 0.75 * kept(model, video_B3THW)
 
 
-def test_no_windows_are_no_trouble() -> None:
+def test_an_empty_batch_is_accepted() -> None:
     model = untouched(4, 64, 96)
     speed_up(model)
     model(torch.zeros(0, 3, 4, 64, 96)).sum().backward()
@@ -76,7 +76,7 @@ def test_no_windows_are_no_trouble() -> None:
     )
 
 
-def test_partly_frozen_it_has_the_same_gradients() -> None:
+def test_a_partly_frozen_model_has_the_same_gradients() -> None:
     plain = untouched(4, 64, 96).double().eval()
     fast = copy.deepcopy(plain)
     speed_up(fast)
@@ -93,7 +93,7 @@ def test_partly_frozen_it_has_the_same_gradients() -> None:
             torch.testing.assert_close(other.grad, weight.grad, rtol=1e-9, atol=1e-9)
 
 
-def test_maps_that_are_more_than_their_weights_are_called() -> None:
+def test_linear_maps_with_hooks_or_adapters_are_called() -> None:
     model = untouched(4, 64, 96).eval()
     speed_up(model)
     called: list[str] = []
@@ -111,7 +111,7 @@ def test_it_can_be_traced() -> None:
     torch.testing.assert_close(traced(video_B3THW), model(video_B3THW))
 
 
-def test_much_less_is_kept_for_the_backward_pass() -> None:
+def test_much_less_is_stored_for_the_backward_pass() -> None:
     plain = untouched(4, 64, 64)
     fast = copy.deepcopy(plain)
     speed_up(fast)
@@ -120,7 +120,7 @@ def test_much_less_is_kept_for_the_backward_pass() -> None:
 
 
 def kept(model: nn.Module, video_B3THW: Tensor) -> int:
-    """Bytes of what a forward pass keeps, weights included."""
+    """Return the bytes that a forward pass stores, including weights."""
     sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from revalexo_clip.models.encoders.pretrained_weights import builder
 
 
 def untouched(size: str) -> nn.Module:
-    """PyTorchVideo's own model, whose branches do not begin at zero, and whose head takes small crops."""
+    """Return PyTorchVideo's model with branches that do not start at zero and a head for small crops."""
     torch.manual_seed(0)
     model = builder("x3d", f"x3d_{size}")()
     for norm in model.modules():

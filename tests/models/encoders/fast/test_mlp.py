@@ -10,7 +10,7 @@ from revalexo_clip.models.encoders.fast.mlp import RecomputedMlp
 
 
 def networks(channels: int) -> tuple[nn.Module, nn.Module]:
-    """PyTorchVideo's, and ours with the same weights."""
+    """Return PyTorchVideo's module and ours with the same weights."""
     torch.manual_seed(0)
     plain = Mlp(channels, 4 * channels, 2 * channels).double()
     return plain, RecomputedMlp(plain)
@@ -33,7 +33,7 @@ def test_it_is_the_same_function_however_many_rows_at_a_time(
         torch.testing.assert_close(ours(x), outcomes[0][0], rtol=1e-12, atol=1e-12)
 
 
-def test_no_wide_activation_is_ever_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wide_activations_are_never_stored_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recomputed_mlp, "WIDE", 10 * 64)
     _, ours = networks(16)
     x = torch.randn(100, 16, dtype=torch.float64, requires_grad=True)
@@ -43,7 +43,7 @@ def test_no_wide_activation_is_ever_whole(monkeypatch: pytest.MonkeyPatch) -> No
     assert max(rows) == 32, "those of the second weights; parts have 10"
 
 
-def test_no_rows_are_no_trouble() -> None:
+def test_an_empty_input_is_accepted() -> None:
     _, ours = networks(16)
     x = torch.zeros(0, 5, 16, dtype=torch.float64, requires_grad=True)
     ours(x).sum().backward()

@@ -8,7 +8,7 @@ from revalexo_clip.models.encoders.fast.pooling import Pooling, pool_tokens
 
 
 def plain(tokens_BNC: Tensor, conv: nn.Conv3d, heads: int, thw: tuple[int, int, int]) -> Tensor:
-    """Head by head, by the library's convolution."""
+    """Pool head by head with PyTorch's convolution."""
     class_B1C, places_BNC = tokens_BNC[:, :1], tokens_BNC[:, 1:]
     parts = places_BNC.transpose(1, 2).reshape(len(tokens_BNC), -1, *thw).chunk(heads, dim=1)
     return torch.cat((class_B1C, torch.cat([conv(part) for part in parts], dim=1).flatten(2).transpose(1, 2)), dim=1)
