@@ -84,6 +84,10 @@ class Sample(NamedTuple):
     """[] int64, index of the clip that contains the window."""
     start: Tensor
     """[] float64, start of the window in its clip [s]."""
+    recording: Tensor
+    """[] int64, index of the recording that the clip is a piece of."""
+    time: Tensor
+    """[] float64, start of the window in its recording [s]."""
     window: Tensor
     """[] int64, index of the window in its dataset."""
 
@@ -97,6 +101,8 @@ class Batch(NamedTuple):
     transition_BK: Tensor
     clip_B: Tensor
     start_B: Tensor
+    recording_B: Tensor
+    time_B: Tensor
     window_B: Tensor
 
 

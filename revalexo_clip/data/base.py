@@ -46,6 +46,10 @@ class LabelledWindows(TorchDataset[Sample], ABC):
     """Subject of each clip."""
     clip_names: tuple[str, ...]
     """`subject/pair id` of each clip."""
+    clip_recordings: npt.NDArray[np.int64]
+    """[J] index of the recording that each clip is a piece of."""
+    clip_offsets: npt.NDArray[np.float64]
+    """[J] start of each clip in its recording [s]. Two windows are compared by recording and time in it, not by clip."""
     activities: tuple[str, ...]
     """Activity names; a label is an index into them."""
     horizons: tuple[float, ...]

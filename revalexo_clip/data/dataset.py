@@ -53,6 +53,8 @@ class LabelledClips(LabelledWindows):
         self.source = source
         self.clip_subjects = index.subjects
         self.clip_names = index.names
+        self.clip_recordings = index.times.recording_N
+        self.clip_offsets = index.times.offset_N
         self.activities = index.activities
         self.imu_spec = imu_spec
         self.num_too_short = index.num_too_short
@@ -77,6 +79,8 @@ class LabelledClips(LabelledWindows):
             transition_K=torch.from_numpy(transition_K),
             clip=torch.tensor(clip),
             start=torch.tensor(start, dtype=torch.float64),
+            recording=torch.tensor(int(self.clip_recordings[clip])),
+            time=torch.tensor(start + float(self.clip_offsets[clip]), dtype=torch.float64),
             window=torch.tensor(index),
         )
 

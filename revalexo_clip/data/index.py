@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.windows import Floats, Ints, Segments
 
 
@@ -33,6 +34,7 @@ class ClipIndex:
     """IMU files, relative to the root."""
     duration_N: Floats
     """[s]"""
+    times: ClipTimes
     activity: Segments
     transition: Segments
     """Segments between two activities; their label is always 0."""
@@ -60,6 +62,7 @@ class ClipIndex:
             video_N=self.video_N[clip_M],
             imu_N=self.imu_N[clip_M],
             duration_N=self.duration_N[clip_M],
+            times=self.times.take(clip_M),
             activity=self.activity.take(clip_M),
             transition=self.transition.take(clip_M),
             num_too_short=num_too_short,

@@ -10,19 +10,72 @@ No I/O: `place_clips` takes rows, and finds shared ones in time proportional to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.imu import Samples
-from revalexo_clip.data.windows import Floats, Ints
+from revalexo_clip.data.windows import TIME_DECIMALS, Bools, Floats, Ints
 
 SHORTEST_RUN = 1.0
 """Shared rows must follow one another for at least this long [s] to count."""
 _SAME_ROW_LIMIT = 64
 """A row that occurs in more clips than this says nothing about where any of them lies."""
+
+
+@dataclass(frozen=True)
+class ClipTimes:
+    """When each of N clips was recorded, and which part of it can be used."""
+
+    recording_N: Ints
+    """Index of the recording that the clip is a piece of; equal for clips of one recording."""
+    offset_N: Floats
+    """Time from the start of the recording to the start of the clip [s]."""
+    declared_N: Bools
+    """Whether the dataset itself says so."""
+    begin_N: Floats
+    """Start of the time that annotations, IMU and video share [s in the clip]."""
+    end_N: Floats
+    """End of that time [s in the clip]."""
+
+    @classmethod
+    def separate(cls, duration_N: Floats) -> Self:
+        """Return the times of clips that are recordings of their own, and whole."""
+        count = len(duration_N)
+        return cls(np.arange(count), np.zeros(count), np.zeros(count, dtype=bool), np.zeros(count), duration_N.copy())
+
+    def take(self, clip_M: Ints) -> Self:
+        """Return the times of some of the clips, in that order; recordings are numbered anew and start at 0 s."""
+        _, first_R, recording_M = np.unique(self.recording_N[clip_M], return_index=True, return_inverse=True)
+        number_R = np.empty(len(first_R), dtype=np.int64)
+        number_R[np.argsort(first_R)] = np.arange(len(first_R))
+        recording_M, offset_M = number_R[recording_M], self.offset_N[clip_M]
+        start_R = np.full(len(first_R), np.inf)
+        np.minimum.at(start_R, recording_M, offset_M)
+        return replace(
+            self,
+            recording_N=recording_M,
+            offset_N=np.round(offset_M - start_R[recording_M], TIME_DECIMALS),
+            declared_N=self.declared_N[clip_M],
+            begin_N=self.begin_N[clip_M],
+            end_N=self.end_N[clip_M],
+        )
+
+    def shared_seconds(self) -> Floats:
+        """Return [N], how much of each clip lies in earlier clips of its recording, too [s]."""
+        shared_N = np.zeros(len(self.recording_N))
+        order_N = np.lexsort((self.offset_N, self.recording_N))
+        covered, recording = -np.inf, -1
+        for clip in order_N.tolist():
+            start, end = (float(self.offset_N[clip] + edge_N[clip]) for edge_N in (self.begin_N, self.end_N))
+            if self.recording_N[clip] != recording:
+                covered, recording = -np.inf, int(self.recording_N[clip])
+            shared_N[clip] = max(min(covered, end) - start, 0.0)
+            covered = max(covered, end)
+        return np.round(shared_N, TIME_DECIMALS)
 
 
 @dataclass(frozen=True)

@@ -27,15 +27,15 @@ START, AUGMENTATION = 0, 1
 """Random streams of each window. They are separate, so that augmentation does not change start times."""
 
 
-def training_windows(duration_N: Floats, window: float, per_clip: int | Ints) -> Windows:
-    """Split each clip's valid start times, [0, duration - window], into `per_clip` equal segments.
+def training_windows(begin_N: Floats, end_N: Floats, window: float, per_clip: int | Ints) -> Windows:
+    """Split each clip's valid start times, [begin, end - window], into `per_clip` equal segments.
 
     There is one window per segment. `per_clip` is one number for all clips, or [N]. `start_N` of the result is the
     start of the segment; `draw_start` draws the window's start within it.
     """
-    segment_N = segment_length(duration_N, window, per_clip)
-    clip_W, within_W = _counted_out(np.broadcast_to(per_clip, duration_N.shape))
-    return Windows(clip_N=clip_W, start_N=within_W * segment_N[clip_W])
+    segment_N = segment_length(end_N - begin_N, window, per_clip)
+    clip_W, within_W = _counted_out(np.broadcast_to(per_clip, begin_N.shape))
+    return Windows(clip_N=clip_W, start_N=begin_N[clip_W] + within_W * segment_N[clip_W])
 
 
 def segment_length(duration_N: Floats, window: float, per_clip: int | Ints) -> Floats:
@@ -60,12 +60,32 @@ def draw_start(rng: np.random.Generator, segment_start: float, segment_length: f
     return segment_start + segment_length * rng.random()
 
 
-def evaluation_windows(duration_N: Floats, window: float, stride: float) -> Windows:
-    """Return windows at 0, `stride`, 2 `stride`, ... of each clip, up to and including `duration - window`."""
-    last_N = np.round((duration_N - window) / stride, TIME_DECIMALS)
-    count_N = np.floor(np.maximum(last_N, 0.0)).astype(np.int64) + 1
-    clip_W, step_W = _counted_out(count_N)
-    return Windows(clip_N=clip_W, start_N=np.round(step_W * stride, TIME_DECIMALS))
+def evaluation_windows(begin_N: Floats, end_N: Floats, window: float, stride: float) -> Windows:
+    """Return the windows at multiples of `stride` that lie in [begin, end] of each clip, ends included.
+
+    A clip that is too short for any of them has one window, at the first multiple that is not before its begin.
+    """
+    first_N = np.ceil(np.round(begin_N / stride, TIME_DECIMALS)).astype(np.int64)
+    last_N = np.floor(np.round((end_N - window) / stride, TIME_DECIMALS)).astype(np.int64)
+    clip_W, step_W = _counted_out(np.maximum(last_N - first_N, 0) + 1)
+    return Windows(clip_N=clip_W, start_N=np.round((first_N[clip_W] + step_W) * stride, TIME_DECIMALS))
+
+
+def distinct_moments(placed: Windows, recording_J: Ints, offset_J: Floats, end_J: Floats) -> Windows:
+    """Leave out the windows that show a moment which another window shows, too: clips may share seconds.
+
+    Of windows at the same time of a recording, the one is kept whose clip continues longest after it, because its
+    labels reach furthest; the order of the windows stays. `recording_J`, `offset_J` and `end_J` [s] are those of the J
+    clips.
+    """
+    clip_N = placed.clip_N
+    time_N = np.round(placed.start_N + offset_J[clip_N], TIME_DECIMALS)
+    remaining_N = end_J[clip_N] - placed.start_N
+    order_N = np.lexsort((np.arange(len(placed)), -remaining_N, time_N, recording_J[clip_N]))
+    moment_N2 = np.stack([recording_J[clip_N], time_N], axis=1)[order_N]
+    is_first_N = np.concatenate([[True], (moment_N2[1:] != moment_N2[:-1]).any(axis=1)]) if len(order_N) else order_N
+    kept_M = np.sort(order_N[np.asarray(is_first_N, dtype=bool)])
+    return Windows(clip_N=placed.clip_N[kept_M], start_N=placed.start_N[kept_M])
 
 
 def sample_rng(seed: int, epoch: int, index: int, stream: int = START) -> np.random.Generator:

@@ -80,7 +80,7 @@ def slide(
     samples_mC = resampled(samples_nC, rate, spec.rate)
     if len(samples_mC) < spec.samples:
         raise ValueError(f"the recording lasts {len(samples_mC) / spec.rate:.3g} s, and a window {spec.window:g} s")
-    placed = evaluation_windows(np.array([len(samples_mC) / spec.rate]), spec.window, stride)
+    placed = evaluation_windows(np.zeros(1), np.array([len(samples_mC) / spec.rate]), spec.window, stride)
     places = [imu_slice(start, spec.rate, spec.samples, len(samples_mC)) for start in placed.start_N]
     return Windows(samples_mC, first + placed.start_N, places)
 

@@ -43,6 +43,8 @@ class MadeDataset(WindowDataset):
         self.windows = Windows(windows.clip_N.numpy(), windows.start_N.numpy())
         self.clip_subjects = windows.clip_subjects
         self.clip_names = windows.clip_names
+        self.clip_recordings = np.arange(len(windows.clip_names))
+        self.clip_offsets = np.zeros(len(windows.clip_names))
         self.activities = windows.activities
         self.horizons = windows.horizons
         channels = ("acc_Foot_x", "acc_Foot_y", "gyro_Foot_x")
@@ -59,6 +61,8 @@ class MadeDataset(WindowDataset):
             transition_K=self.made.transition_NK[index],
             clip=self.made.clip_N[index],
             start=self.made.start_N[index],
+            recording=self.made.clip_N[index],
+            time=self.made.start_N[index],
             window=torch.tensor(index),
         )
 

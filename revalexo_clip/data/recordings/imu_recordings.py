@@ -17,6 +17,7 @@ from revalexo_clip.data.base import LabelledWindows, Windows
 from revalexo_clip.data.dataset import LabelledClips
 from revalexo_clip.data.imu import UNITS, Samples, agreed_channels
 from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.recordings.base import RecordingSet
 from revalexo_clip.data.recordings.npz import NpzRecordings
 from revalexo_clip.data.recordings.tables import TabledRecordings
@@ -164,13 +165,15 @@ class ImuRecordings(SplitBySubject):
 
     def _index(self, recorded: RecordingSet, tracks: Sequence[_Track], num_too_short: int) -> ClipIndex:
         numbers = [track.recording for track in tracks]
+        duration_N = np.array([track.duration for track in tracks])
         return ClipIndex(
             root=recorded.root,
             subjects=tuple(recorded.subjects[number] for number in numbers),
             names=tuple(f"{recorded.subjects[number]}/{recorded.names[number]}" for number in numbers),
             video_N=np.full(len(tracks), ""),
             imu_N=np.array([recorded.files[number] for number in numbers], dtype=np.str_),
-            duration_N=np.array([track.duration for track in tracks]),
+            duration_N=duration_N,
+            times=ClipTimes.separate(duration_N),
             activity=Segments.gather(track.segments for track in tracks),
             transition=Segments.gather(() for _ in tracks),
             activities=recorded.activities,
@@ -180,9 +183,11 @@ class ImuRecordings(SplitBySubject):
     def _place(self, split: Split, duration_N: windows.Floats) -> tuple[Windows, windows.Floats | None]:
         """Return the windows of a split, and for training also the length of each recording's segments."""
         if split != "train":
-            return windows.evaluation_windows(duration_N, self.window, self.eval_stride), None
+            return windows.evaluation_windows(
+                np.zeros_like(duration_N), duration_N, self.window, self.eval_stride
+            ), None
         count_N = windows.stretches(duration_N, self.window, self.train_stride)
-        placed = windows.training_windows(duration_N, self.window, count_N)
+        placed = windows.training_windows(np.zeros_like(duration_N), duration_N, self.window, count_N)
         return placed, windows.segment_length(duration_N, self.window, count_N)
 
 

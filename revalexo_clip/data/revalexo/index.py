@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,10 @@ from revalexo_clip.core.component import nearest
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
 from revalexo_clip.data.index import ClipIndex, check_file, fingerprint
+from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.subjects import select_subjects
-from revalexo_clip.data.windows import TIME_DECIMALS, Segments
+from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Segments
 
 NO_TRANSITION = "no_transition"
 
@@ -96,17 +97,31 @@ def check_files(index: ClipIndex, clips: Iterable[int]) -> None:
 def _gathered(
     root: Path, clips: Sequence[_Clip], mapping: layout.LabelMapping, files: Mapping[str, Path], *, num_too_short: int
 ) -> ClipIndex:
+    duration_N = np.array([clip.pair.duration for clip in clips])
     return ClipIndex(
         root=root,
         subjects=tuple(clip.subject for clip in clips),
         names=tuple(clip.name for clip in clips),
         video_N=np.array([clip.video for clip in clips], dtype=np.str_),
         imu_N=np.array([clip.imu for clip in clips], dtype=np.str_),
-        duration_N=np.array([clip.pair.duration for clip in clips]),
+        duration_N=duration_N,
+        times=_declared_times(clips, duration_N),
         activity=Segments.gather(_labelled(clip, mapping, files[clip.subject]) for clip in clips),
         transition=Segments.gather(_transitions(clip) for clip in clips),
         activities=mapping.activities,
         num_too_short=num_too_short,
+    )
+
+
+def _declared_times(clips: Sequence[_Clip], duration_N: Floats) -> ClipTimes:
+    """Return the times of clips as far as the JSON files declare them; the others are recordings of their own."""
+    names = [(clip.subject, clip.pair.recording or f"{clip.name}\0") for clip in clips]
+    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return replace(
+        ClipTimes.separate(duration_N),
+        recording_N=np.array([number[name] for name in names], dtype=np.int64),
+        offset_N=np.array([clip.pair.offset or 0.0 for clip in clips]),
+        declared_N=np.array([clip.pair.recording is not None for clip in clips], dtype=bool),
     )
 
 

@@ -60,8 +60,18 @@ class Pair(_File):
 
     video: str | None = None
     imu: str
+    recording: str | None = Field(default=None, min_length=1)
+    """Name of the recording that the clip is a piece of; clips of a subject with the same name share it."""
+    offset: Seconds | None = None
+    """Start of the clip in its recording [s]."""
     activity_segments: tuple[ActivitySegment, ...] = Field(min_length=1)
     transition_segments: tuple[TransitionSegment, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_placed_or_not(self) -> Self:
+        if (self.recording is None) is not (self.offset is None):
+            raise ValueError("recording and offset belong together: give both, or neither")
+        return self
 
     @property
     def duration(self) -> float:
