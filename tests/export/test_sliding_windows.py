@@ -90,7 +90,7 @@ def test_features_and_embeddings_belong_together(encoder: PretrainedImuEncoder) 
         (frame(), {}, r"how the recording was sampled: .*; it has a column time$"),
         (frame(), {"rate": 60.0, "time": "time"}, "how the recording was sampled"),
         (frame(), {"time": "clock"}, "no column clock; it has a column time"),
-        (frame(), {"rate": 20.0}, "it takes 30 Hz and more"),
+        (frame(), {"rate": 20.0}, "use recordings at 30 Hz or more"),
         (frame(seconds=1.5), {"rate": 60.0}, "the recording lasts 1.5 s, and a window 2 s"),
         (frame(), {"rate": 60.0, "stride": 0.0}, "stride is the time"),
         (

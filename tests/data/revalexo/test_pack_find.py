@@ -120,15 +120,12 @@ CHANGES: list[tuple[Change, str]] = [
     (other_hdf5, r"rxclip-pack\.h5: is not a pack, but another HDF5 file"),
     (
         other_format,
-        (
-            damaged_table,
-            r"rxclip-pack\.h5: is not a pack, or is .* corrupt \(its tables are corrupt: checksum mismatch\)",
-        ),
+        r"has pack format 2 \(written by revalexo_clip 9\.9\), but this version reads format 1; run `rxclip pack`",
     ),
     (lacks_a_table, r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt"),
     (
         damaged_table,
-        r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt \(its tables are corrupt: checksum mismatch\)",
+        r"rxclip-pack\.h5: is not a pack, or is .* corrupt \(its tables are corrupt: checksum mismatch\)",
     ),
     (foreign_words, r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt"),
     (smaller, r"frames is 24 px, less than data\.short_side \(36 px\); make it again: rxclip pack .* --short-side 36"),
