@@ -192,3 +192,12 @@ def contradiction(time_n: Floats, rate: float) -> str | None:
         row = int(step_n.argmax())
         return f"says that rows are missing: {step_n.max():.3f} s between rows {row + 1} and {row + 2} [{unit}]"
     return f"says {found:.2f} Hz [{unit}], not {rate:g} Hz"
+
+
+def first_reading(time_n: Floats, rate: float) -> float:
+    """Return the first value of a clock column [s], in the unit that comes closest to a nominal `rate` [Hz]."""
+    length = float(time_n[-1] - time_n[0])
+    if len(time_n) < 3 or not length > 0 or (np.diff(time_n) == 1).all():
+        return 0.0
+    scale = min(PER_SECOND.values(), key=lambda scale: abs(np.log((len(time_n) - 1) * scale / length / rate)))
+    return float(time_n[0]) / scale

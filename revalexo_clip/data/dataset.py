@@ -126,7 +126,7 @@ class LabelledClips(LabelledWindows):
     def _imu_place(self, clip: int, start: float) -> slice:
         spec, available = self.imu_spec, self.source.samples(clip)
         try:
-            return windows.imu_slice(start, spec.rate, spec.samples, available)
+            return windows.imu_slice(start, spec.rate, spec.samples, available, self.source.first(clip))
         except DataError as error:
             raise DataError(f"{self.index.imu(clip)}: {error}") from error
 

@@ -98,6 +98,13 @@ def read_timed_imu(path: Path, channels: Sequence[str], time: str) -> tuple[Samp
     return samples_nC, _numbers(path, columns, [time], rows, np.float64)[:, 0]
 
 
+def read_column(path: Path, column: str) -> tuple[list[str], list[int]]:
+    """Return the cells of a column, and the line that each is in. Raises `DataError` as `read_imu` does."""
+    columns, rows = _even_rows(path, [column])
+    place = columns.index(column)
+    return [row[place] for _, row in rows], [line for line, _ in rows]
+
+
 def _even_rows(path: Path, channels: Sequence[str]) -> tuple[list[str], Rows]:
     """Read the columns and rows of a recording, and check that it has the named columns and rows of equal length."""
     columns, rows = read_rows(path)
@@ -209,14 +216,17 @@ class ImuCache:
         self.held = 0
         self._samples: OrderedDict[Path, Samples] = OrderedDict()
 
-    def __reduce__(self) -> tuple[type[ImuCache], tuple[tuple[str, ...], int]]:
+    def __reduce__(self) -> tuple[type[ImuCache], tuple[object, ...]]:
         return ImuCache, (self.channels, self.limit)
+
+    def _load(self, path: Path) -> Samples:
+        return read_imu(path, self.channels)
 
     def read(self, path: Path) -> Samples:
         """Return [n, C] float32, as from `read_imu`."""
         samples_nC = self._samples.get(path)
         if samples_nC is None:
-            samples_nC = read_imu(path, self.channels)
+            samples_nC = self._load(path)
             self._samples[path] = samples_nC
             self.held += samples_nC.nbytes
         self._samples.move_to_end(path)

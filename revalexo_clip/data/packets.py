@@ -21,6 +21,9 @@ TOLERANCE = 0.1
 """Largest allowed difference between a requested time and a presentation time [s]. If 1.5 mean frame intervals are
 longer, they are used instead."""
 
+LATE = TOLERANCE
+"""A video that starts later than this in its file [s] starts late; less is the delay of a codec that reorders frames."""
+
 FOREVER = 1e9
 """Later than the end of any video [s]."""
 
@@ -64,7 +67,10 @@ def _tells_all(container: InputContainer) -> bool:
 
 
 class Video:
-    """An open video; converts between its time units and seconds from its first frame."""
+    """An open video; converts between its time units and seconds in the clip.
+
+    The clip starts with the first frame, unless the container says that the video starts later than the file does.
+    """
 
     def __init__(self, path: Path, container: InputContainer) -> None:
         self.path = path
@@ -76,17 +82,27 @@ class Video:
         codec.thread_count = 1  # loader workers already run in parallel; decoder threads only add CPU time
         codec.options = {"max_pixels": str(MAX_PIXELS)}
         self.unit = float(self.stream.time_base)
-        self.origin = self.stream.start_time or 0
+        self.origin = _origin(container, self.stream, self.unit)
         rate = self.stream.average_rate
         self.tolerance = max(TOLERANCE, 1.5 / float(rate)) if rate else TOLERANCE
 
     def seconds(self, pts: int) -> float:
-        """Convert a presentation time in the stream's units to [s] from the first frame."""
+        """Convert a presentation time in the stream's units to [s] in the clip."""
         return (pts - self.origin) * self.unit
 
     def pts(self, seconds: float) -> int:
-        """Convert [s] from the first frame to a presentation time in the stream's units."""
+        """Convert [s] in the clip to a presentation time in the stream's units."""
         return self.origin + int(seconds / self.unit)
+
+
+def _origin(container: InputContainer, stream: VideoStream, unit: float) -> int:
+    """Return the presentation time at which the clip starts, in the stream's units."""
+    first = stream.start_time or 0
+    # MP4 and Matroska count from the start of the file; other formats, such as MPEG-TS, from any number.
+    counts_from_zero = container.format.name == MP4 or container.format.name.startswith("matroska")
+    start = 0.0 if counts_from_zero else (container.start_time or 0) / av.time_base
+    late = first * unit - start
+    return first if late < LATE else first - round(late / unit)
 
 
 def packets_from_keyframe(video: Video, time_T: Floats) -> list[VideoPacket]:

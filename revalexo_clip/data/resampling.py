@@ -39,7 +39,9 @@ def resampled(samples_nC: Samples, rate: float, to: float) -> Samples:
         raise ValueError(f"the sampling rate must be a positive number [Hz], not {rate}")
     if rate == to:
         return samples_nC
-    return resampled_at(samples_nC, np.arange(_count(len(samples_nC), rate, to)) * (rate / to), rate, to)
+    return resampled_at(
+        samples_nC, np.arange(_count(len(samples_nC), rate, to), dtype=np.float64) * (rate / to), rate, to
+    )
 
 
 def resampled_at(samples_nC: Samples, place_m: Floats, rate: float, to: float) -> Samples:

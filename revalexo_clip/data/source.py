@@ -22,6 +22,10 @@ class ImuSource(ABC):
     def samples(self, clip: int) -> int:
         """Return the number of IMU samples of a clip. Raises `DataError` if they cannot be read."""
 
+    def first(self, clip: int) -> int:
+        """Return when the first sample of a clip was taken [samples from the start of the clip]."""
+        return 0
+
     @abstractmethod
     def imu(self, clip: int, place: slice) -> Samples:
         """Return some of a clip's samples, [L, C] float32, as a new array."""

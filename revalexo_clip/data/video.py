@@ -21,6 +21,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.packets import (
     FOREVER,
+    LISTING,
     Video,
     VideoPacket,
     from_keyframe,
@@ -37,7 +38,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
-    """Read the frame nearest to each of the ascending times [s from the first frame], [T, crop, crop, 3] uint8 RGB.
+    """Read the frame nearest to each of the ascending times [s in the clip], [T, crop, crop, 3] uint8 RGB.
 
     Frames are resized to `short_side`, cropped in the centre, and rotated upright as the file says. If `crop` is None,
     they are not cropped: [T, H, W, 3], where the shorter of H and W is `short_side`. Raises `DataError` if the file is
@@ -72,7 +73,7 @@ class Shown(NamedTuple):
     """One frame of a video."""
 
     time: float
-    """Presentation time [s from the first frame]."""
+    """Presentation time [s in the clip]."""
     rgb_HWC: Pixels
     """Resized, not rotated: rotate it by `turns` quarter turns counterclockwise to make it upright."""
     turns: int
@@ -107,7 +108,7 @@ class Survey:
     """Presentation times of a video that was fully decoded, and whether it is corrupt."""
 
     time_P: Floats
-    """Ascending presentation times [s from the first frame]."""
+    """Ascending presentation times [s in the clip]."""
     tolerance: float
     """Largest allowed difference between a requested time and a presentation time [s]."""
     damage: str | None
@@ -125,6 +126,26 @@ def survey(path: Path) -> Survey:
     except av.error.FFmpegError as error:
         raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
     return Survey(np.array([video.seconds(pts) for pts in shown]), video.tolerance, damage)
+
+
+def video_span(path: Path) -> tuple[float, float]:
+    """Return the time from which and until which a video has a frame for any moment [s in the clip].
+
+    Only packets are read, and of MP4 files only the header. Raises `DataError` if the file is not a video.
+    """
+    try:
+        with opened_video(path) as container:
+            video = Video(path, container)
+            stream, rate = video.stream, video.stream.average_rate
+            if path.suffix.lower() in LISTING and stream.start_time is not None and stream.duration and rate:
+                first = video.seconds(stream.start_time)
+                last = first + stream.duration * video.unit - 1 / float(rate)
+            else:
+                shown = shown_pts(from_keyframe(packets_until(video, FOREVER)))
+                first, last = video.seconds(min(shown, default=0)), video.seconds(max(shown, default=0))
+    except av.error.FFmpegError as error:
+        raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
+    return max(first - video.tolerance, 0.0), last + video.tolerance
 
 
 def _first_damage(video: Video, packets: list[VideoPacket], wanted: set[int]) -> str | None:

@@ -130,20 +130,20 @@ def shown_frames(time_P: Floats, time_T: Floats, tolerance: float) -> Ints:
     return nearest_T
 
 
-def imu_slice(start: float, rate: float, samples: int, available: int) -> slice:
+def imu_slice(start: float, rate: float, samples: int, available: int, begin: int = 0) -> slice:
     """Return the place of a window among the `available` samples of its clip: `samples`, from `round(start * rate)`.
 
-    If rounding puts the window one sample beyond the end, it is moved back by one. Raises `DataError` if it is farther
-    beyond the end.
+    `begin` is when the first of them was taken [samples from the start of the clip]. If rounding puts the window one
+    sample beyond an end, it is moved by one. Raises `DataError` if it is farther beyond the end.
     """
-    first = round(start * rate)
+    first = round(start * rate) - begin
     beyond = first + samples - available
-    if beyond > 1 or samples > available:
+    if beyond > 1 or first < -1 or samples > available:
         raise DataError(
-            f"the IMU recording ends at {available / rate:.3f} s ({available} samples at {rate:g} Hz), "
-            f"before the end of the window from {start:.3f} s to {start + samples / rate:.3f} s"
+            f"the IMU recording lasts from {begin / rate:.3f} s to {(begin + available) / rate:.3f} s ({available} "
+            f"samples at {rate:g} Hz), and the window from {start:.3f} s to {start + samples / rate:.3f} s"
         )
-    first -= max(beyond, 0)
+    first = max(first - max(beyond, 0), 0)
     return slice(first, first + samples)
 
 

@@ -164,7 +164,7 @@ def test_a_clock_tells_lost_rows() -> None:
 
 
 def test_counters_and_columns_that_do_not_ascend_are_no_clocks() -> None:
-    assert contradiction(np.arange(720) * 1.0, 60.0) is None
+    assert contradiction(np.arange(720, dtype=np.float64), 60.0) is None
     assert contradiction(clock(65)[::-1], 60.0) is None
     assert contradiction(np.full(720, 3.0), 60.0) is None
 

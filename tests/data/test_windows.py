@@ -15,7 +15,7 @@ tenths = st.integers(20, 600).map(lambda n: Fraction(n, 10))
 
 
 def test_a_clip_of_12_s_has_21_evaluation_windows() -> None:
-    placed = windows.evaluation_windows(np.array([12.0]), window=2.0, stride=0.5)
+    placed = windows.evaluation_windows(np.zeros(1), np.array([12.0]), window=2.0, stride=0.5)
     np.testing.assert_array_equal(placed.start_N, np.arange(21) * 0.5)
 
 
@@ -26,7 +26,9 @@ def test_a_clip_of_12_s_has_21_evaluation_windows() -> None:
 )
 def test_evaluation_starts_are_those_of_exact_arithmetic(durations: list[Fraction], stride: str, window: int) -> None:
     step = Fraction(stride)
-    placed = windows.evaluation_windows(np.array([float(d) for d in durations]), float(window), float(step))
+    placed = windows.evaluation_windows(
+        np.zeros(len(durations)), np.array([float(d) for d in durations]), float(window), float(step)
+    )
     expected = [
         (clip, float(number * step))
         for clip, duration in enumerate(durations)
@@ -40,7 +42,7 @@ def test_training_starts_fill_equal_segments_of_the_valid_range(
     durations: list[float], per_clip: int, epoch: int
 ) -> None:
     duration_N = np.array(durations)
-    placed = windows.training_windows(duration_N, 2.0, per_clip)
+    placed = windows.training_windows(np.zeros_like(duration_N), duration_N, 2.0, per_clip)
     segment_N = windows.segment_length(duration_N, 2.0, per_clip)
     assert len(placed) == per_clip * len(durations)
     for index, (clip, first) in enumerate(zip(placed.clip_N, placed.start_N, strict=True)):

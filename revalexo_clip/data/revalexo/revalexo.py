@@ -6,6 +6,7 @@ https://revalexo.github.io (doi:10.48804/OWJOID). The class reads any dataset in
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -15,16 +16,21 @@ from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import Dataset, LabelledWindows, WindowDataset, Windows
+from revalexo_clip.data.clocks import BadTime, TimeUnit
 from revalexo_clip.data.dataset import ClipWindows, LabelledClips
 from revalexo_clip.data.imu import common_channels, unit_of
 from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.check.exclude import bad_clips
+from revalexo_clip.data.revalexo.clocked import Clock, ClockedFiles, offsets_of
 from revalexo_clip.data.revalexo.index import read_index
 from revalexo_clip.data.revalexo.pack.choose import packed_clips, prepare_pack
 from revalexo_clip.data.revalexo.pack.find import find_pack
 from revalexo_clip.data.revalexo.pack.source import PackedFiles
 from revalexo_clip.data.revalexo.raw_files import RawFiles
+from revalexo_clip.data.revalexo.survey import Survey
+from revalexo_clip.data.revalexo.timing import raw_files, timed
 from revalexo_clip.data.source import ClipSource
 from revalexo_clip.data.subjects import SplitBySubject, select_subjects
 
@@ -44,6 +50,24 @@ class RevalExo(SplitBySubject, Dataset):
     """Glob patterns of the IMU columns to use, in order; within a pattern, in file order."""
     imu_rate: PositiveFloat = layout.IMU_RATE
     """Sampling rate of the IMU recordings [Hz]."""
+    time: str | None = None
+    """Column of the IMU files that is their clock, counted from the first frame of the video. Rows are placed by it and
+    resampled to `imu_rate`. If not set: rows are 1 / `imu_rate` apart, from the first frame on."""
+    time_unit: TimeUnit = "s"
+    """Unit of `time`: `s`, `ms`, `us` or `ns`, or `iso` for dates and times as text."""
+    time_zero: Literal["clip", "first_row"] = "clip"
+    """What `time` counts from: the first frame of the video, or any moment, such as 1970; then the first row of each
+    file was taken with the first frame."""
+    max_gap: PositiveFloat = 0.1
+    """Longest time between two rows that is interpolated over, if there is a clock [s]."""
+    on_bad_time: BadTime = "error"
+    """Longer gaps, and times that do not ascend: `error` stops, `split` cuts clips at gaps, `sort` orders rows by time
+    and drops repeated times."""
+    check_clock: bool = True
+    """Refuse files with a column that looks like a clock and contradicts `imu_rate`, if `time` is not set."""
+    imu_offset: float | dict[str, float] = 0.0
+    """How much later than its rows or clock say the IMU was taken [s]: one number, or numbers by clip
+    (`Subject01/0001`) or subject."""
     window: PositiveFloat = 2.0
     """Window length [s]."""
     windows_per_clip: PositiveInt = 10
@@ -78,12 +102,14 @@ class RevalExo(SplitBySubject, Dataset):
             raise ValueError(f"min_duration ({self.min_duration:g} s) must not be less than window ({self.window:g} s)")
         if round(self.imu_rate * self.window) < 1:
             raise ValueError(f"a window of {self.window:g} s at {self.imu_rate:g} Hz has no IMU samples")
+        if self.time is None and (self.time_unit != "s" or self.time_zero != "clip" or self.on_bad_time != "error"):
+            raise ValueError("time_unit, time_zero and on_bad_time need time, the name of the clock column")
         return self
 
     def build(self, split: Split, seed: int) -> WindowDataset:
         """Index a split and read the header of each of its recordings."""
         index, source, excluded, imu_spec = self._index(split, video=True)
-        placed, segment_N = self._place(split, index.duration_N)
+        placed, segment_N = self._place(split, index.times)
         return ClipWindows(
             index,
             placed,
@@ -99,7 +125,7 @@ class RevalExo(SplitBySubject, Dataset):
     def labelled(self, split: Split, seed: int) -> LabelledWindows:
         """Index a split and read the header of each of its recordings."""
         index, source, excluded, imu_spec = self._index(split, video=False)
-        placed, segment_N = self._place(split, index.duration_N)
+        placed, segment_N = self._place(split, index.times)
         return LabelledClips(
             index,
             placed,
@@ -125,22 +151,50 @@ class RevalExo(SplitBySubject, Dataset):
             without=excluded,
         )
         source: ClipSource
+        survey, asked = Survey(root), {"check_clock": self.check_clock and self.time is None, "video": video}
         if clips is None:
             index = read_index(root, subjects, self.min_duration, without=excluded, video=video)
             channels = common_channels((index.imu(clip) for clip in range(len(index))), self.channels)
-            source = RawFiles(index, channels)
+            files = raw_files(index, survey, self.imu_rate, **asked)
         else:
             index, channels = clips.index, clips.channels(self.channels)
+            files = clips.files(survey, self.imu_rate, **asked)
+        clock = self._clock(index)
+        if clock is not None:
+            files = replace(files, imu=lambda clip: clock.spans(index, clip, channels, survey))
+        index, place_N = timed(index, files, survey, rate=self.imu_rate, min_duration=self.min_duration)
+        survey.save()
+        if clips is None:
+            source = RawFiles(index, channels)
+        else:
+            clips.select(place_N, index)
             source = PackedFiles(clips, channels)
+        if clock is not None:
+            source = ClockedFiles(index, channels, clock, source)
         imu_spec = ImuSpec(channels, tuple(map(unit_of, channels)), self.imu_rate, self.window)
         return index, source, excluded, imu_spec
 
-    def _place(self, split: Split, duration_N: windows.Floats) -> tuple[Windows, windows.Floats | None]:
+    def _clock(self, index: ClipIndex) -> Clock | None:
+        """Return how rows are placed if they are not simply `imu_rate` apart from the first frame on."""
+        if self.time is None and not self.imu_offset:
+            return None
+        return Clock(
+            self.imu_rate,
+            self.time,
+            self.time_unit,
+            from_first_row=self.time_zero == "first_row",
+            max_gap=self.max_gap,
+            on_bad_time=self.on_bad_time,
+            offsets=offsets_of(index, self.imu_offset),
+        )
+
+    def _place(self, split: Split, times: ClipTimes) -> tuple[Windows, windows.Floats | None]:
         """Return the windows of a split, and for training also the length of each clip's segments."""
         if split != "train":
-            return windows.evaluation_windows(duration_N, self.window, self.eval_stride), None
-        placed = windows.training_windows(duration_N, self.window, self.windows_per_clip)
-        return placed, windows.segment_length(duration_N, self.window, self.windows_per_clip)
+            placed = windows.evaluation_windows(times.begin_N, times.end_N, self.window, self.eval_stride)
+            return windows.distinct_moments(placed, times.recording_N, times.offset_N, times.end_N), None
+        placed = windows.training_windows(times.begin_N, times.end_N, self.window, self.windows_per_clip)
+        return placed, windows.segment_length(times.end_N - times.begin_N, self.window, self.windows_per_clip)
 
     def unprepared(self) -> bool:
         """Return whether a pack is needed and there is none that is up to date."""

@@ -1,4 +1,4 @@
-"""Find once what the files of clips say about time, and remember it: row counts, frame times, shared rows.
+"""Find once what the files of clips say about time, and remember it: rows, clocks, frame times, shared rows.
 
 Reading every CSV and opening every video of a dataset takes minutes for thousands of clips. What is found is kept in
 the cache folder, by the size and time of each file, so that later runs read only what has changed.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -19,20 +18,21 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError, atomically
-from revalexo_clip.core.progress import OnProgress, no_progress
-from revalexo_clip.data.clocks import clock_like
-from revalexo_clip.data.imu import UNITS, Samples, header_of, read_imu
+from revalexo_clip.data.clocks import clock_like, contradiction, first_reading
+from revalexo_clip.data.imu import UNITS, Samples, header_of, read_imu, read_timed_imu
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import Placement, place_clips
 from revalexo_clip.data.revalexo.pack.find import cache_folder
 from revalexo_clip.data.revalexo.pack.part import stamp
 from revalexo_clip.data.video import video_span
-from revalexo_clip.data.windows import Floats
-
-log = logging.getLogger("revalexo_clip")
 
 FILE = "survey.json"
 FORMAT = 1
+
+Stamp = tuple[int, int]
+"""Size [bytes] and time of the last change [ns] of a file."""
+Sensors = Callable[[int], tuple[tuple[str, ...], Samples]]
+"""Gives the columns and rows of a clip's IMU that are compared with those of other clips."""
 
 
 class Span(NamedTuple):
@@ -42,27 +42,32 @@ class Span(NamedTuple):
     end: float
 
 
+class ImuFacts(NamedTuple):
+    """What is remembered of an IMU file."""
+
+    size: int
+    changed: int
+    rows: int
+    wrong: str
+    """How a column that looks like a clock contradicts the sampling rate; "" if none does."""
+    first: float
+    """First reading of such a column [s]; 0 without one."""
+
+
 class Kept(BaseModel):
     """The content of the cache file."""
 
     model_config = ConfigDict(extra="forbid")
 
     format: int = FORMAT
-    rows: dict[str, tuple[int, int, int]] = {}
-    """By IMU file: its size [bytes] and time [ns], and its number of rows."""
-    spans: dict[str, tuple[int, int, float, float]] = {}
-    """By video file: its size and time, and the span of its frames."""
+    imu: dict[str, ImuFacts] = {}
+    """By IMU file and sampling rate."""
+    video: dict[str, tuple[int, int, float, float]] = {}
+    """By video file: its stamp, and the span of its frames."""
+    clocks: dict[str, tuple[int, int, list[Span]]] = {}
+    """By IMU file and clock settings: its stamp, and the spans of its pieces."""
     placements: dict[str, tuple[str, dict[str, tuple[int, float]]]] = {}
     """By subject: a digest of its IMU files, and the recording and offset of each clip."""
-
-
-def sensor_columns(columns: Sequence[str]) -> tuple[str, ...]:
-    """The columns whose rows are compared: accelerometers and gyroscopes, or all but clocks if there are none."""
-    sensors = sorted({column for column in columns if column.split("_", 1)[0] in UNITS and columns.count(column) == 1})
-    if sensors:
-        return tuple(sensors)
-    clocks = set(clock_like(columns))
-    return tuple(sorted({column for column in columns if column not in clocks and columns.count(column) == 1}))
 
 
 class Survey:
@@ -71,72 +76,91 @@ class Survey:
     def __init__(self, root: Path) -> None:
         self.path = cache_folder(root) / FILE
         self.kept = _read(self.path)
-        self.changed = False
+        self._changed = False
 
     def save(self) -> None:
         """Remember what was found; without a writable cache folder it is found again next time."""
-        if self.changed:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(WriteError, OSError), atomically(self.path) as temporary:
-                temporary.write_text(self.kept.model_dump_json(), encoding="utf-8")
-            self.changed = False
+        if self._changed:
+            with suppress(WriteError, OSError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with atomically(self.path) as temporary:
+                    temporary.write_text(self.kept.model_dump_json(), encoding="utf-8")
+            self._changed = False
 
-    def rows(self, path: Path) -> int:
-        """Number of rows of an IMU file. Raises `DataError` if it cannot be read."""
-        size, changed = _stamp(path)
-        found = self.kept.rows.get(str(path))
-        if found is None or found[:2] != (size, changed):
-            columns = sensor_columns(header_of(path))
-            found = self.kept.rows[str(path)] = (size, changed, len(read_imu(path, columns[:1])))
-            self.changed = True
-        return found[2]
+    def imu(self, path: Path, rate: float) -> ImuFacts:
+        """Return the number of rows of an IMU file, and what its own clock says about `rate` [Hz].
+
+        Raises `DataError` if it cannot be read.
+        """
+        key = f"{path} {rate:g}"
+        found = self.kept.imu.get(key)
+        if found is None or found[:2] != stamp_of(path):
+            rows, wrong, first = _imu_facts(path, rate)
+            found = self.kept.imu[key] = ImuFacts(*stamp_of(path), rows, wrong, first)
+            self._changed = True
+        return found
 
     def video(self, path: Path) -> Span:
-        """Span of a video's frames. Raises `DataError` if it cannot be opened."""
-        size, changed = _stamp(path)
-        found = self.kept.spans.get(str(path))
-        if found is None or found[:2] != (size, changed):
-            found = self.kept.spans[str(path)] = (size, changed, *video_span(path))
-            self.changed = True
+        """Return the span of a video's frames. Raises `DataError` if it cannot be opened."""
+        found = self.kept.video.get(str(path))
+        if found is None or found[:2] != stamp_of(path):
+            found = self.kept.video[str(path)] = (*stamp_of(path), *video_span(path))
+            self._changed = True
         return Span(*found[2:])
 
-    def placement(self, index: ClipIndex, rate: float, on_progress: OnProgress = no_progress) -> Placement:
+    def clock(self, path: Path, settings: str, read: Callable[[], list[Span]]) -> list[Span]:
+        """Return the spans of an IMU file by its clock; `read` finds them, with `settings` that are part of the key."""
+        key = f"{path} {settings}"
+        found = self.kept.clocks.get(key)
+        if found is None or found[:2] != stamp_of(path):
+            found = self.kept.clocks[key] = (*stamp_of(path), read())
+            self._changed = True
+        return [Span(*span) for span in found[2]]
+
+    def placement(self, index: ClipIndex, rate: float, stamps: Sequence[Stamp], sensors: Sensors) -> Placement:
         """Find the recording and the offset of each clip of an index by shared rows, subject by subject.
 
-        A file that cannot be read is a recording of its own; what is wrong with it shows when its windows are read.
+        `stamps` are those of the IMU files. A file that cannot be read is a recording of its own; what is wrong with it
+        shows when its windows are read. Raises `DataError` if shared rows contradict each other.
         """
         recording_N, offset_N = np.empty(len(index), dtype=np.int64), np.empty(len(index))
         number = 0
         subject_N = np.array(index.subjects)
         for subject in dict.fromkeys(index.subjects):
             own = np.flatnonzero(subject_N == subject).tolist()
-            found = self._of_subject(index, subject, own, rate)
+            content = json.dumps([FORMAT, rate, [(index.names[clip], *stamps[clip]) for clip in own]])
+            digest = hashlib.sha256(content.encode()).hexdigest()
+            known = self.kept.placements.get(subject)
+            if known is None or known[0] != digest:
+                known = digest, _placed([index.names[clip] for clip in own], [sensors(clip) for clip in own], rate)
+                self.kept.placements[subject] = known
+                self._changed = True
             for clip in own:
-                recording, offset_N[clip] = found[index.names[clip]]
+                recording, offset_N[clip] = known[1][index.names[clip]]
                 recording_N[clip] = number + recording
             number = int(recording_N[own].max()) + 1
-            on_progress(own[-1] + 1, len(index))
         return Placement(recording_N, offset_N)
 
-    def _of_subject(
-        self, index: ClipIndex, subject: str, own: Sequence[int], rate: float
-    ) -> Mapping[str, tuple[int, float]]:
-        stamps = [(index.names[clip], *_stamp(index.imu(clip))) for clip in own]
-        digest = hashlib.sha256(json.dumps([FORMAT, rate, stamps]).encode()).hexdigest()
-        known = self.kept.placements.get(subject)
-        if known is None or known[0] != digest:
-            placement, links = place_clips(
-                _comparable([_sensors(index.imu(clip)) for clip in own]), rate, [index.names[clip] for clip in own]
-            )
-            placed = zip(placement.recording_N.tolist(), placement.offset_N.tolist(), strict=True)
-            known = digest, dict(zip((index.names[clip] for clip in own), placed, strict=True))
-            self.kept.placements[subject] = known
-            self.changed = True
-            log.debug("%s: %d pairs of clips share rows", subject, len(links))
-        return known[1]
+
+def _placed(
+    names: Sequence[str], files: Sequence[tuple[tuple[str, ...], Samples]], rate: float
+) -> dict[str, tuple[int, float]]:
+    placement, _ = place_clips(comparable(files), rate, names)
+    return dict(zip(names, zip(placement.recording_N.tolist(), placement.offset_N.tolist(), strict=True), strict=True))
 
 
-def _sensors(path: Path) -> tuple[tuple[str, ...], Samples]:
+def sensor_columns(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns whose rows are compared: accelerometers and gyroscopes, or all but clocks if there are none."""
+    once = sorted({column for column in columns if columns.count(column) == 1})
+    sensors = tuple(column for column in once if column.split("_", 1)[0] in UNITS)
+    if sensors:
+        return sensors
+    clocks = set(clock_like(columns))
+    return tuple(column for column in once if column not in clocks)
+
+
+def sensors_of_file(path: Path) -> tuple[tuple[str, ...], Samples]:
+    """Read the columns of a CSV that are compared; nothing if it cannot be read."""
     try:
         columns = sensor_columns(header_of(path))
         return columns, read_imu(path, columns)
@@ -144,19 +168,33 @@ def _sensors(path: Path) -> tuple[tuple[str, ...], Samples]:
         return (), np.empty((0, 0), dtype=np.float32)
 
 
-def _comparable(files: Iterable[tuple[tuple[str, ...], Samples]]) -> list[Samples]:
-    """Rows of the columns that most files have; a file with other columns shares nothing."""
-    found = list(files)
+def comparable(files: Sequence[tuple[tuple[str, ...], Samples]]) -> list[Samples]:
+    """Return the rows of each file if it has the columns that most files have; else no rows: it shares nothing."""
     counts: dict[tuple[str, ...], int] = {}
-    for columns, _ in found:
+    for columns, _ in files:
         counts[columns] = counts.get(columns, 0) + bool(columns)
     usual = max(counts, key=lambda columns: counts[columns], default=())
-    return [samples if columns == usual else np.empty((0, len(usual)), np.float32) for columns, samples in found]
+    return [samples if columns == usual else np.empty((0, len(usual)), np.float32) for columns, samples in files]
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def stamp_of(path: Path) -> Stamp:
+    """Return size [bytes] and time of the last change [ns]; (-1, 0) if there is no such file."""
     found = stamp(path)
     return found.size, found.changed
+
+
+def _imu_facts(path: Path, rate: float) -> tuple[int, str, float]:
+    columns = header_of(path)
+    value = next((column for column in sensor_columns(columns)), columns[0])
+    clocks = [column for column in clock_like(columns) if columns.count(column) == 1]
+    for column in clocks:
+        try:
+            _, time_n = read_timed_imu(path, [value], column)
+        except DataError:  # no numbers: not a clock that could contradict anything
+            continue
+        wrong = contradiction(time_n, rate)
+        return len(time_n), "" if wrong is None else f"column {column} {wrong}", first_reading(time_n, rate)
+    return len(read_imu(path, [value])), "", 0.0
 
 
 def _read(path: Path) -> Kept:
@@ -165,13 +203,3 @@ def _read(path: Path) -> Kept:
     except (OSError, ValidationError):
         return Kept()
     return kept if kept.format == FORMAT else Kept()
-
-
-def common_time(duration_N: Floats, imu: Sequence[Span], video: Sequence[Span] | None) -> tuple[Floats, Floats]:
-    """[N, 2] the time that the annotations, the IMU and the video of each clip share, and [N] what is cut [s]."""
-    spans = [np.stack([np.zeros(len(duration_N)), duration_N], axis=1), np.array(imu).reshape(-1, 2)]
-    if video is not None:
-        spans.append(np.array(video).reshape(-1, 2))
-    begin_N = np.max([span_N2[:, 0] for span_N2 in spans], axis=0)
-    end_N = np.maximum(np.min([span_N2[:, 1] for span_N2 in spans], axis=0), begin_N)
-    return np.stack([begin_N, end_N], axis=1), duration_N - (end_N - begin_N)

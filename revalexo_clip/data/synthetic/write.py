@@ -163,7 +163,7 @@ def _pairs(root: Path, seed: int, subject: int, clips: int, overlap: float, *, d
         for number, clip in enumerate(own):
             video, imu = _files(root, subject, clip)
             offset = number * (CLIP_SECONDS - overlap)
-            activities = [
+            activities: list[dict[str, float | str]] = [
                 {"start": segment.start, "end": segment.end, "activity": segment.activity} for segment in plan
             ]
             pairs[imu.stem] = {

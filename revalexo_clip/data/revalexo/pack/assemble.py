@@ -63,6 +63,9 @@ def assemble(path: Path, described: DatasetDescription, parts: Sequence[Part | N
         infos = [part.info if part else None for part in parts]
         _put(file, "clips/subject", np.array([number[subject] for subject in index.subjects]), "<i4")
         _put(file, "clips/duration", index.duration_N, "<f8")
+        _put(file, "clips/recording", index.times.recording_N, "<i4")
+        _put(file, "clips/offset", index.times.offset_N, "<f8")
+        _put(file, "clips/declared", index.times.declared_N, "?")
         _put_infos(file, infos, headers)
         _put_segments(file, "activity", index.activity)
         _put_segments(file, "transition", index.transition)

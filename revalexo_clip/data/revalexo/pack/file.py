@@ -6,6 +6,9 @@
     /clips/...         one row for each of N clips, ordered by (subject, pair id)
       subject          int32 [N], index into the list of subjects
       duration         float64 [N], end of the last activity [s]
+      recording        int32 [N], the recording that the clip is a piece of, as far as it is declared
+      offset           float64 [N], start of the clip in its recording [s]
+      declared         bool [N], whether the dataset declares recording and offset
       packed           bool [N]; False if the clip could not be read: it has no frames and samples in the pack
       size             int32 [N, 2], height and width of a frame in the source [px]
       turns            int8 [N], counterclockwise quarter turns that make a frame upright
@@ -42,7 +45,7 @@ from revalexo_clip.core.errors import DataError
 Table = npt.NDArray[np.generic]
 
 KIND = "revalexo_clip pack"
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; increase it with every change to the format."""
 
 

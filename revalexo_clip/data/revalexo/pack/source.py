@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.clocks import clock_like
 from revalexo_clip.data.imu import Samples, agreed_channels, header_of
 from revalexo_clip.data.index import ClipIndex, fingerprint
+from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo.index import check_files, no_video, none_lasts
 from revalexo_clip.data.revalexo.layout import LABEL_MAPPING
 from revalexo_clip.data.revalexo.pack import jpeg
 from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
 from revalexo_clip.data.revalexo.raw_files import RawFiles
+from revalexo_clip.data.revalexo.survey import Span, Survey, sensor_columns
+from revalexo_clip.data.revalexo.timing import Files, raw_files
 from revalexo_clip.data.source import ClipSource
 from revalexo_clip.data.subjects import select_subjects
 from revalexo_clip.data.video import Pixels, frame_size, upright_centre
@@ -80,10 +85,72 @@ class PackedClips:
             video_N=np.array(about.videos, dtype=np.str_),
             imu_N=np.array(about.imus, dtype=np.str_),
             duration_N=pack.floats("clips/duration"),
+            times=self._declared(),
             activity=self._segments("activity"),
             transition=self._segments("transition"),
             activities=about.activities,
             num_too_short=0,
+        )
+
+    def _declared(self) -> ClipTimes:
+        """Return the times of all clips as far as the dataset declares them."""
+        duration_N, declared_N = self.pack.floats("clips/duration"), self.pack.tables["clips/declared"].astype(bool)
+        return replace(
+            ClipTimes.separate(duration_N),
+            recording_N=self.pack.ints("clips/recording"),
+            offset_N=self.pack.floats("clips/offset"),
+            declared_N=declared_N,
+        )
+
+    def select(self, place_M: Ints, index: ClipIndex) -> None:
+        """Take some of the clips, in that order and as the given index says; one clip may come several times."""
+        self.place_N = self.place_N[place_M]
+        self.packed_N = self.packed_N[place_M]
+        self.raw = np.flatnonzero(~self.packed_N.astype(bool)).tolist()
+        self.index = index
+
+    def files(self, survey: Survey, rate: float, *, check_clock: bool, video: bool) -> Files:
+        """Return how these clips are asked about time, as far as the pack knows it."""
+        pack, index, place_N = self.pack, self.index, self.place_N
+        raw = raw_files(index, survey, rate, check_clock=check_clock, video=video)
+        header_N = pack.ints("clips/header")[place_N]
+        size_N, changed_N = pack.ints("sources/size")[place_N, 1], pack.ints("sources/changed")[place_N, 1]
+        frame_N, value_N = pack.ints("clips/first_frame"), pack.ints("clips/first_value")
+        tolerance_N = pack.floats("clips/tolerance")[place_N]
+
+        def values(clip: int, columns: int) -> Samples:
+            place = int(place_N[clip])
+            found = pack.file.read(pack.values, int(value_N[place]), int(value_N[place + 1]))
+            return np.asarray(found.reshape(-1, columns), dtype=np.float32)
+
+        def sensors(clip: int) -> tuple[tuple[str, ...], Samples]:
+            if header_N[clip] < 0:
+                return raw.sensors(clip)
+            kept = pack.about.headers[int(header_N[clip])].kept
+            columns = sensor_columns(kept)
+            return columns, values(clip, len(kept))[:, [kept.index(column) for column in columns]]
+
+        def imu(clip: int) -> list[Span]:
+            header = None if header_N[clip] < 0 else pack.about.headers[int(header_N[clip])]
+            if header is None or (check_clock and clock_like(header.columns) and index.imu(clip).is_file()):
+                return raw.imu(clip)
+            place = int(place_N[clip])
+            rows = (int(value_N[place + 1]) - int(value_N[place])) // len(header.kept)
+            return [Span(0.0, (rows + 1) / rate)]
+
+        def shown(clip: int) -> Span:
+            assert raw.video is not None
+            if header_N[clip] < 0:
+                return raw.video(clip)
+            first, end = (int(frame_N[int(place_N[clip]) + edge]) for edge in (0, 1))
+            time_P = [float(pack.file.read(pack.time, at, at + 1)[0]) for at in (first, end - 1)]
+            return Span(max(time_P[0] - tolerance_N[clip], 0.0), time_P[1] + tolerance_N[clip])
+
+        return Files(
+            stamp=lambda clip: (int(size_N[clip]), int(changed_N[clip])),
+            sensors=sensors,
+            imu=imu,
+            video=shown if video else None,
         )
 
     def _segments(self, group: str) -> Segments:

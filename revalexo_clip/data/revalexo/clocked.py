@@ -1,0 +1,149 @@
+"""IMU files placed by their clock, or moved against the video: samples on the grid of windows, whatever the rows are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.clocks import MAX_GAP, BadTime, ClockError, Piece, TimeUnit, on_grid, seconds, split_at_gaps
+from revalexo_clip.data.imu import ImuCache, Samples, read_column, read_imu
+from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.revalexo.survey import Span, Survey
+from revalexo_clip.data.source import ClipSource
+from revalexo_clip.data.video import Pixels
+from revalexo_clip.data.windows import Floats
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How the rows of IMU files are placed in time."""
+
+    rate: float
+    """Rate of windows; of rows, too, if there is no clock [Hz]."""
+    time: str | None = None
+    """Clock column; without one, rows are 1 / rate apart."""
+    unit: TimeUnit = "s"
+    from_first_row: bool = False
+    """Whether the first row of each file is the start of the clip, whatever its clock says."""
+    max_gap: float = MAX_GAP
+    """Longest time without a row [s]."""
+    on_bad_time: BadTime = "error"
+    offsets: Mapping[Path, float] = MappingProxyType({})
+    """How much later the IMU of some files was taken [s]."""
+
+    def spans(self, index: ClipIndex, clip: int, channels: tuple[str, ...], survey: Survey) -> list[Span]:
+        """Return the spans of a clip's IMU [s in the clip]. Raises `DataError` if the clock cannot be used."""
+        path = index.imu(clip)
+        offset = self.offsets.get(path, 0.0)
+        settings = json.dumps(
+            [self.rate, self.time, self.unit, self.from_first_row, self.max_gap, self.on_bad_time, offset]
+        )
+        found = survey.clock(path, settings, lambda: self.read(path, channels)[2])
+        if found[0].begin >= float(index.duration_N[clip]) or found[-1].end <= 0:
+            raise DataError(
+                f"{path}: column {self.time} runs from {found[0].begin:.3f} s to {found[-1].end:.3f} s, and the clip "
+                f"lasts {index.duration_N[clip]:g} s. Is {self.unit} its unit (data.time_unit)? If it does not count "
+                "from the first frame of the video, set data.time_zero=first_row"
+            )
+        return found
+
+    def pieces(self, path: Path, channels: tuple[str, ...]) -> list[Piece]:
+        """Read a file as pieces without gaps. Raises `DataError`, naming line and column."""
+        samples_nC, offset = read_imu(path, channels), self.offsets.get(path, 0.0)
+        if self.time is None:
+            return [Piece(samples_nC, np.arange(len(samples_nC)) / self.rate + offset)]
+        cells, lines = read_column(path, self.time)
+        try:
+            time_n = seconds(cells, self.unit)
+            found = split_at_gaps(samples_nC, time_n, max_gap=self.max_gap, on_bad_time=self.on_bad_time)
+        except ClockError as error:
+            raise DataError(f"{path}: line {lines[error.row]}, column {self.time}: {error}") from error
+        if self.from_first_row:
+            offset -= float(found[0].time_n[0])
+        return [Piece(piece.samples_nC, piece.time_n + offset) for piece in found]
+
+    def read(self, path: Path, channels: tuple[str, ...]) -> tuple[Samples, int, list[Span]]:
+        """Return samples at `rate`, the number of the first one, and the spans that have samples [s in the clip].
+
+        Between two pieces there are NaN. Raises `DataError`.
+        """
+        try:
+            grids = [on_grid(piece, self.rate) for piece in self.pieces(path, channels)]
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from error
+        grids = [(samples_mC, first) for samples_mC, first in grids if len(samples_mC)]
+        if not grids:
+            raise DataError(f"{path}: has no two rows that follow one another")
+        begin, end = grids[0][1], max(first + len(samples_mC) for samples_mC, first in grids)
+        whole_mC = np.full((end - begin, len(channels)), np.nan, dtype=np.float32)
+        for samples_mC, first in grids:
+            whole_mC[first - begin : first - begin + len(samples_mC)] = samples_mC
+        spans = [Span(first / self.rate, (first + len(samples_mC)) / self.rate) for samples_mC, first in grids]
+        return whole_mC, begin, spans
+
+
+class _Cache(ImuCache):
+    """Keeps samples and the number of the first one. A pickled copy is empty."""
+
+    def __init__(self, channels: tuple[str, ...], clock: Clock) -> None:
+        super().__init__(channels)
+        self.clock = clock
+        self.first: dict[Path, int] = {}
+
+    def __reduce__(self) -> tuple[type[ImuCache], tuple[object, ...]]:
+        return _Cache, (self.channels, self.clock)
+
+    def _load(self, path: Path) -> Samples:
+        samples_mC, self.first[path], _ = self.clock.read(path, self.channels)
+        return samples_mC
+
+
+class ClockedFiles(ClipSource):
+    """Reads IMU from the CSV files by their clock, and frames from another source."""
+
+    def __init__(self, index: ClipIndex, channels: tuple[str, ...], clock: Clock, frames: ClipSource) -> None:
+        self.index, self.video = index, frames
+        self.recordings = _Cache(channels, clock)
+
+    def samples(self, clip: int) -> int:
+        """See `ImuSource.samples`."""
+        return len(self.recordings.read(self.index.imu(clip)))
+
+    def first(self, clip: int) -> int:
+        """See `ImuSource.first`."""
+        path = self.index.imu(clip)
+        if path not in self.recordings.first:
+            self.recordings.read(path)
+        return self.recordings.first[path]
+
+    def imu(self, clip: int, place: slice) -> Samples:
+        """See `ImuSource.imu`."""
+        return self.recordings.read(self.index.imu(clip))[place].copy()
+
+    def frames(self, clip: int, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
+        """See `ClipSource.frames`."""
+        return self.video.frames(clip, time_T, short_side, crop)
+
+    def fingerprint(self) -> str:
+        """See `ImuSource.fingerprint`."""
+        return self.video.fingerprint()
+
+
+def offsets_of(index: ClipIndex, imu_offset: float | Mapping[str, float]) -> dict[Path, float]:
+    """Return by IMU file how much later its IMU was taken than it says [s].
+
+    A mapping names clips (`Subject01/0001`) or subjects (`Subject01`); the name of a clip takes precedence.
+    """
+    numbers = {"": float(imu_offset)} if isinstance(imu_offset, float | int) else imu_offset
+    found = {}
+    for clip, (name, subject) in enumerate(zip(index.names, index.subjects, strict=True)):
+        number = numbers.get(name, numbers.get(subject, numbers.get("", 0.0)))
+        if number:
+            found[index.imu(clip)] = number
+    return found

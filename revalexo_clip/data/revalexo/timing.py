@@ -1,0 +1,155 @@
+"""Times of indexed clips: recordings, offsets, and the part of each clip that annotations, IMU and video share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.text import counted
+from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.recording_time import ClipTimes
+from revalexo_clip.data.revalexo.survey import Sensors, Span, Stamp, Survey, sensors_of_file, stamp_of
+from revalexo_clip.data.windows import TIME_DECIMALS, Ints
+
+log = logging.getLogger("revalexo_clip")
+
+_LISTED = 5
+"""Clips that a message names."""
+_LATE_CLOCK = 0.05
+"""A clock that starts this long after the video [s] may count from its first frame."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """How the files of clips are asked about time; each function takes the number of a clip."""
+
+    stamp: Callable[[int], Stamp]
+    """Of its IMU file."""
+    sensors: Sensors
+    imu: Callable[[int], list[Span]]
+    """The spans of its IMU: one, or several between gaps [s in the clip]."""
+    video: Callable[[int], Span] | None
+    """The span of its video; None if videos are not used."""
+
+
+def raw_files(index: ClipIndex, survey: Survey, rate: float, *, check_clock: bool, video: bool) -> Files:
+    """Return how the CSV and mp4 files of clips are asked about time, if rows are 1 / `rate` [s] apart.
+
+    With `check_clock`, a file whose own clock contradicts the rate is a `DataError`.
+    """
+
+    def imu(clip: int) -> list[Span]:
+        found = survey.imu(index.imu(clip), rate)
+        if check_clock and found.wrong:
+            raise DataError(
+                f"{index.imu(clip)}: {found.wrong}. Name the column in data.time to place rows by it, correct "
+                "data.imu_rate, or set data.check_clock=false if it is no clock"
+            )
+        if check_clock:
+            _check_start(index, clip, found.first)
+        return [Span(0.0, (found.rows + 1) / rate)]
+
+    return Files(
+        stamp=lambda clip: stamp_of(index.imu(clip)),
+        sensors=lambda clip: sensors_of_file(index.imu(clip)),
+        imu=imu,
+        video=(lambda clip: survey.video(index.video(clip))) if video else None,
+    )
+
+
+def timed(
+    index: ClipIndex, files: Files, survey: Survey, *, rate: float, min_duration: float
+) -> tuple[ClipIndex, Ints]:
+    """Return the index with recordings, offsets and common times, and [N] the place of each entry in the old index.
+
+    Undeclared clips are placed by the IMU rows that they share. A clip whose IMU has gaps becomes several entries. Says
+    in the log what is cut. Raises `DataError` if a clip has less than `min_duration` [s] in common although it is
+    annotated for longer.
+    """
+    index = replace(index, times=_placed(index, files, survey, rate))
+    entries, begins, ends, cuts = [], [], [], dict[str, float]()
+    for clip in range(len(index)):
+        duration = float(index.duration_N[clip])
+        video = Span(0.0, duration) if files.video is None or not index.video_N[clip] else files.video(clip)
+        spans = [_common(span, video, duration) for span in files.imu(clip)]
+        usable = [span for span in spans if round(span.end - span.begin, TIME_DECIMALS) >= min_duration]
+        if not usable:
+            raise _too_little(index, clip, files.imu(clip), video, min_duration)
+        cut = duration - sum(span.end - span.begin for span in usable)
+        if cut > 10**-TIME_DECIMALS:
+            cuts[index.names[clip]] = cut
+        entries += [clip] * len(usable)
+        begins += [span.begin for span in usable]
+        ends += [span.end for span in usable]
+    if cuts:
+        named = ", ".join(f"{name} ({cut:.2f} s)" for name, cut in list(cuts.items())[:_LISTED])
+        more = f" and {len(cuts) - _LISTED} more" if len(cuts) > _LISTED else ""
+        log.warning(
+            "%s cut to the time that annotations, IMU and video share, by %.2f s in all: %s%s",
+            f"{counted(len(cuts), 'clip')} {'is' if len(cuts) == 1 else 'are'}",
+            sum(cuts.values()),
+            named,
+            more,
+        )
+    place_N = np.array(entries, dtype=np.int64)
+    placed = index.take(place_N, index.num_too_short)
+    return replace(placed, times=replace(placed.times, begin_N=np.array(begins), end_N=np.array(ends))), place_N
+
+
+def _common(imu: Span, video: Span, duration: float) -> Span:
+    begin = max(imu.begin, video.begin, 0.0)
+    return Span(begin, max(min(imu.end, video.end, duration), begin))
+
+
+def _too_little(index: ClipIndex, clip: int, imu: list[Span], video: Span, least: float) -> DataError:
+    """Return the error that a clip is annotated for longer than its IMU and video last."""
+    duration = float(index.duration_N[clip])
+    best = max((_common(span, video, duration) for span in imu), key=lambda span: span.end - span.begin)
+    is_imu = imu[0].begin > 0 or imu[-1].end < duration or len(imu) > 1
+    file, what, span = (
+        (index.imu(clip), "IMU recording", Span(imu[0].begin, imu[-1].end))
+        if is_imu
+        else (index.video(clip), "video", video)
+    )
+    return DataError(
+        f"{file}: the {what} covers {span.begin:.3f} s to {span.end:.3f} s of the {duration:g} s of "
+        f"{index.names[clip]}: annotations, IMU and video share {best.end - best.begin:.3f} s, less than "
+        f"data.min_duration ({least:g} s)"
+    )
+
+
+def _placed(index: ClipIndex, files: Files, survey: Survey, rate: float) -> ClipTimes:
+    """Add what shared rows show to what the dataset declares."""
+    times, open_M = index.times, np.flatnonzero(~index.times.declared_N)
+    if not len(open_M):
+        return times
+    asked = index.take(open_M, 0)
+    found = survey.placement(
+        asked,
+        rate,
+        [files.stamp(clip) for clip in open_M.tolist()],
+        lambda place: files.sensors(int(open_M[place])),
+    )
+    recording_N, offset_N = times.recording_N.copy(), times.offset_N.copy()
+    recording_N[open_M] = found.recording_N + int(recording_N.max()) + 1
+    offset_N[open_M] = found.offset_N
+    return replace(times, recording_N=recording_N, offset_N=offset_N)
+
+
+def _check_start(index: ClipIndex, clip: int, first: float) -> None:
+    """Raise `DataError` if a clip's own clock starts late and nothing says whether that is a shift.
+
+    A clock that counts from the start of a longer recording starts anywhere; one that starts within the clip, of a clip
+    that is a recording of its own, may count from the first frame of the video.
+    """
+    recording_N = index.times.recording_N
+    alone = int((recording_N == recording_N[clip]).sum()) == 1 and not index.times.declared_N[clip]
+    if alone and _LATE_CLOCK < first < float(index.duration_N[clip]):
+        raise DataError(
+            f"{index.imu(clip)}: its clock starts at {first:.3f} s. If it counts from the first frame of the video, "
+            "name the column in data.time; if not, set data.check_clock=false"
+        )
