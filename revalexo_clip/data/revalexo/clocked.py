@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
@@ -34,7 +33,7 @@ class Clock:
     max_gap: float = MAX_GAP
     """Longest time without a row [s]."""
     on_bad_time: BadTime = "error"
-    offsets: Mapping[Path, float] = MappingProxyType({})
+    offsets: Mapping[Path, float] = field(default_factory=dict)
     """How much later the IMU of some files was taken [s]."""
 
     def spans(self, index: ClipIndex, clip: int, channels: tuple[str, ...], survey: Survey) -> list[Span]:
