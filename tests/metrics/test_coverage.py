@@ -1,4 +1,4 @@
-"""Whether intervals hold the truth as often as they say: of 95, in simulations whose truth is known.
+"""Coverage of the 95% intervals, in simulations with known truth.
 
 Windows of a clip depend on each other: each clip has a difficulty of its own, each subject another one.
 """

@@ -1,4 +1,4 @@
-"""The probe on labelled recordings that are real: what handcrafted features know of people that it was not trained on."""
+"""The linear probe of handcrafted features on real labelled recordings of unseen subjects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WINDOW, STRIDE = 120, 60
 """[samples], 60 a second."""
 
 
-def test_a_linear_probe_on_handmade_features_is_as_good_as_a_random_forest() -> None:
+def test_a_linear_probe_on_handcrafted_features_is_as_good_as_a_random_forest() -> None:
     path = real_dataset().parent / "har_classyglass1a_60hz.npz"
     if not path.is_file():
         pytest.skip(f"{path} is not there")

@@ -131,7 +131,7 @@ def test_what_is_missing_is_said_in_words() -> None:
     assert "Significance not known, because there is no interval" in found["head"]
     assert "Does it work in transitions? ○ Not known" in found["head"]
     assert "Only the activity at the end of the window was tested." in found["head"]
-    assert "No window with a label is in a transition, so nothing is said of those." in found["head"]
+    assert "No window with a label is in a transition, so there are no results for this set." in found["head"]
     assert "There are no intervals: 6 clips of a subject are needed" in found["results"]
     assert "transitions" not in found["results"]
     assert "No curve" in found["horizons"]

@@ -85,7 +85,7 @@ def test_what_is_missing_is_said_last() -> None:
     made = made_predictions(subjects=1, clips=2)
     lines = shown(measured(replace(made, transition_NK=np.zeros_like(made.transition_NK))))
     told = " ".join(lines[-8:])
-    assert "No window with a label is in a transition, so nothing is said of those." in told
+    assert "No window with a label is in a transition, so there are no results for this set." in told
     assert "There are no intervals: 6 clips of a subject are needed" in told
     assert "95% intervals" not in lines[0]
     assert not [line for line in lines if "By subject" in line or line.strip() == "transitions"]

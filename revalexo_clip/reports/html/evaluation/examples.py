@@ -145,8 +145,8 @@ def section_body(windows: EvaluatedWindows, gallery: Gallery, dataset: WindowDat
     ]
     about = (
         "Left: the IMU window of the query, as the length of each vector. Right: its own video, and the "
-        f"{FOUND} nearest of all {len(windows)} video windows. The best examples have rank 1 and the highest "
-        "similarity, the worst have the lowest ranks, the others are drawn at random."
+        f"{FOUND} nearest of all {len(windows)} video windows. The best examples are found first and "
+        "with the highest similarity, the worst are found last, the others are drawn at random."
     )
     cards = (_card(one, windows, dataset, tolerance) for one in examples)
     return joined([paragraph(about), tag("ul", joined(keys), class_="keys"), *cards], "\n")
