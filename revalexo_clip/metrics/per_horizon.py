@@ -58,7 +58,8 @@ def missing(
     if never_trained:
         tested = [name for name in never_trained if name in occurring]
         held = f" Their test windows ({', '.join(tested)}) count as errors." if tested else ""
-        yield f"Activities without training windows, so the classifier could not learn them: {', '.join(never_trained)}.{held}"
+        missed = ", ".join(never_trained)
+        yield f"Activities without training windows, so the classifier could not learn them: {missed}.{held}"
 
 
 def _at_horizons(predictions: Predictions, among: str, count_K: Ints) -> Iterator[str]:

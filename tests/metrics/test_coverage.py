@@ -23,7 +23,7 @@ MANY = 100_000
 FREQUENCY = (0.4, 0.3, 0.2, 0.1)
 """Of the activities."""
 EASE = (1.2, 0.8)
-"""How well two probes recognise them."""
+"""Separation of the classes for each of two probes."""
 
 
 @pytest.mark.slow

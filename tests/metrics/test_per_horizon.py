@@ -146,11 +146,11 @@ def test_chance_is_always_predicting_the_most_frequent_activity() -> None:
     predictions = made_predictions()
     true_N = predictions.label_NK[rows_of(predictions, 0, "all"), 0]
     nothing_N1 = np.zeros((len(true_N), 1))
-    guess = DummyClassifier(strategy="most_frequent").fit(nothing_N1, true_N)
-    guessed = cast("JsonObject", at(measured(predictions), 0, "all")["chance"])
-    assert guessed["activity"] == predictions.activities[guess.predict(nothing_N1[:1])[0]]
-    expected = plain(true_N, guess.predict(nothing_N1))
-    assert {name: guessed[name] for name in RECOGNITION_SCORES} == pytest.approx(expected)
+    always = DummyClassifier(strategy="most_frequent").fit(nothing_N1, true_N)
+    chance = cast("JsonObject", at(measured(predictions), 0, "all")["chance"])
+    assert chance["activity"] == predictions.activities[always.predict(nothing_N1[:1])[0]]
+    expected = plain(true_N, always.predict(nothing_N1))
+    assert {name: chance[name] for name in RECOGNITION_SCORES} == pytest.approx(expected)
 
 
 def test_a_subject_is_measured_on_its_own_windows() -> None:

@@ -12,7 +12,7 @@ from revalexo_clip.metrics.handcrafted_features import handcrafted_features
 from revalexo_clip.metrics.probe import Fold, predict
 
 FOREST = 0.456
-"""Balanced accuracy of a random forest, trained and tested on the same people."""
+"""Balanced accuracy of a random forest, trained and tested on the same subjects."""
 WINDOW, STRIDE = 120, 60
 """[samples], 60 a second."""
 

@@ -27,7 +27,7 @@ from revalexo_clip.reports.values import (
 )
 
 _ACCURACY, _BALANCED, _WEIGHTED, _MACRO = "accuracy", "balanced_accuracy", "weighted_f1", "macro_f1"
-_QUESTION = "Does it classify activities?"
+_QUESTION = "Does it classify activities correctly?"
 
 
 def verdicts(metrics: JsonObject) -> Iterator[Verdict]:

@@ -225,7 +225,7 @@ def test_words_follow_the_figures() -> None:
     assert blind["Does it work in transitions?"].answer == "no"
     assert good["How far ahead does it predict?"].short.startswith("At least 0.5 s: weighted F1")
     assert blind["How far ahead does it predict?"].short == "Below chance at every horizon"
-    assert blind["Does it classify activities?"].answer == "no"
+    assert blind["Does it classify activities correctly?"].answer == "no"
 
 
 @pytest.mark.parametrize(
