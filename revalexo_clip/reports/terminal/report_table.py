@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Literal
 
 from rich import box
 from rich.cells import cell_len
@@ -17,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 _GAPS = (2, 1)
-"""Spaces between columns: if possible the first."""
+"""Spaces between columns; the first number is used if the table fits."""
 _LABEL = 20
-"""Width to which labels and texts may be folded [characters]; less in narrow terminals."""
+"""Least width of folded labels and texts [characters]; less in narrow terminals."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class ReportTable:
             yield Text("")
 
     def _widths(self, width: int) -> tuple[list[int], list[int]]:
-        """Width of the label column and of the others: if nothing is folded, and the least that cuts no number."""
+        """Return the widths of all columns, labels first: without folding, and the least that cut no number."""
         limit = _limit(width)
         labels = [self.label_title, *(row.label.plain for row in self._rows)]
         natural, least = [max(map(cell_len, labels))], [min(max(map(_longest_word, labels)), limit)]
@@ -95,7 +96,7 @@ class ReportTable:
         return natural, least
 
     def _blocks(self, least: Sequence[int], width: int, gap: int) -> list[list[int]]:
-        """Columns that are shown together, by place."""
+        """Return the columns of each block, by place."""
         blocks: list[list[int]] = [[]]
         for _, members in groupby(range(len(self.columns)), key=lambda place: self.columns[place].group):
             group = list(members)
@@ -111,8 +112,8 @@ class ReportTable:
         table.add_column(Text(self.label_title), width=widths[0], overflow="fold")
         for place, width in zip(block, widths[1:], strict=True):
             column = self.columns[place]
-            justify = "left" if column.text else "right"
-            table.add_column(Text(column.title), width=width, justify=justify, overflow="fold", style=column.style)  # type: ignore[arg-type]
+            justify: Literal["left", "right"] = "left" if column.text else "right"
+            table.add_column(Text(column.title), width=width, justify=justify, overflow="fold", style=column.style)
         for row in self._rows:
             if row.new_section:
                 table.add_section()
@@ -137,7 +138,7 @@ def _total(widths: Sequence[int], gap: int) -> int:
 
 
 def _widened(least: Sequence[int], natural: Sequence[int], width: int, gap: int) -> list[int]:
-    """Give columns what they would like to have, from the left, as long as there is room."""
+    """Widen columns to their natural width, from the left, as long as there is room."""
     spare = max(width - _total(least, gap), 0)
     widths = []
     for small, large in zip(least, natural, strict=True):

@@ -83,7 +83,7 @@ def test_leakage_and_what_is_missing_is_said(metrics: JsonObject) -> None:
     first, other = cast("list[JsonObject]", pair["checkpoints"])
     other = {**other, "seen": {"train": ["Subject[1]"], "val": []}, "probe": None, "probe_reason": "not asked for"}
     differences = [{**one, "probe": None} for one in cast("list[JsonObject]", pair["differences"])]
-    changed = {"checkpoints": [first, other], "differences": [*differences], "interval_reason": "6 clips"}
+    changed: JsonObject = {"checkpoints": [first, other], "differences": [*differences], "interval_reason": "6 clips"}
     lines = shown({**pair, **changed}, width=100)
     assert "Test subject Subject[1] was used in training, so these results do not" in " ".join(" ".join(lines).split())
     assert lines[-2:] == [
