@@ -76,21 +76,19 @@ def evaluate(
     A pretrained dual encoder is evaluated by retrieval, embedding geometry and linear probes (`embeddings.h5`); an
     activity classifier by its predictions (`predictions.h5`), to which `probe` and `tolerance` do not apply.
 
-    Args:
-        ckpt: A checkpoint or a run folder; None for the newest run.
-        data_root: Dataset root, if it moved.
-        overrides: `path=value` settings of the experiment, e.g. `data.test_subjects=05,09`.
-        experiment_file: File that defines components that the checkpoint names.
-        allow_seen_subjects: Evaluate on subjects that were used in training, too.
-        probe: Train linear probes on frozen features.
-        tolerance: Windows of a clip that start less than this apart [s] count as one answer in retrieval.
-        out: Output folder. The default is `evaluation/` in the run folder for the checkpoint's own test subjects, with
-            the probe and without tolerance; anything else has a folder inside it, e.g. `evaluation/no-probe/`.
-        progress: Opens a progress display for each step.
+    - `ckpt`: a checkpoint or a run folder; None for the newest run.
+    - `data_root`: dataset root, if it moved.
+    - `overrides`: `path=value` settings of the experiment, e.g. `data.test_subjects=05,09`.
+    - `experiment_file`: file that defines components that the checkpoint names.
+    - `allow_seen_subjects`: evaluate on subjects that were used in training, too.
+    - `probe`: train linear probes on frozen features.
+    - `tolerance`: windows of a clip that start less than this apart [s] count as one answer in retrieval.
+    - `out`: output folder. The default is `evaluation/` in the run folder for the checkpoint's own test subjects, with
+      the probe and without tolerance; anything else has a folder inside it, e.g. `evaluation/no-probe/`.
+    - `progress`: opens a progress display for each step.
 
     Raises `ConfigError` if an argument is wrong or if test subjects were used in training; `DataError` if a file
     cannot be read or written, or if the data do not have the format of the training.
-
     """
     check_tolerance(tolerance)
     folder = chosen_folder(out)

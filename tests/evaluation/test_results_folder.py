@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from pydantic import JsonValue
 from support.small_finetuning import finetuning, train_classifier
 from support.small_process import call
 from support.small_run import link_run
@@ -81,7 +82,7 @@ def test_only_a_full_evaluation_replaces_the_full_results(run: Path, distinct: P
         ({"probe": False, "overrides": ["data.test_subjects=05"]}, "subjects-05_no-probe"),
         ({"probe": False, "overrides": ["data.eval_stride=1"]}, "eval_stride-1.0_no-probe"),
     ):
-        found = revalexo_clip.evaluate(run, **settings)  # type: ignore[arg-type]  # of various types
+        found = revalexo_clip.evaluate(run, **settings)
         assert found.path.parent == run / "evaluation" / name
         assert found.report.is_file()
     assert files_in(run / "evaluation").items() >= full.items()
@@ -108,7 +109,7 @@ def test_a_comparison_of_other_subjects_does_not_replace_the_one_of_their_own(ru
 
 
 def test_different_settings_never_share_a_folder() -> None:
-    many = [f"Subject{number:02}" for number in range(40)]
+    many: list[JsonValue] = [f"Subject{number:02}" for number in range(40)]
     settings: list[JsonObject] = [
         {},
         {"test_subjects": []},
@@ -141,7 +142,7 @@ def test_a_tolerance_is_a_duration(run: Path, tolerance: float) -> None:
 
 def test_a_file_is_refused_as_output_folder_before_anything_is_evaluated(run: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(ConfigError, match="taken: --out names a folder"):
+    with pytest.raises(ConfigError, match="taken is a file; --out must name a folder"):
         revalexo_clip.evaluate(run, out=tmp_path / "taken")
-    with pytest.raises(ConfigError, match="taken: --out names a folder"):
+    with pytest.raises(ConfigError, match="taken is a file; --out must name a folder"):
         revalexo_clip.compare([run, run], out=tmp_path / "taken")
