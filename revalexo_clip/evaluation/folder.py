@@ -51,7 +51,7 @@ def chosen_folder(out: str | Path | None) -> Path | None:
 def changed_data(described: CheckpointMetadata, own: Experiment, experiment: Experiment) -> JsonObject:
     """Return the fields of `data` that change the results: those in which `experiment` differs from `own`.
 
-    A dataset that only moved is no change. It is recognised by the recordings of the validation subjects, whose
+    A dataset that only moved is no change. It is identified by the recordings of the validation subjects, whose
     fingerprint is in the checkpoint.
     """
     before, now = (one.data.model_dump(mode="json") for one in (own, experiment))

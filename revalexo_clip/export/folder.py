@@ -182,7 +182,7 @@ def _take_tower(checkpoint: Checkpoint, description: EncoderDescription) -> Pret
 def _metrics_of(run: Path, checkpoint: Path) -> JsonObject | None:
     """Return the results of `rxclip evaluate` on the checkpoint's own test subjects; None if there are none.
 
-    They are recognised by the digest of the checkpoint: `best.ckpt` is replaced during training.
+    They are identified by the digest of the checkpoint: `best.ckpt` is replaced during training.
     """
     path = run / "evaluation" / "metrics.json"
     if not path.is_file():

@@ -414,7 +414,7 @@ def test_evaluate_measures_a_recogniser_by_what_it_recognises(
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout) | {"checkpoint": None} == before | {"checkpoint": None}
     table = call("evaluate", "--ckpt", run, "--set", "data.test_subjects=05", cwd=tmp_path)
-    assert "ClassifierEvaluation: 5 windows of 1 clip, 1 test subject" in table.stdout
+    assert "5 windows of 1 clip, 1 test subject" in table.stdout
     assert (run / "evaluation/subjects-05/metrics.json").is_file()
     assert json.loads((run / "evaluation/metrics.json").read_text())["windows"] == 10
     split = ("--set", "data.train_subjects=05", "--set", "data.test_subjects=02")
