@@ -48,17 +48,17 @@ ResumeOption = Annotated[
 ]
 CkptOption = Annotated[
     Path | None,
-    typer.Option("--ckpt", metavar="CKPT|RUN", help="A checkpoint or a run folder.", show_default="the newest run"),
+    typer.Option("--ckpt", metavar="CKPT|RUN", help="Checkpoint or run folder.", show_default="the newest run"),
 ]
 CkptsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--ckpt", metavar="CKPT|RUN", help="A checkpoint or a run folder. Repeatable.", show_default="the newest run"
+        "--ckpt", metavar="CKPT|RUN", help="Checkpoint or run folder. Repeatable.", show_default="the newest run"
     ),
 ]
 ExperimentFileOption = Annotated[
     Path | None,
-    typer.Option("--experiment", metavar="FILE.py", help="The file that defines components the checkpoint names."),
+    typer.Option("--experiment", metavar="FILE.py", help="File that defines components that the checkpoint uses."),
 ]
 DevicesOption = Annotated[
     int | None, typer.Option("--devices", min=1, help="Processes, one a device. Sets trainer.devices.")
@@ -67,31 +67,28 @@ DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, write nothing.")
 ]
 SeenOption = Annotated[
-    bool, typer.Option("--allow-seen-subjects", help="Measure on subjects that had a part in the training, too.")
+    bool, typer.Option("--allow-seen-subjects", help="Evaluate on subjects that were used in training, too.")
 ]
 ExperimentFilesOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--experiment", metavar="FILE.py", help="A file that defines components a checkpoint names. Repeatable."
+        "--experiment", metavar="FILE.py", help="File that defines components that a checkpoint uses. Repeatable."
     ),
 ]
-DataRootOption = Annotated[
-    Path | None, typer.Option("--data", metavar="ROOT", help="The dataset, where it is not where it was.")
-]
-ProbeOption = Annotated[
-    bool, typer.Option("--probe/--no-probe", help="Train probes for the activity on frozen features.")
-]
+DataRootOption = Annotated[Path | None, typer.Option("--data", metavar="ROOT", help="Dataset root, if it moved.")]
+ProbeOption = Annotated[bool, typer.Option("--probe/--no-probe", help="Train activity probes on frozen features.")]
 ToleranceOption = Annotated[
     float,
-    typer.Option(min=0.0, metavar="SECONDS", help="Windows of a clip that start less than this apart are one answer."),
+    typer.Option(
+        min=0.0,
+        metavar="SECONDS",
+        help="Windows of a clip that start less than this apart count as one answer.",
+    ),
 ]
-ComparisonFolderOption = Annotated[
+ResultsFolderOption = Annotated[
     Path | None,
     typer.Option(
-        "--out",
-        metavar="DIR",
-        help="Where a comparison is written.",
-        show_default="evaluation/comparison/ of the first",
+        "--out", metavar="DIR", help="Output folder.", show_default="evaluation/ in the run folder, or a folder in it"
     ),
 ]
 JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="one a core")]

@@ -101,7 +101,10 @@ def test_seen_subjects_are_refused_unless_they_are_allowed(home: Path) -> None:
     others = ("--set", "data.train_subjects=", "--set", "data.val_subjects=", "--set", "data.test_subjects=02,08")
     refused = call("evaluate", "--experiment", "mine.py", *others, cwd=home)
     assert refused.returncode == 2
-    assert "was trained on Subject02 and selected on Subject08, so" in refused.stderr
+    assert (
+        "Test subjects Subject02 were used in training and Subject08 were used for model selection, so"
+        in refused.stderr
+    )
     assert "--allow-seen-subjects" in refused.stderr
     allowed = call("evaluate", "--experiment", "mine.py", "--allow-seen-subjects", "--no-probe", cwd=home)
     assert allowed.returncode == 0, allowed.stderr
