@@ -75,7 +75,9 @@ def check_data(
     channels: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN", help="Pattern of the columns to check, as in data.channels. Repeatable.", show_default="RevalExo's"
+            metavar="PATTERN",
+            help="Pattern of the columns to check, as in data.channels. Repeatable.",
+            show_default="RevalExo's",
         ),
     ] = None,
     imu_rate: Annotated[float, typer.Option(help="Sampling rate of the IMU recordings [Hz].")] = 60.0,

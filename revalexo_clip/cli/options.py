@@ -53,12 +53,17 @@ CkptOption = Annotated[
 CkptsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--ckpt", metavar="CKPT|RUN", help="Checkpoint or run folder. Repeat it to compare several.", show_default="the newest run"
+        "--ckpt",
+        metavar="CKPT|RUN",
+        help="Checkpoint or run folder. Repeat it to compare several.",
+        show_default="the newest run",
     ),
 ]
 ExperimentFileOption = Annotated[
     Path | None,
-    typer.Option("--experiment", metavar="FILE.py", help="Python file that defines the components named in the checkpoint."),
+    typer.Option(
+        "--experiment", metavar="FILE.py", help="Python file that defines the components named in the checkpoint."
+    ),
 ]
 DevicesOption = Annotated[
     int | None, typer.Option("--devices", min=1, help="Number of devices, one process each. Sets trainer.devices.")
@@ -66,24 +71,24 @@ DevicesOption = Annotated[
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, and write nothing.")
 ]
-SeenOption = Annotated[
-    bool, typer.Option("--allow-seen-subjects", help="Also evaluate on subjects used in training.")
-]
+SeenOption = Annotated[bool, typer.Option("--allow-seen-subjects", help="Also evaluate on subjects used in training.")]
 ExperimentFilesOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--experiment", metavar="FILE.py", help="Python file that defines components named in a checkpoint. Repeatable."
     ),
 ]
-DataRootOption = Annotated[
-    Path | None, typer.Option("--data", metavar="ROOT", help="Dataset root, if it moved.")
-]
+DataRootOption = Annotated[Path | None, typer.Option("--data", metavar="ROOT", help="Dataset root, if it moved.")]
 ProbeOption = Annotated[
     bool, typer.Option("--probe/--no-probe", help="Train linear probes for the activity on frozen features.")
 ]
 ToleranceOption = Annotated[
     float,
-    typer.Option(min=0.0, metavar="SECONDS", help="Count windows of the same clip as one answer if they start less than this apart [s]."),
+    typer.Option(
+        min=0.0,
+        metavar="SECONDS",
+        help="Count windows of the same clip as one answer if they start less than this apart [s].",
+    ),
 ]
 ComparisonFolderOption = Annotated[
     Path | None,
@@ -94,7 +99,9 @@ ComparisonFolderOption = Annotated[
         show_default="evaluation/comparison/ of the first",
     ),
 ]
-JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Number of processes.", show_default="one per core")]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Number of processes.", show_default="one per core")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FoldOption = Annotated[
     list[str] | None,
@@ -102,7 +109,13 @@ FoldOption = Annotated[
 ]
 PartJobsOption = Annotated[
     int | None,
-    typer.Option("--jobs", "-j", min=1, help="Number of folds or variants to run at the same time.", show_default="1; cluster: all"),
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Number of folds or variants to run at the same time.",
+        show_default="1; cluster: all",
+    ),
 ]
 PretrainOption = Annotated[
     str | None,
@@ -118,7 +131,11 @@ ClusterOption = Annotated[
 ]
 ClusterSetOption = Annotated[
     list[str] | None,
-    typer.Option("--cluster-set", metavar="NAME=VALUE", help="Resource that each cluster job requests, e.g. timeout_min=600. Repeatable."),
+    typer.Option(
+        "--cluster-set",
+        metavar="NAME=VALUE",
+        help="Resource that each cluster job requests, e.g. timeout_min=600. Repeatable.",
+    ),
 ]
 CompareOption = Annotated[
     str | None,
