@@ -87,6 +87,6 @@ def run(trained_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def only_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Register only the components of this package, as in a new process. Those that a test adds are removed after it."""
+    """Register only the components of this package, as in a new process, and remove after a test what it added."""
     built_in = {name: kind for name, kind in Component.registry.items() if kind.__module__.startswith("revalexo_clip.")}
     monkeypatch.setattr(Component, "registry", built_in)

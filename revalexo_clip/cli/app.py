@@ -48,7 +48,7 @@ def options(
 
 
 def _add(command: Callable[..., None], *examples: str, name: str | None = None) -> None:
-    """Add a command with examples at the end of its help. The list of commands shows the first line of its docstring."""
+    """Add a command with examples at the end of its help. The list of commands shows its docstring's first line."""
     title = "Example" if len(examples) == 1 else "Examples"
     lines = "\n".join(f"  rxclip {example}" for example in examples)
     summary = (command.__doc__ or "").partition("\n")[0]
