@@ -53,17 +53,12 @@ CkptOption = Annotated[
 CkptsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--ckpt",
-        metavar="CKPT|RUN",
-        help="Checkpoint or run folder. Repeat it to compare several.",
-        show_default="the newest run",
+        "--ckpt", metavar="CKPT|RUN", help="Checkpoint or run folder. Repeatable.", show_default="the newest run"
     ),
 ]
 ExperimentFileOption = Annotated[
     Path | None,
-    typer.Option(
-        "--experiment", metavar="FILE.py", help="Python file that defines the components named in the checkpoint."
-    ),
+    typer.Option("--experiment", metavar="FILE.py", help="File that defines components that the checkpoint uses."),
 ]
 DevicesOption = Annotated[
     int | None, typer.Option("--devices", min=1, help="Number of devices, one process each. Sets trainer.devices.")
@@ -71,23 +66,23 @@ DevicesOption = Annotated[
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, and write nothing.")
 ]
-SeenOption = Annotated[bool, typer.Option("--allow-seen-subjects", help="Also evaluate on subjects used in training.")]
+SeenOption = Annotated[
+    bool, typer.Option("--allow-seen-subjects", help="Evaluate on subjects that were used in training, too.")
+]
 ExperimentFilesOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--experiment", metavar="FILE.py", help="Python file that defines components named in a checkpoint. Repeatable."
+        "--experiment", metavar="FILE.py", help="File that defines components that a checkpoint uses. Repeatable."
     ),
 ]
 DataRootOption = Annotated[Path | None, typer.Option("--data", metavar="ROOT", help="Dataset root, if it moved.")]
-ProbeOption = Annotated[
-    bool, typer.Option("--probe/--no-probe", help="Train linear probes for the activity on frozen features.")
-]
+ProbeOption = Annotated[bool, typer.Option("--probe/--no-probe", help="Train activity probes on frozen features.")]
 ToleranceOption = Annotated[
     float,
     typer.Option(
         min=0.0,
         metavar="SECONDS",
-        help="Count windows of the same clip as one answer if they start less than this apart [s].",
+        help="Windows of a clip that start less than this apart count as one answer.",
     ),
 ]
 ComparisonFolderOption = Annotated[

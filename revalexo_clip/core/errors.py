@@ -1,18 +1,18 @@
 """Errors that a user can act on.
 
-The command line prints only their message, so it says what is wrong, where, and what to do. Any other exception is a
-defect of this package and keeps its traceback.
+Their message is all that the command line prints, so it says what is wrong, where, and what to do. Anything else
+that is raised is a defect of this package and keeps its traceback.
 """
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake that the user can correct."""
+    """Something the user can put right."""
 
     exit_code = 1
     kind = "error"
-    """The word before the message on the command line."""
+    """How the command line introduces the message."""
 
 
 class ConfigError(UserError):
@@ -22,11 +22,11 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A dataset, a weight file or a checkpoint is missing or malformed. The message names the file."""
+    """A dataset, a weight file or a checkpoint is not what it should be. The message names the file."""
 
 
 class Interrupted(UserError):  # noqa: N818 (nothing went wrong)
-    """A signal stopped a run. The exit code is 128 + the number of the signal, as shells expect."""
+    """A signal ended a run in good order; exits as a shell expects of a process that the signal ended."""
 
     kind = "stopped"
 

@@ -88,8 +88,7 @@ def _noted_signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():  # others cannot have handlers
         yield noted
         return
-    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in heeded}
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield noted
     finally:
