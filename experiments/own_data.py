@@ -53,5 +53,7 @@ class OwnData(PretrainExperiment):
     embed_dim: int = 128
     optim: Optimizer = AdamW(lr=1e-3, warmup=0.15)
     batch_size: int = 16  # pairs contrasted with each other; larger is better if memory allows
-    batches: BatchComposition = GroupedBatches(by="clip", windows=4)  # negatives from the same clip, not only from others
+    batches: BatchComposition = GroupedBatches(
+        by="clip", windows=4
+    )  # negatives from the same clip, not only from others
     trainer: TrainerConfig = TrainerConfig(max_epochs=10)
