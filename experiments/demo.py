@@ -1,13 +1,12 @@
-"""DeepConvLSTM <-> X3D-XS on simulated subjects: pretraining in minutes, on a laptop.
+"""DeepConvLSTM <-> X3D-XS on simulated people: the main job in minutes, on a laptop.
 
     rxclip synthesize data/demo
     rxclip pretrain experiments/demo.py
 
-Both encoders start from random weights and train for minutes only. Therefore the video encoder averages its shortcuts,
-so that it uses all pixels from the first step, and keeps the time axis, which distinguishes one step from the next. A
-batch holds several windows of each clip: negatives that differ in motion only. Eight frames over 2 s show how a body
-sways and turns. More windows than usual are drawn from every clip, because there are few clips. They are read from a
-pack, which is so fast that loader workers would not help.
+Both towers start from nothing, and have minutes. So the video tower sees all of its pixels from the first step and
+keeps time, which tells one step from the next, and a batch holds several windows of each clip: negatives that only
+motion tells apart. Eight frames over 2 s show how a body sways and turns; more windows than usual are drawn from every
+clip, because there are few clips. They come from a pack, which takes so little that loader workers would not pay.
 """
 
 from pathlib import Path

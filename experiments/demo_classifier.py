@@ -1,11 +1,11 @@
-"""An activity classifier from the demo's encoder: what a subject does now and within the next second, from IMUs alone.
+"""The demo's encoder becomes an activity classifier of what a person does now and will do within a second, from IMUs alone.
 
     rxclip pretrain experiments/demo.py
     rxclip finetune experiments/demo_classifier.py
 
-The subjects are split as in the demo: checkpoints are chosen on the same subject, and the test subject is unseen by the
-encoder, too. The settings are the benchmark's, except for smaller batches and a higher learning rate, because training
-takes only a minute.
+People are those of the demo: whom the encoder was selected on, checkpoints are selected on here too, and the one it has
+never seen is the one to be tested. The settings are the benchmark's but for what a minute of training asks for: smaller
+batches and a higher learning rate.
 """
 
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""Activity classification with DeepConvLSTM on RevalExo, leaving out one subject at a time.
+"""DeepConvLSTM recognises activities on RevalExo, leaving out one person after the other.
 
     rxclip finetune experiments/loso.py --jobs 4
     rxclip finetune experiments/loso.py --jobs 4 --pretrain experiments/x3d_xs.py
 
-One fold for each of the thirteen subjects with both modalities; its checkpoint is chosen on the subject that is named
-next. Every subject is tested here, so no pretrained encoder would be unseen by all of them: the encoder starts from
-random weights, or with `--pretrain` is pretrained in every fold, on the subjects that the fold trains and validates on.
+The thirteen people with both modalities, a fold for each; its checkpoint is chosen on the person that is named next.
+An encoder has seen people, and everybody is tested here: so it begins as a new one, or with `--pretrain` is pretrained
+anew in every fold, on those that the fold trains and validates on.
 """
 
 from pathlib import Path

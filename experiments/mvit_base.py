@@ -4,7 +4,7 @@
 
 The 32 pairs are all contrasted with each other; a device encodes 8 at a time.
 
-The published split leaves no subject with video to test on: hold subjects out, or evaluate with --allow-seen-subjects.
+The published split leaves nobody with video to test on: hold people out, or evaluate with --allow-seen-subjects.
 """
 
 from pathlib import Path
