@@ -1,1 +1,1 @@
-"""Measurements: `make bench`. Each prints ratios against a named baseline of the same run."""
+"""Benchmarks, run by `make bench`. Each prints ratios against a named baseline measured in the same run."""

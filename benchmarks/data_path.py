@@ -1,9 +1,10 @@
-"""What a training sample costs: the way published systems make it, ours from raw files, ours from a pack.
+"""Cost of a training sample: made as in published systems, made from raw files, made from a pack.
 
     make bench-data
 
-CPU milliseconds of one thread, all augmentations of the published list on; medians over rounds in which the three take
-turns, so that what else the machine does falls on all of them alike. Plain and raw samples are of the same windows.
+In CPU milliseconds of one thread, with all augmentations of the published list. Results are medians over rounds in
+which the three take turns, so that other programs affect all of them alike. Plain and raw samples are of the same
+windows.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ out = Console(width=100)
 
 
 def main() -> None:
-    """Print everything."""
+    """Print all results."""
     torch.set_num_threads(1)
     logging.getLogger("revalexo_clip").setLevel(logging.ERROR)
     out.print("making recordings: 640 x 480, 30 fps, H.264, 12 s", style="dim")
@@ -56,7 +57,7 @@ def main() -> None:
 
 
 def measure(name: str) -> None:
-    """One published configuration."""
+    """Measure one published configuration."""
     raw, fast = (experiment(name, setting) for setting in ("off", "auto"))
     datasets = [each.data.build("train", each.seed) for each in (raw, fast)]
     spec = datasets[0].video_spec
@@ -85,13 +86,13 @@ def measure(name: str) -> None:
 
 
 def experiment(name: str, setting: str) -> PretrainExperiment:
-    """A published experiment, on the recordings of the benchmark."""
+    """Load a published experiment for the recordings of the benchmark."""
     fields = (f"root={ROOT}", "train_subjects=01", "val_subjects=02", "windows_per_clip=200", f"pack={setting}")
     return load_experiment(f"experiments/{name}.py", [f"data.{field}" for field in fields])
 
 
 def plain(dataset: WindowDataset) -> Callable[[int], object]:
-    """Batches made the way published systems make them."""
+    """Make batches as published systems do."""
     assert isinstance(dataset, ClipWindows)
     pipeline = PlainPipeline(dataset.video_spec.frames, dataset.video_spec.crop, dataset.imu_spec.channels)
 
@@ -108,7 +109,7 @@ def plain(dataset: WindowDataset) -> Callable[[int], object]:
 
 
 def ours(dataset: WindowDataset, augmentation: Augmentation, samples: int) -> Callable[[int], object]:
-    """Samples as the loader makes them, collated and augmented in batches."""
+    """Make samples as the loader does, and collate and augment them in batches."""
     fetch = FetchAndDraw(dataset, augmentation, seed=0)
     order = shuffled(dataset)
     video: torch.Tensor | None = None
@@ -126,20 +127,20 @@ def ours(dataset: WindowDataset, augmentation: Augmentation, samples: int) -> Ca
 
 
 def shuffled(dataset: WindowDataset) -> list[int]:
-    """The windows in the order in which each of the ways takes them."""
+    """Return the order of windows, the same for all ways of making samples."""
     order: list[int] = np.random.default_rng(0).permutation(len(dataset)).tolist()
     return order
 
 
 def cpu_ms(work: Callable[[], object], samples: int) -> float:
-    """CPU time that a sample takes [ms]."""
+    """Return the CPU time of one sample [ms]."""
     begun = time.process_time()
     work()
     return 1000 * (time.process_time() - begun) / samples
 
 
 def stages(dataset: WindowDataset, augmentation: Augmentation) -> None:
-    """Where the time of packed samples goes."""
+    """Print how the time of packed samples divides."""
     assert isinstance(dataset, ClipWindows)
     spec, source, rng = dataset.video_spec, dataset.source, np.random.default_rng(0)
     starts = [(index % len(dataset.index), rng.uniform(0, 10)) for index in range(PACKED_SAMPLES)]
@@ -174,7 +175,7 @@ def stages(dataset: WindowDataset, augmentation: Augmentation) -> None:
 
 
 def workers(experiment: PretrainExperiment, dataset: WindowDataset, augmentation: Augmentation) -> None:
-    """Throughput of the loader, and the memory of a worker."""
+    """Print the throughput of the loader and the memory of a worker."""
     said = []
     for count in (0, 1, 2):
         sampler = EpochSampler(len(dataset), BATCH, experiment.seed)
@@ -193,7 +194,7 @@ def workers(experiment: PretrainExperiment, dataset: WindowDataset, augmentation
 
 
 def private_mb(pid: int) -> float:
-    """Memory that a process shares with no other [MB]."""
+    """Return the memory that a process does not share with others [MB]."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1000
 

@@ -1,11 +1,11 @@
-"""What a training step of a video encoder costs: PyTorchVideo's own modules, and ours with the same weights.
+"""Cost of a training step of a video encoder: PyTorchVideo's own modules, and ours with the same weights.
 
     make bench-encoders
 
-A step is a forward pass in training mode and the backward pass of the sum of squared features, to all weights; no
-optimizer, no data. Each of the two runs in a process of its own, on all cores. They take turns, step by step, so that
-what else the machine does falls on both alike. Peak memory is the largest resident size of the process (VmHWM) after
-its first step, above the resident size with the model and the batch in place but no step taken.
+A step is a forward pass in training mode and the backward pass of the sum of squared features, to all weights, without
+optimizer and data. Each of the two runs in a process of its own, on all cores. They take turns, step by step, so that
+other programs affect both alike. Peak memory is the largest resident size of the process (VmHWM) after its first step,
+above the resident size with the model and the batch in place but no step taken.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ CASES = {
 
 
 class Step(NamedTuple):
-    """What one training step took: wall clock and CPU time [s], and the memory above the idle process so far [MB]."""
+    """Cost of one training step: wall clock and CPU time [s], and the peak memory above the idle process [MB]."""
 
     wall: float
     cpu: float
@@ -76,12 +76,12 @@ def main() -> None:
 
 
 def shown(step: Step) -> tuple[str, str, str]:
-    """The cells of a row."""
+    """Return the cells of a row."""
     return f"{step.wall:.2f}", f"{step.cpu:.2f}", f"{step.memory:.0f}"
 
 
 def measure(case: Case) -> tuple[Step, Step]:
-    """Medians of PyTorchVideo's steps and of ours, and the peak of the first step of each."""
+    """Return the medians of PyTorchVideo's steps and of ours, with the peak memory of the first step of each."""
     context = multiprocessing.get_context("spawn")
     taken: list[list[Step]] = [[], []]
     ends, processes = [], []
@@ -101,14 +101,14 @@ def measure(case: Case) -> tuple[Step, Step]:
 
 
 def median(steps: list[Step]) -> Step:
-    """Times without the first step, which warms up, and the peak of that one."""
+    """Return median times without the first step (a warm-up), and the peak memory of the first step."""
     wall, cpu = (statistics.median(times) for times in list(zip(*steps[1:], strict=True))[:2])
     return Step(wall, cpu, steps[0].memory)
 
 
 def take_steps(case: Case, ours: bool, end: Connection) -> None:
-    """In a process of its own: a step, and what it took, as often as the other end asks for one."""
-    warnings.simplefilter("ignore")  # PyTorchVideo's, about what torch calls by other names today
+    """Take a step in a process of its own whenever the other end requests one, and send its cost."""
+    warnings.simplefilter("ignore")  # PyTorchVideo uses deprecated names of torch
     torch.set_num_threads(THREADS)
     model, video_B3THW = build(case, ours=ours), torch.randn(case.batch, 3, case.frames, case.crop, case.crop)
     idle = resident("VmRSS")
@@ -119,7 +119,7 @@ def take_steps(case: Case, ours: bool, end: Connection) -> None:
 
 
 def build(case: Case, *, ours: bool) -> nn.Module:
-    """PyTorchVideo's model without its classifier, as it is or in our forms, with new weights."""
+    """Build PyTorchVideo's model without its classifier, in its own form or in ours, with new weights."""
     torch.manual_seed(0)
     if case.family == "x3d":
         model = builder(case.family, case.model)()
@@ -135,13 +135,13 @@ def build(case: Case, *, ours: bool) -> nn.Module:
 
 
 def step(model: nn.Module, video_B3THW: Tensor) -> None:
-    """Forward and backward."""
+    """Run forward and backward."""
     model.zero_grad(set_to_none=True)
     model(video_B3THW).square().sum().backward()
 
 
 def resident(field: str) -> float:
-    """Memory of this process [MB]."""
+    """Return a memory figure of this process [MB]."""
     status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in status if line.startswith(field)) / 1000
 

@@ -1,6 +1,8 @@
-"""What measuring costs once windows are embedded: made ones, more than the whole of RevalExo has.
+"""Cost of computing all metrics from embedded windows: simulated ones, more than all of RevalExo has.
 
-python -m benchmarks.evaluation
+    make bench-evaluation
+
+Times are wall clock and CPU time.
 """
 
 from __future__ import annotations
@@ -27,19 +29,19 @@ SUBJECTS = 10
 PER_CLIP = 21
 """Windows every 0.5 s of a clip of 12 s."""
 TICKS = 10
-"""Times a second at which an activity may change."""
+"""Moments per second at which an activity may change."""
 CLIP = 12 * TICKS
 """Length of a clip [ticks]."""
 CHANGE = 0.025
-"""How likely it does: every 4 s."""
+"""Probability of a change per tick: one every 4 s."""
 DIM = 512
-HANDMADE = 42 * 16
+HANDCRAFTED = 42 * 16
 ACTIVITIES = 9
 HORIZONS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
 
 
 def made_windows() -> EvaluatedWindows:
-    """Embeddings whose partners are near, and features that know something of activities, people and clips."""
+    """Make embeddings with similar partners, and features that depend on activities, subjects and clips."""
     rng = torch.Generator().manual_seed(0)
     clip_N = torch.arange(WINDOWS) // PER_CLIP
     clips = int(clip_N[-1]) + 1
@@ -51,7 +53,7 @@ def made_windows() -> EvaluatedWindows:
         video_ND=unit(imu_ND + 0.1 * torch.randn(WINDOWS, DIM, generator=rng)),
         features={
             name: made_features(label_NK[:, 0], subject_J[clip_N], clip_N, size, rng)
-            for name, size in (("imu", DIM), ("imu_untrained", DIM), ("handcrafted", HANDMADE), ("video", DIM))
+            for name, size in (("imu", DIM), ("imu_untrained", DIM), ("handcrafted", HANDCRAFTED), ("video", DIM))
         },
         label_NK=label_NK,
         transition_NK=transition_NK,
@@ -65,7 +67,7 @@ def made_windows() -> EvaluatedWindows:
 
 
 def made_labels(clip_N: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """[N, K] activities, which follow each other and are not equally frequent, and whether one has just begun."""
+    """Draw activities [N, K], which follow each other with unequal frequency, and if one has just begun."""
     clips = int(clip_N[-1]) + 1
     frequency_A = 0.75 ** torch.arange(ACTIVITIES)
     drawn_JT = torch.multinomial(frequency_A, clips * CLIP, replacement=True, generator=rng).view(clips, CLIP)
@@ -81,9 +83,9 @@ def made_labels(clip_N: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def made_features(label_N: Tensor, subject_N: Tensor, clip_N: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    """[N, size] features that depend on each other, as those of encoders do.
+    """Make features [N, size] that are correlated, like those of encoders.
 
-    Everybody does an activity in a way of their own, which is why new people are harder than new windows.
+    Every subject does an activity differently, so that unseen subjects are harder than unseen windows.
     """
 
     def drawn(count: int) -> Tensor:
@@ -96,12 +98,12 @@ def made_features(label_N: Tensor, subject_N: Tensor, clip_N: Tensor, size: int,
 
 
 def unit(x_ND: Tensor) -> Tensor:
-    """Unit vectors."""
+    """Normalise to unit vectors."""
     return torch.nn.functional.normalize(x_ND, dim=1)
 
 
 def timed(what: str, work: Callable[[], Result]) -> Result:
-    """Do the work and print how long it took, by the clock and by the processor."""
+    """Do the work and print the wall clock time and the CPU time."""
     wall, processor = time.perf_counter(), time.process_time()
     result = work()
     print(f"{what:12}{time.perf_counter() - wall:7.1f} s, {time.process_time() - processor:7.1f} s of processor time")
@@ -109,7 +111,7 @@ def timed(what: str, work: Callable[[], Result]) -> Result:
 
 
 def main() -> None:
-    """Measure everything that `rxclip evaluate` measures."""
+    """Compute everything that `rxclip evaluate` computes."""
     windows = made_windows()
     print(
         f"{WINDOWS} windows of {len(windows.clip_names)} clips, {SUBJECTS} subjects, {torch.get_num_threads()} threads"

@@ -1,9 +1,9 @@
-"""A training batch the way published systems make one, written plainly: the baseline.
+"""The baseline: a training batch made as in published systems, in plain code.
 
-For every window the CSV is parsed, every frame of the window is decoded and converted, and the frames that are kept go
-through the augmentations of the published recipe one by one, as torch operations on floats. Published systems take
-these from torchvision, which is no part of this project; here they are done in the same steps, with the same results.
-Frame by frame, as here, they take a little less time than torchvision's own, which take twice as long on a whole clip.
+For every window the CSV is parsed, every frame of the window is decoded and converted, and the kept frames are
+augmented one by one as in the published recipe, with torch operations on floats. Published systems use torchvision for
+this, which is not part of this project; the code here takes the same steps and gives the same results. Frame by frame,
+as here, they take a little less time than torchvision's own, which take twice as long on a whole clip.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class PlainPipeline:
     channels: tuple[str, ...]
 
     def batch(self, windows: Sequence[tuple[Path, Path, float]], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """IMU [B, L, C] and video [B, 3, T, crop, crop] of windows (video, IMU, start), augmented."""
+        """Return augmented IMU [B, L, C] and video [B, 3, T, crop, crop] of windows (video, IMU, start)."""
         samples = [self.sample(video, imu, start, rng) for video, imu, start in windows]
         return torch.stack([imu for imu, _ in samples]), torch.stack([video for _, video in samples])
 
     def sample(self, video: Path, imu: Path, start: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """IMU [L, C] and video [3, T, crop, crop] of one window, augmented."""
+        """Return augmented IMU [L, C] and video [3, T, crop, crop] of one window."""
         imu_LC = augment_imu(torch.from_numpy(read_csv(imu, self.channels, start)), rng)
         augment = draw_video_augmentation(rng, self.crop)
         return imu_LC, torch.stack([augment(frame) for frame in read_video(video, start, self.frames)], dim=1)
 
 
 def read_csv(path: Path, channels: tuple[str, ...], start: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """[120, C] of one window; the whole file is parsed for it."""
+    """Read one window [120, C]; the whole file is parsed for it."""
     with path.open(newline="", encoding="utf-8") as file:
         header = next(csv.reader(file))
         table = np.loadtxt(file, delimiter=",", dtype=np.float32)
@@ -53,7 +53,7 @@ def read_csv(path: Path, channels: tuple[str, ...], start: float) -> np.ndarray[
 
 
 def read_video(path: Path, start: float, frames: int) -> list[Tensor]:
-    """Frames [3, H, W] uint8: all of the window's frames are decoded and converted, `frames` are kept."""
+    """Read frames [3, H, W] uint8: all frames of the window are decoded and converted, `frames` are kept."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.time_base is not None
@@ -70,7 +70,7 @@ def read_video(path: Path, start: float, frames: int) -> list[Tensor]:
 
 
 def augment_imu(imu_LC: Tensor, rng: np.random.Generator) -> Tensor:
-    """The published list: scale, magnitude warp, time warp, channel dropout, noise."""
+    """Apply the published list: scale, magnitude warp, time warp, channel dropout, noise."""
     samples, channels = imu_LC.shape
     if rng.random() < 0.5:
         imu_LC = imu_LC * rng.uniform(0.8, 1.2)
@@ -93,7 +93,7 @@ def augment_imu(imu_LC: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def draw_video_augmentation(rng: np.random.Generator, crop: int) -> Callable[[Tensor], Tensor]:
-    """The published list for one clip, as a function of one frame [3, H, W] uint8 -> [3, crop, crop]."""
+    """Draw the published list for one clip, as a function of one frame [3, H, W] uint8 -> [3, crop, crop]."""
     jitter = draw_color_jitter(rng) if rng.random() < 0.8 else None
     gray, flip, erase = rng.random() < 0.2, rng.random() < 0.5, rng.random() < 0.3
     area, ratio, place = rng.uniform(0.6, 1.0), np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3))), rng.random(2)
@@ -124,7 +124,7 @@ def draw_video_augmentation(rng: np.random.Generator, crop: int) -> Callable[[Te
 
 
 def draw_color_jitter(rng: np.random.Generator) -> Callable[[Tensor], Tensor]:
-    """Brightness, contrast, saturation and hue, in random order, of an image [3, H, W] from 0 to 1."""
+    """Draw a change of brightness, contrast, saturation and hue, in random order, of an image [3, H, W] from 0 to 1."""
     brightness, contrast, saturation = rng.uniform(0.6, 1.4, size=3)
     hue = rng.uniform(-0.1, 0.1)
     changes: tuple[Callable[[Tensor], Tensor], ...] = (
@@ -144,19 +144,19 @@ def draw_color_jitter(rng: np.random.Generator) -> Callable[[Tensor], Tensor]:
 
 
 def to_gray(image: Tensor) -> Tensor:
-    """[1, H, W] luma of [3, H, W]."""
+    """Compute the luma [1, H, W] of [3, H, W]."""
     red, green, blue = image
     luma: Tensor = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     return luma[None]
 
 
 def blend(image: Tensor, other: Tensor, share: float) -> Tensor:
-    """So much of the image, and the rest of another one."""
+    """Mix a share of the image with the rest of another one."""
     return (share * image + (1 - share) * other).clamp(0, 1)
 
 
 def turn_hue(image: Tensor, shift: float) -> Tensor:
-    """To hue, saturation and value, where hue is shifted, and back: the colours of all six sectors, and a mask."""
+    """Shift the hue in HSV and convert back, with the colours of all six sectors and a mask."""
     red, green, blue = image
     value, least = image.max(dim=0).values, image.min(dim=0).values
     grey = value == least

@@ -1,4 +1,4 @@
-"""Recordings to measure on: 640 x 480 H.264 at 30 fps and 60 Hz CSV of 42 channels, as RevalExo has them."""
+"""Recordings for the benchmarks, in RevalExo's form: 640 x 480 H.264 at 30 fps, and CSV of 42 channels at 60 Hz."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDTH, HEIGHT, RATE = 640, 480, 30
 
 
 def make_recordings(root: Path, subjects: int = 2, clips: int = 2) -> Path:
-    """The demo's people, filmed at RevalExo's size and encoded with x264's own defaults."""
+    """Make recordings of the demo's subjects at RevalExo's frame size, encoded with x264's defaults."""
     if not (root / "complete").exists():
         synthesize(root, subjects=subjects, clips=clips)
         grain = np.random.default_rng(0).normal(0.0, 4.0, size=(2 * HEIGHT, 2 * WIDTH, 1))
@@ -34,7 +34,7 @@ def _enlarge(path: Path, grain: np.ndarray[tuple[int, ...], np.dtype[np.float64]
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for index, frame in enumerate(source.decode(video=0)):
             scaled = scaler.reformat(frame, WIDTH, HEIGHT, "rgb24", interpolation=Interpolation.BICUBIC).to_ndarray()
-            top, left = rng.integers(HEIGHT), rng.integers(WIDTH)  # a sensor's noise is new in every frame
+            top, left = rng.integers(HEIGHT), rng.integers(WIDTH)  # sensor noise differs in every frame
             noisy = scaled + grain[top : top + HEIGHT, left : left + WIDTH]
             picture = av.VideoFrame.from_ndarray(np.clip(noisy, 0, 255).astype(np.uint8), format="rgb24")
             picture.pts, picture.time_base = index, Fraction(1, RATE)
@@ -44,7 +44,7 @@ def _enlarge(path: Path, grain: np.ndarray[tuple[int, ...], np.dtype[np.float64]
 
 
 def size_of(root: Path) -> tuple[int, int]:
-    """Clips, and bytes of their videos and CSV files."""
+    """Return the number of clips, and the bytes of their videos and CSV files."""
     pairs = [json.loads(path.read_text(encoding="utf-8"))["pairs"] for path in root.glob("data_pairs/*.json")]
     files = [*root.glob("videos/*/*.mp4"), *root.glob("imu/*/*.csv")]
     return sum(map(len, pairs)), sum(path.stat().st_size for path in files)

@@ -1,10 +1,10 @@
-"""What a training costs beside its encoders: the loss of large batches, a second process, waiting for data.
+"""Cost of training besides the encoders: the loss of large batches, a second process, waiting for data.
 
     make bench-training
 
-The loss is that of N pairs with D = 512, forward and backward in float32, beside the same written down plainly: one
-matrix of N x N logits, two cross-entropies. Each size runs in a process of its own; memory is the most that it held
-above what it held when its embeddings were made.
+The loss is that of N pairs with D = 512, forward and backward in float32, compared with a plain form: one matrix of N x
+N logits, two cross-entropies. Each size runs in a process of its own; memory is its peak above the memory in use when
+the embeddings were made.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from revalexo_clip.losses import InfoNCE, Overlap, SigLIP
 DEMO = Path("data/demo")
 SIZES = (64, 512, 4096, 32768)
 PLAIN_UP_TO = 4096
-"""The plain form of a larger one needs more memory than many machines have: 16 GiB and more for 32,768 pairs."""
+"""Largest size of the plain form. Larger ones need 16 GiB and more (32,768 pairs), which many machines do not have."""
 DIM = 512
 WINDOW = 2.0
 out = Console(width=100)
 
 
 def main() -> None:
-    """Print everything."""
+    """Print all results."""
     out.print(f"torch {torch.__version__}, {len(os.sched_getaffinity(0))} cores", style="dim")
     losses()
     processes()
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def losses() -> None:
-    """Time and memory against the number of pairs."""
+    """Print time and memory by number of pairs."""
     table = Table(box=box.SIMPLE, title="The loss of N pairs, forward and backward")
     table.add_column("")
     for size in SIZES:
@@ -59,15 +59,15 @@ def losses() -> None:
 
 
 def measured_apart(form: str, size: int) -> str:
-    """Time and memory of one loss, found in a new process."""
+    """Measure time and memory of one loss in a new process."""
     command = [sys.executable, "-m", "benchmarks.training", form, str(size)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
 
 
 def measure(form: str, size: int) -> str:
-    """Time and memory of one loss in this process."""
+    """Measure time and memory of one loss in this process."""
     imu_ND, video_ND = (normalize(torch.randn(size, DIM), dim=1).requires_grad_() for _ in range(2))
-    # As many windows a clip as the published recipe has of it in an epoch: some of them overlap.
+    # Ten windows per clip, as in an epoch of the published recipe: some of them overlap.
     overlap = Overlap(torch.arange(size) // 10, 10 * torch.rand(size, dtype=torch.float64), WINDOW)
     ours = {"InfoNCE": InfoNCE().build(), "SigLIP": SigLIP().build()}
 
@@ -84,19 +84,19 @@ def measure(form: str, size: int) -> str:
 
 
 def plain(imu_ND: Tensor, video_ND: Tensor, overlap: Overlap) -> Tensor:
-    """InfoNCE in both directions at a temperature of 0.1."""
+    """Compute InfoNCE in both directions at a temperature of 0.1."""
     logits_NN = (imu_ND @ video_ND.T / 0.1).masked_fill(overlap.rows(slice(None)), float("-inf"))
     target_N = torch.arange(len(imu_ND))
     return (cross_entropy(logits_NN, target_N) + cross_entropy(logits_NN.T, target_N)) / 2
 
 
 def peak_memory() -> int:
-    """Most memory that this process has held [bytes]."""
+    """Return the peak memory of this process [bytes]."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def processes() -> None:
-    """The same contrastive batches by one process and by two, on the same cores."""
+    """Compare one process with two on the same contrastive batches and the same cores."""
     synthesize(DEMO, subjects=10, clips=10, seed=0)
     rates = {}
     for devices in (1, 2):
@@ -110,7 +110,7 @@ def processes() -> None:
 
 
 def waiting() -> None:
-    """An epoch of the published X3D-XS configuration on the demo's recordings."""
+    """Measure the share of time spent waiting for data: published X3D-XS configuration, the demo's recordings."""
     synthesize(DEMO, subjects=10, clips=10, seed=0)
     subjects = ",".join(f"{number:02}" for number in range(1, 9))
     overrides = (

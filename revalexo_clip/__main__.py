@@ -1,4 +1,4 @@
-"""`python -m revalexo_clip` is `rxclip`."""
+"""`python -m revalexo_clip` runs `rxclip`."""
 
 from revalexo_clip.cli.app import main
 

@@ -1,9 +1,14 @@
-"""What all tests share. Torch gets one thread: tests run beside others, and small tensors gain nothing from two."""
+"""Fixtures and settings for all tests.
+
+Torch gets one thread: tests run beside others, and small tensors gain nothing from two. Ctrl-C works as in a terminal,
+here and in every process that a test starts, even if the tests were started with `nohup make test &`.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +22,10 @@ from revalexo_clip.core.component import Component
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.find import NAME
 
-# For the processes that tests start: one thread each, and the experiments in support/ find what they import.
+# For the processes that tests start: one thread each, and the experiments in support/ find their imports.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start background jobs with SIGINT ignored
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("no deadlines", deadline=None)  # a loaded machine may take its time
 hypothesis.settings.load_profile("no deadlines")
@@ -34,13 +40,13 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(autouse=True)
 def _same_random_numbers() -> None:
-    """Let a test draw the same numbers whichever tests ran before it."""
+    """Seed torch, so that a test draws the same numbers whatever ran before it."""
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny dataset, packed; not to be changed."""
+    """The tiny dataset, packed. Do not change it."""
     root = tmp_path_factory.mktemp("tiny") / "dataset"
     write_dataset(root)
     pack(root)
@@ -60,7 +66,7 @@ def real() -> Path:
 
 @pytest.fixture(scope="session")
 def distinct(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of five subjects in which no two windows are alike, packed; not to be changed."""
+    """A dataset of five subjects in which no two windows are alike, packed. Do not change it."""
     root = tmp_path_factory.mktemp("distinct") / "dataset"
     write_distinct_dataset(root)
     pack(root)
@@ -69,7 +75,7 @@ def distinct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_run(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of `built_in_experiment`; not to be written to."""
+    """The run folder of `built_in_experiment`. Do not write to it."""
     return train(built_in_experiment(distinct), tmp_path_factory.mktemp("built_in"))
 
 
@@ -81,6 +87,6 @@ def run(trained_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def only_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Components of this package alone, as a new process knows them; what a test adds is gone after it."""
+    """Register only the components of this package, as in a new process, and remove after a test what it added."""
     built_in = {name: kind for name, kind in Component.registry.items() if kind.__module__.startswith("revalexo_clip.")}
     monkeypatch.setattr(Component, "registry", built_in)

@@ -1,4 +1,4 @@
-"""The whole main job on real recordings: pretrain, evaluate, export, with the experiments that ship."""
+"""The experiments of this project on real recordings: pretrain, evaluate, export."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SMALLER = {
     "x3d_xs": {"data.crop": 96, "data.short_side": 96},
     "mvit_base": {"data.frames": 4, "data.crop": 64, "data.short_side": 64, "micro_batch": 2},
 }
-"""To be quick: what the encoders see."""
+"""Smaller inputs of the encoders, to be fast."""
 
 
 def overrides(root: Path, name: str) -> list[str]:
-    """What somebody with three recordings of one IMU sets, and smaller sizes."""
+    """Overrides for three recordings of one IMU, and for smaller sizes."""
     fields = {
         "data.root": root,
         "data.train_subjects": "GoPro1,GoPro2",
@@ -49,7 +49,7 @@ def run(*arguments: str | Path, cwd: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["x3d_xs", "mvit_base"])
 def test_an_experiment_trains_evaluates_and_exports_on_real_recordings(name: str, real: Path, tmp_path: Path) -> None:
-    root = shutil.copytree(real, tmp_path / "dataset")  # which is packed
+    root = shutil.copytree(real, tmp_path / "dataset")  # a copy, because it is packed in place
     run("pretrain", EXPERIMENTS / f"{name}.py", *overrides(root, name), cwd=tmp_path)
     metrics = json.loads(run("evaluate", "--allow-seen-subjects", "--json", cwd=tmp_path))
     assert metrics["windows"] == metrics["retrieval"]["gallery_size"] == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -15,56 +16,105 @@ from revalexo_clip.cli.folds import fold
 from revalexo_clip.cli.pretraining import pretrain
 from revalexo_clip.cli.show import components, show
 from revalexo_clip.cli.variants import variant
-from revalexo_clip.core.console import err
+from revalexo_clip.core.console import accept_any_encoding, err
 from revalexo_clip.core.errors import UserError
+from revalexo_clip.core.version import __version__
 
 app = typer.Typer(
-    help="Contrastive pretraining of IMU and first-person-video encoders. Experiments are Python files.",
-    no_args_is_help=True,
+    help="Contrastive pretraining of IMU and egocentric video encoders. Experiments are Python files.",
+    rich_markup_mode=None,  # plain help: markup would remove every [..], and boxes would cut long words
     pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+_state = {"debug": False}
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rxclip {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a user error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    """Options of every command; the docstring of the app is its help."""
+    """Read the options of every command. The help text is that of the app."""
     _state["debug"] = debug
 
 
-_state = {"debug": False}
+def _add(command: Callable[..., None], *examples: str, name: str | None = None) -> None:
+    """Add a command with examples at the end of its help. The list of commands shows its docstring's first line."""
+    title = "Example" if len(examples) == 1 else "Examples"
+    lines = "\n".join(f"  rxclip {example}" for example in examples)
+    summary = (command.__doc__ or "").partition("\n")[0]
+    app.command(name, short_help=summary, epilog=f"\b\n{title}:\n{lines}")(command)  # \b: lines are not joined
 
 
-app.command()(pretrain)
-app.command()(finetune)
+_add(
+    pretrain,
+    "pretrain experiments/demo.py",
+    "pretrain experiments/demo.py --set trainer.max_epochs=10 --dry-run",
+    "pretrain experiments/demo.py --resume",
+)
+_add(
+    finetune,
+    "finetune experiments/demo_classifier.py",
+    "finetune experiments/demo_classifier.py --compare scratch,frozen,full --labels 0.1,1",
+    "finetune experiments/loso.py --jobs 4",
+)
+_add(
+    evaluate,
+    "evaluate",
+    "evaluate --ckpt runs/demo --data data/more --set data.test_subjects=10,11",
+    "evaluate --ckpt runs/a --ckpt runs/b",
+)
+_add(
+    export_encoder,
+    "export-encoder --modality imu",
+    "export-encoder --modality video --ckpt runs/demo --format onnx --out encoders/video",
+    name="export-encoder",
+)
+_add(
+    import_encoder,
+    "import-encoder theirs.pt --experiment experiments/x3d_xs.py --subjects 01,02,03",
+    name="import-encoder",
+)
+_add(show, "show experiments/demo.py --set optim.lr=1e-3")
+_add(components, "components")
+_add(synthesize, "synthesize data/demo", "synthesize data/more --subjects 18")
+_add(pack, "pack data/RevalExoDataset --jobs 8")
+_add(
+    check_data,
+    "check-data data/RevalExoDataset",
+    "check-data data/mine --channels 'acc_Head_*' --channels 'gyro_Head_*' --imu-rate 100",
+    name="check-data",
+)
 app.command(hidden=True)(fold)
 app.command(hidden=True)(variant)
-app.command()(evaluate)
-app.command("export-encoder")(export_encoder)
-app.command("import-encoder")(import_encoder)
-app.command()(show)
-app.command()(components)
-app.command()(synthesize)
-app.command()(pack)
-app.command("check-data")(check_data)
 
 
 def spelled_out(arguments: list[str]) -> list[str]:
-    """`--resume` alone is `--resume=newest`: Typer has no options that may go without their value."""
+    """Return the arguments with what users may leave out: none at all mean `--help`, and `--resume` the newest run.
+
+    Typer has no options with an optional value, so `--resume` alone becomes `--resume=newest`.
+    """
     following = [*arguments[1:], "-"]
     return [
         "--resume=newest" if argument == "--resume" and (after.startswith("-") or ".py" in after) else argument
-        for argument, after in zip(arguments, following, strict=True)
-    ]
+        for argument, after in zip(arguments, following, strict=False)
+    ] or ["--help"]
 
 
 def main() -> None:
-    """Run a command. A user's mistake ends as one message and exit code 1 or 2; a defect keeps its traceback."""
+    """Run a command. A mistake of the user ends as one message and exit code 1 or 2; a defect keeps its traceback."""
+    accept_any_encoding()
     try:
-        app(spelled_out(sys.argv[1:]))
+        app(spelled_out(sys.argv[1:]), prog_name="rxclip")  # also for `python -m revalexo_clip`
     except UserError as error:
         if _state["debug"]:
             raise

@@ -1,4 +1,4 @@
-"""Commands on datasets: synthesize, pack, check-data. Heavy imports stay inside them."""
+"""The commands `synthesize`, `pack` and `check-data`. Heavy imports stay inside them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from revalexo_clip.core.console import counting, err, out, say
 
 
 def synthesize(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")],
-    subjects: Annotated[int, typer.Option(min=1, help="People.")] = 10,
-    clips: Annotated[int, typer.Option(min=1, help="Clips of 12 s for each.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other people and worlds.")] = 0,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder.")],
+    subjects: Annotated[int, typer.Option(min=1, help="Number of subjects.")] = 10,
+    clips: Annotated[int, typer.Option(min=1, help="Number of 12 s clips per subject.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; another seed gives other subjects and scenes.")] = 0,
 ) -> None:
-    """Write a simulated dataset in RevalExo's layout, to try things on."""
+    """Write a simulated dataset in RevalExo's layout."""
     from revalexo_clip.core.text import counted
     from revalexo_clip.data.synthetic import synthesize as command
 
@@ -38,16 +38,19 @@ def synthesize(
 
 
 def pack(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The dataset's folder.")],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Dataset root.")],
     file: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where to.", show_default="ROOT, or the cache folder"),
+        typer.Option("--out", metavar="FILE", help="Output path.", show_default="in ROOT, or in the cache folder"),
     ] = None,
     short_side: Annotated[int, typer.Option(min=1, help="Short side of the frames [px].")] = 256,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of the JPEGs.")] = 90,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 90,
     jobs: JobsOption = None,
 ) -> None:
-    """Write the fast HDF5 form of a dataset; the first pretraining does it too."""
+    """Pack a dataset into one HDF5 file that loads fast.
+
+    The first training on a dataset does this too.
+    """
     from rich import filesize
 
     from revalexo_clip.core.text import counted
@@ -64,22 +67,27 @@ def pack(
         )
     say(f"{result.path}{'' if result.made else ' is up to date'}")
     size, source = filesize.decimal(result.size), filesize.decimal(result.source_size)
-    say(f"  {counted(result.clips, 'clip')}, {size}; the files it was made from: {source}")
+    say(f"  {counted(result.clips, 'clip')}, {size}; source files: {source}")
 
 
 def check_data(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The dataset's folder.")],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Dataset root.")],
     channels: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN", help="Columns to check, as in data.channels. Repeatable.", show_default="RevalExo's"
+            metavar="PATTERN",
+            help="Pattern of the columns to check, as in data.channels. Repeatable.",
+            show_default="RevalExo's",
         ),
     ] = None,
     imu_rate: Annotated[float, typer.Option(help="Sampling rate of the IMU recordings [Hz].")] = 60.0,
     jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find everything that is wrong with a dataset; exit code 1 if anything is."""
+    """Check a dataset and list every problem.
+
+    The exit code is 1 if there are problems.
+    """
     from revalexo_clip.data.revalexo.check import dataset as command
     from revalexo_clip.data.revalexo.layout import CHANNELS
     from revalexo_clip.reports.terminal.tables import problem_table
@@ -96,10 +104,10 @@ def check_data(
         print(json.dumps(result.to_json(), indent=2))
     else:
         if result.problems:
-            # The name of a file is not broken into lines where only programs read them.
+            # A pipe gets wide lines: programs need file names in one piece.
             (out if out.is_terminal else Console(width=1000)).print(problem_table(result.problems))
         say(result.summary())
     if channels is None and any(problem.kind == "missing_channel" for problem in result.problems):
-        err.print("these are RevalExo's channels; name the dataset's own with --channels", highlight=False)
+        err.print("the default channels are RevalExo's; set the dataset's own with --channels", highlight=False)
     if result.problems:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""The commands that write encoder folders. Heavy imports stay inside them, as in `cli`."""
+"""The commands that write encoder folders. Heavy imports stay inside the functions, as in `cli`."""
 
 from __future__ import annotations
 
@@ -16,58 +16,60 @@ if TYPE_CHECKING:
 
 
 def export_encoder(
-    modality: Annotated[ModalityOption, typer.Option(help="Which encoder.")],
+    modality: Annotated[ModalityOption, typer.Option(help="Encoder to export.")],
     ckpt: CkptOption = None,
     fmt: Annotated[
         FormatOption,
         typer.Option(
-            "--format", help="A self-describing folder; the same with encoder.onnx; or RevalExo's state dict."
+            "--format", help="Folder for load_encoder; the same with encoder.onnx; or a state dict for RevalExo."
         ),
     ] = FormatOption.safetensors,
     folder: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Where to.", show_default="export/ in the run folder"),
+        typer.Option("--out", metavar="DIR", help="Output folder.", show_default="export/ in the run folder"),
     ] = None,
     experiment: ExperimentFileOption = None,
 ) -> None:
-    """Write one encoder to a folder of its own."""
+    """Export one encoder of a checkpoint to a folder."""
     quiet_libraries()
     from revalexo_clip.export import folder as command
 
     result = command.export_encoder(modality.value, ckpt, format=fmt.value, out=folder, experiment_file=experiment)
     _say_encoder(result.description, result.parameters, result.files)
     if check := result.description.onnx:
-        say(f"encoder.onnx differs from torch by {check.difference:.1g} at most, on {check.windows}")
+        say(f"encoder.onnx differs from torch by at most {check.difference:.1g} on {check.windows}")
 
 
 def import_encoder(
-    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="A state dict under RevalExo's names.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="State dict with RevalExo's names.")],
     experiment: Annotated[
         str,
         typer.Option(
-            "--experiment", metavar="FILE.py[:Class]", help="Its dataset names the channels and gives rate and window."
+            "--experiment",
+            metavar="FILE.py[:Class]",
+            help="Experiment whose dataset has the channels, rate and window.",
         ),
     ],
     overrides: SetOption = None,
     subjects: Annotated[
         str | None,
-        typer.Option(metavar="A,B,...", help="Whom the encoder was trained on.", show_default="not known"),
+        typer.Option(metavar="A,B,...", help="Training subjects of the encoder.", show_default="unknown"),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where to.", show_default="beside FILE, without .pt")
+        Path | None, typer.Option("--out", metavar="DIR", help="Output folder.", show_default="FILE without .pt")
     ] = None,
 ) -> None:
-    """Make an encoder folder from an encoder that was trained elsewhere."""
+    """Convert an encoder that was trained with RevalExo to an encoder folder."""
     from revalexo_clip.config.loading import load_experiment
     from revalexo_clip.export import revalexo as command
 
     seen = None if subjects is None else [subject.strip() for subject in subjects.split(",") if subject.strip()]
     result = command.import_encoder(file, load_experiment(experiment, overrides or []), out=folder, subjects=seen)
     _say_encoder(result.description, result.parameters, result.files)
-    if result.left_aside:
-        say(f"left aside, being no part of the encoder: {', '.join(result.left_aside)}")
+    if result.ignored:
+        say(f"ignored, because they are not part of the encoder: {', '.join(result.ignored)}")
     if seen is None:
-        say("whom it was trained on is not known; name them with --subjects where you know")
+        say("its training subjects are unknown; if you know them, pass --subjects A,B,...")
 
 
 def _say_encoder(description: EncoderDescription, parameters: int, files: Iterable[Path]) -> None:

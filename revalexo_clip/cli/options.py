@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have, and what they may be set to. Imports nothing heavy."""
+"""Arguments and options shared by commands, and the values that they accept. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import typer
 
 
 class ModalityOption(StrEnum):
-    """What an encoder encodes."""
+    """The input of an encoder."""
 
     imu = "imu"
     video = "video"
 
 
 class ClusterSort(StrEnum):
-    """Where jobs are run. `local` is for trying it out: as processes of this machine."""
+    """Where jobs run. `local` runs them as processes of this machine, to try things out."""
 
     slurm = "slurm"
     local = "local"
 
 
 class FormatOption(StrEnum):
-    """How an encoder is written."""
+    """The file format of an exported encoder."""
 
     safetensors = "safetensors"
     onnx = "onnx"
@@ -32,7 +32,7 @@ class FormatOption(StrEnum):
 
 
 ExperimentArgument = Annotated[
-    str, typer.Argument(metavar="FILE.py[:Class]", help="The experiment file, and the class where it has several.")
+    str, typer.Argument(metavar="FILE.py[:Class]", help="Experiment file; add the class if it defines several.")
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -43,89 +43,98 @@ ResumeOption = Annotated[
     typer.Option(
         "--resume",
         metavar="[RUN]",
-        help="Go on with the newest run of this experiment, or with the one in this folder.",
+        help="Resume the newest run of this experiment, or the run in this folder.",
     ),
 ]
 CkptOption = Annotated[
     Path | None,
-    typer.Option("--ckpt", metavar="CKPT|RUN", help="A checkpoint or a run folder.", show_default="the newest run"),
+    typer.Option("--ckpt", metavar="CKPT|RUN", help="Checkpoint or run folder.", show_default="the newest run"),
 ]
 CkptsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--ckpt", metavar="CKPT|RUN", help="A checkpoint or a run folder. Repeatable.", show_default="the newest run"
+        "--ckpt", metavar="CKPT|RUN", help="Checkpoint or run folder. Repeatable.", show_default="the newest run"
     ),
 ]
 ExperimentFileOption = Annotated[
     Path | None,
-    typer.Option("--experiment", metavar="FILE.py", help="The file that defines components the checkpoint names."),
+    typer.Option("--experiment", metavar="FILE.py", help="File that defines components that the checkpoint uses."),
 ]
 DevicesOption = Annotated[
-    int | None, typer.Option("--devices", min=1, help="Processes, one a device. Sets trainer.devices.")
+    int | None, typer.Option("--devices", min=1, help="Number of devices, one process each. Sets trainer.devices.")
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, write nothing.")
+    bool, typer.Option("--dry-run", help="Build everything, train and validate on one batch, and write nothing.")
 ]
 SeenOption = Annotated[
-    bool, typer.Option("--allow-seen-subjects", help="Measure on subjects that had a part in the training, too.")
+    bool, typer.Option("--allow-seen-subjects", help="Evaluate on subjects that were used in training, too.")
 ]
 ExperimentFilesOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--experiment", metavar="FILE.py", help="A file that defines components a checkpoint names. Repeatable."
+        "--experiment", metavar="FILE.py", help="File that defines components that a checkpoint uses. Repeatable."
     ),
 ]
-DataRootOption = Annotated[
-    Path | None, typer.Option("--data", metavar="ROOT", help="The dataset, where it is not where it was.")
-]
-ProbeOption = Annotated[
-    bool, typer.Option("--probe/--no-probe", help="Train probes for the activity on frozen features.")
-]
+DataRootOption = Annotated[Path | None, typer.Option("--data", metavar="ROOT", help="Dataset root, if it moved.")]
+ProbeOption = Annotated[bool, typer.Option("--probe/--no-probe", help="Train activity probes on frozen features.")]
 ToleranceOption = Annotated[
     float,
-    typer.Option(min=0.0, metavar="SECONDS", help="Windows of a clip that start less than this apart are one answer."),
-]
-ComparisonFolderOption = Annotated[
-    Path | None,
     typer.Option(
-        "--out",
-        metavar="DIR",
-        help="Where a comparison is written.",
-        show_default="evaluation/comparison/ of the first",
+        min=0.0,
+        metavar="SECONDS",
+        help="Windows of a clip that start less than this apart count as one answer.",
     ),
 ]
-JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="one a core")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+ResultsFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="Output folder.", show_default="evaluation/ in the run folder, or a folder in it"
+    ),
+]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Number of processes.", show_default="one per core")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FoldOption = Annotated[
     list[str] | None,
-    typer.Option("--fold", metavar="NAME", help="Run this one of the folds. Repeatable.", show_default="all"),
+    typer.Option("--fold", metavar="NAME", help="Run only this fold. Repeatable.", show_default="all"),
 ]
 PartJobsOption = Annotated[
     int | None,
-    typer.Option("--jobs", "-j", min=1, help="Folds, or variants, that run at a time.", show_default="1; cluster: all"),
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Number of folds or variants to run at the same time.",
+        show_default="1; cluster: all",
+    ),
 ]
 PretrainOption = Annotated[
     str | None,
     typer.Option(
         "--pretrain",
         metavar="FILE.py[:Class]",
-        help="Begin every fold with this pretraining, on all but those whom it tests.",
+        help="Pretrain an encoder for every fold, without the fold's test subjects.",
     ),
 ]
 ClusterOption = Annotated[
     ClusterSort | None,
-    typer.Option("--cluster", help="Run every fold, or variant, as a job of a cluster, with submitit."),
+    typer.Option("--cluster", help="Run every fold or variant as a cluster job, through submitit."),
 ]
 ClusterSetOption = Annotated[
     list[str] | None,
-    typer.Option("--cluster-set", metavar="NAME=VALUE", help="What jobs ask for, e.g. timeout_min=600. Repeatable."),
+    typer.Option(
+        "--cluster-set",
+        metavar="NAME=VALUE",
+        help="Resource that each cluster job requests, e.g. timeout_min=600. Repeatable.",
+    ),
 ]
 CompareOption = Annotated[
     str | None,
     typer.Option(
         "--compare",
         metavar="VARIANT,VARIANT[,...]",
-        help="Train in several ways, of scratch, frozen and full, and compare the others with the first.",
+        help="Train several variants (scratch, frozen, full) and compare the others with the first.",
     ),
 ]
 LabelsOption = Annotated[
@@ -133,7 +142,7 @@ LabelsOption = Annotated[
     typer.Option(
         "--labels",
         metavar="SHARE[,...]",
-        help="With --compare: train with these shares of the labels, e.g. 0.01,0.1,0.5,1.",
+        help="Shares of the labels to train with, e.g. 0.01,0.1,0.5,1. Requires --compare.",
         show_default="label_fraction",
     ),
 ]

@@ -1,4 +1,4 @@
-"""The command pretrain. Heavy imports stay inside it."""
+"""The command `pretrain`. Heavy imports stay inside it."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ def pretrain(
     devices: DevicesOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Pretrain both encoders, contrastively."""
+    """Pretrain an IMU and a video encoder contrastively."""
     quiet_libraries()
     from revalexo_clip.config.loading import load_experiment
     from revalexo_clip.pretraining import run as command
 
-    said = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
-    experiment = load_experiment(file, said)
+    overrides = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
+    experiment = load_experiment(file, overrides)
     if dry_run:
-        print_dry_run(experiment.name, command.dry_run(experiment, resume=resume, overrides=said))
+        print_dry_run(experiment.name, command.dry_run(experiment, resume=resume, overrides=overrides))
         return
-    run = command.pretrain(experiment, Path(file.partition(":")[0]), err, resume=resume, overrides=said)
+    run = command.pretrain(experiment, Path(file.partition(":")[0]), err, resume=resume, overrides=overrides)
     if is_main_process():
         text = f"done   {run}\n       rxclip evaluate --ckpt {run}{_experiment_option(file)}"
         err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _experiment_option(file: str) -> str:
-    """What later commands need to be told where an experiment file has defined components of its own."""
+    """Return the option that later commands need if the experiment file defines its own components."""
     import shlex
 
     from revalexo_clip.core.component import Component
 
-    own = any(not kind.__module__.startswith("revalexo_clip.") for kind in Component.registry.values())
-    return f" --experiment {shlex.quote(file.partition(':')[0])}" if own else ""
+    has_own = any(not kind.__module__.startswith("revalexo_clip.") for kind in Component.registry.values())
+    return f" --experiment {shlex.quote(file.partition(':')[0])}" if has_own else ""

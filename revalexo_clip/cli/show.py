@@ -1,4 +1,4 @@
-"""Commands that print: show, components. Heavy imports stay inside them."""
+"""The commands `show` and `components`. Heavy imports stay inside them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from revalexo_clip.core.console import out
 
 
 def show(file: ExperimentArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
-    """Print a resolved experiment."""
+    """Print an experiment with all its defaults."""
     from revalexo_clip.config.base import Experiment
     from revalexo_clip.config.loading import load_experiment_of
     from revalexo_clip.reports.terminal.tables import config_tree
@@ -24,10 +24,10 @@ def show(file: ExperimentArgument, overrides: SetOption = None, as_json: JsonOpt
 
 
 def components() -> None:
-    """Print every registered component with its fields and defaults."""
-    from revalexo_clip.config.finetuning import COMPONENT_KINDS as OF_FINETUNING
-    from revalexo_clip.config.pretraining import COMPONENT_KINDS as OF_PRETRAINING
-    from revalexo_clip.reports.terminal import tables as report
+    """Print every component with its fields and defaults."""
+    from revalexo_clip.config.finetuning import COMPONENT_KINDS as FINETUNING_KINDS
+    from revalexo_clip.config.pretraining import COMPONENT_KINDS as PRETRAINING_KINDS
+    from revalexo_clip.reports.terminal.tables import component_list
 
-    for part in report.component_list([*OF_PRETRAINING, *OF_FINETUNING]):
+    for part in component_list([*PRETRAINING_KINDS, *FINETUNING_KINDS]):
         out.print(part)

@@ -1,4 +1,8 @@
-"""Which data a checkpoint may be measured on: of the kind it was trained on, from people that it has never seen."""
+"""Load a checkpoint with the windows that it may be evaluated on.
+
+The windows must have the format that the checkpoint was trained on, and their subjects must not have been used in
+training.
+"""
 
 from __future__ import annotations
 
@@ -16,35 +20,36 @@ from revalexo_clip.core.component import JsonObject, describe
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.data import LabelledWindows, WindowDataset
-from revalexo_clip.reports.leakage import seen_text
+from revalexo_clip.evaluation.folder import changed_data
 from revalexo_clip.runs.checkpoint import Checkpoint, load_checkpoint
 
 E = TypeVar("E", bound=Experiment)
 
 HORIZONS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
-"""How long after a window's end activities are asked for [s]: those of the RevalExo benchmark."""
-
+"""Prediction horizons of an evaluation, after the end of the window [s]: those of the RevalExo benchmark."""
 
 _ADJUSTABLE = ("data", "batch_size", "micro_batch", "trainer")
-"""Fields of an experiment that say what is evaluated and how; the others say what the checkpoint is."""
-
+"""Fields of an experiment that an evaluation may change. The others belong to the trained model."""
 
 _MEASURED = ("mean", "std")
-"""What a spec holds of the training data, and of no other."""
+"""Fields of a spec that were computed from the training data, so that other data need not match them."""
 
-
-_WHAT_ELSE = "evaluate on others, --set data.test_subjects=NAME,..., or on them all the same, --allow-seen-subjects"
+_CHOOSE = "Choose others (--set data.test_subjects=NAME,...), or pass --allow-seen-subjects."
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A checkpoint, and the windows that it is to be measured on."""
+    """A checkpoint and its evaluation windows."""
 
     checkpoint: Checkpoint
     experiment: PretrainExperiment
-    """The checkpoint's, with what the evaluation sets."""
+    """The checkpoint's experiment with the settings of the evaluation."""
+    changed: JsonObject
+    """Data settings that differ from the checkpoint's own, see `changed_data`."""
     split: Split
+    """Split that the windows belong to: `test`, or `val` if there are no test subjects."""
     dataset: WindowDataset
+    """Evaluation windows."""
 
 
 def load_for_evaluation(
@@ -55,30 +60,33 @@ def load_for_evaluation(
     experiment_file: Path | None,
     allow_seen_subjects: bool,
 ) -> HeldOut:
-    """Read a checkpoint and find its evaluation windows, of which no recording has been read yet.
+    """Load a checkpoint and index its evaluation windows. No recording is read yet.
 
-    Raises `ConfigError` or `DataError` where it may not, or cannot, be measured on them.
+    Raises `ConfigError` if the subjects were used in training and that is not allowed, or if an override is wrong;
+    `DataError` if a file cannot be read or the windows do not have the format of the training.
     """
     if experiment_file is not None:
         import_experiment_file(experiment_file)
     checkpoint = load_checkpoint(path, experiment_file)
     root = [] if data_root is None else [f"data.root={data_root}"]
     described = checkpoint.description.experiment
-    experiment = edited(described, [*_with_horizons(described), *root, *overrides])
+    horizons = _benchmark_horizons(described)
+    experiment = edited(described, [*horizons, *root, *overrides])
     split, dataset = _dataset(checkpoint, experiment, allow_seen_subjects)
-    return HeldOut(checkpoint, experiment, split, dataset)
+    changed = changed_data(checkpoint.description, edited(described, horizons), experiment)
+    return HeldOut(checkpoint, experiment, changed, split, dataset)
 
 
-def _with_horizons(experiment: PretrainExperiment) -> list[str]:
-    """The override that asks for the horizons of the benchmark, where data have any."""
+def _benchmark_horizons(experiment: PretrainExperiment) -> list[str]:
+    """Return the override that sets the benchmark's horizons; none if the dataset has no horizons."""
     has_horizons = "horizons" in type(experiment.data).model_fields
     return [f"data.horizons={','.join(map(str, HORIZONS))}"] if has_horizons else []
 
 
 def edited(experiment: E, overrides: Sequence[str]) -> E:
-    """A checkpoint's experiment with another root, other subjects or the like; never another model.
+    """Apply overrides to a checkpoint's experiment: another dataset root or other subjects, but not another model.
 
-    Raises `ConfigError` where an override is wrong, or changes what a checkpoint is.
+    Raises `ConfigError` if an override is wrong or changes a field that belongs to the trained model.
     """
     try:
         changed = experiment.kind().model_validate(apply_overrides(experiment.model_dump(mode="json"), overrides))
@@ -87,8 +95,8 @@ def edited(experiment: E, overrides: Sequence[str]) -> E:
     for field in type(experiment).model_fields:
         if field not in _ADJUSTABLE and getattr(changed, field) != getattr(experiment, field):
             raise ConfigError(
-                f"--set {field}: a checkpoint's {field} is what it was trained with; an evaluation can set "
-                f"{', '.join(_ADJUSTABLE)}"
+                f"--set {field}: an evaluation cannot change the {field} that the checkpoint was trained with; it can "
+                f"set {', '.join(_ADJUSTABLE)}"
             )
     return cast("E", changed)  # of the same kind
 
@@ -96,53 +104,66 @@ def edited(experiment: E, overrides: Sequence[str]) -> E:
 def _dataset(
     checkpoint: Checkpoint, experiment: PretrainExperiment, allow_seen_subjects: bool
 ) -> tuple[Split, WindowDataset]:
-    """The test subjects' windows; where seen subjects are allowed and none is named, the validation subjects'.
+    """Index the windows of the test subjects; of the validation subjects if none are named and seen ones are allowed.
 
-    Raises `ConfigError` for subjects that the checkpoint was trained or selected on, and for data of another kind.
+    Raises `ConfigError` if the subjects were used in training and that is not allowed, `DataError` if the windows do
+    not have the format of the training.
     """
     split: Split = "test"
     if not experiment.data.subjects("test"):
         if not allow_seen_subjects:
             selected = ", ".join(checkpoint.description.subjects.get("val", ()))
             raise ConfigError(
-                f"the experiment names no test subjects, and {checkpoint.path} was selected on its validation subjects "
-                f"({selected}): {_WHAT_ELSE}"
+                f"{checkpoint.path}: the experiment names no test subjects, and its validation subjects ({selected}) "
+                f"were used for model selection. {_CHOOSE}"
             )
         split = "val"
     dataset = experiment.data.build(split, experiment.seed)
-    told = seen_text(seen_subjects(checkpoint, dataset))
-    if told and not allow_seen_subjects:
-        raise ConfigError(
-            f"{checkpoint.path} was {told}, so figures on them would say nothing of new people: {_WHAT_ELSE}"
-        )
+    used = describe_seen(seen_subjects(checkpoint, dataset))
+    if used and not allow_seen_subjects:
+        raise ConfigError(f"{checkpoint.path}: {used}, so the results would not measure generalisation. {_CHOOSE}")
     check_same_input(checkpoint, dataset)
     return split, dataset
 
 
+def describe_seen(seen: JsonObject) -> str:
+    """Return `Test subjects A, B were used in training`, or an empty text if all are unseen.
+
+    `seen` is the object of that name in `metrics.json`.
+    """
+    uses = {"train": "in training", "val": "for model selection"}
+    used = [
+        f"{', '.join(map(str, names))} were used {purpose}"
+        for use, purpose in uses.items()
+        if isinstance(names := seen.get(use), list) and names
+    ]
+    return f"Test subjects {' and '.join(used)}" if used else ""
+
+
 def seen_subjects(checkpoint: Checkpoint, dataset: WindowDataset) -> JsonObject:
-    """The object `seen` of `metrics.json`: subjects of a dataset by what a checkpoint has done with them."""
+    """Return the subjects of a dataset that a checkpoint was trained on (`train`) or selected on (`val`)."""
     return seen_among(checkpoint.description.subjects, dataset)
 
 
 def seen_among(subjects: Mapping[Split, tuple[str, ...]], dataset: LabelledWindows) -> JsonObject:
-    """The subjects of a dataset that are among these, `train` or `val`."""
+    """Keep those of `subjects` that are in a dataset: the object `seen` of `metrics.json`."""
     return {use: [one for one in seen if one in dataset.clip_subjects] for use, seen in subjects.items()}
 
 
 def check_same_input(checkpoint: Checkpoint, dataset: WindowDataset) -> None:
-    """Raise `DataError` where windows are not what the checkpoint's encoders take."""
+    """Raise `DataError` if windows do not have the format of the checkpoint's encoders."""
     described = checkpoint.description
     check_same_imu(described.imu_spec, dataset.imu_spec, checkpoint.path)
     check_same_video(described.video_spec, dataset.video_spec, checkpoint.path)
 
 
 def check_same_imu(trained: ImuSpec, given: ImuSpec, source: Path | None) -> None:
-    """Raise `DataError` where IMU windows are not those that an encoder from `source` was trained on."""
+    """Raise `DataError` if IMU windows do not have the format that the encoder from `source` was trained on."""
     _check_same("IMU", vars(trained), vars(given), source)
 
 
 def check_same_video(trained: VideoSpec, given: VideoSpec, source: Path | None) -> None:
-    """Raise `DataError` where video windows are not those that an encoder from `source` was trained on."""
+    """Raise `DataError` if video windows do not have the format that the encoder from `source` was trained on."""
     _check_same("video", vars(trained), vars(given), source)
 
 
@@ -150,17 +171,18 @@ def _check_same(modality: str, trained: Mapping[str, object], given: Mapping[str
     for name, value in trained.items():
         if name not in _MEASURED and given[name] != value:
             raise DataError(
-                f"these data are not what {source} was trained on: {modality} {name}: {_difference(value, given[name])}"
+                f"the data do not have the format that {source or 'the encoder'} was trained on: "
+                f"{modality} {name}: {_difference(value, given[name])}"
             )
 
 
 def _difference(trained: object, given: object) -> str:
-    """How two values of a field differ: lists by what only one of them has, or by the first place where they part."""
+    """Describe how two values differ: for lists, the items that only one has, or the first place that differs."""
     if not isinstance(trained, tuple) or not isinstance(given, tuple):
-        return f"{trained} then, {given} here"
+        return f"{trained} in training, {given} here"
     missing, new = (sorted(map(str, set(one) - set(other))) for one, other in ((trained, given), (given, trained)))
     if missing or new:
-        told = (("missing here", missing), ("only here", new))
-        return "; ".join(f"{', '.join(names)} {what}" for what, names in told if names)
+        found = (("missing here", missing), ("only here", new))
+        return "; ".join(f"{', '.join(names)} {what}" for what, names in found if names)
     place = next((i for i, (one, other) in enumerate(zip(trained, given, strict=False)) if one != other), 0)
-    return f"another order, number {place + 1} was {trained[place]} and is {given[place]} here"
+    return f"another order; number {place + 1} was {trained[place]} in training and is {given[place]} here"

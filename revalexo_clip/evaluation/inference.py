@@ -1,7 +1,4 @@
-"""What an activity classifier makes of every window of a dataset.
-
-What encoders make of every window of a dataset: embeddings, features, and the baselines beside them.
-"""
+"""Run a model over all windows of a dataset: predictions of a classifier, or embeddings and features of encoders."""
 
 from __future__ import annotations
 
@@ -11,11 +8,12 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from revalexo_clip.config.base import TrainerConfig
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.progress import OnProgress
-from revalexo_clip.core.types import Batch
+from revalexo_clip.core.types import Batch, Sample
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.dataset import Arrival, arrived
 from revalexo_clip.metrics.evaluated import Predictions
@@ -26,8 +24,8 @@ from revalexo_clip.training.loaders import evaluation_loader
 from revalexo_clip.training.trainer import devices_available
 
 
-class _Part(NamedTuple):
-    """Of B windows: what was predicted, what is true, and where they come from."""
+class _Prediction(NamedTuple):
+    """Predictions for B windows, their labels, and where the windows come from."""
 
     logits_BKA: Tensor
     label_BK: Tensor
@@ -36,7 +34,7 @@ class _Part(NamedTuple):
     start_B: Tensor
 
 
-class _Predicting(pl.LightningModule):
+class _PredictionModule(pl.LightningModule):
     def __init__(self, model: ActivityClassifier) -> None:
         super().__init__()
         self.model = model
@@ -45,15 +43,15 @@ class _Predicting(pl.LightningModule):
         """Raise the `DataError` of a window that could not be read."""
         return arrived(batch)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> _Part:
-        """Recognise one batch."""
+    def predict_step(self, batch: Batch, batch_idx: int) -> _Prediction:
+        """Predict one batch."""
         logits_BKA = self.model(batch.imu_BLC, batch.video_BTHWC).logits_BKA.float()
         parts = (logits_BKA, batch.label_BK, batch.transition_BK, batch.clip_B, batch.start_B)
-        return _Part(*(part.cpu() for part in parts))
+        return _Prediction(*(part.cpu() for part in parts))
 
 
-class Counting(Callback):
-    """Tells how many batches of a prediction are done."""
+class _BatchCounter(Callback):
+    """Reports how many batches are done."""
 
     def __init__(self, on_progress: OnProgress, total: int) -> None:
         self.on_progress = on_progress
@@ -61,9 +59,27 @@ class Counting(Callback):
         self.total = total
 
     def on_predict_batch_end(self, *_: object, **__: object) -> None:
-        """One batch more."""
+        """Count one more batch."""
         self.done += 1
         self.on_progress(self.done, self.total)
+
+
+def predict_batches(
+    module: pl.LightningModule, loader: DataLoader[Sample | DataError], config: TrainerConfig, on_progress: OnProgress
+) -> list[object]:
+    """Return what the module's `predict_step` returns for each batch, in order, on one device."""
+    with devices_available():
+        trainer = pl.Trainer(
+            accelerator=config.accelerator,
+            devices=1,
+            callbacks=[_BatchCounter(on_progress, len(loader))],
+            logger=False,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    return list(trainer.predict(module, loader) or ())
 
 
 def predict_all(
@@ -75,21 +91,11 @@ def predict_all(
     config: TrainerConfig,
     on_progress: OnProgress,
 ) -> Predictions:
-    """Each window once, on one device. Raises `DataError` where one cannot be read."""
+    """Predict the activities of all windows. Raises `DataError` if a window cannot be read."""
     loader = evaluation_loader(windows, batch_size, workers)
-    with devices_available():
-        trainer = pl.Trainer(
-            accelerator=config.accelerator,
-            devices=1,
-            callbacks=[Counting(on_progress, len(loader))],
-            logger=False,
-            use_distributed_sampler=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    parts = cast("list[_Part]", trainer.predict(_Predicting(model), loader))  # what its predict_step gives
-    found = _Part(*(torch.cat(rows) for rows in zip(*parts, strict=True)))
+    batches = predict_batches(_PredictionModule(model), loader, config, on_progress)
+    parts = cast("list[_Prediction]", batches)  # what its predict_step returns
+    found = _Prediction(*(torch.cat(rows) for rows in zip(*parts, strict=True)))
     return Predictions(
         logits_NKA=found.logits_BKA.numpy(),
         label_NK=found.label_BK.numpy(),
@@ -104,7 +110,7 @@ def predict_all(
 
 
 class Extract(NamedTuple):
-    """Of B windows: where they come from, their labels, and what is made of them."""
+    """Embeddings and features of B windows, their labels, and where the windows come from."""
 
     window_B: Tensor
     clip_B: Tensor
@@ -118,7 +124,7 @@ class Extract(NamedTuple):
     imu_features_BD: Tensor
     """Before the projection head."""
     untrained_features_BD: Tensor
-    """The same of the IMU encoder before it was trained."""
+    """Features of the IMU encoder with its initial weights."""
     handcrafted_BF: Tensor
     """Statistics and spectrum of the IMU channels."""
     video_features_BD: Tensor
@@ -126,9 +132,9 @@ class Extract(NamedTuple):
 
 
 class FeatureModule(pl.LightningModule):
-    """Predicts an `Extract` for each batch: every window is read once, whatever is to be measured on it.
+    """Computes an `Extract` for each batch, so that each window is read only once.
 
-    `untrained` is the dual encoder as it was before training, `rate` that of the IMU [Hz].
+    `untrained` is the dual encoder with its initial weights, `rate` the sampling rate of the IMU [Hz].
     """
 
     def __init__(self, model: DualEncoder, untrained: DualEncoder, rate: float) -> None:
@@ -162,6 +168,6 @@ class FeatureModule(pl.LightningModule):
         return Extract(*(part.cpu() for part in parts))
 
 
-def gathered(extracts: list[Extract]) -> Extract:
-    """All batches as one, in the order of the dataset."""
+def concatenate(extracts: list[Extract]) -> Extract:
+    """Concatenate all batches, in the order of the dataset."""
     return Extract(*(torch.cat(parts) for parts in zip(*extracts, strict=True)))

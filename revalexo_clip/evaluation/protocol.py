@@ -1,23 +1,29 @@
-"""`rxclip evaluate`: what a checkpoint is worth on people it has not seen, from nothing but itself and the data."""
+"""Evaluate a checkpoint on unseen subjects, as `rxclip evaluate` does with one checkpoint.
+
+A pretrained dual encoder is evaluated by retrieval, embedding geometry and linear probes. A finetuned activity
+classifier is evaluated by `classifier`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import lightning.pytorch as pl
 import torch
 
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import sha256_of, write_json
 from revalexo_clip.core.progress import OnProgress, Progress, silent_progress
 from revalexo_clip.data import WindowDataset
+from revalexo_clip.evaluation.classifier import ClassifierEvaluation, evaluate_classifier
+from revalexo_clip.evaluation.folder import chosen_folder, results_folder
 from revalexo_clip.evaluation.held_out import HeldOut, check_same_input, load_for_evaluation, seen_subjects
-from revalexo_clip.evaluation.inference import Counting, Extract, FeatureModule, gathered
+from revalexo_clip.evaluation.inference import Extract, FeatureModule, concatenate, predict_batches
 from revalexo_clip.evaluation.storage import write_embeddings
 from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
 from revalexo_clip.metrics.embedding_geometry import geometry
@@ -27,76 +33,114 @@ from revalexo_clip.metrics.probe_results import ProbeResults, can_be_trained, pr
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html.evaluation.page import write_report
 from revalexo_clip.runs.checkpoint import Checkpoint
+from revalexo_clip.runs.classifier_checkpoint import is_classifier
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
 from revalexo_clip.training.loaders import evaluation_loader
-from revalexo_clip.training.trainer import devices_available
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured, and where it was written."""
+    """Results of a pretrained dual encoder, and the files that hold them."""
 
     findings: Findings
     path: Path
-    """`metrics.json`; `embeddings.h5` lies beside it."""
+    """`metrics.json`. `embeddings.h5` and `report.html` are in the same folder."""
     predictions: Mapping[str, Ints]
-    """[N, K] what probes predicted, under `<probe>/<features>`; empty where there was none."""
+    """Predictions of the probes [N, K], under `<probe>/<features>`; empty without a probe."""
 
     @property
     def report(self) -> Path:
-        """`report.html`, beside `metrics.json`."""
+        """`report.html`, in the folder of `metrics.json`."""
         return self.path.with_name("report.html")
 
     @property
     def metrics(self) -> JsonObject:
-        """What `metrics.json` holds."""
+        """Content of `metrics.json`."""
         return self.findings.metrics
 
 
 def evaluate(
-    ckpt: Path | None = None,
+    ckpt: str | Path | None = None,
     *,
-    data_root: Path | None = None,
+    data_root: str | Path | None = None,
     overrides: Sequence[str] = (),
-    experiment_file: Path | None = None,
+    experiment_file: str | Path | None = None,
     allow_seen_subjects: bool = False,
     probe: bool = True,
     tolerance: float = 0.0,
+    out: str | Path | None = None,
     progress: Progress = silent_progress,
-) -> Evaluation:
-    """Evaluate a checkpoint on its test subjects: retrieval, geometry, and what frozen features know of activities.
+) -> Evaluation | ClassifierEvaluation:
+    """Evaluate a checkpoint on its test subjects, and write `metrics.json`, `report.html` and an HDF5 file.
 
-    `ckpt` is a checkpoint, a run folder, or None for the newest run. Subjects that it was trained or selected on are
-    refused unless they are allowed. `tolerance` [s] lets windows of a clip that start less than this apart count as
-    one answer in retrieval. Raises `ConfigError` or `DataError`.
+    A pretrained dual encoder is evaluated by retrieval, embedding geometry and linear probes (`embeddings.h5`); an
+    activity classifier by its predictions (`predictions.h5`), to which `probe` and `tolerance` do not apply.
+
+    - `ckpt`: a checkpoint or a run folder; None for the newest run.
+    - `data_root`: dataset root, if it moved.
+    - `overrides`: `path=value` settings of the experiment, e.g. `data.test_subjects=05,09`.
+    - `experiment_file`: file that defines components that the checkpoint names.
+    - `allow_seen_subjects`: evaluate on subjects that were used in training, too.
+    - `probe`: train linear probes on frozen features.
+    - `tolerance`: windows of a clip that start less than this apart [s] count as one answer in retrieval.
+    - `out`: output folder. The default is `evaluation/` in the run folder for the checkpoint's own test subjects, with
+      the probe and without tolerance; anything else has a folder inside it, e.g. `evaluation/no-probe/`.
+    - `progress`: opens a progress display for each step.
+
+    Raises `ConfigError` if an argument is wrong or if test subjects were used in training; `DataError` if a file
+    cannot be read or written, or if the data do not have the format of the training.
     """
-    admitted = load_for_evaluation(
-        find_checkpoint(ckpt),
-        data_root=data_root,
+    check_tolerance(tolerance)
+    folder = chosen_folder(out)
+    path = find_checkpoint(None if ckpt is None else Path(ckpt))
+    root = None if data_root is None else Path(data_root)
+    file = None if experiment_file is None else Path(experiment_file)
+    if is_classifier(path):
+        return evaluate_classifier(
+            path,
+            data_root=root,
+            overrides=overrides,
+            experiment_file=file,
+            allow_seen_subjects=allow_seen_subjects,
+            out=folder,
+            progress=progress,
+        )
+    held_out = load_for_evaluation(
+        path,
+        data_root=root,
         overrides=overrides,
-        experiment_file=experiment_file,
+        experiment_file=file,
         allow_seen_subjects=allow_seen_subjects,
     )
-    return measure(admitted, probe=probe, tolerance=tolerance, progress=progress)
+    return measure(held_out, probe=probe, tolerance=tolerance, out=folder, progress=progress)
 
 
-def measure(admitted: HeldOut, *, probe: bool, tolerance: float, progress: Progress) -> Evaluation:
-    """What `evaluate` measures and writes of a checkpoint, once it is known on which windows."""
-    checkpoint, experiment, dataset = admitted.checkpoint, admitted.experiment, admitted.dataset
+def check_tolerance(tolerance: float) -> None:
+    """Raise `ConfigError` if a tolerance [s] is negative or not finite."""
+    if not 0 <= tolerance < math.inf:
+        raise ConfigError(f"tolerance: {tolerance:g} s; it must be 0 s or more")
+
+
+def measure(
+    held_out: HeldOut, *, probe: bool, tolerance: float, progress: Progress, out: Path | None = None
+) -> Evaluation:
+    """Evaluate a pretrained checkpoint on its evaluation windows, and write the results. See `evaluate`."""
+    checkpoint, experiment, dataset = held_out.checkpoint, held_out.experiment, held_out.dataset
+    folder = out or results_folder(checkpoint.path, held_out.changed, probe=probe, tolerance=tolerance)
     with progress("embedding") as on_progress:
         windows = _encode(checkpoint, dataset, experiment, on_progress)
     bootstrap = ClipBootstrap(windows.clip_subjects)
-    metrics = _heading(checkpoint, dataset, windows) | {"split": admitted.split, "tolerance": tolerance}
+    metrics = _heading(checkpoint, dataset, windows) | {"split": held_out.split, "tolerance": tolerance}
     with progress("retrieval"):
         galleries = rank_galleries(windows, tolerance)
         metrics |= measure_retrieval(windows, galleries, bootstrap)
     metrics["geometry"] = geometry(windows.imu_ND, windows.video_ND)
     probe_results = _probe(checkpoint, windows, experiment, bootstrap, progress) if probe else unprobed("not asked for")
     metrics |= {"probe": probe_results.metrics, "probe_reason": probe_results.reason}
-    path = folder_of(checkpoint.path) / "evaluation" / "metrics.json"
+    path = folder / "metrics.json"
     write_json(path, metrics)
     identity = {"checkpoint": str(metrics["checkpoint"]), "sha256": str(metrics["sha256"])}
-    write_embeddings(path.with_name("embeddings.h5"), windows, probe_results.predictions, identity)
+    write_embeddings(folder / "embeddings.h5", windows, probe_results.predictions, identity)
     log = folder_of(checkpoint.path) / "metrics.csv"
     findings = Findings(experiment.name, metrics, windows, galleries, dataset, log)
     result = Evaluation(findings, path, probe_results.predictions)
@@ -108,30 +152,20 @@ def measure(admitted: HeldOut, *, probe: bool, tolerance: float, progress: Progr
 def _encode(
     checkpoint: Checkpoint, dataset: WindowDataset, experiment: PretrainExperiment, on_progress: OnProgress
 ) -> EvaluatedWindows:
-    """Everything that is measured of a dataset's windows, each of which is read once."""
+    """Encode the windows of a dataset. Each window is read once."""
     described = checkpoint.description
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(described.experiment.seed)  # as training did, whose first weights these are
+        torch.manual_seed(described.experiment.seed)  # the initial weights of the training
         untrained = described.experiment.build_model(described.imu_spec, described.video_spec)
     module = FeatureModule(checkpoint.build_model(), untrained, described.imu_spec.rate)
     loader = evaluation_loader(
         dataset, batch_size=experiment.micro_batch or experiment.batch_size, workers=experiment.data.workers
     )
-    with devices_available():
-        trainer = pl.Trainer(
-            accelerator=experiment.trainer.accelerator,
-            devices=1,
-            callbacks=[Counting(on_progress, len(loader))],
-            logger=False,
-            use_distributed_sampler=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    found = gathered(cast("list[Extract]", trainer.predict(module, loader)))  # what its predict_step gives
+    extracts = predict_batches(module, loader, experiment.trainer, on_progress)
+    found = concatenate(cast("list[Extract]", extracts))  # what its predict_step returns
     for modality, embedding_BD in (("IMU", found.imu_BD), ("video", found.video_BD)):
         if not embedding_BD.isfinite().all():
-            raise DataError(f"{checkpoint.path}: its {modality} embeddings are not finite; did its training diverge?")
+            raise DataError(f"{checkpoint.path}: its {modality} embeddings are not finite; training may have diverged")
     return EvaluatedWindows(
         imu_ND=found.imu_BD,
         video_ND=found.video_BD,
@@ -153,7 +187,7 @@ def _encode(
 
 
 def _heading(checkpoint: Checkpoint, dataset: WindowDataset, windows: EvaluatedWindows) -> JsonObject:
-    """What was measured on whom, and why some of it may be missing."""
+    """Describe the checkpoint and its windows, and why intervals may be missing."""
     clips, subjects = len(set(windows.clip_N.tolist())), len(windows.subjects)
     return {
         "seen": seen_subjects(checkpoint, dataset),
@@ -173,28 +207,31 @@ def _probe(
     bootstrap: ClipBootstrap,
     progress: Progress,
 ) -> ProbeResults:
-    """What probes find; or why there is none. A single subject is probed with training from the training subjects."""
+    """Train and test the probes, or say why that is impossible.
+
+    If there is a single test subject, the probes are trained on the training subjects.
+    """
     training = None
     if len(windows.subjects) == 1:
         others = tuple(name for name in checkpoint.description.subjects["train"] if name not in windows.subjects)
         if not others:
-            return unprobed("there is nobody else whose labels a probe could be trained on")
+            return unprobed("there are no other subjects with labels to train a probe on")
         with progress("embedding training subjects") as on_progress:
-            training = _encode(checkpoint, _of_others(checkpoint, experiment, others), experiment, on_progress)
+            training = _encode(checkpoint, _windows_of(checkpoint, experiment, others), experiment, on_progress)
     if not can_be_trained([windows] if training is None else [training]):
         return unprobed("no window has a label at any of data.horizons")
     with progress("probing") as on_progress:
         return probe_windows(windows, training, bootstrap, on_progress)
 
 
-def _of_others(checkpoint: Checkpoint, experiment: PretrainExperiment, subjects: tuple[str, ...]) -> WindowDataset:
-    """Evaluation windows of the training subjects."""
+def _windows_of(checkpoint: Checkpoint, experiment: PretrainExperiment, subjects: tuple[str, ...]) -> WindowDataset:
+    """Index evaluation windows of the training subjects."""
     try:
         dataset = experiment.data.evaluating(subjects).build("test", experiment.seed)
         check_same_input(checkpoint, dataset)
     except DataError as error:
         raise DataError(
-            f"{error}\nThe probe of a single evaluation subject is trained on the training subjects; go without it "
-            "with --no-probe, or name more subjects with --set data.test_subjects=..."
+            f"{error}\nWith a single test subject, the probe is trained on the training subjects. Pass --no-probe, or "
+            "name more subjects: --set data.test_subjects=NAME,..."
         ) from error
     return dataset

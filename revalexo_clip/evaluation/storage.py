@@ -1,7 +1,4 @@
-"""`predictions.h5`: what an activity classifier made of every test window, to measure again and to compare with others.
-
-`embeddings.h5`: what an evaluation made of every window, for figures and questions of one's own.
-"""
+"""Write the arrays of an evaluation to HDF5: `predictions.h5` of a classifier, `embeddings.h5` of a dual encoder."""
 
 from __future__ import annotations
 
@@ -17,19 +14,19 @@ from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Ints, Predictions
 
 _SHAPES = {"logits": "NKA", "label": "NK", "transition": "NK", "clip": "N", "start": "N"}
-"""Of the arrays in the file. The field of `Predictions` has the shape in its name."""
-
+"""Arrays in `predictions.h5`. The field of `Predictions` has the shape in its name."""
 
 _NAMES = ("clip_subjects", "clip_names", "activities")
 
 
 def write_predictions(path: Path, predictions: Predictions, identity: Mapping[str, str]) -> None:
-    """Write N windows at K horizons among A activities, of J clips; checksums tell when the file was damaged.
+    """Write predictions for N windows of J clips, at K horizons among A activities. Arrays have checksums.
 
         logits [N, K, A]   label [N, K] (-1 for none)   transition [N, K]   clip [N]   start [N] (s)
         clip_names, clip_subjects [J]   activities [A]   horizons [K] (s)
 
-    `identity` says in attributes which checkpoint predicted. Raises `WriteError` where the disk refuses the file.
+    `identity` becomes the file's attributes and names the checkpoint. Raises `WriteError` if the file cannot be
+    written.
     """
     with atomically(path) as temporary, h5py.File(temporary, "w") as file:
         for name, shape in _SHAPES.items():
@@ -41,7 +38,7 @@ def write_predictions(path: Path, predictions: Predictions, identity: Mapping[st
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read them again. Raises `DataError`, naming the file, where it is missing, damaged or something else."""
+    """Read `predictions.h5`. Raises `DataError`, which names the file, if it is missing, corrupt or another file."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             predictions = Predictions(
@@ -56,11 +53,11 @@ def read_predictions(path: Path) -> Predictions:
                 horizons=tuple(np.asarray(file["horizons"], dtype=np.float64).tolist()),
             )
     except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file") from error
+        raise DataError(f"{path}: no such file") from error
     except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise DataError(f"{path}: no predictions, or damaged ones: {error}") from error
-    if told := _wrong(predictions):
-        raise DataError(f"{path}: no predictions, or damaged ones: {told}")
+        raise DataError(f"{path}: corrupt, or not a predictions file: {error}") from error
+    if problem := _find_problem(predictions):
+        raise DataError(f"{path}: corrupt, or not a predictions file: {problem}")
     return predictions
 
 
@@ -68,35 +65,36 @@ def _texts(stored: h5py.Dataset) -> tuple[str, ...]:
     return tuple(str(text) for text in stored.asstr()[()])
 
 
-def _wrong(predictions: Predictions) -> str | None:
-    """What does not fit together."""
+def _find_problem(predictions: Predictions) -> str | None:
+    """Describe the first array that does not fit the others; None if all do."""
     sizes = {"N": len(predictions), "K": len(predictions.horizons), "A": len(predictions.activities)}
     for name, letters in _SHAPES.items():
         found, shape = getattr(predictions, f"{name}_{letters}").shape, tuple(sizes[letter] for letter in letters)
         if found != shape:
-            return f"{name} has the shape {found} in place of {shape}"
+            return f"{name} has shape {found}, expected {shape}"
     if len(predictions.clip_names) != len(predictions.clip_subjects):
-        return "clip_names and clip_subjects are not as many"
+        return "clip_names and clip_subjects differ in length"
     for name, index, least, end in (
         ("clip", predictions.clip_N, 0, len(predictions.clip_names)),
         ("label", predictions.label_NK, UNLABELLED, len(predictions.activities)),
     ):
         if ((index < least) | (index >= end)).any():
-            return f"{name} holds numbers that are not from {least} to {end - 1}"
+            return f"{name} holds values outside {least} to {end - 1}"
     return None if np.isfinite(predictions.logits_NKA).all() else "logits are not finite"
 
 
 def write_embeddings(
     path: Path, windows: EvaluatedWindows, predictions: Mapping[str, Ints], checkpoint: Mapping[str, str]
 ) -> None:
-    """Write N windows: where they come from, their labels, embeddings and features, and what probes predicted.
+    """Write N windows: their origin, labels, embeddings, features, and the predictions of the probes.
 
         clip [N], start [N] (s), label [N, K], transition [N, K]
         embedding/imu, embedding/video [N, D]      features/imu, features/video [N, D]
         probe/linear/..., probe/knn/... [N, K]
         clip_names, clip_subjects [J]   activities [A]   horizons [K] (s)
 
-    `checkpoint` says in attributes which one it was. Raises `WriteError` where the disk refuses the file.
+    `checkpoint` becomes the file's attributes and names the checkpoint. Raises `WriteError` if the file cannot be
+    written.
     """
     arrays = {
         "clip": windows.clip_N.numpy(),

@@ -1,6 +1,7 @@
-"""The exported encoder: a folder that explains itself, and the module that it loads as.
+"""Exported encoders: a self-describing folder, and the module that it is loaded as.
 
-`description` is its `config.json`, `encoder` the module, `recording` what it takes, `loading` how it is read.
+`description` is `config.json`, `encoder` the module, `sliding_windows` its input, `loading` reads the folder and
+`folder` writes it.
 """
 
 from revalexo_clip.export.description import (

@@ -1,4 +1,4 @@
-"""`config.json`: what an exported encoder says about itself."""
+"""`config.json` of an exported encoder: architecture, input and origin."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ ONNX = "encoder.onnx"
 
 
 class Origin(Config):
-    """Where an encoder comes from."""
+    """Origin of an encoder: its training and its file."""
 
     experiment: str
-    """Name of the experiment that it was trained in, or that describes the input of an encoder trained elsewhere."""
+    """Name of the experiment that trained it, or that describes the input of an encoder trained elsewhere."""
     checkpoint: str
-    """File that it was exported or imported from."""
+    """Name of the file that it was exported or imported from."""
     data: str | None = None
-    """Kind of dataset that it was trained on."""
+    """Type of the training dataset."""
     epoch: int | None = None
-    """Epochs it was trained for; null for an encoder that was trained elsewhere."""
+    """Training epochs; null for an encoder that was trained elsewhere."""
     step: int | None = None
-    """Optimizer steps it was trained for."""
+    """Optimizer steps of the training; null for an encoder that was trained elsewhere."""
     subjects: dict[Split, tuple[str, ...]] | None
-    """Subjects that it was trained on, and those that it was selected on: not to be test subjects. Null where they are
-    not known, which is not the same as none."""
+    """Subjects used for training (`train`) and model selection (`val`). They must not be test subjects. Null if they
+    are unknown."""
     versions: dict[str, str]
-    """Packages that it was trained, and exported or imported, with."""
+    """Package versions of the training and of the export or import."""
     metrics: JsonObject | None = None
-    """What `rxclip evaluate` measured, where it was run."""
+    """Results of `rxclip evaluate` on its own test subjects; null if it was not evaluated."""
 
 
 class OnnxCheck(Config):
-    """How `encoder.onnx` was compared with the encoder in torch before it was written."""
+    """Result of the comparison of `encoder.onnx` with torch."""
 
     windows: str
-    """What it was compared on."""
+    """Description of the windows of the comparison."""
     difference: float
-    """Largest difference of a feature or of an entry of an embedding."""
+    """Largest absolute difference of the outputs."""
 
 
 class EncoderDescription(Config):
@@ -53,25 +53,25 @@ class EncoderDescription(Config):
     format: Literal[1] = 1
     """Version of this layout."""
     modality: Modality
-    """What it encodes."""
+    """Modality of the input."""
     encoder: ImuEncoder | VideoEncoder
     """Architecture."""
     embed_dim: PositiveInt
-    """D, size of the features and of the shared space."""
+    """D, size of the features and of the embeddings."""
     imu: ImuSpec | None = None
     """Input of an IMU encoder: ordered channels, units, rate [Hz], window [s], standardisation."""
     video: VideoSpec | None = None
     """Input of a video encoder: frames, size, window [s], colour normalisation."""
     projection: bool = True
-    """Whether it has the projection into the space shared with the other modality."""
+    """Whether it has a projection into the space shared with the other modality."""
     origin: Origin
-    """What it was trained on."""
+    """Origin of the encoder."""
     onnx: OnnxCheck | None = None
-    """Of `encoder.onnx`, where the folder has one."""
+    """Check of `encoder.onnx`; null if the folder has none."""
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> Self:
+    def _check_input(self) -> Self:
         imu = self.modality == "imu"
         if isinstance(self.encoder, ImuEncoder) is not imu or (self.imu if imu else self.video) is None:
-            raise ValueError("the modality, the encoder and the input do not belong together")
+            raise ValueError("the encoder and its input do not match the modality")
         return self

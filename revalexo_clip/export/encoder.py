@@ -1,4 +1,4 @@
-"""The exported encoder as others use it."""
+"""The module of an exported encoder: features, embeddings, and those of whole recordings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ImuWindow = Tensor | npt.NDArray[np.generic] | Table
 
 
 class PretrainedEncoder(nn.Module, ABC):
-    """An encoder with its projection into the space that both modalities share."""
+    """A pretrained encoder with its projection into the space shared by both modalities."""
 
     def __init__(self, description: EncoderDescription, encoder: nn.Module) -> None:
         super().__init__()
@@ -32,37 +32,37 @@ class PretrainedEncoder(nn.Module, ABC):
 
     @property
     def subjects(self) -> Mapping[Split, tuple[str, ...]] | None:
-        """Subjects that it was trained on and selected on, `train` and `val`: no test subjects of any task.
+        """Subjects used for training (`train`) and model selection (`val`); None if they are unknown.
 
-        None where they are not known.
+        They must not be test subjects of any task.
         """
         return self.description.origin.subjects
 
     @abstractmethod
     def features(self, window: Tensor) -> Tensor:
-        """Features [B, D] for downstream tasks, before the projection head."""
+        """Compute features [B, D] for downstream tasks, before the projection head."""
 
     def forward(self, window: Tensor) -> Tensor:
-        """As `features`."""
+        """Compute the features, see `features`."""
         return self.features(window)
 
     def embed(self, window: Tensor) -> Tensor:
-        """Unit vectors [B, D] in the space shared with the other modality."""
+        """Compute embeddings: unit vectors [B, D] in the space shared with the other modality."""
         return self.project(self.features(window))
 
     def project(self, features_BD: Tensor) -> Tensor:
-        """Features [B, D] -> unit vectors [B, D]. Raises `ValueError` where the encoder has no projection."""
+        """Project features [B, D] to unit vectors [B, D]. Raises `ValueError` if the encoder has no projection."""
         if self.head is None:
             raise ValueError(
-                f"this encoder was imported from {self.description.origin.checkpoint}, which holds no projection into "
-                "a space shared with the other modality: it gives features only"
+                f"this encoder has features only: it was imported from {self.description.origin.checkpoint}, which "
+                "contains no projection into a shared space"
             )
         projected_BD: Tensor = self.head(features_BD)
         return functional.normalize(projected_BD.float(), dim=-1)
 
 
 class PretrainedImuEncoder(PretrainedEncoder):
-    """Takes IMU windows in the units and the channel order of its `spec`, and recordings at other rates."""
+    """IMU encoder for windows in the units and channel order of its `spec`, and for recordings at any rate."""
 
     def __init__(self, description: EncoderDescription, spec: ImuSpec, encoder: nn.Module) -> None:
         super().__init__(description, encoder)
@@ -70,9 +70,9 @@ class PretrainedImuEncoder(PretrainedEncoder):
         self.samples = Standardization(spec)
 
     def features(self, window: ImuWindow) -> Tensor:
-        """Windows [B, L, C] as a tensor or an array, or named channels as `window_from` takes them -> features [B, D].
+        """Compute features [B, D] of windows [B, L, C]: a tensor, an array, or named channels (see `window_from`).
 
-        Raises `ValueError` where the shape is not [B, L, C] of `spec`.
+        Raises `ValueError` if the shape is not the [B, L, C] of `spec`.
         """
         imu_BLC = window if isinstance(window, Tensor) else self.window_from(window)
         expected = (self.spec.samples, len(self.spec.channels))
@@ -86,17 +86,17 @@ class PretrainedImuEncoder(PretrainedEncoder):
         return features_BD
 
     def forward(self, window: ImuWindow) -> Tensor:
-        """As `features`."""
+        """Compute the features, see `features`."""
         return self.features(window)
 
     def embed(self, window: ImuWindow) -> Tensor:
-        """Unit vectors [B, D] in the space shared with video."""
+        """Compute embeddings: unit vectors [B, D] in the space shared with video."""
         return self.project(self.features(window))
 
     def window_from(self, window: npt.NDArray[np.generic] | Table) -> Tensor:
-        """An array [B, L, C], or named channels, each [L] or [B, L] in its unit, in any order -> [B, L, C].
+        """Convert an array [B, L, C], or named channels [L] or [B, L] in any order, to a tensor [B, L, C].
 
-        A table with such columns, as pandas reads it, will do; other columns are left aside. Raises `ValueError` that
+        Named channels may be the columns of a pandas data frame; other columns are ignored. Raises `ValueError`, which
         names the channels that are missing, of another length, or not finite.
         """
         channels = self.spec.channels
@@ -106,7 +106,7 @@ class PretrainedImuEncoder(PretrainedEncoder):
             imu_LC = stacked(window, channels)
             imu_BLC = imu_LC[None] if imu_LC.ndim == 2 else imu_LC
         else:
-            raise TypeError(f"IMU windows are a tensor or an array [B, L, C], or named channels, not {type(window)}")
+            raise TypeError(f"IMU windows must be a tensor or array [B, L, C], or named channels, not {type(window)}")
         return torch.from_numpy(imu_BLC).to(self._like.device)
 
     def embed_recording(
@@ -118,15 +118,19 @@ class PretrainedImuEncoder(PretrainedEncoder):
         stride: float = 0.5,
         batch: int = 64,
     ) -> RecordingVectors:
-        """Embeddings of the windows that slide over a whole recording, one every `stride` seconds.
+        """Embed a recording window by window.
 
-        `recording` has the channels as named columns [n], such as a frame that pandas read, or is an array [n, C] in
-        the order of `spec.channels`. It was sampled at `rate` [Hz] or, where rates drift or jitter, at the times in the
-        column `time` [s]; it is brought to the encoder's own rate without aliasing. Windows start at the first sample,
-        and are those that evaluation would cut. `batch` of them are encoded at a time, to bound memory.
+        The recording is resampled to the encoder's rate without aliasing. Windows are cut as in evaluation, the first
+        at the first sample.
 
-        Raises `ValueError` that says which channels are missing, where a value is not finite, that there is a gap, or
-        that the recording is too short or its rate too low.
+        - `recording`: named columns [n], e.g. a pandas data frame, or an array [n, C] in the order of `spec.channels`.
+        - `rate`: sampling rate of the recording [Hz].
+        - `time`: name of the column with the sample times [s], instead of `rate`, if the rate drifts or jitters.
+        - `stride`: time from one window to the next [s].
+        - `batch`: number of windows that are encoded at a time.
+
+        Raises `ValueError` if channels are missing, a value is not finite, there is a gap, the recording is too short
+        or its rate too low.
         """
         return self._over(recording, self.embed, rate=rate, time=time, stride=stride, batch=batch)
 
@@ -139,7 +143,7 @@ class PretrainedImuEncoder(PretrainedEncoder):
         stride: float = 0.5,
         batch: int = 64,
     ) -> RecordingVectors:
-        """As `embed_recording`, but the features that downstream tasks use."""
+        """Compute features for downstream tasks, window by window. See `embed_recording`."""
         return self._over(recording, self.features, rate=rate, time=time, stride=stride, batch=batch)
 
     def _over(
@@ -159,12 +163,12 @@ class PretrainedImuEncoder(PretrainedEncoder):
 
     @property
     def _like(self) -> Tensor:
-        """What windows must be like, in type and device."""
+        """Tensor with the data type and device of the weights."""
         return next(self.parameters())
 
 
 class PretrainedVideoEncoder(PretrainedEncoder):
-    """Takes frames of the number and size of its `spec`."""
+    """Video encoder for the number and size of frames of its `spec`."""
 
     def __init__(self, description: EncoderDescription, spec: VideoSpec, encoder: nn.Module) -> None:
         super().__init__(description, encoder)
@@ -172,9 +176,9 @@ class PretrainedVideoEncoder(PretrainedEncoder):
         self.frames = FrameNormalization(spec)
 
     def features(self, window: Tensor) -> Tensor:
-        """[B, T, H, W, 3] uint8 RGB, H = W = `spec.crop` -> features [B, D].
+        """Compute features [B, D] of frames [B, T, H, W, 3], uint8 RGB, H = W = `spec.crop` [px].
 
-        Raises `ValueError` where shape or type is another.
+        Raises `ValueError` if the shape or the data type is wrong.
         """
         expected = (self.spec.frames, self.spec.crop, self.spec.crop, 3)
         if window.dtype != torch.uint8 or window.ndim != 5 or tuple(window.shape[1:]) != expected:
@@ -187,7 +191,7 @@ class PretrainedVideoEncoder(PretrainedEncoder):
 
 
 def build_encoder(description: EncoderDescription) -> PretrainedEncoder:
-    """The described encoder with new weights."""
+    """Build the described encoder with new weights."""
     encoder, dim = description.encoder, description.embed_dim
     if isinstance(encoder, ImuEncoder):
         assert description.imu is not None

@@ -1,6 +1,7 @@
-"""`rxclip export-encoder`: one tower of a checkpoint, as a folder that others can use without the rest.
+"""Export one encoder of a checkpoint, as `rxclip export-encoder` does.
 
-Writing an encoder's folder: weights, description, card and, on request, the same for other runtimes.
+The folder holds the weights, a description and a model card and, on request, the same encoder as ONNX; or it holds a
+state dict for RevalExo.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from pydantic import JsonValue
@@ -40,25 +41,49 @@ from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTMNet
 from revalexo_clip.runs.checkpoint import Checkpoint, load_checkpoint
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
 
+log = logging.getLogger("revalexo_clip")
+
+Format = Literal["safetensors", "onnx", "revalexo"]
+
+REVALEXO_FILE = "encoder.pt"
+
+CHECKED_WINDOWS = 8
+"""Number of windows on which an ONNX file is compared with torch."""
+
+_NOT_EXPORTED = ("checkpoint", "sha256", "probe", "activities")
+"""Results that `config.json` does not repeat: paths have no meaning elsewhere, and tables are long."""
+
 
 class Written(NamedTuple):
-    """What was written."""
+    """Files of an encoder folder, and the description in them."""
 
     files: tuple[Path, ...]
     description: EncoderDescription
 
 
+@dataclass(frozen=True)
+class Export:
+    """Result of an export."""
+
+    files: tuple[Path, ...]
+    """Files that were written."""
+    description: EncoderDescription
+    """Content of `config.json`."""
+    parameters: int
+    """Number of parameters."""
+
+
 def checked_folder(folder: Path) -> Path:
-    """A folder to write to, there or not. Raises `ConfigError` where it is a file."""
+    """Return an output folder, which need not exist. Raises `ConfigError` if it is a file."""
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: --out names a folder, and this is a file")
+        raise ConfigError(f"{folder} is a file; --out must name a folder")
     return folder
 
 
 def write_folder(folder: Path, encoder: PretrainedEncoder, onnx: CheckWindows | None = None) -> Written:
-    """Write what `load_encoder` reads and, with windows to check it on, `encoder.onnx`."""
+    """Write a folder for `load_encoder`, with `encoder.onnx` if there are windows to check it on."""
     description = encoder.description
-    # Without its description a folder is no encoder: gone first and written last, it never goes with other weights.
+    # The description is deleted first and written last, so that it never describes other weights.
     (folder / DESCRIPTION).unlink(missing_ok=True)
     (folder / ONNX).unlink(missing_ok=True)
     if onnx is not None:
@@ -73,57 +98,48 @@ def write_folder(folder: Path, encoder: PretrainedEncoder, onnx: CheckWindows | 
 
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Each tensor with memory of its own, which safetensors insists on where an encoder uses one twice."""
+    """Copy each tensor: safetensors refuses tensors that share memory."""
     return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in module.state_dict().items()}
-
-
-log = logging.getLogger("revalexo_clip")
-
-Format = Literal["safetensors", "onnx", "revalexo"]
-
-
-REVALEXO_FILE = "encoder.pt"
-
-
-CHECKED_WINDOWS = 8
-"""How many windows an ONNX file is compared with torch on."""
-
-
-@dataclass(frozen=True)
-class Export:
-    """What was written."""
-
-    files: tuple[Path, ...]
-    description: EncoderDescription
-    parameters: int
 
 
 def export_encoder(
     modality: Modality,
-    ckpt: Path | None = None,
+    ckpt: str | Path | None = None,
     *,
     format: Format = "safetensors",  # noqa: A002 (the command line's own word)
-    out: Path | None = None,
-    experiment_file: Path | None = None,
+    out: str | Path | None = None,
+    experiment_file: str | Path | None = None,
 ) -> Export:
-    """Write one encoder of a checkpoint to `out`, or to `export/<modality>` in the checkpoint's run folder.
+    """Write one encoder of a pretraining checkpoint to a folder.
 
-    `ckpt` is a checkpoint, a run folder, or None for the newest run. Raises `ConfigError` or `DataError`.
+    - `modality`: encoder to export, `imu` or `video`.
+    - `ckpt`: a checkpoint or a run folder; None for the newest run.
+    - `format`: `safetensors` for `load_encoder`; `onnx` for the same with `encoder.onnx`; `revalexo` for a state dict
+      that RevalExo loads.
+    - `out`: output folder; the default is `export/<modality>` in the run folder.
+    - `experiment_file`: file that defines components that the checkpoint uses.
+
+    Raises `ConfigError` if an argument is wrong or the format cannot express the encoder; `DataError` if a file cannot
+    be read or written.
     """
+    for name, value, choices in (("modality", modality, get_args(Modality)), ("format", format, get_args(Format))):
+        if value not in choices:
+            raise ConfigError(f"{name}: '{value}' is not one of {', '.join(choices)}")
     if format == "onnx":
         require_onnx()
-    if experiment_file is not None:
-        import_experiment_file(experiment_file)
-    checkpoint = load_checkpoint(find_checkpoint(ckpt), experiment_file)
+    file = None if experiment_file is None else Path(experiment_file)
+    if file is not None:
+        import_experiment_file(file)
+    checkpoint = load_checkpoint(find_checkpoint(None if ckpt is None else Path(ckpt)), file)
     run = folder_of(checkpoint.path)
     description = _describe(checkpoint, modality, _metrics_of(run, checkpoint.path))
     encoder = _take_tower(checkpoint, description)
-    folder = checked_folder(out or run / "export" / modality)
+    folder = checked_folder(run / "export" / modality if out is None else Path(out))
     if format == "revalexo":
         written = _write_revalexo(folder, encoder)
     else:
         written = write_folder(folder, encoder, _check_windows(checkpoint, modality) if format == "onnx" else None)
-    tower = encoder.encoder if format == "revalexo" else encoder  # without the projection head, or with it
+    tower = encoder.encoder if format == "revalexo" else encoder  # RevalExo has no projection head
     return Export(written.files, written.description, sum(parameter.numel() for parameter in tower.parameters()))
 
 
@@ -163,14 +179,10 @@ def _take_tower(checkpoint: Checkpoint, description: EncoderDescription) -> Pret
     return encoder.eval()
 
 
-_NOT_CARRIED = ("checkpoint", "sha256", "probe", "activities")
-"""What of the metrics an encoder does not take along: paths mean nothing elsewhere, and tables would be most of it."""
-
-
 def _metrics_of(run: Path, checkpoint: Path) -> JsonObject | None:
-    """What `rxclip evaluate` last measured, if it was this very checkpoint that it measured.
+    """Return the results of `rxclip evaluate` on the checkpoint's own test subjects; None if there are none.
 
-    A path would not tell: `best.ckpt` is another file after each epoch that was better.
+    They are identified by the digest of the checkpoint: `best.ckpt` is replaced during training.
     """
     path = run / "evaluation" / "metrics.json"
     if not path.is_file():
@@ -178,32 +190,32 @@ def _metrics_of(run: Path, checkpoint: Path) -> JsonObject | None:
     try:
         metrics: JsonValue = json.loads(path.read_bytes())
     except ValueError as error:
-        raise DataError(f"{path}: damaged ({error}); run `rxclip evaluate` again, or delete it") from error
+        raise DataError(f"{path} is corrupt ({error}); run `rxclip evaluate` again, or delete it") from error
     if not isinstance(metrics, dict) or metrics.get("sha256") != sha256_of(checkpoint):
         return None
-    return {name: value for name, value in metrics.items() if name not in _NOT_CARRIED}
+    return {name: value for name, value in metrics.items() if name not in _NOT_EXPORTED}
 
 
 def _check_windows(checkpoint: Checkpoint, modality: Modality) -> CheckWindows:
-    """Windows of the validation subjects, spread over all there are; drawn ones where the dataset is not at hand."""
+    """Return windows of the validation subjects, evenly spread; random ones if the dataset is not available."""
     described = checkpoint.description
     try:
         dataset = described.experiment.data.build("val", described.experiment.seed)
         imu = replace(dataset.imu_spec, mean=described.imu_spec.mean, std=described.imu_spec.std)
         if (imu, dataset.video_spec) != (described.imu_spec, described.video_spec):
-            raise DataError("its windows are not those that the encoder was trained on")
+            raise DataError("its windows do not have the format of the training")
         places = torch.linspace(0, len(dataset) - 1, min(CHECKED_WINDOWS, len(dataset))).long().tolist()
         samples = [dataset[0, place] for place in places]
     except DataError as error:
-        log.warning("drawn windows stand in for the dataset's: %s", error)
-        window = _drawn_imu(described.imu_spec) if modality == "imu" else _drawn_video(described.video_spec)
-        return CheckWindows(window, f"{len(window)} drawn windows, for lack of the dataset")
+        log.warning("using random windows, because the dataset cannot be read: %s", error)
+        window = _random_imu(described.imu_spec) if modality == "imu" else _random_video(described.video_spec)
+        return CheckWindows(window, f"{len(window)} random windows, because the dataset was not available")
     window = torch.stack([sample.imu_LC if modality == "imu" else sample.video_THWC for sample in samples])
     return CheckWindows(window, f"{counted(len(window), 'window')} of the validation subjects")
 
 
-def _drawn_imu(spec: ImuSpec) -> Tensor:
-    """Standard-normal windows; in the channels' own scale, where that was measured."""
+def _random_imu(spec: ImuSpec) -> Tensor:
+    """Draw standard-normal windows, scaled to the channels if their mean and deviation are known."""
     noise_BLC = torch.randn(
         CHECKED_WINDOWS, spec.samples, len(spec.channels), generator=torch.Generator().manual_seed(0)
     )
@@ -212,26 +224,26 @@ def _drawn_imu(spec: ImuSpec) -> Tensor:
     return noise_BLC * torch.tensor(spec.std) + torch.tensor(spec.mean)
 
 
-def _drawn_video(spec: VideoSpec) -> Tensor:
+def _random_video(spec: VideoSpec) -> Tensor:
     size = (CHECKED_WINDOWS, spec.frames, spec.crop, spec.crop, 3)
     return torch.randint(256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def _write_revalexo(folder: Path, encoder: PretrainedEncoder) -> Written:
-    """The state dict that RevalExo's downstream training loads: its names are those of our DeepConvLSTM."""
+    """Write the state dict that RevalExo's downstream training loads. Its names are those of our DeepConvLSTM."""
     description = encoder.description
     if not isinstance(encoder.encoder, DeepConvLSTMNet):
         raise ConfigError(
-            f"--format revalexo holds a DeepConvLSTM, and the {description.modality} encoder of this checkpoint is of "
+            f"--format revalexo requires a DeepConvLSTM; the {description.modality} encoder of this checkpoint is of "
             f"type {type(description.encoder).__name__}"
         )
     if description.imu is not None and description.imu.mean is not None:
         raise ConfigError(
-            "--format revalexo has no place for the mean and deviation that this encoder standardises its channels "
-            "with; pretrain with standardize=false for it, or export as safetensors"
+            "--format revalexo cannot hold the mean and deviation with which this encoder standardises its channels; "
+            "pretrain with standardize=false, or export as safetensors"
         )
     path = folder / REVALEXO_FILE
-    # Through an open file: given a path, torch writes the temporary name into the file.
+    # An open file, because torch would write the temporary name of a path into the file.
     with atomically(path) as temporary, temporary.open("wb") as file:
         torch.save(own_tensors(encoder.encoder), file)
     return Written((path,), description)

@@ -1,4 +1,4 @@
-"""Reading an encoder folder. No code is run from it."""
+"""Load an exported encoder. No code from its folder is run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from revalexo_clip.export.encoder import PretrainedEncoder, build_encoder
 
 
 def load_encoder(folder: str | Path, experiment_file: str | Path | None = None) -> PretrainedEncoder:
-    """The encoder in an exported folder, in eval mode on the CPU.
+    """Load the encoder of an exported folder, in eval mode on the CPU. No code from the folder is run.
 
-    `experiment_file` is the file that defines the encoder, where it is not one of this package; no code is run
-    from the folder. Raises `ConfigError` or `DataError`, naming the file.
+    `experiment_file` defines the encoder if it is not part of this package. Raises `ConfigError` if the folder is not
+    an exported encoder, `DataError` if one of its files is missing or corrupt. The message names the file.
     """
     folder = Path(folder)
     if experiment_file is not None:
@@ -35,13 +35,13 @@ def load_encoder(folder: str | Path, experiment_file: str | Path | None = None) 
     except FileNotFoundError as error:
         raise DataError(f"{folder / WEIGHTS}: missing from this encoder folder") from error
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{folder / WEIGHTS}: damaged, or no safetensors file: {error}") from error
+        raise DataError(f"{folder / WEIGHTS}: corrupt, or not a safetensors file: {error}") from error
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:  # names or shapes differ
         differences = shorten(str(error), 500, placeholder=" ...")
         raise DataError(
-            f"{folder / WEIGHTS}: the weights are not those of the encoder in {DESCRIPTION}: {differences}"
+            f"{folder / WEIGHTS}: the weights do not fit the encoder in {DESCRIPTION}: {differences}"
         ) from error
     return module.eval()
 
@@ -57,7 +57,7 @@ def _read_description(path: Path, experiment_file: str | Path | None) -> Encoder
         unknown = any(item["type"] == "unknown_component" for item in error.errors())
         hint = ""
         if unknown and experiment_file is None:
-            hint = "\nIf an experiment file defines the encoder, give that file: load_encoder(folder, 'FILE.py')"
+            hint = "\nIf an experiment file defines the encoder, pass that file: load_encoder(folder, 'FILE.py')"
         elif unknown:
             hint = f"\n{experiment_file} does not define it"
         raise DataError(f"{path}: {describe(error)}{hint}") from error

@@ -1,4 +1,4 @@
-"""The README.md of an exported encoder."""
+"""The model card of an exported encoder: its `README.md`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ _COLUMNS: dict[str, Callable[[float], str]] = {
     "mrr": "{:.3f}".format,
     "median_rank": "{:.1f}".format,
 }
-"""Figures of retrieval, and how each is written."""
+"""Retrieval metrics and their formats."""
+
 _SPLITS = {"val": "validation subjects", "test": "test subjects"}
 
 
 def model_card(description: EncoderDescription) -> str:
-    """What the encoder is and is for, what it takes, what it has seen, how well it did, and how to load it.
+    """Write the model card: usage, input, output, training subjects, retrieval results, intended use and limits.
 
-    Markdown under a head in YAML, as the Hugging Face Hub reads it: https://huggingface.co/docs/hub/model-cards.
+    It is Markdown with a YAML header, as the Hugging Face Hub reads it: https://huggingface.co/docs/hub/model-cards.
     """
     parts = [
         _head(description),
         f"# {type(description.encoder).__name__}, pretrained on {_plural(description)}",
-        _story(description),
+        _summary(description),
         "## How to load it",
         _usage(description),
         "## Input",
@@ -45,9 +46,9 @@ def model_card(description: EncoderDescription) -> str:
         "## Limits",
         "\n".join(f"- {limit}" for limit in _limits(description)),
         "## Licence",
-        "Whoever publishes these weights chooses their licence and writes it into the head of this file; the terms of "
-        "the recordings they were trained on, and of weights they started from, may bind that choice. The package that "
-        "loads them is Apache-2.0, which says nothing about them.",
+        "The publisher of these weights chooses their licence and writes it into the header of this file. The terms of "
+        "the training recordings and of initial weights may restrict that choice. The package that loads the weights "
+        "is licensed under Apache-2.0, which does not apply to the weights.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -66,51 +67,53 @@ def _head(description: EncoderDescription) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
-def _story(description: EncoderDescription) -> str:
+def _summary(description: EncoderDescription) -> str:
     origin = description.origin
     if origin.epoch is None or origin.step is None:
         return (
-            f"An IMU encoder that was trained elsewhere, imported from `{origin.checkpoint}` with revalexo_clip "
+            f"An IMU encoder that was trained elsewhere and imported from `{origin.checkpoint}` with revalexo_clip "
             f"{origin.versions['imported_with']}. Channels, units, rate and window are those of experiment "
-            f"`{origin.experiment}`; the file itself does not name them."
+            f"`{origin.experiment}`, because the imported file does not contain them."
         )
     return (
-        f"The {_long_name(description)} of experiment `{origin.experiment}`, trained to agree with "
-        f"{'first-person video' if description.modality == 'imu' else 'body-worn IMUs'} of the same moment, for "
+        f"The {_long_name(description)} of experiment `{origin.experiment}`, pretrained contrastively with "
+        f"{'first-person video' if description.modality == 'imu' else 'body-worn IMUs'} of the same time window, for "
         f"{counted(origin.epoch, 'epoch')} ({counted(origin.step, 'step')}) with revalexo_clip "
         f"{origin.versions['trained_with']}."
     )
 
 
 def _output(description: EncoderDescription) -> str:
-    features = f"`encoder(window)` gives features [B, {description.embed_dim}] for downstream tasks"
+    features = f"`encoder(window)` returns features [B, {description.embed_dim}] for downstream tasks"
     if not description.projection:
-        return f"{features}. There is no projection into a space shared with video: it was not in the imported file."
+        return f"{features}. There is no projection into a space shared with video, because the imported file had none."
     text = (
-        f"{features}; `encoder.embed(window)` gives unit vectors [B, {description.embed_dim}] in the space shared with "
-        "the other modality."
+        f"{features}; `encoder.embed(window)` returns unit vectors [B, {description.embed_dim}] in the space shared "
+        "with the other modality."
     )
     if description.onnx is None:
         return text
     return (
-        f"{text} `encoder.onnx` has both as outputs, `features` and `embedding`, of its input "
-        f"`{description.modality}`, for any B. Compared with torch on {description.onnx.windows}: they differ by "
-        f"{description.onnx.difference:.1g} at most."
+        f"{text} `encoder.onnx` has the input `{description.modality}` and the outputs `features` and `embedding`, for "
+        f"any B. Its outputs differ from torch by at most {description.onnx.difference:.1g} on "
+        f"{description.onnx.windows}."
     )
 
 
 def _subjects(origin: Origin) -> str:
-    data = f"Recordings: a dataset in the form of `{origin.data}`.\n" if origin.data else ""
+    data = f"Dataset type: `{origin.data}`.\n" if origin.data else ""
     if origin.subjects is None:
         return (
-            "Whom it was trained on is not known. A test on anyone who may have been among them measures less than it "
-            "seems to."
+            "The training subjects are unknown. Results on subjects that may be among them do not measure "
+            "generalisation."
         )
-    uses = (("Trained on", "train"), ("Selected on", "val"))
+    uses = (("Trained on", "train"), ("Model selection on", "val"))
     seen = [f"{title}: {', '.join(subjects)}." for title, use in uses if (subjects := _of(origin, use))]
     return (
-        data + "\n".join(seen) + "\n\nNone of them may be a test subject of a task that this encoder is used for; "
-        "`encoder.subjects` lists them."
+        data
+        + "\n".join(seen)
+        + "\n\nDo not use any of them as test subjects with this encoder. `encoder.subjects` lists "
+        "them."
     )
 
 
@@ -121,26 +124,27 @@ def _of(origin: Origin, use: str) -> tuple[str, ...]:
 def _use(description: EncoderDescription) -> str:
     if description.modality == "imu":
         return (
-            "Research: features for recognising what a person is doing from the IMUs listed above, frozen or as a "
-            "start for training. Not a medical device, and not tested for decisions about a person's health or for "
-            "the control of an exoskeleton."
+            "Research: features for activity classification from the IMUs listed above, with frozen weights or as "
+            "initial weights. It is not a medical device, and it was not tested for decisions about a person's health "
+            "or for the control of an exoskeleton."
         )
     return (
-        "Research: features of what a person does, seen from their own head, and embeddings that IMU windows are "
-        "compared with. Not for telling who is to be seen."
+        "Research: features of a person's activity in first-person video, and embeddings to compare with those of IMU "
+        "windows. It is not meant for identifying people."
     )
 
 
 def _limits(description: EncoderDescription) -> list[str]:
-    limits = ["It was trained on the people, places and devices of one dataset; others were not measured."]
+    limits = ["It was trained on the subjects, places and devices of one dataset, and not evaluated on others."]
     if description.imu is not None:
         limits += [
-            "It knows sensors by the places, axes and units above: worn elsewhere or turned, they give other features.",
-            f"What is faster than {description.imu.rate / 2:g} Hz is not seen; a window sees "
-            f"{description.imu.window:g} s and nothing before.",
+            "It expects sensors at the places, with the axes and units above. Sensors that are worn elsewhere or "
+            "rotated give other features.",
+            f"Its input contains no frequencies above {description.imu.rate / 2:g} Hz, and nothing before the window "
+            f"of {description.imu.window:g} s.",
         ]
     if description.projection:
-        limits.append("How much alike two embeddings are is a measure to rank by, not a probability.")
+        limits.append("The similarity of two embeddings is a score for ranking, not a probability.")
     return limits
 
 
@@ -169,17 +173,13 @@ def _input(description: EncoderDescription) -> str:
     side = spec_of_video.crop
     return (
         f"[B, {spec_of_video.frames}, {side}, {side}, 3] uint8 RGB: {spec_of_video.frames} frames spread evenly over "
-        f"{spec_of_video.window:g} s, first and last moment included, resized to a short side of "
-        f"{spec_of_video.short_side} and cropped at the centre. Colour is normalised inside."
+        f"{spec_of_video.window:g} s, first and last time included, resized to a short side of "
+        f"{spec_of_video.short_side} and cropped at the centre. The encoder normalises the colours."
     )
 
 
 def _standardized(spec: ImuSpec) -> str:
-    return (
-        ""
-        if spec.mean is None
-        else "; the encoder standardises them itself, with the mean and deviation in config.json"
-    )
+    return "" if spec.mean is None else "; the encoder standardises them with the mean and deviation in config.json"
 
 
 def _usage(description: EncoderDescription) -> str:
@@ -192,13 +192,15 @@ def _usage(description: EncoderDescription) -> str:
         first = description.imu.channels[0]
         lines.append(f'features = encoder({{"{first}": ..., ...}})  # every channel by name, or one tensor [B, L, C]')
         slid = "embed_recording" if description.projection else "recording_features"
-        lines.append(f"start, vectors = encoder.{slid}(frame, rate=100.0)  # whole recordings, at any rate [Hz]")
+        lines.append(f"start, vectors = encoder.{slid}(frame, rate=100.0)  # a whole recording at any rate [Hz]")
     return "```python\n" + "\n".join(lines) + "\n```"
 
 
 def _results(metrics: JsonObject | None) -> str:
     if metrics is None:
-        return "Not measured: `rxclip evaluate` had not been run on this checkpoint when it was exported."
+        return (
+            "Not evaluated: there were no results of `rxclip evaluate` on its own test subjects when it was exported."
+        )
     retrieval = metrics["retrieval"]
     assert isinstance(retrieval, dict)
     rows = [
@@ -216,13 +218,13 @@ def _results(metrics: JsonObject | None) -> str:
 
 
 def _cell(figures: JsonObject, name: str) -> str:
-    """A figure and, where it was measured, its interval."""
+    """Format a metric with its interval, if there is one."""
     shown = " to ".join(_number(name, end) for end in _interval(figures, name))
     return _number(name, figures[name]) + (f" ({shown})" if shown else "")
 
 
 def _interval(figures: JsonValue, name: str) -> list[JsonValue]:
-    """Low and high end, or nothing where there is no interval."""
+    """Return the ends of the interval, or nothing if there is none."""
     intervals = figures.get("interval") if isinstance(figures, dict) else None
     ends = intervals.get(name) if isinstance(intervals, dict) else None
     return ends if isinstance(ends, list) else []

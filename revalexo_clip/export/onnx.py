@@ -1,7 +1,8 @@
-"""`encoder.onnx`: an encoder for runtimes without torch, compared with torch before it is kept.
+"""Write an encoder as `encoder.onnx`, for runtimes without torch, and compare its outputs with torch.
 
-Made with the exporter that torch recommends. The one before it, from TorchScript, gives the same numbers sooner (0.4 s
-instead of 12 s for a small DeepConvLSTM), but is deprecated and cannot follow the fast forms of X3D's convolutions.
+This uses the exporter that torch recommends. The older one, based on TorchScript, gives the same numbers in less time
+(0.4 s instead of 12 s for a small DeepConvLSTM), but it is deprecated and cannot export the fast forms of X3D's
+convolutions.
 """
 
 from __future__ import annotations
@@ -26,36 +27,36 @@ from revalexo_clip.core.version import __version__
 from revalexo_clip.export import EncoderDescription, OnnxCheck, PretrainedEncoder
 
 TOLERANCE = 1e-4
-"""Largest difference from torch that is accepted, as a share of the largest output where that is above 1."""
+"""Largest accepted difference from torch, relative to the largest output if that is above 1."""
 
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 
 class CheckWindows(NamedTuple):
-    """What a file is compared with torch on."""
+    """Windows on which an ONNX file is compared with torch."""
 
     window: Tensor
     """[B, L, C] or [B, T, H, W, 3]."""
     source: str
-    """Where they come from."""
+    """Description of their origin."""
 
 
 def require_onnx() -> None:
-    """Raise `ConfigError` where the packages that it takes are not installed."""
+    """Raise `ConfigError` if the packages for ONNX are not installed."""
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
-        raise ConfigError(f"--format onnx needs {', '.join(missing)}: pip install 'revalexo-clip[onnx]'")
+        raise ConfigError(f"--format onnx requires {', '.join(missing)}: pip install 'revalexo-clip[onnx]'")
 
 
 def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) -> OnnxCheck:
-    """Write an encoder, standardisation and projection included, for batches of any size.
+    """Write an encoder with its standardisation and projection, for batches of any size.
 
     The file has one input, `imu` [B, L, C] or `video` [B, T, H, W, 3], and the outputs `features` and `embedding`,
-    [B, D] each; its metadata says what they are. Raises `DataError`, and leaves no file, where onnxruntime computes
-    anything else from it than torch does.
+    [B, D] each. Its metadata describes them. Raises `ConfigError` if ONNX cannot express the encoder; `DataError`, and
+    leaves no file, if the outputs of onnxruntime differ from those of torch.
     """
     module = _Outputs(encoder).eval()
-    with torch.no_grad():  # before the export: what is computed once and kept is then no tracer's stand-in
+    with torch.no_grad():  # before the export, so that cached tensors are real ones and not the tracer's
         expected = tuple(output.numpy() for output in module(windows.window))
     description = encoder.description
     names = ("features", "embedding")[: len(expected)]
@@ -63,7 +64,7 @@ def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) ->
         try:
             program = torch.onnx.export(
                 module,
-                (torch.cat([windows.window[:1]] * 2),),  # a batch of one would be taken for the size of all batches
+                (torch.cat([windows.window[:1]] * 2),),  # a batch size of one would be treated as a constant
                 dynamo=True,
                 verbose=False,
                 input_names=[description.modality],
@@ -79,8 +80,8 @@ def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) ->
     shape = program.model.graph.inputs[0].shape
     if shape is None or isinstance(shape[0], int):
         raise ConfigError(
-            f"--format onnx cannot express this {type(description.encoder).__name__} for batches of any size: it takes "
-            "the batch's size for a constant (len(x) does, where x.shape[0] does not)"
+            f"--format onnx cannot express this {type(description.encoder).__name__} for batches of any size: its "
+            "code treats the batch size as a constant (for example by len(x) instead of x.shape[0])"
         )
     program.model.metadata_props.update(_metadata(description))
     with atomically(path) as temporary:
@@ -108,7 +109,7 @@ class _Outputs(nn.Module):
 def _difference(
     path: Path, name: str, window: npt.NDArray[np.generic], expected: tuple[npt.NDArray[np.float32], ...]
 ) -> float:
-    """Largest difference of an output, of all windows together and of the first alone."""
+    """Compute the largest difference of the outputs, for all windows in one batch and for the first alone."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -116,7 +117,7 @@ def _difference(
     for size in (len(window), 1):
         outputs = session.run(None, {name: window[:size]})
         differences += [np.abs(output - wanted[:size]).max() for output, wanted in zip(outputs, expected, strict=True)]
-    return float(np.max(differences))  # NaN where one of them is
+    return float(np.max(differences))  # NaN if one of them is NaN
 
 
 def _metadata(description: EncoderDescription) -> dict[str, str]:
@@ -134,7 +135,7 @@ def _metadata(description: EncoderDescription) -> dict[str, str]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what torch's exporter says about its own insides and about packages that are not needed."""
+    """Suppress the exporter's messages about its internals and about optional packages."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""`rxclip import-encoder`: a state dict under RevalExo's names, as an encoder folder of ours.
+"""Convert a RevalExo state dict to an encoder folder, as `rxclip import-encoder` does.
 
-Encoders that others have published can then be loaded, exported and compared as our own are. What such a file does not
-say comes from elsewhere: sizes from the shapes of its tensors; channels, rate and window from an experiment's dataset.
+Published encoders can then be loaded like exported ones. The sizes are taken from the shapes of the tensors; channels,
+rate and window from the dataset of an experiment.
 """
 
 from __future__ import annotations
@@ -26,31 +26,44 @@ from revalexo_clip.export.folder import checked_folder, write_folder
 from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM
 
 _SIZES = {"conv1.weight": 4, "lstm.weight_hh_l0": 2, "feature_projector.weight": 2}
-"""Tensors that tell the sizes of all others, and how many axes they have."""
+"""Tensors that determine all sizes, and their number of axes."""
+
 _OWN = ("conv", "lstm.", "feature_projector.")
-"""What the names of a DeepConvLSTM's tensors begin with; a file may hold others, such as classifiers."""
+"""Prefixes of a DeepConvLSTM's tensors. A file may hold others, such as those of classifiers."""
 
 
 @dataclass(frozen=True)
 class Import:
-    """What was written, and what was not."""
+    """Result of an import."""
 
     files: tuple[Path, ...]
+    """Files that were written."""
     description: EncoderDescription
+    """Content of `config.json`."""
     parameters: int
-    left_aside: tuple[str, ...]
-    """Names of tensors in the file that are no part of the encoder."""
+    """Number of parameters."""
+    ignored: tuple[str, ...]
+    """Names of tensors in the file that do not belong to the encoder."""
 
 
 def import_encoder(
-    file: Path, experiment: PretrainExperiment, *, out: Path | None = None, subjects: Sequence[str] | None = None
+    file: str | Path,
+    experiment: PretrainExperiment,
+    *,
+    out: str | Path | None = None,
+    subjects: Sequence[str] | None = None,
 ) -> Import:
-    """Write the encoder in `file` to `out`, or to a folder of the file's name beside it.
+    """Write the encoder in a RevalExo state dict to a folder.
 
-    The experiment's dataset says which channels the encoder takes, in which order and at which rate; it must be at
-    hand, since channels are named in its recordings. `subjects` are those that the encoder was trained on, where that
-    is known. Raises `ConfigError` or `DataError`.
+    - `file`: state dict, or a checkpoint that contains it.
+    - `experiment`: experiment whose dataset has the channels, the rate and the window of the encoder. Its recordings
+      must be available, because they name the channels.
+    - `out`: output folder; the default is the name of `file` without its suffix.
+    - `subjects`: subjects that the encoder was trained on, if they are known.
+
+    Raises `ConfigError` if there is no such file; `DataError` if it has no such encoder, or one for other channels.
     """
+    file, out = Path(file), None if out is None else Path(out)
     folder = checked_folder(out or file.with_suffix(""))
     tensors = _read(file)
     spec = _input_of(experiment)
@@ -82,7 +95,7 @@ def import_encoder(
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    """The tensors of a state dict, or of one within a checkpoint, less a prefix that the encoder's names have."""
+    """Read the tensors of a state dict, or of one inside a checkpoint, and strip the prefix of the encoder's names."""
     try:
         content: object = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -90,7 +103,9 @@ def _read(file: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
     except UNPICKLING_ERRORS as error:
-        raise DataError(f"{file} is not a state dict, or not a whole one, or holds code, which is never run") from error
+        raise DataError(
+            f"{file} is not a state dict: it is corrupt, or it contains code, which is never run"
+        ) from error
     dicts = [
         item for item in (content, *(content.values() if isinstance(content, dict) else ())) if isinstance(item, dict)
     ]
@@ -100,38 +115,42 @@ def _read(file: Path) -> dict[str, Tensor]:
         if first is not None:
             prefix = first.removesuffix("conv1.weight")
             return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    raise DataError(f"{file} holds no encoder under RevalExo's names: there is no conv1.weight in it")
+    raise DataError(f"{file} has no encoder with RevalExo's names: conv1.weight is missing")
 
 
 def _input_of(experiment: PretrainExperiment) -> ImuSpec:
-    """Channels, units, rate and window of the training recordings; as they are, since the file knows no mean."""
+    """Return channels, units, rate and window of the training recordings, without standardisation."""
     try:
         return experiment.data.build("train", experiment.seed).imu_spec
     except DataError as error:
         raise DataError(
-            f"the channels of an encoder are named in the recordings of {experiment.name}: {error}"
+            f"the recordings of {experiment.name} are needed for the names of the channels: {error}"
         ) from error
 
 
 def _architecture(file: Path, tensors: Mapping[str, Tensor]) -> DeepConvLSTM:
     for name, axes in _SIZES.items():
         if name not in tensors:
-            raise DataError(f"{file} lacks {name}")
+            raise DataError(f"{file}: {name} is missing")
         if tensors[name].ndim != axes:
-            raise DataError(f"{file}: {name} is {list(tensors[name].shape)}, where {axes} axes are expected")
+            raise DataError(f"{file}: {name} has shape {list(tensors[name].shape)}, expected {axes} axes")
     maps, _, kernel, _ = tensors["conv1.weight"].shape
     return DeepConvLSTM(kernel=kernel, maps=maps, hidden=tensors["lstm.weight_hh_l0"].shape[1])
 
 
 def _differences(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], spec: ImuSpec) -> list[str]:
-    """One line each: what is missing, what has another shape, what a DeepConvLSTM has no place for."""
+    """Describe each tensor that is missing, has another shape, or is not part of a DeepConvLSTM, in one line."""
     missing = [f"{name} is missing" for name in own if name not in tensors]
     shapes = [
-        f"{name} is {list(tensors[name].shape)}, expected {list(tensor.shape)}{_channels(name, tensors, spec)}"
+        f"{name} has shape {list(tensors[name].shape)}, expected {list(tensor.shape)}{_channels(name, tensors, spec)}"
         for name, tensor in own.items()
         if name in tensors and tensors[name].shape != tensor.shape
     ]
-    extra = [f"{name} has no place in it" for name in tensors if name.startswith(_OWN) and name not in own]
+    extra = [
+        f"{name} is not part of a DeepConvLSTM of these sizes"
+        for name in tensors
+        if name.startswith(_OWN) and name not in own
+    ]
     return missing + shapes + extra
 
 
@@ -140,4 +159,4 @@ def _channels(name: str, tensors: Mapping[str, Tensor], spec: ImuSpec) -> str:
         return ""
     maps = len(tensors["conv1.weight"])
     channels = tensors[name].shape[-1] / maps
-    return f": {channels:g} channels of {maps} maps, where the recordings give {len(spec.channels)}"
+    return f" ({channels:g} channels of {maps} maps; the recordings have {len(spec.channels)} channels)"

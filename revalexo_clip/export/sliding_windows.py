@@ -1,4 +1,4 @@
-"""What an encoder is given: windows or whole recordings, as arrays or as named columns."""
+"""Cut whole recordings into windows for an encoder, and check arrays and named columns."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.resampling import evenly_spaced, resampled
@@ -19,10 +20,10 @@ _SHOWN = 6
 
 
 class Table(Protocol):
-    """Columns by name: a mapping, or a frame as pandas reads it."""
+    """Columns by name: a mapping or a pandas data frame."""
 
     def keys(self) -> Iterable[Hashable]:
-        """The names."""
+        """Return the names."""
 
     def __contains__(self, name: object, /) -> bool: ...
 
@@ -30,26 +31,26 @@ class Table(Protocol):
 
 
 class RecordingVectors(NamedTuple):
-    """One vector for each of the N windows that slide over a recording."""
+    """One vector for each of the N sliding windows of a recording."""
 
     start_N: Tensor
-    """[N] float64, where each window starts, by the recording's own clock [s]."""
+    """[N] float64, start of each window in the recording's time [s]."""
     vector_ND: Tensor
     """[N, D] float32."""
 
 
 class Windows(NamedTuple):
-    """The windows that slide over a recording, cut from it when they are asked for."""
+    """Sliding windows of a recording. They are cut batch by batch."""
 
     samples_nC: Samples
     """The recording at the encoder's rate."""
     start_N: Floats
-    """By the recording's own clock [s]."""
+    """Start of each window in the recording's time [s]."""
     places: Sequence[slice]
-    """Which samples each window takes."""
+    """Samples of each window."""
 
     def batches(self, size: int) -> Iterable[Samples]:
-        """[B, L, C] at a time, so that memory does not grow with the recording."""
+        """Yield windows [B, L, C], at most `size` at a time to limit the memory."""
         for first in range(0, len(self.places), size):
             yield np.stack([self.samples_nC[place] for place in self.places[first : first + size]])
 
@@ -57,29 +58,33 @@ class Windows(NamedTuple):
 def slide(
     recording: Table | npt.NDArray[np.generic], spec: ImuSpec, *, rate: float | None, time: str | None, stride: float
 ) -> Windows:
-    """The windows that start every `stride` seconds from the first sample on; see `embed_recording`."""
+    """Place a window every `stride` seconds from the first sample on. See `embed_recording`."""
     if stride <= 0:
-        raise ValueError(f"stride is the time from one window to the next [s], not {stride:g}")
+        raise ValueError(f"stride must be above 0 s, not {stride:g}")
     if (rate is None) is (time is None):
         raise ValueError(
-            f"say how the recording was sampled: rate=... [Hz] or time=..., a column [s]{_hint(recording)}"
+            f"pass either the sampling rate (rate=... [Hz]) or a time column (time=NAME [s]){_hint(recording)}"
         )
     samples_nC = _samples_of(recording, spec.channels)
     first = 0.0
     if time is not None:
         if isinstance(recording, np.ndarray):
-            raise ValueError("time names a column, and an array has none: give its rate [Hz]")
+            raise ValueError("time names a column, and an array has no columns; pass rate=... [Hz]")
         if time not in recording:
-            raise ValueError(f"there is no column {time}{_hint(recording)}")
+            raise ValueError(f"no column {time}{_hint(recording)}")
         time_n = _column(recording, time)
         if time_n.shape != samples_nC.shape[:1]:
-            raise ValueError(f"column {time} is {list(time_n.shape)}, and {spec.channels[0]} is [{len(samples_nC)}]")
+            raise ValueError(
+                f"column {time} has shape {list(time_n.shape)}, but {spec.channels[0]} has [{len(samples_nC)}]"
+            )
         samples_nC, rate = evenly_spaced(samples_nC, time_n)
         first = float(time_n[0])
     assert rate is not None
     samples_mC = resampled(samples_nC, rate, spec.rate)
     if len(samples_mC) < spec.samples:
-        raise ValueError(f"the recording lasts {len(samples_mC) / spec.rate:.3g} s, and a window {spec.window:g} s")
+        raise ValueError(
+            f"the recording is too short: {len(samples_mC) / spec.rate:.3g} s; a window lasts {spec.window:g} s"
+        )
     placed = evaluation_windows(np.zeros(1), np.array([len(samples_mC) / spec.rate]), spec.window, stride)
     places = [imu_slice(start, spec.rate, spec.samples, len(samples_mC)) for start in placed.start_N]
     return Windows(samples_mC, first + placed.start_N, places)
@@ -88,47 +93,48 @@ def slide(
 def _hint(recording: Table | npt.NDArray[np.generic]) -> str:
     names = () if isinstance(recording, np.ndarray) else recording.keys()
     found = [str(name) for name in names if "time" in str(name).lower()]
-    return f"; it has a column {found[0]}" if found else ""
+    return f"; the recording has a column {found[0]}" if found else ""
 
 
 def _samples_of(recording: Table | npt.NDArray[np.generic], channels: Sequence[str]) -> Samples:
     if isinstance(recording, np.ndarray):
         if recording.ndim != 2 or recording.shape[1] != len(channels):
             raise ValueError(
-                f"a recording is [n, {len(channels)}] with channels in the order of spec.channels, or named columns; "
-                f"not {list(recording.shape)}"
+                f"a recording must be an array [n, {len(channels)}] in the order of spec.channels, or named columns; "
+                f"this is an array {list(recording.shape)}"
             )
         return finite(recording, channels)
     samples_nC = stacked(recording, channels)
     if samples_nC.ndim != 2:
-        raise ValueError(f"a recording's channels are [n] each, and {channels[0]} is {list(samples_nC.shape[:-1])}")
+        raise ValueError(f"channels of a recording must be [n], but {channels[0]} is {list(samples_nC.shape[:-1])}")
     return samples_nC
 
 
 def stacked(table: Table, channels: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Named columns, all of one shape -> [..., C] float32. Raises `ValueError` that names those that will not do."""
+    """Stack named columns of one shape to [..., C] float32. Raises `ValueError`, which names the wrong ones."""
     missing = [name for name in channels if name not in table]
     if missing:
-        names = [str(name) for name in table.keys()]  # noqa: SIM118 (a table is no mapping)
+        names = [str(name) for name in table.keys()]  # noqa: SIM118 (a table need not be a mapping)
         asked = [name + _close(name, names) for name in missing]
         raise ValueError(f"channels missing: {_listed(asked)}; given: {_listed(names)}")
     columns = [_column(table, name) for name in channels]
     for name, column in zip(channels, columns, strict=True):
         if column.shape != columns[0].shape:
-            raise ValueError(f"channel {name} is {list(column.shape)}, and {channels[0]} is {list(columns[0].shape)}")
+            raise ValueError(f"channel {name} is {list(column.shape)}, but {channels[0]} is {list(columns[0].shape)}")
     return finite(np.stack(columns, axis=-1), channels)
 
 
 def finite(samples: npt.NDArray[np.generic], channels: Sequence[str]) -> npt.NDArray[np.float32]:
-    """[..., C] as float32. Raises `ValueError` that names the channels with NaN or infinite values, and where."""
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+    """Convert [..., C] to float32. Raises `ValueError`, which names the channels with NaN or infinite values."""
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite
         as_float = samples.astype(np.float32)
     broken = np.argwhere(~np.isfinite(as_float))
     if len(broken):
         names = [channels[place] for place in np.unique(broken[:, -1])]
         row = int(broken[0, -2])
         raise ValueError(
-            f"channels with NaN or infinite values: {_listed(names)} ({len(broken)} of them, the first in row {row})"
+            f"channels with NaN or infinite values: {_listed(names)} "
+            f"({counted(len(broken), 'value')}, the first in row {row})"
         )
     return as_float
 
@@ -136,7 +142,7 @@ def finite(samples: npt.NDArray[np.generic], channels: Sequence[str]) -> npt.NDA
 def _column(table: Table, name: str) -> Floats:
     values = np.atleast_1d(np.asarray(table[name]))
     if values.dtype.kind in "mM":
-        raise ValueError(f"column {name} holds {values.dtype}; seconds are numbers here")
+        raise ValueError(f"column {name} has type {values.dtype}; it must be numbers in seconds")
     try:
         return values.astype(np.float64)
     except ValueError as error:

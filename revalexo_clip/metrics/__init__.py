@@ -1,1 +1,1 @@
-"""What an encoder is worth, as pure functions of what it makes of a set of windows."""
+"""Metrics of encoders and activity classifiers, as pure functions of their outputs."""

@@ -1,4 +1,4 @@
-"""How well activities are recognised: scores of all classes and figures of each, as scikit-learn defines them."""
+"""Classification scores over all classes and by class, as defined by scikit-learn."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from revalexo_clip.metrics.bootstrap import LEAST_CLIPS, ClipBootstrap
 from revalexo_clip.metrics.evaluated import Bools, Floats, Ints
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1")
-"""What a probe is judged by."""
+"""Scores of a probe."""
 RECOGNITION_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
-"""What an activity classifier is judged by."""
+"""Scores of an activity classifier."""
 CLASS_FIGURES = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
 class ClassifierOutput:
-    """What was true and what was predicted of N windows of A classes, and the clips that they are from."""
+    """True and predicted classes of N windows, and the clips of these windows."""
 
     true_N: Ints
     predicted_N: Ints
@@ -28,24 +28,24 @@ class ClassifierOutput:
     classes: int
 
     def among(self, row_N: Bools) -> ClassifierOutput:
-        """Some of the windows."""
+        """Return some of the windows."""
         return ClassifierOutput(self.true_N[row_N], self.predicted_N[row_N], self.clip_N[row_N], self.classes)
 
     def confusion(self) -> Ints:
-        """[A, A] windows, true classes down, predicted ones across."""
+        """Return the confusion matrix in windows, [A, A]: rows are true classes, columns predicted ones."""
         return np.bincount(self._cells(), minlength=self.classes**2).reshape(self.classes, self.classes)
 
     def resampled_confusion(self, bootstrap: ClipBootstrap) -> Floats:
-        """[R, A, A] windows of each resample."""
+        """Return the confusion matrix of each resample, [R, A, A]."""
         cell_RC = bootstrap.totals(self._cells(), self.classes**2, self.clip_N)
         return cell_RC.reshape(-1, self.classes, self.classes)
 
     def resampled(self, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> Floats:
-        """[R, M] the named scores of each resample."""
+        """Compute the named scores of each resample, [R, M]."""
         return scores(self.resampled_confusion(bootstrap), names)
 
     def clips(self) -> Ints:
-        """[A] clips in which there are windows of a class."""
+        """Count the clips that contain windows of each class, [A]."""
         of_clip_P = np.unique(self.clip_N * self.classes + self.true_N)
         return np.bincount(of_clip_P % self.classes, minlength=self.classes)
 
@@ -54,10 +54,10 @@ class ClassifierOutput:
 
 
 def by_class(confusion_RAA: Floats | Ints) -> Floats:
-    """[R, A, 3] the `CLASS_FIGURES` of each class of R confusion matrices.
+    """Compute the `CLASS_FIGURES` of each class of R confusion matrices, [R, A, 3].
 
-    NaN where there is nothing to divide by: the precision of a class that is never predicted, the recall of one that is
-    never true, the F1 of one that is neither.
+    NaN if undefined: the precision of a class that is never predicted, the recall of a class that is never true, the F1
+    of a class that is neither.
     """
     hit_RA = np.diagonal(confusion_RAA, axis1=1, axis2=2).astype(float)
     true_RA, predicted_RA = confusion_RAA.sum(axis=2), confusion_RAA.sum(axis=1)
@@ -66,10 +66,10 @@ def by_class(confusion_RAA: Floats | Ints) -> Floats:
 
 
 def scores(confusion_RAA: Floats | Ints, names: Sequence[str] = SCORES) -> Floats:
-    """[R, M] the named scores of R confusion matrices, true classes down; NaN where a matrix is empty.
+    """Compute the named scores of R confusion matrices (rows: true classes), [R, M]; NaN if a matrix is empty.
 
-    As in scikit-learn, the macro F1 is the mean over classes that are true or predicted of some window, and the
-    balanced accuracy the mean recall of those that are true of some.
+    As in scikit-learn, the macro F1 is the mean over classes that are true or predicted for some window, and the
+    balanced accuracy is the mean recall of the classes that are true for some window.
     """
     _, recall_RA, f1_RA = np.moveaxis(by_class(confusion_RAA), 2, 0)
     true_RA = confusion_RAA.sum(axis=2)
@@ -88,27 +88,27 @@ def _mean_of_known(figure_RA: Floats) -> Floats:
     return np.asarray(np.nansum(figure_RA, axis=1) / np.isfinite(figure_RA).sum(axis=1))
 
 
-def measure(recognised: ClassifierOutput, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> JsonObject:
-    """The named scores with their intervals; null where there is no window.
+def measure(output: ClassifierOutput, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES) -> JsonObject:
+    """Return the named scores with their intervals; null if there is no window.
 
-    A class that is found in few clips is missing from many resamples, or from these windows by chance: then the macro
-    F1, in which it counts like any other, is too low, and there is no interval that would make up for it.
+    The macro F1 has no interval if a class occurs in few clips: such a class is missing from many resamples, and the
+    macro F1, in which all classes have the same weight, would be too low there.
     """
-    windows = len(recognised.true_N)
+    windows = len(output.true_N)
     if windows == 0:
         return {"windows": 0, **dict.fromkeys(names), "interval": dict.fromkeys(names)}
-    confusion_AA = recognised.confusion()
-    value_M, resampled_RM = scores(confusion_AA[None], names)[0], recognised.resampled(bootstrap, names)
+    confusion_AA = output.confusion()
+    value_M, resampled_RM = scores(confusion_AA[None], names)[0], output.resampled(bootstrap, names)
     counted_A = (confusion_AA.sum(axis=0) + confusion_AA.sum(axis=1)) > 0
-    if (recognised.clips()[counted_A] < LEAST_CLIPS).any():
+    if (output.clips()[counted_A] < LEAST_CLIPS).any():
         resampled_RM[:, [name == "macro_f1" for name in names]] = np.nan
-    return {"windows": windows} | _with_intervals(names, value_M, resampled_RM, recognised.clip_N, bootstrap)
+    return {"windows": windows} | _with_intervals(names, value_M, resampled_RM, output.clip_N, bootstrap)
 
 
 def gain(
     one: ClassifierOutput, other: ClassifierOutput, bootstrap: ClipBootstrap, names: Sequence[str] = SCORES
 ) -> JsonObject:
-    """By how much one set of predictions is better than another of the same windows, with paired intervals."""
+    """Return the differences between the scores of two predictions for the same windows, with paired intervals."""
     if len(one.true_N) == 0:
         return {**dict.fromkeys(names), "interval": dict.fromkeys(names)}
     value_M = scores(one.confusion()[None], names)[0] - scores(other.confusion()[None], names)[0]

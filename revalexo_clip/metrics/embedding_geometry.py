@@ -1,4 +1,4 @@
-"""How embeddings lie in the shared space.
+"""Geometry of the embeddings in the shared space.
 
 Alignment and uniformity are those of Wang & Isola (2020, arXiv:2005.10242), the modality gap is that of Liang et al.
 (2022, arXiv:2203.02053), the effective rank that of Roy & Vetterli (2007), as RankMe uses it (Garrido et al., 2023,
@@ -15,11 +15,11 @@ from torch import Tensor
 from revalexo_clip.core.component import JsonObject
 
 MOST = 10_000
-"""Windows whose distances to each other are taken for uniformity; of more, so many that are spread evenly."""
+"""Largest number of windows for uniformity; of more windows, an evenly spaced selection is used."""
 
 
 def geometry(imu_ND: Tensor, video_ND: Tensor) -> JsonObject:
-    """The object `geometry` of `metrics.json`, from unit vectors of N windows."""
+    """Compute the object `geometry` of `metrics.json` from unit vectors of N windows."""
     imu_ND, video_ND = imu_ND.double(), video_ND.double()
     return {
         "alignment": (imu_ND - video_ND).square().sum(dim=1).mean().item(),
@@ -31,7 +31,7 @@ def geometry(imu_ND: Tensor, video_ND: Tensor) -> JsonObject:
 
 
 def uniformity(embedding_ND: Tensor, block: int = 1000) -> float | None:
-    """Logarithm of the mean of exp(-2 |x - y|^2) over pairs of different windows; None where there is no pair."""
+    """Compute the logarithm of the mean of exp(-2 |x - y|^2) over pairs of windows; None if there is no pair."""
     count = min(len(embedding_ND), MOST)
     if count < 2:
         return None
@@ -39,13 +39,13 @@ def uniformity(embedding_ND: Tensor, block: int = 1000) -> float | None:
     total = 0.0
     for start in range(0, count, block):
         closeness_BL = (x_MD[start : start + block] @ x_MD[start:].T).sub_(1).mul_(4).clamp_(max=0).exp_()
-        # Pairs of one block are found from both sides, those of a block and a later one from one.
+        # Pairs within a block are counted twice, pairs of a block and a later one once.
         total += (2 * closeness_BL.sum() - closeness_BL[:, :block].sum()).item()
-    return math.log((total - count) / (count * (count - 1)))  # without each one's distance to itself
+    return math.log((total - count) / (count * (count - 1)))  # without the distance of each window to itself
 
 
 def effective_rank(embedding_ND: Tensor) -> float:
-    """The number of equally strong directions that would be as hard to guess as those there are, from 1 to D."""
+    """Compute the number of equally strong directions with the same entropy, from 1 to D."""
     strength_D = torch.linalg.eigvalsh(embedding_ND.T @ embedding_ND).clamp(min=0).sqrt()
     share_D = strength_D / strength_D.sum()
     return float(torch.special.entr(share_D).sum().exp())

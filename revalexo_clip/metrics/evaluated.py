@@ -1,7 +1,4 @@
-"""What is measured: evaluation windows, and what the encoders make of them.
-
-What an activity classifier makes of test windows, and what is true of them.
-"""
+"""Inputs of the metrics: embedded evaluation windows, and predictions of an activity classifier for test windows."""
 
 from __future__ import annotations
 
@@ -13,16 +10,12 @@ import numpy.typing as npt
 from torch import Tensor
 
 Floats = npt.NDArray[np.float64]
-
-
 Ints = npt.NDArray[np.int64]
-
-
 Bools = npt.NDArray[np.bool_]
 
 FEATURES = ("imu", "imu_untrained", "handcrafted", "video", "both")
-"""Names of the features that are probed: of the pretrained IMU encoder; of the same with the weights that training
-began with; statistics and spectrum of the raw channels; of the video encoder; of IMU and video side by side."""
+"""Names of the probed features: of the pretrained IMU encoder; of the same encoder with its initial weights; statistics
+and spectrum of the raw channels; of the video encoder; of IMU and video concatenated."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,7 @@ class EvaluatedWindows:
     video_ND: Tensor
     """[N, D] float32, unit vectors in the shared space."""
     features: Mapping[str, Tensor]
-    """[N, F] float32 under each of the `FEATURES` but `both`: what a downstream task would use, before projection."""
+    """[N, F] float32 for each of the `FEATURES` except `both`: encoder outputs before the projection."""
     label_NK: Tensor
     """[N, K] int64, the activity at each horizon, `UNLABELLED` outside every segment."""
     transition_NK: Tensor
@@ -50,7 +43,7 @@ class EvaluatedWindows:
     activities: tuple[str, ...]
     """Activity names; a label is an index into them."""
     horizons: tuple[float, ...]
-    """How long after a window's end its K labels are read [s]."""
+    """Prediction horizons of the K labels, after the end of the window [s]."""
 
     def __len__(self) -> int:
         return len(self.clip_N)
@@ -61,20 +54,20 @@ class EvaluatedWindows:
         return tuple(sorted(set(self.clip_subjects)))
 
     def of_subject(self) -> Ints:
-        """[N] each window's subject, as its place in `subjects`."""
+        """Return the subject of each window as its index in `subjects`, [N]."""
         place = {subject: number for number, subject in enumerate(self.subjects)}
         of_clip_J = np.array([place[subject] for subject in self.clip_subjects], dtype=np.int64)
         return np.asarray(of_clip_J[self.clip_N.numpy()])
 
     def feature(self, name: str) -> Floats:
-        """[N, F] one of the `FEATURES`."""
+        """Return one of the `FEATURES`, [N, F]."""
         parts = ("imu", "video") if name == "both" else (name,)
         return np.concatenate([self.features[part].numpy() for part in parts], axis=1, dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of N test windows, at K horizons, among A activities."""
+    """Predictions for N test windows at K horizons, among A activities."""
 
     logits_NKA: npt.NDArray[np.float32]
     label_NK: Ints
@@ -92,18 +85,18 @@ class Predictions:
     activities: tuple[str, ...]
     """Activity names; a label is an index into them."""
     horizons: tuple[float, ...]
-    """How long after a window's end its K labels are read [s]."""
+    """Prediction horizons of the K labels, after the end of the window [s]."""
 
     def __len__(self) -> int:
         return len(self.clip_N)
 
     def predicted(self) -> Ints:
-        """[N, K] the activity with the largest logit; of several the first."""
+        """Return the activity with the largest logit, [N, K]; of equal ones the first."""
         return np.asarray(self.logits_NKA.argmax(axis=2), dtype=np.int64)
 
 
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
-    """The windows of several, one after the other, as if one activity classifier had been asked. They are alike in kind."""
+    """Concatenate the windows of several predictions with the same activities and horizons."""
     first = parts[0]
     offsets = np.cumsum([0, *(len(part.clip_names) for part in parts)])
     return Predictions(

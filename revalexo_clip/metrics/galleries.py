@@ -1,7 +1,7 @@
 """Retrieval in three galleries: all windows; those of the same subject; those of the same subject and activity.
 
-The first can be answered by telling people and places apart, the second by telling activities apart. Only the third
-asks whether it is this moment.
+In the first it may be enough to distinguish subjects and places, in the second to distinguish activities. In the third
+only the moment itself distinguishes the partner.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ DIRECTIONS: tuple[Direction, ...] = ("imu_to_video", "video_to_imu")
 FIGURES = ("r_at_1", "r_at_5", "r_at_10", "mrr", "median_rank")
 
 Measure = Callable[[str, Bools], JsonObject | None]
-"""Measures the windows that are asked about, [N], in the gallery of a name; None where none of them is there."""
+"""Measures the selected windows, [N], in the named gallery; None if none of them is in it."""
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Ranks of M windows, each in its own group of a gallery."""
+    """Ranks of M windows, each within its own group of the gallery."""
 
     rows: Ints
-    """[M] which windows they are."""
+    """[M] indices of the windows."""
     clip_M: Ints
     ranks: Ranks
 
     def found_at(self, direction: Direction) -> Ints:
-        """[M] the rank of each window's partner."""
+        """Return the rank of each window's partner, [M]."""
         return (self.ranks.imu_to_video_N if direction == "imu_to_video" else self.ranks.video_to_imu_N).numpy()
 
-    def measure(self, asked_N: Bools, bootstrap: ClipBootstrap) -> JsonObject | None:
-        """The measures over the windows that are asked about, with intervals; None where none of them is here."""
-        places = np.flatnonzero(asked_N[self.rows])
+    def measure(self, selected_N: Bools, bootstrap: ClipBootstrap) -> JsonObject | None:
+        """Return the metrics of the selected windows with intervals; None if none of them is in this gallery."""
+        places = np.flatnonzero(selected_N[self.rows])
         if len(places) == 0:
             return None
         found = score(self.ranks, torch.from_numpy(places)).as_metrics()
@@ -57,10 +57,10 @@ class Gallery:
 
 
 def rank_galleries(windows: EvaluatedWindows, tolerance: float = 0.0) -> dict[str, Gallery]:
-    """The galleries by name; the third is missing where no window has an activity at the first horizon.
+    """Rank partners in each gallery; the third is missing if no window has an activity at the first horizon.
 
-    `tolerance` [s] lets windows of a clip that start less than this apart count as one answer. Activities are those at
-    the first horizon; windows without one have no place in the third gallery.
+    Windows of a clip that start less than `tolerance` [s] apart count as one answer. Activities are those at the first
+    horizon; windows without an activity are not in the third gallery.
     """
     subject_N, label_N = windows.of_subject(), windows.label_NK[:, 0].numpy()
     everyone, labelled = np.arange(len(windows)), np.flatnonzero(label_N >= 0)
@@ -80,16 +80,16 @@ def _rank(windows: EvaluatedWindows, rows: Ints, group_M: Ints, tolerance: float
 def measure_retrieval(
     windows: EvaluatedWindows, galleries: Mapping[str, Gallery], bootstrap: ClipBootstrap
 ) -> JsonObject:
-    """Retrieval in each gallery, and the same figures for the windows of each subject and of each activity."""
+    """Compute retrieval metrics in each gallery, over all windows, by subject and by activity."""
 
-    def measure(name: str, asked_N: Bools) -> JsonObject | None:
-        return galleries[name].measure(asked_N, bootstrap) if name in galleries else None
+    def measure(name: str, selected_N: Bools) -> JsonObject | None:
+        return galleries[name].measure(selected_N, bootstrap) if name in galleries else None
 
     return of_all_and_of_parts(windows, measure)
 
 
 def of_all_and_of_parts(windows: EvaluatedWindows, measure: Measure) -> JsonObject:
-    """What is measured of all windows in each gallery, and under `subjects` and `activities` of those of each."""
+    """Measure all windows in each gallery, and the windows of each of the `subjects` and `activities`."""
     subject_N, label_N = windows.of_subject(), windows.label_NK[:, 0].numpy()
     everyone = np.ones(len(windows), dtype=bool)
     measured: JsonObject = {name: measure(name, everyone) for name in (WHOLE, SUBJECT, ACTIVITY)}
@@ -105,25 +105,25 @@ def of_all_and_of_parts(windows: EvaluatedWindows, measure: Measure) -> JsonObje
     }
 
 
-def _part(windows: EvaluatedWindows, asked_N: Bools, measure: Measure) -> JsonObject:
-    """Of one subject or activity: the whole gallery's figures, and under `within_...` those of the others."""
-    whole = measure(WHOLE, asked_N)
+def _part(windows: EvaluatedWindows, selected_N: Bools, measure: Measure) -> JsonObject:
+    """Measure one subject or activity: in the whole gallery, and under `within_...` in the others."""
+    whole = measure(WHOLE, selected_N)
     assert whole is not None
     return {
-        "windows": int(asked_N.sum()),
-        "clips": len(np.unique(windows.clip_N.numpy()[asked_N])),
+        "windows": int(selected_N.sum()),
+        "clips": len(np.unique(windows.clip_N.numpy()[selected_N])),
         **whole,
-        **{name.removeprefix("retrieval_"): measure(name, asked_N) for name in (SUBJECT, ACTIVITY)},
+        **{name.removeprefix("retrieval_"): measure(name, selected_N) for name in (SUBJECT, ACTIVITY)},
     }
 
 
 def values(rank_M: Ints) -> Floats:
-    """[M, 5] what each window adds to the `FIGURES`: means of the first four and the median of the last."""
+    """Return the terms of the `FIGURES`, [M, 5]: means of the first four, and the median of the last."""
     return np.stack([*(rank_M <= k for k in (1, 5, 10)), 1 / rank_M, rank_M], axis=1).astype(np.float64)
 
 
 def resampled(rank_M: Ints, clip_M: Ints, bootstrap: ClipBootstrap) -> Floats:
-    """[R, 5] the `FIGURES` of each resample."""
+    """Compute the `FIGURES` of each resample, [R, 5]."""
     value_M5 = values(rank_M)
     means_R4, median_R = bootstrap.means(value_M5[:, :4], clip_M), bootstrap.medians(value_M5[:, 4], clip_M)
     return np.column_stack([means_R4, median_R])

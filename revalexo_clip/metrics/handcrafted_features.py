@@ -1,7 +1,6 @@
-"""Features that people made before encoders were trained: statistics and spectrum of each IMU channel.
+"""Handcrafted features: statistics and spectrum of each IMU channel, a baseline for the pretrained encoder.
 
-What a pretrained encoder has to beat. The choice is the usual one for body-worn sensors (Bulling, Blanke & Schiele,
-2014, doi:10.1145/2499621).
+The choice is the usual one for body-worn sensors (Bulling, Blanke & Schiele, 2014, doi:10.1145/2499621).
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ import torch
 from torch import Tensor
 
 BANDS = (0.25, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Edges of the frequency bands [Hz]. A step takes about half a second, a stride a whole one."""
+"""Edges of the frequency bands [Hz]. A step takes about 0.5 s, a stride about 1 s."""
 QUANTILES = (0.25, 0.5, 0.75)
 FLOOR = 1e-8
-"""Added to a band's power before its logarithm is taken."""
+"""Added to the power of a band before its logarithm is taken."""
 
 
 def handcrafted_features(imu_BLC: Tensor, rate: float) -> Tensor:
-    """[B, L, C] IMU windows at `rate` [Hz] -> [B, F] float32, F the same number for each channel.
+    """Compute features [B, F] float32 from IMU windows [B, L, C] at `rate` [Hz], the same ones for each channel.
 
-    Of each channel: mean, deviation, least, largest, quartiles, root mean square, mean step from sample to sample, the
-    logarithm of its power in each band, and the frequency that has most power.
+    For each channel: mean, standard deviation, minimum, maximum, quartiles, root mean square, mean absolute
+    difference between samples, logarithm of the power in each band, and the frequency with the highest power.
     """
     x_BLC = imu_BLC.float()
     parts = (*_statistics(x_BLC), *_spectrum(x_BLC, rate))

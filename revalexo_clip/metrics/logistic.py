@@ -1,9 +1,9 @@
 """Multinomial logistic regression, fitted to several sets of labels of the same windows at once.
 
-The optimum is that of scikit-learn's `LogisticRegression(C=1 / (PENALTY * M))`; the way there is shorter. Features are
-far from independent, which costs L-BFGS many hundred steps; in coordinates in which the penalised loss is about equally
-curved in all directions it takes a few dozen, and one pass over the features serves all sets of labels. Passes are in
-float32, whose rounding is far below what the gradient may be at the end; sums over windows and steps are in float64.
+The optimum is that of scikit-learn's `LogisticRegression(C=1 / (PENALTY * M))`, but it is found faster. Features are
+strongly correlated, so that L-BFGS needs many hundred steps. In coordinates in which the penalised loss has about the
+same curvature in all directions it needs a few dozen, and one pass over the features serves all sets of labels. Passes
+are in float32, whose rounding errors are far below the final gradient; sums over windows and steps are in float64.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from torch import Tensor
 from revalexo_clip.metrics.evaluated import Floats, Ints
 
 PENALTY = 0.01
-"""Of half the squared coefficients, beside the mean cross-entropy of a window; `docs/metrics.md` says why this much."""
+"""Weight of half the squared coefficients, relative to the mean cross-entropy; see `docs/metrics.md` for the choice."""
 _CURVATURE = 0.3
-"""The order of p (1 - p); a matter of speed alone."""
+"""Order of magnitude of p (1 - p); affects only the speed."""
 _GRADIENT = 3e-5
-"""The optimum is reached where no part of the gradient is larger."""
+"""Largest component of the gradient at the end."""
 _MAX_STEPS = 2000
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """Coefficients for K sets of labels with A classes each. Features are standardised by those it was fitted to."""
+    """Coefficients for K sets of labels with A classes each. Features are standardised as the training windows."""
 
     mean_F: Tensor
     scale_F: Tensor
     weight_FKA: Tensor
     bias_KA: Tensor
-    """-inf for classes that it has never met."""
+    """-inf for classes without training windows."""
 
     def logits(self, features_NF: Floats) -> Floats:
-        """[N, K, A]."""
+        """Compute logits, [N, K, A]."""
         weight_FJ = self.weight_FKA.flatten(start_dim=1) / self.scale_F[:, None]
         bias_J = self.bias_KA.flatten() - self.mean_F @ weight_FJ
         logits_NJ = torch.from_numpy(features_NF) @ weight_FJ + bias_J
@@ -45,9 +45,9 @@ class Logistic:
 
 
 def fit_logistic(features_MF: Floats, label_MK: Ints, classes: int) -> Logistic:
-    """Fit M windows with K labels each, 0 to `classes` - 1 or `UNLABELLED`: such a window has no part in that set.
+    """Fit M windows with K labels each, 0 to `classes` - 1, or `UNLABELLED`: then the window is not used for that set.
 
-    Classes that a set lacks are never predicted.
+    Classes that are missing from a set are never predicted for it.
     """
     sets = label_MK.shape[1]
     mean_F, scale_F = standardization(torch.from_numpy(features_MF))
@@ -67,10 +67,10 @@ def fit_logistic(features_MF: Floats, label_MK: Ints, classes: int) -> Logistic:
 
 
 def _turn(x_MF: Tensor) -> tuple[Tensor, Tensor]:
-    """Features in E coordinates in which the loss is about equally curved in all directions, and how to get there.
+    """Return features in E coordinates with about the same curvature of the loss in all directions, and the transform.
 
-    Axes are at right angles, so that the penalty is a sum over them.
-    Of far fewer windows than features, coefficients are sums of the windows: there are as many coordinates as windows.
+    Axes are orthogonal, so that the penalty is a sum over them. With far fewer windows than features, coefficients are
+    linear combinations of the windows, so there are as many coordinates as windows.
     """
     basis_FE = torch.eye(x_MF.shape[1])
     if 2 * len(x_MF) < x_MF.shape[1]:
@@ -82,7 +82,7 @@ def _turn(x_MF: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def standardization(features_MF: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each feature, [F] each; 1 in place of the deviation of what never changes."""
+    """Return mean and standard deviation of each feature, [F] each; the deviation of a constant feature is 1."""
     mean_F, scale_F = features_MF.mean(dim=0), features_MF.std(dim=0, correction=0)
     return mean_F, torch.where(scale_F > 1e-7 * mean_F.abs(), scale_F, 1.0)
 
@@ -97,18 +97,18 @@ class _Objective:
         self.wanted_KAM = true_KAM * self.share_K1M
         self.frequency_KA = self.wanted_KAM.sum(dim=2, dtype=torch.float64)
         self.absent_KA = torch.where(self.frequency_KA > 0, 0.0, -torch.inf)
-        self.absent_KA[~labelled_KM.any(dim=1)] = 0.0  # a set without any label: nothing to choose from
-        self.barred_KA = self.absent_KA.clamp(min=-1e9)  # whose products with 0 are 0
+        self.absent_KA[~labelled_KM.any(dim=1)] = 0.0  # a set without any label has no classes to exclude
+        self.barred_KA = self.absent_KA.clamp(min=-1e9)  # finite, so that its product with 0 is 0
         self.penalty_E = PENALTY * turn_FE.square().sum(dim=0)
 
     def start(self) -> Floats:
-        """No coefficients, and biases that make classes as likely as they are frequent."""
+        """Return coefficients of 0, and biases from the frequencies of the classes."""
         bias_KA = torch.where(self.frequency_KA > 0, self.frequency_KA, 1.0).log()
         none_JE = torch.zeros(bias_KA.numel(), len(self.penalty_E), dtype=torch.float64)
         return np.asarray(torch.cat([none_JE.flatten(), bias_KA.flatten()]).numpy())
 
     def split(self, flat: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients [J, E] and biases [K, A]."""
+        """Split into coefficients [J, E] and biases [K, A]."""
         rows, axes = self.absent_KA.numel(), len(self.penalty_E)
         return flat[: rows * axes].view(rows, axes), flat[rows * axes :].view(self.absent_KA.shape)
 

@@ -1,9 +1,7 @@
-"""By how much one checkpoint is better than another on the same windows, and how far that is settled.
+"""Differences between two checkpoints, or two activity classifiers, on the same windows, with paired intervals.
 
-Intervals are paired: both are measured on the same resampled clips, so that what makes a clip easy or hard for both has
-no part in the interval of the difference (Koehn, 2004, https://aclanthology.org/W04-3250).
-
-By how much one activity classifier is better than another on the same windows, for example one that began pretrained.
+Both are measured on the same resampled clips, so that clips that are easy or hard for both do not widen the interval of
+the difference (Koehn, 2004, https://aclanthology.org/W04-3250).
 """
 
 from __future__ import annotations
@@ -26,41 +24,39 @@ from revalexo_clip.metrics.per_horizon import SETS, outputs_at
 from revalexo_clip.metrics.probe import PROBES
 
 COMPARED = ("imu", "video", "both")
-"""Features whose probes are compared; the other `FEATURES` are what a single checkpoint has to beat."""
-
-
+"""Features whose probes are compared; the other `FEATURES` are baselines of a single checkpoint."""
 LESS_IS_BETTER = ("median_rank",)
 
-Settled = Literal["better", "worse", "same"]
-"""The interval of a difference leaves out zero; or not one window makes a difference."""
+Significance = Literal["better", "worse", "same"]
+"""`better` or `worse` if the interval of a difference excludes zero; `same` if no window makes a difference."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a checkpoint has made of N windows."""
+    """Results of a checkpoint on N windows."""
 
     galleries: Mapping[str, Gallery]
-    """By name."""
+    """Galleries by name."""
     predictions: Mapping[str, Ints]
-    """[N, K] what probes predicted, under `<probe>/<features>`; empty where there was none."""
+    """[N, K] predictions of the probes, under `<probe>/<features>`; empty if there was no probe."""
 
 
 def differences(one: Outcome, other: Outcome, windows: EvaluatedWindows, bootstrap: ClipBootstrap) -> JsonObject:
-    """What is measured of `one` less what is measured of `other`, under the names that it has in `metrics.json`.
+    """Return the results of `one` minus those of `other`, under the names of `metrics.json`.
 
-    `windows` are those that both were measured on; their embeddings and features are of no matter.
+    `windows` are the windows that both were measured on; their embeddings and features are not used.
     """
 
-    def subtract(name: str, asked_N: Bools) -> JsonObject | None:
+    def subtract(name: str, selected_N: Bools) -> JsonObject | None:
         if name not in one.galleries:
             return None
-        return _in_gallery(one.galleries[name], other.galleries[name], asked_N, bootstrap)
+        return _in_gallery(one.galleries[name], other.galleries[name], selected_N, bootstrap)
 
     return {**of_all_and_of_parts(windows, subtract), "probe": _of_probes(one, other, windows, bootstrap)}
 
 
-def _in_gallery(one: Gallery, other: Gallery, asked_N: Bools, bootstrap: ClipBootstrap) -> JsonObject | None:
-    places = np.flatnonzero(asked_N[one.rows])
+def _in_gallery(one: Gallery, other: Gallery, selected_N: Bools, bootstrap: ClipBootstrap) -> JsonObject | None:
+    places = np.flatnonzero(selected_N[one.rows])
     if len(places) == 0:
         return None
     return {
@@ -79,7 +75,7 @@ def _of_ranks(one_M: Ints, other_M: Ints, clip_M: Ints, bootstrap: ClipBootstrap
         **dict(zip(FIGURES, value_5.tolist(), strict=True)),
         "interval": bootstrap.intervals(FIGURES, figure_R5, clip_M),
     }
-    return found | {"significant": _is_significant(found, FIGURES, same_5.tolist())}
+    return found | {"significant": _significant(found, FIGURES, same_5.tolist())}
 
 
 def _figures(rank_M: Ints) -> Floats:
@@ -105,7 +101,7 @@ def _of_probes(one: Outcome, other: Outcome, windows: EvaluatedWindows, bootstra
 def _of_predictions(
     one_N: Ints, other_N: Ints, windows: EvaluatedWindows, k: int, bootstrap: ClipBootstrap
 ) -> JsonObject:
-    """At one horizon: over all windows, those in a steady state, those in a transition."""
+    """Compare predictions at one horizon: all windows, steady state, transitions."""
     label_N, transition_N = windows.label_NK[:, k].numpy(), windows.transition_NK[:, k].numpy()
     tested_N = (label_N != UNLABELLED) & (one_N != UNLABELLED) & (other_N != UNLABELLED)
     found: JsonObject = {"horizon": windows.horizons[k]}
@@ -121,20 +117,20 @@ def _of_predictions(
         found[among] = {
             "windows": int(rows.sum()),
             **gained,
-            "significant": _is_significant(gained, SCORES, [same] * len(SCORES)),
+            "significant": _significant(gained, SCORES, [same] * len(SCORES)),
         }
     return found
 
 
-def _is_significant(found: JsonObject, names: Sequence[str], same: Sequence[bool]) -> JsonObject:
-    """The object `settled` of a difference: what is known of each figure, null where it may be either way."""
+def _significant(found: JsonObject, names: Sequence[str], same: Sequence[bool]) -> JsonObject:
+    """Return the object `significant` of a difference: the significance of each result, or null."""
     intervals = found["interval"]
     assert isinstance(intervals, dict)
-    return {name: settled(name, intervals[name], alike) for name, alike in zip(names, same, strict=True)}
+    return {name: significance(name, intervals[name], alike) for name, alike in zip(names, same, strict=True)}
 
 
-def settled(name: str, interval: JsonValue, same: bool) -> Settled | None:
-    """What the interval of a figure's difference says; `same` where all windows are alike for both."""
+def significance(name: str, interval: JsonValue, same: bool) -> Significance | None:
+    """Return the significance of a difference from its interval; `same` if both are the same on every window."""
     if same:
         return "same"
     if not isinstance(interval, list):
@@ -155,15 +151,14 @@ _THE_SAME = {
     "label_NK": "labels",
     "transition_NK": "transitions",
 }
-"""Fields that have to be equal, and what they hold."""
+"""Fields that must be equal, and their content."""
 
 
 def compare_classifiers(one: Predictions, other: Predictions, bootstrap: ClipBootstrap) -> JsonObject:
-    """Scores of one less those of the other at every horizon and in every set of windows, with paired intervals.
+    """Return the scores of `one` minus those of `other` at every horizon and in every set of windows.
 
-    Each resample of clips is scored with both, so that what makes clips easy or hard for either does not widen the
-    interval; `settled` tells what that leaves open. `bootstrap` resamples their clips. Raises `DataError` where the
-    windows are not the same.
+    Intervals are paired, and `significant` holds what they say. `bootstrap` resamples the clips. Raises `DataError` if
+    the windows are not the same.
     """
     check_same_windows(one, other)
     at = [(outputs_at(one, k), outputs_at(other, k)) for k in range(len(one.horizons))]
@@ -179,7 +174,7 @@ def compare_classifiers(one: Predictions, other: Predictions, bootstrap: ClipBoo
 
 
 def _difference(one: ClassifierOutput, other: ClassifierOutput, bootstrap: ClipBootstrap) -> JsonObject:
-    """In one of the sets of windows, at one horizon."""
+    """Compare predictions in one of the sets of windows, at one horizon."""
     gained = gain(one, other, bootstrap, RECOGNITION_SCORES)
     intervals = gained["interval"]
     assert isinstance(intervals, dict)
@@ -187,12 +182,12 @@ def _difference(one: ClassifierOutput, other: ClassifierOutput, bootstrap: ClipB
     return {
         "windows": len(one.true_N),
         **gained,
-        "significant": {name: settled(name, intervals[name], same) for name in RECOGNITION_SCORES},
+        "significant": {name: significance(name, intervals[name], same) for name in RECOGNITION_SCORES},
     }
 
 
 def check_same_windows(one: Predictions, other: Predictions) -> None:
-    """Raise `DataError`, naming what differs, unless both predict the same of the same windows in the same order."""
+    """Raise `DataError`, naming what differs, unless both have the same windows, labels and horizons."""
     for field, what in _THE_SAME.items():
         if not np.array_equal(getattr(one, field), getattr(other, field)):
             raise DataError(f"predictions of different windows cannot be compared: their {what} differ")

@@ -1,8 +1,6 @@
-"""What an activity classifier's test predictions are worth: at every horizon, in steady windows and in transitions, for everyone.
+"""Test results of an activity classifier: at every horizon, in steady states and transitions, by activity and subject.
 
-Scores are those of `classification`; docs/metrics.md says what each name means.
-
-What an activity classifier's test windows cannot show, in words: no labels, no transitions, activities that are not there.
+Scores are those of `classification`; docs/metrics.md explains each name.
 """
 
 from __future__ import annotations
@@ -33,14 +31,14 @@ _WHICH = {
 
 
 def no_window(among: str, horizon: float) -> str:
-    """Why a set of windows is empty at a horizon."""
-    return f"no window {_WHICH[among]} {horizon:g} s after its end"
+    """Return why a set of windows is empty at a horizon."""
+    return f"no window {_WHICH[among]} at horizon {horizon:g} s"
 
 
 def missing(
     predictions: Predictions, never_tested: Sequence[str], never_trained: Sequence[str] | None
 ) -> Iterator[str]:
-    """A sentence for all that there is no figure for, and for figures that mean less than they seem to."""
+    """Yield a sentence for everything that could not be measured, and for results that are easily misread."""
     labelled_NK, transition_NK = predictions.label_NK != UNLABELLED, predictions.transition_NK
     count_K = labelled_NK.sum(axis=0)
     if not count_K.any():
@@ -51,37 +49,38 @@ def missing(
         yield from _at_horizons(predictions, among, (labelled_NK & (transition_NK == moving)).sum(axis=0))
     occurring = [name for name in predictions.activities if name not in never_tested]
     if len(occurring) == 1:
-        yield f"All windows are {occurring[0]}: the figures do not say whether activities are told apart."
+        yield f"All windows are {occurring[0]}: the results do not say whether activities are distinguished."
     elif never_tested:
-        said = {predictions.activities[label] for label in np.unique(predictions.predicted()[labelled_NK])}
-        named = [name for name in never_tested if name in said]
-        lower = f" Saying {', '.join(named)} all the same lowers the macro F1." if named else ""
-        yield f"Never true of a test window, so that nothing is known of them: {', '.join(never_tested)}.{lower}"
+        predicted = {predictions.activities[label] for label in np.unique(predictions.predicted()[labelled_NK])}
+        named = [name for name in never_tested if name in predicted]
+        lower = f" Predictions of {', '.join(named)} lower the macro F1." if named else ""
+        yield f"Activities without test windows, so not tested: {', '.join(never_tested)}.{lower}"
     if never_trained:
         tested = [name for name in never_trained if name in occurring]
-        held = f" Windows of {', '.join(tested)} count all the same, as missed." if tested else ""
-        yield f"In no training window, so that they cannot be recognised: {', '.join(never_trained)}.{held}"
+        held = f" Their test windows ({', '.join(tested)}) count as errors." if tested else ""
+        missed = ", ".join(never_trained)
+        yield f"Activities without training windows, so the classifier could not learn them: {missed}.{held}"
 
 
 def _at_horizons(predictions: Predictions, among: str, count_K: Ints) -> Iterator[str]:
     empty = [f"{horizon:g} s" for horizon, count in zip(predictions.horizons, count_K, strict=True) if not count]
     if len(empty) == len(predictions.horizons):
-        yield f"No window {_WHICH[among]}, so nothing is said of those."
+        yield f"No window {_WHICH[among]}, so there are no results for this set."
     elif empty:
-        yield f"No window {_WHICH[among]} {', '.join(empty)} after its end."
+        yield f"No window {_WHICH[among]} at horizon {', '.join(empty)}."
 
 
 SETS = ("all", "steady", "transition")
-"""Of windows that have a label at a horizon: all; in a steady state at that time; in a transition."""
+"""Sets of the windows with a label at a horizon: all; in a steady state at that time; in a transition."""
 
 
 def measure_classification(
     predictions: Predictions, bootstrap: ClipBootstrap, trained_classes: Collection[str] | None = None
 ) -> JsonObject:
-    """All figures of an activity classifier, with intervals over clips; null with a reason where there is nothing to measure.
+    """Compute all test results of an activity classifier with intervals; null with a reason if there are no windows.
 
-    `bootstrap` resamples the clips of the predictions. `trained_classes` are the activities that training windows had,
-    None where that is not known.
+    `bootstrap` resamples the clips of the predictions. `trained_classes` are the activities of the training windows,
+    None if they are not known.
     """
     activities = predictions.activities
     at = [outputs_at(predictions, k) for k in range(len(predictions.horizons))]
@@ -116,7 +115,7 @@ def measure_classification(
 
 
 def outputs_at(predictions: Predictions, k: int) -> Mapping[str, ClassifierOutput]:
-    """What was predicted at horizon number k, in each of the `SETS`."""
+    """Return true and predicted activities at horizon number k, in each of the `SETS`."""
     label_N, transition_N = predictions.label_NK[:, k], predictions.transition_NK[:, k]
     everything = ClassifierOutput(
         label_N, predictions.predicted()[:, k], predictions.clip_N, len(predictions.activities)
@@ -132,7 +131,7 @@ def outputs_at(predictions: Predictions, k: int) -> Mapping[str, ClassifierOutpu
 def _measure_set(
     found: ClassifierOutput, activities: Sequence[str], bootstrap: ClipBootstrap, empty: str
 ) -> JsonObject:
-    """One of the `SETS` at one horizon; `empty` is the reason where it has no window."""
+    """Measure one of the `SETS` at one horizon; `empty` is the reason if it has no window."""
     confusion_AA = found.confusion()
     return {
         **measure(found, bootstrap, RECOGNITION_SCORES),
@@ -145,7 +144,7 @@ def _measure_set(
 
 
 def _chance(confusion_AA: Ints, activities: Sequence[str]) -> JsonObject:
-    """What naming the most frequent activity of these windows every time would score: more than a blind guess can."""
+    """Compute the scores of always predicting the most frequent activity, the best score without any input."""
     true_A = confusion_AA.sum(axis=1)
     if not true_A.any():
         return {"activity": None, **dict.fromkeys(RECOGNITION_SCORES)}
@@ -157,7 +156,7 @@ def _chance(confusion_AA: Ints, activities: Sequence[str]) -> JsonObject:
 
 
 def _classes(found: ClassifierOutput, activities: Sequence[str], bootstrap: ClipBootstrap) -> JsonObject:
-    """Of each activity, how many windows it is true and predicted of, and its `CLASS_FIGURES`."""
+    """Return for each activity its number of true and of predicted windows, and its `CLASS_FIGURES`."""
     confusion_AA = found.confusion()
     figure_A3 = by_class(confusion_AA[None])[0]
     resampled_RA3 = by_class(found.resampled_confusion(bootstrap))
@@ -182,14 +181,14 @@ def _classes(found: ClassifierOutput, activities: Sequence[str], bootstrap: Clip
 
 
 def _subjects(predictions: Predictions) -> list[str]:
-    """Those with windows, sorted."""
+    """Return the subjects with windows, sorted."""
     return sorted({predictions.clip_subjects[clip] for clip in np.unique(predictions.clip_N)})
 
 
 def _of_subject(
     predictions: Predictions, subject: str, at: Sequence[ClassifierOutput], bootstrap: ClipBootstrap
 ) -> JsonObject:
-    """Scores of one subject's windows at each horizon."""
+    """Compute the scores of the windows of one subject at each horizon."""
     own_J = np.array([one == subject for one in predictions.clip_subjects])
     own_N = own_J[predictions.clip_N]
     horizons: list[JsonValue] = [

@@ -1,6 +1,6 @@
-"""What frozen features know of the activity, as a linear probe and k nearest neighbours find it in other people.
+"""Probes of frozen features: a linear probe and k nearest neighbours predict activities of unseen subjects.
 
-`predict` is a function of features, labels and folds alone, so that any labelled windows can be probed with it.
+`predict` depends only on features, labels and folds, so that any labelled windows can be probed with it.
 """
 
 from __future__ import annotations
@@ -25,30 +25,31 @@ Probe = Literal["linear", "knn"]
 PROBES: tuple[Probe, ...] = ("linear", "knn")
 NEIGHBOURS = 20
 MOST_TRAINING = 5000
-"""Windows that a probe is trained on; of more, so many that are spread evenly. They overlap, so little is lost."""
+"""Largest number of training windows of a probe; of more, an evenly spaced selection. Windows overlap, so little is
+lost."""
 FRACTIONS = (0.01, 0.05, 0.1, 0.5)
-"""Of the labels, for the curve over few of them; it ends with all."""
+"""Shares of the labels for the curve with few labels, which ends with all labels."""
 DRAWS = 3
-"""Choices of labels that the curve is averaged over."""
+"""Random selections of labels over which the curve is averaged."""
 _BLOCK = 1024
-"""Windows whose neighbours are looked for at a time."""
+"""Number of windows whose neighbours are searched at a time."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows that a probe is trained on, and those that it is tested on."""
+    """Training rows and test rows of a probe."""
 
     train: Ints
     test: Ints
 
 
 def leave_one_subject_out(subject_N: Ints) -> list[Fold]:
-    """A fold for each subject: tested on it, trained on all others."""
+    """Return a fold for each subject, which is tested on it and trained on all others."""
     return [Fold(np.flatnonzero(subject_N != one), np.flatnonzero(subject_N == one)) for one in np.unique(subject_N)]
 
 
 def training_rows(fold: Fold, label_NK: Ints) -> Ints:
-    """The rows of a fold that a probe is trained on: labelled at any horizon, and not more than `MOST_TRAINING`."""
+    """Return the training rows of a fold: labelled at any horizon, and at most `MOST_TRAINING`."""
     rows: Ints = fold.train[(label_NK[fold.train] != UNLABELLED).any(axis=1)]
     if len(rows) <= MOST_TRAINING:
         return rows
@@ -56,9 +57,9 @@ def training_rows(fold: Fold, label_NK: Ints) -> Ints:
 
 
 def predict(probe: Probe, features_NF: Floats, label_NK: Ints, folds: Sequence[Fold], classes: int) -> Ints:
-    """[N, K] activities of the rows that folds test, by a probe trained on the rest; `UNLABELLED` for all other rows.
+    """Predict the activities of the test rows of all folds, [N, K]; `UNLABELLED` for all other rows.
 
-    A fold predicts nothing at a horizon at which it has no label to train on.
+    A fold without a training label at a horizon predicts nothing there.
     """
     fit = _fit_linear if probe == "linear" else _fit_neighbours
 
@@ -79,9 +80,9 @@ def predict(probe: Probe, features_NF: Floats, label_NK: Ints, folds: Sequence[F
 def predict_with_few_labels(
     features_NF: Floats, label_N: Ints, folds: Sequence[Fold], classes: int, *, fraction: float, draw: int
 ) -> tuple[Ints, int]:
-    """[N] activities by a linear probe that has a fraction of the labels, and how many windows that is in a fold.
+    """Predict activities with a fraction of the labels, [N]; also return the number of training windows.
 
-    Labels are drawn at random, a share of each activity and at least one; `draw` is the number of the draw.
+    The linear probe gets a random share of the labels of each activity, and at least one; `draw` numbers the draws.
     """
 
     def of_fold(numbered: tuple[int, Fold]) -> tuple[Ints, Ints | None]:
@@ -103,9 +104,9 @@ def predict_with_few_labels(
 
 
 def map_parallel(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """The work of each part on one thread: its matrices are too small to be divided among several.
+    """Do the work of the parts in parallel, with one thread for each: the matrices are too small for several threads.
 
-    That holds for SciPy's steps too: its BLAS, which is not torch's, would keep all cores busy waiting for each other.
+    This includes the BLAS of SciPy, which is not that of torch and would keep all cores busy waiting for each other.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -117,7 +118,7 @@ def map_parallel(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[
 
 
 def _of(features_NF: Floats, rows: Ints) -> Floats:
-    """Features of some rows; those of a subject mostly follow each other, and copies of many windows are dear."""
+    """Return features of some rows, without a copy if they are consecutive, as those of a subject usually are."""
     if len(rows) and (np.diff(rows) == 1).all():
         return features_NF[rows[0] : rows[-1] + 1]
     return features_NF[rows]
@@ -134,9 +135,9 @@ def _fit_linear(features_MF: Floats, label_MK: Ints, classes: int) -> Callable[[
 
 
 def _fit_neighbours(features_MF: Floats, label_MK: Ints, classes: int) -> Callable[[Floats], Ints]:
-    """Of standardised features, by Euclidean distance; of activities with as many neighbours the first.
+    """Fit nearest neighbours by Euclidean distance of standardised features.
 
-    Of the `NEIGHBOURS` nearest those vote that have a label at a horizon.
+    Those of the `NEIGHBOURS` nearest that have a label at a horizon vote. If votes are equal, the first activity wins.
     """
     mean_F, scale_F = standardization(torch.from_numpy(features_MF))
     nearest = min(NEIGHBOURS, len(features_MF))
@@ -149,7 +150,7 @@ def _fit_neighbours(features_MF: Floats, label_MK: Ints, classes: int) -> Callab
 
     def vote(features_NF: Floats) -> Ints:
         blocks = (features_NF[start : start + _BLOCK] for start in range(0, len(features_NF), _BLOCK))
-        # The nearest are those of the largest x y - y y / 2.
+        # The nearest have the largest x y - y y / 2.
         near = [(standardized(block_BF) @ x_MF.T - half_M).topk(nearest, sorted=False).indices for block_BF in blocks]
         near_Nn = torch.cat(near).numpy()
         votes_NKA = (label_MK[near_Nn][:, :, :, None] == np.arange(classes)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""The object `probe` of `metrics.json`: every feature, probe and horizon, beside what pretraining has to beat."""
+"""Results of the probes, the object `probe` of `metrics.json`: all features, probes and horizons, and the baselines."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from revalexo_clip.metrics.probe import (
 )
 
 BASELINES = {"over_untrained": "imu_untrained", "over_handcrafted": "handcrafted"}
-"""What the pretrained IMU encoder is compared with."""
+"""Baselines of the pretrained IMU encoder."""
 
 
 @dataclass(frozen=True)
 class ProbeResults:
-    """What probes found, and what they predicted."""
+    """Metrics and predictions of the probes."""
 
     metrics: JsonObject | None
     predictions: Mapping[str, Ints]
-    """[N, K] under `<probe>/<features>`; `UNLABELLED` where a window could not be tested."""
+    """[N, K] under `<probe>/<features>`; `UNLABELLED` if a window could not be tested."""
     reason: str | None = None
     """Why there are no metrics."""
 
 
 def unprobed(reason: str) -> ProbeResults:
-    """Nothing, and why."""
+    """Return results without metrics, with the reason."""
     return ProbeResults(None, {}, reason)
 
 
@@ -51,9 +51,9 @@ def probe_windows(
     bootstrap: ClipBootstrap,
     on_progress: OnProgress = no_progress,
 ) -> ProbeResults:
-    """Probe all features: by leaving out one subject after the other, or by training on `training`, other people.
+    """Probe all features, with one subject left out at a time, or trained on `training` windows of other subjects.
 
-    `training` is for a single evaluation subject, of which none can be left out.
+    `training` is needed if there is a single evaluation subject, because then no subject can be left out.
     """
     task = _Task(windows, training)
     predictions = {}
@@ -93,7 +93,7 @@ def probe_windows(
 
 
 class _Task:
-    """Rows of the evaluated windows, and after them those of the training windows where there are some."""
+    """Rows of the evaluated windows, followed by those of the training windows if there are any."""
 
     def __init__(self, windows: EvaluatedWindows, training: EvaluatedWindows | None) -> None:
         self.windows = windows
@@ -113,7 +113,7 @@ class _Task:
         return np.concatenate([first, *others]) if others else first
 
     def tested(self, predicted_MK: Ints, k: int, among_M: Bools | None = None) -> ClassifierOutput:
-        """What was predicted at one horizon, where there is a label to compare it with."""
+        """Return true and predicted activities of the labelled windows at one horizon."""
         label_M, predicted_M = self.label_NK[: len(self.windows), k], predicted_MK[:, k]
         rows = (label_M != UNLABELLED) & (predicted_M != UNLABELLED)
         if among_M is not None:
@@ -121,7 +121,7 @@ class _Task:
         return ClassifierOutput(label_M[rows], predicted_M[rows], self.clip_M[rows], self.classes)
 
     def measure(self, predicted_MK: Ints, bootstrap: ClipBootstrap) -> list[JsonValue]:
-        """For each horizon: all windows, those in a steady state, those in a transition."""
+        """Measure at each horizon: all windows, steady state, transitions."""
         return [
             {
                 "horizon": horizon,
@@ -133,7 +133,7 @@ class _Task:
         ]
 
     def confusion(self, predicted_MK: Ints) -> list[JsonValue]:
-        """For each horizon: windows, true activities down, predicted ones across."""
+        """Return the confusion matrix at each horizon: rows are true activities, columns predicted ones."""
         return [
             {"horizon": horizon, "windows": self.tested(predicted_MK, k).confusion().tolist()}
             for k, horizon in enumerate(self.windows.horizons)
@@ -146,9 +146,9 @@ class _Task:
         ]
 
     def few_labels(self, features_NF: Floats, of_all_MK: Ints) -> list[JsonValue]:
-        """Scores at the first horizon for each fraction of the labels, averaged over draws.
+        """Compute scores at the first horizon for each fraction of the labels, averaged over draws.
 
-        The last are those of the linear probe that has all labels, which predicted `of_all_MK`.
+        The last scores are those of the linear probe with all labels, which predicted `of_all_MK`.
         """
         label_N = self.label_NK[:, 0]
         curve: list[JsonValue] = []
@@ -172,5 +172,5 @@ class _Task:
 
 
 def can_be_trained(parts: Sequence[EvaluatedWindows]) -> bool:
-    """Whether any window has a label."""
+    """Return whether any window has a label."""
     return any(bool((part.label_NK != UNLABELLED).any()) for part in parts)

@@ -1,6 +1,6 @@
-"""Retrieval over a whole gallery: for each window of one modality, at which rank its partner in the other is found.
+"""Retrieval over a whole gallery: the rank of the partner of each window in the other modality.
 
-R@k is the share of queries whose partner is among the k nearest, MRR the mean of 1 / rank. The measures are those of
+R@k is the share of queries whose partner is among the k nearest, MRR the mean of 1 / rank. The metrics are those of
 IMU2CLIP (Moon et al., 2022, arXiv:2210.14395), over the whole evaluation set rather than within batches.
 """
 
@@ -19,16 +19,16 @@ from revalexo_clip.metrics.similarity import count_as_similar
 
 BLOCK = 256
 
-# Similarities closer than this are equal. One window embedded in batches of other sizes gives unit vectors whose
-# similarities differ by up to 1e-7 (float32), so equal windows tie however they were batched; windows that differ are
-# further apart by orders of magnitude.
+# Similarities closer than this count as equal. The same window embedded in batches of different sizes gives unit
+# vectors whose similarities differ by up to 1e-7 (float32), so equal windows tie whatever the batch size. Different
+# windows are further apart by orders of magnitude.
 TIE = 1e-6
 MICROSECOND = 1e-6
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How well queries find their partners."""
+    """Retrieval scores in one direction."""
 
     r_at_1: float
     r_at_5: float
@@ -39,50 +39,50 @@ class Scores:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Both directions, and what chance would give in galleries of these sizes."""
+    """Scores in both directions, and chance level in galleries of these sizes."""
 
     imu_to_video: Scores
     video_to_imu: Scores
     chance: Scores
     gallery_size: float
-    """Windows that a query is compared with, its partner included; the mean over queries where galleries differ."""
+    """Windows that a query is compared with, including its partner; the mean over queries if galleries differ."""
 
     def as_metrics(self) -> JsonObject:
-        """The object `retrieval` of `metrics.json`."""
+        """Return the object `retrieval` of `metrics.json`."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The rank of each window's partner in its gallery, 1 being the nearest, [N] int64 each."""
+    """Rank of each window's partner in its gallery, [N] int64 each; 1 is the nearest."""
 
     imu_to_video_N: Tensor
     video_to_imu_N: Tensor
     gallery_N: Tensor
     """Windows in the gallery."""
     answers_N: Tensor
-    """Those of them that count as the partner: one, or more where a tolerance lets neighbours in time count."""
+    """Windows that count as the partner: one, or more if a tolerance includes neighbours in time."""
 
 
 class Moments(NamedTuple):
-    """Where N windows come from, and how close two of one clip must start to be one and the same answer."""
+    """Clip and start of N windows, and within which time two windows of a clip count as the same answer."""
 
     clip_N: Tensor
     start_N: Tensor
-    """[s]"""
+    """Start in the clip [s]."""
     tolerance: float
-    """[s]; two windows that start less than this apart are one answer, so that 0 keeps them all apart."""
+    """Two windows of a clip that start less than this apart are one answer [s]; with 0 all are different answers."""
 
 
 def retrieve(imu_ND: Tensor, video_ND: Tensor, block: int = BLOCK) -> Retrieval:
-    """Retrieval of N windows, each against the gallery of all N; `partner_ranks` says what is expected and raised."""
+    """Compute retrieval of N windows, each in the gallery of all N; see `partner_ranks` for arguments and errors."""
     return score(partner_ranks(imu_ND, video_ND, block))
 
 
 def retrieve_within(imu_ND: Tensor, video_ND: Tensor, group_N: Tensor, block: int = BLOCK) -> Retrieval:
-    """Retrieval of N windows, each against the gallery of its own group, e.g. its subject. `group_N` is [N] integers.
+    """Compute retrieval of N windows, each in the gallery of its group, e.g. its subject. `group_N` is [N] integers.
 
-    Chance is averaged over queries, for galleries of different sizes are not equally hard.
+    Chance is averaged over queries, because galleries of different sizes are not equally hard.
     """
     return score(partner_ranks_within(imu_ND, video_ND, group_N, block))
 
@@ -90,9 +90,9 @@ def retrieve_within(imu_ND: Tensor, video_ND: Tensor, group_N: Tensor, block: in
 def partner_ranks(imu_ND: Tensor, video_ND: Tensor, block: int = BLOCK, moments: Moments | None = None) -> Ranks:
     """Rank the partners of N windows in both directions. Row i of each is the unit vector of window i.
 
-    A partner comes after all others that are as similar as it is, so embeddings that are all alike find nothing.
-    Where `moments` lets several windows count as the partner, the most similar of them is ranked among the rest.
-    `block` queries are compared with a part of the gallery at a time: memory grows with N and not with its square.
+    A partner is ranked after all others with the same similarity, so collapsed embeddings have the worst ranks.
+    If several windows count as the partner because of `moments`, the most similar of them is ranked among the rest.
+    `block` queries are compared with a part of the gallery at a time, so that memory grows with N, not with N squared.
 
     Raises `ValueError` for an empty gallery, rows that do not pair up, or embeddings that are not finite.
     """
@@ -102,7 +102,7 @@ def partner_ranks(imu_ND: Tensor, video_ND: Tensor, block: int = BLOCK, moments:
     to_video_P = _similarity(imu_ND, video_ND, query_P, answer_P, block)
     to_imu_P = _similarity(video_ND, imu_ND, query_P, answer_P, block)
     least_video_N, least_imu_N = _best(to_video_P, query_P) - TIE, _best(to_imu_P, query_P) - TIE
-    # Everything that is as similar as the best answer comes before it, but for the answers themselves.
+    # Everything as similar as the best answer is ranked before it, except the answers themselves.
     imu_to_video_N = 1 - _count(to_video_P >= least_video_N[query_P], query_P)
     video_to_imu_N = 1 - _count(to_imu_P >= least_imu_N[query_P], query_P)
     found_imu_N, found_video_N = count_as_similar(imu_ND, video_ND, least_video_N, least_imu_N, block)
@@ -115,7 +115,7 @@ def partner_ranks(imu_ND: Tensor, video_ND: Tensor, block: int = BLOCK, moments:
 def partner_ranks_within(
     imu_ND: Tensor, video_ND: Tensor, group_N: Tensor, block: int = BLOCK, moments: Moments | None = None
 ) -> Ranks:
-    """As `partner_ranks`, each window among those of its group. `group_N` is [N] integers."""
+    """Rank partners as `partner_ranks`, each within the group of its window. `group_N` is [N] integers."""
     _check_pairs(imu_ND, video_ND)
     if group_N.shape != imu_ND.shape[:1]:
         raise ValueError(f"{len(imu_ND)} windows need a group each, not {list(group_N.shape)}")
@@ -134,28 +134,28 @@ def partner_ranks_within(
 
 
 def score(ranks: Ranks, rows: Sequence[int] | Tensor | None = None) -> Retrieval:
-    """The measures over some queries, or over all of them."""
+    """Compute the metrics over some queries, or over all of them."""
     if rows is None:
         rows = range(len(ranks.gallery_N))
     of = torch.as_tensor(rows)
     gallery_M = ranks.gallery_N[of]
     return Retrieval(
-        imu_to_video=_measures(ranks.imu_to_video_N[of]),
-        video_to_imu=_measures(ranks.video_to_imu_N[of]),
+        imu_to_video=_scores(ranks.imu_to_video_N[of]),
+        video_to_imu=_scores(ranks.video_to_imu_N[of]),
         chance=expected_scores(gallery_M, ranks.answers_N[of]),
         gallery_size=_size(gallery_M),
     )
 
 
 def chance(gallery_size: int) -> Scores:
-    """What is expected where every rank from 1 to `gallery_size` is as likely as any other."""
+    """Return the expected scores if all ranks from 1 to `gallery_size` are equally likely."""
     return expected_scores(torch.tensor([gallery_size]), torch.tensor([1]))
 
 
 def expected_scores(gallery_N: Tensor, answers_N: Tensor) -> Scores:
-    """What queries score on average that order their galleries blindly; the median is that of all their ranks.
+    """Return the expected scores of queries with galleries in random order; the median is that of all ranks.
 
-    Of n windows in a random order, m of them answers, the first answer is at rank r with probability
+    Of n windows in random order, of which m are answers, the first answer is at rank r with probability
     C(n - r, m - 1) / C(n, m).
     """
     share_R = torch.zeros(int(gallery_N.max()), dtype=torch.float64)
@@ -184,7 +184,7 @@ def _check_pairs(imu_ND: Tensor, video_ND: Tensor) -> None:
 
 
 def _answers(count: int, moments: Moments | None) -> tuple[Tensor, Tensor]:
-    """P pairs of a window and one that counts as its partner: each with itself, and with its neighbours in time."""
+    """Return P pairs of a window and one that counts as its partner: itself, and its neighbours in time."""
     own_N = torch.arange(count)
     if moments is None:
         return own_N, own_N
@@ -222,7 +222,7 @@ def _size(gallery_N: Tensor) -> float:
     return smallest if smallest == largest else gallery_N.double().mean().item()
 
 
-def _measures(rank_N: Tensor) -> Scores:
+def _scores(rank_N: Tensor) -> Scores:
     rank_N = rank_N.double()
     recall_at_1, recall_at_5, recall_at_10 = ((rank_N <= k).double().mean().item() for k in (1, 5, 10))
     mrr = rank_N.reciprocal().mean().item()
@@ -230,7 +230,7 @@ def _measures(rank_N: Tensor) -> Scores:
 
 
 def _median(rank_N: Tensor) -> float:
-    """The middle, or the mean of the two middle ones."""
+    """Compute the middle value, or the mean of the two middle values."""
     ordered_N, middle = rank_N.sort().values, len(rank_N) // 2
     return (ordered_N[middle] + ordered_N[-middle - 1]).item() / 2
 

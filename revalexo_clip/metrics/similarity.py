@@ -1,7 +1,7 @@
-"""How many of a gallery are as similar as a partner is: counted in float32, and in float64 where that could err.
+"""Count the windows of a gallery that are at least as similar as the partner: in float32, and if in doubt in float64.
 
-Float32 takes about 0.6 of the time. By how much it errs at most is known (Higham, 2002, doi:10.1137/1.9780898718027,
-section 3.1): what lies closer than that to what is asked for is computed again, so that counts are those of float64.
+Float32 takes about 0.6 of the time. Its largest possible error is known (Higham, 2002, doi:10.1137/1.9780898718027,
+section 3.1): similarities closer to the threshold than that are computed again, so that counts are those of float64.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import torch
 from torch import Tensor
 
 TILE = 16
-"""Blocks of the gallery that a block of queries is compared with at a time: so much stays in a processor's cache."""
+"""Blocks of the gallery that a block of queries is compared with at a time; they fit into the cache of a processor."""
 _MOST_SLACK = 1e-3
-"""Where float32 may err by more, for example of vectors much longer than unit vectors, it is of no use."""
+"""Largest error at which float32 is used; it is larger for example for vectors much longer than unit vectors."""
 _MOST_DOUBT = 1 / 256
-"""Share of a tile above which all of it is computed again, rather than what is in doubt; a matter of speed alone."""
+"""Share of doubtful similarities above which a whole tile is computed again; affects only the speed."""
 
 
 def count_as_similar(
     query_ND: Tensor, gallery_ND: Tensor, least_query_N: Tensor, least_gallery_N: Tensor, block: int
 ) -> tuple[Tensor, Tensor]:
-    """[N] rows of the gallery that are at least as similar to a query as is asked for it; [N] queries to such a row.
+    """Count for each query the similar rows of the gallery, [N], and for each row the similar queries, [N].
+
+    Similar means at least as similar as the threshold of the query or of the row.
 
     `block` queries are compared with a part of the gallery at a time.
     """
@@ -31,7 +33,7 @@ def count_as_similar(
     slack = float32_slack(query_ND, gallery_ND)
     quick_query_ND, quick_gallery_ND = query_ND.float(), gallery_ND.float()
     many = min(TILE * block, len(gallery_ND))
-    space_3BG = torch.empty(3, min(block, len(query_ND)), many, device=query_ND.device)  # new memory is dear
+    space_3BG = torch.empty(3, min(block, len(query_ND)), many, device=query_ND.device)  # allocating memory is slow
     for query in _slices(len(query_ND), block):
         quick = slack <= _MOST_SLACK
         for gallery in _slices(len(gallery_ND), TILE * block):
@@ -41,7 +43,7 @@ def count_as_similar(
                 similarity_BG, *spare = space_3BG[:, : len(tile.query_BD), : len(tile.gallery_GD)]
                 torch.mm(quick_query_ND[query], quick_gallery_ND[gallery].T, out=similarity_BG)
                 found = tile.count_quickly(similarity_BG, spare, slack)
-            quick = found is not None  # where this much is in doubt, so are the rest of these queries
+            quick = found is not None  # if one tile has many doubts, so have the others of these queries
             of_query_B, of_gallery_G = found or tile.count()
             of_query_N[query] += of_query_B
             of_gallery_N[gallery] += of_gallery_G
@@ -49,11 +51,11 @@ def count_as_similar(
 
 
 def float32_slack(query_ND: Tensor, gallery_ND: Tensor) -> float:
-    """By how much similarities in float32, and what they are compared with, are off at most; infinite where unknown."""
+    """Return the largest error of float32 similarities and thresholds; infinite if it is not known."""
     if query_ND.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":
         return float("inf")
     longest: float = (query_ND.norm(dim=1).max() * gallery_ND.norm(dim=1).max()).item()
-    # One rounding for each product and sum, and a few for those of vectors and of bounds.
+    # One rounding for each product and sum, and a few for vectors and thresholds.
     return (query_ND.shape[1] + 8) * torch.finfo(torch.float32).eps / 2 * (longest + 1e-6)
 
 
@@ -67,7 +69,7 @@ class _Tile:
     least_gallery_G: Tensor
 
     def count(self) -> tuple[Tensor, Tensor]:
-        """Of each query and of each row of the gallery."""
+        """Count for each query and for each row of the gallery."""
         similarity_BG = self.query_BD @ self.gallery_GD.T
         return (
             (similarity_BG >= self.least_query_B[:, None]).float().sum(dim=1).long(),
@@ -75,7 +77,7 @@ class _Tile:
         )
 
     def count_quickly(self, similarity_BG: Tensor, spare: list[Tensor], slack: float) -> tuple[Tensor, Tensor] | None:
-        """The same from similarities in float32, with two spare matrices; None where too many are in doubt."""
+        """Count from float32 similarities, with two spare matrices; None if too many are in doubt."""
         of_query_B = self._beyond_doubt(similarity_BG, self.least_query_B[:, None], spare, slack, dim=1)
         if of_query_B is None:
             return None
@@ -102,7 +104,7 @@ class _Tile:
 
 
 def _reached(similarity_BG: Tensor, least: Tensor, to_BG: Tensor) -> Tensor:
-    """1 and 0 as numbers, which are several times as quick to add as truth values; sums are exact, up to 2^24."""
+    """Return 1 and 0 as numbers, which are added several times faster than booleans; sums up to 2^24 are exact."""
     return torch.ge(similarity_BG, least, out=to_BG)
 
 

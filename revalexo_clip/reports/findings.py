@@ -1,4 +1,4 @@
-"""."""
+"""What a report needs: measured results, and the windows or predictions they were measured on."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from revalexo_clip.metrics.galleries import Gallery
 
 @dataclass(frozen=True)
 class Findings:
-    """An evaluation: what was measured, and what it was measured on."""
+    """Results of an evaluation, and the windows they were measured on."""
 
     name: str
-    """Of the experiment."""
+    """Name of the experiment."""
     metrics: JsonObject
-    """As in `metrics.json`."""
+    """Content of `metrics.json`."""
     windows: EvaluatedWindows
     galleries: Mapping[str, Gallery]
-    """Those of `metrics`, by name."""
+    """Galleries of `metrics`, by name."""
     dataset: WindowDataset
-    """Where the windows can be read again."""
+    """Dataset from which the windows can be read again."""
     log: Path
-    """`metrics.csv` of the training; it need not be there."""
+    """`metrics.csv` of the training run; it may be missing."""
 
 
 @dataclass(frozen=True)
 class ClassifierFindings:
-    """The test of an activity classifier: what was measured, and what it was measured on."""
+    """Test results of an activity classifier, and the predictions they were measured on."""
 
     name: str
-    """Of the experiment."""
+    """Name of the experiment."""
     metrics: JsonObject
-    """What `measure_classification` gives, with `checkpoint`, `sha256`, `epoch`, and `seen` (see `admission.leakage_warning`)."""
+    """What `measure_classification` returns, with `checkpoint`, `sha256`, `epoch` and `seen`."""
     predictions: Predictions
     log: Path
-    """`metrics.csv` of the training; it need not be there."""
+    """`metrics.csv` of the training run; it may be missing."""
     subjects: Mapping[str, Sequence[str]]
-    """By what was done with them: `train`, `val`, `test`, and `pretrain` where the encoder was pretrained."""
+    """Subjects by use: `train`, `val`, `test`, and `pretrain` if the encoder was pretrained."""

@@ -1,4 +1,4 @@
-"""."""
+"""Warnings about test subjects that were used in training or model selection."""
 
 from __future__ import annotations
 
@@ -6,25 +6,44 @@ from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
 
+_CONSEQUENCE = "so these results do not measure generalisation."
+_UNKNOWN = "It is not known which subjects the encoder was trained on, so these results may not measure generalisation."
+
 
 def seen_text(seen: JsonObject) -> str:
-    """`trained on A, B and selected on C`; empty where all are new."""
+    """Return `trained on A, B and selected on C`; empty if all subjects are new."""
     uses = {"train": "trained on", "val": "selected on"}
-    told = [
-        f"{verb} {', '.join(map(str, names))}"
-        for use, verb in uses.items()
-        if isinstance(names := seen.get(use), list) and names
-    ]
-    return " and ".join(told)
+    return " and ".join(f"{verb} {', '.join(names)}" for use, verb in uses.items() if (names := _names(seen, use)))
 
 
 def leakage_warning(seen: JsonValue) -> str:
-    """In which way an activity classifier's figures flatter it; empty where all test subjects are new.
+    """Return a warning if test subjects were used in training or model selection; empty if all are new.
 
-    `seen` is the object of that name, or None where nobody knows on whom the encoder was trained.
+    `seen` is the object of that name in `metrics.json`, or None if the encoder's training subjects are not known.
     """
     if seen is None:
-        return "may flatter it: it is not known on whom its encoder was trained"
+        return _UNKNOWN
     assert isinstance(seen, dict)
-    told = seen_text(seen)
-    return told and f"flatter it: it was {told}"
+    uses = {"train": "training", "val": "model selection"}
+    told = [_used(names, use) for key, use in uses.items() if (names := _names(seen, key))]
+    return f"{_capitalized(' and '.join(told))}, {_CONSEQUENCE}" if told else ""
+
+
+def warning_about(name: str, warning: str) -> str:
+    """Return a warning that names what it is about; empty if there is no warning."""
+    return warning and f"{name}: {warning[0].lower()}{warning[1:]}"
+
+
+def _used(names: list[str], use: str) -> str:
+    if len(names) == 1:
+        return f"test subject {names[0]} was used in {use}"
+    return f"test subjects {', '.join(names)} were used in {use}"
+
+
+def _names(seen: JsonObject, use: str) -> list[str]:
+    names = seen.get(use)
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def _capitalized(sentence: str) -> str:
+    return f"{sentence[:1].upper()}{sentence[1:]}"

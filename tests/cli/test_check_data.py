@@ -119,7 +119,7 @@ def test_channels_that_are_not_named_are_revalexos_and_it_says_so(home: Path) ->
     finished = call("check-data", "dataset", "--jobs", "1", cwd=home)
     assert finished.returncode == 1
     assert "no column matches 'acc_*_Upper_Leg_*'" in finished.stdout
-    assert "these are RevalExo's channels; name the dataset's own with --channels" in finished.stderr
+    assert "the default channels are RevalExo's; set the dataset's own with --channels" in finished.stderr
 
 
 @pytest.mark.parametrize(

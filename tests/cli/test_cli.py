@@ -88,7 +88,7 @@ def test_built_in_components_need_no_experiment_file_and_nothing_of_the_run_but_
     page = (run / "evaluation" / "report.html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
     assert page.count("data:image/jpeg;base64,") == 7 * 6  # a query's own video and the five that it found
-    assert "There is no record of validation losses" in page
+    assert "there are no validation losses in metrics.csv" in page
     assert finished.stderr == ""
 
 
@@ -101,11 +101,14 @@ def test_seen_subjects_are_refused_unless_they_are_allowed(home: Path) -> None:
     others = ("--set", "data.train_subjects=", "--set", "data.val_subjects=", "--set", "data.test_subjects=02,08")
     refused = call("evaluate", "--experiment", "mine.py", *others, cwd=home)
     assert refused.returncode == 2
-    assert "was trained on Subject02 and selected on Subject08, so" in refused.stderr
+    assert (
+        "Test subjects Subject02 were used in training and Subject08 were used for model selection, so"
+        in refused.stderr
+    )
     assert "--allow-seen-subjects" in refused.stderr
     allowed = call("evaluate", "--experiment", "mine.py", "--allow-seen-subjects", "--no-probe", cwd=home)
     assert allowed.returncode == 0, allowed.stderr
-    assert allowed.stdout.startswith("these figures flatter it: this checkpoint was selected on Subject08\n")
+    assert allowed.stdout.startswith("Test subject Subject08 was used in model selection, so these results do not")
 
 
 @pytest.mark.slow

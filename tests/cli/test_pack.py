@@ -36,9 +36,7 @@ def figure(metrics: JsonObject, *path: str) -> float:
 def test_the_command_says_what_it_made_and_how_large_it_is(root: Path) -> None:
     finished = call("pack", root, cwd=root.parent)
     assert finished.returncode == 0, finished.stderr
-    assert re.fullmatch(
-        rf"{root}/{NAME}\n  6 clips, [\d.]+ [kM]B; the files it was made from: [\d.]+ kB\n", finished.stdout
-    )
+    assert re.fullmatch(rf"{root}/{NAME}\n  6 clips, [\d.]+ [kM]B; source files: [\d.]+ kB\n", finished.stdout)
     assert call("pack", root, cwd=root.parent).stdout.startswith(f"{root}/{NAME} is up to date\n")
     again = call("pack", root, "--quality", "50", "--short-side", "64", "--out", "small.h5", cwd=root.parent)
     assert again.stdout.startswith("small.h5\n")

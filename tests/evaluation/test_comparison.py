@@ -1,4 +1,4 @@
-"""Several checkpoints side by side: the figures of each alone, and by how much they differ."""
+"""The comparison of several checkpoints: the results of each, and their differences."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def test_figures_of_each_are_those_of_its_own_evaluation(pair: list[Path]) -> No
         one.path.unlink()
     compared = compare(pair, overrides=BOTH)
     assert [one.path.read_text() for one in compared.evaluations] == own_files
+    assert compared.evaluations[1].path.parent == pair[1] / "evaluation" / "subjects-05+09"  # its own is only 05
     assert compared.path == pair[0] / "evaluation" / "comparison" / "comparison.json"
     assert json.loads(compared.path.read_text()) == compared.metrics
     first, second = listed(compared.metrics, "checkpoints")
@@ -112,7 +113,7 @@ def test_checkpoints_of_other_subjects_are_refused_before_anything_is_measured(p
 def test_each_checkpoint_is_guarded_from_those_it_has_seen(pair: list[Path]) -> None:
     overrides = ["data.train_subjects=01", "data.test_subjects=02"]
     first, other = pair
-    with pytest.raises(ConfigError, match=r"first/.*best\.ckpt was trained on Subject02, so figures"):
+    with pytest.raises(ConfigError, match=r"first/.*best\.ckpt: Test subjects Subject02 were used in training"):
         compare([other, first], overrides=overrides)
     found = compare([other, first], overrides=overrides, allow_seen_subjects=True, probe=False).metrics
     assert [one["seen"] for one in listed(found, "checkpoints")] == [
@@ -123,7 +124,7 @@ def test_each_checkpoint_is_guarded_from_those_it_has_seen(pair: list[Path]) -> 
 
 @pytest.mark.parametrize("count", [0, 1, 27])
 def test_there_are_two_or_as_many_as_there_are_letters(run: Path, count: int) -> None:
-    with pytest.raises(ConfigError, match=f"{count} checkpoints: from 2 to 26 can be compared"):
+    with pytest.raises(ConfigError, match=f"{count} checkpoints: a comparison needs 2 to 26"):
         compare([run] * count)
 
 
@@ -167,8 +168,8 @@ def test_the_command_compares_shows_and_writes(pair: list[Path]) -> None:
     assert page.startswith("<!DOCTYPE html>")
     assert "first/20250101-000000" in page
     assert "second/20250101-000000" in page
-    for run in pair:
-        assert {path.name for path in (run / "evaluation").iterdir()} >= {
+    for results in (pair[0] / "evaluation", pair[1] / "evaluation" / "subjects-05+09"):
+        assert {path.name for path in results.iterdir()} >= {
             "metrics.json",
             "embeddings.h5",
             "report.html",
@@ -184,14 +185,7 @@ def test_json_is_what_was_written(pair: list[Path], tmp_path: Path) -> None:
     assert json.loads(finished.stdout) == json.loads((tmp_path / "out" / "comparison.json").read_text())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (("--out", "folder"), "--out is where a comparison is written"),
-        (("--experiment", "a.py", "--experiment", "b.py"), "--experiment: 2 files for one checkpoint"),
-    ],
-)
-def test_one_checkpoint_has_no_use_for_what_several_have(run: Path, arguments: tuple[str, ...], says: str) -> None:
-    finished = call("evaluate", "--ckpt", run, *arguments, cwd=run)
+def test_several_experiment_files_for_one_checkpoint_are_refused(run: Path) -> None:
+    finished = call("evaluate", "--ckpt", run, "--experiment", "a.py", "--experiment", "b.py", cwd=run)
     assert finished.returncode == 2
-    assert says in finished.stderr
+    assert "--experiment: 2 files for one checkpoint" in finished.stderr

@@ -82,7 +82,8 @@ def test_test_subjects_are_evaluated_where_there_are_some(metrics: JsonObject) -
 def test_without_test_subjects_the_validation_subjects_are_refused_unless_allowed(run: Path) -> None:
     nobody = ["data.test_subjects="]
     with pytest.raises(
-        ConfigError, match=r"names no test subjects, .* selected on .* \(Subject08\): evaluate on others"
+        ConfigError,
+        match=r"names no test subjects, and its validation subjects \(Subject08\) were used .* Choose others",
     ):
         evaluate(run, overrides=nobody)
     metrics = evaluate(run, overrides=nobody, allow_seen_subjects=True).metrics
@@ -95,7 +96,9 @@ def test_without_test_subjects_the_validation_subjects_are_refused_unless_allowe
 
 def test_subjects_that_had_a_part_in_training_are_refused_unless_allowed(run: Path) -> None:
     others = ["data.train_subjects=05", "data.val_subjects=09", "data.test_subjects=01,08"]
-    with pytest.raises(ConfigError, match=r"was trained on Subject01 and selected on Subject08, so .*-seen-subjects"):
+    with pytest.raises(
+        ConfigError, match=r"Test subjects Subject01 were used in training and Subject08 were .*-seen-sub"
+    ):
         evaluate(run, overrides=others)
     assert not (run / "evaluation").exists()
     allowed = evaluate(run, overrides=others, allow_seen_subjects=True, probe=False).metrics
@@ -158,7 +161,7 @@ def test_a_single_subject_s_probe_says_what_it_needs(run: Path, distinct: Path, 
     root = Path(shutil.copytree(distinct, tmp_path / "moved", ignore=shutil.ignore_patterns("*.h5")))
     shutil.rmtree(root / "Subject01")
     alone = ["data.test_subjects=05"]
-    with pytest.raises(DataError, match=r"(?s)Subject01.*trained on the training subjects; go without it with --no-pr"):
+    with pytest.raises(DataError, match=r"(?s)Subject01.*trained on the training subjects\. Pass --no-probe"):
         evaluate(run, data_root=root, overrides=alone)
     assert evaluate(run, data_root=root, overrides=alone, probe=False).metrics["windows"] == 5
 
@@ -218,19 +221,24 @@ def test_progress_ends_with_the_last_batch(run: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("data.channels=gyro_Pelvis_*,acc_*", "IMU channels: another order, number 1 was acc_Pelvis_x and is gyro_Pel"),
+        (
+            "data.channels=gyro_Pelvis_*,acc_*",
+            "IMU channels: another order; number 1 was acc_Pelvis_x in training and is gyro_Pel",
+        ),
         ("data.channels=acc_*", "IMU channels: gyro_Pelvis_x, gyro_Pelvis_y missing here"),
         ("data.channels=acc_*,gyro_*", "IMU channels: gyro_Left_Foot_x, gyro_Left_Foot_y only here"),
-        ("data.frames=5", "video frames: 4 then, 5 here"),
-        ("data.crop=36", "video crop: 32 then, 36 here"),
-        ("data.window=1.5", "IMU window: 2.0 then, 1.5 here"),
-        ("data.imu_rate=50", "IMU rate: 60.0 then, 50.0 here"),
+        ("data.frames=5", "video frames: 4 in training, 5 here"),
+        ("data.crop=36", "video crop: 32 in training, 36 here"),
+        ("data.window=1.5", "IMU window: 2.0 in training, 1.5 here"),
+        ("data.imu_rate=50", "IMU rate: 60.0 in training, 50.0 here"),
     ],
 )
 def test_data_of_another_shape_are_refused(run: Path, override: str, says: str) -> None:
     with pytest.raises(DataError) as raised:
         evaluate(run, overrides=[override])
-    assert f"these data are not what {run}/checkpoints/best.ckpt was trained on: {says}" in str(raised.value)
+    assert f"the data do not have the format that {run}/checkpoints/best.ckpt was trained on: {says}" in str(
+        raised.value
+    )
     assert not (run / "evaluation").exists()
 
 
@@ -245,7 +253,10 @@ def test_recordings_with_other_columns_are_refused(run: Path, distinct: Path, tm
 @pytest.mark.parametrize("override", ["embed_dim=8", "imu.hidden=9", "standardize=true", "seed=7", "optim.lr=1"])
 def test_what_a_checkpoint_was_trained_with_cannot_be_set(run: Path, override: str) -> None:
     field = override.partition("=")[0].partition(".")[0]
-    with pytest.raises(ConfigError, match=f"--set {field}: a checkpoint's {field} is what it was trained with"):
+    with pytest.raises(
+        ConfigError,
+        match=f"--set {field}: an evaluation cannot change the {field} that the checkpoint was trained with",
+    ):
         evaluate(run, overrides=[override])
 
 

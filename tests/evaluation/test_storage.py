@@ -1,4 +1,4 @@
-"""`predictions.h5`: read as it was written, or not at all."""
+"""`predictions.h5` is read as it was written, or refused."""
 
 from __future__ import annotations
 
@@ -32,43 +32,43 @@ def test_what_was_written_is_read(path: Path) -> None:
         assert dict(file.attrs) == {"checkpoint": "runs/made/best.ckpt", "sha256": "0123"}
 
 
-def test_a_bit_that_fell_over_is_found(path: Path) -> None:
+def test_a_flipped_bit_is_found(path: Path) -> None:
     content = bytearray(path.read_bytes())
     made = made_predictions().logits_NKA.tobytes()
     content[content.index(made[:64]) + 100] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"predictions\.h5: no predictions, or damaged ones"):
+    with pytest.raises(DataError, match=r"predictions\.h5: corrupt, or not a predictions file"):
         read_predictions(path)
 
 
 @pytest.mark.parametrize("kept", [0, 100, 5000, -1])
-def test_a_file_that_was_cut_off_is_named(path: Path, kept: int) -> None:
+def test_a_truncated_file_is_named(path: Path, kept: int) -> None:
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(DataError, match=r"predictions\.h5: no predictions, or damaged ones"):
+    with pytest.raises(DataError, match=r"predictions\.h5: corrupt, or not a predictions file"):
         read_predictions(path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"predictions\.h5: there is no such file"):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"predictions\.h5: no such file"):
         read_predictions(tmp_path / "predictions.h5")
 
 
-def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
+def test_a_file_with_other_content_is_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "embeddings.h5", "w") as file:
         file["clip"] = [0, 1]
-    with pytest.raises(DataError, match=r"embeddings\.h5: no predictions, or damaged ones: .*'logits'"):
+    with pytest.raises(DataError, match=r"embeddings\.h5: corrupt, or not a predictions file: .*'logits'"):
         read_predictions(tmp_path / "embeddings.h5")
 
 
-def test_what_does_not_fit_together_is_told(tmp_path: Path) -> None:
+def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
     made = made_predictions()
     nan_NKA = np.where(np.arange(5) == 3, np.nan, made.logits_NKA).astype(np.float32)
     for wrong, told in (
-        (replace(made, start_N=made.start_N[1:]), r"start has the shape \(293,\) in place of \(294,\)"),
-        (replace(made, horizons=(0.0,)), "logits has the shape"),
-        (replace(made, clip_names=made.clip_names[1:]), "clip_names and clip_subjects are not as many"),
-        (replace(made, clip_N=made.clip_N + 1), "clip holds numbers that are not from 0 to 13"),
-        (replace(made, label_NK=made.label_NK - 1), "label holds numbers that are not from -1 to 4"),
+        (replace(made, start_N=made.start_N[1:]), r"start has shape \(293,\), expected \(294,\)"),
+        (replace(made, horizons=(0.0,)), "logits has shape"),
+        (replace(made, clip_names=made.clip_names[1:]), "clip_names and clip_subjects differ in length"),
+        (replace(made, clip_N=made.clip_N + 1), "clip holds values outside 0 to 13"),
+        (replace(made, label_NK=made.label_NK - 1), "label holds values outside -1 to 4"),
         (replace(made, logits_NKA=nan_NKA), "logits are not finite"),
     ):
         write_predictions(tmp_path / "predictions.h5", wrong, {})

@@ -145,9 +145,9 @@ def test_a_window_of_another_shape_is_an_error(encoder: PretrainedImuEncoder, sh
         ),
         (
             {"gyro_Pelvis_y": [0.0] * 119 + [float("nan")]},
-            "channels with NaN or infinite values: gyro_Pelvis_y (1 of them, the first in row 119)",
+            "channels with NaN or infinite values: gyro_Pelvis_y (1 value, the first in row 119)",
         ),
-        ({"acc_Left_Foot_x": [0.0] * 60}, "channel acc_Left_Foot_x is [60], and acc_Pelvis_x is [120]"),
+        ({"acc_Left_Foot_x": [0.0] * 60}, "channel acc_Left_Foot_x is [60], but acc_Pelvis_x is [120]"),
         ({"acc_Left_Foot_x": ["slow"] * 120}, "channel acc_Left_Foot_x: could not convert string to float"),
     ],
 )
@@ -165,7 +165,7 @@ def test_an_array_of_windows_is_taken_as_a_tensor_is(encoder: PretrainedImuEncod
         assert torch.equal(encoder(random_imu().double().numpy()), encoder(random_imu()))
     broken_BLC = random_imu().numpy()
     broken_BLC[1, 7, 2] = np.inf
-    with pytest.raises(ValueError, match=r"NaN or infinite values: acc_Left_Foot_x \(1 of them, the first in row 7\)"):
+    with pytest.raises(ValueError, match=r"NaN or infinite values: acc_Left_Foot_x \(1 value, the first in row 7\)"):
         encoder(broken_BLC)
     with pytest.raises(ValueError, match=r"must be \[B, 120, 6\] .* not \[3, 6\]; embed_recording cuts"):
         encoder(np.zeros((3, 6)))
@@ -173,7 +173,7 @@ def test_an_array_of_windows_is_taken_as_a_tensor_is(encoder: PretrainedImuEncod
         encoder([[0.0]])
 
 
-def test_the_encoder_says_whom_it_has_seen(encoder: PretrainedImuEncoder) -> None:
+def test_the_encoder_names_its_training_subjects(encoder: PretrainedImuEncoder) -> None:
     assert encoder.subjects == {"train": ("Subject01", "Subject02"), "val": ("Subject08",)}
 
 
@@ -193,8 +193,8 @@ def set_config(folder: Path, *path: str, value: JsonValue) -> None:
         (("embed_dim",), 0, "embed_dim: .*greater than 0"),
         (("embed_dims",), 16, "unknown field; did you mean 'embed_dim'"),
         (("format",), 2, "format: .*(got 2)"),
-        (("imu",), None, "the modality, the encoder and the input do not belong together"),
-        (("modality",), "video", "the modality, the encoder and the input do not belong together"),
+        (("imu",), None, "the encoder and its input do not match the modality"),
+        (("modality",), "video", "the encoder and its input do not match the modality"),
         (("encoder", "type"), "X3DD", "unknown .*'X3DD'.*\n.*load_encoder"),
         (("encoder", "kernel"), 99, "need 393 samples"),
         (("imu", "channels"), "acc", "imu.channels"),
@@ -231,13 +231,13 @@ def test_missing_weights_are_an_error_that_names_the_file(folder: Path) -> None:
 def test_truncated_weights_are_an_error_that_names_the_file(folder: Path, kept: int) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(DataError, match=r"imu/model\.safetensors: damaged, or no safetensors file"):
+    with pytest.raises(DataError, match=r"imu/model\.safetensors: corrupt, or not a safetensors file"):
         load_encoder(folder)
 
 
 def test_weights_of_another_shape_are_an_error_that_names_the_file(folder: Path) -> None:
     set_config(folder, "encoder", "hidden", value=9)
-    with pytest.raises(DataError, match=r"imu/model\.safetensors: the weights are not those of the encoder in config"):
+    with pytest.raises(DataError, match=r"imu/model\.safetensors: the weights do not fit the encoder in config"):
         load_encoder(folder)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.plain_deep_conv_lstm import PlainDeepConvLSTM
-from support.small_process import EXPERIMENT
+from support.small_process import EXPERIMENT, call
 
 import revalexo_clip
 from revalexo_clip.core.component import JsonObject
@@ -112,7 +112,7 @@ def test_what_was_measured_on_another_checkpoint_stays_behind(run: Path) -> None
 def test_damaged_metrics_are_an_error_that_names_the_file(run: Path) -> None:
     path = evaluate(run).path
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"evaluation/metrics\.json: damaged .* `rxclip evaluate` again"):
+    with pytest.raises(DataError, match=r"evaluation/metrics\.json is corrupt .* `rxclip evaluate` again"):
         export_encoder("imu", run)
 
 
@@ -148,8 +148,31 @@ def test_an_export_leaves_no_onnx_file_of_other_weights(run: Path) -> None:
 
 def test_a_file_is_no_folder_to_export_to(run: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(ConfigError, match="taken: --out names a folder, and this is a file"):
+    with pytest.raises(ConfigError, match="taken is a file; --out must name a folder"):
         export_encoder("imu", run, out=tmp_path / "taken")
+
+
+def test_python_and_the_command_write_the_same_files(run: Path, tmp_path: Path) -> None:
+    export_encoder("imu", str(run), out=str(tmp_path / "python"))
+    chosen = ("--modality", "imu", "--ckpt", run, "--out", tmp_path / "command")
+    assert call("export-encoder", *chosen, cwd=tmp_path).returncode == 0
+    python, command = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("python", "command")
+    )
+    assert python == command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"modality": "audio"}, "modality: 'audio' is not one of imu, video"),
+        ({"modality": "imu", "format": "tflite"}, "format: 'tflite' is not one of safetensors, onnx, revalexo"),
+    ],
+)
+def test_an_unknown_modality_or_format_is_refused(run: Path, arguments: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        export_encoder(ckpt=run, **arguments)  # type: ignore[arg-type]  # wrong on purpose
+    assert not (run / "export").exists()
 
 
 @pytest.mark.slow
@@ -188,7 +211,7 @@ def enlarge(run: Path) -> DualEncoder:
 
 
 def test_revalexo_takes_no_other_encoder(run: Path) -> None:
-    with pytest.raises(ConfigError, match="and the video encoder of this checkpoint is of type X3D"):
+    with pytest.raises(ConfigError, match="the video encoder of this checkpoint is of type X3D"):
         export_encoder("video", run, format="revalexo")
     assert not (run / "export").exists()
 
@@ -200,7 +223,7 @@ def test_revalexo_has_no_place_for_standardisation(run: Path) -> None:
     content = torch.load(path, weights_only=True)
     content["state_dict"] |= {"model.samples.mean": torch.zeros(6), "model.samples.std": torch.ones(6)}
     torch.save(content, path)
-    with pytest.raises(ConfigError, match="standardises its channels"):
+    with pytest.raises(ConfigError, match="cannot hold the mean and deviation"):
         export_encoder("imu", run, format="revalexo")
 
 

@@ -1,4 +1,4 @@
-"""The README.md of an exported encoder."""
+"""The model card of an exported encoder."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def described(
     )
 
 
-def test_it_says_what_goes_in_and_what_comes_out() -> None:
+def test_it_describes_input_and_output() -> None:
     card = model_card(described())
     assert "[B, 120, 2] float32: windows of 2 s at 60 Hz, in these units and this order." in card
     assert "| 0 | `acc_Pelvis_x` | m/s^2 |\n| 1 | `gyro_Pelvis_x` | rad/s |" in card
@@ -55,12 +55,12 @@ def test_it_says_what_goes_in_and_what_comes_out() -> None:
     assert 'load_encoder("path/to/this/folder")\nfeatures = encoder({"acc_Pelvis_x": ..., ...})' in card
 
 
-def test_it_says_what_the_encoder_has_seen() -> None:
+def test_it_names_the_training_subjects() -> None:
     card = model_card(described())
     assert "experiment `x3d_xs`" in card
     assert "for 1 epoch (700 steps) with revalexo_clip 0.1.0." in card
-    assert "Trained on: Subject01, Subject02.\nSelected on: Subject08.\n" in card
-    assert "None of them may be a test subject" in card
+    assert "Trained on: Subject01, Subject02.\nModel selection on: Subject08.\n" in card
+    assert "Do not use any of them as test subjects" in card
 
 
 def test_a_video_encoder_takes_frames() -> None:
@@ -72,19 +72,19 @@ def test_a_video_encoder_takes_frames() -> None:
 
 
 @pytest.mark.parametrize(("mean", "said"), [((0.0, 1.0), True), (None, False)])
-def test_standardisation_is_said_where_there_is_some(mean: tuple[float, float] | None, said: bool) -> None:
-    assert ("standardises them itself" in model_card(described(mean=mean))) is said
+def test_it_mentions_standardisation_if_there_is_some(mean: tuple[float, float] | None, said: bool) -> None:
+    assert ("standardises them with the mean" in model_card(described(mean=mean))) is said
 
 
-def test_figures_are_those_that_were_measured() -> None:
+def test_it_has_the_results_of_the_evaluation() -> None:
     card = model_card(described(metrics=METRICS))
     assert "Among 4000 windows of Subject08 (test subjects):" in card
     assert "| IMU to video | 25.0% | 50.0% | 75.0% | 0.432 | 1234.5 |" in card
 
 
-def test_without_a_measurement_there_are_no_figures() -> None:
+def test_without_an_evaluation_it_has_no_results() -> None:
     card = model_card(described())
-    assert "Not measured" in card
+    assert "Not evaluated" in card
     assert "%" not in card
 
 
@@ -104,7 +104,7 @@ def test_its_head_is_yaml_as_the_hub_reads_it() -> None:
     assert body.startswith("\n# DeepConvLSTM, pretrained on IMU windows\n")
 
 
-def test_intervals_stand_beside_the_figures_they_belong_to() -> None:
+def test_intervals_are_beside_their_metrics() -> None:
     interval: JsonObject = {name: [0.2, 0.3] for name in SCORES}
     interval["median_rank"] = None
     with_intervals: JsonObject = SCORES | {"interval": interval}
@@ -117,8 +117,8 @@ def test_intervals_stand_beside_the_figures_they_belong_to() -> None:
     assert "| video to IMU | 25.0% | 50.0% |" in card
 
 
-def test_what_it_is_for_and_where_it_ends_is_said() -> None:
+def test_it_states_intended_use_and_limits() -> None:
     for card in (model_card(described()), model_card(described(X3D()))):
         for heading in ("Data and subjects", "Intended use", "Limits", "Licence", "How to load it"):
             assert f"\n## {heading}\n" in card
-    assert "What is faster than 30 Hz is not seen; a window sees 2 s" in model_card(described())
+    assert "no frequencies above 30 Hz, and nothing before the window of 2 s" in model_card(described())

@@ -40,7 +40,7 @@ def test_what_was_exported_comes_back(run: Path, distinct: Path, tmp_path: Path)
         assert torch.equal(encoder(random_imu()), ours(random_imu()))
     assert encoder.description.imu == ours.description.imu
     assert encoder.description.encoder == ours.description.encoder
-    assert imported.left_aside == ()
+    assert imported.ignored == ()
     assert imported.parameters == sum(parameter.numel() for parameter in ours.encoder.parameters())
 
 
@@ -54,26 +54,28 @@ def test_a_checkpoint_of_others_becomes_a_folder(plain: PlainDeepConvLSTM, disti
     first, *files, aside = finished.stdout.splitlines()
     assert first.startswith("DeepConvLSTM, ")
     assert len(files) == 3
-    assert aside == "left aside, being no part of the encoder: classifier.weight, module.video.weight"
+    assert aside == "ignored, because they are not part of the encoder: classifier.weight, module.video.weight"
     encoder = load_encoder(tmp_path / "theirs")
     assert isinstance(encoder, PretrainedImuEncoder)
     with torch.no_grad():
         torch.testing.assert_close(encoder(random_imu()), plain(random_imu()), rtol=0, atol=1e-6)
     assert encoder.subjects == {"train": ("Subject01", "Subject02")}
     assert encoder.recording_features(random_imu()[0].numpy(), rate=60.0).vector_ND.shape == (1, 20)
-    with pytest.raises(ValueError, match=r"imported from theirs\.pt, which holds no projection .* features only"):
+    with pytest.raises(
+        ValueError, match=r"features only: it was imported from theirs\.pt, which contains no projection"
+    ):
         encoder.embed(random_imu())
 
 
-def test_whom_it_has_seen_is_unknown_unless_it_is_said(
+def test_training_subjects_are_unknown_unless_they_are_named(
     plain: PlainDeepConvLSTM, distinct: Path, tmp_path: Path
 ) -> None:
     torch.save(plain.state_dict(), tmp_path / "theirs.pt")
     import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct))
     assert load_encoder(tmp_path / "theirs").subjects is None
     card = (tmp_path / "theirs" / "README.md").read_text()
-    assert "Whom it was trained on is not known." in card
-    assert "trained elsewhere, imported from `theirs.pt`" in card
+    assert "The training subjects are unknown." in card
+    assert "trained elsewhere and imported from `theirs.pt`" in card
     assert "embed" not in card
 
 
@@ -89,15 +91,15 @@ def replaced(name: str, *shape: int) -> Callable[[State], object]:
     ("change", "says"),
     [
         (without("lstm.bias_hh_l0"), "lstm.bias_hh_l0 is missing"),
-        (without("feature_projector.weight"), "lacks feature_projector.weight"),
-        (without("conv1.weight"), "holds no encoder under RevalExo's names: there is no conv1.weight"),
-        (replaced("conv1.weight", 5, 1, 11), r"conv1\.weight is \[5, 1, 11\], where 4 axes are expected"),
-        (replaced("conv3.weight", 5, 5, 9, 1), r"conv3\.weight is \[5, 5, 9, 1\], expected \[5, 5, 11, 1\]"),
+        (without("feature_projector.weight"), r"feature_projector\.weight is missing"),
+        (without("conv1.weight"), r"has no encoder with RevalExo's names: conv1\.weight is missing"),
+        (replaced("conv1.weight", 5, 1, 11), r"conv1\.weight has shape \[5, 1, 11\], expected 4 axes"),
+        (replaced("conv3.weight", 5, 5, 9, 1), r"conv3\.weight has shape \[5, 5, 9, 1\], expected \[5, 5, 11, 1\]"),
         (
             replaced("lstm.weight_ih_l0", 48, 210),
-            r"lstm\.weight_ih_l0 is \[48, 210\], expected \[48, 30\]: 42 channels of 5 maps, where .* give 6",
+            r"lstm\.weight_ih_l0 has shape \[48, 210\], expected \[48, 30\] \(42 channels of 5 maps; .* have 6",
         ),
-        (replaced("lstm.weight_ih_l1", 48, 12), r"lstm\.weight_ih_l1 has no place in it"),
+        (replaced("lstm.weight_ih_l1", 48, 12), r"lstm\.weight_ih_l1 is not part of"),
     ],
 )
 def test_every_tensor_that_does_not_fit_is_named(
@@ -136,5 +138,7 @@ def test_what_is_no_state_dict_is_an_error_that_names_the_file(distinct: Path, t
 
 def test_without_the_recordings_the_channels_have_no_names(plain: PlainDeepConvLSTM, tmp_path: Path) -> None:
     torch.save(plain.state_dict(), tmp_path / "theirs.pt")
-    with pytest.raises(DataError, match=r"channels of an encoder are named in the recordings of built_in: .*nowhere"):
+    with pytest.raises(
+        DataError, match=r"the recordings of built_in are needed for the names of the channels: .*nowhere"
+    ):
         import_encoder(tmp_path / "theirs.pt", built_in_experiment(tmp_path / "nowhere"))

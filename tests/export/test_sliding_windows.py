@@ -87,12 +87,12 @@ def test_features_and_embeddings_belong_together(encoder: PretrainedImuEncoder) 
 @pytest.mark.parametrize(
     ("recording", "sampled", "says"),
     [
-        (frame(), {}, r"how the recording was sampled: .*; it has a column time$"),
-        (frame(), {"rate": 60.0, "time": "time"}, "how the recording was sampled"),
-        (frame(), {"time": "clock"}, "no column clock; it has a column time"),
+        (frame(), {}, r"pass either the sampling rate .*; the recording has a column time$"),
+        (frame(), {"rate": 60.0, "time": "time"}, "pass either the sampling rate"),
+        (frame(), {"time": "clock"}, "no column clock; the recording has a column time"),
         (frame(), {"rate": 20.0}, "use recordings at 30 Hz or more"),
-        (frame(seconds=1.5), {"rate": 60.0}, "the recording lasts 1.5 s, and a window 2 s"),
-        (frame(), {"rate": 60.0, "stride": 0.0}, "stride is the time"),
+        (frame(seconds=1.5), {"rate": 60.0}, "the recording is too short: 1.5 s; a window lasts 2 s"),
+        (frame(), {"rate": 60.0, "stride": 0.0}, "stride must be above 0 s, not 0"),
         (
             frame().rename(columns={"acc_Pelvis_x": "acc_x"}),
             {"rate": 60.0},
@@ -101,16 +101,16 @@ def test_features_and_embeddings_belong_together(encoder: PretrainedImuEncoder) 
         (
             frame().assign(gyro_Pelvis_x=lambda columns: columns["gyro_Pelvis_x"].where(columns["time"] < 4)),
             {"rate": 60.0},
-            r"NaN or infinite values: gyro_Pelvis_x \(60 of them, the first in row 240\)",
+            r"NaN or infinite values: gyro_Pelvis_x \(60 values, the first in row 240\)",
         ),
         (frame().drop(index=range(100, 130)), {"time": "time"}, "no sample between 1.650 s and 2.167 s"),
         (
             frame().assign(time=lambda columns: pd.to_datetime(columns["time"], unit="s")),
             {"time": "time"},
-            "column time holds datetime64",
+            "column time has type datetime64",
         ),
-        (np.zeros((300, 5)), {"rate": 60.0}, r"a recording is \[n, 6\] .* not \[300, 5\]"),
-        (np.zeros((300, 6)), {"time": "time"}, "an array has none"),
+        (np.zeros((300, 5)), {"rate": 60.0}, r"a recording must be an array \[n, 6\] .* this is an array \[300, 5\]"),
+        (np.zeros((300, 6)), {"time": "time"}, "an array has no columns"),
         ({name: np.zeros((2, 300)) for name in CHANNELS}, {"rate": 60.0}, r"acc_Pelvis_x is \[2, 300\]"),
     ],
 )

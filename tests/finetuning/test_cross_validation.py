@@ -103,7 +103,7 @@ def test_a_run_in_folds_holds_that_of_each_and_their_summary(in_two: tuple[Path,
         lines = [line for line in finished.stderr.splitlines() if line.startswith(f"{name}  ")]
         assert sum("epoch" in line for line in lines) == 3  # how long it will be, and two that it was
         assert all(line in (run / "log.txt").read_text() for line in lines)
-        assert f" {name} " in finished.stdout
+        assert f"\n{name} " in finished.stdout
     assert f"{run.resolve().relative_to(run.parent.parent.resolve())}/summary.json" in finished.stdout
 
 

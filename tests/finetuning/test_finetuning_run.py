@@ -413,15 +413,15 @@ def test_evaluate_measures_a_recogniser_by_what_it_recognises(
     shown = call("evaluate", "--ckpt", run, "--json", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout) | {"checkpoint": None} == before | {"checkpoint": None}
-    (run / "evaluation/metrics.json").unlink()
     table = call("evaluate", "--ckpt", run, "--set", "data.test_subjects=05", cwd=tmp_path)
-    assert "ClassifierEvaluation: 5 windows of 1 clip, 1 test subject" in table.stdout
-    assert (run / "evaluation/metrics.json").is_file()
+    assert "5 windows of 1 clip, 1 test subject" in table.stdout
+    assert (run / "evaluation/subjects-05/metrics.json").is_file()
+    assert json.loads((run / "evaluation/metrics.json").read_text())["windows"] == 10
     split = ("--set", "data.train_subjects=05", "--set", "data.test_subjects=02")
     refused = call("evaluate", "--ckpt", run, *split, cwd=tmp_path)
     assert refused.returncode == 2
-    assert "was trained on Subject02, so figures on them would say nothing of new people" in refused.stderr
+    assert "Test subjects Subject02 were used in training, so the results would not measure" in refused.stderr
     allowed = call("evaluate", "--ckpt", run, *split, "--allow-seen-subjects", cwd=tmp_path)
-    assert "these figures flatter it" in allowed.stdout
+    assert "Test subject Subject02 was used in training" in allowed.stdout
     refused = call("evaluate", "--ckpt", run, "--set", "fusion=features", cwd=tmp_path)
-    assert "--set fusion: a checkpoint's fusion is what it was trained with" in refused.stderr
+    assert "--set fusion: an evaluation cannot change the fusion that the checkpoint was trained with" in refused.stderr

@@ -52,7 +52,16 @@ class Heard:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_as_many_run_at_a_time_as_may(jobs: int, tmp_path: Path) -> None:
-    program = "import time; print(time.time()); time.sleep(0.3); print(time.time())"
+    program = f"""
+import os, time
+from pathlib import Path
+print(time.time(), flush=True)
+Path(f"{tmp_path}/begun-{{os.getpid()}}").touch()
+while len(list(Path("{tmp_path}").glob("begun-*"))) < {jobs}:  # also on a busy machine
+    time.sleep(0.05)
+time.sleep(0.3)
+print(time.time())
+"""
     heard = Heard()
     assert run_here([task(tmp_path, name, program) for name in "abc"], jobs, heard) == {}
     spans = [[float(line) for name, line in heard.lines if name == own] for own in "abc"]

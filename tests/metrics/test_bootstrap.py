@@ -1,4 +1,4 @@
-"""Intervals: their arithmetic against plain resampling, and where there is none."""
+"""Intervals: their arithmetic against plain resampling, and when there is none."""
 
 from __future__ import annotations
 

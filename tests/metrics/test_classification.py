@@ -23,7 +23,7 @@ def plain(true_N: npt.ArrayLike, predicted_N: npt.ArrayLike) -> list[float]:
     return [accuracy_score(true_N, predicted_N), macro, weighted]
 
 
-def recognised(seed: int, windows: int = 90, clips: int = 9) -> ClassifierOutput:
+def made_output(seed: int, windows: int = 90, clips: int = 9) -> ClassifierOutput:
     rng = np.random.default_rng(seed)
     true_N = rng.integers(0, CLASSES, windows)
     predicted_N = np.where(rng.random(windows) < 0.7, true_N, rng.integers(0, CLASSES, windows))
@@ -39,14 +39,14 @@ def test_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
 
 
 def test_resampled_scores_are_those_of_the_windows_drawn() -> None:
-    found, bootstrap = recognised(seed=0), ClipBootstrap(["a"] * 9, resamples=20)
+    found, bootstrap = made_output(seed=0), ClipBootstrap(["a"] * 9, resamples=20)
     for weight_J, values in zip(bootstrap.weight_RJ, found.resampled(bootstrap), strict=True):
         rows = np.repeat(np.arange(90), weight_J.astype(int)[found.clip_N])
         assert values == pytest.approx(plain(found.true_N[rows], found.predicted_N[rows]))
 
 
 def test_a_gain_is_the_difference_with_an_interval_of_its_own() -> None:
-    better = recognised(seed=0)
+    better = made_output(seed=0)
     worse = ClassifierOutput(better.true_N, np.roll(better.predicted_N, 1), better.clip_N, CLASSES)
     bootstrap = ClipBootstrap(["a"] * 9)
     found = gain(better, worse, bootstrap)
@@ -57,7 +57,7 @@ def test_a_gain_is_the_difference_with_an_interval_of_its_own() -> None:
 
 
 def test_an_activity_in_few_clips_leaves_the_macro_f1_without_an_interval() -> None:
-    found, bootstrap = recognised(seed=0), ClipBootstrap(["a"] * 9)
+    found, bootstrap = made_output(seed=0), ClipBootstrap(["a"] * 9)
     assert found.clips().tolist() == [len(set(found.clip_N[found.true_N == one].tolist())) for one in range(CLASSES)]
     for clips, there in ((LEAST_CLIPS, True), (LEAST_CLIPS - 1, False)):
         rare = (found.true_N == 3) & (found.clip_N >= clips)
@@ -70,7 +70,7 @@ def test_an_activity_in_few_clips_leaves_the_macro_f1_without_an_interval() -> N
 
 
 def test_what_is_no_better_has_no_gain() -> None:
-    found = gain(recognised(seed=0), recognised(seed=0), ClipBootstrap(["a"] * 9))
+    found = gain(made_output(seed=0), made_output(seed=0), ClipBootstrap(["a"] * 9))
     assert found["accuracy"] == 0
     assert cast("JsonObject", found["interval"])["accuracy"] is None
 

@@ -1,4 +1,4 @@
-"""Whether intervals hold the truth as often as they say: of 95, in simulations whose truth is known.
+"""Coverage of the 95% intervals, in simulations with known truth.
 
 Windows of a clip depend on each other: each clip has a difficulty of its own, each subject another one.
 """
@@ -23,7 +23,7 @@ MANY = 100_000
 FREQUENCY = (0.4, 0.3, 0.2, 0.1)
 """Of the activities."""
 EASE = (1.2, 0.8)
-"""How well two probes recognise them."""
+"""Separation of the classes for each of two probes."""
 
 
 @pytest.mark.slow

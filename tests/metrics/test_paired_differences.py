@@ -18,7 +18,7 @@ from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Ints
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
-from revalexo_clip.metrics.paired_differences import COMPARED, Outcome, differences, settled
+from revalexo_clip.metrics.paired_differences import COMPARED, Outcome, differences, significance
 from revalexo_clip.metrics.probe import PROBES
 from revalexo_clip.metrics.probe_results import probe_windows
 
@@ -161,7 +161,7 @@ def test_a_part_s_differences_are_those_of_its_own_windows(found: JsonObject) ->
     assert own["mrr"] == pytest.approx(np.mean(1 / one_N[rows]) - np.mean(1 / other_N[rows]))
 
 
-def test_pairs_tell_apart_what_intervals_of_each_do_not() -> None:
+def test_paired_intervals_find_differences_that_separate_intervals_miss() -> None:
     """Both find hard in the same clips; one is a little better everywhere."""
     rng = np.random.default_rng(0)
     clip_N = np.repeat(np.arange(12), 6)
@@ -231,7 +231,7 @@ def test_without_probes_there_is_no_difference_of_them() -> None:
         ("median_rank", [-2.0, -0.5], "better"),
     ],
 )
-def test_only_an_interval_that_leaves_out_zero_settles_a_difference(
+def test_a_difference_is_significant_if_its_interval_excludes_zero(
     name: str, interval: JsonValue, says: str | None
 ) -> None:
-    assert settled(name, interval, same=False) == says
+    assert significance(name, interval, same=False) == says

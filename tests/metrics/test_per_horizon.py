@@ -1,4 +1,4 @@
-"""Figures of an activity classifier against scikit-learn on its predictions, and what is said of those that there are not."""
+"""Results of an activity classifier against scikit-learn, and the sentences about missing results."""
 
 from __future__ import annotations
 
@@ -142,15 +142,15 @@ def test_intervals_are_those_of_the_windows_drawn() -> None:
     assert cast("JsonObject", walking["interval"])["recall"] == (expected and pytest.approx(expected))
 
 
-def test_guessing_is_the_most_frequent_activity_every_time() -> None:
+def test_chance_is_always_predicting_the_most_frequent_activity() -> None:
     predictions = made_predictions()
     true_N = predictions.label_NK[rows_of(predictions, 0, "all"), 0]
     nothing_N1 = np.zeros((len(true_N), 1))
-    guess = DummyClassifier(strategy="most_frequent").fit(nothing_N1, true_N)
-    guessed = cast("JsonObject", at(measured(predictions), 0, "all")["chance"])
-    assert guessed["activity"] == predictions.activities[guess.predict(nothing_N1[:1])[0]]
-    expected = plain(true_N, guess.predict(nothing_N1))
-    assert {name: guessed[name] for name in RECOGNITION_SCORES} == pytest.approx(expected)
+    always = DummyClassifier(strategy="most_frequent").fit(nothing_N1, true_N)
+    chance = cast("JsonObject", at(measured(predictions), 0, "all")["chance"])
+    assert chance["activity"] == predictions.activities[always.predict(nothing_N1[:1])[0]]
+    expected = plain(true_N, always.predict(nothing_N1))
+    assert {name: chance[name] for name in RECOGNITION_SCORES} == pytest.approx(expected)
 
 
 def test_a_subject_is_measured_on_its_own_windows() -> None:
@@ -173,31 +173,30 @@ def told(predictions: Predictions, trained: tuple[str, ...] | None = None) -> li
 def test_what_is_missing_is_said() -> None:
     predictions = made_predictions(horizons=(0.0, 30.0, 40.0), activities=("standing", "walking", "stairs", "ramp"))
     assert told(predictions, ("standing", "stairs")) == [
-        "No window has a label 30 s, 40 s after its end.",
-        "No window with a label is in a steady state 30 s, 40 s after its end.",
-        "No window with a label is in a transition 30 s, 40 s after its end.",
-        "Never true of a test window, so that nothing is known of them: ramp. "
-        "Saying ramp all the same lowers the macro F1.",
-        "In no training window, so that they cannot be recognised: walking, ramp. "
-        "Windows of walking count all the same, as missed.",
+        "No window has a label at horizon 30 s, 40 s.",
+        "No window with a label is in a steady state at horizon 30 s, 40 s.",
+        "No window with a label is in a transition at horizon 30 s, 40 s.",
+        "Activities without test windows, so not tested: ramp. Predictions of ramp lower the macro F1.",
+        "Activities without training windows, so the classifier could not learn them: walking, ramp. "
+        "Their test windows (walking) count as errors.",
     ]
-    assert at(measured(predictions), 1, "all")["reason"] == "no window has a label 30 s after its end"
+    assert at(measured(predictions), 1, "all")["reason"] == "no window has a label at horizon 30 s"
 
 
 def test_without_transitions_their_figures_have_a_reason() -> None:
     predictions = made_predictions()
     still = replace(predictions, transition_NK=np.zeros_like(predictions.transition_NK))
-    assert told(still)[0] == "No window with a label is in a transition, so nothing is said of those."
+    assert told(still)[0] == "No window with a label is in a transition, so there are no results for this set."
     found = at(measured(still), 0, "transition")
-    assert found["reason"] == "no window with a label is in a transition 0 s after its end"
+    assert found["reason"] == "no window with a label is in a transition at horizon 0 s"
     assert cast("JsonObject", found["chance"])["activity"] is None
     assert at(measured(still), 0, "steady")["accuracy"] == at(measured(still), 0, "all")["accuracy"]
 
 
-def test_a_single_activity_tells_nothing_of_telling_apart() -> None:
+def test_a_single_activity_does_not_show_whether_activities_are_distinguished() -> None:
     predictions = made_predictions()
     walking = replace(predictions, label_NK=np.ones_like(predictions.label_NK))
-    assert told(walking) == ["All windows are walking: the figures do not say whether activities are told apart."]
+    assert told(walking) == ["All windows are walking: the results do not say whether activities are distinguished."]
 
 
 def test_without_any_label_nothing_is_measured() -> None:
@@ -213,7 +212,7 @@ def test_every_name_is_documented() -> None:
 
 def test_few_clips_have_no_intervals_and_a_reason() -> None:
     found = measured(made_predictions(subjects=2, clips=3))
-    assert found["interval_reason"] == "6 clips of a subject are needed to tell how figures vary"
+    assert found["interval_reason"] == "6 clips of a subject are needed to estimate them"
     assert cast("JsonObject", at(found, 0, "all")["interval"])["accuracy"] is None
 
 
@@ -237,7 +236,7 @@ def test_a_comparison_is_the_difference_with_a_paired_interval() -> None:
     assert cast("JsonObject", found["interval"])["macro_f1"] == pytest.approx(expected)
 
 
-def test_what_is_settled_of_a_comparison_is_what_intervals_leave_open() -> None:
+def test_a_difference_is_significant_if_its_interval_excludes_zero() -> None:
     made = made_predictions(subjects=1, clips=9)
     bootstrap = ClipBootstrap(made.clip_subjects, resamples=40)
     worse = compare_classifiers(made_predictions(subjects=1, clips=9, skill=0.7), made, bootstrap)

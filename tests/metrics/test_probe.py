@@ -1,4 +1,4 @@
-"""Probes against scikit-learn's classifiers, and the people that they are trained and tested on."""
+"""Probes against scikit-learn's classifiers, and their training and test subjects."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_nearest_neighbours_are_scikit_learns() -> None:
 
 
 @pytest.mark.parametrize("probe", module.PROBES)
-def test_nothing_of_a_tested_subject_is_learned_from(probe: module.Probe) -> None:
+def test_test_subjects_are_not_trained_on(probe: module.Probe) -> None:
     features_NF, label_NK = made()
     subject_N = np.arange(240) % 3
     folds = leave_one_subject_out(subject_N)
@@ -78,7 +78,7 @@ def test_nothing_of_a_tested_subject_is_learned_from(probe: module.Probe) -> Non
 
 
 @pytest.mark.parametrize("probe", module.PROBES)
-def test_an_activity_that_nobody_trained_on_is_never_predicted(probe: module.Probe) -> None:
+def test_an_activity_without_training_windows_is_never_predicted(probe: module.Probe) -> None:
     features_NF, label_NK = made()
     train, test = np.flatnonzero((label_NK != 2).all(axis=1)), np.flatnonzero(label_NK[:, 0] == 2)
     found_NK = predict(probe, features_NF, label_NK, [Fold(train, test)], classes=4)
@@ -123,7 +123,7 @@ def test_a_horizon_without_labels_has_no_predictions(probe: module.Probe) -> Non
 
 
 @pytest.mark.parametrize("probe", module.PROBES)
-def test_folds_side_by_side_find_what_they_do_one_after_the_other(probe: module.Probe) -> None:
+def test_folds_in_parallel_equal_folds_in_sequence(probe: module.Probe) -> None:
     features_NF, label_NK = made()
     folds, threads = leave_one_subject_out(np.arange(240) % 4), torch.get_num_threads()
     alone_NK = predict(probe, features_NF, label_NK, folds, classes=4)

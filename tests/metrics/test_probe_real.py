@@ -1,4 +1,4 @@
-"""The probe on labelled recordings that are real: what handcrafted features know of people that it was not trained on."""
+"""The linear probe of handcrafted features on real labelled recordings of unseen subjects."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from revalexo_clip.metrics.handcrafted_features import handcrafted_features
 from revalexo_clip.metrics.probe import Fold, predict
 
 FOREST = 0.456
-"""Balanced accuracy of a random forest, trained and tested on the same people."""
+"""Balanced accuracy of a random forest, trained and tested on the same subjects."""
 WINDOW, STRIDE = 120, 60
 """[samples], 60 a second."""
 
 
-def test_a_linear_probe_on_handmade_features_is_as_good_as_a_random_forest() -> None:
+def test_a_linear_probe_on_handcrafted_features_is_as_good_as_a_random_forest() -> None:
     path = real_dataset().parent / "har_classyglass1a_60hz.npz"
     if not path.is_file():
         pytest.skip(f"{path} is not there")

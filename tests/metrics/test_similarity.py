@@ -1,4 +1,4 @@
-"""Counts from float32 are those of float64, also where float32 cannot tell."""
+"""Counts from float32 are those of float64, also if float32 is not exact enough."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_counts_are_those_of_float64_however_close_similarities_lie(spread: floa
         assert alone[0].tolist() != plain_counts(*asked)[0].tolist()
 
 
-def test_few_doubts_are_settled_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_doubts_are_computed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     query_ND, gallery_ND = unit(400, 64, seed=4), unit(400, 64, seed=5)
     least_query_N, least_gallery_N = ((query_ND * gallery_ND).sum(dim=1) + off for off in (1e-10, -1e-10))
     asked = (query_ND, gallery_ND, least_query_N, least_gallery_N)

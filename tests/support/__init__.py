@@ -1,1 +1,1 @@
-"""What tests share: small datasets, experiments, runs and plain references."""
+"""Shared by tests: small datasets, experiments, runs and plain references."""

@@ -1,4 +1,4 @@
-"""Ways to damage a dataset, and what is to be said about each: by check-data, and by training."""
+"""Ways to damage a dataset, and the messages that check-data and training print about each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.sound_dataset import CHANNELS, samples, write_samples
 from support.tiny_dataset import numbered, steady, write_video
 
 Change = Callable[[Path], object]
-"""Does harm to the dataset at a path."""
+"""A function that damages the dataset at a path."""
 
 Signal = npt.NDArray[np.float64]
 """[n] of one channel."""
@@ -27,9 +27,9 @@ MAPPING, PAIRS = "label_mapping.json", "data_pairs/Subject01.json"
 VIDEO, IMU = "videos/Subject01/0000.mp4", "imu/Subject01/0000.csv"
 
 ANYWHERE = ""
-"""What training says where it says no more than the file's name."""
+"""Text of training if it only names the file."""
 UNSEEN = None
-"""What training says where it has no way to know."""
+"""Text of training if it cannot notice the damage."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def keep(path: str, share: float) -> Change:
 
 
 def replaced(path: str, make: Callable[[Path], object]) -> Change:
-    """Something else where a file was."""
+    """Replace a file by something else."""
 
     def change(root: Path) -> None:
         (root / path).unlink()

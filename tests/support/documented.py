@@ -1,4 +1,4 @@
-"""Whether docs/metrics.md says what each name of a `metrics.json` means."""
+"""Find the names of a result file that docs/metrics.md does not define."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="
 
 
 def undocumented(metrics: JsonValue, own: Collection[str]) -> list[str]:
-    """Names that it does not mention, but for those that are the data's `own`."""
+    """Names that the page does not mention, except for those of the data itself, `own`."""
     return [
         name for name in sorted(names_in(metrics) - set(own)) if not re.search(rf"`([\w.]+\.)?{name}(\.\w+)*`", _TEXT)
     ]
 
 
 def names_in(value: JsonValue) -> set[str]:
-    """The names of all objects in it, however they are nested."""
+    """Names of all fields in a value, at any depth."""
     if isinstance(value, list):
         return {name for item in value for name in names_in(item)}
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""An activity classifier small enough to train in a second, with dropout, and with signals that come at a step known beforehand.
+"""An activity classifier that trains in a second, with dropout, and with signals at a step known beforehand.
 
 Tests run this very file; nothing imports it. See `interrupted_experiment` for the signals.
 """

@@ -1,4 +1,4 @@
-"""Recognisers in folds, small enough to train in a second. Tests run this very file; nothing imports it."""
+"""Activity classifiers in folds that train in a second. Tests run this very file; nothing imports it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ from revalexo_clip import (
 
 
 class Apart(Folds):
-    """Two folds that have nobody in common but whom they validate on."""
+    """Two folds that share only their validation subjects."""
 
     def split(self, data: Recordings) -> Iterable[Fold]:
         return Fold("one", ("01",), ("08",), ("05",)), Fold("two", ("02",), ("08",), ("09",))

@@ -1,4 +1,4 @@
-"""What evaluations find in made windows, without checkpoints."""
+"""Results of evaluations of made windows, without checkpoints."""
 
 from __future__ import annotations
 

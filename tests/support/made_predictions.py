@@ -27,7 +27,7 @@ def made_predictions(
     skill_in_transition: float = 0.7,
     seed: int = 0,
 ) -> Predictions:
-    """Clips of two to four activities, never the last of them; rightly recognised as often as the skill says.
+    """Clips of two to four activities, never the last of them; correctly predicted as often as the skill says.
 
     Nothing is labelled beyond a clip's end. Skill fades with the horizon, and is not the same for everybody.
     """

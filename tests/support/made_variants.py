@@ -16,7 +16,7 @@ from support.made_predictions import made_predictions
 
 KINDS = ("scratch", "frozen", "full")
 LABELS = {0.1: 40, 1.0: 400}
-"""Training windows by share of the labels."""
+"""Number of training windows by share of the labels."""
 SKILLS = {
     "scratch-10": (0.55, 0.55),
     "frozen-10": (0.45, 0.65),
@@ -39,7 +39,7 @@ def predictions_of(variant: Variant, clips: int = 7) -> Predictions:
 
 
 def write_outcome(folder: Path, predictions: Predictions, seen: Mapping[str, list[str]] | None = None) -> Outcome:
-    """The files of an variant's test."""
+    """Return the files of a variant's test."""
     folder.mkdir(parents=True, exist_ok=True)
     outcome = Outcome(folder / "predictions.h5", folder / "metrics.json")
     write_predictions(outcome.predictions, predictions, {})

@@ -1,4 +1,4 @@
-"""Real processes, joined as those of a distributed training are."""
+"""Real processes that are joined like those of a distributed training."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ RankTask = Callable[[], object]
 
 
 def in_processes(count: int, task: RankTask, folder: Path) -> list[object]:
-    """What `task` returns in each of some processes that are joined by gloo."""
+    """Return the results of `task` in each of `count` processes that are joined by gloo."""
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_run, args=(rank, count, task, folder), daemon=True) for rank in range(count)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=300)
         assert process.exitcode == 0, "it hangs" if process.exitcode is None else "it crashed"
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
 

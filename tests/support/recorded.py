@@ -36,7 +36,7 @@ def arrays(**changes: Array | None) -> dict[str, Array]:
 
 
 def write_npz(path: Path, **changes: Array | None) -> Path:
-    """An .npz file of five recordings of three people."""
+    """Write an .npz file of five recordings of three subjects."""
     np.savez(path, allow_pickle=True, **arrays(**changes))
     return path
 

@@ -1,4 +1,4 @@
-"""Recognisers small enough to train in seconds."""
+"""Activity classifiers that train in seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny real datasets: H.264 whose frames carry their own number in their pixels, CSV whose cells say where they are."""
+"""Tiny real datasets: H.264 frames that show their own number, CSV cells that encode their row and column."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def source_of(dataset: WindowDataset) -> str:
 
 
 def real_dataset() -> Path:
-    """The real recordings, where there are some; else the test that asks is skipped."""
+    """Return the folder of real recordings, or skip the test if there are none."""
     folder = os.environ.get("REVALEXO_CLIP_REAL")
     real = Path(folder) if folder else Path(__file__).parents[3] / "shared" / "real"
     if not (real / "dataset").is_dir():

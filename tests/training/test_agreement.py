@@ -73,7 +73,7 @@ def test_a_data_error_in_one_process_ends_both_with_one_message(validating: bool
         *("pretrain", EXPERIMENT, "--devices", "2", "--set", "data.root=dataset", "--set", "data.workers=1"),
         cwd=root.parent,
     )
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 200  # not when a timeout of torch is over
     assert finished.returncode == 1, finished.stderr
     assert "Traceback" not in finished.stderr
     messages = [line for line in finished.stderr.splitlines() if line.startswith(("error", "Subject", "["))]

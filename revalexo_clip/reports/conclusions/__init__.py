@@ -1,1 +1,1 @@
-"""What the figures of a report amount to, in words."""
+"""What the results of a report say, in words."""

@@ -1,11 +1,19 @@
-"""What an activity classifier's figures say, in words: how good, in transitions, how far ahead, at what, and for whom."""
+"""Conclusions of an activity classifier's test: chance, transitions, horizons, activities and subjects."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.reports.conclusions.evaluation import FEW, Answer, Verdict, against, plain_name, share
+from revalexo_clip.reports.conclusions.verdict import (
+    MIN_ACCURACY,
+    MIN_WINDOWS,
+    Answer,
+    Verdict,
+    against,
+    plain_name,
+    share,
+)
 from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.values import (
     Measured,
@@ -14,137 +22,147 @@ from revalexo_clip.reports.values import (
     horizon_text,
     measured,
     number,
+    when,
     written,
 )
 
-_WEIGHTED, _MACRO = "weighted_f1", "macro_f1"
-_SHARES = ("accuracy", "balanced_accuracy")
-_NO_TRANSITION = "No test window with a label is in a transition."
+_ACCURACY, _BALANCED, _WEIGHTED, _MACRO = "accuracy", "balanced_accuracy", "weighted_f1", "macro_f1"
+_QUESTION = "Does it classify activities correctly?"
 
 
 def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
-    """All that a stranger wants to know first."""
+    """Yield the main conclusions of an activity classifier's test."""
     horizons = [one for one in children(metrics, "horizons") if number(child(one, "all")["windows"])]
     if not horizons:
-        yield Verdict("Does it recognise what is done?", "open", "Not known", "No test window has a label.")
+        yield Verdict(_QUESTION, "open", "Not known", "No test window has a label.")
         return
-    yield _recognises(horizons[0])
+    yield _overall(horizons[0])
     yield _in_transitions(horizons[0])
-    yield _ahead(horizons)
-    yield _good_at(metrics, horizons[0])
-    yield _for_whom(metrics, horizons[0])
+    yield _by_horizon(horizons)
+    yield _by_activity(metrics, horizons[0])
+    yield _by_subject(metrics, horizons[0])
 
 
-def _recognises(first: JsonObject) -> Verdict:
+def _overall(first: JsonObject) -> Verdict:
     found, chance = child(first, "all"), child(first, "all", "chance")
-    weighted, macro = measured(found, _WEIGHTED), measured(found, _MACRO)
     reasons = (
-        f"Of {found['windows']} windows the activity {_when(first)} is right for {share(measured(found, 'accuracy'))}. "
-        f"F1 is {share(weighted)} where activities count as often as they occur, {share(macro)} where all count alike. "
-        f"{_always(found).capitalize()} would be right for {written('accuracy', number(chance['accuracy']))}, with "
-        f"an F1 of {written(_WEIGHTED, number(chance[_WEIGHTED]))} and {written(_MACRO, number(chance[_MACRO]))}."
+        f"The activity {when(first['horizon'])} is right for {share(measured(found, _ACCURACY))} of {found['windows']} "
+        f"windows. The weighted F1 is {share(measured(found, _WEIGHTED))}, the macro F1 "
+        f"{share(measured(found, _MACRO))}. For comparison, {_always(found)} gives an accuracy of "
+        f"{written(_ACCURACY, number(chance[_ACCURACY]))}, a weighted F1 of "
+        f"{written(_WEIGHTED, number(chance[_WEIGHTED]))} and a macro F1 of {written(_MACRO, number(chance[_MACRO]))}."
     )
-    return Verdict("Does it recognise what is done?", *recognised(found), reasons)
+    return Verdict(_QUESTION, *classification_answer(found), reasons)
 
 
-def recognised(found: JsonObject) -> tuple[Answer, str]:
-    """Whether a set of windows is recognised: better than by chance, and more often than not."""
+def classification_answer(found: JsonObject) -> tuple[Answer, str]:
+    """Return whether predictions are significantly better than chance and more often right than wrong."""
     scored = (
         f"weighted F1 {written(_WEIGHTED, number(found[_WEIGHTED]))}, macro F1 {written(_MACRO, number(found[_MACRO]))}"
     )
-    if number(child(found, "chance")["accuracy"]) == 1:
+    if number(child(found, "chance")[_ACCURACY]) == 1:
         return "open", f"Not known: all windows are {plain_name(str(child(found, 'chance')['activity']))}"
-    if measured(found, "accuracy").interval is None:
-        return "open", f"Not settled, for want of an interval: {scored}"
+    if measured(found, _ACCURACY).interval is None:
+        return "open", f"Significance not known, because there is no interval: {scored}"
     answer = beats_chance(found)
     if answer == "no":
         return "no", f"No: worse than {_always(found)}"
     if answer == "open":
-        return "open", f"Not settled, it may be no better than {_always(found)}: {scored}"
-    if (number(found["accuracy"]) or 0.0) < 0.5:
-        return "open", f"In part, better than chance but more often wrong than right: {scored}"
+        return "open", f"Not significantly better than {_always(found)}: {scored}"
+    if not _is_mostly_right(found):
+        accuracy, chance = (written(_ACCURACY, number(one[_ACCURACY])) for one in (found, child(found, "chance")))
+        return "open", f"Above chance ({chance}), low in absolute terms: accuracy {accuracy}, {scored}"
     return "yes", f"Yes: {scored}"
 
 
 def beats_chance(found: JsonObject) -> Answer:
-    """Whether more is right than if the most frequent activity were named every time, by windows and by activities.
+    """Return whether accuracy and balanced accuracy are above those of always predicting the most frequent activity.
 
-    No guess has a higher accuracy than that one, and none a higher balanced accuracy.
+    No prediction that ignores the input has a higher accuracy than that, and none a higher balanced accuracy.
     """
     chance = child(found, "chance")
-    answers = {against(measured(found, score), number(chance[score]) or 0.0) for score in _SHARES}
+    answers = {against(measured(found, score), number(chance[score]) or 0.0) for score in (_ACCURACY, _BALANCED)}
     return answers.pop() if len(answers) == 1 else "open"
 
 
+def _is_mostly_right(found: JsonObject) -> bool:
+    return (number(found[_ACCURACY]) or 0.0) >= MIN_ACCURACY
+
+
 def _in_transitions(first: JsonObject) -> Verdict:
-    question = "In transitions?"
+    question = "Does it work in transitions?"
     found, steady = child(first, "transition"), child(first, "steady")
     if not number(found["windows"]):
-        return Verdict(question, "open", "Not known", _NO_TRANSITION)
+        return Verdict(question, "open", "Not known", "No test window with a label is in a transition.")
     one, other = measured(found, _WEIGHTED), measured(steady, _WEIGHTED)
     reasons = (
-        f"Of {found['windows']} windows in a transition {share(measured(found, 'accuracy'))} are right. Their weighted "
-        f"F1 is {share(one)}, in a steady state it is {share(other)}; macro F1 is {share(measured(found, _MACRO))} and "
-        f"{share(measured(steady, _MACRO))}. {_always(found).capitalize()} would be right in "
-        f"{written('accuracy', number(child(found, 'chance')['accuracy']))} of transitions."
+        f"Of {found['windows']} windows in a transition {share(measured(found, _ACCURACY))} are right; "
+        f"{_always(found)} gives {written(_ACCURACY, number(child(found, 'chance')[_ACCURACY]))}. The weighted F1 is "
+        f"{share(one)} in transitions and {share(other)} in a steady state, the macro F1 "
+        f"{share(measured(found, _MACRO))} and {share(measured(steady, _MACRO))}."
     )
     answer = beats_chance(found)
     if answer == "no":
         return Verdict(question, answer, f"No: worse than {_always(found)}", reasons)
-    told = f"weighted F1 {written(_WEIGHTED, one.value)} against {written(_WEIGHTED, other.value)} in a steady state"
+    told = f"weighted F1 {written(_WEIGHTED, one.value)}, in a steady state {written(_WEIGHTED, other.value)}"
     return Verdict(question, "told", f"{compared(one, other)}: {told}", reasons)
 
 
 def compared(one: Measured, other: Measured) -> str:
-    """Less well only where intervals are apart: that two of them overlap settles nothing."""
+    """Compare transitions with steady states: only intervals that do not overlap make a difference significant."""
     if one.interval is None or other.interval is None:
-        return "Not settled, for want of intervals"
+        return "Significance not known, because there are no intervals"
     if one.interval[1] < other.interval[0]:
-        return "Less well"
-    return "Better" if one.interval[0] > other.interval[1] else "No difference that is settled"
+        return "Worse than in a steady state"
+    return "Better than in a steady state" if one.interval[0] > other.interval[1] else "No significant difference"
 
 
-def _ahead(horizons: Sequence[JsonObject]) -> Verdict:
-    question = "How far ahead?"
+def _by_horizon(horizons: Sequence[JsonObject]) -> Verdict:
+    question = "How far ahead does it predict?"
     if len(horizons) == 1:
-        return Verdict(question, "open", "Not known", f"Only the activity {_when(horizons[0])} was asked for.")
-    answers = [beats_chance(child(one, "all")) for one in horizons]
-    first, last = (measured(child(one, "all"), _WEIGHTED) for one in (horizons[0], horizons[-1]))
-    end = horizon_text(number(horizons[-1]["horizon"]) or 0.0)
-    course = f"weighted F1 {written(_WEIGHTED, first.value)} at first, {written(_WEIGHTED, last.value)} {end} ahead"
+        return Verdict(question, "open", "Not known", f"Only the activity {when(horizons[0]['horizon'])} was tested.")
     reasons = "; ".join(
-        f"{horizon_text(number(one['horizon']) or 0.0)}: {share(measured(child(one, 'all'), _WEIGHTED))}"
-        for one in horizons
+        f"{horizon_text(one['horizon'])}: {share(measured(child(one, 'all'), _WEIGHTED))}" for one in horizons
     )
-    return Verdict(question, *_reach(answers, end, course), f"Weighted F1 by horizon: {reasons}.")
+    return Verdict(question, *reach(horizons), f"Weighted F1 by prediction horizon: {reasons}.")
 
 
-def _reach(answers: Sequence[Answer], end: str, course: str) -> tuple[Answer, str]:
+def reach(horizons: Sequence[JsonObject]) -> tuple[Answer, str]:
+    """Return at which horizons predictions are better than chance and more often right than wrong."""
+    found = [child(one, "all") for one in horizons]
+    answers = [beats_chance(one) for one in found]
+    end = horizon_text(horizons[-1]["horizon"])
+    first, last = (written(_WEIGHTED, number(one[_WEIGHTED])) for one in (found[0], found[-1]))
+    course = f"weighted F1 {first} at {horizon_text(horizons[0]['horizon'])}, {last} at {end}"
     if set(answers) == {"yes"}:
-        return "yes", f"{end} at least: {course}"
+        if all(map(_is_mostly_right, found)):
+            return "yes", f"At least {end}: {course}"
+        return "open", f"Above chance up to {end}, low in absolute terms: {course}"
     if "yes" in answers:
-        return "open", f"In part, at some horizons it is not settled: {course}"
-    return answers[0], f"Not settled at any horizon: {course}" if "open" in answers else "At no horizon"
+        return "open", f"Above chance at some horizons, at others not significantly: {course}"
+    if "open" in answers:
+        return "open", f"Not significantly above chance at any horizon: {course}"
+    return "no", "Below chance at every horizon"
 
 
-def _good_at(metrics: JsonObject, first: JsonObject) -> Verdict:
-    question = "Good at what?"
+def _by_activity(metrics: JsonObject, first: JsonObject) -> Verdict:
+    question = "Which activities work best?"
     classes, found = child(first, "all", "classes"), child(first, "all")
-    held = [name for name in classes if (number(child(classes, name)["support"]) or 0) >= FEW]
+    held = [name for name in classes if (number(child(classes, name)["support"]) or 0) >= MIN_WINDOWS]
     if len(held) < 2:
-        return Verdict(question, "open", "Not told", f"Fewer than two activities have {FEW} windows.")
+        return Verdict(question, "open", "Not known", f"Fewer than two activities have {MIN_WINDOWS} windows.")
     ordered = sorted(held, key=lambda name: -(number(child(classes, name)["f1"]) or 0.0))
     best, worst = ordered[0], ordered[-1]
     most, least = (measured(child(classes, name), "f1") for name in (best, worst))
     reasons = (
-        f"Of activities with {FEW} windows or more, F1 is highest for {plain_name(best)} ({share(most)}) and lowest "
-        f"for {plain_name(worst)} ({share(least)}).{_mistake(metrics, found, held)}"
+        f"Of the activities with at least {MIN_WINDOWS} windows, F1 is highest for {plain_name(best)} ({share(most)}) "
+        f"and lowest for {plain_name(worst)} ({share(least)}).{_most_frequent_confusion(metrics, found, held)}"
     )
-    return Verdict(question, "told", f"Best at {plain_name(best)}, worst at {plain_name(worst)}", reasons)
+    return Verdict(question, "told", f"Best: {plain_name(best)}; worst: {plain_name(worst)}", reasons)
 
 
-def _mistake(metrics: JsonObject, found: JsonObject, held: Sequence[str]) -> str:
-    """The activity that is most often taken for another one, as a share of its windows."""
+def _most_frequent_confusion(metrics: JsonObject, found: JsonObject, held: Sequence[str]) -> str:
+    """Return the most frequent wrong prediction, as a share of the windows of the true activity."""
     activities, confusion = metrics["activities"], found["confusion"]
     assert isinstance(activities, list)
     assert isinstance(confusion, list)
@@ -157,20 +175,23 @@ def _mistake(metrics: JsonObject, found: JsonObject, held: Sequence[str]) -> str
                 for other, count in zip(activities, row, strict=True)
                 if other != name
             }
-    (true, taken), worst = max(shares.items(), key=lambda item: item[1])
+    (true, predicted), worst = max(shares.items(), key=lambda item: item[1])
     if not worst:
-        return " None of them is ever taken for another."
-    return f" The most frequent mistake: {plain_name(true)} taken for {plain_name(taken)}, {written('share', worst)}."
+        return " None of them is ever confused with another."
+    return (
+        f" The most frequent confusion: {written('share', worst)} of {plain_name(true)} is predicted as "
+        f"{plain_name(predicted)}."
+    )
 
 
-def _for_whom(metrics: JsonObject, first: JsonObject) -> Verdict:
-    question = "For whom?"
+def _by_subject(metrics: JsonObject, first: JsonObject) -> Verdict:
+    question = "Does it work for every subject?"
     subjects = child(metrics, "subjects")
-    new = "" if leakage_warning(metrics["seen"]) else ", new to the model"
+    new = "" if leakage_warning(metrics["seen"]) else "unseen "
     if len(subjects) == 1:
         (name,) = subjects
-        reasons = "One person was tested, so nothing is known of how it varies from person to person."
-        return Verdict(question, "told", f"For {name}{new}; for others it is not known", reasons)
+        reasons = "Only one subject was tested, so the variation between subjects is not known."
+        return Verdict(question, "open", f"Not known: only {name} was tested", reasons)
     scored = {name: _at(children(subjects, name, "horizons"), first["horizon"]) for name in subjects}
     ordered = sorted(
         (item for item in scored.items() if item[1].value is not None), key=lambda item: -(item[1].value or 0.0)
@@ -178,10 +199,10 @@ def _for_whom(metrics: JsonObject, first: JsonObject) -> Verdict:
     (best, most), (worst, least) = ordered[0], ordered[-1]
     reasons = (
         f"Weighted F1 is highest for {best} ({share(most)}) and lowest for {worst} ({share(least)}). Intervals say how "
-        "figures vary with other clips of these people, not with other people."
+        "results vary with other clips of these subjects, not with other subjects."
     )
     span = f"weighted F1 from {written(_WEIGHTED, least.value)} to {written(_WEIGHTED, most.value)}"
-    return Verdict(question, "told", f"{len(subjects)} people{new}: {span}", reasons)
+    return Verdict(question, "told", f"{len(subjects)} {new}subjects: {span}", reasons)
 
 
 def _at(horizons: Sequence[JsonObject], horizon: object) -> Measured:
@@ -189,8 +210,4 @@ def _at(horizons: Sequence[JsonObject], horizon: object) -> Measured:
 
 
 def _always(found: JsonObject) -> str:
-    return f"always saying {plain_name(str(child(found, 'chance')['activity']))}"
-
-
-def _when(at_horizon: JsonObject) -> str:
-    return f"{horizon_text(number(at_horizon['horizon']) or 0.0)} after the window"
+    return f"always predicting {plain_name(str(child(found, 'chance')['activity']))}"

@@ -1,8 +1,8 @@
-"""What one wants to know of two checkpoints, and the answers that their differences have settled.
+"""Conclusions of a comparison of checkpoints: which differences are significant.
 
-Of many differences some leave zero out by chance. So each question is decided by two figures that are always the same
-ones: for retrieval the MRR, which counts all ranks, in both directions; for features the weighted F1 by both probes,
-whose intervals can be trusted with few clips, unlike those of the macro F1.
+Of many differences some are significant by chance. So each question is decided by two results that are always the same:
+for retrieval the MRR in both directions, which depends on all ranks; for features the weighted F1 of both probes, whose
+intervals can be trusted with few clips, unlike those of the macro F1.
 """
 
 from __future__ import annotations
@@ -18,64 +18,64 @@ from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE
 from revalexo_clip.metrics.paired_differences import COMPARED
 from revalexo_clip.reports.values import DIRECTIONS, GALLERIES, PROBES, child, children, shown_galleries
 
-Answer = Literal["better", "in part better", "worse", "in part worse", "mixed", "the same", "not settled"]
+Answer = Literal["better", "in part better", "worse", "in part worse", "mixed", "the same", "not significant"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
-FEATURES = {"imu": "IMU features", "video": "video features", "both": "features of both"}
+FEATURES = {"imu": "IMU features", "video": "video features", "both": "IMU and video features"}
 
 _ASKED = {
-    WHOLE: "Which finds the partner of a window more often?",
-    SUBJECT: "And among windows of the same person?",
-    ACTIVITY: "Which knows the moment, not only the activity?",
-    "imu": "Whose IMU features know more of the activity?",
-    "video": "Whose video features do?",
-    "both": "And IMU and video together?",
+    WHOLE: "Which one finds the matching window more often?",
+    SUBJECT: "And among windows of the same subject?",
+    ACTIVITY: "Which one finds the moment, not only the activity?",
+    "imu": "Which IMU features predict the activity better?",
+    "video": "Which video features?",
+    "both": "Which IMU and video features together?",
 }
 
 Place = Callable[[JsonObject], JsonObject]
-"""Where a figure is, among those of a checkpoint and among those of a difference alike."""
+"""Where a result is, among the results of a checkpoint as well as of a difference."""
 
 
 def in_gallery(gallery: str, direction: str) -> Place:
-    """Retrieval in one gallery and direction."""
+    """Return the place of retrieval in one gallery and direction."""
     return lambda found: child(found, gallery, direction)
 
 
 def of_probe(probe: str, name: str) -> Place:
-    """What a probe finds in features at the first horizon, over all windows."""
+    """Return the place of a probe of some features, at the first horizon and over all windows."""
     return lambda found: child(children(found, "probe", probe, name)[0], "all")
 
 
 @dataclass(frozen=True)
 class Question:
-    """Something to know, and the figures that decide it."""
+    """A question, and the results that decide it."""
 
     title: str
-    """In a few words what it is about."""
+    """Subject of the question in a few words."""
     asked: str
     figure: str
-    """The name of the deciding figure,"""
+    """Name of the deciding result."""
     places: Mapping[str, Place]
-    """and where it is to be found, under what it is of."""
+    """Where that result is found, by what it measures."""
 
     def answer(self, difference: JsonObject) -> Answer:
-        """What is settled of one checkpoint beside the first."""
+        """Return which differences of a checkpoint to the first are significant."""
         return answer_of([child(place(difference), "significant")[self.figure] for place in self.places.values()])
 
 
-def answer_of(settled: Sequence[JsonValue]) -> Answer:
-    """The answer that two figures give together."""
-    better, worse = "better" in settled, "worse" in settled
+def answer_of(significant: Sequence[JsonValue]) -> Answer:
+    """Return the answer from the significance of two results."""
+    better, worse = "better" in significant, "worse" in significant
     if better and worse:
         return "mixed"
     if better:
-        return "better" if set(settled) == {"better"} else "in part better"
+        return "better" if set(significant) == {"better"} else "in part better"
     if worse:
-        return "worse" if set(settled) == {"worse"} else "in part worse"
-    return "the same" if set(settled) == {"same"} else "not settled"
+        return "worse" if set(significant) == {"worse"} else "in part worse"
+    return "the same" if set(significant) == {"same"} else "not significant"
 
 
 def questions(metrics: JsonObject) -> list[Question]:
-    """All that can be asked of a comparison."""
+    """Return all questions about a comparison."""
     first, *_ = children(metrics, "checkpoints")
     found = [
         Question(
@@ -100,12 +100,12 @@ def questions(metrics: JsonObject) -> list[Question]:
 
 
 def is_probed(metrics: JsonObject) -> bool:
-    """Whether probes of all checkpoints can be compared."""
+    """Return whether probes of all checkpoints can be compared."""
     return all(isinstance(one["probe"], dict) for one in children(metrics, "differences"))
 
 
 def summary(metrics: JsonObject, difference: JsonObject) -> str:
-    """All answers in a line: `better: all windows; not settled: same subject, IMU features`."""
+    """Return all answers in a line: `better: all windows; not significant: same subject, IMU features`."""
     answers = {question.title: question.answer(difference) for question in questions(metrics)}
     return "; ".join(
         f"{answer}: {', '.join(titles)}"

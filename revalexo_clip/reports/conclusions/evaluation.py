@@ -1,13 +1,21 @@
-"""What the figures say, in words, and no more than they say: better than chance, and at what, and for whom."""
+"""Conclusions of an evaluation: retrieval against chance, the gain from pretraining, activities and subjects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.galleries import ACTIVITY, WHOLE
+from revalexo_clip.reports.conclusions.verdict import (
+    MIN_R_AT_1,
+    MIN_R_AT_10,
+    MIN_WINDOWS,
+    Answer,
+    Verdict,
+    against,
+    plain_name,
+    share,
+)
 from revalexo_clip.reports.values import (
     BASELINES,
     DIRECTIONS,
@@ -17,89 +25,70 @@ from revalexo_clip.reports.values import (
     child,
     children,
     first_horizon,
-    horizon_text,
     measured,
     number,
     points,
+    when,
+    within,
     written,
-    written_interval,
 )
-
-Answer = Literal["yes", "no", "open", "told"]
-
-
-MARKS: Mapping[Answer, str] = {"yes": "✓", "no": "✗", "open": "○", "told": ""}
-
-
-FEW = 10
-"""Windows of an activity or a person without which nothing is said of it."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A question, the answer, and the figures that it rests on."""
-
-    question: str
-    answer: Answer
-    short: str
-    reasons: str
 
 
 def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
-    """All that a stranger wants to know first."""
-    yield _finds(metrics)
+    """Yield the main conclusions of an evaluation."""
+    yield _retrieval(metrics)
     if metrics[ACTIVITY] is not None:
-        yield _knows_the_moment(metrics)
-    yield _was_worth_it(metrics)
-    yield _good_at(metrics)
-    yield _for_whom(metrics)
+        yield _retrieval_within_activity(metrics)
+    yield _pretraining(metrics)
+    yield _by_activity(metrics)
+    yield _by_subject(metrics)
 
 
-def against(one: Measured, other: float) -> Answer:
-    """Whether a figure is above another with its whole interval, or below; open where it may be either."""
-    if one.may_be(other):
-        return "open"
-    assert one.interval is not None
-    return "yes" if one.interval[0] > other else "no"
-
-
-def _finds(metrics: JsonObject) -> Verdict:
+def _retrieval(metrics: JsonObject) -> Verdict:
     found = child(metrics, WHOLE)
     answer, short = against_chance(found)
     first, ten = (measured(child(found, "imu_to_video"), name) for name in ("r_at_1", "r_at_10"))
     back = child(found, "video_to_imu")
     reasons = (
-        f"For {share(first)} of the IMU windows the right one of {metrics['windows']} video windows comes first "
-        f"(chance: {_chance(found, 'r_at_1')}), for {share(ten)} it is among the ten nearest (chance: "
+        f"For {share(first)} of the IMU windows the nearest of {metrics['windows']} video windows is the right one "
+        f"(chance: {_chance(found, 'r_at_1')}); for {share(ten)} the right one is among the ten nearest (chance: "
         f"{_chance(found, 'r_at_10')}). From video to IMU: {share(measured(back, 'r_at_1'))} and "
         f"{share(measured(back, 'r_at_10'))}."
     )
-    return Verdict("Does IMU find its video?", answer, short, reasons)
+    return Verdict("Does IMU find the matching video?", answer, short, reasons)
 
 
-def _knows_the_moment(metrics: JsonObject) -> Verdict:
+def _retrieval_within_activity(metrics: JsonObject) -> Verdict:
     found = child(metrics, ACTIVITY)
     answer, short = against_chance(found)
     size = number(found["gallery_size"]) or 0.0
     reasons = (
-        f"Among {size:.0f} windows of the same person and activity (on average), where only the moment differs, "
-        f"{share(measured(child(found, 'imu_to_video'), 'r_at_1'))} come first (chance: {_chance(found, 'r_at_1')})."
+        f"Among {size:.0f} windows of the same subject and activity (on average), which differ only in time, the "
+        f"nearest is the right one for {share(measured(child(found, 'imu_to_video'), 'r_at_1'))} (chance: "
+        f"{_chance(found, 'r_at_1')})."
     )
-    return Verdict("Does it know the moment, not only the activity?", answer, short, reasons)
+    return Verdict("Does it find the moment, not only the activity?", answer, short, reasons)
 
 
 def against_chance(found: JsonObject) -> tuple[Answer, str]:
-    """Whether both directions are above what chance gives: at once, or at least among the ten nearest."""
+    """Return whether retrieval is significantly above chance in both directions, and high in absolute terms."""
     first, ten = _both_ways(found, "r_at_1"), _both_ways(found, "r_at_10")
+    chance, lower = _chance(found, "r_at_1"), min(number(child(found, way)["r_at_1"]) or 0.0 for way in DIRECTIONS)
+    shown = f"R@1 {written('r_at_1', lower)}"
+    if first == {"yes"} and lower >= MIN_R_AT_1:
+        return "yes", f"Yes: {shown} in the weaker direction, chance {chance}"
     if first == {"yes"}:
-        return "yes", f"Yes: right at once {_as_often(found, 'r_at_1')}"
+        return "open", f"Above chance ({chance}), low in absolute terms: {shown} in the weaker direction"
     if ten == {"yes"}:
-        return "open", f"In part: among the ten nearest {_as_often(found, 'r_at_10')}; at once is not settled"
+        return (
+            "open",
+            f"Only R@10 is above chance ({_chance(found, 'r_at_10')}): R@1 is not significantly above {chance}",
+        )
     if ten == {"no"}:
         return "no", "No: worse than chance"
     if measured(child(found, "imu_to_video"), "r_at_1").interval is None:
-        return "open", f"Not settled, for want of an interval: right at once {_as_often(found, 'r_at_1')}"
-    return "open", "Not settled: it may be chance"
+        return "open", f"Significance not known, because there is no interval: {shown} in the weaker direction"
+    return "open", "Not significantly different from chance"
 
 
 def _both_ways(found: JsonObject, name: str) -> set[Answer]:
@@ -107,15 +96,7 @@ def _both_ways(found: JsonObject, name: str) -> set[Answer]:
     return {against(measured(child(found, way), name), chance) for way in DIRECTIONS}
 
 
-def _as_often(found: JsonObject, name: str) -> str:
-    """Of IMU looking for video."""
-    share = number(child(found, "imu_to_video")[name]) or 0.0
-    factor = share / (number(child(found, "chance")[name]) or 1.0)
-    times = f"{factor:.0f}" if factor >= 9.5 else f"{factor:.1f}"
-    return f"in {written(name, share)} of cases, {times} times as often as chance"
-
-
-def _was_worth_it(metrics: JsonObject) -> Verdict:
+def _pretraining(metrics: JsonObject) -> Verdict:
     question = "Was pretraining worth it?"
     if not isinstance(metrics["probe"], dict):
         return Verdict(question, "open", "Not measured", f"No probe: {metrics['probe_reason']}.")
@@ -124,111 +105,109 @@ def _was_worth_it(metrics: JsonObject) -> Verdict:
         (by, over): measured(children(probe, "gain", by, over)[0], "macro_f1") for by in PROBES for over in BASELINES
     }
     found = measured(child(children(probe, "linear", "imu")[0], "all"), "macro_f1")
-    points_gained = (
-        f"over {name}: " + ", ".join(f"{_gain(gained[by, over])} by {title}" for by, title in PROBES.items())
+    differences = (
+        f"over {name}: " + ", ".join(f"{_gain(gained[by, over])} ({title})" for by, title in PROBES.items())
         for over, name in BASELINES.items()
     )
     reasons = (
-        f"A linear probe on frozen IMU features tells the activity {horizon_text(first_horizon(probe))} after the "
-        f"window with a macro F1 of {share(found)}. Points gained {'; '.join(points_gained)}."
+        f"A linear probe on frozen IMU features predicts the activity {when(first_horizon(probe))} with a macro F1 of "
+        f"{share(found)}. Gain in percentage points {'; '.join(differences)}."
     )
     return Verdict(question, *of_gains(gained), reasons)
 
 
 def of_gains(gained: Mapping[tuple[str, str], Measured]) -> tuple[Answer, str]:
-    """Worth it where the linear probe is better than with either baseline, and no probe is worse."""
+    """Return whether the linear probe is better than with both baselines, and no probe is worse than with any."""
     answers = {which: against(one, 0.0) for which, one in gained.items()}
     better, worse = (
-        [f"{BASELINES[over]} (by {PROBES[by]})" for (by, over), answer in answers.items() if answer == wanted]
+        [f"{BASELINES[over]} ({PROBES[by]})" for (by, over), answer in answers.items() if answer == wanted]
         for wanted in ("yes", "no")
     )
     if worse:
         return ("open", f"Mixed: worse than {' and '.join(worse)}") if better else ("no", f"No: worse than {worse[0]}")
     if all(answers["linear", over] == "yes" for over in BASELINES):
-        return "yes", "Yes: better than untrained and than handcrafted features"
+        return "yes", "Yes: better than the untrained encoder and than handcrafted features"
     if better:
-        return "open", f"In part: better than {' and '.join(better)}; the rest is not settled"
-    return "open", "Not settled by these data"
+        return "open", f"In part: better than {' and '.join(better)}; other differences are not significant"
+    return "open", "No significant difference (the 95% intervals include zero)"
 
 
 def _gain(gained: Measured) -> str:
     if gained.value is None:
         return NONE
-    within = "" if gained.interval is None else f" [{points(gained.interval[0])}, {points(gained.interval[1])}]"
-    return f"{points(gained.value)}{within}"
+    return f"{points(gained.value)} {within('macro_f1', gained.interval)}".strip()
 
 
-def _good_at(metrics: JsonObject) -> Verdict:
-    question = "Good at what?"
-    ordered = _ordered(child(metrics, "activities"), lambda part: measured(child(part, "imu_to_video"), "r_at_10"))
+def _by_activity(metrics: JsonObject) -> Verdict:
+    question = "Which activities work best?"
+    ordered = _ordered(
+        child(metrics, "activities"), lambda part: measured(child(part, "imu_to_video"), "r_at_10"), MIN_WINDOWS
+    )
     if len(ordered) < 2:
-        return Verdict(question, "open", "Not told", f"Fewer than two activities have {FEW} windows.")
+        return Verdict(question, "open", "Not known", f"Fewer than two activities have {MIN_WINDOWS} windows.")
     (best, most), (worst, least) = ordered[0], ordered[-1]
     reasons = (
-        f"Of activities with {FEW} windows or more, IMU finds its video among the ten nearest most often in "
-        f"{plain_name(best)} ({share(most)}) and least often in {plain_name(worst)} ({share(least)})."
+        f"Of the activities with at least {MIN_WINDOWS} windows, R@10 from IMU to video is highest for "
+        f"{plain_name(best)} ({share(most)}) and lowest for {plain_name(worst)} ({share(least)})."
     )
     if isinstance(metrics["probe"], dict):
-        reasons += _recognised(child(metrics, "probe"))
-    return Verdict(question, "told", f"Best at {plain_name(best)}, worst at {plain_name(worst)}", reasons)
+        reasons += _probe_recall(child(metrics, "probe"))
+    return Verdict(question, "told", f"Best: {plain_name(best)}; worst: {plain_name(worst)}", reasons)
 
 
-def _recognised(probe: JsonObject) -> str:
-    """Which activities the probe recognises best and worst."""
+def _probe_recall(probe: JsonObject) -> str:
+    """Return for which activities the recall of the linear probe is highest and lowest."""
     activities, matrix = probe["activities"], children(probe, "confusion")[0]["windows"]
     assert isinstance(activities, list)
     assert isinstance(matrix, list)
     recall = {}
     for place, (activity, row) in enumerate(zip(activities, matrix, strict=True)):
         counts = [number(count) or 0.0 for count in row] if isinstance(row, list) else []
-        if sum(counts) >= FEW:
+        if sum(counts) >= MIN_WINDOWS:
             recall[str(activity)] = counts[place] / sum(counts)
     if len(recall) < 2:
         return ""
     best, worst = (choose(recall, key=recall.__getitem__) for choose in (max, min))
     most, least = written("recall", recall[best]), written("recall", recall[worst])
-    return f" The probe recognises {most} of {plain_name(best)} and {least} of {plain_name(worst)}."
+    return (
+        f" Recall of the linear probe is highest for {plain_name(best)} ({most}) and lowest for {plain_name(worst)} "
+        f"({least})."
+    )
 
 
-def _for_whom(metrics: JsonObject) -> Verdict:
-    question = "For whom?"
+def _by_subject(metrics: JsonObject) -> Verdict:
+    question = "Does it work for every subject?"
     subjects = child(metrics, "subjects")
-    new = "" if any(child(metrics, "seen").values()) else ", new to the model"
+    new = not any(child(metrics, "seen").values())
     if len(subjects) == 1:
         (name,) = subjects
-        reasons = "One person was evaluated, so nothing is known of how it varies from person to person."
-        return Verdict(question, "told", f"For {name}{new}; for others it is not known", reasons)
-    ordered = _ordered(subjects, lambda part: measured(child(part, "imu_to_video"), "r_at_10"), least=1)
+        reasons = "Only one subject was evaluated, so the variation between subjects is not known."
+        return Verdict(question, "open", f"Not known: only {name} was evaluated", reasons)
+    ordered = _ordered(subjects, lambda part: measured(child(part, "imu_to_video"), "r_at_10"), 1)
     (best, most), (worst, least) = ordered[0], ordered[-1]
     chance = {name: number(child(subjects, name, "chance")["r_at_10"]) or 0.0 for name in subjects}
-    better = sum(against(one, chance[name]) == "yes" for name, one in ordered)
     reasons = (
-        f"IMU finds its video among the ten nearest most often for {best} ({share(most)}) and least often for {worst} "
-        f"({share(least)}). Intervals say how figures vary with other clips of these people, not with other people."
+        f"R@10 from IMU to video is highest for {best} ({share(most)}) and lowest for {worst} ({share(least)}). "
+        "Intervals say how results vary with other clips of these subjects, not with other subjects."
     )
-    short = f"{len(ordered)} people{new}: surely above chance for {better} of them"
-    return Verdict(question, "told", short, reasons)
+    return Verdict(question, "told", of_subjects(dict(ordered), chance, new=new), reasons)
 
 
-def _ordered(
-    parts: JsonObject, figure_of: Callable[[JsonObject], Measured], least: int = FEW
-) -> list[tuple[str, Measured]]:
-    """Parts with windows enough, the best first."""
+def of_subjects(found: Mapping[str, Measured], chance: Mapping[str, float], *, new: bool) -> str:
+    """Return for how many subjects R@10 is significantly above chance, and for how many it is low all the same."""
+    above = [name for name, one in found.items() if against(one, chance[name]) == "yes"]
+    low = sum((found[name].value or 0.0) < MIN_R_AT_10 for name in above)
+    of = f"{len(found)} {'unseen ' if new else ''}subjects"
+    short = f"R@10 is significantly above chance for {len(above)} of {of}"
+    return f"{short}, low in absolute terms (below {100 * MIN_R_AT_10:.0f}%) for {low} of them" if low else short
+
+
+def _ordered(parts: JsonObject, figure_of: Callable[[JsonObject], Measured], least: int) -> list[tuple[str, Measured]]:
+    """Return the parts with at least so many windows, the best first."""
     found = [
         (name, figure_of(child(parts, name))) for name in parts if (number(child(parts, name)["windows"]) or 0) >= least
     ]
     return sorted(found, key=lambda one: -(one[1].value or 0.0))
-
-
-def plain_name(activity: str) -> str:
-    """An activity as words."""
-    return activity.replace("_", " ")
-
-
-def share(found: Measured) -> str:
-    """A share with its interval in brackets."""
-    within = "" if found.interval is None else f" [{written_interval('share', found.interval)}]"
-    return f"{written('share', found.value)}{within}"
 
 
 def _chance(found: JsonObject, name: str) -> str:

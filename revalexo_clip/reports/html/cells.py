@@ -1,11 +1,11 @@
-"""."""
+"""Parts that several pages share: verdicts, warnings, values and differences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.reports.conclusions.evaluation import MARKS, Verdict
+from revalexo_clip.reports.conclusions.verdict import MARKS, Verdict
 from revalexo_clip.reports.html.page import Html, joined, tag, text
 from revalexo_clip.reports.values import (
     SIGNIFICANT,
@@ -20,7 +20,7 @@ from revalexo_clip.reports.values import (
 
 
 def as_list(found: Iterator[Verdict]) -> Html:
-    """Questions and answers, marked by sign and word and not by colour alone."""
+    """Return questions and answers, marked by sign and word and not by colour alone."""
     parts = []
     for verdict in found:
         short = tag("strong", text(f"{MARKS[verdict.answer]} {verdict.short}".strip()), class_=verdict.answer)
@@ -28,20 +28,25 @@ def as_list(found: Iterator[Verdict]) -> Html:
     return tag("dl", joined(parts, "\n"), class_="verdicts")
 
 
+def warning_box(sentence: str) -> Html:
+    """Return a warning that stands out."""
+    return tag("p", tag("strong", text(f"⚠ {sentence}")), class_="warning")
+
+
 _CLASSES = {"better": "yes", "worse": "no", "same": "open"}
 
 
 def difference(name: str, found: JsonObject) -> tuple[Html, Html]:
-    """A difference, marked where it is settled, and its interval."""
-    gained, settled = measured(found, name), child(found, "significant")[name]
+    """Return a difference, marked if it is significant, and its interval."""
+    gained, significant = measured(found, name), child(found, "significant")[name]
     shown = text(written_difference(name, gained.value))
-    if isinstance(settled, str):
-        shown = tag("strong", joined([shown, text(f" {SIGNIFICANT[settled]}")]), class_=_CLASSES[settled])
+    if isinstance(significant, str):
+        shown = tag("strong", joined([shown, text(f" {SIGNIFICANT[significant]}")]), class_=_CLASSES[significant])
     return shown, tag("span", text(within(name, gained.interval)), class_="quiet")
 
 
 def cell(name: str, found: Measured) -> Html:
-    """A figure, and below it its interval."""
+    """Return a value, and below it its interval."""
     shown = text(written(name, found.value))
     if found.interval is None:
         return shown

@@ -1,4 +1,4 @@
-"""What is taken for what: of the probe, a table for the first and one for the last horizon."""
+"""Confusion matrices, at the first and the last prediction horizon."""
 
 from __future__ import annotations
 
@@ -8,29 +8,34 @@ from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.html.page import Html, joined, paragraph, tag, text
-from revalexo_clip.reports.values import children, horizon_text, list_of, number
+from revalexo_clip.reports.values import children, list_of, number, when
+
+LEGEND = (
+    "Rows: true activity. Columns: predicted activity. Each cell shows the share of its row in percent, and below it "
+    "the number of windows. The framed diagonal is correct."
+)
 
 
 def section_body(probe: JsonObject) -> Html:
-    """The confusion matrices of the linear probe on pretrained IMU features."""
+    """Return the confusion matrices of the linear probe on pretrained IMU features."""
     found = children(probe, "confusion")
     shown = [found[0]] if len(found) == 1 else [found[0], found[-1]]
     activities = probe["activities"]
     assert isinstance(activities, list)
-    about = (
-        "Linear probe on the pretrained IMU features. Each row is what was true, and says in percent what it was taken "
-        "for; below that, in how many windows. The diagonal, framed, is right."
+    return joined(
+        [
+            paragraph(f"Linear probe on the pretrained IMU features. {LEGEND}"),
+            *(_at_horizon(one, list(map(str, activities))) for one in shown),
+        ]
     )
-    return joined([paragraph(about), *(_at_horizon(one, list(map(str, activities))) for one in shown)])
 
 
 def _at_horizon(found: JsonObject, activities: Sequence[str]) -> Html:
-    horizon = horizon_text(number(found["horizon"]) or 0.0)
-    return matrix(found["windows"], activities, f"Activity {horizon} after the window, predicted:")
+    return matrix(found["windows"], activities, f"Predicted activity, {when(found['horizon'])}")
 
 
 def matrix(windows: JsonValue, activities: Sequence[str], caption: str) -> Html:
-    """A table of windows by true and predicted activity, without the activities that are neither."""
+    """Return a table of windows by true and predicted activity, without the activities that are neither."""
     count_AA = [_counts(one) for one in list_of(windows)]
     kept = [a for a in range(len(activities)) if sum(count_AA[a]) or any(row[a] for row in count_AA)]
     head = joined([tag("th", text("true")), *(tag("th", text(_breakable(activities[a])), scope="col") for a in kept)])
@@ -57,7 +62,7 @@ def _row(activity: str, counts: Sequence[int], own: int) -> Html:
 
 
 def _breakable(name: str) -> str:
-    """A name that may be broken into lines where its words part."""
+    """Return a name that may be broken into lines between its words."""
     return name.replace("_", " ")
 
 

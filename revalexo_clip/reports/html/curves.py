@@ -1,4 +1,4 @@
-"""How training went, as `metrics.csv` of the run recorded it."""
+"""Training curves, from `metrics.csv` of the run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from revalexo_clip.reports.html.page import Html, figure, paragraph
 from revalexo_clip.reports.html.plots import COLOUR, WIDTH, heading, label_ends, panels, percent_axis, svg
 
 Curves = Mapping[str, Mapping[int, float]]
-"""By column, the mean of what was recorded in each epoch, epochs counted from 1."""
+"""By column and epoch, the mean of the recorded values. Epochs are counted from 1."""
 
 
 def read_curves(log: Path) -> Curves:
-    """What a run recorded; nothing where it recorded nothing."""
+    """Read what a run recorded; empty if there is no record."""
     if not log.is_file():
         return {}
     recorded: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -46,27 +46,27 @@ _SCORES = {
 
 
 def section_body(log: Path, epoch: int) -> Html:
-    """Losses, and retrieval on the validation subjects, with the epoch that was evaluated."""
+    """Return curves of the losses and of retrieval on the validation subjects, with the evaluated epoch."""
     caption = (
-        f"The dotted upright line is the checkpoint that was evaluated, of epoch {epoch}. The training loss is that of "
-        "augmented windows in batches composed for training, so it need not meet that of validation."
+        f"Dotted line: the evaluated checkpoint, epoch {epoch}. The training loss is computed on augmented windows in "
+        "batches composed for training, so it is not directly comparable with the validation loss."
     )
     return _drawn(log, epoch, "retrieval, validation subjects", _RECALLS, caption)
 
 
 def of_classifier(log: Path, epoch: int) -> Html:
-    """Losses, and scores on the validation subjects, with the epoch that was tested."""
+    """Return curves of the losses and of scores on the validation subjects, with the tested epoch."""
     caption = (
-        f"The dotted upright line is the checkpoint that was tested, of epoch {epoch}. The training loss is that of "
-        "augmented windows, with dropout and activities drawn alike often, so it need not meet that of validation."
+        f"Dotted line: the tested checkpoint, epoch {epoch}. The training loss is computed with augmentation, dropout "
+        "and class-balanced sampling, so it is not directly comparable with the validation loss."
     )
-    return _drawn(log, epoch, "recognition, validation subjects", _SCORES, caption)
+    return _drawn(log, epoch, "classification, validation subjects", _SCORES, caption)
 
 
 def _drawn(log: Path, epoch: int, title: str, shown: Mapping[str, tuple[str, str]], caption: str) -> Html:
     curves = read_curves(log)
     if not curves.get("val/loss"):
-        return paragraph(f"There is no record of validation losses beside this checkpoint ({log.name}), so no curves.")
+        return paragraph(f"No curves: there are no validation losses in {log.name} of this checkpoint's run.")
     losses, shares = panels(WIDTH, 3.0, columns=2)
     training = next((one for one in ("train/loss", "train/loss_epoch") if one in curves), "train/loss_step")
     _draw(losses, curves, {training: ("training", "c5"), "val/loss": ("validation", "imu")})
@@ -84,7 +84,7 @@ def _drawn(log: Path, epoch: int, title: str, shown: Mapping[str, tuple[str, str
 
 
 def _draw(axes: Axes, curves: Curves, shown: Mapping[str, tuple[str, str]]) -> None:
-    """Draw columns by name, and write beside each what it is: (name, role of colour)."""
+    """Draw columns with their names beside them. `shown` holds name and role of colour by column."""
     ends = []
     for column, (name, role) in shown.items():
         if found := curves.get(column):

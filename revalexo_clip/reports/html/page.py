@@ -1,4 +1,4 @@
-"""HTML: text that is escaped, tables, figures, sections, and the page around them."""
+"""HTML: escaped text, tables, figures, sections, and the page around them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import NewType
 
 Html = NewType("Html", str)
-"""Markup, in which whatever came from elsewhere is escaped."""
+"""Markup in which all text from elsewhere is escaped."""
 _EMPTY = Html("")
 _VOID = ("img", "input")
 """Elements without content."""
@@ -25,33 +25,33 @@ class Section:
 
 
 def text(plain: object) -> Html:
-    """Text as it is, whatever is in it."""
+    """Escape text."""
     return Html(escape(str(plain)))
 
 
 def joined(parts: Iterable[Html], between: str = "") -> Html:
-    """Parts one after the other."""
+    """Join parts."""
     return Html(between.join(parts))
 
 
 def tag(element: str, content: Html = _EMPTY, /, **attributes: object) -> Html:
-    """An element. `class_` is the attribute class; other underscores in names of attributes are hyphens."""
+    """Return an element. `class_` is the attribute class; other underscores in names of attributes are hyphens."""
     written = "".join(f' {key.strip("_").replace("_", "-")}="{text(value)}"' for key, value in attributes.items())
     return Html(f"<{element}{written}>" if element in _VOID else f"<{element}{written}>{content}</{element}>")
 
 
 def paragraph(plain: str, kind: str = "") -> Html:
-    """A paragraph of text; `kind` is a class of the style sheet."""
+    """Return a paragraph of text; `kind` is a class of the style sheet."""
     return tag("p", text(plain), class_=kind) if kind else tag("p", text(plain))
 
 
 def figure(drawing: Html, caption: str) -> Html:
-    """A drawing and what it shows."""
+    """Return a drawing with its caption."""
     return tag("figure", joined([drawing, tag("figcaption", text(caption))]))
 
 
 def table(head: Sequence[str], rows: Iterable[Html], *, kind: str) -> Html:
-    """A table whose first column names what the rows are (see `row` and `group`); `kind` is its class."""
+    """Return a table whose first column holds the labels (see `row` and `group`); `kind` is its class."""
     columns = joined(tag("th", text(title), scope="col") for title in head)
     parts = [
         tag("thead", tag("tr", columns)),
@@ -61,17 +61,17 @@ def table(head: Sequence[str], rows: Iterable[Html], *, kind: str) -> Html:
 
 
 def row(cells: Sequence[Html]) -> Html:
-    """A row of a table."""
+    """Return a row of a table."""
     return tag("tr", joined(tag("td", cell) for cell in cells))
 
 
 def group(title: str, columns: int) -> Html:
-    """A row that names those that follow."""
+    """Return a row that is a heading for those below it."""
     return tag("tr", tag("th", text(title), colspan=columns, scope="rowgroup"), class_="group")
 
 
 def page(title: str, head: Html, sections: Sequence[Section]) -> str:
-    """The whole page, with everything that it needs in it."""
+    """Return the whole page, which needs no other file."""
     style = files("revalexo_clip.reports.html").joinpath("page.css").read_text(encoding="utf-8")
     links = joined((tag("a", text(one.title), href=f"#{one.anchor}") for one in sections), "\n")
     bodies = joined(

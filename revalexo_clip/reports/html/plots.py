@@ -1,9 +1,7 @@
-"""Plots by matplotlib, as SVG that belongs to the page: its letters are the page's, and so are its colours.
+"""Matplotlib plots as SVG in the fonts and colours of the page.
 
-Matplotlib is given a colour of no meaning for each role. In the SVG it is exchanged for the style sheet's variable of
-that name, so that one drawing is right in light, in dark and on paper.
-
-Dots with whiskers: figures of several things below each other, their intervals, and what chance gives.
+Matplotlib draws with a placeholder colour for each role. In the SVG each placeholder is replaced by a variable of the
+style sheet, so that one drawing fits light mode, dark mode and paper.
 """
 
 from __future__ import annotations
@@ -27,15 +25,11 @@ if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType  # of recent releases
 
 ROLES = ("ground", "ink", "muted", "grid", "imu", "video", *(f"c{number}" for number in range(1, 9)))
-"""Colours of `page.css`; `c1` to `c8` tell up to eight kinds of things apart."""
-
-
+"""Colours of `page.css`; `c1` to `c8` are for up to eight categories."""
 COLOUR = {role: f"#0{number:x}f00d" for number, role in enumerate(ROLES)}
-"""What stands for them while matplotlib draws."""
-
-
+"""Placeholder colour of each role."""
 WIDTH = 10.2
-"""Of the page's text [in], at 96 px each."""
+"""Width of the page's text [in], at 96 px per inch."""
 
 _STYLE: dict[RcKeyType, object] = {
     "svg.fonttype": "none",
@@ -58,17 +52,13 @@ _STYLE: dict[RcKeyType, object] = {
     "lines.linewidth": 1.8,
     "lines.markersize": 5.5,
 }
-
-
-_NOTHING = {"Date": None, "Creator": None, "Format": None, "Type": None}
-
-
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _POINT = 4 / 3
-"""[px]"""
+"""Size of a point [px]."""
 
 
 def panels(width: float, height: float, columns: int = 1, rows: int = 1, *, share_y: bool = False) -> list[Axes]:
-    """Axes side by side, or row by row, in a drawing [in] of their own."""
+    """Return axes in a new drawing of the given size [in], row by row."""
     with rc_context(_STYLE):
         drawing = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.04))
         grid = drawing.subplots(rows, columns, squeeze=False, sharey=share_y, sharex=rows > 1)
@@ -76,12 +66,12 @@ def panels(width: float, height: float, columns: int = 1, rows: int = 1, *, shar
 
 
 def svg(axes: Axes, description: str) -> Html:
-    """The drawing that some axes are in, with a description for those who do not see it."""
+    """Return the drawing of the axes as SVG, with a description for screen readers."""
     drawing = axes.get_figure(root=True)
     assert drawing is not None
     buffer = StringIO()
     with rc_context({**_STYLE, "svg.hashsalt": description}):
-        drawing.savefig(buffer, format="svg", transparent=True, metadata=_NOTHING)
+        drawing.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
     return _part_of_the_page(buffer.getvalue(), description)
 
 
@@ -104,12 +94,12 @@ def _part_of_the_page(drawn: str, description: str) -> Html:
 
 
 def heading(axes: Axes, title: str) -> None:
-    """What is drawn, above it."""
+    """Write a title above the axes."""
     axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold", color=COLOUR["ink"])
 
 
 def percent_axis(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Label an axis of shares in percent, and lay a grid across it."""
+    """Label an axis of shares in percent, and draw its grid lines."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     axes.grid(axis=which)
@@ -117,14 +107,14 @@ def percent_axis(axes: Axes, which: Literal["x", "y"]) -> None:
 
 
 def bare(axes: Axes, *sides: Literal["left", "bottom"]) -> None:
-    """Without the lines on these sides."""
+    """Remove the lines on these sides."""
     for side in sides:
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
 
 
 def band(axes: Axes, x: Sequence[float], figures: Sequence[Measured], colour: str) -> None:
-    """The intervals of figures along a line, where they have any."""
+    """Draw the intervals along a line, if there are any."""
     held = [(at, found.interval) for at, found in zip(x, figures, strict=True) if found.interval is not None]
     if held:
         low, high = zip(*(ends for _, ends in held), strict=True)
@@ -141,7 +131,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], gap: f
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
-    """The values in the same order, moved so that no two are closer than `gap`, and around the same middle."""
+    """Move values apart so that no two are closer than `gap`; their order and mean stay the same."""
     if not values:
         return []
     order = np.argsort(values, kind="stable")
@@ -153,31 +143,29 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
 
 
 ROW_HEIGHT = 0.34
-"""Of a row in a drawing [in]."""
-
-
+"""Height of a row in a drawing [in]."""
 MARKERS = ("o", "D")
-"""Of the dots in a row, from the top."""
+"""Markers of the dots in a row, from the top."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing, and its figures by role of colour."""
+    """A row of a dot plot: its label, and its values by role of colour."""
 
     label: str
     dots: Mapping[str, Measured]
     chance: float | None = None
-    """What chance gives."""
+    """Value at chance level."""
 
 
 def draw(axes: Axes, rows: Sequence[Row], title: str) -> None:
-    """Draw shares from the top down. Guessing is a bar across the row."""
+    """Draw shares with their intervals, a row for each label. Chance is a bar across the row."""
     _draw_rows(axes, rows, title)
     axes.set_xlim(left=0)
 
 
 def draw_gains(axes: Axes, rows: Sequence[Row], title: str) -> None:
-    """Draw differences of shares around a line at zero. Dots are hollow where the interval does not leave it out."""
+    """Draw differences of shares around a line at zero. Dots are hollow if the interval includes zero."""
     axes.axvline(0, color=COLOUR["muted"], linewidth=1.2)
     _draw_rows(axes, rows, title, hollow_around=0.0)
     ends = [end for row in rows for one in row.dots.values() for end in (one.interval or (one.value or 0.0,))]

@@ -1,1 +1,1 @@
-"""Reports as tables in the terminal."""
+"""Reports as tables in a terminal."""

@@ -1,10 +1,9 @@
-"""What a comparison looks like in a terminal of 80 columns."""
+"""The comparison of checkpoints in a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,21 +11,23 @@ from rich.text import Text
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
 from revalexo_clip.reports.conclusions.comparison import FEATURES, Place, in_gallery, is_probed, of_probe, summary
-from revalexo_clip.reports.leakage import seen_text
+from revalexo_clip.reports.leakage import leakage_warning
+from revalexo_clip.reports.terminal.report_table import Column, ReportTable
 from revalexo_clip.reports.values import (
     DIRECTIONS,
     GALLERIES,
     MINUS,
+    NO_INTERVALS,
     SIGNIFICANT,
     TITLES,
     Measured,
     child,
     children,
     first_horizon,
-    horizon_text,
     measured,
     number,
     shown_galleries,
+    when,
     written,
     written_difference,
 )
@@ -35,76 +36,69 @@ _RETRIEVAL = ("r_at_1", "r_at_10", "mrr")
 _PROBES = (
     ("linear", "weighted_f1", "weighted F1, linear probe"),
     ("linear", "macro_f1", "macro F1, linear probe"),
-    ("knn", "weighted_f1", "weighted F1, neighbours"),
+    ("knn", "weighted_f1", "weighted F1, nearest neighbours"),
 )
-_BESIDE = 2
-"""Checkpoints that there is room for beside the first."""
-_WIDEST = 17
-"""Titles of rows are broken into lines where they are longer."""
-
 Pairs = Sequence[tuple[JsonObject, JsonObject]]
-"""Checkpoints, and by how much they differ from the first."""
+"""Checkpoints, and their differences to the first."""
 
 
 def comparison_report(metrics: JsonObject) -> Iterator[RenderableType]:
-    """Which checkpoints there are, their figures side by side, and what the differences settle."""
+    """Yield the names of the checkpoints, their results side by side, and which differences are significant."""
     first, *others = children(metrics, "checkpoints")
     yield _letters([first, *others])
+    yield Text("")
     subjects = counted(len(child(first, "subjects")), "subject")
-    within = "" if metrics["interval_reason"] else ", 95% intervals"
-    about = f"{metrics['windows']} windows of {metrics['clips']} clips ({metrics['split']}: {subjects}){within}"
-    yield Text(about, style="bold")
+    intervals = "" if metrics["interval_reason"] else ", 95% intervals"
+    about = f"{metrics['windows']} windows of {metrics['clips']} clips ({metrics['split']}: {subjects}){intervals}"
     pairs = [*zip(others, children(metrics, "differences"), strict=True)]
-    for start in range(0, len(pairs), _BESIDE):
-        yield _table(metrics, first, pairs[start : start + _BESIDE])
+    yield _table(about, metrics, first, pairs)
     if not is_probed(metrics):
         reasons = dict.fromkeys(str(one["probe_reason"]) for one in (first, *others) if one["probe"] is None)
         yield Text(f"No probe: {', '.join(reasons)}.", style="dim")
     else:
-        horizon = horizon_text(first_horizon(child(first, "probe")))
-        yield Text(f"F1: of the activity {horizon} after the window, told from frozen features", style="dim")
+        moment = when(first_horizon(child(first, "probe")))
+        yield Text(f"F1: activity {moment}, predicted from frozen features", style="dim")
     if metrics["interval_reason"] is not None:
-        yield Text(f"Nothing is settled, for want of intervals: {metrics['interval_reason']}.")
+        yield Text(f"{NO_INTERVALS}: {metrics['interval_reason']}.")
         return
-    marks = f"{SIGNIFICANT['better']} better, {SIGNIFICANT['worse']} worse: the interval leaves out zero; "
-    yield Text(f"{marks}{SIGNIFICANT['same']} the same for every window", style="dim")
+    marks = f"{SIGNIFICANT['better']} better, {SIGNIFICANT['worse']} worse (the 95% interval excludes zero); "
+    yield Text(f"{marks}{SIGNIFICANT['same']} the same for every window; no mark: not significant", style="dim")
     for other, difference in pairs:
-        yield Text(f"{other['letter']} against {first['letter']}  {summary(metrics, difference)}")
+        yield Text(f"{other['letter']} compared with {first['letter']}:  {summary(metrics, difference)}")
 
 
 def _letters(checkpoints: Sequence[JsonObject]) -> Table:
-    """What the letters stand for, however long that is; and whose figures flatter."""
+    """Return the checkpoint of each letter, with a warning if its results do not measure generalisation."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column(no_wrap=True)
     for one in checkpoints:
         table.add_row(str(one["letter"]), Text(str(one["name"])), f"epoch {one['epoch']}")
-        if told := seen_text(child(one, "seen")):
-            table.add_row("", Text(f"these figures flatter it: it was {told}", style="yellow"))
+        if warning := leakage_warning(child(one, "seen")):
+            table.add_row("", Text(warning, style="yellow"))
     return table
 
 
-def _table(metrics: JsonObject, first: JsonObject, pairs: Pairs) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column("", max_width=_WIDEST)
-    table.add_column(str(first["letter"]), justify="right")
-    for other, _ in pairs:
-        for heading in (str(other["letter"]), f"{other['letter']}{MINUS}{first['letter']}"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("interval" if metrics["interval_reason"] is None else "", justify="right", style="dim")
-    for title, name, place in _rows(metrics, first):
+def _table(title: str, metrics: JsonObject, first: JsonObject, pairs: Pairs) -> ReportTable:
+    columns = [Column(str(first["letter"]))]
+    for group, (other, _) in enumerate(pairs, start=1):
+        headings = [str(other["letter"]), f"{other['letter']}{MINUS}{first['letter']}"]
+        columns += [Column(heading, group=group) for heading in headings]
+        if metrics["interval_reason"] is None:
+            columns.append(Column("interval", group=group, style="dim"))
+    table = ReportTable(title, columns)
+    for label, name, place in _rows(metrics, first):
         if place is None:
-            table.add_section()
-            table.add_row(Text(title, "bold"))
+            table.add_heading(label)
         else:
-            cells = (cell for pair in pairs for cell in _cells(name, *map(place, pair)))
-            table.add_row(title, written(name, number(place(first)[name])), *cells)
+            cells = [cell for pair in pairs for cell in _cells(metrics, name, *map(place, pair))]
+            table.add_row(label, written(name, number(place(first)[name])), *cells)
     return table
 
 
 def _rows(metrics: JsonObject, first: JsonObject) -> Iterator[tuple[str, str, Place | None]]:
-    """Titles of rows, which figures they hold, and where these are; a title alone begins a section."""
+    """Yield label, name and place of the values of each row; a row without a place is a heading."""
     for gallery in shown_galleries(first):
         yield GALLERIES[gallery], "", None
         for direction, arrow in DIRECTIONS.items():
@@ -117,12 +111,13 @@ def _rows(metrics: JsonObject, first: JsonObject) -> Iterator[tuple[str, str, Pl
                 yield f" {features}", score, of_probe(kind, name)
 
 
-def _cells(name: str, found: JsonObject, difference: JsonObject) -> tuple[str, Text, str]:
-    """A checkpoint's figure, its difference to the first's with a mark where it is settled, and the interval."""
-    gained, settled = measured(difference, name), child(difference, "significant")[name]
-    mark = SIGNIFICANT[settled] if isinstance(settled, str) else " "
-    by = Text(f"{written_difference(name, gained.value)}{mark}", "" if settled is None else "bold")
-    return written(name, number(found[name])), by, _interval(name, gained)
+def _cells(metrics: JsonObject, name: str, found: JsonObject, difference: JsonObject) -> list[str | Text]:
+    """Return a checkpoint's value, its difference to the first with a mark if it is significant, and the interval."""
+    gained, significant = measured(difference, name), child(difference, "significant")[name]
+    mark = SIGNIFICANT[significant] if isinstance(significant, str) else " "
+    by = Text(f"{written_difference(name, gained.value)}{mark}", "" if significant is None else "bold")
+    interval = [_interval(name, gained)] if metrics["interval_reason"] is None else []
+    return [written(name, number(found[name])), by, *interval]
 
 
 def _interval(name: str, gained: Measured) -> str:

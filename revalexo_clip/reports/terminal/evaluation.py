@@ -1,4 +1,4 @@
-"""What an evaluation looks like in a terminal of 80 columns."""
+"""The report of an evaluation in a terminal."""
 
 from __future__ import annotations
 
@@ -6,35 +6,43 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
-from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE
-from revalexo_clip.reports.leakage import seen_text
-from revalexo_clip.reports.terminal.tables import titled_table
-from revalexo_clip.reports.values import list_of, object_of, percent, seconds
-
-_FIGURES = (("r_at_1", "R@1"), ("r_at_5", "R@5"), ("r_at_10", "R@10"), ("mrr", "MRR"), ("median_rank", "median"))
-_DIRECTIONS = (("imu_to_video", "IMU → video"), ("video_to_imu", "video → IMU"))
-_GALLERIES = {WHOLE: "all windows", SUBJECT: "same subject", ACTIVITY: "same subject and activity"}
-_FEATURES = (
-    ("imu", "IMU"),
-    ("imu_untrained", "  untrained"),
-    ("handcrafted", "  handcrafted"),
-    ("video", "video"),
-    ("both", "IMU and video"),
+from revalexo_clip.metrics.galleries import WHOLE
+from revalexo_clip.reports.leakage import leakage_warning
+from revalexo_clip.reports.terminal.report_table import Column, ReportTable
+from revalexo_clip.reports.values import (
+    DIRECTIONS,
+    GALLERIES,
+    MODALITIES,
+    RETRIEVAL,
+    SCORES,
+    horizon_text,
+    list_of,
+    object_of,
+    percent,
+    shown_galleries,
+    when,
 )
-_SCORES = (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("weighted_f1", "weighted F1"))
+
+_FIGURES = RETRIEVAL | {"median_rank": "median"}
+_FEATURES = {
+    "imu": "IMU",
+    "imu_untrained": "  untrained",
+    "handcrafted": "  handcrafted",
+    "video": "video",
+    "both": "IMU and video",
+}
 
 
 def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
-    """What was measured, and before it what it is worth."""
-    if told := seen_text(object_of(metrics["seen"])):
-        yield Text(f"these figures flatter it: this checkpoint was {told}", style="yellow")
+    """Yield the tables of an evaluation; if test subjects were used in training, a warning comes first."""
+    if warning := leakage_warning(metrics["seen"]):
+        yield Text(warning, style="yellow")
     yield _retrieval_table(metrics)
-    galleries = _shown_galleries(metrics)
+    galleries = _galleries(metrics)
     if len(object_of(metrics["subjects"])) > 1:
         yield _parts_table("By subject", object_of(metrics["subjects"]), galleries)
     if len(object_of(metrics["activities"])) > 1:
@@ -47,137 +55,111 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
         yield Text(f"No probe: {metrics['probe_reason']}.", style="dim")
 
 
-def _retrieval_table(metrics: JsonObject) -> Table:
+def _retrieval_table(metrics: JsonObject) -> ReportTable:
     subjects = counted(len(object_of(metrics["subjects"])), "subject")
     clips = counted(int(str(metrics["clips"])), "clip")
-    within = "" if metrics["interval_reason"] else ", 95% intervals"
-    table = titled_table(f"Retrieval: {metrics['windows']} windows of {clips} ({metrics['split']}: {subjects}){within}")
-    table.add_column("", no_wrap=True)
-    for _, title in _FIGURES:
-        table.add_column(title, justify="right")
-    for name, title in _shown_galleries(metrics).items():
-        found = metrics[name]
-        if not isinstance(found, dict):
-            continue
-        table.add_section()
-        table.add_row(Text(title, "bold"))
-        for direction, arrow in _DIRECTIONS:
+    intervals = "" if metrics["interval_reason"] else ", 95% intervals"
+    title = f"Retrieval: {metrics['windows']} windows of {clips} ({metrics['split']}: {subjects}){intervals}"
+    table = ReportTable(title, [Column(heading) for heading in _FIGURES.values()])
+    for name in shown_galleries(metrics):
+        found = object_of(metrics[name])
+        table.add_heading(GALLERIES[name])
+        for direction, arrow in DIRECTIONS.items():
             figures = object_of(found[direction])
-            table.add_row(f"  {arrow}", *(_figure(name, figures[name]) for name, _ in _FIGURES))
-            intervals = object_of(figures["interval"])
-            if any(intervals.values()):
-                table.add_row("", *(_interval(name, intervals[name]) for name, _ in _FIGURES), style="dim")
+            table.add_row(f"  {arrow}", *(_figure(name, figures[name]) for name in _FIGURES))
+            _add_intervals(table, figures, _FIGURES)
         chance = object_of(found["chance"])
-        table.add_row(
-            f"  chance among {float(str(found['gallery_size'])):.0f}",
-            *(_figure(name, chance[name]) for name, _ in _FIGURES),
-            style="dim",
-        )
+        size = f"{float(str(found['gallery_size'])):.0f}"
+        table.add_row(f"  chance among {size}", *(_figure(name, chance[name]) for name in _FIGURES), style="dim")
     return table
 
 
-def _shown_galleries(metrics: JsonObject) -> dict[str, str]:
-    """Those that differ, and their titles: of a single subject, all windows are those of the same subject."""
-    several = len(object_of(metrics["subjects"])) > 1
-    return {name: title for name, title in _GALLERIES.items() if several or name != SUBJECT}
+def _galleries(metrics: JsonObject) -> dict[str, str]:
+    """Return titles of the galleries that differ, also of one without windows."""
+    shown = shown_galleries({**metrics, **{name: {} for name in GALLERIES}})
+    return {name: GALLERIES[name] for name in shown}
 
 
-def _parts_table(title: str, parts: JsonObject, galleries: Mapping[str, str]) -> Table:
-    """Of each subject or activity, R@1 in each gallery, both directions."""
-    table = titled_table(f"{title}: R@1, IMU → video / video → IMU")
-    table.add_column("", no_wrap=True)
-    table.add_column("windows", justify="right")
-    for gallery in galleries.values():
-        table.add_column(gallery, justify="right")
+def _parts_table(title: str, parts: JsonObject, galleries: Mapping[str, str]) -> ReportTable:
+    """Return R@1 of each subject or activity in each gallery, both directions."""
+    columns = [Column("windows"), *map(Column, galleries.values())]
+    table = ReportTable(f"{title}: R@1, IMU → video / video → IMU", columns)
     for part, value in parts.items():
         figures = object_of(value)
         within = (figures if name == WHOLE else figures[name.removeprefix(f"{WHOLE}_")] for name in galleries)
-        table.add_row(Text(part), str(figures["windows"]), *map(_both_ways, within))
+        table.add_row(part, str(figures["windows"]), *map(_both_ways, within))
     return table
 
 
 def _both_ways(found: JsonValue) -> str:
     if not isinstance(found, dict):
         return "-"
-    return " / ".join(_figure("r_at_1", object_of(found[direction])["r_at_1"]) for direction, _ in _DIRECTIONS)
+    return " / ".join(_figure("r_at_1", object_of(found[direction])["r_at_1"]) for direction in DIRECTIONS)
 
 
-def _geometry_table(geometry: JsonObject) -> Table:
-    table = titled_table("Geometry")
-    table.add_column("", no_wrap=True)
-    table.add_column("", justify="right")
-    table.add_column("what good looks like", style="dim")
+def _geometry_table(geometry: JsonObject) -> ReportTable:
+    table = ReportTable("Embedding geometry", [Column("value"), Column("reference values", text=True, style="dim")])
     uniformity, rank = object_of(geometry["uniformity"]), object_of(geometry["effective_rank"])
-    table.add_row("alignment", _decimal(geometry["alignment"]), "0: partners coincide; 2: they are unrelated")
-    for modality, title in (("imu", "IMU"), ("video", "video")):
+    table.add_row("alignment", _decimal(geometry["alignment"]), "0: partners coincide; 2: unrelated")
+    for modality, title in MODALITIES.items():
         table.add_row(f"uniformity, {title}", _decimal(uniformity[modality]), "-4: spread evenly; 0: one point")
-    table.add_row("modality gap", _decimal(geometry["modality_gap"]), "0: none; 2: on opposite sides")
-    for modality, title in (("imu", "IMU"), ("video", "video")):
+    table.add_row("modality gap", _decimal(geometry["modality_gap"]), "0: no gap; 2: on opposite sides")
+    for modality, title in MODALITIES.items():
         meaning = f"{geometry['dimensions']}: all dimensions; 1: collapsed"
         table.add_row(f"effective rank, {title}", f"{float(str(rank[modality])):.1f}", meaning)
     return table
 
 
-def _probe_tables(probe: JsonObject) -> Iterator[Table]:
+def _probe_tables(probe: JsonObject) -> Iterator[ReportTable]:
     horizons = list_of(probe["horizons"])
     if probe["protocol"] == "leave_one_subject_out":
-        how = "each subject left out in turn"
+        how = "leave one subject out"
     else:
         how = f"trained on {counted(len(list_of(probe['trained_on'])), 'training subject')}"
     linear = object_of(probe["linear"])
-    now = {name: object_of(list_of(linear[name])[0]) for name, _ in _FEATURES}
-    table = titled_table(f"Activity {seconds(horizons[0])} after the window, linear probe, {how}")
-    table.add_column("", no_wrap=True)
-    for _, title in _SCORES:
-        table.add_column(title, justify="right")
-    for title in ("steady F1", "trans. F1"):
-        table.add_column(title, justify="right")
-    for name, title in _FEATURES:
+    now = {name: object_of(list_of(linear[name])[0]) for name in _FEATURES}
+    columns = [Column(title) for title in (*SCORES.values(), "steady F1", "trans. F1")]
+    table = ReportTable(f"Linear probe: activity {when(horizons[0])}, {how}", columns)
+    for name, title in _FEATURES.items():
         everything, *parts = (object_of(now[name][among]) for among in ("all", "steady", "transition"))
-        figures = (percent(everything[score]) for score, _ in _SCORES)
+        figures = (percent(everything[score]) for score in SCORES)
         table.add_row(title, *figures, *(percent(part["macro_f1"]) for part in parts))
-        intervals = object_of(everything["interval"])
-        if any(intervals.values()):
-            table.add_row("", *(_interval(score, intervals[score]) for score, _ in _SCORES), style="dim")
-    table.add_section()
-    for kind, how in (("linear", "linear probe"), ("knn", "neighbours")):
-        table.add_row(f"gain, {how}")
+        _add_intervals(table, everything, SCORES)
+    for place, (kind, by) in enumerate((("linear", "linear probe"), ("knn", "neighbours"))):
+        table.add_row(f"gain, {by}", new_section=place == 0)
         for name, title in (("over_untrained", "over untrained"), ("over_handcrafted", "over handcrafted")):
             gained = object_of(list_of(object_of(object_of(probe["gain"])[kind])[name])[0])
-            intervals = object_of(gained["interval"])
-            table.add_row(f"  {title}", *(_signed(gained[score]) for score, _ in _SCORES))
-            if any(intervals.values()):
-                table.add_row("", *(_interval(score, intervals[score]) for score, _ in _SCORES), style="dim")
+            table.add_row(f"  {title}", *(_signed(gained[score]) for score in SCORES))
+            _add_intervals(table, gained, SCORES)
     yield table
     yield _horizons_table(probe, horizons)
     yield _few_labels_table(object_of(probe["few_labels"]))
 
 
-def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue]) -> Table:
-    table = titled_table("Macro F1 [%] by horizon, linear / neighbours")
-    table.add_column("", no_wrap=True)
-    for horizon in horizons:
-        table.add_column(seconds(horizon), justify="right")
+def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue]) -> ReportTable:
+    title = "Macro F1 [%] by prediction horizon, linear probe / nearest neighbours"
+    table = ReportTable(title, [Column(horizon_text(horizon)) for horizon in horizons])
     linear, knn = object_of(probe["linear"]), object_of(probe["knn"])
-    for name, title in _FEATURES:
+    for name, features in _FEATURES.items():
         pairs = zip(list_of(linear[name]), list_of(knn[name]), strict=True)
-        table.add_row(title, *("/".join(_points(_all(one)["macro_f1"]) for one in pair) for pair in pairs))
+        table.add_row(features, *("/".join(_whole_percent(one) for one in pair) for pair in pairs))
     return table
 
 
-def _few_labels_table(few: JsonObject) -> Table:
-    table = titled_table("Macro F1 with few labels, linear probe")
-    table.add_column("", no_wrap=True)
-    for point in list_of(few["imu"]):
-        table.add_column(f"{100 * float(str(object_of(point)['fraction'])):g}%", justify="right")
-    for name, title in _FEATURES:
+def _few_labels_table(few: JsonObject) -> ReportTable:
+    shares = [float(str(object_of(point)["fraction"])) for point in list_of(few["imu"])]
+    title = "Macro F1 by share of the labels, linear probe"
+    table = ReportTable(title, [Column(f"{100 * share:g}%") for share in shares])
+    for name, features in _FEATURES.items():
         if name in few:
-            table.add_row(title, *(percent(object_of(point)["macro_f1"]) for point in list_of(few[name])))
+            table.add_row(features, *(percent(object_of(point)["macro_f1"]) for point in list_of(few[name])))
     return table
 
 
-def _all(at_horizon: JsonValue) -> JsonObject:
-    return object_of(object_of(at_horizon)["all"])
+def _add_intervals(table: ReportTable, figures: JsonObject, names: Mapping[str, str]) -> None:
+    intervals = object_of(figures["interval"])
+    if any(intervals.values()):
+        table.add_row("", *(_interval(name, intervals[name]) for name in names), style="dim")
 
 
 def _figure(name: str, value: JsonValue) -> str:
@@ -198,7 +180,8 @@ def _interval(name: str, interval: JsonValue) -> str:
     return f"{100 * low:.1f}{between}{100 * high:.1f}"
 
 
-def _points(value: JsonValue) -> str:
+def _whole_percent(at_horizon: JsonValue) -> str:
+    value = object_of(object_of(at_horizon)["all"])["macro_f1"]
     return "-" if value is None else f"{100 * float(str(value)):.0f}"
 
 

@@ -1,4 +1,4 @@
-"""What the summary of folds looks like in a terminal of 80 columns."""
+"""The summary of cross-validation in a terminal."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 from pydantic import JsonValue
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
-from revalexo_clip.reports.terminal.tables import titled_table
-from revalexo_clip.reports.values import list_of, object_of, percent, seconds
+from revalexo_clip.reports.terminal.report_table import Column, ReportTable
+from revalexo_clip.reports.values import horizon_text, list_of, object_of, percent, when
 
 _COLUMNS = {
     "accuracy": ("all", "accuracy"),
@@ -27,7 +26,7 @@ _NOTHING = "-"
 
 
 def fold_report(summary: JsonObject) -> Iterator[RenderableType]:
-    """Fold by fold at the first horizon, then all horizons; last, the folds that have no result."""
+    """Yield the folds at the first horizon, then all horizons; last, the folds without a result."""
     if pooled := summary["pooled"]:
         mean, deviation, everything = map(_rows, (summary["mean"], summary["deviation"], object_of(pooled)["horizons"]))
         yield _fold_table(object_of(summary["folds"]), mean[0], deviation[0], everything[0])
@@ -37,35 +36,26 @@ def fold_report(summary: JsonObject) -> Iterator[RenderableType]:
         yield Text(f"Without a result: {', '.join(unfinished)}.", style="yellow")
 
 
-def _fold_table(folds: JsonObject, mean: JsonObject, deviation: JsonObject, pooled: JsonObject) -> Table:
-    table = _table(f"{counted(len(folds), 'fold')}, {_horizon(mean)} after the window", "", "windows")
+def _fold_table(folds: JsonObject, mean: JsonObject, deviation: JsonObject, pooled: JsonObject) -> ReportTable:
+    title = f"{counted(len(folds), 'fold')}, {when(mean['horizon'])}"
+    table = ReportTable(title, [Column("windows"), *map(Column, _COLUMNS)])
     for name, fold in folds.items():
         first = _rows(object_of(fold)["horizons"])[0]
         table.add_row(name, _windows(first), *_shares(first))
-    table.add_section()
-    table.add_row("mean", "", *_shares(mean))
+    table.add_row("mean", "", *_shares(mean), new_section=True)
     table.add_row("deviation", "", *_shares(deviation))
     table.add_row("all windows", _windows(pooled), *_shares(pooled))
     return table
 
 
-def _horizon_table(mean: list[JsonObject], deviation: list[JsonObject]) -> Table:
-    table = _table("Mean and deviation over folds", "after")
+def _horizon_table(mean: list[JsonObject], deviation: list[JsonObject]) -> ReportTable:
+    title = "Mean and standard deviation over folds"
+    table = ReportTable(title, [*map(Column, _COLUMNS)], label_title="horizon")
     for middle, spread in zip(mean, deviation, strict=True):
         pairs = zip(_shares(middle), _shares(spread), strict=True)
-        table.add_row(_horizon(middle), *(one if other == _NOTHING else f"{one} ± {other}" for one, other in pairs))
+        cells = (one if other == _NOTHING else f"{one} ± {other}" for one, other in pairs)
+        table.add_row(horizon_text(middle["horizon"]), *cells)
     return table
-
-
-def _table(title: str, *first: str) -> Table:
-    table = titled_table(title)
-    for place, heading in enumerate((*first, *_COLUMNS)):
-        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
-    return table
-
-
-def _horizon(row: JsonObject) -> str:
-    return seconds(row["horizon"])
 
 
 def _windows(row: JsonObject) -> str:

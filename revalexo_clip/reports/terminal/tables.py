@@ -1,4 +1,4 @@
-"""What results look like in a terminal."""
+"""Dry runs, problems of a dataset, experiments and components in a terminal."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from revalexo_clip.data.revalexo.check import KINDS, Problem
 def dry_run_table(
     name: str, parameters: Mapping[str, int], shapes: Mapping[str, Sequence[int]], facts: Mapping[str, str]
 ) -> Table:
-    """What a run would be: parameters, shapes of a batch, and the rest as text."""
+    """Return the table of a dry run: parameters, shapes of a batch, and the rest as text."""
     table = Table(
         title=f"Dry run of {name}", title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False
     )
-    table.add_column(style="dim")
-    table.add_column(justify="right")
+    table.add_column(style="dim", overflow="fold")
+    table.add_column(justify="right", overflow="fold")
     for part, count in parameters.items():
         table.add_row(f"{part}, parameters", f"{count:,}")
     table.add_section()
@@ -40,10 +40,10 @@ def dry_run_table(
 
 
 def problem_table(problems: Sequence[Problem]) -> Table:
-    """Kind by kind, file by file. `problems` are sorted by kind."""
+    """Return a table of problems by kind and file. `problems` are sorted by kind."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("file", overflow="fold", ratio=2)
-    table.add_column("what is wrong", overflow="fold", ratio=3)
+    table.add_column("problem", overflow="fold", ratio=3)
     for kind, group in groupby(problems, key=lambda problem: problem.kind):
         of_kind = list(group)
         severity, meaning = KINDS[kind]
@@ -56,7 +56,7 @@ def problem_table(problems: Sequence[Problem]) -> Table:
 
 
 def config_tree(title: str, dumped: JsonObject) -> Tree:
-    """A resolved experiment as a tree."""
+    """Return a resolved experiment as a tree."""
     tree = Tree(Text(title, style="bold"))
     _grow(tree, dumped)
     return tree
@@ -87,7 +87,7 @@ def _scalar(value: JsonValue) -> str:
 
 
 def component_list(bases: Iterable[type[Component]]) -> Iterable[RenderableType]:
-    """For each kind of component, those registered: what they are, and their fields, defaults and meanings."""
+    """Yield the registered components of each kind, with the defaults and descriptions of their fields."""
     for base in bases:
         yield Text.assemble((base.__name__, "bold"), "  ", (_first_line(base), "dim"))
         for name, kind in sorted(base.known().items()):
@@ -101,16 +101,11 @@ def _first_line(kind: type[Config]) -> str:
 
 def _field_table(kind: type[Config]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0), pad_edge=True)
-    table.add_column(no_wrap=True)
-    table.add_column(style="green", max_width=20)
-    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    table.add_column(style="green", max_width=20, overflow="fold")
+    table.add_column(style="dim", overflow="fold")
     for name, info in kind.model_fields.items():
         default = "required" if info.default is PydanticUndefined else _scalar(to_jsonable_python(info.default))
         meaning = " ".join((info.description or "").split())
         table.add_row(Text(f"  {name}"), Text(default), Text(meaning))
     return table
-
-
-def titled_table(title: str) -> Table:
-    """A table as reports in a terminal have them."""
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

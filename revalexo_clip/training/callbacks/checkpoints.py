@@ -44,7 +44,8 @@ class StopSignals(pl.Callback):
         if threading.current_thread() is not threading.main_thread():  # others cannot have handlers
             return
         for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if in_slurm_job() else ())):
-            signal.signal(number, self._note)
+            if signal.getsignal(number) != signal.SIG_IGN:  # `nohup rxclip ... &` leaves Ctrl-C to other programs
+                signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:

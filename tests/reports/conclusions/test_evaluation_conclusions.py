@@ -1,4 +1,4 @@
-"""What is said in words follows from the figures, and from no more than them."""
+"""Conclusions in words follow from the results, on each side of every threshold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.reports.conclusions.evaluation import against, against_chance, of_gains
+from revalexo_clip.reports.conclusions.evaluation import against_chance, of_gains, of_subjects
+from revalexo_clip.reports.conclusions.verdict import MIN_R_AT_1, MIN_R_AT_10, against
 from revalexo_clip.reports.html.plots import panels, percent_axis, spread
 from revalexo_clip.reports.values import Measured, points, written, written_interval
 
@@ -21,23 +22,23 @@ UP, DOWN, BOTH, NO_INTERVAL = (
 
 
 @pytest.mark.parametrize(("one", "answer"), [(UP, "yes"), (DOWN, "no"), (BOTH, "open"), (NO_INTERVAL, "open")])
-def test_only_a_whole_interval_settles_a_question(one: Measured, answer: str) -> None:
+def test_only_a_whole_interval_is_significant(one: Measured, answer: str) -> None:
     assert against(one, 0.0) == answer
 
 
 @pytest.mark.parametrize(
     ("linear_untrained", "linear_handcrafted", "knn_untrained", "answer", "says"),
     [
-        (UP, UP, BOTH, "yes", "Yes: better than untrained and than handcrafted features"),
-        (UP, BOTH, BOTH, "open", "In part: better than the same encoder untrained (by a linear probe);"),
-        (BOTH, BOTH, UP, "open", "In part: better than the same encoder untrained (by nearest neighbours);"),
-        (BOTH, NO_INTERVAL, BOTH, "open", "Not settled by these data"),
-        (BOTH, DOWN, BOTH, "no", "No: worse than handcrafted features (by a linear probe)"),
-        (UP, DOWN, BOTH, "open", "Mixed: worse than handcrafted features (by a linear probe)"),
-        (UP, UP, DOWN, "open", "Mixed: worse than the same encoder untrained (by nearest neighbours)"),
+        (UP, UP, BOTH, "yes", "Yes: better than the untrained encoder and than handcrafted features"),
+        (UP, BOTH, BOTH, "open", "In part: better than the same encoder untrained (linear probe);"),
+        (BOTH, BOTH, UP, "open", "In part: better than the same encoder untrained (nearest neighbours);"),
+        (BOTH, NO_INTERVAL, BOTH, "open", "No significant difference (the 95% intervals include zero)"),
+        (BOTH, DOWN, BOTH, "no", "No: worse than handcrafted features (linear probe)"),
+        (UP, DOWN, BOTH, "open", "Mixed: worse than handcrafted features (linear probe)"),
+        (UP, UP, DOWN, "open", "Mixed: worse than the same encoder untrained (nearest neighbours)"),
     ],
 )
-def test_pretraining_was_worth_it_where_it_beats_both_baselines(
+def test_pretraining_was_worth_it_if_it_beats_both_baselines(
     linear_untrained: Measured, linear_handcrafted: Measured, knn_untrained: Measured, answer: str, says: str
 ) -> None:
     found = of_gains(
@@ -55,20 +56,20 @@ def test_pretraining_was_worth_it_where_it_beats_both_baselines(
 @pytest.mark.parametrize(
     ("at_once", "of_ten", "back", "answer", "says"),
     [
-        ([0.05, 0.15], [0.4, 0.6], [0.05, 0.15], "yes", "Yes: right at once in 10.0% of cases, 10 times as often"),
+        ([0.05, 0.15], [0.4, 0.6], [0.05, 0.15], "open", "Above chance (1.0%), low in absolute terms: R@1 10.0% in"),
         (
             [0.0, 0.15],
             [0.4, 0.6],
             [0.0, 0.15],
             "open",
-            "In part: among the ten nearest in 50.0% of cases, 5.0 times as",
+            "Only R@10 is above chance (10.0%): R@1 is not significantly above 1.0%",
         ),
-        ([0.05, 0.15], [0.05, 0.6], [0.0, 0.15], "open", "Not settled: it may be chance"),
+        ([0.05, 0.15], [0.05, 0.6], [0.0, 0.15], "open", "Not significantly different from chance"),
         ([0.0, 0.02], [0.0, 0.09], [0.0, 0.02], "no", "No: worse than chance"),
-        (None, None, None, "open", "Not settled, for want of an interval: right at once in 10.0%"),
+        (None, None, None, "open", "Significance not known, because there is no interval: R@1 10.0%"),
     ],
 )
-def test_partners_are_found_where_both_directions_are_above_guessing(
+def test_partners_are_found_if_both_directions_are_above_chance(
     at_once: JsonValue, of_ten: JsonValue, back: JsonValue, answer: str, says: str
 ) -> None:
     figures: JsonObject = {"r_at_1": 0.1, "r_at_10": 0.5}
@@ -81,6 +82,40 @@ def test_partners_are_found_where_both_directions_are_above_guessing(
     )
     assert found[0] == answer
     assert found[1].startswith(says)
+
+
+def retrieval(r_at_1: float, back: float) -> JsonObject:
+    """R@1 in both directions, significantly above chance."""
+    found: JsonObject = {"r_at_10": 0.9, "interval": {"r_at_1": [0.3, 0.8], "r_at_10": [0.8, 1.0]}}
+    return {
+        "imu_to_video": {"r_at_1": r_at_1, **found},
+        "video_to_imu": {"r_at_1": back, **found},
+        "chance": {"r_at_1": 0.005, "r_at_10": 0.05},
+    }
+
+
+def test_a_yes_needs_half_of_the_first_results_right_in_both_directions() -> None:
+    low = MIN_R_AT_1 - 0.01
+    assert against_chance(retrieval(MIN_R_AT_1, MIN_R_AT_1)) == (
+        "yes",
+        "Yes: R@1 50.0% in the weaker direction, chance 0.5%",
+    )
+    for one, other in ((low, 0.7), (0.7, low)):
+        assert against_chance(retrieval(one, other)) == (
+            "open",
+            "Above chance (0.5%), low in absolute terms: R@1 49.0% in the weaker direction",
+        )
+
+
+def test_subjects_above_chance_are_called_low_if_most_partners_are_not_among_ten() -> None:
+    interval, chance = (0.2, 0.7), {"a": 0.1, "b": 0.1, "c": 0.5}
+    high, low = Measured(MIN_R_AT_10, interval), Measured(MIN_R_AT_10 - 0.01, interval)
+    assert of_subjects({"a": high, "b": high, "c": high}, chance, new=True) == (
+        "R@10 is significantly above chance for 2 of 3 unseen subjects"
+    )
+    assert of_subjects({"a": high, "b": low, "c": low}, chance, new=False) == (
+        "R@10 is significantly above chance for 2 of 3 subjects, low in absolute terms (below 50%) for 1 of them"
+    )
 
 
 def test_figures_are_written_in_their_units() -> None:

@@ -1,4 +1,4 @@
-"""The report of an activity classifier's test: its figures, its words, and a word where something is missing."""
+"""The page of an activity classifier's test: results, conclusions, and what is missing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.per_horizon import measure_classification
-from revalexo_clip.reports.conclusions.classifier import beats_chance, compared, recognised, verdicts
-from revalexo_clip.reports.conclusions.evaluation import Verdict
+from revalexo_clip.reports.conclusions.classifier import beats_chance, classification_answer, compared, reach, verdicts
+from revalexo_clip.reports.conclusions.verdict import MIN_ACCURACY, Verdict
 from revalexo_clip.reports.findings import ClassifierFindings
 from revalexo_clip.reports.html import plots as plot
 from revalexo_clip.reports.html.classifier import page as summary
@@ -95,9 +95,9 @@ def shown(figures: JsonObject, name: str) -> list[str]:
 
 def test_confusion_matrices_are_those_of_the_first_and_of_the_last_horizon(written: str) -> None:
     text = Page(written).text
-    assert text.count("in a transition, predicted:") == 2
-    assert "Activity 0 s after the window, all windows, predicted:" in text
-    assert "Activity 0.5 s after the window, all windows, predicted:" in text
+    assert text.count(": transitions Rows") + text.count(": transitions true") == 2
+    assert "Predicted activity, at the end of the window: all windows" in text
+    assert "Predicted activity, 0.5 s after the end of the window: all windows" in text
 
 
 def test_the_same_predictions_give_the_same_bytes(findings: ClassifierFindings, written: str, tmp_path: Path) -> None:
@@ -108,15 +108,15 @@ def test_the_same_predictions_give_the_same_bytes(findings: ClassifierFindings, 
 def test_subjects_that_were_seen_are_said_before_all_else(findings: ClassifierFindings) -> None:
     seen: JsonObject = {"train": ["Subject<1>"], "val": []}
     for given, told in (
-        (seen, "These figures flatter it: it was trained on Subject<1>."),
-        (None, "These figures may flatter it: it is not known on whom its encoder was trained."),
+        (seen, "⚠ Test subject Subject<1> was used in training, so these results do not measure generalisation."),
+        (None, "⚠ It is not known which subjects the encoder was trained on, so these results may not measure"),
     ):
         text = Page(summary.head(replace(findings, metrics={**findings.metrics, "seen": given}))).text
-        assert text.index(told) < text.index("Does it recognise")
-        assert "new to the model" not in text
+        assert text.index(told) < text.index("Does it classify")
+        assert "unseen" not in text
     text = Page(summary.head(findings)).text
-    assert "flatter" not in text
-    assert "2 people, new to the model: weighted F1 from" in text
+    assert "generalisation" not in text
+    assert "2 unseen subjects: weighted F1 from" in text
 
 
 def told(findings: ClassifierFindings) -> dict[str, str]:
@@ -128,24 +128,24 @@ def told(findings: ClassifierFindings) -> dict[str, str]:
 def test_what_is_missing_is_said_in_words() -> None:
     made = made_predictions(subjects=1, clips=2, horizons=(0.0,))
     found = told(made_findings(replace(made, transition_NK=np.zeros_like(made.transition_NK))))
-    assert "Not settled, for want of an interval" in found["head"]
-    assert "In transitions? ○ Not known" in found["head"]
-    assert "Only the activity 0 s after the window was asked for." in found["head"]
-    assert "No window with a label is in a transition, so nothing is said of those." in found["head"]
-    assert "There are no intervals: 6 clips of a subject are needed" in found["figures"]
-    assert "in a transition" not in found["figures"]
-    assert "no curve" in found["ahead"]
-    assert "One person was tested, Subject[0]" in found["people"]
-    assert "no curves" in found["training"]
+    assert "Significance not known, because there is no interval" in found["head"]
+    assert "Does it work in transitions? ○ Not known" in found["head"]
+    assert "Only the activity at the end of the window was tested." in found["head"]
+    assert "No window with a label is in a transition, so there are no results for this set." in found["head"]
+    assert "There are no intervals: 6 clips of a subject are needed" in found["results"]
+    assert "transitions" not in found["results"]
+    assert "No curve" in found["horizons"]
+    assert "Only one subject was tested, Subject[0]" in found["subjects"]
+    assert "No curves" in found["training"]
 
 
 def test_without_labels_every_section_says_so() -> None:
     made = made_predictions()
     found = told(made_findings(replace(made, label_NK=np.full_like(made.label_NK, -1))))
     assert "No window has a label, so nothing was measured." in found["head"]
-    for anchor in ("activities", "confusion", "people"):
+    for anchor in ("activities", "confusion", "subjects"):
         assert found[anchor] == "No window has a label."
-    assert found["clips"] == "No window has a label 0 s after its end."
+    assert found["clips"] == "No window has a label at the end of the window."
 
 
 def test_a_single_activity_is_no_success() -> None:
@@ -159,14 +159,16 @@ def test_a_single_activity_is_no_success() -> None:
     ("accuracy", "balanced", "answer", "says"),
     [
         ([0.8, 0.9], [0.7, 0.8], "yes", "Yes: weighted F1 90.0%, macro F1 70.0%"),
-        ([0.42, 0.48], [0.3, 0.4], "open", "In part, better than chance but more often wrong than right"),
-        ([0.8, 0.9], [0.2, 0.4], "open", "Not settled, it may be no better than always saying stairs up"),
-        ([0.35, 0.39], [0.3, 0.4], "open", "Not settled, it may be no better than always saying stairs up"),
-        ([0.35, 0.39], [0.1, 0.2], "no", "No: worse than always saying stairs up"),
-        (None, None, "open", "Not settled, for want of an interval"),
+        ([0.48, 0.518], [0.3, 0.4], "open", "Above chance (40.0%), low in absolute terms: accuracy 49.9%"),
+        ([0.48, 0.521], [0.3, 0.4], "yes", "Yes: weighted F1 90.0%, macro F1 70.0%"),
+        ([0.42, 0.48], [0.3, 0.4], "open", "Above chance (40.0%), low in absolute terms: accuracy 45.0%"),
+        ([0.8, 0.9], [0.2, 0.4], "open", "Not significantly better than always predicting stairs up"),
+        ([0.35, 0.39], [0.3, 0.4], "open", "Not significantly better than always predicting stairs up"),
+        ([0.35, 0.39], [0.1, 0.2], "no", "No: worse than always predicting stairs up"),
+        (None, None, "open", "Significance not known, because there is no interval"),
     ],
 )
-def test_it_recognises_where_windows_and_activities_are_right_more_often_than_by_guessing(
+def test_a_yes_needs_significantly_more_than_chance_and_mostly_right_predictions(
     accuracy: list[float] | None, balanced: list[float] | None, answer: str, says: str
 ) -> None:
     middle = 0.0 if accuracy is None else sum(accuracy) / 2
@@ -178,10 +180,35 @@ def test_it_recognises_where_windows_and_activities_are_right_more_often_than_by
         "interval": {"accuracy": cast("JsonObject", accuracy), "balanced_accuracy": cast("JsonObject", balanced)},
         "chance": {"activity": "stairs_up", "accuracy": 0.4, "balanced_accuracy": 0.25},
     }
-    got, short = recognised(found)
+    got, short = classification_answer(found)
     assert got == answer
     assert short.startswith(says)
-    assert beats_chance(found) == ("yes" if short.startswith(("Yes", "In part")) else answer)
+    assert beats_chance(found) == ("yes" if short.startswith(("Yes", "Above chance")) else answer)
+
+
+def at_horizon(horizon: float, accuracy: float, *, certain: bool = True) -> JsonObject:
+    """One horizon at which the most frequent activity is true of 20% of the windows."""
+    ends = cast("JsonObject", [accuracy - 0.05, accuracy + 0.05] if certain else [0.1, 0.9])
+    figures: JsonObject = {
+        **dict.fromkeys(("accuracy", "balanced_accuracy", "weighted_f1"), accuracy),
+        "interval": dict.fromkeys(("accuracy", "balanced_accuracy"), ends),
+        "chance": {"activity": "walking", "accuracy": 0.2, "balanced_accuracy": 0.2},
+    }
+    return {"horizon": horizon, "all": figures}
+
+
+@pytest.mark.parametrize(
+    ("last", "answer", "says"),
+    [
+        (at_horizon(1.0, MIN_ACCURACY), "yes", "At least 1 s: weighted F1 80.0% at 0 s, 50.0% at 1 s"),
+        (at_horizon(1.0, MIN_ACCURACY - 0.01), "open", "Above chance up to 1 s, low in absolute terms: weighted F1"),
+        (at_horizon(1.0, 0.6, certain=False), "open", "Above chance at some horizons, at others not significantly"),
+    ],
+)
+def test_it_predicts_as_far_ahead_as_most_predictions_are_right(last: JsonObject, answer: str, says: str) -> None:
+    got, short = reach([at_horizon(0.0, 0.8), last])
+    assert got == answer
+    assert short.startswith(says)
 
 
 def answers(predictions: Predictions) -> dict[str, Verdict]:
@@ -193,28 +220,30 @@ def test_words_follow_the_figures() -> None:
         answers(made_predictions(clips=20, skill=steady, skill_in_transition=moving))
         for steady, moving in ((0.98, 0.6), (0.6, 0.95), (0.05, 0.05))
     )
-    assert good["In transitions?"].short.startswith("Less well: weighted F1")
-    assert poor["In transitions?"].short.startswith("Better: weighted F1")
-    assert blind["In transitions?"].answer == "no"
-    assert good["How far ahead?"].short.startswith("0.5 s at least: weighted F1")
-    assert blind["How far ahead?"].short == "At no horizon"
-    assert blind["Does it recognise what is done?"].answer == "no"
+    assert good["Does it work in transitions?"].short.startswith("Worse than in a steady state: weighted F1")
+    assert poor["Does it work in transitions?"].short.startswith("Better than in a steady state: weighted F1")
+    assert blind["Does it work in transitions?"].answer == "no"
+    assert good["How far ahead does it predict?"].short.startswith("At least 0.5 s: weighted F1")
+    assert blind["How far ahead does it predict?"].short == "Below chance at every horizon"
+    assert blind["Does it classify activities correctly?"].answer == "no"
 
 
 @pytest.mark.parametrize(
     ("moving", "says"),
     [
-        ((0.5, 0.6), "Less well"),
-        ((0.5, 0.85), "No difference that is settled"),
-        ((0.95, 0.99), "Better"),
-        (None, "Not settled, for want of intervals"),
+        ((0.5, 0.6), "Worse than in a steady state"),
+        ((0.5, 0.85), "No significant difference"),
+        ((0.95, 0.99), "Better than in a steady state"),
+        (None, "Significance not known, because there are no intervals"),
     ],
 )
-def test_only_intervals_that_are_apart_settle_a_difference(moving: tuple[float, float] | None, says: str) -> None:
+def test_only_intervals_that_do_not_overlap_make_a_difference_significant(
+    moving: tuple[float, float] | None, says: str
+) -> None:
     assert compared(Measured(0.7, moving), Measured(0.85, (0.8, 0.9))) == says
 
 
-def test_everybody_has_figures_of_their_own(findings: ClassifierFindings, written: str) -> None:
+def test_every_subject_has_results_of_its_own(findings: ClassifierFindings, written: str) -> None:
     text = Page(written).text.replace(" ", "")
     for subject, found in cast("JsonObject", findings.metrics["subjects"]).items():
         expected = [subject]
@@ -225,8 +254,8 @@ def test_everybody_has_figures_of_their_own(findings: ClassifierFindings, writte
 
 def test_clips_are_the_best_the_worst_and_others() -> None:
     made = made_predictions(clips=9)
-    label_N, said_N = made.label_NK[:, 0], made.predicted()[:, 0]
-    right_J = np.array([(label_N == said_N)[made.clip_N == clip].mean() for clip in range(18)])
+    label_N, predicted_N = made.label_NK[:, 0], made.predicted()[:, 0]
+    right_J = np.array([(label_N == predicted_N)[made.clip_N == clip].mean() for clip in range(18)])
     chosen = timelines.choose(made)
     assert [one.why for one in chosen] == ["best"] * 2 + ["drawn at random"] * 2 + ["worst"] * 2
     assert len({one.clip for one in chosen}) == 6

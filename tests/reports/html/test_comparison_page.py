@@ -1,4 +1,4 @@
-"""The page on several checkpoints: answers that follow from what is settled, and every figure beside its difference."""
+"""The page of a comparison: answers that follow from significance, and every result beside its difference."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_it_is_one_file_that_asks_for_no_other(page: str) -> None:
 
 def test_it_begins_with_who_is_compared_and_the_answers(page: str) -> None:
     told = Page(page).text
-    assert "first/20250101-000000 (the others are compared with it)" in told
+    assert "first/20250101-000000 (baseline)" in told
     assert ODD in told
-    asked = told.index("Which finds the partner of a window more often?")
-    assert told.index(ODD) < asked < told.index("Figures Retrieval among")
+    asked = told.index("Which one finds the matching window more often?")
+    assert told.index(ODD) < asked < told.index("Results Retrieval, gallery")
     assert "B is better than A; C and A are the same" in told[asked:]
-    assert "Whose IMU features know more of the activity? ✓ B and A are the same; C and A are the same" in told
-    assert "B is ahead for 2 and behind for 0 of 2 people; C is ahead for 0 and behind for 0 of 2 people" in told
+    assert "Which IMU features predict the activity better? B and A are the same; C and A are the same" in told
+    assert "B is better for 2 and worse for 0 of 2 subjects; C is better for 0 and worse for 0 of 2 subjects" in told
 
 
 def test_the_table_holds_figures_differences_and_intervals(metrics: JsonObject, page: str) -> None:
@@ -76,9 +76,11 @@ def test_the_table_holds_figures_differences_and_intervals(metrics: JsonObject, 
 def test_subjects_that_were_seen_are_said_before_the_answers(metrics: JsonObject) -> None:
     first, *others = cast("list[JsonObject]", metrics["checkpoints"])
     seen: JsonObject = {"train": ["Subject<1>"], "val": []}
-    variant_leakage_warning: JsonObject = {**first, "seen": seen}
-    told = Page(comparison.head({**metrics, "checkpoints": [variant_leakage_warning, *others]})).text
-    assert told.index("⚠ Figures of A flatter it: it was trained on Subject<1>.") < told.index("Which finds")
+    leaked: JsonObject = {**first, "seen": seen}
+    told = Page(comparison.head({**metrics, "checkpoints": [leaked, *others]})).text
+    assert told.index("⚠ Checkpoint A: test subject Subject<1> was used in training, so") < told.index(
+        "Which one finds"
+    )
 
 
 def test_what_is_missing_is_said_in_words(metrics: JsonObject) -> None:
@@ -93,20 +95,26 @@ def test_what_is_missing_is_said_in_words(metrics: JsonObject) -> None:
     }
     told = {section.anchor: Page(section.body).text for section in comparison.sections(bare)}
     assert told["probe"] == "No probe: not asked for."
-    assert told["figures"].endswith("There are no intervals: 6 clips are needed.")
-    assert "Nothing is settled, for want of intervals: 6 clips are needed." in Page(comparison.head(bare)).text
+    assert told["results"].endswith("There are no intervals: 6 clips are needed.")
+    assert (
+        "No difference can be called significant, because there are no intervals: 6 clips are needed."
+        in Page(comparison.head(bare)).text
+    )
 
 
-def test_of_a_single_person_it_is_told_who_trained_the_probes() -> None:
+def test_with_a_single_subject_it_is_told_who_trained_the_probes() -> None:
     alone = made_comparison({"a/1": 1.0, "b/1": 0.5}, subjects=1)
     told = {section.anchor: Page(section.body).text for section in comparison.sections(alone)}
-    assert "the probe is trained on the 3 subjects of the pretraining and tested on Subject[0]." in told["figures"]
-    assert "same subject, " not in told["figures"]
-    assert "people" not in told
+    assert (
+        "the probe is trained on the 3 training subjects of the pretraining and tested on Subject[0]."
+        in told["results"]
+    )
+    assert "same subject, " not in told["results"]
+    assert "subjects" not in told
     first, other = cast("list[JsonObject]", alone["checkpoints"])
     other = {**other, "probe": {**cast("JsonObject", other["probe"]), "trained_on": ["Subject[2]"]}}
-    differently = comparison_tables.figures({**alone, "checkpoints": [first, other]})
-    assert "Probes of the others are trained on other people" in Page(differently).text
+    differently = comparison_tables.results({**alone, "checkpoints": [first, other]})
+    assert "Probes of the other checkpoints are trained on other subjects" in Page(differently).text
 
 
 @pytest.mark.parametrize(
@@ -119,23 +127,23 @@ def test_of_a_single_person_it_is_told_who_trained_the_probes() -> None:
         (["worse", None], "in part worse"),
         (["worse", "worse"], "worse"),
         (["same", "same"], "the same"),
-        (["same", None], "not settled"),
-        ([None, None], "not settled"),
+        (["same", None], "not significant"),
+        ([None, None], "not significant"),
     ],
 )
-def test_an_answer_needs_both_of_its_figures(significant: list[str | None], answer: str) -> None:
+def test_an_answer_needs_both_of_its_results(significant: list[str | None], answer: str) -> None:
     assert answer_of(significant) == answer
 
 
-def test_a_line_says_what_is_settled_and_what_is_not(metrics: JsonObject) -> None:
+def test_a_line_says_what_is_significant_and_what_is_not(metrics: JsonObject) -> None:
     better, copy = cast("list[JsonObject]", metrics["differences"])
     assert [question.title for question in questions(metrics)] == [
         *("all windows", "same subject", "same subject and activity", "IMU features", "video features"),
-        "features of both",
+        "IMU and video features",
     ]
     assert summary(metrics, better) == (
         "better: all windows, same subject, same subject and activity; "
-        "the same: IMU features, video features, features of both"
+        "the same: IMU features, video features, IMU and video features"
     )
     assert summary(metrics, copy).startswith("the same: all windows, same subject, ")
 

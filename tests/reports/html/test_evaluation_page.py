@@ -1,4 +1,4 @@
-"""The whole report: one file, with the figures of `metrics.json`, and a word where something is missing."""
+"""The page of an evaluation: one file, with the results of `metrics.json` and what is missing."""
 
 from __future__ import annotations
 
@@ -101,9 +101,12 @@ def test_the_same_evaluation_gives_the_same_bytes(findings: Findings, written: s
 def test_subjects_that_were_seen_are_said_before_all_else(findings: Findings) -> None:
     seen: JsonObject = {"train": ["Subject<1>"], "val": ["Subject2"]}
     text = Page(summary.head("made", {**findings.metrics, "seen": seen})).text
-    warning = "These figures flatter it: this checkpoint was trained on Subject<1> and selected on Subject2."
-    assert text.index(warning) < text.index("Does IMU find its video?")
-    assert "flatter" not in Page(summary.head("made", findings.metrics)).text
+    warning = (
+        "⚠ Test subject Subject<1> was used in training and test subject Subject2 was used in model selection, so "
+        "these results do not measure generalisation."
+    )
+    assert text.index(warning) < text.index("Does IMU find the matching video?")
+    assert "generalisation" not in Page(summary.head("made", findings.metrics)).text
 
 
 def test_what_is_missing_is_said_in_words(tmp_path: Path) -> None:
@@ -126,25 +129,25 @@ def test_what_is_missing_is_said_in_words(tmp_path: Path) -> None:
     }
     findings = Findings("bare", metrics, bare, galleries, MadeDataset(bare), tmp_path / "metrics.csv")
     told = {section.anchor: Page(section.body).text for section in sections(findings)}
-    assert "There are no intervals: 6 clips are needed." in told["figures"]
+    assert "There are no intervals: 6 clips are needed." in told["results"]
     assert "no gallery of the same activity" in told["retrieval"]
     assert "start less than 1.0 s apart count as one answer" in told["retrieval"]
     assert told["activities"] == "No window has an activity at the first horizon."
-    assert "One person was evaluated" in told["people"]
+    assert "Only one subject was evaluated" in told["subjects"]
     assert told["probe"] == "No probe: no window has a label."
     assert "confusion" not in told
-    assert "no curves" in told["training"]
+    assert "No curves" in told["training"]
     assert "no activity" in told["examples"]
     head = Page(summary.head("bare", metrics)).text
-    assert "Not settled, for want of an interval: right at once" in head
+    assert "Significance not known, because there is no interval: R@1" in head
     assert "Not measured No probe: no window has a label." in head
 
 
-def test_chance_by_rank_is_that_of_guessing() -> None:
+def test_chance_by_rank_is_that_of_a_random_order() -> None:
     windows = made_windows(subjects=2, clips=2)
     for tolerance in (0.0, 0.7):
         for name, gallery in rank_galleries(windows, tolerance).items():
-            found_R = retrieval.blind_share(gallery.ranks, torch.tensor([1, 5, 10]).numpy())
+            found_R = retrieval.chance_share(gallery.ranks, torch.tensor([1, 5, 10]).numpy())
             found = measure_retrieval(
                 windows, {name: gallery, "retrieval": gallery}, ClipBootstrap(windows.clip_subjects)
             )
@@ -180,9 +183,9 @@ def test_examples_are_the_best_the_worst_and_others(findings: Findings) -> None:
 @pytest.mark.parametrize(
     ("row", "mark"),
     [
-        (1, "✓ right"),
-        (2, "✓ right, within the tolerance (+0.5 s)"),
-        (4, "≈ overlaps the right one (+1.5 s)"),
+        (1, "✓ correct"),
+        (2, "✓ correct, within the tolerance (+0.5 s)"),
+        (4, "≈ overlaps the correct one (+1.5 s)"),
         (5, "✗ wrong, same clip (+2 s)"),
         (9, "✗ wrong"),
     ],

@@ -1,4 +1,4 @@
-"""The page on variants: the question and its answers first, every figure beside its difference, nothing from elsewhere."""
+"""The page of variants: the question and its answers first, and every result beside its difference."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def test_it_is_one_file_that_asks_for_no_other(page: str) -> None:
 
 
 def test_it_begins_with_the_question_and_the_answers(page: str) -> None:
-    told = Page(page).text.partition("With how many labels")[0]
+    told = Page(page).text.partition("By share of the labels")[0]
     assert "Did pretraining help <b>activity classifier?" in told
-    assert "pretrained: runs/demo scratch the encoder begins with new weights" in told
-    assert "frozen beside scratch ○ Not settled with 10%; worse with 100%" in told
-    assert "full beside scratch ○ Better with 10%; the same with 100%" in told
+    assert "pretrained encoder: runs/demo scratch the encoder begins with new weights" in told
+    assert "Is frozen better than scratch? ○ Not significant with 10%; worse with 100%" in told
+    assert "Is full better than scratch? ○ Better with 10%; the same with 100%" in told
     assert "With 10% of the labels, full is better than scratch by " in told
-    assert "not with the same trainings under another seed" in told
+    assert "not with another random seed of the training" in told
 
 
-def test_it_draws_arms_by_share_of_the_labels_and_differences_around_zero(page: str) -> None:
+def test_it_draws_variants_by_share_of_the_labels_and_differences_around_zero(page: str) -> None:
     drawn = [attributes["aria-label"] for tag, attributes in Page(page).elements if tag == "svg"]
     assert drawn == ["Scores by share of the labels", "Differences to scratch"]
     assert set(re.findall(r"var\(--(\w+)\)", page)) >= {"ink", "c1", "c2"}
@@ -64,9 +64,9 @@ def test_a_single_share_has_no_curve_and_failures_are_told(tmp_path: Path) -> No
     comparison = made_comparison(tmp_path, missing={"full-10": "it <broke>"}, seen={"train": ["Subject[0]"], "val": []})
     write_variant_report(tmp_path / "report.html", comparison | {"labels": [*children(comparison, "labels")[:1]]})
     told = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
-    assert "There is one share of the labels, so there is no curve" in told
+    assert "No curve: there is only one share of the labels." in told
     assert "full-10 has no result: it <broke>" in told
-    assert "⚠ The figures of frozen flatter it: it was trained on Subject[0]." in told
+    assert "⚠ Variant frozen: test subject Subject[0] was used in training, so these results" in told
     assert "full and scratch cannot be compared: full has no result." in told
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of an activity classifier's test in a terminal of 80 columns."""
+"""The test report of an activity classifier in a terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from support.made_predictions import made_predictions
+from support.narrow_terminal import assert_numbers_fit
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
@@ -44,28 +45,28 @@ def test_everything_fits_without_being_cut(metrics: JsonObject) -> None:
 
 def test_rows_hold_the_figures(metrics: JsonObject) -> None:
     lines = shown(metrics)
-    assert lines[0] == "Activities: 294 windows of 14 clips, 2 test subjects, 95% intervals"
+    assert lines[0] == "Activity classification: 294 windows of 14 clips, 2 test subjects, 95% intervals"
     horizons = metrics["horizons"]
     assert isinstance(horizons, list)
     moving = horizons[1]
     assert isinstance(moving, dict)
     figures = moving["transition"]
     assert isinstance(figures, dict)
-    place = next(number for number, line in enumerate(lines) if "in a transition" in line)
+    place = next(number for number, line in enumerate(lines) if line == "transitions")
     row = next(line.split() for line in lines[place:] if line.strip().startswith("0.5 s"))
     names = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
     assert row[2:] == [str(figures["windows"]), *(f"{100 * float(str(figures[name])):.1f}%" for name in names)]
-    for title in ("always", "By activity, 0 s after the window", "[standing]", "By subject", "Subject[1]"):
+    for title in ("always", "By activity, at the end of the window", "[standing]", "By subject", "Subject[1]"):
         assert any(title in line for line in lines), title
 
 
 def test_it_begins_with_the_subjects_that_were_seen(metrics: JsonObject) -> None:
     seen: JsonObject = {"train": ["Subject[0]"], "val": []}
-    assert shown({**metrics, "seen": seen})[0] == "these figures flatter it: it was trained on Subject[0]"
-    assert shown({**metrics, "seen": None})[0].startswith("these figures may flatter it: it is not known on whom")
+    assert shown({**metrics, "seen": seen})[0].startswith("Test subject Subject[0] was used in training, so these")
+    assert shown({**metrics, "seen": None})[0].startswith("It is not known which subjects the encoder was trained on")
 
 
-def test_activities_are_taken_for_others(metrics: JsonObject) -> None:
+def test_the_most_frequent_confusion_of_an_activity_is_shown(metrics: JsonObject) -> None:
     horizons = metrics["horizons"]
     assert isinstance(horizons, list)
     first = horizons[0]
@@ -77,17 +78,17 @@ def test_activities_are_taken_for_others(metrics: JsonObject) -> None:
     count_A = np.array(confusion[1])
     share = 100 * np.delete(count_A, 1).max() / count_A.sum()
     (row,) = (line for line in shown(metrics) if line.strip().startswith("walking "))
-    assert row.endswith(f" {share:.0f}%")
+    assert f" {share:.0f}% " in row
 
 
 def test_what_is_missing_is_said_last() -> None:
     made = made_predictions(subjects=1, clips=2)
     lines = shown(measured(replace(made, transition_NK=np.zeros_like(made.transition_NK))))
     told = " ".join(lines[-8:])
-    assert "No window with a label is in a transition, so nothing is said of those." in told
+    assert "No window with a label is in a transition, so there are no results for this set." in told
     assert "There are no intervals: 6 clips of a subject are needed" in told
     assert "95% intervals" not in lines[0]
-    assert not [line for line in lines if "By subject" in line or line.strip() == "in a transition"]
+    assert not [line for line in lines if "By subject" in line or line.strip() == "transitions"]
 
 
 def test_without_labels_there_is_no_table_of_nothing() -> None:
@@ -95,3 +96,7 @@ def test_without_labels_there_is_no_table_of_nothing() -> None:
     lines = shown(measured(replace(made, label_NK=np.full_like(made.label_NK, -1))))
     assert "No window has a label, so nothing was measured." in lines
     assert not [line for line in lines if "%" in line and "95%" not in line]
+
+
+def test_numbers_are_kept_at_every_width(metrics: JsonObject) -> None:
+    assert_numbers_fit(lambda: classifier_report(metrics))

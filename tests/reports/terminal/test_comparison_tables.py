@@ -1,4 +1,4 @@
-"""What a person sees of a comparison in a terminal of 80 columns."""
+"""The comparison of checkpoints in a terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 from rich.console import Console
 from support.made_evaluation import made_comparison
+from support.narrow_terminal import assert_numbers_fit
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.terminal.comparison import comparison_report
@@ -43,7 +44,7 @@ def test_everything_fits_without_being_cut(metrics: JsonObject, count: int) -> N
     assert not [line for line in lines if "…" in line]
     about = lines.index("112 windows of 14 clips (test: 2 subjects), 95% intervals")
     assert LONG in "".join(re.sub(r" +epoch \d+$", "", line[3:]) for line in lines[:about])
-    headings = [line.split() for line in lines if line.split()[:1] == ["A"] and "interval" in line]
+    headings = [line.split() for line in lines if line.split()[-1:] == ["interval"]]
     assert headings[0][:4] == ["A", "B", "B\N{MINUS SIGN}A", "interval"]
     assert len(headings) == (1 if count < 4 else 2)
 
@@ -67,19 +68,31 @@ def test_a_row_holds_figures_side_by_side_and_their_difference(metrics: JsonObje
     ]
 
 
-def test_a_line_for_each_says_what_is_settled(metrics: JsonObject) -> None:
+def test_a_line_for_each_says_what_is_significant(metrics: JsonObject) -> None:
     told = " ".join(shown(metrics))
-    assert "B against A  worse: all windows, same subject, same subject and activity; the same: IMU" in told
-    assert "C against A  the same: all windows, same subject, same subject and activity, IMU features, video" in told
-    assert "D against A  better: all windows, same subject, same subject and activity; the same: IMU" in told
+    assert "B compared with A:  worse: all windows, same subject, same subject and activity; the same: IMU" in told
+    assert (
+        "C compared with A:  the same: all windows, same subject, same subject and activity, IMU features, video"
+        in told
+    )
+    assert "D compared with A:  better: all windows, same subject, same subject and activity; the same: IMU" in told
 
 
-def test_what_flatters_and_what_is_missing_is_said(metrics: JsonObject) -> None:
+def test_leakage_and_what_is_missing_is_said(metrics: JsonObject) -> None:
     pair = of_first(metrics, 2)
     first, other = cast("list[JsonObject]", pair["checkpoints"])
     other = {**other, "seen": {"train": ["Subject[1]"], "val": []}, "probe": None, "probe_reason": "not asked for"}
     differences = [{**one, "probe": None} for one in cast("list[JsonObject]", pair["differences"])]
-    lines = shown({**pair, "checkpoints": [first, other], "differences": [*differences], "interval_reason": "6 clips"})
-    assert "these figures flatter it: it was trained on Subject[1]" in {line.strip() for line in lines}
-    assert lines[-2:] == ["No probe: not asked for.", "Nothing is settled, for want of intervals: 6 clips."]
+    changed: JsonObject = {"checkpoints": [first, other], "differences": [*differences], "interval_reason": "6 clips"}
+    lines = shown({**pair, **changed}, width=100)
+    assert "Test subject Subject[1] was used in training, so these results do not" in " ".join(" ".join(lines).split())
+    assert lines[-2:] == [
+        "No probe: not asked for.",
+        "No difference can be called significant, because there are no intervals: 6 clips.",
+    ]
     assert not [line for line in lines if "linear" in line]
+
+
+def test_numbers_are_kept_at_every_width(metrics: JsonObject) -> None:
+    checkpoints = [{**one, "name": one["letter"]} for one in cast("list[JsonObject]", metrics["checkpoints"])]
+    assert_numbers_fit(lambda: comparison_report({**metrics, "checkpoints": [*checkpoints]}))

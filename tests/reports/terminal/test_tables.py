@@ -1,4 +1,4 @@
-"""What a person sees in a terminal of 80 columns."""
+"""Dry runs, problems, experiments and components in a terminal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from rich.console import Console, RenderableType
+from support.narrow_terminal import assert_numbers_fit
 
 from revalexo_clip.config.pretraining import COMPONENT_KINDS
 from revalexo_clip.core.component import JsonObject
@@ -88,3 +89,9 @@ def test_problems_are_a_row_each_under_their_kind_however_long_a_file_s_name_is(
     assert "data/[1].mp4" in text
     assert "acc_[Head]: gravity is 1.00" in text
     assert text.count("x") == 90
+
+
+def test_numbers_of_a_dry_run_are_kept_at_every_width() -> None:
+    shapes = {"imu": (64, 120, 42), "video": (64, 8, 224, 224, 3)}
+    parameters = {"imu encoder": 15_611_072, "projection of the video encoder": 1_048_576}
+    assert_numbers_fit(lambda: [dry_run_table("x3d_xs", parameters, shapes, {"peak memory": "12.5 GiB"})])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,25 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from revalexo_clip.training.callbacks import data_wait
 from revalexo_clip.training.callbacks.data_wait import DataWaitMonitor
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
+
+
+class Clock:
+    """Time that passes only while something sleeps, so that other work on the machine does not count."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+clock = Clock()
 
 
 class Slow(IterableDataset[torch.Tensor]):
@@ -27,7 +42,7 @@ class Slow(IterableDataset[torch.Tensor]):
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         for _ in range(4):
-            time.sleep(self.seconds)
+            clock.sleep(self.seconds)
             yield torch.zeros(1)
 
 
@@ -40,7 +55,7 @@ class Work(pl.LightningModule):
         self.layer = nn.Linear(1, 1)
 
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
-        time.sleep(self.seconds)
+        clock.sleep(self.seconds)
         loss: torch.Tensor = self.layer(batch).sum()
         return loss
 
@@ -59,7 +74,9 @@ def waiting(loading: float, training: float, folder: Path) -> float:
         default_root_dir=folder,
         callbacks=[DataWaitMonitor(brief=0)],
     )
-    trainer.fit(Work(training), DataLoader(Slow(loading), batch_size=None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_wait, "time", clock)
+        trainer.fit(Work(training), DataLoader(Slow(loading), batch_size=None))
     return trainer.callback_metrics["train/waiting"].item()
 
 

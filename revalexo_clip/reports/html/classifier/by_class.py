@@ -1,41 +1,46 @@
-"""How well each activity is recognised, at each horizon, and what it is taken for."""
+"""Results of an activity classifier by activity, and its confusion matrices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.reports.conclusions.evaluation import plain_name
+from revalexo_clip.reports.conclusions.verdict import plain_name
 from revalexo_clip.reports.html.cells import cell
-from revalexo_clip.reports.html.confusion import matrix
+from revalexo_clip.reports.html.confusion import LEGEND, matrix
 from revalexo_clip.reports.html.page import Html, figure, group, joined, paragraph, row, table, tag, text
 from revalexo_clip.reports.html.plots import ROW_HEIGHT, WIDTH, Row, draw, panels, svg
 from revalexo_clip.reports.values import (
     SETS,
     child,
     children,
-    horizon_text,
     measured,
     number,
+    when,
 )
 
 _FIGURES = {"precision": "precision", "recall": "recall", "f1": "F1"}
 
 
 def activity_body(metrics: JsonObject) -> Html:
-    """F1 of each activity, and the tables behind it, one for each horizon."""
+    """Return F1 of each activity, and a table for each horizon."""
     horizons = [one for one in children(metrics, "horizons") if number(child(one, "all")["windows"])]
     if not horizons:
         return paragraph("No window has a label.")
     about = (
-        "Precision: how many of the windows that were named so are so. Recall: how many of those that are so were "
-        "named so. F1: their harmonic mean."
+        "Precision: share of the windows predicted as this activity that are this activity. Recall: share of the "
+        "windows of this activity that are predicted as such. F1: harmonic mean of both."
     )
     first = horizons[0]
     folded = (
         tag(
             "details",
-            joined([tag("summary", text(f"{_title(one)}: steady and transitions too")), _class_table(one, SETS)]),
+            joined(
+                [
+                    tag("summary", text(f"{_title(one)}: all windows, steady state, transitions")),
+                    _class_table(one, SETS),
+                ]
+            ),
         )
         for one in horizons
     )
@@ -44,11 +49,11 @@ def activity_body(metrics: JsonObject) -> Html:
 
 
 def _title(at_horizon: JsonObject) -> str:
-    return f"Activity {horizon_text(number(at_horizon['horizon']) or 0.0)} after the window"
+    return f"Activity {when(at_horizon['horizon'])}"
 
 
 def _shown(at_horizon: JsonObject, among: str) -> list[str]:
-    """Activities that are true or predicted of some window."""
+    """Return the activities that are true or predicted for some window."""
     classes = child(at_horizon, among, "classes")
     return [name for name in classes if child(classes, name)["support"] or child(classes, name)["predicted"]]
 
@@ -68,10 +73,9 @@ def _plot(at_horizon: JsonObject) -> Html:
         ]
         draw(axes, rows, f"F1, {SETS[among]}")
         axes.set_xlim(-0.03, 1.06)
-    horizon = horizon_text(number(at_horizon["horizon"]) or 0.0)
     caption = (
-        f"By activity {horizon} after the window; in brackets how many windows. Whiskers are 95% intervals, where "
-        "there are clips enough. Without a dot: neither true nor predicted there."
+        f"F1 by activity {when(at_horizon['horizon'])}; number of windows in brackets. Whiskers are 95% intervals, if "
+        "there are enough clips. No dot: neither true nor predicted in this set."
     )
     return figure(svg(drawn[0], "F1 by activity"), caption)
 
@@ -91,23 +95,23 @@ def _class_table(at_horizon: JsonObject, sets: Iterable[str]) -> Html:
 
 
 def confusion_body(metrics: JsonObject) -> Html:
-    """What is taken for what: all windows and those in a transition, at the first and at the last horizon."""
+    """Return confusion matrices of all windows and of transitions, at the first and at the last horizon."""
     activities = metrics["activities"]
     assert isinstance(activities, list)
     horizons = [one for one in children(metrics, "horizons") if number(child(one, "all")["windows"])]
     if not horizons:
         return paragraph("No window has a label.")
-    about = (
-        "Each row is what was true, and says in percent what it was taken for; below that, in how many windows. The "
-        "diagonal, framed, is right."
-    )
     shown = horizons[:1] if len(horizons) == 1 else [horizons[0], horizons[-1]]
-    return joined([paragraph(about), *(_matrices(one, list(map(str, activities))) for one in shown)])
+    return joined([paragraph(LEGEND), *(_matrices(one, list(map(str, activities))) for one in shown)])
 
 
 def _matrices(at_horizon: JsonObject, activities: Sequence[str]) -> Html:
     return joined(
-        matrix(child(at_horizon, among)["confusion"], activities, f"{_title(at_horizon)}, {SETS[among]}, predicted:")
+        matrix(
+            child(at_horizon, among)["confusion"],
+            activities,
+            f"Predicted activity, {when(at_horizon['horizon'])}: {SETS[among]}",
+        )
         for among in ("all", "transition")
         if number(child(at_horizon, among)["windows"])
     )

@@ -1,7 +1,4 @@
-"""F1 against the horizon: of all windows, in a steady state, in transitions, with intervals.
-
-How well it works for each person, now and later.
-"""
+"""Results of an activity classifier by prediction horizon and by subject."""
 
 from __future__ import annotations
 
@@ -25,31 +22,29 @@ from revalexo_clip.reports.html.plots import (
     percent_axis,
     svg,
 )
-from revalexo_clip.reports.values import SETS, child, children, horizon_text, measured, number
+from revalexo_clip.reports.values import SETS, child, children, horizon_text, measured, number, when
 
 _ROLES = {"all": "ink", "steady": "c1", "transition": "c2"}
-
-
 _TITLES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1"}
 
 
 def by_horizon(metrics: JsonObject) -> Html:
-    """The curves; with a single horizon there is nothing to draw."""
+    """Return F1 over the prediction horizon; a single horizon has no curve."""
     horizons = children(metrics, "horizons")
     x = [number(one["horizon"]) or 0.0 for one in horizons if number(child(one, "all")["windows"])]
     if len(x) < 2:
-        return paragraph("Fewer than two horizons have labels, so there is no curve.")
+        return paragraph("No curve: fewer than two horizons have labels.")
     drawn = panels(WIDTH, 3.4, columns=2, share_y=True)
     for axes, (score, title) in zip(drawn, _TITLES.items(), strict=True):
         _draw(axes, horizons, score)
         heading(axes, title)
         axes.set_xticks(x, [f"{seconds:g}" for seconds in x])
-        axes.set_xlabel("after the window's end [s]")
+        axes.set_xlabel("prediction horizon [s]")
         percent_axis(axes, "y")
     bands = " Bands are 95% intervals." if metrics["interval_reason"] is None else ""
     caption = (
-        f"The activity at the window's end and later.{bands} Dashed: always naming the most frequent activity, over "
-        "all windows."
+        f"Horizon 0 is the end of the window.{bands} Dashed: always predicting the most frequent activity, over all "
+        "windows."
     )
     return figure(svg(drawn[0], "F1 by prediction horizon"), caption)
 
@@ -83,7 +78,7 @@ _DOTS = {"weighted_f1": ("●", "imu", "weighted F1"), "macro_f1": ("◆", "vide
 
 
 def by_subject(metrics: JsonObject) -> Html:
-    """Dots for each person at the first and at the last horizon, and the figures at all of them."""
+    """Return F1 of each subject: a plot for the first and the last horizon, and a table of all horizons."""
     subjects = child(metrics, "subjects")
     labelled = [
         place for place, one in enumerate(children(metrics, "horizons")) if number(child(one, "all")["windows"])
@@ -92,7 +87,7 @@ def by_subject(metrics: JsonObject) -> Html:
         return paragraph("No window has a label.")
     if len(subjects) == 1:
         (only,) = subjects
-        return paragraph(f"One person was tested, {only}: nothing is known of how figures vary from person to person.")
+        return paragraph(f"Only one subject was tested, {only}, so the variation between subjects is not known.")
     return joined([_plot(subjects, sorted({labelled[0], labelled[-1]})), _table(subjects)])
 
 
@@ -107,10 +102,10 @@ def _plot(subjects: JsonObject, places: list[int]) -> Html:
             )
             for name, found in at.items()
         ]
-        draw(axes, rows, f"{horizon_text(number(next(iter(at.values()))['horizon']) or 0.0)} after the window")
+        draw(axes, rows, f"F1 {when(next(iter(at.values()))['horizon'])}")
         axes.set_xlim(-0.03, 1.06)
-    caption = "By person; in brackets how many windows. Whiskers are 95% intervals, where there are clips enough."
-    return figure(joined([_legend(), svg(drawn[0], "F1 by person")]), caption)
+    caption = "F1 by subject; number of windows in brackets. Whiskers are 95% intervals, if there are enough clips."
+    return figure(joined([_legend(), svg(drawn[0], "F1 by subject")]), caption)
 
 
 def _legend() -> Html:
@@ -123,9 +118,9 @@ def _legend() -> Html:
 
 def _table(subjects: JsonObject) -> Html:
     first = children(subjects, next(iter(subjects)), "horizons")
-    titles = [horizon_text(number(one["horizon"]) or 0.0) for one in first]
+    titles = [horizon_text(one["horizon"]) for one in first]
     rows = []
     for name in subjects:
         figures = (measured(one, "weighted_f1") for one in children(subjects, name, "horizons"))
         rows.append(row([text(name), *(cell("weighted_f1", found) for found in figures)]))
-    return table(["Weighted F1 after", *titles], rows, kind="summary")
+    return table(["Weighted F1, horizon", *titles], rows, kind="summary")

@@ -1,4 +1,4 @@
-"""Clips from beginning to end: what was done, and what the activity classifier said of each window."""
+"""Timelines of clips: the true and the predicted activity of each window."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from matplotlib.axes import Axes
 
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.evaluated import Floats, Ints, Predictions
-from revalexo_clip.reports.conclusions.evaluation import plain_name
+from revalexo_clip.reports.conclusions.verdict import plain_name
 from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag, text
 from revalexo_clip.reports.html.plots import COLOUR, WIDTH, bare, panels, svg
-from revalexo_clip.reports.values import horizon_text
+from revalexo_clip.reports.values import when
 
 EACH = 2
-"""Clips that are shown of the best, of the worst, and of the others."""
+"""Number of clips shown of the best, of the worst, and of the others."""
 KINDS = 7
-"""Activities that a colour each tells apart; the least frequent ones share the last one."""
+"""Activities with a colour of their own; the least frequent ones share another one."""
 _OTHERS = f"c{KINDS + 1}"
 _ROW = 0.62
 """Height of a clip in the drawing [in]."""
@@ -27,7 +27,7 @@ _ROW = 0.62
 
 @dataclass(frozen=True)
 class Shown:
-    """A clip, why it is shown, and how much of it is right at the first horizon."""
+    """A clip, why it is shown, and its accuracy at the first horizon."""
 
     clip: int
     why: str
@@ -35,12 +35,12 @@ class Shown:
 
 
 def choose(predictions: Predictions) -> list[Shown]:
-    """The best, the worst, and some drawn at random, of clips in which the activity changes where there are such."""
-    label_N, said_N = predictions.label_NK[:, 0], predictions.predicted()[:, 0]
+    """Choose the best, the worst and some random clips; if possible, clips in which the activity changes."""
+    label_N, predicted_N = predictions.label_NK[:, 0], predictions.predicted()[:, 0]
     accuracy, changing = {}, []
     for clip in np.unique(predictions.clip_N[label_N != UNLABELLED]).tolist():
         rows = (predictions.clip_N == clip) & (label_N != UNLABELLED)
-        accuracy[clip] = float((label_N[rows] == said_N[rows]).mean())
+        accuracy[clip] = float((label_N[rows] == predicted_N[rows]).mean())
         if len(np.unique(label_N[rows])) > 1:
             changing.append(clip)
     ordered = sorted(changing or accuracy, key=lambda clip: (-accuracy[clip], clip))
@@ -52,25 +52,25 @@ def choose(predictions: Predictions) -> list[Shown]:
 
 
 def section_body(predictions: Predictions) -> Html:
-    """The chosen clips, one below the other."""
+    """Return the chosen clips, one below the other."""
     shown = choose(predictions)
     if not shown:
-        return paragraph(f"No window has a label {horizon_text(predictions.horizons[0])} after its end.")
+        return paragraph(f"No window has a label {when(predictions.horizons[0])}.")
     roles = _roles(predictions, shown)
     drawn = panels(WIDTH, 0.5 + _ROW * len(shown), rows=len(shown))
     for axes, one in zip(drawn, shown, strict=True):
         _draw(axes, predictions, one, roles)
-    drawn[-1].set_xlabel("window starts [s]")
+    drawn[-1].set_xlabel("start of the window [s]")
     caption = (
-        f"Activity {horizon_text(predictions.horizons[0])} after each window, as it was (upper half) and as it was "
-        "recognised (lower half). A line between them: in a transition."
+        f"Activity {when(predictions.horizons[0])}: true (upper half) and predicted (lower half). A line between them "
+        "marks a transition."
     )
     keys = tag("ul", joined(_keys(predictions.activities, roles)), class_="keys")
-    return figure(joined([keys, svg(drawn[0], "Clips from beginning to end")]), caption)
+    return figure(joined([keys, svg(drawn[0], "Timelines of clips")]), caption)
 
 
 def _roles(predictions: Predictions, shown: Sequence[Shown]) -> dict[int, str]:
-    """The colour of each activity that is true or said in the clips; the most frequent ones have their own."""
+    """Return the colour of each activity that is true or predicted in the clips."""
     rows = np.isin(predictions.clip_N, [one.clip for one in shown])
     both = np.concatenate([predictions.label_NK[rows, 0], predictions.predicted()[rows, 0]])
     found, counts = np.unique(both[both != UNLABELLED], return_counts=True)
@@ -100,13 +100,13 @@ def _draw(axes: Axes, predictions: Predictions, shown: Shown, roles: Mapping[int
         if moving:
             axes.plot([first, end], [0.03, 0.03], color=COLOUR["ink"], linewidth=1.6, solid_capstyle="butt")
     name = predictions.clip_names[shown.clip]
-    axes.set_yticks([0.03], [f"{name}\n{shown.why}: {100 * shown.accuracy:.0f}% right"])
+    axes.set_yticks([0.03], [f"{name}\n{shown.why}: {100 * shown.accuracy:.0f}% correct"])
     axes.set_ylim(-1.15, 1.15)
     bare(axes, "left", "bottom")
 
 
 def _runs(kind_M: Ints, start_M: Floats, end_M: Floats) -> Iterator[tuple[int, float, float]]:
-    """Each stretch of windows of one kind, and from when to when it is."""
+    """Yield each run of windows of one kind, with its start and end [s]."""
     edges = [0, *(np.flatnonzero(np.diff(kind_M)) + 1).tolist(), len(kind_M)]
     for first, end in pairwise(edges):
         yield int(kind_M[first]), float(start_M[first]), float(end_M[end - 1])

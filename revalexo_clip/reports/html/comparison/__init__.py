@@ -1,1 +1,1 @@
-"""The report on variants: ways of beginning with an encoder, at several shares of the labels."""
+"""`report.html` of a comparison of checkpoints."""

@@ -1,4 +1,4 @@
-"""Differences to the first checkpoint around a line at zero: by gallery, by probe, by activity, by person."""
+"""Plots of the differences to the first checkpoint: by gallery, probe, activity and subject."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from revalexo_clip.reports.html.page import Html, figure, joined, tag, text
 from revalexo_clip.reports.html.plots import ROW_HEIGHT, WIDTH, Row, draw_gains, panels, svg
 from revalexo_clip.reports.values import (
     GALLERIES,
+    MINUS,
     PROBES,
     RETRIEVAL,
     SCORES,
@@ -25,40 +26,46 @@ from revalexo_clip.reports.values import (
 )
 
 _SHARES = ("r_at_1", "r_at_5", "r_at_10", "mrr")
-"""Retrieval figures that lie between 0 and 1."""
+"""Retrieval results between 0 and 1."""
 _FEATURE_ROLES = {"imu": "imu", "video": "video", "both": "c3"}
-_WHISKERS = "Whiskers are paired 95% intervals; where they cross the line the dot is hollow, and nothing is settled."
+_WHISKERS = "Whiskers are paired 95% intervals. A hollow dot is not significant: its interval includes zero."
 
 
 def retrieval(metrics: JsonObject) -> Html:
-    """In each gallery, for each checkpoint but the first."""
+    """Return differences in retrieval by gallery, for each checkpoint but the first."""
     return _of_each(
-        metrics, _retrieval_plot, f"MRR in hundredths. {_WHISKERS} Median ranks are in the table.", ways=True
+        metrics,
+        _retrieval_plot,
+        f"Difference in MRR in hundredths. {_WHISKERS} Median ranks are in the table.",
+        ways=True,
     )
 
 
 def probe(metrics: JsonObject) -> Html:
-    """Of each kind of features, by both probes, now and ahead of time."""
+    """Return differences of both probes by features, at the first and at later horizons."""
     caption = f"Differences at the first horizon, over all windows. {_WHISKERS}"
-    ahead = "Weighted F1 by a linear probe, further ahead of time."
+    ahead = "Difference in weighted F1 of the linear probe, by prediction horizon."
     return joined([_of_each(metrics, _probe_plot, caption), _of_each(metrics, _horizon_plot, ahead)])
 
 
 def parts(metrics: JsonObject, kind: str) -> Html:
-    """Of each of the `subjects` or `activities`, in MRR."""
-    caption = f"MRR, in hundredths; in brackets how many windows. {_WHISKERS} Few clips have no interval."
+    """Return differences in MRR of each of the `subjects` or `activities`."""
+    caption = (
+        f"Difference in MRR in hundredths; number of windows in brackets. {_WHISKERS} With few clips there is no "
+        "interval."
+    )
     return _of_each(metrics, lambda one, difference: _part_plot(one, difference, kind), caption, ways=True)
 
 
 def _of_each(
     metrics: JsonObject, plot: Callable[[JsonObject, JsonObject], Html], caption: str, *, ways: bool = False
 ) -> Html:
-    """A drawing for each checkpoint but the first, under its letter."""
+    """Return a drawing for each checkpoint but the first, under its letter."""
     first, *others = children(metrics, "checkpoints")
     drawn = []
     for other, difference in zip(others, children(metrics, "differences"), strict=True):
         ours, theirs = other["letter"], first["letter"]
-        drawn.append(tag("h3", text(f"{ours} less {theirs}: {ours} is better on the right, {theirs} on the left")))
+        drawn.append(tag("h3", text(f"{ours} {MINUS} {theirs}: right of zero {ours} is better, left of zero {theirs}")))
         drawn.append(figure(joined([*([legend(chance=False)] if ways else []), plot(first, difference)]), caption))
     return joined(drawn)
 
@@ -80,7 +87,7 @@ def _probe_plot(_: JsonObject, difference: JsonObject) -> Html:
     drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(FEATURES) * len(PROBES), columns=len(SCORES), share_y=True)
     for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
         rows = [
-            Row(f"{features}, {by.removeprefix('a ')}", {_FEATURE_ROLES[name]: measured(found, score)})
+            Row(f"{features}, {by}", {_FEATURE_ROLES[name]: measured(found, score)})
             for name, features in FEATURES.items()
             for kind, by in PROBES.items()
             for found in [child(children(difference, "probe", kind, name)[0], "all")]
@@ -101,7 +108,7 @@ def _horizon_plot(_: JsonObject, difference: JsonObject) -> Html:
             for found in children(difference, "probe", "linear", name)
         ]
         draw_gains(axes, rows, title)
-    return svg(drawn[0], f"Differences in weighted F1 ahead of time of {difference['name']}")
+    return svg(drawn[0], f"Differences in weighted F1 by prediction horizon of {difference['name']}")
 
 
 def _part_plot(first: JsonObject, difference: JsonObject, kind: str) -> Html:

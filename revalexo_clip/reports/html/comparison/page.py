@@ -1,4 +1,4 @@
-"""The report on several checkpoints: which is better, at what, and whether that is settled."""
+"""`report.html` of a comparison of checkpoints: its head, its conclusions, and the order of its sections."""
 
 from __future__ import annotations
 
@@ -9,29 +9,42 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.files import atomically
 from revalexo_clip.core.text import counted
 from revalexo_clip.reports.conclusions.comparison import Answer, Question, is_probed, questions
-from revalexo_clip.reports.conclusions.evaluation import Verdict
-from revalexo_clip.reports.html.cells import as_list
+from revalexo_clip.reports.conclusions.verdict import Answer as Mark
+from revalexo_clip.reports.conclusions.verdict import Verdict
+from revalexo_clip.reports.html.cells import as_list, warning_box
 from revalexo_clip.reports.html.comparison import differences
 from revalexo_clip.reports.html.comparison import tables as comparison_tables
 from revalexo_clip.reports.html.page import Html, Section, joined, page, paragraph, tag, text
-from revalexo_clip.reports.leakage import seen_text
-from revalexo_clip.reports.values import TITLES, child, children, measured, number, within, written, written_difference
+from revalexo_clip.reports.leakage import leakage_warning, warning_about
+from revalexo_clip.reports.values import (
+    MINUS,
+    NO_INTERVALS,
+    NOT_SIGNIFICANT,
+    TITLES,
+    child,
+    children,
+    measured,
+    number,
+    within,
+    written,
+    written_difference,
+)
 
-_SAID: dict[Answer, str] = {
+_SENTENCES: dict[Answer, str] = {
     "better": "{other} is better than {first}",
     "in part better": "{other} is in part better than {first}",
     "worse": "{first} is better than {other}",
     "in part worse": "{first} is in part better than {other}",
-    "mixed": "{other} and {first} are each better one way",
+    "mixed": "{other} and {first} are each better in one direction",
     "the same": "{other} and {first} are the same",
-    "not settled": "{other} or {first}: not settled",
+    "not significant": "{other} {MINUS} {first} is not significant",
 }
 Pairs = Sequence[tuple[JsonObject, JsonObject]]
-"""Checkpoints, and by how much they differ from the first."""
+"""Checkpoints, and their differences to the first."""
 
 
 def write_comparison(path: Path, metrics: JsonObject) -> None:
-    """Write the report on what `comparison.json` holds. Raises `WriteError` where the disk refuses."""
+    """Write the report on the content of `comparison.json`. Raises `WriteError` if it cannot be written."""
     names = [str(one["name"]) for one in children(metrics, "checkpoints")]
     written_page = page(f"Comparison of {', '.join(names)}", head(metrics), list(sections(metrics)))
     with atomically(path) as temporary:
@@ -39,14 +52,12 @@ def write_comparison(path: Path, metrics: JsonObject) -> None:
 
 
 def head(metrics: JsonObject) -> Html:
-    """The title, what was compared, first of all whether figures flatter; and the answers."""
+    """Return the title, what was compared, warnings if there are any, and the answers."""
     checkpoints = children(metrics, "checkpoints")
     parts = [tag("h1", text(f"Comparison of {counted(len(checkpoints), 'checkpoint')}"))]
     parts.append(comparison_tables.checkpoints(checkpoints))
-    for one in checkpoints:
-        if told := seen_text(child(one, "seen")):
-            strong = tag("strong", text(f"⚠ Figures of {one['letter']} flatter it: "))
-            parts.append(tag("p", joined([strong, text(f"it was {told}.")]), class_="warning"))
+    warnings = (warning_about(f"Checkpoint {one['letter']}", leakage_warning(one["seen"])) for one in checkpoints)
+    parts += [warning_box(warning) for warning in warnings if warning]
     parts.append(paragraph(_about(metrics), "quiet"))
     return joined([*parts, as_list(verdicts(metrics))], "\n")
 
@@ -54,36 +65,37 @@ def head(metrics: JsonObject) -> Html:
 def _about(metrics: JsonObject) -> str:
     windows, clips = (counted(int(number(metrics[f"{unit}s"]) or 0), unit) for unit in ("window", "clip"))
     subjects = list(child(children(metrics, "checkpoints")[0], "subjects"))
-    people = "1 person" if len(subjects) == 1 else f"{len(subjects)} people"
-    about = f"All were measured on the same {windows} of {clips} from {people}, {', '.join(subjects)}. "
+    about = (
+        f"All were evaluated on the same {windows} of {clips} from {counted(len(subjects), 'subject')}: "
+        f"{', '.join(subjects)}. "
+    )
     if metrics["interval_reason"] is not None:
-        return f"{about}Nothing is settled, for want of intervals: {metrics['interval_reason']}."
+        return f"{about}{NO_INTERVALS}: {metrics['interval_reason']}."
     return (
-        f"{about}In brackets: 95% intervals of the differences, for both of the same resampled clips. They say how a "
-        "difference would vary with other clips of the same people, not with other people, and not with the same "
-        "experiment trained again."
+        f"{about}In brackets: paired 95% intervals of the differences, from resampled clips. They say how a difference "
+        "would vary with other clips of the same subjects, not with other subjects, and not with another training run "
+        "of the same experiment."
     )
 
 
 def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
-    """The answer to each question for each checkpoint beside the first, and the figures that it rests on."""
+    """Yield the answer to each question for each checkpoint but the first, and the results behind it."""
     first, *others = children(metrics, "checkpoints")
     pairs = [*zip(others, children(metrics, "differences"), strict=True)]
     for question in questions(metrics):
         answers = [question.answer(difference) for _, difference in pairs]
         short = "; ".join(
-            _SAID[answer].format(first=first["letter"], other=other["letter"])
+            _SENTENCES[answer].format(MINUS=MINUS, first=first["letter"], other=other["letter"])
             for answer, (other, _) in zip(answers, pairs, strict=True)
         )
-        yield Verdict(
-            question.asked, "open" if "not settled" in answers else "yes", short, _reasons(question, first, pairs)
-        )
+        mark: Mark = "open" if NOT_SIGNIFICANT in answers else "told"  # which one is better is neither good nor bad
+        yield Verdict(question.asked, mark, short, _reasons(question, first, pairs))
     if len(child(first, "subjects")) > 1:
-        yield _for_whom(first, pairs)
+        yield _by_subject(first, pairs)
 
 
 def _reasons(question: Question, first: JsonObject, pairs: Pairs) -> str:
-    """The figures of each, and by how much they differ: `MRR, IMU → video: A 0.214, B 0.239 (+0.025 [...]); ...`."""
+    """Return results and differences: `MRR, IMU → video: A 0.214, B 0.239 (+0.025 [...])`."""
     name = question.figure
     told = []
     for title, place in question.places.items():
@@ -92,37 +104,37 @@ def _reasons(question: Question, first: JsonObject, pairs: Pairs) -> str:
             gained = measured(place(difference), name)
             by = f"{written_difference(name, gained.value)} {within(name, gained.interval)}".strip()
             figures.append(f"{other['letter']} {written(name, number(place(other)[name]))} ({by})")
-        told.append(f"{title.removeprefix('a ')}: {', '.join(figures)}")
+        told.append(f"{title}: {', '.join(figures)}")
     return f"{TITLES[name]}, {'; '.join(told)}."
 
 
-def _for_whom(first: JsonObject, pairs: Pairs) -> Verdict:
-    """How many people it holds for, which intervals say nothing of."""
+def _by_subject(first: JsonObject, pairs: Pairs) -> Verdict:
+    """Return for how many subjects each checkpoint is better, about which intervals say nothing."""
     told = []
     for other, difference in pairs:
         subjects = child(difference, "subjects")
         gained = [number(child(subjects, name, "imu_to_video")["mrr"]) or 0.0 for name in subjects]
         ahead, behind = sum(one > 0 for one in gained), sum(one < 0 for one in gained)
-        told.append(f"{other['letter']} is ahead for {ahead} and behind for {behind} of {len(gained)} people")
+        told.append(f"{other['letter']} is better for {ahead} and worse for {behind} of {len(gained)} subjects")
     reasons = (
-        f"Counted against {first['letter']}, by the MRR from IMU to video among all windows, whether settled or not: "
-        "the only figure here that says something of other people."
+        f"Compared with {first['letter']} by the MRR from IMU to video among all windows, significant or not. Only "
+        "this result says something about other subjects."
     )
-    return Verdict("For everyone?", "told", "; ".join(told), reasons)
+    return Verdict("Is it better for every subject?", "told", "; ".join(told), reasons)
 
 
 def sections(metrics: JsonObject) -> Iterator[Section]:
-    """All sections; one that has nothing to show says why."""
-    yield Section("settings", "What is not the same about them", comparison_tables.settings(metrics))
-    yield Section("figures", "Figures", comparison_tables.figures(metrics))
+    """Yield all sections; a section with nothing to show says why."""
+    yield Section("settings", "Different settings", comparison_tables.settings(metrics))
+    yield Section("results", "Results", comparison_tables.results(metrics))
     yield Section("retrieval", "Differences in retrieval", differences.retrieval(metrics))
     if is_probed(metrics):
-        yield Section("probe", "Differences in what the features know", differences.probe(metrics))
+        yield Section("probe", "Differences in probes", differences.probe(metrics))
     else:
         reasons = {str(one["probe_reason"]) for one in children(metrics, "checkpoints") if one["probe"] is None}
-        yield Section("probe", "Differences in what the features know", paragraph(f"No probe: {', '.join(reasons)}."))
+        yield Section("probe", "Differences in probes", paragraph(f"No probe: {', '.join(reasons)}."))
     first = children(metrics, "checkpoints")[0]
     if child(first, "activities"):
-        yield Section("activities", "At what: by activity", differences.parts(metrics, "activities"))
+        yield Section("activities", "Differences by activity", differences.parts(metrics, "activities"))
     if len(child(first, "subjects")) > 1:
-        yield Section("people", "For whom: by person", differences.parts(metrics, "subjects"))
+        yield Section("subjects", "Differences by subject", differences.parts(metrics, "subjects"))

@@ -1,4 +1,4 @@
-"""Checkpoints side by side: which they are, how their experiments differ, and all figures with their differences."""
+"""Tables of a comparison: the checkpoints, their different settings, and all results with their differences."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from revalexo_clip.reports.html.page import Html, group, joined, paragraph, row,
 from revalexo_clip.reports.values import (
     DIRECTIONS,
     GALLERIES,
+    MINUS,
     PROBES,
     RETRIEVAL,
     SCORES,
@@ -21,20 +22,20 @@ from revalexo_clip.reports.values import (
     child,
     children,
     first_horizon,
-    horizon_text,
     number,
     shown_galleries,
+    when,
     written,
 )
 
 
 def checkpoints(found: Sequence[JsonObject]) -> Html:
-    """The letters, and what they stand for."""
+    """Return the checkpoint of each letter."""
     rows = [
         row(
             [
                 tag("strong", text(one["letter"])),
-                text(f"{one['name']}{'' if place else ' (the others are compared with it)'}"),
+                text(f"{one['name']}{'' if place else ' (baseline)'}"),
                 *(text(one[key]) for key in ("experiment", "epoch")),
                 text(str(one["sha256"])[:12]),
             ]
@@ -45,7 +46,7 @@ def checkpoints(found: Sequence[JsonObject]) -> Html:
 
 
 def settings(metrics: JsonObject) -> Html:
-    """The fields of their experiments that are not the same."""
+    """Return the fields in which the experiments differ."""
     first, *others = children(metrics, "checkpoints")
     rows = []
     for other, found in zip(others, children(metrics, "differences"), strict=True):
@@ -55,28 +56,29 @@ def settings(metrics: JsonObject) -> Html:
         for path, values in changed.items():
             assert isinstance(values, list)
             rows.append(row([text(path), *(text(_short(value)) for value in values)]))
-    about = "Where a component is another one, its own settings are not listed."
-    return joined([table(["setting", str(first["letter"]), "its own"], rows, kind="named"), paragraph(about, "quiet")])
+    about = "If a component is of another type, its fields are not listed."
+    return joined([table(["setting", str(first["letter"]), "other"], rows, kind="named"), paragraph(about, "quiet")])
 
 
 def _short(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def figures(metrics: JsonObject) -> Html:
-    """All figures: those of each, and beside them the difference to the first with its interval."""
+def results(metrics: JsonObject) -> Html:
+    """Return all results, with the differences to the first checkpoint and their intervals."""
     first = children(metrics, "checkpoints")[0]
-    parts = [table(["Retrieval among", *_columns(metrics)], _retrieval_rows(metrics), kind="summary")]
+    parts = [table(["Retrieval, gallery", *_columns(metrics)], _retrieval_rows(metrics), kind="summary")]
     if is_probed(metrics):
         probe = child(first, "probe")
-        title = f"Activity {horizon_text(first_horizon(probe))} after the window"
+        title = f"Activity {when(first_horizon(probe))}"
         parts.append(table([title, *_columns(metrics)], _probe_rows(metrics), kind="summary"))
         parts.append(paragraph(_trained(metrics), "quiet"))
     if metrics["interval_reason"] is None:
         told = (
-            f"{SIGNIFICANT['better']} better and {SIGNIFICANT['worse']} worse than {first['letter']}: the 95% interval of the "
-            "difference, beside it, leaves out zero. = the same for every window. No mark: not settled. Of a hundred "
-            "figures that do not differ, about five get a mark by chance. Of ranks, less is better."
+            f"{SIGNIFICANT['better']} better and {SIGNIFICANT['worse']} worse than {first['letter']}: the 95% interval "
+            f"of the difference excludes zero. {SIGNIFICANT['same']} the same for every window. No mark: not "
+            "significant (the 95% interval includes zero). If nothing differs, about five results in a hundred get a "
+            "mark by chance. Lower ranks are better."
         )
     else:
         told = f"There are no intervals: {metrics['interval_reason']}."
@@ -84,17 +86,17 @@ def figures(metrics: JsonObject) -> Html:
 
 
 def _trained(metrics: JsonObject) -> str:
-    """Who trained the probes; of a single subject, each checkpoint's own training subjects did."""
+    """Return which subjects the probes were trained on; this may differ if a single subject is evaluated."""
     found = [child(one, "probe") for one in children(metrics, "checkpoints")]
-    about = f"By a linear probe and by the nearest neighbours; {protocol(found[0])}."
+    about = f"Linear probe and nearest neighbours; {protocol(found[0])}."
     if any(one["trained_on"] != found[0]["trained_on"] for one in found):
-        about += " Probes of the others are trained on other people, those of their own pretraining: that differs, too."
+        about += " Probes of the other checkpoints are trained on other subjects, those of their own pretraining."
     return about
 
 
 def _columns(metrics: JsonObject) -> list[str]:
     first, *others = (str(one["letter"]) for one in children(metrics, "checkpoints"))
-    return [first, *(title for other in others for title in (other, f"{other} less {first}", ""))]
+    return [first, *(title for other in others for title in (other, f"{other} {MINUS} {first}", "95% interval"))]
 
 
 def _retrieval_rows(metrics: JsonObject) -> Iterator[Html]:
@@ -102,7 +104,7 @@ def _retrieval_rows(metrics: JsonObject) -> Iterator[Html]:
     for gallery in shown_galleries(first):
         size = number(child(first, gallery)["gallery_size"]) or 0.0
         for direction, arrow in DIRECTIONS.items():
-            yield group(f"{GALLERIES[gallery]}, {size:.0f}: {arrow}", 1 + len(_columns(metrics)))
+            yield group(f"{GALLERIES[gallery]}, {size:.0f} windows: {arrow}", 1 + len(_columns(metrics)))
             for name in RETRIEVAL:
                 of_each, gained = (
                     [child(one, gallery, direction) for one in children(metrics, key)]

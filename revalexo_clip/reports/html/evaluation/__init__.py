@@ -1,1 +1,1 @@
-"""The page of an evaluation."""
+"""`report.html` of an evaluation."""

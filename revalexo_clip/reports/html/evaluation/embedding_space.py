@@ -1,8 +1,6 @@
-"""A map of the shared space: IMU and video windows in two dimensions, near where they are alike (t-SNE).
+"""The shared embedding space: a t-SNE map of IMU and video windows, and a table of its geometry.
 
-t-SNE is that of van der Maaten & Hinton (2008), by scikit-learn.
-
-How the embeddings lie in the shared space, in figures, beside what good ones would be.
+t-SNE (van der Maaten & Hinton, 2008) is that of scikit-learn.
 """
 
 from __future__ import annotations
@@ -24,27 +22,19 @@ from revalexo_clip.reports.html.plots import COLOUR, WIDTH, panels, svg
 from revalexo_clip.reports.values import MINUS, MODALITIES, NONE, child, number
 
 MOST = 1000
-"""Windows on the map; of more, so many that are spread evenly."""
-
-
+"""Largest number of windows on the map; of more windows, an evenly spaced selection is shown."""
 KINDS = 7
-"""Kinds of things that a colour each tells apart; those with the fewest windows share the last one."""
-
-
+"""Categories with a colour of their own; those with the fewest windows share another one."""
 LEAST = 5
-"""Windows without which there is no map."""
-
-
+"""Least number of windows for a map."""
 _OTHERS = "c8"
-
-
 _WIDTH = 0.8 * WIDTH
 
 
 def section_body(windows: EvaluatedWindows) -> Html:
-    """The map in three colourings, to switch between; on paper, all three."""
+    """Return the map coloured by activity, subject or modality: a switch on screen, all three on paper."""
     if len(windows) < LEAST:
-        return paragraph(f"A map of fewer than {LEAST} windows shows nothing.")
+        return paragraph(f"No map: there are fewer than {LEAST} windows.")
     rows = np.linspace(0, len(windows) - 1, min(len(windows), MOST)).round().astype(np.int64)
     of = torch.from_numpy(rows)
     place_m2 = flat(torch.cat([windows.imu_ND[of], windows.video_ND[of]]).double().numpy())
@@ -63,15 +53,15 @@ def section_body(windows: EvaluatedWindows) -> Html:
         switches += [button, tag("label", text(f"by {name}"), for_=f"by-{name}")]
     shown = f"all {len(windows)}" if len(rows) == len(windows) else f"{len(rows)} of {len(windows)}"
     about = (
-        f"Each window ({shown}) is on this t-SNE map twice, as IMU (filled) and as video (hollow). Near each other are "
-        "windows that the encoders take for alike; distances across the map mean nothing. Good: partners together, "
-        "activities in groups, subjects and modalities mixed."
+        f"Each window ({shown}) is on this t-SNE map twice, as IMU (filled) and as video (hollow). Similar windows are "
+        "close to each other; large distances have no meaning. Desirable: partners together, activities "
+        "in clusters, subjects and modalities mixed."
     )
     return joined([paragraph(about), tag("div", joined([*switches, *drawn], "\n"), class_="switch")])
 
 
 def flat(embedding_mD: Floats) -> Floats:
-    """[m, 2] a map by t-SNE; the same every time."""
+    """Return a t-SNE map, [m, 2]; deterministic."""
     if np.ptp(embedding_mD, axis=0).max() < 1e-9:
         return np.zeros((len(embedding_mD), 2))
     perplexity = min(30.0, (len(embedding_mD) - 1) / 3)
@@ -111,7 +101,7 @@ def _drawn(place_m2: Floats, title: str, groups: Sequence[tuple[str, str, Bools]
 
 
 def _canvas(place_m2: Floats) -> Axes:
-    """Axes of the map's own proportions."""
+    """Return axes with the proportions of the map."""
     width, height = np.maximum(np.ptp(place_m2, axis=0), 1e-9)
     (axes,) = panels(_WIDTH, float(np.clip(_WIDTH * height / width, 3.0, 6.0)))
     axes.set_axis_off()
@@ -135,10 +125,10 @@ def _key(role: str, name: str) -> Html:
 
 
 def geometry_table(geometry: JsonObject) -> Html:
-    """Alignment, uniformity, modality gap and effective rank."""
+    """Return alignment, uniformity, modality gap and effective rank with reference values."""
     rows = [
-        _row("alignment", number(geometry["alignment"]), "0: partners coincide; 2: they are unrelated"),
-        _row("modality gap", number(geometry["modality_gap"]), "0: none; 2: on opposite sides"),
+        _row("alignment", number(geometry["alignment"]), "0: partners coincide; 2: unrelated"),
+        _row("modality gap", number(geometry["modality_gap"]), "0: no gap; 2: on opposite sides"),
     ]
     for modality, title in MODALITIES.items():
         uniformity = number(child(geometry, "uniformity")[modality])
@@ -146,7 +136,7 @@ def geometry_table(geometry: JsonObject) -> Html:
     for modality, title in MODALITIES.items():
         rank = number(child(geometry, "effective_rank")[modality])
         rows.append(_row(f"effective rank, {title}", rank, f"{geometry['dimensions']}: all dimensions; 1: collapsed"))
-    return table(["In the space itself", "", "what good looks like"], rows, kind="geometry")
+    return table(["Geometry", "value", "reference values"], rows, kind="geometry")
 
 
 def _row(title: str, value: float | None, meaning: str) -> Html:

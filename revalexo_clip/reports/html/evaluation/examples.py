@@ -1,7 +1,4 @@
-"""Examples: an IMU window, the video that belongs to it, and the five that were found, right and wrong.
-
-Windows as small pictures: an IMU window as curves, a video window as a strip of its frames.
-"""
+"""Retrieval examples: an IMU window as curves, its video and the five nearest videos as strips of frames."""
 
 from __future__ import annotations
 
@@ -24,28 +21,19 @@ from revalexo_clip.reports.html.plots import COLOUR, bare, panels, svg
 from revalexo_clip.reports.values import MINUS
 
 FRAMES = 8
-"""In a strip; of more, so many that are spread evenly."""
-
-
+"""Largest number of frames in a strip; of more frames, an evenly spaced selection is shown."""
 SIDE = 72
-"""Of a frame [px], at most."""
-
-
+"""Largest side of a frame [px]."""
 QUALITY = 80
-
-
+"""JPEG quality."""
 SENSORS = 3
-"""Whose curves are shown; of more, so many that are spread evenly over the dataset's order."""
-
-
-_KINDS = {"acc": "acceleration", "gyro": "turn rate"}
-
-
+"""Largest number of sensors with a curve; of more, a selection is shown, evenly spaced in the dataset's order."""
+_KINDS = {"acc": "acceleration", "gyro": "angular velocity"}
 _ROLES = ("c1", "c2", "c3")
 
 
 def strip(video_THWC: Tensor, description: str) -> Html:
-    """Frames [T, H, W, 3] uint8 side by side, as a JPEG within the page."""
+    """Return frames [T, H, W, 3] uint8 side by side, as a JPEG embedded in the page."""
     frames = np.linspace(0, len(video_THWC) - 1, min(len(video_THWC), FRAMES)).round().astype(np.int64)
     frames_tCHW = video_THWC[torch.from_numpy(frames)].permute(0, 3, 1, 2)
     if frames_tCHW.shape[2] > SIDE:
@@ -57,7 +45,7 @@ def strip(video_THWC: Tensor, description: str) -> Html:
 
 
 def sensor_curves(imu_LC: Tensor, spec: ImuSpec) -> dict[str, dict[str, Floats]]:
-    """By kind (`acc`, `gyro`) and sensor, the length of the vector that its axes measure, [L]."""
+    """Return by kind (`acc`, `gyro`) and sensor the length of the measured vector, [L]."""
     found: dict[str, dict[str, Floats]] = {}
     for column, channel in enumerate(spec.channels):
         kind, _, rest = channel.partition("_")
@@ -68,7 +56,7 @@ def sensor_curves(imu_LC: Tensor, spec: ImuSpec) -> dict[str, dict[str, Floats]]
 
 
 def imu_plot(imu_LC: Tensor, spec: ImuSpec, description: str) -> Html:
-    """An IMU window as curves of a few sensors, a panel for each kind of channel."""
+    """Return an IMU window as curves of a few sensors, with a panel for each kind of channel."""
     found = sensor_curves(imu_LC, spec)
     time_L = np.arange(len(imu_LC)) / spec.rate
     unit = {channel.partition("_")[0]: unit for channel, unit in zip(spec.channels, spec.units, strict=True)}
@@ -88,38 +76,35 @@ def imu_plot(imu_LC: Tensor, spec: ImuSpec, description: str) -> Html:
 
 
 def shown_sensors(sensors: list[str]) -> list[str]:
-    """Those whose curves are drawn, in the order of their colours."""
+    """Return the sensors whose curves are drawn, in the order of their colours."""
     kept = np.linspace(0, len(sensors) - 1, min(len(sensors), SENSORS)).round().astype(np.int64)
     return [sensors[place] for place in kept]
 
 
 BEST = WORST = 2
-
-
-ANY = 3
-
-
+RANDOM = 3
+"""Number of examples of each kind."""
 FOUND = 5
-"""Windows that are shown of what was found."""
+"""Number of nearest windows shown for each example."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A query, and what it found."""
+    """A query and its nearest windows."""
 
     why: str
     query: int
     rank: int
     found: Ints
-    """The nearest windows."""
+    """Indices of the nearest windows."""
     similarity: Floats
-    """Of those."""
+    """Similarity of each of them."""
     own_similarity: float
-    """Of the partner."""
+    """Similarity of the partner."""
 
 
 def choose(windows: EvaluatedWindows, gallery: Gallery) -> list[Example]:
-    """The best, the worst and a few others, of different clips as far as there are."""
+    """Choose the best, the worst and a few random examples, if possible of different clips."""
     rank_N = gallery.ranks.imu_to_video_N.numpy()
     own_N = (windows.imu_ND.double() * windows.video_ND.double()).sum(dim=1).numpy()
     clip_N = windows.clip_N.numpy()
@@ -127,7 +112,7 @@ def choose(windows: EvaluatedWindows, gallery: Gallery) -> list[Example]:
     rest = np.array([row for row in np.lexsort((own_N, -rank_N)) if row not in best], dtype=np.int64)
     worst = _of_different_clips(rest, clip_N, WORST)
     others = np.setdiff1d(np.arange(len(windows)), best + worst)
-    drawn = _of_different_clips(np.random.default_rng(0).permutation(others), clip_N, ANY)
+    drawn = _of_different_clips(np.random.default_rng(0).permutation(others), clip_N, RANDOM)
     chosen = (
         [("best", row) for row in best]
         + [("worst", row) for row in worst]
@@ -137,7 +122,7 @@ def choose(windows: EvaluatedWindows, gallery: Gallery) -> list[Example]:
 
 
 def _of_different_clips(rows: Ints, clip_N: Ints, count: int) -> list[int]:
-    """The first rows, those of clips that are not there yet before others."""
+    """Return the first rows, at first only one of each clip."""
     _, first = np.unique(clip_N[rows], return_index=True)
     order = [*np.sort(first), *np.setdiff1d(np.arange(len(rows)), first)]
     return [int(rows[place]) for place in order[:count]]
@@ -151,7 +136,7 @@ def _example(windows: EvaluatedWindows, why: str, row: int, rank: int, own: floa
 
 
 def section_body(windows: EvaluatedWindows, gallery: Gallery, dataset: WindowDataset, tolerance: float) -> Html:
-    """The examples; windows are read again from the dataset."""
+    """Return the examples. Their windows are read again from the dataset."""
     examples = choose(windows, gallery)
     sensors = list(next(iter(sensor_curves(dataset[0, 0].imu_LC, dataset.imu_spec).values())))
     keys = [
@@ -159,9 +144,9 @@ def section_body(windows: EvaluatedWindows, gallery: Gallery, dataset: WindowDat
         for number, sensor in enumerate(shown_sensors(sensors))
     ]
     about = (
-        "To the left what the query's IMU measured, as the length of each vector; to the right the video of the same "
-        f"time, and the {FOUND} windows of all {len(windows)} that are most similar to it. The best cases are found "
-        "first, with the highest similarity; the worst have the last ranks; the others are drawn at random."
+        "Left: the IMU window of the query, as the length of each vector. Right: its own video, and the "
+        f"{FOUND} nearest of all {len(windows)} video windows. The best examples are found first and "
+        "with the highest similarity, the worst are found last, the others are drawn at random."
     )
     cards = (_card(one, windows, dataset, tolerance) for one in examples)
     return joined([paragraph(about), tag("ul", joined(keys), class_="keys"), *cards], "\n")
@@ -174,7 +159,7 @@ def _card(example: Example, windows: EvaluatedWindows, dataset: WindowDataset, t
     plot = imu_plot(sample.imu_LC, dataset.imu_spec, f"IMU of {_place(windows, query)}")
     own = strip(sample.video_THWC, f"video of {_place(windows, query)}")
     about = f"{_place(windows, query)} · similarity {example.own_similarity:.2f}"
-    lines = [tag("li", _line(own, "the query's own video", "", about), class_="truth")]
+    lines = [tag("li", _line(own, "own video of the query", "", about), class_="truth")]
     for place, (row, similarity) in enumerate(zip(example.found.tolist(), example.similarity.tolist(), strict=True)):
         mark, kind = judged(windows, query, row, tolerance, dataset.video_spec.window)
         picture = strip(dataset[0, row].video_THWC, f"video of {_place(windows, row)}")
@@ -190,25 +175,25 @@ def _line(picture: Html, mark: str, kind: str, about: str) -> Html:
 
 
 def judged(windows: EvaluatedWindows, query: int, row: int, tolerance: float, length: float) -> tuple[str, str]:
-    """Whether a window that was found is right, and if not, how wrong it is; and the class of the style sheet.
+    """Return whether a found window is correct, and if not, how far off it is; and the class of the style sheet.
 
-    `length` is that of a window [s], as is `tolerance`.
+    `length` is the length of a window [s]; `tolerance` is in seconds, too.
     """
     if row == query:
-        return "✓ right", "yes"
+        return "✓ correct", "yes"
     if windows.clip_N[row] != windows.clip_N[query]:
         return "✗ wrong", "no"
     apart = float(windows.start_N[row] - windows.start_N[query])
     told = f"{apart:+g} s".replace("-", MINUS)
     if abs(apart) < tolerance - MICROSECOND:
-        return f"✓ right, within the tolerance ({told})", "yes"
+        return f"✓ correct, within the tolerance ({told})", "yes"
     if abs(apart) < length - MICROSECOND:
-        return f"≈ overlaps the right one ({told})", "open"
+        return f"≈ overlaps the correct one ({told})", "open"
     return f"✗ wrong, same clip ({told})", "no"
 
 
 def _place(windows: EvaluatedWindows, row: int) -> str:
-    """Clip, start and activity of a window."""
+    """Return clip, start and activity of a window."""
     label = int(windows.label_NK[row, 0])
     activity = "no activity" if label == UNLABELLED else windows.activities[label]
     return f"{windows.clip_names[int(windows.clip_N[row])]}, {float(windows.start_N[row]):g} s, {activity}"

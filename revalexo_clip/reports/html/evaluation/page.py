@@ -1,9 +1,4 @@
-"""The report, section by section.
-
-What a report is made of.
-
-The head of the page: what was evaluated, on whom, whether that may be trusted; and the one table.
-"""
+"""`report.html` of an evaluation: its head, its table of results, and the order of its sections."""
 
 from __future__ import annotations
 
@@ -17,12 +12,12 @@ from revalexo_clip.metrics.galleries import WHOLE
 from revalexo_clip.reports.conclusions.evaluation import verdicts
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import confusion, curves
-from revalexo_clip.reports.html.cells import as_list, cell
+from revalexo_clip.reports.html.cells import as_list, cell, warning_box
 from revalexo_clip.reports.html.evaluation import embedding_space as embedding_map
 from revalexo_clip.reports.html.evaluation import examples, probe, retrieval
 from revalexo_clip.reports.html.evaluation.embedding_space import geometry_table
 from revalexo_clip.reports.html.page import Html, Section, group, joined, page, paragraph, row, table, tag, text
-from revalexo_clip.reports.leakage import seen_text
+from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.values import (
     DIRECTIONS,
     FEATURES,
@@ -33,15 +28,15 @@ from revalexo_clip.reports.values import (
     child,
     children,
     first_horizon,
-    horizon_text,
     measured,
     number,
     shown_galleries,
+    when,
 )
 
 
 def write_report(path: Path, findings: Findings) -> None:
-    """Write the report. Raises `DataError` where windows cannot be read, `WriteError` where the disk refuses."""
+    """Write the report. Raises `DataError` if windows cannot be read, `WriteError` if it cannot be written."""
     opening = head(findings.name, findings.metrics)
     written = page(f"Evaluation of {findings.name}", opening, list(sections(findings)))
     with atomically(path) as temporary:
@@ -49,15 +44,15 @@ def write_report(path: Path, findings: Findings) -> None:
 
 
 def sections(findings: Findings) -> Iterator[Section]:
-    """All sections; one that has nothing to show says why."""
+    """Yield all sections; a section with nothing to show says why."""
     metrics = findings.metrics
-    yield Section("figures", "Figures", tables(metrics))
+    yield Section("results", "Results", tables(metrics))
     yield Section("retrieval", "Retrieval", retrieval.section_body(metrics, findings.galleries))
-    yield Section("activities", "At what: by activity", _by_activity(metrics))
-    yield Section("people", "For whom: by person", _by_person(metrics))
-    yield from _of_the_probe(metrics)
+    yield Section("activities", "By activity", _by_activity(metrics))
+    yield Section("subjects", "By subject", _by_subject(metrics))
+    yield from _probe_sections(metrics)
     space = [embedding_map.section_body(findings.windows), geometry_table(child(metrics, "geometry"))]
-    yield Section("map", "Map of the embeddings", joined(space))
+    yield Section("map", "Embedding map", joined(space))
     yield Section("training", "Training", curves.section_body(findings.log, int(number(metrics["epoch"]) or 0)))
     shown = examples.section_body(
         findings.windows, findings.galleries[WHOLE], findings.dataset, number(metrics["tolerance"]) or 0.0
@@ -71,50 +66,48 @@ def _by_activity(metrics: JsonObject) -> Html:
     return retrieval.part_plot(metrics, "activities")
 
 
-def _by_person(metrics: JsonObject) -> Html:
+def _by_subject(metrics: JsonObject) -> Html:
     subjects = list(child(metrics, "subjects"))
     if len(subjects) == 1:
-        only = f"One person was evaluated, {subjects[0]}: nothing is known of how figures vary from person to person."
+        only = f"Only one subject was evaluated, {subjects[0]}, so the variation between subjects is not known."
         return paragraph(only)
     return retrieval.part_plot(metrics, "subjects")
 
 
-def _of_the_probe(metrics: JsonObject) -> Iterator[Section]:
+def _probe_sections(metrics: JsonObject) -> Iterator[Section]:
     if not isinstance(metrics["probe"], dict):
-        yield Section("probe", "What the features know", paragraph(f"No probe: {metrics['probe_reason']}."))
+        yield Section("probe", "Linear probe", paragraph(f"No probe: {metrics['probe_reason']}."))
         return
     found = child(metrics, "probe")
-    yield Section("probe", "What the features know", probe.section_body(found))
-    yield Section("confusion", "What is taken for what", confusion.section_body(found))
+    yield Section("probe", "Linear probe", probe.section_body(found))
+    yield Section("confusion", "Confusion matrix", confusion.section_body(found))
 
 
 def head(name: str, metrics: JsonObject) -> Html:
-    """The title, what was evaluated, and first of all whether figures flatter."""
+    """Return the title, what was evaluated, a warning if there is one, and conclusions."""
     subjects = list(child(metrics, "subjects"))
-    people = "1 person" if len(subjects) == 1 else f"{len(subjects)} people"
     windows, clips = (counted(int(number(metrics[f"{unit}s"]) or 0), unit) for unit in ("window", "clip"))
     about = (
-        f"{windows} of {clips} from {people}, {', '.join(subjects)}. "
+        f"{windows} of {clips} from {counted(len(subjects), 'subject')}: {', '.join(subjects)}. "
         f"Checkpoint {metrics['checkpoint']}, epoch {metrics['epoch']}, SHA-256 {str(metrics['sha256'])[:12]}."
     )
     if metrics["interval_reason"] is None:
         about += " In brackets: 95% intervals."
     parts = [tag("h1", text(f"Evaluation of {name}")), paragraph(about, "quiet")]
-    if told := seen_text(child(metrics, "seen")):
-        warning = joined([tag("strong", text("⚠ These figures flatter it: ")), text(f"this checkpoint was {told}.")])
-        parts.append(tag("p", warning, class_="warning"))
+    if warning := leakage_warning(metrics["seen"]):
+        parts.append(warning_box(warning))
     return joined([*parts, as_list(verdicts(metrics))], "\n")
 
 
 def tables(metrics: JsonObject) -> Html:
-    """Every figure that counts, with its interval."""
+    """Return the main results with their intervals."""
     parts = [_retrieval_table(metrics)]
     if isinstance(metrics["probe"], dict):
         parts.append(_probe_table(child(metrics, "probe")))
     if metrics["interval_reason"] is None:
         within = (
-            "Below each figure its 95% interval, from resampled clips: how it would vary with other clips of the same "
-            "people. R@k: share of queries whose partner is among the k nearest; MRR: mean of 1 / rank."
+            "Below each value: its 95% interval, from resampled clips. It says how it would vary with other clips of "
+            "the same subjects. R@k: share of queries whose partner is among the k nearest. MRR: mean of 1 / rank."
         )
     else:
         within = f"There are no intervals: {metrics['interval_reason']}."
@@ -126,20 +119,19 @@ def _retrieval_table(metrics: JsonObject) -> Html:
     for gallery in shown_galleries(metrics):
         found = child(metrics, gallery)
         size = number(found["gallery_size"]) or 0.0
-        rows.append(group(f"{GALLERIES[gallery]}, {size:.0f}", 1 + len(RETRIEVAL)))
+        rows.append(group(f"{GALLERIES[gallery]} ({size:.0f})", 1 + len(RETRIEVAL)))
         for direction, arrow in DIRECTIONS.items():
             figures = (cell(name, measured(child(found, direction), name)) for name in RETRIEVAL)
             rows.append(row([text(arrow), *figures]))
         blind = (cell(name, Measured(number(child(found, "chance")[name]))) for name in RETRIEVAL)
         rows.append(row([tag("span", text("chance"), class_="open"), *blind]))
-    return table(["Retrieval among", *RETRIEVAL.values()], rows, kind="summary")
+    return table(["Retrieval, gallery", *RETRIEVAL.values()], rows, kind="summary")
 
 
 def _probe_table(probe: JsonObject) -> Html:
     now = {name: child(children(probe, "linear", name)[0], "all") for name in FEATURES}
-    horizon = horizon_text(first_horizon(probe))
     rows = [
         row([text(title), *(cell(score, measured(now[name], score)) for score in SCORES)])
         for name, title in FEATURES.items()
     ]
-    return table([f"Activity {horizon} after the window, linear probe", *SCORES.values()], rows, kind="summary")
+    return table([f"Linear probe: activity {when(first_horizon(probe))}", *SCORES.values()], rows, kind="summary")

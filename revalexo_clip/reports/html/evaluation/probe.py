@@ -1,4 +1,4 @@
-"""What frozen features know of the activity, beside what pretraining has to beat; now, ahead, and with few labels."""
+"""Probes of frozen features: by features, gain from pretraining, by prediction horizon, and with few labels."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ from revalexo_clip.reports.values import (
     FEATURES,
     PROBES,
     SCORES,
+    SETS,
     child,
     children,
     first_horizon,
-    horizon_text,
     measured,
     number,
+    when,
 )
 
 ROLES = {"imu": "imu", "imu_untrained": "muted", "handcrafted": "c4", "video": "video", "both": "c3"}
@@ -41,23 +42,22 @@ _HALF = WIDTH / 2 - 0.15
 
 
 def protocol(probe: JsonObject) -> str:
-    """Who trained the probe, and who tested it."""
+    """Return which subjects the probe was trained and tested on."""
     if probe["protocol"] == "leave_one_subject_out":
-        return "each subject in turn is tested with a probe that was trained on the others"
+        return "each subject is tested with a probe trained on all others (leave one subject out)"
     trained, tested = probe["trained_on"], probe["tested_on"]
     assert isinstance(trained, list)
     assert isinstance(tested, list)
-    people = counted(len(trained), "subject")
-    return f"the probe is trained on the {people} of the pretraining and tested on {', '.join(map(str, tested))}"
+    subjects = counted(len(trained), "training subject")
+    return f"the probe is trained on the {subjects} of the pretraining and tested on {', '.join(map(str, tested))}"
 
 
 def section_body(probe: JsonObject) -> Html:
-    """Features side by side, what IMU pretraining has gained, horizons, and the curve over labels."""
-    horizon = horizon_text(first_horizon(probe))
+    """Return plots by features, of the gain from pretraining, by horizon, and by share of the labels."""
     about = (
-        f"A linear probe reads the activity {horizon} after the window off frozen features; {protocol(probe)}. "
-        "Pretraining was worth it where the pretrained IMU encoder beats the same encoder untrained, and handcrafted "
-        "features."
+        f"A linear probe predicts the activity {when(first_horizon(probe))} from frozen features; {protocol(probe)}. "
+        "Pretraining helps if the pretrained IMU encoder is better than the same encoder untrained and than "
+        "handcrafted features."
     )
     side = joined([_horizon_plot(probe), _few_labels_plot(child(probe, "few_labels"))])
     return joined([paragraph(about), _feature_plot(probe), _gain_plot(probe), tag("div", side, class_="side")])
@@ -71,24 +71,27 @@ def _feature_plot(probe: JsonObject) -> Html:
             Row(title, {ROLES[name]: measured(child(now[name], among), "macro_f1")}) for name, title in FEATURES.items()
         ]
         windows = child(now["imu"], among)["windows"]
-        draw(axes, rows, f"macro F1, {among} ({windows} windows)")
-    caption = "Macro F1 over all windows, over those in a steady state, and over those in a transition; 95% intervals."
-    return figure(svg(drawn[0], "Macro F1 of each kind of features"), caption)
+        draw(axes, rows, f"macro F1, {SETS[among]} ({windows})")
+    caption = (
+        "Macro F1 over all windows, in a steady state, and in transitions; number of windows in brackets. Whiskers are "
+        "95% intervals."
+    )
+    return figure(svg(drawn[0], "Macro F1 by features"), caption)
 
 
 def _gain_plot(probe: JsonObject) -> Html:
     drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(PROBES) * len(_BASELINES), columns=len(SCORES), share_y=True)
     for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
         gained = {
-            f"{by.removeprefix('a ')}, over {name}": measured(children(probe, "gain", key, over)[0], score)
+            f"{by}, over {name}": measured(children(probe, "gain", key, over)[0], score)
             for key, by in PROBES.items()
             for over, name in _BASELINES.items()
         }
         rows = [Row(label, {"imu": one}) for label, one in gained.items()]
         draw_gains(axes, rows, f"gain, {title}")
     caption = (
-        "What pretraining has gained: right of the line the pretrained IMU encoder is better. An interval that crosses "
-        "the line settles nothing, and its dot is hollow."
+        "Gain from pretraining: right of zero the pretrained IMU encoder is better. A hollow dot is not significant: "
+        "its 95% interval includes zero."
     )
     return figure(svg(drawn[0], "Gain of the pretrained IMU encoder"), caption)
 
@@ -102,9 +105,9 @@ def _horizon_plot(probe: JsonObject) -> Html:
     }
     (axes,) = panels(_HALF, 3.2)
     _draw_lines(axes, x, lines)
-    axes.set_xlabel("horizon after the window's end [s]")
-    heading(axes, "macro F1 ahead of time")
-    caption = "The same probe for activities further ahead."
+    axes.set_xlabel("prediction horizon [s]")
+    heading(axes, "macro F1 by prediction horizon")
+    caption = "Linear probe. Horizon 0 is the end of the window."
     return figure(svg(axes, "Macro F1 by prediction horizon"), caption)
 
 
@@ -119,9 +122,9 @@ def _few_labels_plot(few: JsonObject) -> Html:
     axes.xaxis.set_minor_locator(NullLocator())
     labels = [f"{100 * share:g}%\n{point['windows']}" for share, point in zip(x, drawn[names[0]], strict=True)]
     axes.set_xticks(x, labels)
-    axes.set_xlabel("share of the labels, and windows that it is")
+    axes.set_xlabel("share of the labels, and number of windows")
     heading(axes, "macro F1 with few labels")
-    caption = "The mean of three draws of labels at random; drawn from each activity, at least one window."
+    caption = "Mean over three random selections of labels, with at least one window of each activity."
     return figure(svg(axes, "Macro F1 by the share of labels"), caption)
 
 

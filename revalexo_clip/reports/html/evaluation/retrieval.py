@@ -1,4 +1,4 @@
-"""How well partners are found: by gallery, by rank, by person and by activity."""
+"""Plots of retrieval: by gallery, rank, subject and activity."""
 
 from __future__ import annotations
 
@@ -27,13 +27,11 @@ from revalexo_clip.reports.values import (
 )
 
 ROLES = {"imu_to_video": "imu", "video_to_imu": "video"}
-
-
 _RECALLS = ("r_at_1", "r_at_5", "r_at_10")
 
 
 def legend(*, chance: bool = True) -> Html:
-    """Which mark is which direction, and which is `chance`."""
+    """Return the marks of the two directions and, if wanted, of chance."""
     marks = [("●", "imu_to_video"), ("◆", "video_to_imu")]
     keys = [
         tag("li", joined([tag("span", text(f"{mark} "), style=f"color: var(--{ROLES[name]})"), text(DIRECTIONS[name])]))
@@ -45,14 +43,14 @@ def legend(*, chance: bool = True) -> Html:
 
 
 def gallery_plot(metrics: JsonObject) -> Html:
-    """R@1, R@5 and R@10 in each gallery."""
+    """Return R@1, R@5 and R@10 in each gallery."""
     found = {_gallery_label(metrics, name): child(metrics, name) for name in shown_galleries(metrics)}
     drawn = panels(WIDTH, 0.75 + 0.55 * len(found), columns=3, share_y=True)
     for axes, name in zip(drawn, _RECALLS, strict=True):
         rows = [Row(label, _both_ways(one, name), _chance(one, name)) for label, one in found.items()]
         draw(axes, rows, RETRIEVAL[name])
     whiskers = "Whiskers are 95% intervals." if metrics["interval_reason"] is None else "There are no intervals."
-    caption = f"Share of queries whose partner is the nearest, among the 5 nearest, among the 10 nearest. {whiskers}"
+    caption = f"Share of queries whose partner is the nearest, or among the 5 or 10 nearest. {whiskers}"
     drawing = svg(drawn[0], "Recall at 1, 5 and 10 in each gallery")
     return figure(joined([legend(), drawing]), caption)
 
@@ -71,14 +69,14 @@ def _chance(found: JsonObject, name: str) -> float | None:
 
 
 def rank_plot(metrics: JsonObject, galleries: Mapping[str, Gallery]) -> Html:
-    """At which rank partners are found: the share found by each rank."""
+    """Return the share of partners found up to each rank."""
     shown = shown_galleries(metrics)
     drawn = panels(WIDTH, 3.0, columns=len(shown), share_y=True)
     for axes, name in zip(drawn, shown, strict=True):
         ranks = galleries[name].ranks
         largest = int(ranks.gallery_N.max())
         rank_R = np.unique(np.geomspace(1, max(largest, 2), 200).round().astype(np.int64))
-        axes.plot(rank_R, blind_share(ranks, rank_R), "--", color=COLOUR["muted"], linewidth=1.3)
+        axes.plot(rank_R, chance_share(ranks, rank_R), "--", color=COLOUR["muted"], linewidth=1.3)
         for found_N, role in ((ranks.imu_to_video_N, "imu"), (ranks.video_to_imu_N, "video")):
             share_R = (found_N.numpy()[:, None] <= rank_R).mean(axis=0)
             axes.step(rank_R, share_R, where="post", color=COLOUR[role])
@@ -91,14 +89,14 @@ def rank_plot(metrics: JsonObject, galleries: Mapping[str, Gallery]) -> Html:
         heading(axes, f"{GALLERIES[name]} ({number(child(metrics, name)['gallery_size']) or 0:.0f})")
         percent_axis(axes, "y")
     caption = (
-        "Share of queries whose partner is found by each rank; the further to the upper left, the better. Blue: IMU → "
+        "Share of queries whose partner is found up to each rank; closer to the upper left is better. Blue: IMU → "
         "video, orange: video → IMU, dashed: chance."
     )
-    return figure(svg(drawn[0], "Share of queries whose partner is found by each rank"), caption)
+    return figure(svg(drawn[0], "Share of queries whose partner is found up to each rank"), caption)
 
 
-def blind_share(ranks: Ranks, rank_R: Ints) -> Floats:
-    """[R] share of queries that find a partner by each rank when they order their galleries blindly."""
+def chance_share(ranks: Ranks, rank_R: Ints) -> Floats:
+    """Return the share of queries that find a partner up to each rank in random order, [R]."""
     queries = Counter(zip(ranks.gallery_N.tolist(), ranks.answers_N.tolist(), strict=True))
     missed_R = sum(
         count * hypergeom.pmf(0, size, answers, np.minimum(rank_R, size)) for (size, answers), count in queries.items()
@@ -107,17 +105,17 @@ def blind_share(ranks: Ranks, rank_R: Ints) -> Floats:
 
 
 def part_plot(metrics: JsonObject, parts: str) -> Html:
-    """Recall of each subject or activity, among all windows and among those of the same subject and activity."""
+    """Return recall of each subject or activity, among all windows and within the same subject and activity."""
     found = child(metrics, parts)
-    shown = {WHOLE: "r_at_10", ACTIVITY: "r_at_1"}  # of a few windows, the ten nearest are all that there are
+    shown = {WHOLE: "r_at_10", ACTIVITY: "r_at_1"}  # a gallery of few windows has hardly more than ten
     if metrics[ACTIVITY] is None:
         del shown[ACTIVITY]
     drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(found), columns=len(shown), share_y=True)
     for axes, (gallery, name) in zip(drawn, shown.items(), strict=True):
         rows = [_part_row(part, child(found, part), gallery, name) for part in found]
         draw(axes, rows, f"{RETRIEVAL[name]}, {GALLERIES[gallery]}")
-    what = "person" if parts == "subjects" else "activity"
-    caption = f"By {what}; in brackets how many windows. Whiskers are 95% intervals, where there are clips enough."
+    what = "subject" if parts == "subjects" else "activity"
+    caption = f"Recall by {what}; number of windows in brackets. Whiskers are 95% intervals, if there are enough clips."
     return figure(joined([legend(), svg(drawn[0], f"Recall by {what}")]), caption)
 
 
@@ -130,16 +128,16 @@ def _part_row(part: str, found: JsonObject, gallery: str, name: str) -> Row:
 
 
 def section_body(metrics: JsonObject, galleries: Mapping[str, Gallery]) -> Html:
-    """Galleries and ranks."""
+    """Return the plots by gallery and by rank."""
     parts = [
         paragraph(
-            "Each window of one modality looks for its own partner in the other. Among all windows, that may succeed "
-            "by telling people and places apart; among those of the same subject, by telling activities apart; among "
-            "those of the same subject and activity only by knowing the moment."
+            "Each window of one modality is a query for its partner in the other modality. Among all windows, it may "
+            "be enough to distinguish subjects and places; among windows of the same subject, to distinguish "
+            "activities. Among windows of the same subject and activity, only the moment itself differs."
         )
     ]
     if len(child(metrics, "subjects")) == 1:
-        parts.append(paragraph("One person was evaluated, so all windows are those of the same subject.", "quiet"))
+        parts.append(paragraph("Only one subject was evaluated, so all windows are of the same subject.", "quiet"))
     if metrics[ACTIVITY] is None:
         parts.append(paragraph("No window has an activity, so there is no gallery of the same activity.", "quiet"))
     if metrics["tolerance"]:

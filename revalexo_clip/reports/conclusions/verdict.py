@@ -1,0 +1,53 @@
+"""Questions and answers of a report: what an answer is, and what it needs to be a yes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from revalexo_clip.reports.values import Measured, written, written_interval
+
+Answer = Literal["yes", "no", "open", "told"]
+"""`yes` is green and `no` is red. `open` is neutral: not significant, not measured, or above chance but low in absolute
+terms. `told` is neutral, too: a result that is neither good nor bad."""
+MARKS: Mapping[Answer, str] = {"yes": "✓", "no": "✗", "open": "○", "told": ""}
+
+MIN_R_AT_1 = 0.5
+"""A green answer on retrieval needs this R@1 in both directions. With hundreds of windows, R@1 is significantly above
+chance long before it is high; below one half, the nearest window is more often wrong than right."""
+MIN_R_AT_10 = 0.5
+"""Below this R@10, retrieval of a subject is called low: most partners are not among the ten nearest."""
+MIN_ACCURACY = 0.5
+"""A green answer on classification needs this accuracy: below one half, more predictions are wrong than right."""
+MIN_WINDOWS = 10
+"""Windows that an activity needs to be named in a conclusion: shares of fewer windows say little."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A question, the answer, and the results behind it."""
+
+    question: str
+    answer: Answer
+    short: str
+    reasons: str
+
+
+def against(one: Measured, other: float) -> Answer:
+    """Return whether a result is significantly above (`yes`) or below (`no`) a value; `open` if neither."""
+    if one.may_be(other):
+        return "open"
+    assert one.interval is not None
+    return "yes" if one.interval[0] > other else "no"
+
+
+def plain_name(activity: str) -> str:
+    """Return an activity as words."""
+    return activity.replace("_", " ")
+
+
+def share(found: Measured) -> str:
+    """Format a share with its interval in brackets."""
+    within = "" if found.interval is None else f" [{written_interval('share', found.interval)}]"
+    return f"{written('share', found.value)}{within}"

@@ -1,0 +1,41 @@
+"""The summary of cross-validation in a terminal."""
+
+from __future__ import annotations
+
+import pytest
+from support.made_predictions import made_predictions
+from support.narrow_terminal import assert_numbers_fit, rendered
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.per_horizon import measure_classification
+from revalexo_clip.reports.terminal.folds import fold_report
+
+
+@pytest.fixture(scope="module")
+def summary() -> JsonObject:
+    """Two folds with the same results; a third one has failed."""
+    predictions = made_predictions()
+    pooled = measure_classification(predictions, ClipBootstrap(predictions.clip_subjects, resamples=20))
+    horizons = pooled["horizons"]
+    folds: JsonObject = {name: {"horizons": horizons} for name in ("Subject01", "Subject02_and_Subject03")}
+    return {
+        "folds": folds,
+        "unfinished": {"Subject04": "it broke"},
+        "mean": horizons,
+        "deviation": horizons,
+        "pooled": pooled,
+    }
+
+
+def test_rows_are_folds_and_horizons(summary: JsonObject) -> None:
+    lines = [line.rstrip() for line in rendered(fold_report(summary), 100).splitlines()]
+    assert lines[0] == "2 folds, at the end of the window"
+    labels = [line.split()[0] for line in lines[3:9] if line]
+    assert labels == ["Subject01", "Subject02_and_Subject03", "mean", "deviation", "all"]
+    assert "Mean and standard deviation over folds" in lines
+    assert lines[-1] == "Without a result: Subject04."
+
+
+def test_numbers_are_kept_at_every_width(summary: JsonObject) -> None:
+    assert_numbers_fit(lambda: fold_report(summary))
