@@ -1,4 +1,4 @@
-"""`--dry-run` of pretrain and finetune: what a run would be, found by building it and taking one step."""
+"""`--dry-run` of pretrain and finetune: a summary of the run, made by building it and taking one step."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from revalexo_clip.training.trainer import build_trainer
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a run would be."""
+    """Summary of a run that was not started."""
 
     parameters: dict[str, int]
-    """Trainable parameters of each part."""
+    """Number of trainable parameters of each part."""
     shapes: dict[str, tuple[int, ...]]
     """Shapes of one process's batch."""
     sizes: dict[str, str]
-    """How much there is of each split."""
+    """Size of each split, as text."""
     excluded: tuple[str, ...]
-    """`subject/pair id` of the clips that were left out because they are bad."""
+    """`subject/pair id` of the bad clips that were excluded."""
     steps_per_epoch: int
     epochs: int
     loss: float
     """Training loss of the one step."""
     peak_memory: int
-    """Most memory the process has held [bytes]: the device's where there is a GPU, else the machine's."""
+    """Peak memory of the process [bytes]: GPU memory if there is a GPU, else main memory."""
     resumes_from: str | None
-    """Which run would be gone on with, and where it stands; None where a new one would begin."""
+    """The run that would be resumed, and its progress; None if a new run would start."""
 
     def facts(self) -> dict[str, str]:
-        """The rest of the summary, as text."""
+        """Return the rest of the summary, as text."""
         return {
             **self.sizes,
             **({"left out": " ".join(self.excluded)} if self.excluded else {}),
@@ -62,10 +62,10 @@ def try_one_batch(
     splits: Mapping[str, LabelledWindows],
     resumed: Resumed | None,
 ) -> DryRun:
-    """Train on one batch and validate on one; see `DryRun`. Nothing is written."""
+    """Train on one batch and validate on one. Nothing is written."""
     if resumed:
         resumed.refuse_other_data(parts.description)
-        if (steps := resumed.checkpoint.pending_steps) is not None:
+        if (steps := resumed.progress.pending_steps) is not None:
             parts.data.refuse_other_epoch(steps)
     shapes: dict[str, tuple[int, ...]] = {}
     callbacks = [*averaging(experiment.trainer), _KeepShapes(shapes)]
@@ -86,7 +86,7 @@ def try_one_batch(
 
 
 class _KeepShapes(Callback):
-    """Notes the shapes of the first batch."""
+    """Records the shapes of the first batch."""
 
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
         self.shapes = shapes
