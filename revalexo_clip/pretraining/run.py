@@ -1,4 +1,4 @@
-"""`rxclip pretrain`: from an experiment to a run folder with checkpoints."""
+"""Pretraining: from an experiment to a run folder with checkpoints."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pretrain(
     resume: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Train, and return the run folder. See `Training.run` for `resume` and what is raised."""
+    """Train, and return the run folder. See `Training.run` for the arguments and errors."""
     training = Pretraining(experiment, source, console or Console(stderr=True))
     return training.run(resume=resume, overrides=overrides).folder
 
@@ -85,10 +85,10 @@ class Pretraining(Training[TrainingSetup]):
 
 
 def dry_run(experiment: PretrainExperiment, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> DryRun:
-    """Build everything of a pretraining, train on one batch, validate on one, write nothing.
+    """Build a pretraining, train on one batch, validate on one, and write nothing.
 
-    `resume` and `overrides` are those of `Training.run`: what could not be gone on with is refused alike. The batch
-    still is the first one, of weights that are new.
+    `resume` and `overrides` are those of `Training.run`: a run that cannot be resumed raises the same errors. The
+    batch is still the first one, and the weights are new.
     """
     resumed = find_resumed(experiment, resume, load_checkpoint, overrides)
     parts = build_setup(experiment, resumed=resumed is not None)
