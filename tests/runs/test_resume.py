@@ -22,6 +22,7 @@ from revalexo_clip.core.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.core.files import WriteError
 from revalexo_clip.pretraining.run import Pretraining
 
+pytest_plugins = ("support.interrupted_run",)
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
 

@@ -22,6 +22,7 @@ from revalexo_clip.optim import AdamW, cosine
 from revalexo_clip.pretraining.run import dry_run
 from revalexo_clip.runs.resume import NEWEST, differences
 
+pytest_plugins = ("support.interrupted_run",)
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
 

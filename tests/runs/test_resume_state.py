@@ -23,6 +23,7 @@ from revalexo_clip.runs.resume import find_resumed
 from revalexo_clip.training import run as training
 from revalexo_clip.training.callbacks import early_stopping, weight_averaging
 
+pytest_plugins = ("support.interrupted_run",)
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
 STATEFUL = ("trainer.early_stopping=3", "trainer.average=0.9")
