@@ -57,27 +57,27 @@ class DryRun:
 
 def try_one_batch(
     experiment: Experiment,
-    parts: Trainable,
+    setup: Trainable,
     parameters: dict[str, int],
     splits: Mapping[str, LabelledWindows],
     resumed: Resumed | None,
 ) -> DryRun:
     """Train on one batch and validate on one. Nothing is written."""
     if resumed:
-        resumed.refuse_other_data(parts.description)
+        resumed.refuse_other_data(setup.description)
         if (steps := resumed.progress.pending_steps) is not None:
-            parts.data.refuse_other_epoch(steps)
+            setup.data.refuse_other_epoch(steps)
     shapes: dict[str, tuple[int, ...]] = {}
     callbacks = [*averaging(experiment.trainer), _KeepShapes(shapes)]
     trainer = build_trainer(experiment.trainer, callbacks, loggers=[], batches=1)
-    with connected(), enough_memory(experiment, parts.frames):
-        trainer.fit(parts.module, datamodule=parts.data)
+    with connected(), enough_memory(experiment, setup.frames):
+        trainer.fit(setup.module, datamodule=setup.data)
     return DryRun(
         parameters=parameters,
         shapes=shapes,
         sizes={split: size_of(windows) for split, windows in splits.items()},
         excluded=tuple(clip for windows in splits.values() for clip in windows.excluded),
-        steps_per_epoch=parts.data.steps_per_epoch,
+        steps_per_epoch=setup.data.steps_per_epoch,
         epochs=experiment.trainer.max_epochs,
         loss=float(trainer.callback_metrics["train/loss"]),
         peak_memory=_peak_memory(),

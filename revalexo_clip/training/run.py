@@ -89,7 +89,7 @@ class Training(ABC, Generic[P]):
         """
 
     @abstractmethod
-    def announce(self, parts: P, folder: Path) -> None:
+    def announce(self, setup: P, folder: Path) -> None:
         """Log what is about to be trained, and on which data."""
 
     @abstractmethod
@@ -133,27 +133,27 @@ class Training(ABC, Generic[P]):
                 self.build(resumed=resumed is not None)  # check that it can run before the long packing
                 with counting("packing", self.console) as on_progress:
                     experiment.data.prepare(on_progress, leader=leader)
-            parts = self.build(resumed=resumed is not None)
+            setup = self.build(resumed=resumed is not None)
             if resumed:
-                resumed.refuse_other_data(parts.description)
+                resumed.refuse_other_data(setup.description)
         folder = resumed.folder if resumed else new_run_folder(experiment.name, leader=leader)
         try:
             if leader:
                 use_run_folder(folder)
                 start_log(folder, records)
-                self._record(folder, parts, resumed)
+                self._record(folder, setup, resumed)
                 if resumed:
                     _complete_metrics(resumed)
-                self.announce(parts, folder)
+                self.announce(setup, folder)
                 if resumed:
                     log.info("%s", resumed.describe_progress(experiment))
-            self._fit(parts, folder, resumed)
+            self._fit(setup, folder, resumed)
         finally:
             end_log()
             forget_run_folder()
         return Run(folder, leader)
 
-    def _fit(self, parts: P, folder: Path, resumed: Resumed | None) -> None:
+    def _fit(self, setup: P, folder: Path, resumed: Resumed | None) -> None:
         config = self.experiment.trainer
         step = resumed.checkpoint.step if resumed else 0
         signals = StopSignals()
@@ -179,8 +179,8 @@ class Training(ABC, Generic[P]):
             folder=folder,
         )
         try:
-            with connected(), enough_memory(self.experiment, parts.frames):
-                trainer.fit(parts.module, datamodule=parts.data, ckpt_path=resumed.checkpoint.path if resumed else None)
+            with connected(), enough_memory(self.experiment, setup.frames):
+                trainer.fit(setup.module, datamodule=setup.data, ckpt_path=resumed.checkpoint.path if resumed else None)
             leave_process_group()
         except UserError as error:
             note(f"{error.kind}: {error}")
@@ -192,10 +192,10 @@ class Training(ABC, Generic[P]):
                 raise KeyboardInterrupt from ended
             raise
 
-    def _record(self, folder: Path, parts: P, resumed: Resumed | None) -> None:
+    def _record(self, folder: Path, setup: P, resumed: Resumed | None) -> None:
         """Write the experiment and the environment, also that of each resume; remove unusable checkpoints."""
         path = folder / "environment.json"
-        now = environment() | {"data_fingerprint": dict(parts.description.fingerprint)}
+        now = environment() | {"data_fingerprint": dict(setup.description.fingerprint)}
         if resumed and path.is_file():
             first = json.loads(path.read_text(encoding="utf-8"))
             now = first | {"resumed": [*first.get("resumed", []), {"step": resumed.checkpoint.step, **now}]}

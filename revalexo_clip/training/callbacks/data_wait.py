@@ -23,7 +23,7 @@ class DataWaitMonitor(Callback):
 
     def __init__(self, brief: float = 30.0) -> None:
         self.brief = brief
-        self.since = self.begun = self.waited = 0.0
+        self.wait_start = self.start_time = self.waited = 0.0
         self.epochs = 0
         self.reported = False
 
@@ -33,22 +33,22 @@ class DataWaitMonitor(Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self.begun = self.since = time.monotonic()
+        self.start_time = self.wait_start = time.monotonic()
         self.waited = 0.0
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Add the time since the last step."""
-        self.waited += time.monotonic() - self.since
+        self.waited += time.monotonic() - self.wait_start
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Start waiting for the next batch, or log the share after the last."""
-        self.since = time.monotonic()
+        self.wait_start = time.monotonic()
         if trainer.is_last_batch:
-            elapsed = self.since - self.begun
+            elapsed = self.wait_start - self.start_time
             share = self.waited / max(elapsed, 1e-9)
             pl_module.log("train/waiting", share)
             self.epochs += 1

@@ -17,7 +17,7 @@ log = logging.getLogger("revalexo_clip")
 Metrics = Mapping[str, Tensor]
 
 
-class Shown(ABC):
+class ProgressText(ABC):
     """Text shown during a training besides its losses, learning rate and speed."""
 
     @abstractmethod
@@ -29,15 +29,15 @@ class Shown(ABC):
         """Return the text in the line of an epoch, after its validation."""
 
 
-class Retrieved(Shown):
+class RetrievalScores(ProgressText):
     """Text for a contrastive training: the temperature, and R@1 in both directions."""
 
     def of_step(self, metrics: Metrics) -> str:
-        """See `Shown.of_step`."""
+        """See `ProgressText.of_step`."""
         return f"temperature {value_of(metrics, 'train/temperature'):.3f}"
 
     def of_epoch(self, metrics: Metrics) -> str:
-        """See `Shown.of_epoch`."""
+        """See `ProgressText.of_epoch`."""
         found, back = (value_of(metrics, f"val/{way}/r_at_1") for way in ("imu_to_video", "video_to_imu"))
         return (
             f"R@1 {100 * found:5.1f}% imu->video {100 * back:5.1f}% video->imu  "
@@ -45,15 +45,15 @@ class Retrieved(Shown):
         )
 
 
-class ClassifierScores(Shown):
+class ClassifierScores(ProgressText):
     """Text for an activity classifier: accuracy and F1 at the first horizon."""
 
     def of_step(self, metrics: Metrics) -> str:
-        """See `Shown.of_step`."""
+        """See `ProgressText.of_step`."""
         return ""
 
     def of_epoch(self, metrics: Metrics) -> str:
-        """See `Shown.of_epoch`."""
+        """See `ProgressText.of_epoch`."""
         accuracy, macro, weighted = (
             100 * value_of(metrics, f"val/{name}") for name in ("accuracy", "macro_f1", "weighted_f1")
         )
@@ -63,7 +63,7 @@ class ClassifierScores(Shown):
 class TrainingProgress(pl.Callback):
     """Shows losses, learning rate, samples per second, time left and the text of `shown`; logs one line per epoch."""
 
-    def __init__(self, console: Console, batch_size: int, shown: Shown) -> None:
+    def __init__(self, console: Console, batch_size: int, shown: ProgressText) -> None:
         self.batch_size = batch_size
         self.shown = shown
         self.bar = Progress(
@@ -76,13 +76,13 @@ class TrainingProgress(pl.Callback):
             disable=not console.is_terminal,
         )
         self.task: TaskID | None = None
-        self.begun = 0.0
+        self.start_time = 0.0
         self.first_step = 0
-        self.epoch_begun, self.epoch_first_step = 0.0, 0
+        self.epoch_start_time, self.epoch_first_step = 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self.begun = time.monotonic()
+        self.start_time = time.monotonic()
         self.first_step = trainer.global_step
         if trainer.is_global_zero:
             self.task = self.bar.add_task("", total=None, epoch="", status="")
@@ -91,7 +91,7 @@ class TrainingProgress(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start a new bar."""
-        self.epoch_begun, self.epoch_first_step = time.monotonic(), trainer.global_step
+        self.epoch_start_time, self.epoch_first_step = time.monotonic(), trainer.global_step
         if self.task is not None:
             epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.bar.reset(self.task, total=int(trainer.num_training_batches), epoch=epoch, status="")
@@ -104,7 +104,7 @@ class TrainingProgress(pl.Callback):
             return
         metrics = trainer.callback_metrics
         steps = trainer.global_step - self.first_step
-        elapsed = time.monotonic() - self.begun
+        elapsed = time.monotonic() - self.start_time
         left = elapsed / steps * (float(trainer.estimated_stepping_batches) - trainer.global_step)
         status = (
             f"loss {value_of(metrics, 'train/loss_step', 'train/loss'):.3f}  lr {value_of(metrics, 'train/lr'):.1e}  "
@@ -118,10 +118,10 @@ class TrainingProgress(pl.Callback):
             return
         metrics = trainer.callback_metrics
         steps = trainer.global_step - self.first_step
-        elapsed = time.monotonic() - self.begun
+        elapsed = time.monotonic() - self.start_time
         left = elapsed / max(steps, 1) * (float(trainer.estimated_stepping_batches) - trainer.global_step)
         taken = trainer.global_step - self.epoch_first_step
-        rate = taken * self.batch_size / (time.monotonic() - self.epoch_begun)
+        rate = taken * self.batch_size / (time.monotonic() - self.epoch_start_time)
         log.info(
             "epoch %*d/%d  loss %.3f  val %.3f  %s  lr %.1e  %4.0f samples/s  %s left",
             len(str(trainer.max_epochs)),
