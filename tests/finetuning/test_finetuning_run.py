@@ -415,7 +415,7 @@ def test_evaluate_measures_a_recogniser_by_what_it_recognises(
     assert json.loads(shown.stdout) | {"checkpoint": None} == before | {"checkpoint": None}
     (run / "evaluation/metrics.json").unlink()
     table = call("evaluate", "--ckpt", run, "--set", "data.test_subjects=05", cwd=tmp_path)
-    assert "5 windows of 1 clip, 1 test subject" in table.stdout
+    assert "ClassifierEvaluation: 5 windows of 1 clip, 1 test subject" in table.stdout
     assert (run / "evaluation/metrics.json").is_file()
     split = ("--set", "data.train_subjects=05", "--set", "data.test_subjects=02")
     refused = call("evaluate", "--ckpt", run, *split, cwd=tmp_path)
