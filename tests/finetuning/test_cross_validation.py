@@ -128,7 +128,7 @@ def test_a_run_in_folds_has_no_checkpoint_of_its_own(in_two: tuple[Path, Finishe
     run, _ = in_two
     finished = call("evaluate", "--ckpt", run, cwd=run.parent)
     assert finished.returncode == 2
-    assert f"a run in folds; name the run of one of them, {run}/folds/01" in finished.stderr
+    assert f"this is a run with folds; pass one of them, such as {run}/folds/01" in finished.stderr
 
 
 @pytest.mark.parametrize(

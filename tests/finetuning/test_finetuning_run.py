@@ -263,7 +263,7 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
         planned = load_experiment_of(FinetuneExperiment, str(EXPERIMENT), [f"data.root={written}", *overrides])
         resumes_from = dry_run_finetuning(planned, resume=NEWEST).resumes_from
     assert resumes_from is not None
-    assert re.search(r"last\.ckpt: \d+ steps done, now epoch [23]$", resumes_from)
+    assert re.search(r"last\.ckpt: \d+ steps done, now in epoch [23]$", resumes_from)
     run = go(*overrides)
     for name in ("last.ckpt", "best.ckpt"):
         assert same(weights(run / "checkpoints" / name), weights(untouched / "checkpoints" / name))
@@ -319,7 +319,7 @@ def test_a_checkpoint_is_all_that_a_recogniser_needs(distinct: Path, run: Path, 
     with torch.no_grad():
         found = model(windows[0, 0].imu_LC[None], windows[0, 0].video_THWC[None])
     assert found.logits_BKA.shape == (1, 2, 2)
-    with pytest.raises(DataError, match="is a finetuned activity classifier, and not what was asked for here"):
+    with pytest.raises(DataError, match="is the checkpoint of an activity classifier, which cannot be used here"):
         load_checkpoint(trained / "checkpoints/best.ckpt")
 
 

@@ -269,7 +269,7 @@ def test_a_comparison_is_a_run_that_holds_that_of_each_arm(compared: tuple[Path,
     assert "Did pretraining help? 10 windows of 2 clips, 2 test subjects" in finished.stdout
     assert finished.stdout.splitlines()[-1].endswith("/report.html")
     beside = call("evaluate", "--ckpt", run, cwd=run.parent)
-    assert f"a run in variants; name the run of one of them, {run}/variants/full-50" in beside.stderr
+    assert f"this is a run with variants; pass one of them, such as {run}/variants/full-50" in beside.stderr
 
 
 @pytest.mark.long
