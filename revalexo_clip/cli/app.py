@@ -10,11 +10,9 @@ import typer
 from revalexo_clip.cli.data import check_data, pack, synthesize
 from revalexo_clip.cli.encoders import export_encoder, import_encoder
 from revalexo_clip.cli.evaluation import evaluate
-from revalexo_clip.cli.finetuning import finetune
-from revalexo_clip.cli.folds import fold
+from revalexo_clip.cli.finetuning import finetune, part
 from revalexo_clip.cli.pretraining import pretrain
 from revalexo_clip.cli.show import components, show
-from revalexo_clip.cli.variants import variant
 from revalexo_clip.core.console import err
 from revalexo_clip.core.errors import UserError
 
@@ -40,8 +38,7 @@ _state = {"debug": False}
 
 app.command()(pretrain)
 app.command()(finetune)
-app.command(hidden=True)(fold)
-app.command(hidden=True)(variant)
+app.command(hidden=True)(part)
 app.command()(evaluate)
 app.command("export-encoder")(export_encoder)
 app.command("import-encoder")(import_encoder)

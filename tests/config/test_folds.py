@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import chdir
 from dataclasses import replace
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -24,14 +25,16 @@ from revalexo_clip.config.folds import Fold, Folds, LeaveOneSubjectOut, choose
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.data import Recordings
 from revalexo_clip.evaluation.storage import write_predictions
-from revalexo_clip.finetuning.cross_validation import FoldFolder, cross_validate, pretraining_of, run_fold
-from revalexo_clip.finetuning.fold_summary import summarize
+from revalexo_clip.finetuning.cross_validation import FoldGroup, cross_validate, pretraining_in, summarize
 from revalexo_clip.finetuning.run import finetune
+from revalexo_clip.finetuning.run_group import run_part, task_of
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.reports.terminal.folds import fold_report
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
 from revalexo_clip.runs.folder import forget_run_folder
+from revalexo_clip.runs.options import RunOptions
+from revalexo_clip.runs.part_folder import PartFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
@@ -99,8 +102,10 @@ def test_a_fold_is_the_experiment_on_other_subjects() -> None:
 
 def test_the_pretraining_of_a_fold_has_never_whom_it_tests() -> None:
     experiment = with_pretraining(Path("dataset"))
+    inner = experiment.pretraining
+    assert inner is not None
     for fold in LeaveOneSubjectOut().make_folds(experiment.data):
-        data = pretraining_of(experiment, fold).data
+        data = pretraining_in(fold, inner).data
         assert (data.subjects("train"), data.subjects("val"), data.subjects("test")) == (fold.train, fold.val, ())
 
 
@@ -112,7 +117,7 @@ def test_what_a_fold_begins_with_is_said_once() -> None:
 
 
 def test_an_experiment_in_folds_is_not_trained_as_one() -> None:
-    with pytest.raises(ConfigError, match="folds: this trains one activity classifier"):
+    with pytest.raises(ConfigError, match="folds: finetune trains one activity classifier"):
         finetune(in_folds(Path("dataset"), NEW))
 
 
@@ -120,7 +125,7 @@ def test_an_encoder_that_has_seen_whom_folds_test_is_refused_before_anything_is_
     distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     experiment = in_folds(distinct, {}, trained_run)
-    seen = r"was trained on Subject01, Subject02 and selected on Subject08.*pretrain in each fold, .*--pretrain FILE.py"
+    seen = r"was trained on Subject01, Subject02 and selected on Subject08.*pretrain in each fold \(--pretrain FILE.py\)"
     with chdir(tmp_path), pytest.raises(ConfigError, match=seen):
         cross_validate(experiment)
     with chdir(tmp_path), pytest.raises(ConfigError, match=r"was trained on Subject02, so"):
@@ -128,17 +133,21 @@ def test_an_encoder_that_has_seen_whom_folds_test_is_refused_before_anything_is_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_experiment_without_folds_is_not_cross_validated() -> None:
+    with pytest.raises(ConfigError, match=r"folds: this experiment has no folds; set `folds`, or .* finetune"):
+        cross_validate(finetuning(Path("dataset"), None, **NEW))
+
+
 @pytest.mark.slow
 def test_a_fold_begins_with_the_encoder_of_its_own_pretraining(distinct: Path, tmp_path: Path) -> None:
-    run, console = Path("runs/classifier/20260101-000000"), Console(quiet=True)
-    (fold, *_) = LeaveOneSubjectOut().make_folds(with_pretraining(distinct).data)
-    folder = FoldFolder.of(run, fold)
+    folder, console = PartFolder(Path("runs/classifier/20260101-000000/folds/01")), Console(quiet=True)
+    part = FoldGroup(with_pretraining(distinct)).parts[0]
+    assert (part.name, part.experiment.data.subjects("test")) == ("01", ("01",))
     with chdir(tmp_path):
-        folder.path.mkdir(parents=True)
-        (run / "experiment.json").write_text(with_pretraining(distinct).to_json())
+        commands = task_of(part, folder, None, RunOptions(overrides=["folds.pretrain.seed=3", "optim.lr=1"])).commands
         try:
-            run_fold(run, fold.name, console, pretraining=True)
-            run_fold(run, fold.name, console)
+            for pretraining in (True, False):
+                run_part(folder.path, console, None, RunOptions(), pretraining=pretraining)
         finally:
             forget_run_folder()
         pretrained = load_checkpoint(folder.pretraining / "checkpoints/best.ckpt").description
@@ -147,6 +156,9 @@ def test_a_fold_begins_with_the_encoder_of_its_own_pretraining(distinct: Path, t
     assert pretrained.subjects == {"train": ("Subject05", "Subject08", "Subject09"), "val": ("Subject02",)}
     assert classifier.pretrained_on == classifier.subjects == pretrained.subjects
     assert classifier.experiment.encoder == folder.pretraining
+    changed = [[after for word, after in pairwise(command) if word == "--changed"] for command in commands]
+    assert changed == [["seed"], ["folds.pretrain.seed", "optim.lr", "encoder"]]
+    assert ["--pretraining" in command for command in commands] == [True, False]
 
 
 def three(tmp_path: Path) -> tuple[dict[str, Predictions], dict[str, Path]]:
@@ -189,7 +201,7 @@ def test_the_summary_is_what_scikit_learn_says_of_each_fold_and_of_all(tmp_path:
 def test_predictions_of_other_activities_are_not_summed_up(tmp_path: Path) -> None:
     found, files = three(tmp_path)
     write_predictions(files["b"], replace(found["b"], activities=("lying", *found["b"].activities[1:])), {})
-    with pytest.raises(DataError, match=r"b/predictions.h5: predictions of other activities or horizons"):
+    with pytest.raises(DataError, match=r"b/predictions.h5: the activities or horizons differ from those of a"):
         summarize(files, "abc", {})
 
 

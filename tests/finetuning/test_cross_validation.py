@@ -1,4 +1,4 @@
-"""Finetuning in folds as users start it: in processes, side by side, failing, stopped, gone on with, as jobs."""
+"""Finetuning in folds as users start it: in processes, several at a time, failing, stopped, resumed, as jobs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def in_two(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return folder / "runs/latest", finished
 
 
-def test_a_dry_run_says_which_run_would_be_gone_on_with(distinct: Path, tmp_path: Path) -> None:
+def test_a_dry_run_names_the_run_that_would_be_resumed(distinct: Path, tmp_path: Path) -> None:
     experiment = leaving_one_out(distinct)
     run = Path("runs", experiment.name, "20260101-000000")
     (tmp_path / run / "folds/01/evaluation").mkdir(parents=True)
@@ -117,9 +117,9 @@ def test_folds_that_are_done_stay_as_they_are(in_two: tuple[Path, Finished], dis
         assert again.summary == json.loads((run / "summary.json").read_text())
         with pytest.raises(ConfigError, match=r"(?s)optim.lr: 0.0001 -> 0.1.*--set optim.lr=..."):
             cross_validate(leaving_one_out(distinct, "optim.lr=0.1"), resume=again.folder)
-        with pytest.raises(ConfigError, match=r"one fold of a run: --resume .*20260101-000000 --fold 02"):
+        with pytest.raises(ConfigError, match=r"one fold of a run; use --resume .*20260101-000000 --fold 02"):
             cross_validate(leaving_one_out(distinct), resume=again.folder / "folds/02")
-        with pytest.raises(ConfigError, match="no run folder, or not one of folds"):
+        with pytest.raises(ConfigError, match="not a run folder, or a run without folds"):
             cross_validate(leaving_one_out(distinct), resume=Path("runs"))
 
 
@@ -135,7 +135,7 @@ def test_a_run_in_folds_has_no_checkpoint_of_its_own(in_two: tuple[Path, Finishe
     ("options", "told"),
     [
         (("--set", "folds=none"), "--fold: this experiment has no folds"),
-        (("--cluster-set", "mem_gb=4"), "there is no --cluster"),
+        (("--cluster-set", "mem_gb=4"), "--cluster-set requires --cluster"),
         (("--cluster", "local", "--cluster-set", "mem_gb"), "write it as NAME=VALUE"),
         (("--fold", "03"), "--fold 03: no such fold"),
         (("--set", "data.train_subjects=01,02"), "2 subjects are too few to leave one out"),

@@ -33,6 +33,7 @@ from revalexo_clip.finetuning.module import ClassifierModule
 from revalexo_clip.finetuning.run import Finetuning, dry_run_finetuning, finetune
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
+from revalexo_clip.runs.options import RunOptions
 from revalexo_clip.runs.resume import NEWEST
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
@@ -261,7 +262,7 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
             go(*overrides, signal_at=f"{at}:{number}", resume=NEWEST)
     with chdir(tmp_path):
         planned = load_experiment_of(FinetuneExperiment, str(EXPERIMENT), [f"data.root={written}", *overrides])
-        resumes_from = dry_run_finetuning(planned, resume=NEWEST).resumes_from
+        resumes_from = dry_run_finetuning(planned, RunOptions(resume=NEWEST)).resumes_from
     assert resumes_from is not None
     assert re.search(r"last\.ckpt: \d+ steps done, now epoch [23]$", resumes_from)
     run = go(*overrides)
@@ -352,7 +353,7 @@ def test_metrics_are_those_of_the_rebuilt_model(distinct: Path, trained_run: Pat
 
 
 def test_a_teacher_guides_a_student_and_stays_as_it_is(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
-    """An activity classifier of both modalities, one of IMU alone: the student's loss falls, the teacher never changes."""
+    """The teacher has both modalities, the student IMU alone: its loss falls, and the teacher never changes."""
     (tmp_path / "teacher").mkdir()
     teacher = train_classifier(finetuning(distinct, trained_run, modality="both"), tmp_path / "teacher")
     for by in ("logits", "features"):

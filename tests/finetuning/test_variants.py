@@ -187,7 +187,7 @@ def command(root: Path, encoder: Path, *kinds: str, labels: str = "0.5") -> tupl
         ),
         (("--set", "batch_size=99"), "batch_size: a batch of 99 is larger than the training set"),
         (("--fold", "01"), "--fold: this experiment has no folds"),
-        (("--resume", "runs/nowhere"), "no run folder, or not one of variants"),
+        (("--resume", "runs/nowhere"), "not a run folder, or a run without variants"),
     ],
 )
 def test_arms_that_cannot_be_are_refused_before_anything_is_written(
@@ -199,7 +199,7 @@ def test_arms_that_cannot_be_are_refused_before_anything_is_written(
     assert "Traceback" not in finished.stderr
 
 
-def test_a_dry_run_says_which_comparison_would_be_gone_on_with(
+def test_a_dry_run_names_the_comparison_that_would_be_resumed(
     distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "runs/in_variants/20260101-000000"
@@ -224,7 +224,7 @@ def test_a_dry_run_says_which_comparison_would_be_gone_on_with(
 def test_labels_are_for_a_comparison(distinct: Path, tmp_path: Path) -> None:
     finished = call("finetune", FILE, "--set", f"data.root={distinct}", "--labels", "0.1", cwd=tmp_path)
     assert finished.returncode == 2
-    assert "--labels is for the variants of --compare; for one training, --set label_fraction=..." in finished.stderr
+    assert "--labels requires --compare; for a single training, use --set label_fraction=..." in finished.stderr
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def test_a_comparison_is_a_run_that_holds_that_of_each_arm(compared: tuple[Path,
         )
     }
     assert {path.name for path in (run / "variants").iterdir()} == {"scratch-50", "full-50"}
-    assert ": 2 trainings, of 2 variants with 50% of the labels, 2 of them to do" in finished.stderr
+    assert ": 2 trainings (2 variants; 50% of the labels), 2 to do" in finished.stderr
     told = json.loads((run / "comparison.json").read_text())
     scratch, full = (
         read_predictions(run / f"variants/{name}-50/evaluation/predictions.h5") for name in ("scratch", "full")
@@ -283,12 +283,12 @@ def test_an_arm_that_fails_is_named_and_what_is_missing_is_done_by_resuming(
     (run / "variants/full-50").mkdir()
     kept = (run / "variants/scratch-50/log.txt").read_text()
     with (run / "variants/full-50/.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # as another process would that is at work on it
+        fcntl.flock(file, fcntl.LOCK_EX)  # as another process that is working on it
         failed = call(*command(distinct, trained_run), "--resume=newest", cwd=tmp_path)
     assert failed.returncode == 1
-    assert "2 trainings, of 2 variants with 50% of the labels, 1 of them to do" in failed.stderr
+    assert ": 2 trainings (2 variants; 50% of the labels), 1 to do" in failed.stderr
     assert (
-        "error: full-50: runs/in_variants/20260101-000000/variants/full-50: another process is at work on it"
+        "error: full-50: runs/in_variants/20260101-000000/variants/full-50: another process is working on it"
         in failed.stderr
     )
     assert "Without a result: full-50." in failed.stdout
