@@ -1,4 +1,4 @@
-"""Who is in which fold, what a fold begins with, and what all of them have come to."""
+"""Folds: their subjects, their initial encoder, and their summary."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NEW: dict[str, object] = {"imu": {"type": "DeepConvLSTM", "maps": 4, "hidden": 8
 
 
 def in_folds(root: Path, fields: dict[str, object], encoder: Path | None = None) -> FinetuneExperiment:
-    """Of the small activity classifier's five subjects one after the other is left out."""
+    """Leave out each of the small activity classifier's five subjects in turn."""
     return finetuning(root, encoder, **{"folds": {"type": "LeaveOneSubjectOut"}} | fields)
 
 
@@ -72,7 +72,7 @@ def test_too_few_subjects_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("names", "told"),
-    [(("a", "a"), "2 of them are named a"), (("a/b",), "'a/b' cannot name the folder"), ((), "makes none")],
+    [(("a", "a"), "2 folds are named a"), (("a/b",), "'a/b' cannot be the name of a folder"), ((), "makes no folds")],
 )
 def test_folds_of_ones_own_need_names_that_tell_them_apart(
     names: tuple[str, ...], told: str, only_built_in: None
@@ -100,7 +100,7 @@ def test_a_fold_is_the_experiment_on_other_subjects() -> None:
     assert experiment.in_fold(fold, None).model_dump() == expected
 
 
-def test_the_pretraining_of_a_fold_has_never_whom_it_tests() -> None:
+def test_the_pretraining_of_a_fold_never_uses_its_test_subjects() -> None:
     experiment = with_pretraining(Path("dataset"))
     inner = experiment.pretraining
     assert inner is not None
@@ -109,7 +109,7 @@ def test_the_pretraining_of_a_fold_has_never_whom_it_tests() -> None:
         assert (data.subjects("train"), data.subjects("val"), data.subjects("test")) == (fold.train, fold.val, ())
 
 
-def test_what_a_fold_begins_with_is_said_once() -> None:
+def test_the_initial_encoder_of_folds_is_given_once() -> None:
     inside = with_pretraining(Path("dataset")).model_dump(mode="json")
     for field, value in {"encoder": "runs/demo", "from_scratch": True, "imu": NEW["imu"], "standardize": True}.items():
         with pytest.raises(ValidationError, match=f"{field}: .*folds.pretrain"):
@@ -121,14 +121,14 @@ def test_an_experiment_in_folds_is_not_trained_as_one() -> None:
         finetune(in_folds(Path("dataset"), NEW))
 
 
-def test_an_encoder_that_has_seen_whom_folds_test_is_refused_before_anything_is_written(
+def test_an_encoder_trained_on_test_subjects_is_refused_before_anything_is_written(
     distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     experiment = in_folds(distinct, {}, trained_run)
-    seen = r"was trained on Subject01, Subject02 and selected on Subject08.*pretrain in each fold \(--pretrain FILE.py\)"
+    seen = r"(?si)Subject01, Subject02.*Subject08.*pretrain in each fold \(--pretrain FILE.py\)"
     with chdir(tmp_path), pytest.raises(ConfigError, match=seen):
         cross_validate(experiment)
-    with chdir(tmp_path), pytest.raises(ConfigError, match=r"was trained on Subject02, so"):
+    with chdir(tmp_path), pytest.raises(ConfigError, match=r"(?s)^(?!.*Subject0[18]).*Subject02"):
         cross_validate(experiment, only=["02", "05", "09"])
     assert list(tmp_path.iterdir()) == []
 
@@ -162,7 +162,7 @@ def test_a_fold_begins_with_the_encoder_of_its_own_pretraining(distinct: Path, t
 
 
 def three(tmp_path: Path) -> tuple[dict[str, Predictions], dict[str, Path]]:
-    """Predictions of three people, the last of whom is never in a transition."""
+    """Predictions of three subjects; those of the last one have no transitions."""
     found = {name: made_predictions(subjects=1, clips=3, seed=seed) for seed, name in enumerate("abc")}
     found["c"] = replace(found["c"], transition_NK=np.zeros_like(found["c"].transition_NK))
     files = {name: tmp_path / name / "predictions.h5" for name in found}

@@ -1,4 +1,4 @@
-"""Variants: what each does to an experiment, that all else is the same, and comparisons as users start them."""
+"""Variants: what each changes in an experiment, that all else is the same, and comparisons as users start them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FILE = Path(__file__).parents[1] / "support" / "variants_experiment.py"
         (Freezing(epochs="all"), "full", False, Freezing()),
     ],
 )
-def test_an_arm_changes_how_the_encoder_begins_and_nothing_else(
+def test_a_variant_changes_how_the_encoder_begins_and_nothing_else(
     own: Freezing, kind: str, from_scratch: bool, freezing: Freezing
 ) -> None:
     experiment = finetuning(Path("nowhere"), Path("somewhere"), freezing=own, from_scratch=True, seed=7)
@@ -61,7 +61,7 @@ def test_an_arm_changes_how_the_encoder_begins_and_nothing_else(
     assert {path.partition(".")[0] for path in changed} <= {"from_scratch", "freezing", "label_fraction"}
 
 
-def test_arms_are_named_by_kind_and_percent() -> None:
+def test_variants_are_named_by_kind_and_percent() -> None:
     variants = make_variants(("full", "scratch"), (1.0, 0.07, 0.005))
     assert [variant.name for variant in variants] == [
         *("full-0.5", "scratch-0.5", "full-7", "scratch-7", "full-100", "scratch-100")
@@ -75,7 +75,7 @@ def parts(distinct: Path, trained_run: Path) -> dict[str, FinetuneSetup]:
     return {kind: build_finetune_setup(Variant(kind, 0.5).apply_to(experiment)) for kind in KINDS}
 
 
-def test_all_arms_begin_with_the_same_heads(parts: dict[str, FinetuneSetup]) -> None:
+def test_all_variants_begin_with_the_same_heads(parts: dict[str, FinetuneSetup]) -> None:
     heads = [part.model.heads.state_dict() for part in parts.values()]
     assert len(heads[0]) == 4
     assert all(torch.equal(tensor, other[name]) for other in heads[1:] for name, tensor in heads[0].items())
@@ -91,7 +91,9 @@ def test_their_encoders_are_new_or_pretrained_and_frozen_or_not(parts: dict[str,
     assert not any(one.requires_grad for one in encoders["frozen"].parameters())
 
 
-def test_all_arms_see_the_same_windows_in_the_same_order_with_the_same_draws(parts: dict[str, FinetuneSetup]) -> None:
+def test_all_variants_see_the_same_windows_and_draws_in_the_same_order(
+    parts: dict[str, FinetuneSetup],
+) -> None:
     scratch, frozen, full = ([*two_epochs(part)] for part in parts.values())
     assert len(full) == 2 * 4
     assert len({batch.windows.start_B.sum().item() for batch in full}) > 4
@@ -118,7 +120,7 @@ def test_training_windows_are_those_that_come_in_training(parts: dict[str, Finet
     assert labelled_windows(part.train, 1.0, part.experiment.seed) == (part.train.labels(0)[:, 0] >= 0).sum()
 
 
-def test_the_comparison_is_that_of_the_predictions_of_each_arm(tmp_path: Path) -> None:
+def test_the_comparison_is_that_of_the_predictions_of_each_variant(tmp_path: Path) -> None:
     comparison = made_comparison(tmp_path)
     reading = {name: read_predictions(tmp_path / name / "predictions.h5") for name in ("scratch-10", "full-10")}
     bootstrap = ClipBootstrap(reading["full-10"].clip_subjects)
@@ -142,7 +144,7 @@ def test_every_name_of_the_comparison_is_documented(tmp_path: Path) -> None:
     assert undocumented(comparison, {*KINDS, "full-10"}) == []
 
 
-def test_arms_without_a_result_are_named_and_compared_with_nothing(tmp_path: Path) -> None:
+def test_variants_without_a_result_are_named_and_compared_with_nothing(tmp_path: Path) -> None:
     comparison = made_comparison(tmp_path, missing={"scratch-10": "it broke", "full-100": "so did this"})
     first, last = children(comparison, "labels")
     assert (list(child(first, "variants")), child(first, "differences")) == (["frozen", "full"], {})
@@ -174,23 +176,26 @@ def command(root: Path, encoder: Path, *kinds: str, labels: str = "0.5") -> tupl
     [
         (("--compare", "scratch,ful"), "--compare ful: no such variant; did you mean 'full'?"),
         (("--compare", "full,full"), "--compare: full is named twice"),
-        (("--compare", "full"), "--compare full: an variant is compared with others"),
+        (("--compare", "full"), "--compare full: name at least two variants"),
         (("--labels", "1%,1"), "--labels 1%,1: write shares as numbers"),
-        (("--labels", "10"), "--labels 10: a share of the labels is above 0 and at most 1"),
-        (("--labels", "1,1"), "--labels 1,1: a share is there twice"),
-        (("--set", "encoder=none", "--set", "imu.type=DeepConvLSTM"), "encoder: variants begin with a pretrained one"),
+        (("--labels", "10"), "--labels 10: a share of the labels must be above 0 and at most 1"),
+        (("--labels", "1,1"), "--labels 1,1: a share is given twice"),
+        (
+            ("--set", "encoder=none", "--set", "imu.type=DeepConvLSTM"),
+            "variants start from a pretrained encoder",
+        ),
         (("--set", "folds.type=LeaveOneSubjectOut"), "folds: variants are compared on one split"),
         (("--set", "data.test_subjects=[]"), "variants are compared on test subjects, and there are none"),
         (
             ("--set", "data.train_subjects=02", "--set", "data.test_subjects=01"),
-            "was trained on Subject01, so",
+            "Subject01",
         ),
         (("--set", "batch_size=99"), "batch_size: a batch of 99 is larger than the training set"),
         (("--fold", "01"), "--fold: this experiment has no folds"),
         (("--resume", "runs/nowhere"), "not a run folder, or a run without variants"),
     ],
 )
-def test_arms_that_cannot_be_are_refused_before_anything_is_written(
+def test_variants_that_cannot_be_are_refused_before_anything_is_written(
     options: tuple[str, ...], told: str, distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     finished = call(*command(distinct, trained_run), *options, cwd=tmp_path)
@@ -236,7 +241,7 @@ def compared(distinct: Path, trained_run: Path, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.long
-def test_a_comparison_is_a_run_that_holds_that_of_each_arm(compared: tuple[Path, Finished]) -> None:
+def test_a_comparison_is_a_run_that_holds_that_of_each_variant(compared: tuple[Path, Finished]) -> None:
     run, finished = compared
     assert {path.name for path in run.iterdir()} == {
         *(
@@ -273,7 +278,7 @@ def test_a_comparison_is_a_run_that_holds_that_of_each_arm(compared: tuple[Path,
 
 
 @pytest.mark.long
-def test_an_arm_that_fails_is_named_and_what_is_missing_is_done_by_resuming(
+def test_a_variant_that_fails_is_named_and_what_is_missing_is_done_by_resuming(
     compared: tuple[Path, Finished], distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     begun, _ = compared
@@ -300,7 +305,7 @@ def test_an_arm_that_fails_is_named_and_what_is_missing_is_done_by_resuming(
 
 
 @pytest.mark.long
-def test_a_changed_experiment_leaves_no_arm_done(
+def test_a_changed_experiment_leaves_no_variant_done(
     compared: tuple[Path, Finished], distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     begun, _ = compared
