@@ -34,7 +34,7 @@ from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
 from revalexo_clip.runs.folder import forget_run_folder
 from revalexo_clip.runs.options import RunOptions
-from revalexo_clip.runs.part_folder import PartFolder
+from revalexo_clip.runs.part_folder import PartFolder, write_experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
@@ -136,6 +136,31 @@ def test_an_encoder_trained_on_test_subjects_is_refused_before_anything_is_writt
 def test_an_experiment_without_folds_is_not_cross_validated() -> None:
     with pytest.raises(ConfigError, match=r"folds: this experiment has no folds; set `folds`, or .* finetune"):
         cross_validate(finetuning(Path("dataset"), None, **NEW))
+
+
+def test_folds_that_are_done_are_summarized_by_the_verb_alone(
+    distinct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = in_folds(distinct, NEW)
+    run = tmp_path / "runs/classifier/20260101-000000"
+    for name in ("01", "02", "08", "05", "09"):
+        write_predictions(run / "folds" / name / "evaluation/predictions.h5", made_predictions(subjects=1), {})
+    write_experiment(run, experiment)
+    source = tmp_path / "mine.py"
+    source.write_text("# an experiment")
+    with chdir(tmp_path):
+        done = cross_validate(experiment, str(source), resume=str(run))
+        assert cross_validate(experiment, resume="newest").folder == run.relative_to(tmp_path)
+    assert (done.failures, list(done.summary["folds"])) == ({}, ["01", "02", "08", "05", "09"])
+    assert json.loads((run / "summary.json").read_text()) == done.summary
+    assert (run / "experiment.py").read_text() == "# an experiment"
+    assert ": 5 folds, 0 to do" in (run / "log.txt").read_text()
+    assert capsys.readouterr().out == ""
+
+
+def test_at_least_one_fold_runs_at_a_time(tmp_path: Path) -> None:
+    with chdir(tmp_path), pytest.raises(ConfigError, match="jobs: 0 is less than 1"):
+        cross_validate(in_folds(Path("dataset"), NEW), jobs=0)
 
 
 @pytest.mark.slow

@@ -28,7 +28,6 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.cross_validation import cross_validate
 from revalexo_clip.finetuning.run import finetune
-from revalexo_clip.runs.resume import NEWEST
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
@@ -112,13 +111,13 @@ def test_folds_that_are_done_stay_as_they_are(in_two: tuple[Path, Finished], dis
     run, _ = in_two
     shutil.copytree(run, tmp_path / "runs/leaving_one_out/20260101-000000", symlinks=True)
     with chdir(tmp_path):
-        again = cross_validate(leaving_one_out(distinct), resume=NEWEST, only=NAMES, console=Console(quiet=True))
+        again = cross_validate(leaving_one_out(distinct), resume="newest", only=NAMES, console=Console(quiet=True))
         assert again.failures == {}
         assert again.summary == json.loads((run / "summary.json").read_text())
         with pytest.raises(ConfigError, match=r"(?s)optim.lr: 0.0001 -> 0.1.*--set optim.lr=..."):
             cross_validate(leaving_one_out(distinct, "optim.lr=0.1"), resume=again.folder)
         with pytest.raises(ConfigError, match=r"one fold of a run; use --resume .*20260101-000000 --fold 02"):
-            cross_validate(leaving_one_out(distinct), resume=again.folder / "folds/02")
+            cross_validate(leaving_one_out(distinct), resume=str(again.folder / "folds/02"))
         with pytest.raises(ConfigError, match="not a run folder, or a run without folds"):
             cross_validate(leaving_one_out(distinct), resume=Path("runs"))
 

@@ -245,7 +245,8 @@ def go(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         said = [f"data.root={written}", *overrides]
         with chdir(tmp_path):
             experiment = load_experiment_of(FinetuneExperiment, str(EXPERIMENT), said)
-            return tmp_path / finetune(experiment, EXPERIMENT, resume=resume, overrides=said).folder
+            named = None if resume is None else str(resume)  # paths may be text
+            return tmp_path / finetune(experiment, str(EXPERIMENT), resume=named, overrides=said).folder
 
     return run
 
