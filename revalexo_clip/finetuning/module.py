@@ -1,4 +1,4 @@
-"""The Lightning module of finetuning: training steps, and scores over the whole validation set."""
+"""The Lightning module of finetuning: one step of an activity classifier, and its figures over the whole validation set."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import finite
 
 MONITORED = "val/weighted_f1"
-"""Metric that selects checkpoints: weighted F1 of the validation windows at the first horizon."""
+"""What checkpoints are chosen by: the weighted F1 of the validation windows at the first horizon."""
 
 
 class ClassifierModule(CollectingModule):
-    """Training of an `ActivityClassifier` on batches of `batch_size` windows from all processes.
+    """Trains a `ActivityClassifier` on batches of `batch_size` windows from all processes.
 
-    `steps` is the number of optimizer steps of the whole run, `clips` are the names of the training clips, `described`
-    is added to every checkpoint. The `teacher`, if there is one, is neither trained nor saved, and always in eval mode.
+    `steps` are the optimizer steps of the whole run, `clips` the names of the training clips; `described` is added to
+    every checkpoint. The `teacher`, if there is one, is no part of what is trained or saved, and always in eval mode.
     """
 
     def __init__(
@@ -63,23 +63,23 @@ class ClassifierModule(CollectingModule):
         self._pending_step: tuple[Batch, Tensor] | None = None
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Build the experiment's optimizer. Its schedule ends with the last step of the run."""
+        """The experiment's optimizer; its schedule ends with the run's last step."""
         optimizer, scheduler = self.experiment.optim.build(self, self.steps)
         schedule: LRSchedulerConfigType = {"scheduler": scheduler, "interval": "step", "name": "lr"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_fit_start(self) -> None:
-        """Move the teacher to the device of the windows."""
+        """Let the teacher be where the windows are."""
         for teacher in self._teacher:
             teacher.to(self.device)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Unfreeze blocks when it is time, and seed the step, so that a resumed run draws the same random numbers."""
+        """Set free what is no longer frozen, and let modules draw random numbers that a resumed run draws again."""
         self._update_frozen()
         seed_step(self.experiment.seed, self.global_step, self.global_rank)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Take one optimizer step."""
+        """One optimizer step."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         optimizer.zero_grad()
@@ -93,11 +93,11 @@ class ClassifierModule(CollectingModule):
             for start in range(0, rows, part):
                 own = slice(start, min(start + part, rows))
                 step.rows = slice(first + own.start, first + own.stop)
-                with self._no_frozen_gradients():
+                with self._still():
                     found = self.model.recognise(imu_BLC[own], video_B3THW[own])
-                teacher_output = self._teacher_output(imu_BLC[own], video_B3THW[own])
-                # DDP averages over processes; the loss is the mean over the whole batch.
-                loss = self.loss(found, windows.label_BK[own], teacher_output).sum() * (world_size() / size)
+                taught = self._taught(imu_BLC[own], video_B3THW[own])
+                # DDP averages over processes what is to be the mean over the whole batch.
+                loss = self.loss(found, windows.label_BK[own], taught).sum() * (world_size() / size)
                 total += loss.detach()
                 self._backward(loss, last=own.stop == rows)
         for parameter in self._frozen_parameters():
@@ -111,33 +111,35 @@ class ClassifierModule(CollectingModule):
         self.log_dict(learning_rates(scheduler))
         scheduler.step()
 
-    def _teacher_output(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput | None:
+    def _taught(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput | None:
         with torch.no_grad():
             return next((teacher.recognise(imu_BLC, video_B3THW) for teacher in self._teacher), None)
 
     def _update_frozen(self) -> None:
-        """Keep the blocks that are frozen in this epoch in eval mode."""
+        """Keep in eval mode what the experiment freezes in this epoch."""
         freezing, epoch = self.experiment.freezing, self.current_epoch
         towers = self.model.towers().values()
-        frozen = [block for blocks in towers for block in blocks[: freezing.num_frozen_blocks(epoch, len(blocks))]]
-        if len(frozen) != self._num_frozen_blocks:
-            self._num_frozen_blocks = len(frozen)
-            self.model.rest(frozen)
+        num_frozen_blocks = [
+            block for blocks in towers for block in blocks[: freezing.num_frozen_blocks(epoch, len(blocks))]
+        ]
+        if len(num_frozen_blocks) != self._num_frozen_blocks:
+            self._num_frozen_blocks = len(num_frozen_blocks)
+            self.model.rest(num_frozen_blocks)
 
     def _frozen_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that are frozen in this epoch but trained in others."""
+        """Those that are trained in other epochs than this."""
         return [parameter for parameter in self.model.frozen_parameters() if parameter.requires_grad]
 
     @contextmanager
-    def _no_frozen_gradients(self) -> Iterator[None]:
-        """Keep nothing for gradients of frozen parameters."""
-        frozen = self._frozen_parameters()
-        for parameter in frozen:
+    def _still(self) -> Iterator[None]:
+        """Within it nothing is kept for gradients of what rests."""
+        num_frozen_blocks = self._frozen_parameters()
+        for parameter in num_frozen_blocks:
             parameter.requires_grad = False
         try:
             yield
         finally:
-            for parameter in frozen:
+            for parameter in num_frozen_blocks:
                 parameter.requires_grad = True
 
     def _backward(self, loss: Tensor, *, last: bool) -> None:
@@ -149,9 +151,9 @@ class ClassifierModule(CollectingModule):
             self.manual_backward(loss)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient. At this point fp16 gradients have been unscaled.
+        """Clip the gradient. Here, and not in the step, because under fp16 it has just been unscaled.
 
-        Raises `UserError` if the loss or the gradient is not finite.
+        Raises `UserError` where loss or gradient are no finite numbers.
         """
         norm = clip_gradient(optimizer, self.experiment.trainer.gradient_clip)
         self.log("train/gradient_norm", norm)
@@ -164,17 +166,17 @@ class ClassifierModule(CollectingModule):
             fail_on_all_ranks(
                 UserError(
                     f"the training diverged: in epoch {self.current_epoch + 1}, step {self.global_step + 1}, the loss "
-                    f"is {loss:g} and the gradient norm is {norm:g}; the batch begins with {names}\n"
+                    f"is {loss:g} and the gradient's norm {norm:g}; the batch begins with {names}\n"
                     "The step was not taken. Lower optim.lr or trainer.gradient_clip, or --set trainer.precision=32"
                 )
             )
 
     def collect(self, batch: Batch) -> Sequence[Tensor]:
-        """Classify one batch."""
+        """Recognise one batch."""
         return batch.window_B, self.model(batch.imu_BLC, batch.video_BTHWC).logits_BKA, batch.label_BK
 
     def on_collected(self, parts: Sequence[Tensor]) -> None:
-        """Log the cross-entropy over all horizons, and the scores at the first horizon."""
+        """Cross-entropy over all horizons, and the scores at the first."""
         _, logits_NKA, label_NK = parts
         activities = logits_NKA.shape[2]
         loss = nn.functional.cross_entropy(
@@ -196,12 +198,12 @@ class ClassifierModule(CollectingModule):
         self.log_dict({"val/accuracy": accuracy, "val/macro_f1": macro_f1, MONITORED: weighted_f1})
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        """Add the metadata of the run to the checkpoint."""
+        """Put the run's description into the checkpoint."""
         checkpoint.update(self.described)
         checkpoint["schedule"] = self._schedule
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the optimizer state only as far as it fits, if the optimizer or the length of the run has changed."""
+        """Where optimizer or length were changed since, keep only what was learned of the past."""
         if checkpoint.get("schedule", self._schedule) != self._schedule:
             reschedule(checkpoint, *self.experiment.optim.build(self, self.steps))
 

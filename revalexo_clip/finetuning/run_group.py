@@ -126,7 +126,7 @@ def run_group(
     make_newest(run)
     start_log(run, said)
     try:
-        if changed:  # results of the experiment as it was do not count
+        if changed:  # results of the previous experiment are outdated
             for predictions in (run / group.inside).glob("*/evaluation/predictions.h5"):
                 predictions.unlink()
         _record(run, group, source)
@@ -145,7 +145,7 @@ def run_group(
 def run_part(path: Path, console: Console, source: Path | None, options: RunOptions, *, pretraining: bool) -> None:
     """Train and test the part with a run folder, or do its `pretraining`; resume it if it has begun.
 
-    Raises what `finetune` and `pretrain` raise, and `ConfigError` if another process works on the part.
+    Raises what `finetune` and `pretrain` raise, and `ConfigError` if another process is working on the part.
     """
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # sent by submitit, for the process that started this one
     folder = PartFolder(path)
