@@ -17,7 +17,7 @@ class ModalityOption(StrEnum):
 
 
 class ClusterSort(StrEnum):
-    """Where jobs run. `local`, for trying it out, runs them as processes on this machine."""
+    """Where jobs are run. `local` is for trying it out: as processes of this machine."""
 
     slurm = "slurm"
     local = "local"
@@ -98,36 +98,34 @@ JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Pro
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 FoldOption = Annotated[
     list[str] | None,
-    typer.Option("--fold", metavar="NAME", help="Run only this fold. Repeatable.", show_default="all"),
+    typer.Option("--fold", metavar="NAME", help="Run this one of the folds. Repeatable.", show_default="all"),
 ]
 PartJobsOption = Annotated[
     int | None,
-    typer.Option(
-        "--jobs", "-j", min=1, help="Number of folds or variants that run at a time.", show_default="1; cluster: all"
-    ),
+    typer.Option("--jobs", "-j", min=1, help="Folds, or variants, that run at a time.", show_default="1; cluster: all"),
 ]
 PretrainOption = Annotated[
     str | None,
     typer.Option(
         "--pretrain",
         metavar="FILE.py[:Class]",
-        help="Pretrain the encoder in every fold, on its training and validation subjects.",
+        help="Begin every fold with this pretraining, on all but those whom it tests.",
     ),
 ]
 ClusterOption = Annotated[
     ClusterSort | None,
-    typer.Option("--cluster", help="Run every fold or variant as a job on a cluster (needs submitit)."),
+    typer.Option("--cluster", help="Run every fold, or variant, as a job of a cluster, with submitit."),
 ]
 ClusterSetOption = Annotated[
     list[str] | None,
-    typer.Option("--cluster-set", metavar="NAME=VALUE", help="Job resource, e.g. timeout_min=600. Repeatable."),
+    typer.Option("--cluster-set", metavar="NAME=VALUE", help="What jobs ask for, e.g. timeout_min=600. Repeatable."),
 ]
 CompareOption = Annotated[
     str | None,
     typer.Option(
         "--compare",
         metavar="VARIANT,VARIANT[,...]",
-        help="Train variants (scratch, frozen, full) and compare the others with the first.",
+        help="Train in several ways, of scratch, frozen and full, and compare the others with the first.",
     ),
 ]
 LabelsOption = Annotated[
@@ -135,7 +133,7 @@ LabelsOption = Annotated[
     typer.Option(
         "--labels",
         metavar="SHARE[,...]",
-        help="Shares of the labels that --compare trains with, e.g. 0.01,0.1,0.5,1.",
+        help="With --compare: train with these shares of the labels, e.g. 0.01,0.1,0.5,1.",
         show_default="label_fraction",
     ),
 ]

@@ -156,6 +156,6 @@ def check_order(experiment: Augmented) -> None:
         for before, after in pairwise(augmentations):
             if isinstance(after, kind) and not isinstance(before, kind):
                 raise ValueError(
-                    f"{field}: {type(after).__name__} runs while windows are loaded, so it must come before "
+                    f"{field}: {type(after).__name__} runs where windows are loaded, so it must come before "
                     f"{type(before).__name__}"
                 )

@@ -174,7 +174,7 @@ def test_plain_functions_of_a_window_run_in_the_loader() -> None:
 
 def test_functions_of_a_window_must_come_first() -> None:
     assert Unfinished(imu_augment=(Doubled(), Doubled(), Scale())).imu_augment[0] == Doubled()
-    with pytest.raises(ValueError, match=r"imu_augment: Doubled runs while windows are loaded.* before Scale"):
+    with pytest.raises(ValueError, match=r"imu_augment: Doubled runs where windows are loaded.* before Scale"):
         Unfinished(imu_augment=(Scale(), Doubled()))
     with pytest.raises(ValueError, match=r"video_augment: Negative runs .* before Grayscale"):
         Unfinished(video_augment=(Grayscale(), Negative()))
