@@ -218,12 +218,12 @@ def print_dry_run(name: str, found: DryRun) -> None:
 def _show_classifier(finetuned: Finetuned) -> None:
     from revalexo_clip.reports.terminal.classifier import classifier_report
 
-    if finetuned.recognition is not None:
-        for shown in classifier_report(finetuned.recognition.metrics):
+    if finetuned.evaluation is not None:
+        for shown in classifier_report(finetuned.evaluation.metrics):
             out.print(shown)
     say(f"done   {finetuned.folder}")
-    if finetuned.recognition is not None:
-        say(f"       {finetuned.recognition.path.with_name('report.html')}")
+    if finetuned.evaluation is not None:
+        say(f"       {finetuned.evaluation.path.with_name('report.html')}")
 
 
 def _show_folds(done: GroupResult, again: Sequence[str]) -> None:

@@ -96,7 +96,7 @@ class Finetuned:
 
     folder: Path
     """Run folder."""
-    recognition: ClassifierEvaluation | None
+    evaluation: ClassifierEvaluation | None
     """Results on the test subjects; None if there are no test subjects, and in all processes but the first."""
 
 

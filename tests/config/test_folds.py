@@ -30,6 +30,7 @@ from revalexo_clip.finetuning.run import finetune
 from revalexo_clip.finetuning.run_group import run_part, task_of
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.reports.terminal.folds import fold_report
+from revalexo_clip.reports.values import child
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
 from revalexo_clip.runs.folder import forget_run_folder
@@ -151,7 +152,7 @@ def test_folds_that_are_done_are_summarized_by_the_verb_alone(
     with chdir(tmp_path):
         done = cross_validate(experiment, str(source), resume=str(run))
         assert cross_validate(experiment, resume="newest").folder == run.relative_to(tmp_path)
-    assert (done.failures, list(done.summary["folds"])) == ({}, ["01", "02", "08", "05", "09"])
+    assert (done.failures, list(child(done.summary, "folds"))) == ({}, ["01", "02", "08", "05", "09"])
     assert json.loads((run / "summary.json").read_text()) == done.summary
     assert (run / "experiment.py").read_text() == "# an experiment"
     assert ": 5 folds, 0 to do" in (run / "log.txt").read_text()

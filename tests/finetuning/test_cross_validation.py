@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from support.small_process import Finished, call, rxclip, succeed
+from support.small_process import EXPERIMENT, Finished, call, rxclip, succeed
 from support.small_training import logged, metrics, weights
 
 from revalexo_clip.config.finetuning import FinetuneExperiment
@@ -226,6 +226,24 @@ def test_a_changed_experiment_leaves_no_fold_done(
     assert (list(summary["folds"]), list(summary["unfinished"])) == (["01"], ["02", "05"])
     assert len(logged(again / "folds/01", "val/loss")) == 3
     assert (again / "folds/05/checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.long
+def test_a_fold_pretrains_an_encoder_that_a_user_has_defined(distinct: Path, tmp_path: Path) -> None:
+    (tmp_path / "dataset").symlink_to(distinct)
+    sets = ("--set", "folds.pretrain.batch_size=4", "--fold", "01")
+    arguments = ("finetune", f"{FILE}:LeavingOneOut", "--pretrain", EXPERIMENT, *sets)
+    succeed(*arguments, cwd=tmp_path)
+    fold = tmp_path / "runs/latest/folds/01"
+    assert (fold / "experiment.py").read_bytes() == FILE.read_bytes()
+    inner = json.loads((fold / "pretraining/experiment.json").read_text())
+    assert (inner["imu"]["type"], inner["data"]["train_subjects"], inner["batch_size"]) == ("TCN", ["05"], 4)
+    predictions = fold / "evaluation/predictions.h5"
+    predictions.unlink()
+    moved = tmp_path / "runs/leaving_one_out/20260101-000000"
+    (tmp_path / "runs/latest").resolve().rename(moved)
+    succeed(*arguments, "--resume", moved, cwd=tmp_path)
+    assert (moved / "folds/01/evaluation/predictions.h5").is_file()
 
 
 @pytest.mark.long
