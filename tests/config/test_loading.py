@@ -1,133 +1,201 @@
-"""Experiment files: which class is loaded, and what is said about a file that fails."""
+"""Overrides of a loaded experiment: `--set path=value`."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.small_process import EXPERIMENT
 
-from revalexo_clip.config.base import snake_case
-from revalexo_clip.config.loading import load_experiment
+from revalexo_clip import RevalExo
+from revalexo_clip.config.loading import apply_overrides, load_experiment
+from revalexo_clip.config.pretraining import PretrainExperiment
+from revalexo_clip.core.component import Component
 from revalexo_clip.core.errors import ConfigError
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
-HEADER = """\
-from pathlib import Path
-from revalexo_clip import *
-DATA = RevalExo(root=Path("d"), train_subjects=("01",), val_subjects=("02",))
-class One(PretrainExperiment):
-    data: Dataset = DATA
-    imu: ImuEncoder = DeepConvLSTM(hidden=8)
-    video: VideoEncoder = X3D(weights=None)
-"""
 
-Write = Callable[..., Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write(text: str, name: str = "idea.py") -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        return path
-
-    return write
-
-
-def refused(target: object, *overrides: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load_experiment(str(target), overrides)
-    assert caught.value.exit_code == 2
-    return str(caught.value)
-
-
-def test_the_one_experiment_of_a_file_is_taken_and_named_after_its_class(write: Write) -> None:
-    experiment = load_experiment(str(write(HEADER)))
-    assert experiment.name == "one"
-    assert experiment.imu.model_dump() == {"type": "DeepConvLSTM", "frozen": 0, "kernel": 11, "maps": 64, "hidden": 8}
-
-
-def test_of_several_experiments_one_is_named(write: Write) -> None:
-    path = write(HEADER + "class Two(One):\n    embed_dim: int = 3\n")
-    assert load_experiment(f"{path}:Two").embed_dim == 3
-    assert load_experiment(f"{path}:One").embed_dim == 256
-    assert refused(path) == f"{path} defines 2 experiments; choose one: {path}:One, {path}:Two"
-    assert refused(f"{path}:Twoo") == f"{path} has no experiment 'Twoo'; did you mean 'Two'? (known: One, Two)"
-
-
-def test_an_imported_experiment_is_not_one_of_the_file(write: Write) -> None:
-    write(HEADER, "base_of_it.py")
-    path = write("from base_of_it import One\nclass Mine(One):\n    embed_dim: int = 4\n")
-    assert load_experiment(str(path)).embed_dim == 4
-    assert refused(write("from base_of_it import One\n", "empty.py")).endswith(
-        "empty.py defines no experiment: write a subclass of PretrainExperiment in it"
-    )
-
-
-def test_a_file_may_import_the_experiment_beside_it(write: Write) -> None:
-    copied = write((EXPERIMENTS / "mvit_base.py").read_text(), "mvit_base.py")
-    path = write("from mvit_base import MViTBase\nclass Wider(MViTBase):\n    embed_dim: int = 768\n")
-    before = list(sys.path)
-    assert load_experiment(str(path)).embed_dim == 768
-    assert load_experiment(str(path)).name == "mvit_base"
-    assert load_experiment(str(copied)).embed_dim == 512
-    assert sys.path == before
-
-
-def test_a_missing_file_names_those_beside_it(write: Write) -> None:
-    path = write(HEADER, "walking.py")
-    missing = path.with_name("walkin.py")
-    assert refused(missing) == f"{missing}: no such experiment file; did you mean '{path}'? (known: {path})"
-    assert "no such experiment file" in refused(path.parent / "nowhere" / "walking.py")
-
-
-def test_what_is_no_python_file_is_refused(write: Write) -> None:
-    assert "is not an experiment file" in refused(write("seed: 1", "run.yaml"))
-    assert "no such experiment file" in refused(write(HEADER).parent)
+def resolve(*overrides: str, target: object = EXPERIMENTS / "x3d_xs.py") -> PretrainExperiment:
+    return load_experiment(str(target), overrides)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("override", "path", "value"),
     [
-        ("def f(:\n", "idea.py:1: invalid syntax"),
-        ("import revalexo_clip\n\nx = 1 / 0\n", "idea.py:3: ZeroDivisionError: division by zero"),
-        (
-            "import no_such_module_anywhere\n",
-            "idea.py:1: ModuleNotFoundError: No module named 'no_such_module_anywhere'",
-        ),
-        ("from revalexo_clip import DeepConvLTSM\n", "idea.py:1: ImportError: cannot import name 'DeepConvLTSM'"),
-        (HEADER + "class B(One):\n    extra: int = 3\n", "idea.py:8: TypeError: B adds the field extra"),
-        (HEADER + "X = InfoNCE(temp=1)\n", "idea.py:8: InfoNCE: temp: unknown field; did you mean 'temperature'?"),
-        (
-            HEADER + "class C(ImuEncoder):\n    x: int = 1\nC()\n",
-            "idea.py:10: TypeError: Can't instantiate abstract class C",
-        ),
-        (HEADER + "    batch_size: int = 0\n", "idea.py:\nbatch_size: Input should be greater than 0 (got 0)"),
-        (HEADER + "    batch_size: int = 1\n", "a contrastive batch needs at least 2 pairs"),
-        (HEADER + "    micro_batch: int | None = 65\n", "micro_batch: 65 is more than batch_size, 64"),
-        (HEADER + "    imu: ImuEncoder = X3D()\n", "imu: X3D("),
-        (HEADER + "    name: str = 'a/b'\n", "name: String should match pattern"),
-        ("from revalexo_clip import *\nclass D(PretrainExperiment):\n    pass\n", "data: Field required"),
+        ("seed=7", "seed", 7),
+        ("optim.lr=1e-3", "optim.lr", 1e-3),
+        ("optim.lr=1", "optim.lr", 1.0),
+        ("name=08", "name", "08"),
+        ("standardize=true", "standardize", True),
+        ("standardize=True", "standardize", True),
+        ("standardize=no", "standardize", False),
+        ("micro_batch=16", "micro_batch", 16),
+        ("trainer.gradient_clip=none", "trainer.gradient_clip", None),
+        ("trainer.gradient_clip=null", "trainer.gradient_clip", None),
+        ("trainer.early_stopping=10", "trainer.early_stopping", 10),
+        ("trainer.devices=2", "trainer.devices", 2),
+        ("trainer.devices=auto", "trainer.devices", "auto"),
+        ("video.weights=none", "video.weights", None),
+        ("video.weights=a/b=c.pyth", "video.weights", "a/b=c.pyth"),
+        ("data.root=/data/other set", "data.root", "/data/other set"),
+        ("data.val_subjects=08", "data.val_subjects", ["08"]),
+        ("data.val_subjects=08,09", "data.val_subjects", ["08", "09"]),
+        ("data.val_subjects=[08, 09]", "data.val_subjects", ["08", "09"]),
+        ('data.val_subjects=["08","09"]', "data.val_subjects", ["08", "09"]),
+        ("data.val_subjects=['08']", "data.val_subjects", ["08"]),
+        ("data.test_subjects=11x", "data.test_subjects", ["11x"]),
+        ("data.test_subjects=9", "data.test_subjects", ["9"]),
+        ("data.test_subjects=[]", "data.test_subjects", []),
+        ("data.test_subjects=", "data.test_subjects", []),
+        ("data.train_subjects.0=30", "data.train_subjects.0", "30"),
+        ("data.channels=acc_*", "data.channels", ["acc_*"]),
+        ("data.horizons=0,0.5", "data.horizons", [0.0, 0.5]),
+        ("data.horizons=[0, 0.5]", "data.horizons", [0.0, 0.5]),
+        ("data.horizons=0.5", "data.horizons", [0.5]),
+        ("optim.betas=0.8,0.9", "optim.betas", [0.8, 0.9]),
+        ("optim.betas.1=0.95", "optim.betas.1", 0.95),
+        ('imu={"type": "DeepConvLSTM", "hidden": 4}', "imu.hidden", 4),
     ],
 )
-def test_a_file_that_fails_says_where(write: Write, text: str, says: str) -> None:
-    path = write(text)
-    assert says in refused(path).replace(f"{path}", "idea.py")
+def test_an_override_reads_its_value_as_its_field_does(override: str, path: str, value: object) -> None:
+    found: object = resolve(override).model_dump(mode="json")
+    for key in path.split("."):
+        found = found[int(key)] if isinstance(found, list) else found[key]  # type: ignore[index]
+    assert found == value
+    assert type(found) is type(value)
 
 
-def test_every_device_must_have_a_part_of_the_batch() -> None:
-    assert "batch_size: 64 windows cannot be shared by 66 devices" in refused(
-        EXPERIMENTS / "x3d_xs.py", "trainer.devices=33", "trainer.num_nodes=2"
-    )
+def test_an_override_leaves_everything_else_as_it_was() -> None:
+    before, after = resolve().model_dump(mode="json"), resolve("optim.lr=1e-3").model_dump(mode="json")
+    assert before["optim"].pop("lr") != after["optim"].pop("lr")
+    assert before == after
+
+
+def test_of_two_overrides_the_last_one_holds() -> None:
+    assert resolve("seed=1", "seed=2").seed == 2
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_component_is_switched_before_its_fields_are_set(swap: bool) -> None:
+    overrides = ["video.type=MViT", "video.variant=32x3", "video.dropout=0.1"]
+    experiment = resolve(*(reversed(overrides) if swap else overrides))
+    assert experiment.video.model_dump() == {
+        "type": "MViT",
+        "frozen": 0,
+        "variant": "32x3",
+        "weights": "kinetics400",
+        "dropout": 0.1,
+        "gradient_checkpointing": False,
+    }
+
+
+def test_a_switch_starts_from_the_new_components_defaults_and_not_from_the_old_ones_values() -> None:
+    experiment = resolve("video.dropout=0.1", target=EXPERIMENTS / "demo.py")
+    assert experiment.video.model_dump()["weights"] is None
+    switched = resolve("video.type=MViT", target=EXPERIMENTS / "demo.py")
+    assert switched.video.model_dump()["weights"] == "kinetics400"
+
+
+def test_naming_the_component_that_is_there_changes_nothing() -> None:
+    demo = EXPERIMENTS / "demo.py"
+    assert resolve("imu.type=DeepConvLSTM", target=demo).to_json() == resolve(target=demo).to_json()
+
+
+def test_a_component_of_the_same_file_can_be_switched_to() -> None:
+    experiment = load_experiment(str(EXPERIMENT), ["imu.type=DeepConvLSTM", "imu.hidden=8", "video.width=3"])
+    assert experiment.imu.model_dump()["hidden"] == 8
+    again = load_experiment(str(EXPERIMENT), ["imu.dilations=1,2,4"])
+    assert again.imu.model_dump() == {"type": "TCN", "frozen": 0, "kernel": 9, "dilations": (1, 2, 4)}
+
+
+class Recorded(RevalExo):
+    """A dataset of another kind, with lists that have no default."""
+
+
+def test_lists_without_a_default_of_a_component_just_chosen_may_be_written_in_short() -> None:
+    try:
+        experiment = resolve(
+            "data.type=Recorded",
+            "data.root=x",
+            "data.train_subjects=01,02",
+            "data.val_subjects=08",
+            "data.horizons.0=1",
+        )
+    finally:
+        del Component.registry["Recorded"]
+    assert isinstance(experiment.data, Recorded)
+    assert experiment.data.subjects("train") == ("01", "02")
+    assert experiment.data.subjects("val") == ("08",)
+    assert experiment.data.horizons == (1.0,)
 
 
 @pytest.mark.parametrize(
-    ("name", "snake"),
-    [("MyIdea", "my_idea"), ("TCNBig", "tcn_big"), ("X3DXS", "x3dxs"), ("Demo", "demo"), ("TryOne2", "try_one2")],
+    ("override", "says"),
+    [
+        ("batchsize=4", "batchsize: unknown field; did you mean 'batch_size'?"),
+        ("trainer.max_epoch=4", "trainer.max_epoch: unknown field; did you mean 'max_epochs'?"),
+        ("trainr.max_epochs=4", "--set trainr: unknown field 'trainr'; did you mean 'trainer'?"),
+        ("data.rot.x=4", "--set data.rot: unknown field 'rot'; did you mean 'root'?"),
+        ("data.root.x=4", "--set data.root.x: 'data.root' is \"data/RevalExoDataset\" and has no fields"),
+        ("data.val_subjects.1=4", "--set data.val_subjects.1: '1' is not an index into a list of 1"),
+        ("data.val_subjects.last=4", "'last' is not an index into a list of 1"),
+        ("imu.kernel=wide", "imu.kernel: Input should be a valid integer"),
+        (
+            "imu.kernel=2.5",
+            "imu.kernel: Input should be a valid integer, got a number with a fractional part (got 2.5)",
+        ),
+        ("imu.kernel=-1", "imu.kernel: Input should be greater than 0 (got -1)"),
+        ("imu.kernel=none", "imu.kernel: Input should be a valid integer (got None)"),
+        ("imu.kernel=[1]", "imu.kernel: Input should be a valid integer (got [1])"),
+        ("optim.lr=nan", "optim.lr: "),
+        ("optim.lr=1e-9", "optim: final_lr (1e-06) is above lr (1e-09)"),
+        ("standardize=maybe", "standardize: Input should be a valid boolean"),
+        ("trainer.precision=fp8", "trainer.precision: Input should be 'auto', '32', 'bf16-mixed' or '16-mixed'"),
+        ("data.crop=300", "data: crop is 300 px, more than short_side, 182 px"),
+        ("data.val_subjects=29", "data: subject 29 is in both train_subjects and val_subjects"),
+        ("imu.type=X3D", "imu: unknown ImuEncoder 'X3D'"),
+        ("imu=X3D", "--set imu=X3D: imu has fields of its own: write --set imu.type=X3D, or --set imu.FIELD=VALUE"),
+        ("trainer=3", "--set trainer=3: trainer has fields of its own: write --set trainer.FIELD=VALUE"),
+        ("type=Other", "type: unknown field"),
+        ("trainer.type=Other", "trainer.type: unknown field"),
+        ("seed", "--set seed: write it as path=value, e.g. --set trainer.max_epochs=10"),
+        ("=3", "--set =3: write it as path=value"),
+        ("optim.=3", "--set optim.=3: write it as path=value"),
+    ],
 )
-def test_the_name_of_a_run_follows_from_the_class(name: str, snake: str) -> None:
-    assert snake_case(name) == snake
+def test_an_override_that_cannot_be_says_why(override: str, says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        resolve(override)
+    assert says in str(refused.value)
+
+
+def test_the_dumped_experiment_itself_is_not_edited() -> None:
+    dumped = resolve().model_dump(mode="json")
+    before = json.dumps(dumped)
+    apply_overrides(dumped, ["seed=3", "data.val_subjects=07x", "imu.type=TCN"])
+    assert json.dumps(dumped) == before
+
+
+Names = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-* ", min_size=1).map(str.strip).filter(bool)
+
+
+@given(st.lists(Names, max_size=5))
+def test_every_list_of_names_can_be_written_in_short_and_as_json(names: list[str]) -> None:
+    dumped: dict[str, object] = {"names": ["x"]}
+    for text in (",".join(names), f"[{', '.join(names)}]", json.dumps(names)):
+        if text.lower() not in ("none", "null"):
+            assert apply_overrides(dumped, [f"names={text}"])["names"] == names  # type: ignore[arg-type]
+
+
+@given(st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans(), st.none()))
+def test_every_json_scalar_arrives_as_itself(value: object) -> None:
+    assert apply_overrides({"a": {"b": 0}}, [f"a.b={json.dumps(value)}"]) == {"a": {"b": value}}
+
+
+@given(st.text().filter(lambda text: text.lower() not in ("none", "null") and not text.startswith('"')))
+def test_every_text_arrives_as_itself(text: str) -> None:
+    assert apply_overrides({"a": "x"}, [f"a={text}"]) == {"a": text}

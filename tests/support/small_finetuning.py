@@ -1,4 +1,4 @@
-"""Activity classifiers small enough to train in seconds."""
+"""Activity classifiers that train in seconds."""
 
 from __future__ import annotations
 
