@@ -1,12 +1,13 @@
-"""DeepConvLSTM <-> X3D-XS on simulated people: the main job in minutes, on a laptop.
+"""DeepConvLSTM <-> X3D-XS on synthetic subjects: pretraining in minutes, on a laptop.
 
     rxclip synthesize data/demo
     rxclip pretrain experiments/demo.py
 
-Both towers start from nothing, and have minutes. So the video tower sees all of its pixels from the first step and
-keeps time, which tells one step from the next, and a batch holds several windows of each clip: negatives that only
-motion tells apart. Eight frames over 2 s show how a body sways and turns; more windows than usual are drawn from every
-clip, because there are few clips. They come from a pack, which takes so little that loader workers would not pay.
+Both towers start from new weights, and have minutes to learn. Therefore the video tower keeps the time axis
+(`keep_time`) and sees all pixels from the first step (`average_shortcuts`), and a batch holds several windows of each
+clip: negatives that differ only in motion. Eight frames over 2 s show how a body sways and turns. More windows than
+usual are drawn from each clip, because there are few clips. They come from a pack, which is so fast that loader
+workers do not pay off.
 """
 
 from pathlib import Path

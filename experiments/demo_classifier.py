@@ -1,11 +1,11 @@
-"""The demo's encoder becomes an activity classifier of what a person does now and will do within a second, from IMUs alone.
+"""Finetune the demo's IMU encoder to classify the current activity and those up to one second ahead.
 
     rxclip pretrain experiments/demo.py
     rxclip finetune experiments/demo_classifier.py
 
-People are those of the demo: whom the encoder was selected on, checkpoints are selected on here too, and the one it has
-never seen is the one to be tested. The settings are the benchmark's but for what a minute of training asks for: smaller
-batches and a higher learning rate.
+The split is that of the demo: the validation subject is the same in both trainings, and the test subject is unseen in
+both. The settings are those of the benchmark, except smaller batches and a higher learning rate, because training
+takes a minute.
 """
 
 from pathlib import Path

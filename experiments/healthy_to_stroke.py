@@ -1,12 +1,12 @@
-r"""DeepConvLSTM, pretrained and finetuned on healthy people, recognises activities after a stroke, on RevalExo.
+r"""DeepConvLSTM on RevalExo: pretrained and finetuned on healthy subjects, tested on subjects after a stroke.
 
     rxclip pretrain experiments/x3d_xs.py --set name=healthy \
         --set data.train_subjects=01,02,03,11,20,24 --set data.val_subjects=29
     rxclip finetune experiments/healthy_to_stroke.py
 
-Four of the ten tested people have no video, which this does not need. The benchmark trains on all seven healthy people
-and names nobody to choose the checkpoint on: here that is 29, in pretraining too. The encoder published with it has
-seen six of the ten, and would be refused. The same without pretraining: --set from_scratch=true
+Four of the ten test subjects have no video, which is not needed here. The benchmark trains on all seven healthy
+subjects and has no validation subjects; here 29 is the validation subject, in pretraining too. The published encoder
+was trained on six of the ten test subjects and would be refused. The same without pretraining: --set from_scratch=true
 """
 
 from pathlib import Path

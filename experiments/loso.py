@@ -1,11 +1,11 @@
-"""DeepConvLSTM recognises activities on RevalExo, leaving out one person after the other.
+"""DeepConvLSTM classifies activities on RevalExo, with leave-one-subject-out cross-validation.
 
     rxclip finetune experiments/loso.py --jobs 4
     rxclip finetune experiments/loso.py --jobs 4 --pretrain experiments/x3d_xs.py
 
-The thirteen people with both modalities, a fold for each; its checkpoint is chosen on the person that is named next.
-An encoder has seen people, and everybody is tested here: so it begins as a new one, or with `--pretrain` is pretrained
-anew in every fold, on those that the fold trains and validates on.
+There is one fold for each of the thirteen subjects with both modalities; the validation subject is the one named next.
+Every subject is a test subject in one fold, so no encoder that was trained on some of them can be used: the encoder is
+a new one, or with `--pretrain` it is pretrained in every fold, on the training and validation subjects of the fold.
 """
 
 from pathlib import Path

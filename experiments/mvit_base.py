@@ -2,9 +2,9 @@
 
     rxclip pretrain experiments/mvit_base.py
 
-The 32 pairs are all contrasted with each other; a device encodes 8 at a time.
+All 32 pairs are contrasted with each other; a device encodes 8 at a time.
 
-The published split leaves nobody with video to test on: hold people out, or evaluate with --allow-seen-subjects.
+The published split leaves no test subjects with video: hold subjects out, or evaluate with --allow-seen-subjects.
 """
 
 from pathlib import Path

@@ -2,10 +2,10 @@
 
     rxclip pretrain experiments/x3d_xs.py
 
-Four frames over 2 s sample the video at 2 Hz and cannot show a 2 Hz step; for retrieving moments rather than kinds
-of moments, see more of them: --set data.frames=16.
+Four frames over 2 s sample the video at 2 Hz, which is too slow to show steps at 2 Hz. To retrieve exact moments and
+not only similar ones, use more frames: --set data.frames=16.
 
-The published split leaves nobody with video to test on: hold people out, or evaluate with --allow-seen-subjects.
+The published split leaves no test subjects with video: hold subjects out, or evaluate with --allow-seen-subjects.
 """
 
 from pathlib import Path

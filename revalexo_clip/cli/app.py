@@ -11,11 +11,9 @@ import typer
 from revalexo_clip.cli.data import check_data, pack, synthesize
 from revalexo_clip.cli.encoders import export_encoder, import_encoder
 from revalexo_clip.cli.evaluation import evaluate
-from revalexo_clip.cli.finetuning import finetune
-from revalexo_clip.cli.folds import fold
+from revalexo_clip.cli.finetuning import finetune, part
 from revalexo_clip.cli.pretraining import pretrain
 from revalexo_clip.cli.show import components, show
-from revalexo_clip.cli.variants import variant
 from revalexo_clip.core.console import accept_any_encoding, err
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.version import __version__
@@ -94,8 +92,7 @@ _add(
     "check-data data/mine --channels 'acc_Head_*' --channels 'gyro_Head_*' --imu-rate 100",
     name="check-data",
 )
-app.command(hidden=True)(fold)
-app.command(hidden=True)(variant)
+app.command(hidden=True)(part)
 
 
 def spelled_out(arguments: list[str]) -> list[str]:

@@ -1,1 +1,1 @@
-"""Experiments: the typed classes that are the configuration, and loading them from a file or from JSON."""
+"""Experiments: the typed classes of the configuration, and loading them from a file or from JSON."""

@@ -1,7 +1,7 @@
-"""An experiment: the typed whole that a run is made from.
+"""The base class of experiments: the complete, typed configuration of a run.
 
 An experiment file defines a subclass of `PretrainExperiment`, or of another kind of experiment, that sets defaults.
-The class is the configuration; its JSON form is what a checkpoint carries.
+The class is the configuration; checkpoints store its JSON form.
 """
 
 from __future__ import annotations
@@ -23,53 +23,53 @@ Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 
 
 class TrainerConfig(Config):
-    """How Lightning runs the training.
+    """Settings of the training loop.
 
-    Length, precision, clipping, averaging and synchronised batch norm change what is learned; nothing else here does.
+    Only length, early stopping, precision, clipping, averaging and synchronised batch norm affect the trained model.
     """
 
     max_epochs: PositiveInt = 50
-    """Passes over the training windows; the learning rate reaches its end with the last."""
+    """Number of passes over the training windows; the learning rate schedule spans all of them."""
     precision: Precision = "auto"
-    """`auto`: bf16 where the accelerator has it, else fp16 on CUDA, else 32 bit."""
+    """`auto`: bf16 if the accelerator supports it, otherwise fp16 on CUDA, otherwise 32 bit."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """`auto`: a GPU where there is one."""
+    """`auto`: a GPU if there is one."""
     devices: PositiveInt | Literal["auto"] = "auto"
-    """Processes on each node, one a device. `auto`: every GPU there is, or one process on CPU."""
+    """Processes per node, one per device. `auto`: one per GPU, or one on CPU."""
     num_nodes: PositiveInt = 1
-    """Machines."""
+    """Number of machines."""
     strategy: Literal["auto", "ddp"] = "auto"
-    """`auto`: DDP as soon as there is more than one process."""
+    """`auto`: DDP if there is more than one process."""
     gradient_clip: NonNegativeFloat | None = 1.0
-    """Norm that the whole gradient is clipped to; null for no clipping."""
+    """Maximum norm of the whole gradient; null for no clipping."""
     early_stopping: PositiveInt | None = None
-    """Stop after this many epochs without improvement of what checkpoints are chosen by (in pretraining the validation
-    loss); null to run to the end."""
+    """Stop after this many epochs without improvement of the metric that selects checkpoints (in pretraining the
+    validation loss); null to train to the end."""
     checkpoint_minutes: NonNegativeFloat | None = 10.0
-    """How often `last.ckpt` is written between the ends of epochs [min], which is as much work as a crash can cost. 0:
-    after every step; null: at the end of epochs only."""
+    """Time between writes of `last.ckpt` within an epoch [min]. 0: after every step; null: at the end of epochs
+    only."""
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of a moving average of the weights, such as 0.999. Validation, evaluation and export take the average, and
-    training goes on as without it; null for none."""
+    """Decay of a moving average of the weights, e.g. 0.999. Validation, evaluation and export use the average; the
+    training itself does not change. null for none."""
     sync_batchnorm: bool = False
-    """Let batch norm go by the windows of all devices together. On GPUs only."""
+    """Compute batch norm statistics over the windows of all devices. On GPUs only."""
     compile: bool = False
-    """Compile both encoders with torch.compile when they are first called, which takes minutes."""
+    """Compile the encoders with torch.compile at their first call, which takes minutes."""
 
 
 class Experiment(Config):
-    """What all experiments are: named, seeded, complete, and readable from their JSON form.
+    """Base class of the kinds of experiments.
 
-    A kind of experiment is a direct subclass, which adds the fields. Subclasses of that set defaults and add none, so
-    that the kind itself can read every checkpoint.
+    A kind of experiment is a direct subclass, which adds fields. Subclasses of a kind set defaults and add no fields,
+    so that the kind itself can read every checkpoint.
     """
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", validate_default=False)
-    """Folder of its runs; the class name in snake_case if not set."""
+    """Name of the folder of its runs; by default the class name in snake_case."""
     seed: int = Field(default=42, ge=0, lt=2**32)
-    """Everything random follows from it."""
+    """Seed of all random numbers."""
 
-    if TYPE_CHECKING:  # what every kind has, each at the place in its own order where a reader looks for it
+    if TYPE_CHECKING:  # fields of every kind, which define them at a place of their own
         data: Recordings
         batch_size: int
         micro_batch: int | None
@@ -77,7 +77,7 @@ class Experiment(Config):
 
     @classmethod
     def kind(cls) -> type[Experiment]:
-        """The kind of experiment that this is."""
+        """Return the kind of this experiment: the direct subclass of `Experiment`."""
         return next(kind for kind in cls.__mro__ if Experiment in kind.__bases__)
 
     @classmethod
@@ -100,7 +100,7 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _keep_to_the_kind(self) -> Self:
-        """A subclass that writes `batch_size: int = 0` has not lifted the limits of the kind's field."""
+        """Check the limits of the kind's fields, which a subclass with `batch_size: int = 0` does not have."""
         kind = self.kind()
         if type(self) is not kind:
             kind.model_validate({name: getattr(self, name) for name in kind.model_fields})
@@ -117,7 +117,7 @@ class Experiment(Config):
         return self
 
     def to_json(self, indent: int | None = 2) -> str:
-        """The whole experiment as JSON; `from_json` gives it back."""
+        """Return the whole experiment as JSON, for `from_json`."""
         return self.model_dump_json(indent=indent)
 
     @classmethod
@@ -139,15 +139,15 @@ class Augmented(Protocol):
 
     @property
     def imu_augment(self) -> tuple[ImuAugmentation, ...]:
-        """Of the IMU window, in order."""
+        """Augmentations of the IMU window, in order."""
 
     @property
     def video_augment(self) -> tuple[VideoAugmentation, ...]:
-        """Of the video window, in order."""
+        """Augmentations of the video window, in order."""
 
 
 def check_order(experiment: Augmented) -> None:
-    """Raise `ValueError` where a function of one window comes after what is applied to a whole batch."""
+    """Raise `ValueError` if an augmentation of single windows comes after one of whole batches."""
     listed: tuple[tuple[str, Sequence[Component], type[Component]], ...] = (
         ("imu_augment", experiment.imu_augment, PerWindowImu),
         ("video_augment", experiment.video_augment, PerWindowVideo),

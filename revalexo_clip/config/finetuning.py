@@ -1,6 +1,6 @@
-"""Finetuning: the experiment that turns a pretrained encoder into an activity classifier of activities.
+"""The experiment of finetuning, which trains an activity classifier on a pretrained or new encoder.
 
-Defaults are those of the RevalExo benchmark's downstream training, as far as they do not depend on the data.
+Defaults are those of the RevalExo benchmark's downstream training, if they do not depend on the data.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
 from revalexo_clip.optim import Adam, Optimizer
 
 COMPONENT_KINDS: tuple[type[Component], ...] = (Head, ClassificationLoss, Folds)
-"""The kinds of component that pretraining does not have."""
+"""Kinds of components that only finetuning has."""
 
 
 class Freezing(Config):
-    """For how long the encoder keeps its weights, and stays in eval mode."""
+    """How long the encoder is frozen: it keeps its weights and stays in eval mode."""
 
     epochs: NonNegativeInt | Literal["all"] = 0
-    """Epochs in which none of it is trained; `all` for the whole run."""
+    """Number of epochs in which the whole encoder is frozen; `all` for the whole run."""
     every: PositiveInt | None = None
-    """After them, set free one more block, from its output on, whenever so many epochs have passed (Howard & Ruder,
-    2018, arXiv:1801.06146); null for all blocks at once."""
+    """Number of epochs after which one more block is unfrozen, starting at the output (Howard & Ruder, 2018,
+    arXiv:1801.06146); null to unfreeze all blocks at once."""
 
     def num_frozen_blocks(self, epoch: int, blocks: int) -> int:
-        """How many of an encoder's blocks, from its input on, are not trained in an epoch, counted from 0."""
+        """Return how many of an encoder's blocks, counted from its input, are frozen in an epoch, counted from 0."""
         if self.epochs == "all" or epoch < self.epochs:
             return blocks
         if self.every is None:
@@ -53,115 +53,116 @@ class Freezing(Config):
 
 
 class FinetuneExperiment(Experiment):
-    """Training of an activity classifier: an encoder, pretrained or new, and heads for the activity at each horizon."""
+    """Training of an activity classifier: a pretrained or new encoder, and heads for the activity at each horizon."""
 
     data: Recordings
     """Labelled recordings, split by subject and cut into windows."""
     modality: Literal["imu", "video", "both"] = "imu"
-    """What it recognises activities from."""
+    """Input of the classifier."""
     encoder: Path | None
-    """Where the encoder comes from: the folder of a pretraining run, a checkpoint, or an exported encoder. Its
-    architecture, input and standardisation come with it. null for a new encoder: `imu`, `video`."""
+    """Pretrained encoder: the folder of a pretraining run, a checkpoint, or an exported encoder. It brings its
+    architecture, input and standardisation. null for a new encoder: `imu`, `video`."""
     from_scratch: bool = False
-    """Take from `encoder` what it is, and not what it has learned: the same encoder with new weights."""
+    """Use the architecture of `encoder` with new weights."""
     imu: ImuEncoder | None = None
-    """A new encoder of the IMU window."""
+    """New encoder of the IMU window."""
     video: VideoEncoder | None = None
-    """A new encoder of the video window; published weights are loaded as in pretraining."""
+    """New encoder of the video window; published weights are loaded as in pretraining."""
     embed_dim: PositiveInt = 256
-    """D, features of a new encoder."""
+    """Number of features D of a new encoder."""
     standardize: bool = False
-    """Let a new IMU encoder bring every channel to mean 0 and deviation 1, as measured on the training subjects."""
+    """Let a new IMU encoder scale every channel to mean 0 and standard deviation 1, by the training subjects."""
     freezing: Freezing = Freezing()
-    """For how long the encoder is not trained."""
+    """How long the encoder is frozen."""
     head: Head = LinearHeads()
-    """From features to activities."""
+    """Classification heads."""
     fusion: Fusion = "logits"
-    """Of both modalities: `logits` averages those of a head for each; `features` puts one head on both, side by side
-    through layer norm."""
+    """How both modalities are combined. `logits`: average the logits of one head per modality. `features`: one head on
+    the concatenated features after layer norm."""
     imu_augment: tuple[ImuAugmentation, ...] = (GaussianNoise(std=0.01, p=0.5),)
-    """Augmentations of the IMU window, in order. In training only, as all augmentation."""
+    """Augmentations of the IMU window, in order. All augmentations are applied in training only."""
     video_augment: tuple[VideoAugmentation, ...] = ()
     """Augmentations of the video window, in order."""
     joint_augment: tuple[JointAugmentation, ...] = ()
-    """Augmentations of both together, in order, before those of either one."""
+    """Augmentations of both windows together, in order; they come before the others."""
     loss: ClassificationLoss = CrossEntropy()
-    """Objective."""
+    """Loss function."""
     optim: Optimizer = Adam()
-    """Optimizer and schedule."""
+    """Optimizer and learning rate schedule."""
     batch_size: PositiveInt = 128
-    """Windows of an optimizer step, over all devices together."""
+    """Windows per optimizer step, over all devices."""
     batches: BatchComposition = BalancedBatches()
-    """Which windows meet in a batch, and how often they come."""
+    """How batches are composed of windows."""
     micro_batch: PositiveInt | None = None
-    """Windows that a device takes at a time, to bound memory; null for all at once."""
+    """Windows per device in one forward pass, to limit memory; null for all at once."""
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the training windows whose labels are used, the same of each activity and at least one; an epoch is as
-    long as with all of them."""
+    """Share of the training windows whose labels are used, of each activity, at least one window. The number of steps
+    per epoch does not depend on it."""
     trainer: TrainerConfig = TrainerConfig(early_stopping=10)
-    """Length, precision and devices."""
+    """Length, precision and devices of the training."""
     folds: Folds | None = None
-    """Train and test several times, each time on other subjects; null for once, on those that `data` names."""
+    """Cross-validation: train and test several times, each time with other subjects; null for a single training with
+    the subjects that `data` names."""
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """What it recognises activities from."""
+        """Modalities of the input."""
         return ("imu", "video") if self.modality == "both" else (self.modality,)
 
     @property
     def pretraining(self) -> PretrainExperiment | None:
-        """What each fold begins with, to take its encoder."""
+        """Pretraining that comes first in each fold, if there is one."""
         return None if self.folds is None else self.folds.pretrain
 
     def in_fold(self, fold: Fold, encoder: Path | None) -> Self:
-        """The experiment of one fold, which begins with an encoder."""
+        """Return the experiment of one fold, with an initial encoder."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         data = self.data.split(fold.train, fold.val, fold.test)
         return type(self).model_validate(fields | {"data": data, "encoder": encoder, "folds": None})
 
     @model_validator(mode="after")
-    def _know_the_encoder(self) -> Self:
+    def _check_encoder(self) -> Self:
         given = [name for name, encoder in (("imu", self.imu), ("video", self.video)) if encoder is not None]
         if self.encoder is None and self.pretraining is None:
             if missing := [name for name in self.modalities if name not in given]:
                 raise ValueError(
-                    f"{missing[0]}: without `encoder`, name the new encoder of each modality ({self.modality})"
+                    f"{missing[0]}: without `encoder`, a new encoder is needed for each modality ({self.modality})"
                 )
             if idle := [name for name in given if name not in self.modalities]:
-                raise ValueError(f"{idle[0]}: an activity classifier of {self.modality} has no such encoder")
+                raise ValueError(f"{idle[0]}: not used with modality={self.modality}; set it to null")
             if self.from_scratch:
                 raise ValueError("from_scratch: without `encoder` every encoder is new")
         else:
-            self._take_what_is_pretrained(given)
+            self._check_pretrained(given)
         return self
 
-    def _take_what_is_pretrained(self, given: list[str]) -> None:
-        """Raise `ValueError` where something is set that comes with a pretrained encoder."""
+    def _check_pretrained(self, given: list[str]) -> None:
+        """Raise `ValueError` if a field is set that comes with a pretrained encoder."""
         field = "encoder" if self.encoder is not None else "folds.pretrain"
         source = self.encoder or field
         if self.pretraining is not None and (self.encoder is not None or self.from_scratch):
             other = "encoder" if self.encoder is not None else "from_scratch"
-            raise ValueError(f"{other}: in each fold the encoder is that of folds.pretrain; set one of them, not both")
+            raise ValueError(f"{other}: each fold takes the encoder of folds.pretrain; set only one of the two")
         if given:
             raise ValueError(
                 f"{given[0]}: the encoder comes from {source}, with its architecture; set `{field}` or "
-                f"`{given[0]}`, and the other one to null"
+                f"`{given[0]}` to null"
             )
         if self.standardize:
-            raise ValueError(f"standardize: whether channels are standardised comes with the encoder, {source}")
+            raise ValueError(f"standardize: standardisation comes with the encoder, {source}; set it to false")
 
     @model_validator(mode="after")
-    def _augment_what_there_is(self) -> Self:
+    def _check_augmentations(self) -> Self:
         idle = {"imu": ("video_augment", "joint_augment"), "video": ("imu_augment", "joint_augment"), "both": ()}
         for field in idle[self.modality]:
             default = type(self).model_fields[field].default
             if getattr(self, field) and getattr(self, field) != default:
-                raise ValueError(f"{field}: an activity classifier of {self.modality} has nothing to augment so")
+                raise ValueError(f"{field}: not used with modality={self.modality}; remove it")
         check_order(self)
         return self
 
     def build_augmentation(self, imu_spec: ImuSpec, video_spec: VideoSpec | None) -> Augments:
-        """All augmentation, in order. Raises `ConfigError` for windows that one of them cannot work on."""
+        """Build all augmentations, in order. Raises `ConfigError` if one of them does not support the windows."""
         if video_spec is None:
             return ImuAugmentations(self.imu_augment, imu_spec=imu_spec)
         return Augmentation(

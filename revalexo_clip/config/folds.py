@@ -1,4 +1,4 @@
-"""Folds: training and test are repeated, each time on other people, so that everybody is new to some activity classifier."""
+"""Folds of a cross-validation: training and test are repeated, each time with other subjects."""
 
 from __future__ import annotations
 
@@ -20,49 +20,49 @@ class Fold:
     """One training and its test."""
 
     name: str
-    """Names its run folder."""
+    """Name of its run folder."""
     train: tuple[str, ...]
-    """Subjects to train on."""
+    """Training subjects."""
     val: tuple[str, ...]
-    """Subjects to choose the checkpoint on."""
+    """Validation subjects, which select the checkpoint."""
     test: tuple[str, ...]
-    """Subjects that have no part in either."""
+    """Test subjects."""
 
 
 class Folds(Component, ABC):
-    """How subjects are divided, once for each fold."""
+    """How subjects are divided into training, validation and test subjects, once for each fold."""
 
     pretrain: PretrainExperiment | None = None
-    """A pretraining that each fold begins with, on its own training and validation subjects; null where every fold
-    begins with the same encoder, which must not have seen anybody who is tested, or with a new one."""
+    """Pretraining that comes first in each fold, on its training and validation subjects. null: every fold starts from
+    a new encoder, or from the same `encoder`, which must not have been trained on test subjects."""
 
     @abstractmethod
     def split(self, data: Recordings) -> Iterable[Fold]:
-        """The folds, in order. Raises `ConfigError` where the subjects of the data do not allow them."""
+        """Return the folds, in order. Raises `ConfigError` if the subjects of the data do not allow them."""
 
     def make_folds(self, data: Recordings) -> tuple[Fold, ...]:
-        """The folds, each with a name of its own that can be a folder's. Raises `ConfigError` where there are none."""
+        """Return the folds. Raises `ConfigError` if there are none, or if their names are not unique folder names."""
         folds = tuple(self.split(data))
         names = [fold.name for fold in folds]
         for name in names:
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-                raise ConfigError(f"folds: '{name}' cannot name the folder of a fold: letters, digits and ._- can")
+                raise ConfigError(f"folds: '{name}' cannot be the name of a folder; use letters, digits and . _ -")
             if names.count(name) > 1:
-                raise ConfigError(f"folds: {names.count(name)} of them are named {name}")
+                raise ConfigError(f"folds: {names.count(name)} folds are named {name}")
         if not folds:
-            raise ConfigError(f"folds: {type(self).__name__} makes none of these data")
+            raise ConfigError(f"folds: {type(self).__name__} makes no folds of these data")
         return folds
 
 
 class LeaveOneSubjectOut(Folds):
-    """As many folds as `data` names subjects, in whichever split: each of them is tested once, by itself."""
+    """One fold for each subject that `data` names, in any split. The subject is the only test subject of its fold."""
 
     validation: PositiveInt = 1
-    """How many of the others checkpoints are chosen on: those named next after the one left out, the first ones again
-    after the last."""
+    """Number of validation subjects: those named after the test subject, continuing with the first ones after the
+    last."""
 
     def split(self, data: Recordings) -> Iterator[Fold]:
-        """A fold for each subject, named after it."""
+        """Yield a fold for each subject, named after it."""
         subjects = (*data.subjects("train"), *data.subjects("val"), *data.subjects("test"))
         if len(subjects) < self.validation + 2:
             raise ConfigError(
@@ -75,7 +75,7 @@ class LeaveOneSubjectOut(Folds):
 
 
 def choose(folds: Sequence[Fold], names: Sequence[str]) -> tuple[Fold, ...]:
-    """Those of some names, in their own order. Raises `ConfigError` where there is none of a name."""
+    """Return the folds with some names, in the order of `folds`. Raises `ConfigError` if there is no such fold."""
     known = [fold.name for fold in folds]
     for name in names:
         if name not in known:

@@ -1,4 +1,4 @@
-"""Loading `FILE.py[:Class]`, and `--set path=value`."""
+"""Load experiments from `FILE.py[:Class]`, and apply `path=value` overrides."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from revalexo_clip.core.errors import ConfigError, UserError
 E = TypeVar("E", bound=Experiment)
 
 _PREFIX = "revalexo_clip_experiment_"
-"""Begins the names of the modules of experiment files."""
+"""Prefix of the module names of experiment files."""
 
 
 def load_experiment(target: str, overrides: Sequence[str] = ()) -> PretrainExperiment:
-    """The pretraining that `FILE.py` or `FILE.py:Class` defines. See `load_experiment_of`."""
+    """Load the pretraining experiment that `FILE.py` or `FILE.py:Class` defines. See `load_experiment_of`."""
     return load_experiment_of(PretrainExperiment, target, overrides)
 
 
 def load_experiment_of(kind: type[E], target: str, overrides: Sequence[str] = ()) -> E:
-    """The experiment of some kind that `FILE.py` or `FILE.py:Class` defines, with `path=value` overrides applied.
+    """Load the experiment of a kind that `FILE.py` or `FILE.py:Class` defines, and apply `path=value` overrides.
 
-    Raises `ConfigError`, which names the file or the dotted path.
+    Raises `ConfigError`, naming the file or the dotted path.
     """
     path, _, class_name = target.partition(":")
     chosen = _choose_class(import_experiment_file(Path(path)), Path(path), class_name, kind)
@@ -48,16 +48,16 @@ def load_experiment_of(kind: type[E], target: str, overrides: Sequence[str] = ()
 
 
 def import_experiment_file(path: Path) -> ModuleType:
-    """Run an experiment file, its own folder first on the import path as Python does for a script.
+    """Import an experiment file, with its folder first on the import path as for a Python script.
 
-    Components that it defines are registered. Raises `ConfigError` with the line that failed.
+    Components that it defines are registered. Raises `ConfigError`, naming the line that failed.
     """
     if not path.is_file():
         found = sorted(str(near) for near in (path.parent if path.parent.is_dir() else Path()).glob("*.py"))
         hint = nearest(str(path), found) if found else ""
         raise ConfigError(f"{path}: no such experiment file{hint}")
     if path.suffix != ".py":
-        raise ConfigError(f"{path} is not an experiment file: an experiment is a Python file, FILE.py or FILE.py:Class")
+        raise ConfigError(f"{path} is not an experiment file; name a Python file, FILE.py or FILE.py:Class")
     name = f"{_PREFIX}{path.stem}_{zlib.crc32(bytes(path.resolve())):08x}"  # one name for each file
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None
@@ -73,13 +73,13 @@ def import_experiment_file(path: Path) -> ModuleType:
         raise ConfigError(f"{_place(error, path)}: {error.title}: {describe(error)}") from error
     except SyntaxError as error:
         raise ConfigError(f"{error.filename}:{error.lineno}: {error.msg}") from error
-    except Exception as error:  # whatever a user's file may raise: reported with its line, never passed over
+    except Exception as error:  # a user's file may raise anything: report it with its line
         raise ConfigError(f"{_place(error, path)}: {type(error).__name__}: {error}") from error
     return module
 
 
 def experiment_files() -> tuple[Path, ...]:
-    """The experiment files that this process has imported, in that order."""
+    """Return the experiment files that this process has imported, in order."""
     modules = [module for name, module in sys.modules.items() if name.startswith(_PREFIX)]
     return tuple(Path(module.__file__) for module in modules if module.__file__ is not None)
 
@@ -94,7 +94,7 @@ def _import_path(folder: Path) -> Iterator[None]:
 
 
 def _place(error: BaseException, path: Path) -> str:
-    """`file:line` of the last line of the user's own file that was running."""
+    """Return `file:line` of the last line of the user's file in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame.lineno for frame in frames if frame.filename == str(path.resolve())]
     return f"{path}:{own[-1]}" if own else str(path)
@@ -130,11 +130,11 @@ def _of_another_kind(experiment: type[Experiment]) -> str:
 
 
 def apply_overrides(dumped: JsonObject, overrides: Sequence[str]) -> JsonObject:
-    """Edit an experiment's JSON form by `a.b=value` texts and return the edited copy.
+    """Return a copy of an experiment's JSON form, edited by `a.b=value` texts.
 
-    `a.type=Name` switches the component at `a` to one with its own defaults, before its fields are set. Values are
-    JSON; text needs no quotes, `none` is null, and a list may be written `a,b`. Raises `ConfigError` where a path does
-    not exist.
+    `a.type=Name` replaces the component at `a` by `Name` with its defaults, before other fields are set. Values are
+    JSON; text needs no quotes, `none` is null, and a list may be written `a,b`. Raises `ConfigError` if a path does not
+    exist.
     """
     edited = cast("JsonObject", json.loads(json.dumps(dumped)))
     pairs = [_split(text) for text in overrides]
@@ -156,10 +156,10 @@ def _set(edited: JsonObject, path: list[str], raw: str) -> None:
     last = path[-1]
     for depth, key in enumerate(path[:-1]):
         child = _child(parent, key, path[: depth + 1])
-        if child is None and last == "type" and isinstance(parent, dict):  # a component where there was none
+        if child is None and last == "type" and isinstance(parent, dict):  # a new component
             child = parent[key] = {}
         parent = child
-    if isinstance(parent, dict):  # an unknown last field is left to validation, which knows the component
+    if isinstance(parent, dict):  # validation reports an unknown last field, because it knows the component
         if last != "type":
             parent[last] = _parse_field(raw, parent, path)
         elif parent.get("type") != raw:
@@ -196,13 +196,13 @@ def _parse_field(raw: str, parent: JsonObject, path: list[str]) -> JsonValue:
 
 
 def _defaults(name: str) -> JsonObject:
-    """JSON form of a component with its defaults; fields that have none are missing."""
+    """Return the JSON form of a component with its defaults; fields without a default are missing."""
     kind = Component.registry.get(name)
     return {"type": name} if kind is None else kind.model_construct().model_dump(mode="json", warnings=False)
 
 
 def _value_like(parent: JsonObject, key: str) -> JsonValue:
-    """An empty list where a field takes lists but holds nothing yet, since its component was only just chosen."""
+    """Return an empty list for a list field that has no value yet because its component was just chosen."""
     kind = Component.registry.get(str(parent.get("type")))
     field = kind.model_fields.get(key) if kind else None
     return [] if field is not None and get_origin(field.annotation) is tuple else None
@@ -222,7 +222,7 @@ def _parse(raw: str, current: JsonValue) -> JsonValue:
 
 
 def _parse_list(raw: str, *, texts: bool) -> list[JsonValue]:
-    """`a,b`, `[a,b]` or JSON. Where `texts` are wanted, 08 is one; numbers are left to validation otherwise."""
+    """Parse `a,b`, `[a,b]` or JSON. With `texts`, 08 is a text; otherwise validation converts numbers."""
     try:
         parsed = json.loads(raw)
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""."""
+"""The experiment of contrastive pretraining."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMPONENT_KINDS: tuple[type[Component], ...] = (
     *(ImuAugmentation, VideoAugmentation, JointAugmentation),
     *(Loss, Optimizer, BatchComposition),
 )
-"""The kinds of component that an experiment is composed of."""
+"""Kinds of components of an experiment."""
 
 
 class PretrainExperiment(Experiment):
@@ -35,50 +35,50 @@ class PretrainExperiment(Experiment):
     video: VideoEncoder
     """Encoder of the video window."""
     standardize: bool = False
-    """Let the model bring every IMU channel to mean 0 and deviation 1, as measured on the training subjects. Inputs
-    stay in their units."""
+    """Let the model scale every IMU channel to mean 0 and standard deviation 1, by the training subjects. Inputs stay
+    in their units."""
     embed_dim: PositiveInt = 256
-    """D, size of the features and of the shared space."""
+    """Dimension D of the features and of the shared space."""
     imu_augment: tuple[ImuAugmentation, ...] = ()
-    """Augmentations of the IMU window, in order. In training only, as all augmentation."""
+    """Augmentations of the IMU window, in order. All augmentations are applied in training only."""
     video_augment: tuple[VideoAugmentation, ...] = ()
     """Augmentations of the video window, in order."""
     joint_augment: tuple[JointAugmentation, ...] = ()
-    """Augmentations of both together, in order, before those of either one."""
+    """Augmentations of both windows together, in order; they come before the others."""
     loss: Loss = InfoNCE()
-    """Contrastive objective."""
+    """Contrastive loss function."""
     optim: Optimizer = AdamW()
-    """Optimizer and schedule."""
+    """Optimizer and learning rate schedule."""
     batch_size: PositiveInt = 64
-    """Pairs contrasted with each other, over all devices together."""
+    """Pairs that are contrasted with each other, over all devices."""
     batches: BatchComposition = UniformBatches()
-    """Which windows meet in a batch."""
+    """How batches are composed of windows."""
     micro_batch: PositiveInt | None = None
-    """Windows that a device encodes at a time, to bound memory; null for all at once."""
+    """Windows that a device encodes at a time, to limit memory; null for all at once."""
     trainer: TrainerConfig = TrainerConfig()
-    """Length, precision and devices."""
+    """Length, precision and devices of the training."""
 
     @model_validator(mode="after")
-    def _contrast_something(self) -> Self:
+    def _check_batch_size(self) -> Self:
         if self.batch_size < 2:
             raise ValueError("batch_size: a contrastive batch needs at least 2 pairs")
         return self
 
     @model_validator(mode="after")
-    def _functions_come_first(self) -> Self:
+    def _check_augmentations(self) -> Self:
         check_order(self)
         return self
 
     def build_augmentation(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> Augmentation:
-        """All augmentation, in order. Raises `ConfigError` for windows that one of them cannot work on."""
+        """Build all augmentations, in order. Raises `ConfigError` if one of them does not support the windows."""
         return Augmentation(
             self.imu_augment, self.video_augment, self.joint_augment, imu_spec=imu_spec, video_spec=video_spec
         )
 
     def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> DualEncoder:
-        """Both towers with new weights, frozen where they are to be; the same on every process that seeds torch alike.
+        """Build both towers with new weights, and freeze the blocks that the experiment freezes.
 
-        Raises `ConfigError` where an encoder cannot be built or frozen so.
+        The weights depend on torch's seed. Raises `ConfigError` if an encoder cannot be built or frozen as configured.
         """
         imu, video = self.imu.build(imu_spec, self.embed_dim), self.video.build(video_spec, self.embed_dim)
         model = DualEncoder(

@@ -1,4 +1,4 @@
-"""What a finetuning run is made of, built from its experiment."""
+"""Build the training setup of finetuning from its experiment."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from revalexo_clip.training.trainer import build_trainer, compile_encoders, shar
 
 @dataclass(frozen=True)
 class FinetuneSetup:
-    """Everything that finetuning needs, built."""
+    """Everything that a finetuning run needs."""
 
     experiment: FinetuneExperiment
     train: LabelledWindows
     val: LabelledWindows
     test: LabelledWindows | None
-    """None where the experiment names no test subjects."""
+    """None if the experiment names no test subjects."""
     model: ActivityClassifier
     module: ClassifierModule
     data: PairsDataModule
@@ -48,18 +48,19 @@ class FinetuneSetup:
 
     @property
     def frames(self) -> int:
-        """Video frames of a window, 0 where there is no video."""
+        """Video frames of a window, 0 without video."""
         return self.train.video_spec.frames if isinstance(self.train, WindowDataset) else 0
 
 
 def build_finetune_setup(
     experiment: FinetuneExperiment, *, allow_seen_subjects: bool = False, resumed: bool = False
 ) -> FinetuneSetup:
-    """Build them; a resumed run has weights of its own, but for those of a teacher.
+    """Build the windows, the model and the Lightning module of an experiment.
 
-    Raises `ConfigError` or `DataError` where the experiment cannot run, or where the encoder has seen a test subject.
+    If the run is `resumed`, no pretrained weights are loaded, except those of a teacher. Raises `ConfigError` or
+    `DataError` if the experiment cannot run, or if test subjects were used in training the encoder or the teacher.
     """
-    trainer = build_trainer(experiment.trainer, [], loggers=[])  # or the error that there are no such devices
+    trainer = build_trainer(experiment.trainer, [], loggers=[])  # raises if there are no such devices
     if isinstance(trainer.accelerator, CPUAccelerator):
         share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
     teacher = read_teacher(experiment)
@@ -69,13 +70,13 @@ def build_finetune_setup(
     test = windows_of(experiment, "test", with_video=experiment.modality != "imu") if tested else None
     _check_windows(experiment, train, val, test, trainer.world_size)
     pretrained = read_pretrained(experiment, train)
-    learned_from = {str(pretrained.source): pretrained.subjects}
+    sources = {str(pretrained.source): pretrained.subjects}
     if teacher is not None:
-        learned_from[str(teacher.path)] = teacher.description.has_seen
+        sources[str(teacher.path)] = teacher.description.has_seen
     if test is not None and not allow_seen_subjects:
-        for source, subjects in learned_from.items():
+        for source, subjects in sources.items():
             refuse_seen(source, subjects, test)
-    description = _describe(experiment, pretrained.architecture, _together(learned_from.values()), train, val)
+    description = _describe(experiment, pretrained.architecture, _merge_subjects(sources.values()), train, val)
     pl.seed_everything(experiment.seed, workers=True, verbose=False)
     model = description.build_model()
     if not resumed:
@@ -113,10 +114,10 @@ def build_finetune_setup(
 
 
 def labelled_rows(train: LabelledWindows, fraction: float, seed: int) -> Ints | None:
-    """[M] the training windows whose labels are used: a share of each activity, at least one; None for all of them.
+    """Return the indices [M] of the training windows whose labels are used; None for all of them.
 
-    An activity is that at the first horizon in the first epoch. Of the same seed, a smaller share is part of a larger
-    one.
+    `fraction` is the share of each activity, at least one window. The activity of a window is that at the first horizon
+    in the first epoch. With the same seed, a smaller share is part of a larger one.
     """
     if fraction == 1:
         return None
@@ -136,13 +137,13 @@ def _check_windows(
     test: LabelledWindows | None,
     processes: int,
 ) -> None:
-    """Raise `ConfigError` or `DataError` where there is too little to train, select or test on."""
+    """Raise `ConfigError` or `DataError` if there are too few windows to train, validate or test on."""
     if len(train) < experiment.batch_size:
         raise ConfigError(
             f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows of "
             f"{len(train.clip_names)} clips; lower batch_size, or take more windows from each clip"
         )
-    if experiment.batch_size < processes:  # which the experiment cannot know where it leaves `devices` open
+    if experiment.batch_size < processes:  # the experiment cannot check it if `devices` is "auto"
         raise ConfigError(f"batch_size: {experiment.batch_size} windows cannot be shared by {processes} devices")
     if len(val) < processes:
         raise ConfigError(f"data: {len(val)} validation windows cannot be shared by {processes} devices")
@@ -154,8 +155,8 @@ def _check_windows(
             raise ConfigError(f"data: the training and {split} recordings differ in their IMU channels")
 
 
-def _together(seen: Iterable[Subjects | None]) -> dict[Split, tuple[str, ...]] | None:
-    """The subjects that any of them has seen; None where one does not say."""
+def _merge_subjects(seen: Iterable[Subjects | None]) -> dict[Split, tuple[str, ...]] | None:
+    """Merge the training subjects of several sources; None if those of one source are unknown."""
     found: dict[Split, tuple[str, ...]] = {}
     for subjects in seen:
         if subjects is None:
@@ -166,16 +167,16 @@ def _together(seen: Iterable[Subjects | None]) -> dict[Split, tuple[str, ...]] |
 
 
 def reads_video(experiment: FinetuneExperiment, teacher: ClassifierCheckpoint | None = None) -> bool:
-    """Whether it takes windows of video, for itself or for its teacher. Raises what reading the teacher raises."""
+    """Return whether the experiment, or its teacher, needs video. Raises what `read_teacher` raises."""
     teacher = teacher or read_teacher(experiment)
-    taught_by = None if teacher is None else teacher.description.experiment.modality
-    return experiment.modality != "imu" or taught_by not in {None, "imu"}
+    teacher_modality = None if teacher is None else teacher.description.experiment.modality
+    return experiment.modality != "imu" or teacher_modality not in {None, "imu"}
 
 
 def read_teacher(experiment: FinetuneExperiment) -> ClassifierCheckpoint | None:
-    """Whoever teaches the activity classifier. Raises `ConfigError` or `DataError` where it cannot be read."""
-    where = experiment.loss.taught_by
-    return None if where is None else load_classifier_checkpoint(find_checkpoint(where.expanduser()))
+    """Read the checkpoint of the teacher, if there is one. Raises `ConfigError` or `DataError` if it cannot be read."""
+    path = experiment.loss.taught_by
+    return None if path is None else load_classifier_checkpoint(find_checkpoint(path.expanduser()))
 
 
 def _describe(
@@ -211,8 +212,11 @@ def _check_teacher(teacher: ClassifierMetadata, student: ClassifierMetadata, pat
         ("horizons", teacher.horizons, student.horizons),
     ):
         if taught != learned:
-            raise ConfigError(f"loss.teacher: {path} knows other {what}: {_some(taught)}, and here {_some(learned)}")
+            raise ConfigError(
+                f"loss.teacher: the {what} of {path} ({_listed(taught)}) differ from those of the student "
+                f"({_listed(learned)})"
+            )
 
 
-def _some(values: Sequence[object]) -> str:
+def _listed(values: Sequence[object]) -> str:
     return ", ".join(map(str, values))

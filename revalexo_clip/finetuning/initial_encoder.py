@@ -1,4 +1,4 @@
-"""Where the encoder of an activity classifier comes from: a run, a checkpoint, an exported folder, or nowhere."""
+"""Read the encoder that finetuning starts from: a run, a checkpoint, an exported encoder, or a new one."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from revalexo_clip.runs.folder import find_checkpoint
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Encoders to begin with: what they are, and what they have learned."""
+    """Encoders to start from."""
 
     architecture: Architecture
     weights: Mapping[Modality, nn.Module] = field(default_factory=dict)
-    """Modules whose weights are to be taken; new ones begin as they are built."""
+    """Modules whose weights are copied; a modality that is missing starts with new weights."""
     source: Path | None = None
-    """The checkpoint or the folder that they were read from."""
+    """Checkpoint or folder that they were read from."""
     subjects: Mapping[Split, tuple[str, ...]] | None = field(default_factory=dict)
-    """Subjects that they were trained and selected on; None where that is not known."""
+    """Training and validation subjects; None if they are unknown."""
 
     def load_into(self, model: ActivityClassifier) -> None:
-        """Give an activity classifier of this architecture their weights."""
+        """Copy the weights into an activity classifier of this architecture."""
         for modality, module in self.weights.items():
             model.encoder(modality).load_state_dict(module.state_dict())
 
 
 def read_pretrained(experiment: FinetuneExperiment, data: LabelledWindows) -> Pretrained:
-    """The encoders of an experiment, to be trained on windows like these.
+    """Return the encoders of an experiment, for training on the windows of `data`.
 
-    Raises `ConfigError` where there is none, or none of this modality, and `DataError` where the windows are not what
-    it takes.
+    Raises `ConfigError` if there is no encoder, or none of this modality, `DataError` if its input differs from the
+    windows.
     """
     if experiment.encoder is None:
         return Pretrained(_new(experiment, data))
@@ -51,8 +51,8 @@ def read_pretrained(experiment: FinetuneExperiment, data: LabelledWindows) -> Pr
         if modality not in found.weights:
             has = " and ".join(found.weights)
             raise ConfigError(
-                f"encoder: {found.source} is an encoder of {has} alone, and modality is {experiment.modality}; name a "
-                "pretraining run, which has both"
+                f"encoder: {found.source} has only an encoder of {has}, and modality is {experiment.modality}; name a "
+                "pretraining run, which has both encoders"
             )
     if experiment.from_scratch:
         found = replace(found, weights={}, subjects={})
@@ -60,12 +60,12 @@ def read_pretrained(experiment: FinetuneExperiment, data: LabelledWindows) -> Pr
 
 
 def read_encoders(where: Path) -> Pretrained:
-    """Whatever encoders there are in a run folder, a checkpoint or an exported folder. Raises as `read_pretrained`."""
+    """Read all encoders in a run folder, a checkpoint or an exported folder. Raises what `read_pretrained` raises."""
     return _exported(where) if (where / DESCRIPTION).is_file() else _checkpoint(where)
 
 
 def _new(experiment: FinetuneExperiment, data: LabelledWindows) -> Architecture:
-    """Encoders that the experiment describes itself."""
+    """Return the architecture of the new encoders that an experiment defines."""
     imu_spec = data.imu_spec
     if experiment.standardize:
         mean, std = data.imu_statistics()
@@ -86,7 +86,7 @@ def _checkpoint(where: Path) -> Pretrained:
     experiment = described.experiment
     architecture = Architecture(
         experiment.embed_dim,
-        imu=experiment.imu.model_copy(update={"frozen": 0}),  # that was for pretraining
+        imu=experiment.imu.model_copy(update={"frozen": 0}),  # a setting of the pretraining
         imu_spec=described.imu_spec,
         video=experiment.video.model_copy(update={"frozen": 0}),
         video_spec=described.video_spec,
@@ -110,7 +110,7 @@ def _exported(folder: Path) -> Pretrained:
 
 
 def _restricted(found: Pretrained, modalities: tuple[Modality, ...], data: LabelledWindows) -> Pretrained:
-    """Only the encoders that are needed, once it is known that they take such windows."""
+    """Return only the encoders of `modalities`, after checking that they take such windows."""
     architecture = found.architecture
     if "imu" in modalities:
         assert architecture.imu_spec is not None

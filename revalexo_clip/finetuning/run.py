@@ -1,4 +1,4 @@
-"""`rxclip finetune`: from a pretrained encoder to an activity classifier, and how good it is on people that it has not seen."""
+"""Finetuning: train an activity classifier and evaluate it on unseen subjects, as `rxclip finetune` does."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from revalexo_clip.finetuning.build import FinetuneSetup, build_finetune_setup, 
 from revalexo_clip.finetuning.module import MONITORED
 from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
 from revalexo_clip.runs.folder import find_checkpoint
+from revalexo_clip.runs.options import RunOptions, optional_path
 from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
 from revalexo_clip.training.callbacks.early_stopping import Monitored
 from revalexo_clip.training.callbacks.progress import ClassifierScores, TrainingProgress
@@ -36,19 +37,19 @@ class Finetuning(Training[FinetuneSetup]):
 
     experiment: FinetuneExperiment
     allow_seen_subjects: bool = False
-    """Whether test subjects may be such that the encoder has seen."""
+    """Allow test subjects that were used in training the encoder."""
 
     def build(self, *, resumed: bool) -> FinetuneSetup:
         """See `Training.build`."""
         return build_finetune_setup(self.experiment, allow_seen_subjects=self.allow_seen_subjects, resumed=resumed)
 
-    def announce(self, parts: FinetuneSetup, folder: Path) -> None:
+    def announce(self, setup: FinetuneSetup, folder: Path) -> None:
         """See `Training.announce`."""
-        experiment, described = self.experiment, parts.description
-        log.info("train  %s", size_of(parts.train))
-        log.info("val    %s", size_of(parts.val))
-        if parts.test is not None:
-            log.info("test   %s", size_of(parts.test))
+        experiment, described = self.experiment, setup.description
+        log.info("train  %s", size_of(setup.train))
+        log.info("val    %s", size_of(setup.val))
+        if setup.test is not None:
+            log.info("test   %s", size_of(setup.test))
         for modality, encoder in (("imu", described.imu), ("video", described.video)):
             if encoder is not None:
                 new = experiment.encoder is None or experiment.from_scratch
@@ -56,14 +57,14 @@ class Finetuning(Training[FinetuneSetup]):
                     "%-5s  %s (%s), %s",
                     modality,
                     type(encoder).__name__,
-                    sized(parts.model.encoder("imu" if modality == "imu" else "video")),
+                    sized(setup.model.encoder("imu" if modality == "imu" else "video")),
                     "new" if new else f"from {experiment.encoder}",
                 )
         log.info(
             "run    %s: %s of %s, batch %d, %s at %s",
             folder,
             counted(experiment.trainer.max_epochs, "epoch"),
-            counted(parts.data.steps_per_epoch, "step"),
+            counted(setup.data.steps_per_epoch, "step"),
             experiment.batch_size,
             counted(len(described.activities), "activity").replace("activitys", "activities"),
             counted(len(described.horizons), "horizon"),
@@ -91,52 +92,54 @@ class Finetuning(Training[FinetuneSetup]):
 
 @dataclass(frozen=True)
 class Finetuned:
-    """An activity classifier that was trained, and how it did on its test subjects."""
+    """An activity classifier that was trained, and its results."""
 
     folder: Path
-    """Its run folder."""
-    recognition: ClassifierEvaluation | None
-    """None where there are no test subjects, and in all processes but the first."""
+    """Run folder."""
+    evaluation: ClassifierEvaluation | None
+    """Results on the test subjects; None if there are no test subjects, and in all processes but the first."""
 
 
 def finetune(
     experiment: FinetuneExperiment,
-    source: Path | None = None,
+    source: Path | str | None = None,
     console: Console | None = None,
     *,
-    resume: Path | None = None,
+    resume: Path | str | None = None,
     overrides: Sequence[str] = (),
     allow_seen_subjects: bool = False,
 ) -> Finetuned:
-    """Train an activity classifier, and measure its best checkpoint on the test subjects.
+    """Train an activity classifier, evaluate its best checkpoint on the test subjects, and write the report.
 
-    See `Training.run` for `resume` and what is raised. A run that was finished before is only measured again. Raises
-    `ConfigError` for an experiment in folds, which is for `cross_validate`.
+    `source` is the experiment's file, which is kept with the run. `resume` is the folder of a run, or `"newest"`; a run
+    that is finished is only evaluated again. `overrides` are the `path=value` texts that were applied to the
+    experiment, see `find_resumed`. Raises `ConfigError` or `DataError` before anything is written if the experiment
+    cannot be trained or has folds (see `cross_validate`), `Interrupted` if a signal stopped the run.
     """
     if experiment.folds is not None:
-        raise ConfigError(
-            "folds: this trains one activity classifier, and an experiment in folds is for cross_validate"
-        )
+        raise ConfigError("folds: finetune trains one activity classifier; use cross_validate, or set folds to none")
     console = console or Console(stderr=True)
-    run = Finetuning(experiment, source, console, allow_seen_subjects).run(resume=resume, overrides=overrides)
+    options = RunOptions(optional_path(resume), overrides, allow_seen_subjects)
+    training = Finetuning(experiment, optional_path(source), console, options.allow_seen_subjects)
+    run = training.run(resume=options.resume, overrides=options.overrides)
     if not run.leader or not experiment.data.subjects("test"):
         return Finetuned(run.folder, None)
     checkpoint = load_classifier_checkpoint(find_checkpoint(run.folder))
     return Finetuned(run.folder, measure_classifier(checkpoint, experiment, partial(counting, console=console)))
 
 
-def dry_run_finetuning(
-    experiment: FinetuneExperiment,
-    *,
-    resume: Path | None = None,
-    overrides: Sequence[str] = (),
-    allow_seen_subjects: bool = False,
-) -> DryRun:
-    """The same of a finetuning."""
-    resumed = find_resumed(experiment, resume, load_classifier_checkpoint, overrides)
-    parts = build_finetune_setup(experiment, allow_seen_subjects=allow_seen_subjects, resumed=resumed is not None)
-    model = parts.model
+def dry_run_finetuning(experiment: FinetuneExperiment, options: RunOptions) -> DryRun:
+    """Build everything of a finetuning, train on one batch, validate on one, and write nothing.
+
+    Raises what `finetune` raises before it writes anything. The batch is the first one and the weights are those at the
+    start, also if a run would be resumed.
+    """
+    resumed = find_resumed(experiment, options.resume, load_classifier_checkpoint, options.overrides)
+    setup = build_finetune_setup(
+        experiment, allow_seen_subjects=options.allow_seen_subjects, resumed=resumed is not None
+    )
+    model = setup.model
     parameters = {f"{modality} encoder": count(model.encoder(modality)) for modality in experiment.modalities}
-    parameters |= {"heads": count(model.heads), "loss": count(parts.module.loss)}
-    splits = {"train": parts.train, "val": parts.val, **({"test": parts.test} if parts.test is not None else {})}
-    return try_one_batch(experiment, parts, parameters, splits, resumed)
+    parameters |= {"heads": count(model.heads), "loss": count(setup.module.loss)}
+    splits = {"train": setup.train, "val": setup.val, **({"test": setup.test} if setup.test is not None else {})}
+    return try_one_batch(experiment, setup, parameters, splits, resumed)

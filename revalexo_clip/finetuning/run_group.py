@@ -1,190 +1,271 @@
-"""A run made of several trainings, each in processes of its own and with a run folder inside: folds, or variants."""
+"""A group of trainings in one run folder: the folds of a cross-validation, or the variants of a comparison.
+
+Each part of a group is trained and tested in processes of its own. Its run folder lies inside that of the group. The
+group writes the part's experiment there, and the processes read it.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import signal
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from rich.console import Console
 
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.config.loading import experiment_files
-from revalexo_clip.core.console import counting, is_main_process
-from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.files import atomically, write_json
+from revalexo_clip.config.pretraining import PretrainExperiment
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.core.console import counting
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.files import write_json
 from revalexo_clip.core.text import counted
-from revalexo_clip.data import Recordings
+from revalexo_clip.finetuning.build import build_finetune_setup, reads_video
+from revalexo_clip.finetuning.run import dry_run_finetuning, finetune
 from revalexo_clip.jobs import Cluster, Task, run_here, run_on_cluster
+from revalexo_clip.pretraining.build import build_setup
+from revalexo_clip.pretraining.run import dry_run, pretrain
 from revalexo_clip.runs.environment import environment
-from revalexo_clip.runs.folder import runs_of
+from revalexo_clip.runs.folder import make_newest, runs_of, stamped_folder, use_run_folder
+from revalexo_clip.runs.log import end_log, kept_log, start_log
+from revalexo_clip.runs.options import RunOptions
+from revalexo_clip.runs.part_folder import PartFolder, read_experiment, write_experiment
 from revalexo_clip.runs.resume import NEWEST, changed_paths, is_free
+from revalexo_clip.training.dry_run import DryRun
 
 log = logging.getLogger("revalexo_clip")
 
 
 @dataclass(frozen=True)
-class PartFolder:
-    """The run folder of one training."""
+class Part:
+    """One training of a group."""
 
-    path: Path
+    name: str
+    """Name of its run folder."""
+    experiment: FinetuneExperiment
+    pretraining: PretrainExperiment | None = None
+    """Pretraining that comes first. Its encoder replaces that of `experiment`."""
+
+
+class RunGroup(ABC):
+    """An experiment that is trained several times. Subclasses define how the parts differ, and their summary."""
+
+    inside: ClassVar[str]
+    """Folder of the parts in the run folder of the group. Without its last letter it is what one part is called."""
+    option: ClassVar[str] = ""
+    """Command-line option that selects one part."""
+
+    def __init__(self, experiment: FinetuneExperiment) -> None:
+        self.experiment = experiment
 
     @property
-    def output(self) -> Path:
-        """What its processes printed."""
-        return self.path / "output.txt"
+    @abstractmethod
+    def parts(self) -> Sequence[Part]:
+        """The parts to run, in order."""
 
     @property
-    def predictions(self) -> Path:
-        """What its activity classifier made of the test windows. A training that has them is done."""
-        return self.path / "evaluation" / "predictions.h5"
+    @abstractmethod
+    def title(self) -> str:
+        """The number of parts, for the log: `3 folds`."""
 
-    @property
-    def lock(self) -> Path:
-        """Held by the process that is at work on it."""
-        return self.path / ".lock"
+    @abstractmethod
+    def check(self, *, allow_seen_subjects: bool) -> None:
+        """Raise `ConfigError` or `DataError` if parts cannot be trained or tested. Nothing has been written yet."""
 
-    @property
-    def runs(self) -> tuple[Path, ...]:
-        """Its own run folder, and those of what it begins with."""
-        return (self.path,)
+    @abstractmethod
+    def summarize(self, run: Path, failures: Mapping[str, str]) -> JsonObject:
+        """Write the results of all parts that are done to the run folder, and return them."""
 
-    def clear(self) -> None:
-        """Take away what is left of an attempt that came to no checkpoint."""
-        for run in self.runs:
-            if run.is_dir() and not any((run / "checkpoints").glob("*.ckpt")):
-                for left in run.iterdir():
-                    if left.is_dir() and left not in self.runs:
-                        shutil.rmtree(left)
-                    elif left.is_file() and left not in {self.output, self.lock}:
-                        left.unlink()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Have it to oneself, and in order. Raises `ConfigError` where another process is at work on it."""
-        if not is_main_process():
-            yield
-            return
-        with self.lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ConfigError(f"{self.path}: another process is at work on it") from error
-            self.clear()
-            yield
+    def folder(self, run: Path, name: str) -> PartFolder:
+        """Return the run folder of a part."""
+        return PartFolder(run / self.inside / name)
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """What the command was told that its trainings have to know."""
+class GroupResult:
+    """The result of a group of trainings."""
 
-    overrides: Sequence[str] = ()
-    """The `path=value` texts."""
-    allow_seen_subjects: bool = False
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """The same for the commands of their processes."""
-        files = (option for file in experiment_files() for option in ("--experiment", str(file)))
-        changed = (option for text in self.overrides for option in ("--changed", text.partition("=")[0]))
-        return (*files, *changed, *(["--allow-seen-subjects"] if self.allow_seen_subjects else []))
+    folder: Path
+    """Run folder of the group."""
+    summary: JsonObject
+    """Content of `summary.json` (folds) or `comparison.json` (variants)."""
+    failures: Mapping[str, str]
+    """By name of a part that failed, the error message."""
 
 
-def find_run(name: str, resume: Path | None, inside: str, option: str = "") -> Path | None:
-    """The run of an experiment to go on with; None where a new one is to begin.
+def run_group(
+    group: RunGroup,
+    source: Path | None,
+    console: Console | None,
+    options: RunOptions,
+    *,
+    jobs: int | None = None,
+    cluster: Cluster | None = None,
+) -> GroupResult:
+    """Train and test all parts that are not done yet, and summarize the group.
 
-    `inside` is the folder of its trainings, `option` that of the command which names one of them. Raises `ConfigError`
-    where there is no such run.
+    `jobs` parts run at a time, by default one on this machine and all of them on a cluster. A part that fails does not
+    stop the others. Parts that are done stay as they are, unless the experiment has changed. Raises `ConfigError` or
+    `DataError` before anything is written if parts cannot be run, `Interrupted` if a signal stopped them.
     """
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs: {jobs} is less than 1")
+    with kept_log() as said:
+        found = _find_run(group, options)
+        changed = _changes(found, group.experiment, options) if found else frozenset[str]()
+        group.check(allow_seen_subjects=options.allow_seen_subjects)
+        _prepare(group, console or Console(stderr=True))
+    run = found or stamped_folder(group.experiment.name)
+    make_newest(run)
+    start_log(run, said)
+    try:
+        if changed:  # results of the previous experiment are outdated
+            for predictions in (run / group.inside).glob("*/evaluation/predictions.h5"):
+                predictions.unlink()
+        _record(run, group, source)
+        due = [part for part in group.parts if not group.folder(run, part.name).predictions.is_file()]
+        log.info("run    %s: %s, %d to do", run, group.title, len(due))
+        tasks = [task_of(part, group.folder(run, part.name), source, options) for part in due]
+        if cluster is None:
+            failures = run_here(tasks, jobs or 1, _log_line)
+        else:
+            failures = run_on_cluster(tasks, jobs, cluster, run / "jobs", _log_line)
+        return GroupResult(run, group.summarize(run, failures), failures)
+    finally:
+        end_log()
+
+
+def run_part(path: Path, console: Console, source: Path | None, options: RunOptions, *, pretraining: bool) -> None:
+    """Train and test the part with a run folder, or do its `pretraining`; resume it if it has begun.
+
+    Raises what `finetune` and `pretrain` raise, and `ConfigError` if another process is working on the part.
+    """
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # sent by submitit, for the process that started this one
+    folder = PartFolder(path)
+    with folder.alone():
+        if pretraining:
+            use_run_folder(folder.pretraining)
+            experiment = read_experiment(folder.pretraining, PretrainExperiment)
+            pretrain(experiment, None, console, overrides=options.overrides)
+            return
+        use_run_folder(path)
+        finetune(
+            read_experiment(path, FinetuneExperiment),
+            source,
+            console,
+            overrides=options.overrides,
+            allow_seen_subjects=options.allow_seen_subjects,
+        )
+
+
+def dry_run_group(group: RunGroup, options: RunOptions) -> DryRun:
+    """Dry-run the first training of a group. See `run_group` for what is raised."""
+    found = _find_run(group, options)
+    first = group.parts[0]
+    resumes_from = None if found is None else _describe_progress(found, group, options)
+    if first.pretraining is not None:
+        planned = dry_run(first.pretraining)
+    else:
+        planned = dry_run_finetuning(first.experiment, replace(options, resume=None, overrides=()))
+    return replace(planned, resumes_from=resumes_from)
+
+
+def _describe_progress(run: Path, group: RunGroup, options: RunOptions) -> str:
+    parts = [] if _changes(run, group.experiment, options) else [*(run / group.inside).iterdir()]
+    done = sum(PartFolder(part).predictions.is_file() for part in parts)
+    return f"from   {run}: {counted(done, group.inside.removesuffix('s'))} done"
+
+
+def _find_run(group: RunGroup, options: RunOptions) -> Path | None:
+    """Return the run to resume; None if a new one begins. Raises `ConfigError` if there is no such run."""
+    resume, inside = options.resume, group.inside
     if resume is None:
         return None
     if resume == NEWEST:
-        runs = [run for run in runs_of(name) if (run / inside).is_dir()]
+        runs = [run for run in runs_of(group.experiment.name) if (run / inside).is_dir()]
         if not runs:
-            log.info("no run of %s has %s to go on with: a new one begins", name, inside)
+            log.info("no run of %s has %s to resume: a new one begins", group.experiment.name, inside)
         return runs[0] if runs else None
     run = resume.parent / resume.readlink() if resume.is_symlink() else resume
     if run.parent.name == inside:
-        this = f" {option} {run.name}" if option else ""
+        selected = f" {group.option} {run.name}" if group.option else ""
         raise ConfigError(
-            f"--resume {resume}: this is one {inside.removesuffix('s')} of a run: --resume {run.parent.parent}{this}"
+            f"--resume {resume}: this is one {inside.removesuffix('s')} of a run; use --resume "
+            f"{run.parent.parent}{selected}"
         )
     if not (run / inside).is_dir():
-        raise ConfigError(f"--resume {resume}: no run folder, or not one of {inside}")
+        raise ConfigError(f"--resume {resume}: not a run folder, or a run without {inside}")
     return run
 
 
-def read_experiment(run: Path) -> FinetuneExperiment:
-    """The experiment of a run. Raises `ConfigError` or `DataError`, naming the file."""
-    path = run / "experiment.json"
-    try:
-        return FinetuneExperiment.from_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+def _changes(run: Path, experiment: FinetuneExperiment, options: RunOptions) -> frozenset[str]:
+    """Return the paths in which an experiment differs from a run's, except those that do not affect results.
 
-
-def changes(run: Path, experiment: FinetuneExperiment, overrides: Sequence[str]) -> frozenset[str]:
-    """The paths in which an experiment is not what it was in a run, save those that make no difference to results.
-
-    Raises `ConfigError` where `overrides` do not name them.
+    Raises `ConfigError` if `options.overrides` do not name them.
     """
-    before = read_experiment(run).model_dump(mode="json")
-    return frozenset(path for path in changed_paths(run, before, experiment, overrides) if not is_free(path))
+    before = read_experiment(run, FinetuneExperiment).model_dump(mode="json")
+    return frozenset(path for path in changed_paths(run, before, experiment, options.overrides) if not is_free(path))
 
 
-def describe_progress(
-    experiment: FinetuneExperiment, resume: Path | None, overrides: Sequence[str], inside: str, option: str = ""
-) -> str | None:
-    """Which run would be gone on with, and how much of it is done; None where a new one would begin.
+def _prepare(group: RunGroup, console: Console) -> None:
+    """Pack videos once. Otherwise all parts would begin with it at the same time."""
+    experiment, first = group.experiment, group.parts[0]
+    inner = experiment.pretraining
+    for data in (*([experiment.data] if reads_video(experiment) else ()), *([inner.data] if inner else ())):
+        if data.unprepared():
+            if first.pretraining is not None:  # raises before the long work if this cannot run
+                build_setup(first.pretraining)
+            else:
+                build_finetune_setup(first.experiment, allow_seen_subjects=True)
+            with counting("packing", console) as on_progress:
+                data.prepare(on_progress, leader=True)
 
-    Arguments and errors are those of `find_run` and `changes`.
-    """
-    run = find_run(experiment.name, resume, inside, option)
-    if run is None:
-        return None
-    anew = changes(run, experiment, overrides)
-    parts = [] if anew else [part for part in (run / inside).iterdir() if PartFolder(part).predictions.is_file()]
-    return f"from   {run}: {counted(len(parts), inside.removesuffix('s'))} done"
 
-
-def record(run: Path, experiment: FinetuneExperiment, source: Path | None, inside: str) -> None:
-    """Write down what a run is made of, and what it was gone on with each time."""
+def _record(run: Path, group: RunGroup, source: Path | None) -> None:
+    """Write the experiment and the environment of a run, and of each time it was resumed."""
     path = run / "environment.json"
     now = environment()
     if path.is_file():
         begun = json.loads(path.read_text(encoding="utf-8"))
         now = begun | {"resumed": [*begun.get("resumed", []), now]}
     write_json(path, now)
-    with atomically(run / "experiment.json") as temporary:
-        temporary.write_text(experiment.to_json() + "\n", encoding="utf-8")
+    write_experiment(run, group.experiment)
     if source is not None:
         shutil.copyfile(source, run / "experiment.py")
-    (run / inside).mkdir(exist_ok=True)  # from here on it can be gone on with
+    (run / group.inside).mkdir(exist_ok=True)  # from here on the run can be resumed
 
 
-def prepare(data: Recordings, console: Console) -> None:
-    """Do once for data what all trainings would otherwise begin with at the same time."""
-    with counting("packing", console) as on_progress:
-        data.prepare(on_progress, leader=True)
+def task_of(part: Part, folder: PartFolder, source: Path | None, options: RunOptions) -> Task:
+    """Write the experiments of a part to its run folder, and return the commands that train it."""
+    own = None if source is None else source.resolve()
+    files = sorted(experiment_files(), key=lambda file: file != own)  # the first one is kept with the run
+    command = [sys.executable, "-m", "revalexo_clip", "part", str(folder.path)]
+    command += [option for file in files for option in ("--experiment", str(file))]
+    seen = ["--allow-seen-subjects"] if options.allow_seen_subjects else []
+    changed = [text.partition("=")[0] for text in options.overrides]
+    if part.pretraining is None:
+        write_experiment(folder.path, part.experiment)
+        return Task(part.name, ((*command, *_changed(changed), *seen),), folder.output)
+    write_experiment(folder.pretraining, part.pretraining)
+    write_experiment(folder.path, part.experiment.model_copy(update={"encoder": folder.pretraining}))
+    prefix = "folds.pretrain."
+    inner = [path.removeprefix(prefix) for path in changed if path.startswith(prefix)]
+    first = (*command, "--pretraining", *_changed(inner))
+    then = (*command, *_changed([*changed, "encoder"]), *seen)  # the run may have been moved
+    return Task(part.name, (first, then), folder.output)
 
 
-def run_all(tasks: Sequence[Task], jobs: int | None, cluster: Cluster | None, run: Path) -> dict[str, str]:
-    """Run them, `jobs` at a time, and say by name why one failed; the others go on.
-
-    Without `jobs` it is one at a time on this machine, and as jobs of a cluster all of them. Raises `Interrupted` where
-    a signal came.
-    """
-    if cluster is None:
-        return run_here(tasks, jobs or 1, _tell)
-    return run_on_cluster(tasks, jobs, cluster, run / "jobs", _tell)
+def _changed(paths: Sequence[str]) -> Iterator[str]:
+    for path in paths:
+        yield from ("--changed", path)
 
 
-def _tell(name: str, line: str) -> None:
+def _log_line(name: str, line: str) -> None:
     log.info("%s  %s", name, line)

@@ -1,4 +1,4 @@
-"""What variants have come to at each share of the labels, and by how much they differ from the first of them."""
+"""Summarize the results of variants at each share of the labels, and their differences from the first variant."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from revalexo_clip.metrics.paired_differences import check_same_windows, compare
 from revalexo_clip.metrics.per_horizon import outputs_at
 
 _TAKEN = ("checkpoint", "sha256", "epoch", "seen")
-"""Of an variant's own `metrics.json`."""
+"""Fields copied from the `metrics.json` of a variant."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The files of an variant's test."""
+    """Files with the test results of a variant."""
 
     predictions: Path
     metrics: Path
@@ -38,10 +38,11 @@ def summarize(
     labels: Mapping[float, int],
     failures: Mapping[str, str],
 ) -> JsonObject:
-    """`comparison.json` of `variants`, those that are done and the others; docs/metrics.md has it.
+    """Return the content of `comparison.json`, which docs/metrics.md documents.
 
-    `labels` is how many training windows there are at each share of the labels. Raises `DataError`, naming the file,
-    where predictions cannot be read or are of other windows than those before.
+    `variants` are all variants, `done` the files of those that are done. `labels` is the number of training windows at
+    each share of the labels. Raises `DataError`, naming the file, if predictions cannot be read or are of different
+    windows.
     """
     found = {variant: read_predictions(outcome.predictions) for variant, outcome in done.items()}
     first = next(iter(found.values()), None)
@@ -86,7 +87,7 @@ def summarize(
 def _at_fraction(
     found: Mapping[str, tuple[Outcome, Predictions]], reference: str, bootstrap: ClipBootstrap | None
 ) -> JsonObject:
-    """The figures of the variants that are done, and differences to the first where that one is."""
+    """Return the scores of the variants that are done, and their differences from `reference` if that is done."""
     if bootstrap is None:
         return {"variants": {}, "differences": {}}
     others = {kind: predictions for kind, (_, predictions) in found.items() if kind != reference}
@@ -100,7 +101,7 @@ def _at_fraction(
 
 
 def _figures(outcome: Outcome, predictions: Predictions, bootstrap: ClipBootstrap) -> JsonObject:
-    """Which checkpoint it was, and its scores at each horizon, in each of the `SETS`."""
+    """Return the checkpoint of a variant, and its scores at each horizon, in each of the `SETS`."""
     metrics = _read(outcome.metrics)
     horizons: list[JsonValue] = [
         {
@@ -121,5 +122,5 @@ def _read(path: Path) -> JsonObject:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     if not isinstance(metrics, dict) or not set(_TAKEN) <= set(metrics):
-        raise DataError(f"{path}: these are not the figures of an activity classifier")
+        raise DataError(f"{path}: not the results of an activity classifier")
     return metrics

@@ -1,6 +1,6 @@
-"""Ways of beginning with an encoder, to be compared: what each does to an experiment, and what it leaves alone.
+"""Variants of an experiment: new weights, a frozen pretrained encoder, or a pretrained encoder that is trained.
 
-Everything else is the same: data, windows, batches, augmentation, the weights that heads begin with.
+Everything else is the same: data, windows, batches, augmentation, and the initial weights of the heads.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from revalexo_clip.core.component import nearest
 from revalexo_clip.core.errors import ConfigError
 
 VARIANTS = {
-    "scratch": "the encoder begins with new weights, and all of it is trained",
-    "frozen": "the pretrained encoder stays as it is, and only heads are trained",
-    "full": "the pretrained encoder is trained on, together with the heads",
+    "scratch": "the encoder starts with new weights, and all of it is trained",
+    "frozen": "the pretrained encoder is frozen, and only the heads are trained",
+    "full": "the pretrained encoder is trained together with the heads",
 }
-"""By name, what they are."""
+"""Descriptions by name."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Variant:
     kind: str
     """One of `VARIANTS`."""
     fraction: float
-    """Share of the labels that it is given."""
+    """Share of the labels that is used."""
 
     @property
     def name(self) -> str:
-        """`<variant>-<percent>`, which names its run folder."""
+        """Name of its run folder: `<kind>-<percent>`."""
         return f"{self.kind}-{100 * self.fraction:g}"
 
     def apply_to(self, experiment: FinetuneExperiment) -> FinetuneExperiment:
-        """An experiment in this way; `full` keeps the experiment's own freezing, unless that is for the whole run."""
+        """Return the experiment as this variant. `full` keeps its `freezing`, except if that is for the whole run."""
         thawed = Freezing() if experiment.freezing.epochs == "all" else experiment.freezing
         freezing = {"scratch": Freezing(), "frozen": Freezing(epochs="all"), "full": thawed}[self.kind]
         fields = {name: getattr(experiment, name) for name in type(experiment).model_fields}
@@ -46,9 +46,9 @@ class Variant:
 
 
 def make_variants(kinds: Sequence[str], fractions: Sequence[float]) -> tuple[Variant, ...]:
-    """All variants at the smallest share of the labels, then at the next one. Others are compared with the first variant.
+    """Return all variants, ordered by their share of the labels. The others are compared with the first kind.
 
-    Raises `ConfigError` for names that are unknown or repeated, fewer than two, and shares that are none.
+    Raises `ConfigError` if names are unknown or repeated or fewer than two, or if shares are invalid or repeated.
     """
     for kind in kinds:
         if kind not in VARIANTS:
@@ -56,27 +56,27 @@ def make_variants(kinds: Sequence[str], fractions: Sequence[float]) -> tuple[Var
     if twice := [kind for kind, count in Counter(kinds).items() if count > 1]:
         raise ConfigError(f"--compare: {twice[0]} is named twice")
     if len(kinds) < 2:
-        raise ConfigError(f"--compare {','.join(kinds)}: an variant is compared with others, e.g. {','.join(VARIANTS)}")
+        raise ConfigError(f"--compare {','.join(kinds)}: name at least two variants, e.g. {','.join(VARIANTS)}")
     for fraction in fractions:
         if not 0 < fraction <= 1:
-            raise ConfigError(f"--labels {fraction:g}: a share of the labels is above 0 and at most 1")
+            raise ConfigError(f"--labels {fraction:g}: a share of the labels must be above 0 and at most 1")
     variants = tuple(Variant(kind, fraction) for fraction in sorted(fractions) for kind in kinds)
     if len({variant.name for variant in variants}) < len(variants):
-        raise ConfigError(f"--labels {','.join(f'{one:g}' for one in fractions)}: a share is there twice")
+        raise ConfigError(f"--labels {','.join(f'{one:g}' for one in fractions)}: a share is given twice")
     return variants
 
 
 def check_comparable(experiment: FinetuneExperiment) -> None:
-    """Raise `ConfigError` where an experiment cannot be trained in several ways and be tested."""
+    """Raise `ConfigError` if variants of an experiment cannot be compared."""
     if experiment.folds is not None:
         raise ConfigError(
-            "folds: variants are compared on one split, --set folds=none --set data.test_subjects=NAME,..."
+            "folds: variants are compared on one split; --set folds=none --set data.test_subjects=NAME,..."
         )
     if experiment.encoder is None:
         raise ConfigError(
-            "encoder: variants begin with a pretrained one, and this experiment names none; set `encoder`"
+            "encoder: variants start from a pretrained encoder, and this experiment names none; set `encoder`"
         )
     if not experiment.data.subjects("test"):
         raise ConfigError(
-            "variants are compared on test subjects, and there are none: --set data.test_subjects=NAME,..."
+            "data: variants are compared on test subjects, and there are none; --set data.test_subjects=NAME,..."
         )

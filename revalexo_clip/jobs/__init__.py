@@ -1,7 +1,6 @@
-"""Commands that run several at a time: in processes of this machine, or as jobs of a cluster."""
+"""Run several commands at a time, in processes of this machine or as jobs of a cluster."""
 
 from revalexo_clip.jobs.cluster import Cluster, run_on_cluster
-from revalexo_clip.jobs.here import run_here
-from revalexo_clip.jobs.task import Task, Tell
+from revalexo_clip.jobs.task import Task, Tell, run_here
 
 __all__ = ["Cluster", "Task", "Tell", "run_here", "run_on_cluster"]

@@ -20,22 +20,23 @@ if TYPE_CHECKING:
 Setting = str | int | float
 
 _INTERVAL = 0.5
-"""How often to look [s]. submitit asks SLURM less often than it is asked."""
+"""Time between two looks at the jobs [s]. submitit asks SLURM less often."""
 _DAY = 24 * 60
+"""[min]"""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where jobs go, and what they ask for."""
+    """A cluster, and the resources of a job."""
 
     kind: Literal["slurm", "local"]
-    """`local` is for trying it out: the jobs are processes of this machine, with the GPUs that they ask for."""
+    """`local`, for trying it out, runs jobs as processes of this machine, with the GPUs that they ask for."""
     settings: Mapping[str, Setting]
-    """submitit's, such as `timeout_min`, `gpus_per_node`, `cpus_per_task`, `mem_gb`, `slurm_partition`."""
+    """Parameters of submitit, such as `timeout_min`, `gpus_per_node`, `cpus_per_task`, `mem_gb`, `slurm_partition`."""
 
 
 class Job:
-    """What a job of the cluster does with a task. submitit keeps it in a file until the job begins."""
+    """A task as a job of the cluster. submitit keeps it in a file until the job begins."""
 
     def __init__(self, task: Task, folder: Path) -> None:
         """`folder` is the working directory."""
@@ -50,7 +51,7 @@ class Job:
         return self._end(stopping=False)
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
-        """Called by submitit when the job's time is nearly over: let the task save, and go on when it runs again."""
+        """Let the task save and submit it again. submitit calls this when the job's time is nearly over."""
         import submitit
 
         if self._running is not None:
@@ -68,10 +69,10 @@ class Job:
 def run_on_cluster(
     tasks: Sequence[Task], jobs: int | None, cluster: Cluster, folder: Path, tell: Tell
 ) -> dict[str, str]:
-    """Run tasks as jobs, at most `jobs` at a time, wait for them, and say by name why one failed; the others go on.
+    """Run tasks as jobs, at most `jobs` at a time, and return the error messages of those that failed, by name.
 
-    submitit writes to `folder`. Where the waiting is interrupted, jobs are cancelled. Raises `ConfigError` where
-    submitit is not there, finds no such cluster, or does not know a setting.
+    A job that fails does not stop the others. submitit writes to `folder`. All jobs are cancelled if this process is
+    interrupted. Raises `ConfigError` if submitit is not installed, finds no such cluster, or does not know a setting.
     """
     executor = _executor(cluster, folder)
     waiting = deque(tasks)
@@ -101,7 +102,7 @@ def run_on_cluster(
 
 
 def _why_it_failed(task: Task, job: submitit.Job[int]) -> str | None:
-    """None where it did not. Of a job that has no result it is the cluster that knows most."""
+    """Return the error message of a task that failed, or the state of a job that has no result; None on success."""
     import submitit
 
     try:
@@ -115,11 +116,11 @@ def _executor(cluster: Cluster, folder: Path) -> submitit.AutoExecutor:
     try:
         import submitit
     except ModuleNotFoundError as error:
-        raise ConfigError("--cluster needs submitit: pip install 'revalexo-clip[cluster]'") from error
+        raise ConfigError("--cluster requires submitit: pip install 'revalexo-clip[cluster]'") from error
     folder.mkdir(parents=True, exist_ok=True)
     try:
         executor = submitit.AutoExecutor(folder, cluster=cluster.kind)
         executor.update_parameters(**{"name": "rxclip", "timeout_min": _DAY, **cluster.settings})
-    except (RuntimeError, NameError, AssertionError, ValueError) as error:  # what submitit raises for users' mistakes
+    except (RuntimeError, NameError, AssertionError, ValueError) as error:  # what submitit raises for mistakes of users
         raise ConfigError(f"--cluster {cluster.kind}: {error}") from error
     return executor

@@ -1,4 +1,4 @@
-"""What a run is made of, built from its experiment: windows, model, and what Lightning is to train them with."""
+"""Everything that a pretraining needs, built from its experiment: windows, model, Lightning module."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from revalexo_clip.training.trainer import build_trainer, compile_encoders, shar
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """Everything that training needs, built."""
+    """Everything that a pretraining needs, built."""
 
     experiment: PretrainExperiment
     train: WindowDataset
@@ -33,16 +33,16 @@ class TrainingSetup:
 
     @property
     def frames(self) -> int:
-        """Video frames of a window."""
+        """Number of video frames of a window."""
         return self.train.video_spec.frames
 
 
 def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> TrainingSetup:
-    """Build them; a resumed run has weights of its own and needs no pretrained ones.
+    """Build a pretraining. If it is resumed, pretrained weights are not loaded: its checkpoint has weights.
 
-    Raises `ConfigError` or `DataError` where the experiment cannot run.
+    Raises `ConfigError` or `DataError` if the experiment cannot run.
     """
-    trainer = build_trainer(experiment.trainer, [], loggers=[])  # or the error that there are no such devices
+    trainer = build_trainer(experiment.trainer, [], loggers=[])  # raises if the devices do not exist
     if isinstance(trainer.accelerator, CPUAccelerator):
         share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
     train, val = _windows(experiment, trainer.world_size)
@@ -92,7 +92,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
 
 
 def _windows(experiment: PretrainExperiment, processes: int) -> tuple[WindowDataset, WindowDataset]:
-    """Training and validation windows, enough of them for all processes."""
+    """Build the training and validation windows, and check that there are enough for all processes."""
     train = experiment.data.build("train", experiment.seed)
     val = experiment.data.build("val", experiment.seed)
     if len(train) < experiment.batch_size:
@@ -100,7 +100,7 @@ def _windows(experiment: PretrainExperiment, processes: int) -> tuple[WindowData
             f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows "
             f"of {len(train.clip_names)} clips; lower batch_size or raise data.windows_per_clip"
         )
-    if experiment.batch_size < processes:  # which the experiment cannot know where it leaves `devices` open
+    if experiment.batch_size < processes:  # unknown to the experiment if `devices` is auto
         raise ConfigError(f"batch_size: {experiment.batch_size} windows cannot be shared by {processes} devices")
     if len(val) < processes:
         raise ConfigError(

@@ -1,8 +1,8 @@
 """A contrastive step in bounded memory, with the gradient of the undivided batch.
 
 Method: Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", 2021
-(arXiv:2101.06983). Embed every part without a graph; take the gradient of the loss with respect to the
-embeddings; embed each part again, now with a graph, and bring its share of that gradient back through it.
+(arXiv:2101.06983). Embed each part without a graph. Compute the gradient of the loss with respect to the
+embeddings. Embed each part again, with a graph, and backpropagate its share of that gradient.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from revalexo_clip.models.encoders.checkpointing import running_statistics_untou
 Embed = Callable[[slice], tuple[Tensor, Tensor]]
 """Embeds the rows of a slice of this process's batch: (imu [b, D], video [b, D])."""
 Contrast = Callable[[Tensor, Tensor], Tensor]
-"""The loss of this process's embeddings, contrasted with those of all processes."""
+"""Computes the loss of this process's embeddings, contrasted with those of all processes."""
 Backward = Callable[[Tensor, bool], None]
-"""Runs the backward pass of a scalar; the flag says that it is the step's last, when gradients are synchronised."""
+"""Runs the backward pass of a scalar; the flag marks the last pass of a step, in which gradients are synchronised."""
 
 
 def contrast_in_parts(
@@ -32,10 +32,10 @@ def contrast_in_parts(
     loss_parameters: Sequence[nn.Parameter],
     backward: Backward,
 ) -> Tensor:
-    """Fill the gradients of one contrastive step over `rows` windows, `part` at a time; the loss [], detached.
+    """Fill the gradients of one contrastive step over `rows` windows, `part` at a time; return the loss [], detached.
 
-    Random numbers are replayed, so that dropout is the same in both passes. Batch norm is the exception that
-    remains: its batch statistics are those of a part. Running statistics are updated once, in the second pass.
+    Random numbers are replayed, so that dropout is the same in both passes. The one difference to the undivided batch
+    is batch norm: its batch statistics are those of a part. Running statistics are updated once, in the second pass.
     """
     slices = [slice(start, min(start + part, rows)) for start in range(0, rows, part)]
     if len(slices) == 1:
@@ -48,7 +48,7 @@ def contrast_in_parts(
         for rows_of_part in slices:
             states.append(_RandomState())
             embedded.append(embed(rows_of_part))
-    # Autocast keeps the weights it cast without a graph, and would use them again in the second pass.
+    # Autocast caches the weights that it cast without a graph; the second pass must not use them.
     torch.clear_autocast_cache()
     imu_BD = torch.cat([imu for imu, _ in embedded]).requires_grad_()
     video_BD = torch.cat([video for _, video in embedded]).requires_grad_()
@@ -61,7 +61,7 @@ def contrast_in_parts(
         imu_bD, video_bD = embed(rows_of_part)
         surrogate = (imu_bD * imu_grad_BD[rows_of_part]).sum() + (video_bD * video_grad_BD[rows_of_part]).sum()
         last = rows_of_part is slices[-1]
-        if last:  # the loss's own parameters go along, so that one synchronised pass sees every parameter
+        if last:  # include the loss's parameters, so that one synchronised pass has all parameters
             surrogate = surrogate + sum(
                 ((parameter * grad).sum() for parameter, grad in zip(trainable, parameter_grads, strict=True)),
                 start=surrogate.new_zeros(()),
@@ -71,7 +71,7 @@ def contrast_in_parts(
 
 
 class _RandomState:
-    """The random generators that dropout draws from, as they stand now."""
+    """The current state of the random generators that dropout draws from."""
 
     def __init__(self) -> None:
         self.cpu = torch.get_rng_state()

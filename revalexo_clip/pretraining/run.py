@@ -1,4 +1,4 @@
-"""`rxclip pretrain`: from an experiment to a run folder with checkpoints."""
+"""Pretraining: from an experiment to a run folder with checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from revalexo_clip.pretraining.collapse import CollapseWarning
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
 from revalexo_clip.training.callbacks.early_stopping import LOSS, Monitored
-from revalexo_clip.training.callbacks.progress import Retrieved, TrainingProgress
+from revalexo_clip.training.callbacks.progress import RetrievalScores, TrainingProgress
 from revalexo_clip.training.dry_run import DryRun, try_one_batch
 from revalexo_clip.training.run import Training
 from revalexo_clip.training.summary import count, size_of, sized
@@ -33,7 +33,7 @@ def pretrain(
     resume: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Train, and return the run folder. See `Training.run` for `resume` and what is raised."""
+    """Train, and return the run folder. See `Training.run` for the arguments and errors."""
     training = Pretraining(experiment, source, console or Console(stderr=True))
     return training.run(resume=resume, overrides=overrides).folder
 
@@ -48,30 +48,30 @@ class Pretraining(Training[TrainingSetup]):
         """See `Training.build`."""
         return build_setup(self.experiment, resumed=resumed)
 
-    def announce(self, parts: TrainingSetup, folder: Path) -> None:
+    def announce(self, setup: TrainingSetup, folder: Path) -> None:
         """See `Training.announce`."""
         experiment = self.experiment
-        log.info("train  %s", size_of(parts.train))
-        log.info("val    %s", size_of(parts.val))
+        log.info("train  %s", size_of(setup.train))
+        log.info("val    %s", size_of(setup.val))
         log.info(
             "model  %s (%s) and %s (%s), D=%d",
             type(experiment.imu).__name__,
-            sized(parts.model.imu),
+            sized(setup.model.imu),
             type(experiment.video).__name__,
-            sized(parts.model.video),
+            sized(setup.model.video),
             experiment.embed_dim,
         )
         log.info(
             "run    %s: %s of %s, batch %d",
             folder,
             counted(experiment.trainer.max_epochs, "epoch"),
-            counted(parts.data.steps_per_epoch, "step"),
+            counted(setup.data.steps_per_epoch, "step"),
             experiment.batch_size,
         )
 
     def callbacks(self) -> list[Callback]:
         """See `Training.callbacks`."""
-        return [CollapseWarning(), TrainingProgress(self.console, self.experiment.batch_size, Retrieved())]
+        return [CollapseWarning(), TrainingProgress(self.console, self.experiment.batch_size, RetrievalScores())]
 
     @property
     def monitored(self) -> Monitored:
@@ -85,18 +85,18 @@ class Pretraining(Training[TrainingSetup]):
 
 
 def dry_run(experiment: PretrainExperiment, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> DryRun:
-    """Build everything of a pretraining, train on one batch, validate on one, write nothing.
+    """Build a pretraining, train on one batch, validate on one, and write nothing.
 
-    `resume` and `overrides` are those of `Training.run`: what could not be gone on with is refused alike. The batch
-    still is the first one, of weights that are new.
+    `resume` and `overrides` are those of `Training.run`: a run that cannot be resumed raises the same errors. The
+    batch is still the first one, and the weights are new.
     """
     resumed = find_resumed(experiment, resume, load_checkpoint, overrides)
-    parts = build_setup(experiment, resumed=resumed is not None)
-    model = parts.model
+    setup = build_setup(experiment, resumed=resumed is not None)
+    model = setup.model
     parameters = {
         "imu encoder": count(model.imu),
         "video encoder": count(model.video),
         "projection heads": count(model.imu_head) + count(model.video_head),
-        "loss": count(parts.module.loss),
+        "loss": count(setup.module.loss),
     }
-    return try_one_batch(experiment, parts, parameters, {"train": parts.train, "val": parts.val}, resumed)
+    return try_one_batch(experiment, setup, parameters, {"train": setup.train, "val": setup.val}, resumed)

@@ -1,1 +1,1 @@
-"""Runs on disk: folders, checkpoints, environment, log, resume."""
+"""Runs on disk: folder, log, environment, checkpoints, resume."""

@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically, found by name, read without running any code of theirs."""
+"""Checkpoints: written atomically, read without running code from the file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, Literal, TypeVar
 
@@ -22,41 +22,61 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import UNPICKLING_ERRORS, atomically, link_atomically
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.models.dual_encoder import DualEncoder
+from revalexo_clip.runs import resume_state
+from revalexo_clip.runs.resume_state import Progress
 
 KEY = "revalexo_clip"
-"""Where a checkpoint of pretraining keeps the JSON text of its `Description`."""
+"""Entry of a pretraining checkpoint that holds the JSON text of its `Description`."""
 RECOGNISER_KEY = "revalexo_clip_classifier"
-"""Where that of an activity classifier does."""
+"""Entry of a classifier checkpoint that holds the JSON text of its `ClassifierMetadata`."""
 
 
 class CheckpointMetadata(Config):
-    """What checkpoints of all kinds say about themselves."""
+    """Metadata of every kind of checkpoint."""
 
     format: Literal[1] = 1
     """Version of this layout."""
     version: str
-    """Version of revalexo_clip that trained it."""
+    """Version of revalexo_clip that wrote the checkpoint."""
     experiment: Experiment
     """The resolved experiment."""
     activities: tuple[str, ...]
     """Names of the activity labels, in the order of their indices."""
     subjects: dict[Split, tuple[str, ...]]
-    """Subjects it was trained on, and those it was selected on."""
+    """Training subjects, and validation subjects, on which checkpoints were selected."""
     excluded: dict[Split, tuple[str, ...]] = Field(default_factory=dict)
-    """`subject/pair id` of the clips that were left out because they were bad."""
+    """`subject/pair id` of the bad clips that were excluded."""
     fingerprint: dict[Split, str] = Field(default_factory=dict)
-    """What the data were, as `LabelledWindows.fingerprint` tells."""
+    """Fingerprints of the data, see `LabelledWindows.fingerprint`."""
+
+    def resume_entries(self) -> tuple[str, ...]:
+        """Return the paths of the entries that a resumed run needs, see `resume_state`."""
+        trainer = self.experiment.trainer
+        paths = [
+            *(resume_state.DATA_POSITION, resume_state.SCHEDULE, resume_state.EPOCH_AVERAGES, resume_state.EPOCH_ROW),
+            resume_state.of_callback(resume_state.BEST_CHECKPOINTS),
+        ]
+        if trainer.early_stopping is not None:
+            paths.append(resume_state.of_callback(resume_state.EARLY_STOPPING))
+        if trainer.average is not None:
+            paths.append(resume_state.TRAINING_WEIGHTS)
+        return tuple(paths)
 
 
 class Description(CheckpointMetadata):
-    """What a checkpoint of pretraining says about itself: enough to rebuild the model and to know what it has seen."""
+    """Metadata of a pretraining checkpoint: enough to rebuild the model and to know its training data."""
 
     experiment: PretrainExperiment
     """The resolved experiment."""
     imu_spec: ImuSpec
-    """The IMU windows it was trained on."""
+    """Format of the IMU windows that it was trained on."""
     video_spec: VideoSpec
-    """The video windows it was trained on."""
+    """Format of the video windows that it was trained on."""
+
+    def resume_entries(self) -> tuple[str, ...]:
+        """See `CheckpointMetadata.resume_entries`."""
+        own = resume_state.BETWEEN_SUBJECTS, resume_state.of_callback(resume_state.COLLAPSE_WARNING)
+        return *super().resume_entries(), *own
 
 
 D = TypeVar("D", bound=CheckpointMetadata)
@@ -64,44 +84,41 @@ D_co = TypeVar("D_co", bound=CheckpointMetadata, covariant=True)
 
 
 @dataclass(frozen=True)
-class Saved(Generic[D_co]):
+class LoadedCheckpoint(Generic[D_co]):
     """A checkpoint that was read."""
 
     path: Path
     description: D_co
     state: Mapping[str, Tensor]
+    """Weights of the Lightning module, by name."""
     epoch: int
-    """Epochs it was trained for; the last of them may have been under way."""
+    """Number of epochs it was trained for, an unfinished one included."""
     step: int
-    """Optimizer steps taken."""
-    next_epoch: int = 0
-    """Epochs that are complete, their validation included."""
-    stopped_early: bool = False
-    """Whether early stopping has ended the training."""
-    epoch_row: Mapping[str, float] = field(default_factory=dict)
-    """What `metrics.csv` says of its epoch; nothing while that is under way."""
-    pending_steps: int | None = None
-    """How many steps the epoch that is under way has; None where the last one has ended."""
+    """Number of optimizer steps taken."""
+    progress: Progress | None
+    """How far the run has come; None if entries are missing."""
+    missing: tuple[str, ...] = ()
+    """Entries that a resumed run needs and the file lacks."""
 
     def load_into(self, model: nn.Module) -> None:
-        """Give a model the checkpoint's weights. Raises `DataError` where they do not fit."""
+        """Load the checkpoint's weights into a model. Raises `DataError` if they do not fit."""
         prefix = "model."
         weights = {name.removeprefix(prefix): w for name, w in self.state.items() if name.startswith(prefix)}
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:  # names or shapes differ
             raise DataError(
-                f"{self.path}: its weights do not fit the model that it describes; was a component's code changed "
-                f"since?\n{error}"
+                f"{self.path}: its weights do not fit the model that it describes; the code of a component may have "
+                f"changed since the training\n{error}"
             ) from error
 
 
 @dataclass(frozen=True)
-class Checkpoint(Saved[Description]):
-    """A checkpoint of pretraining."""
+class Checkpoint(LoadedCheckpoint[Description]):
+    """A pretraining checkpoint."""
 
     def build_model(self) -> DualEncoder:
-        """The dual encoder with the checkpoint's weights, in eval mode."""
+        """Build the dual encoder with the checkpoint's weights, in eval mode."""
         described = self.description
         model = described.experiment.build_model(described.imu_spec, described.video_spec)
         self.load_into(model)
@@ -109,15 +126,15 @@ class Checkpoint(Saved[Description]):
 
 
 def load_checkpoint(path: Path, experiment_file: Path | None = None) -> Checkpoint:
-    """Read a checkpoint file of pretraining. Raises `DataError` or `ConfigError`, naming the file."""
+    """Read a pretraining checkpoint. Raises `DataError` or `ConfigError`, which name the file."""
     saved = read_checkpoint(path, KEY, Description, experiment_file)
     return Checkpoint(**vars(saved))
 
 
-def read_checkpoint(path: Path, key: str, kind: type[D], experiment_file: Path | None = None) -> Saved[D]:
-    """Read a checkpoint file that keeps a description of some kind under a key.
+def read_checkpoint(path: Path, key: str, kind: type[D], experiment_file: Path | None = None) -> LoadedCheckpoint[D]:
+    """Read a checkpoint file whose entry `key` holds metadata of a kind.
 
-    Raises `DataError` or `ConfigError`, naming the file.
+    Raises `DataError` or `ConfigError`, which name the file.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -126,97 +143,91 @@ def read_checkpoint(path: Path, key: str, kind: type[D], experiment_file: Path |
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UNPICKLING_ERRORS as error:
-        raise DataError(_not_a_checkpoint(path, error)) from error
+        raise DataError(_not_a_checkpoint_message(path, error)) from error
     if not is_sound(path):
-        raise DataError(f"{path} is damaged: it does not hold what was written")
+        raise DataError(f"{path} is corrupt: checksum mismatch")
     text = content.get(key) if isinstance(content, dict) else None
     if not isinstance(text, str):
-        raise DataError(_of_another_kind(path, content))
+        raise DataError(_other_kind_message(path, content))
     try:
         description = kind.model_validate_json(text)
     except ValidationError as error:
-        raise ConfigError(_unreadable(path, error, experiment_file)) from error
-    epoch: int = content["epoch"] + 1
-    stands = content.get("PairsDataModule", {"epoch": epoch})
-    return Saved(
+        raise ConfigError(_invalid_metadata_message(path, error, experiment_file)) from error
+    missing = resume_state.missing_entries(content, description.resume_entries())
+    return LoadedCheckpoint(
         path,
         description,
         content["state_dict"],
-        epoch=epoch,
+        epoch=content["epoch"] + 1,
         step=content["global_step"],
-        next_epoch=stands["epoch"],
-        stopped_early=any(state.get("stopped_epoch") for state in content.get("callbacks", {}).values()),
-        epoch_row=content.get("epoch_row", {}),
-        pending_steps=stands["batches"] if stands.get("batch") else None,
+        progress=None if missing else Progress.read(content),
+        missing=missing,
     )
 
 
-def _of_another_kind(path: Path, content: object) -> str:
-    for key, what, command in (
-        (KEY, "a checkpoint of pretraining", "rxclip evaluate, rxclip export-encoder, or `encoder` of a finetuning"),
-        (RECOGNISER_KEY, "a finetuned activity classifier", "rxclip finetune --resume"),
+def _other_kind_message(path: Path, content: object) -> str:
+    for key, kind, command in (
+        (KEY, "a pretraining checkpoint", "rxclip evaluate, rxclip export-encoder, or `encoder` of a finetuning"),
+        (RECOGNISER_KEY, "the checkpoint of an activity classifier", "rxclip finetune --resume"),
     ):
         if isinstance(content, dict) and key in content:
-            return f"{path} is {what}, and not what was asked for here; it is for {command}"
-    return f"{path} is not a checkpoint of rxclip: it holds no description of a run"
+            return f"{path} is {kind}, which cannot be used here; use it with {command}"
+    return f"{path} is not a checkpoint of rxclip: it has no metadata of a run"
 
 
 def is_sound(path: Path) -> bool:
-    """Whether a checkpoint holds what was written: all of it, and no bit of it changed.
-
-    Its parts carry checksums, which torch writes and does not look at.
-    """
+    """Return whether a checkpoint is complete and matches its checksums, which torch writes but does not verify."""
     try:
         with zipfile.ZipFile(path) as file:
             return file.testzip() is None
-    except (zipfile.BadZipFile, OSError, *UNPICKLING_ERRORS):  # according to what the damage hit
+    except (zipfile.BadZipFile, OSError, *UNPICKLING_ERRORS):  # depending on which bytes are corrupt
         return False
 
 
-def _unreadable(path: Path, error: ValidationError, experiment_file: Path | None) -> str:
+def _invalid_metadata_message(path: Path, error: ValidationError, experiment_file: Path | None) -> str:
     unknown = any(item["type"] == "unknown_component" for item in error.errors())
     hint = ""
     if unknown and experiment_file is None:
-        hint = "\nIf an experiment file defines the component, name that file: --experiment FILE.py"
+        hint = "\nIf an experiment file defines the component, pass that file: --experiment FILE.py"
     elif unknown:
         hint = f"\n{experiment_file} does not define it"
     return f"{path}: cannot rebuild its experiment:\n{describe(error)}{hint}"
 
 
-def _not_a_checkpoint(path: Path, error: Exception) -> str:
+def _not_a_checkpoint_message(path: Path, error: Exception) -> str:
     if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
-        return f"{path} is not a checkpoint of rxclip: it holds code ({refused[1]}), which is never run"
+        return f"{path} is not a checkpoint of rxclip: it contains code ({refused[1]}), which is never run"
     if path.stat().st_size == 0:
-        return f"{path} is not a checkpoint: it is empty"
-    return f"{path} is not a checkpoint, or not a whole one: it cannot be unpacked"
+        return f"{path} is not a checkpoint: the file is empty"
+    return f"{path} is not a checkpoint, or is incomplete: it cannot be unpacked"
 
 
 def _save(checkpoint: dict[str, Any], file: IO[bytes]) -> None:
     try:
         torch.save(checkpoint, file)
     except RuntimeError as error:
-        if isinstance(error.__context__, OSError):  # torch's writer closes its archive and stumbles over that
+        if isinstance(error.__context__, OSError):  # torch hides it when it closes its archive
             raise error.__context__ from error
         raise
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, flushes to disk, then renames: a crash leaves the old file or the new one.
+    """Writes a temporary file, flushes it to disk and renames it: a crash leaves the old file or the new one.
 
-    Reading runs no code of the checkpoint's.
+    Reading never runs code from the checkpoint.
     """
 
     def load_checkpoint(
         self, path: str | os.PathLike[str], map_location: object = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """The content of a checkpoint, on the CPU."""
+        """Return the content of a checkpoint, on the CPU."""
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return content
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: object | None = None
     ) -> None:
-        """Write `checkpoint` to `path`. The file that it replaces is kept where `storage_options` name it."""
+        """Write `checkpoint` to `path`, and keep the file that it replaces if `storage_options` name a place."""
         target = Path(path)
         with atomically(target) as temporary:
             with temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Checkpoints of activity classifiers: they need neither the encoder that they began with nor anything else."""
+"""Checkpoints of activity classifiers. They are self-contained: the pretrained encoder's file is not needed."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from revalexo_clip.core.files import UNPICKLING_ERRORS
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.models.classifier import ActivityClassifier, Architecture
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
-from revalexo_clip.runs.checkpoint import RECOGNISER_KEY, CheckpointMetadata, Saved, read_checkpoint
+from revalexo_clip.runs.checkpoint import RECOGNISER_KEY, CheckpointMetadata, LoadedCheckpoint, read_checkpoint
 
 
 class ClassifierMetadata(CheckpointMetadata):
-    """What an activity classifier's checkpoint says about itself."""
+    """Metadata of an activity classifier's checkpoint."""
 
     experiment: FinetuneExperiment
     """The resolved experiment."""
     embed_dim: int
-    """D, features of each encoder."""
+    """D, number of features of each encoder."""
     imu: ImuEncoder | None
-    """Its encoder of the IMU window, wherever it came from."""
+    """Encoder of the IMU window, pretrained or new."""
     imu_spec: ImuSpec | None
     """Input of that encoder."""
     video: VideoEncoder | None
-    """Its encoder of the video window."""
+    """Encoder of the video window."""
     video_spec: VideoSpec | None
     """Input of that encoder."""
     horizons: tuple[float, ...]
-    """How long after a window's end its activities are [s]."""
+    """Times after the end of the window at which activities are predicted [s]."""
     trained_activities: tuple[str, ...]
-    """Activities that training windows had."""
+    """Activities that occur in the training windows."""
     pretrained_on: dict[Split, tuple[str, ...]] | None
-    """Subjects that the encoder had been trained and selected on before, and those of a teacher; null where that is not
-    known."""
+    """Training and validation subjects of the pretrained encoder and of a teacher; null if unknown."""
 
     @property
     def architecture(self) -> Architecture:
@@ -45,7 +44,7 @@ class ClassifierMetadata(CheckpointMetadata):
 
     @property
     def has_seen(self) -> dict[Split, tuple[str, ...]] | None:
-        """Subjects that had a part in its training, from the pretraining on; None where that is not known."""
+        """Subjects used in its training or pretraining; None if unknown."""
         before = self.pretrained_on
         if before is None:
             return None
@@ -53,11 +52,11 @@ class ClassifierMetadata(CheckpointMetadata):
 
     @property
     def features(self) -> int:
-        """How many features its heads are given, of all encoders together."""
+        """Number of features of all encoders together, the input of the heads."""
         return self.embed_dim * len(self.experiment.modalities)
 
     def build_model(self) -> ActivityClassifier:
-        """The activity classifier with new weights."""
+        """Build the activity classifier with new weights."""
         experiment = self.experiment
         return self.architecture.build(
             experiment.head, experiment.fusion, horizons=len(self.horizons), activities=len(self.activities)
@@ -65,26 +64,26 @@ class ClassifierMetadata(CheckpointMetadata):
 
 
 @dataclass(frozen=True)
-class ClassifierCheckpoint(Saved[ClassifierMetadata]):
+class ClassifierCheckpoint(LoadedCheckpoint[ClassifierMetadata]):
     """A checkpoint of an activity classifier."""
 
     def build_model(self) -> ActivityClassifier:
-        """The activity classifier with the checkpoint's weights, in eval mode."""
+        """Build the activity classifier with the checkpoint's weights, in eval mode."""
         model = self.description.build_model()
         self.load_into(model)
         return model.eval()
 
 
 def is_classifier(path: Path) -> bool:
-    """Whether a file is a checkpoint of finetuning, as far as can be told without reading its weights."""
+    """Return whether a file is a classifier checkpoint, without reading its weights or verifying it."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, *UNPICKLING_ERRORS):  # what is wrong with it, its reader will say
+    except (OSError, *UNPICKLING_ERRORS):  # `load_classifier_checkpoint` reports what is wrong
         return False
     return isinstance(content, dict) and RECOGNISER_KEY in content
 
 
 def load_classifier_checkpoint(path: Path, experiment_file: Path | None = None) -> ClassifierCheckpoint:
-    """Read a checkpoint file of finetuning. Raises `DataError` or `ConfigError`, naming the file."""
+    """Read a classifier checkpoint. Raises `DataError` or `ConfigError`, which name the file."""
     saved = read_checkpoint(path, RECOGNISER_KEY, ClassifierMetadata, experiment_file)
     return ClassifierCheckpoint(**vars(saved))

@@ -1,4 +1,4 @@
-"""."""
+"""The environment of a run: versions, machine, git state and SLURM job."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from revalexo_clip.core.component import JsonObject
 
 
 def slurm_job() -> str | None:
-    """The SLURM job that this process belongs to; it keeps its name when it is requeued."""
+    """Return the SLURM job of this process. A requeued job keeps its name."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID")
 
 
 def requeued_job() -> str | None:
-    """The SLURM job, if it runs anew after it was requeued."""
+    """Return the SLURM job if it has been requeued and runs again."""
     return slurm_job() if int(os.environ.get("SLURM_RESTART_COUNT", "0")) else None
 
 
 def jobs_of(folder: Path) -> set[str | None]:
-    """The SLURM jobs that a run was begun and resumed in."""
+    """Return the SLURM jobs that started and resumed a run."""
     path = folder / "environment.json"
     begun = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {part.get("slurm_job") for part in (begun, *begun.get("resumed", []))}
 
 
 def environment() -> JsonObject:
-    """Versions, machine and git state that a run is made with."""
+    """Return the versions, the machine and the git state that a run is made with."""
     packages = ("torch", "lightning", "pytorchvideo", "pydantic", "numpy", "av", "revalexo-clip")
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
@@ -57,5 +57,5 @@ def _git_state() -> JsonObject | None:
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (subprocess.CalledProcessError, FileNotFoundError):  # not a repository, or no git: nothing to record
+    except (subprocess.CalledProcessError, FileNotFoundError):  # not a repository, or git is not installed
         return None

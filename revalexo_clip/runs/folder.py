@@ -1,4 +1,4 @@
-"""The folder of a run: made when a run starts, logged to, found again by evaluate and export."""
+"""Run folders: made when a run starts, found again by resume, evaluate and export."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from revalexo_clip.core.errors import ConfigError
 log = logging.getLogger("revalexo_clip")
 
 RUNS = Path("runs")
-"""Where runs are kept, in the folder that rxclip is called from."""
-
+"""Folder of all runs, below the working directory."""
 
 _VARIABLE = "RXCLIP_RUN_FOLDER"
-"""Tells the processes that a run starts on its machine which folder it has."""
+"""Passes the run folder to the processes that a run starts on its machine."""
 
 
 def new_run_folder(name: str, *, leader: bool = True) -> Path:
-    """Create `runs/<name>/<yyyymmdd-hhmmss>`, with `runs/latest` pointing to it; once for all of a run's processes.
+    """Create `runs/<name>/<yyyymmdd-hhmmss>` and point `runs/latest` to it, once for all processes of a run.
 
-    Those that a scheduler starts beside the leader on their own write nothing, and are given a name that stands for it.
+    Processes that a scheduler starts beside the leader write nothing; they get `runs/<name>` as a placeholder.
     """
     if inherited := inherited_run_folder():
         return inherited
@@ -35,7 +34,7 @@ def new_run_folder(name: str, *, leader: bool = True) -> Path:
 
 
 def stamped_folder(name: str) -> Path:
-    """Create `runs/<name>/<yyyymmdd-hhmmss>`, with a number after it where there is one already."""
+    """Create `runs/<name>/<yyyymmdd-hhmmss>`, with a number appended if it exists."""
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     for attempt in range(1, 1000):
         folder = RUNS / name / (stamp if attempt == 1 else f"{stamp}-{attempt}")
@@ -44,28 +43,28 @@ def stamped_folder(name: str) -> Path:
         except FileExistsError:
             continue
         return folder
-    raise ConfigError(f"{RUNS / name}: cannot make a folder for this run")
+    raise ConfigError(f"{RUNS / name}: cannot create a folder for this run: too many started in this second")
 
 
 def use_run_folder(folder: Path) -> None:
-    """Make a folder that of this run: the newest one, shared with the processes that the run starts."""
+    """Make a folder the one of this run: point `runs/latest` to it, and share it with the processes the run starts."""
     make_newest(folder)
     os.environ[_VARIABLE] = str(folder)
 
 
 def inherited_run_folder() -> Path | None:
-    """The folder of the run that this process takes part in, where another process has chosen it."""
+    """Return the run folder that the parent process chose, if this process belongs to its run."""
     inherited = os.environ.get(_VARIABLE)
     return Path(inherited) if inherited else None
 
 
 def forget_run_folder() -> None:
-    """Let the next run of this process have a folder of its own."""
+    """Let the next run of this process create its own folder."""
     os.environ.pop(_VARIABLE, None)
 
 
 def make_newest(folder: Path) -> None:
-    """Let `runs/latest` point to a folder, if it is one of an experiment's there."""
+    """Point `runs/latest` to a folder, if that is a run folder below `runs`."""
     if folder.resolve().parent.parent != RUNS.resolve():
         return
     temporary = RUNS / f".latest.{os.getpid()}"
@@ -75,7 +74,7 @@ def make_newest(folder: Path) -> None:
 
 
 def runs_of(name: str) -> list[Path]:
-    """The run folders of an experiment, the newest first."""
+    """Return the run folders of an experiment, newest first."""
     return _stamped(RUNS / name)
 
 
@@ -85,15 +84,15 @@ def _stamped(parent: Path) -> list[Path]:
 
 
 def find_checkpoint(where: Path | None) -> Path:
-    """The checkpoint that a user means: a file, a run folder (its best), or nothing (the newest run's best).
+    """Return a checkpoint file: `where` itself, the best one of a run folder, or that of the newest run if None.
 
-    The folder of all runs of an experiment stands for the newest of them that has a checkpoint. Raises `ConfigError`
-    where there is none.
+    The folder of all runs of an experiment stands for its newest run with a checkpoint. Raises `ConfigError` if there
+    is none.
     """
     if where is None:
         where = RUNS / "latest"
         if not where.exists():
-            raise ConfigError(f"no run found in {RUNS.resolve()}; name a checkpoint or a run folder with --ckpt")
+            raise ConfigError(f"no run found in {RUNS.resolve()}; pass a checkpoint or a run folder with --ckpt")
     if where.is_file():
         return where
     if not where.is_dir():
@@ -106,10 +105,10 @@ def find_checkpoint(where: Path | None) -> Path:
             return find_checkpoint(run)
     for inside in ("folds", "variants"):
         if parts := sorted((where / inside).glob("*")):
-            raise ConfigError(f"{where}: a run in {inside}; name the run of one of them, {parts[0]} or another")
-    raise ConfigError(f"{where}: this run has no checkpoint (it may have stopped before its first epoch ended)")
+            raise ConfigError(f"{where}: this is a run with {inside}; pass one of them, such as {parts[0]}")
+    raise ConfigError(f"{where}: this run has no checkpoint; it may have stopped before its first epoch ended")
 
 
 def folder_of(checkpoint: Path) -> Path:
-    """Where what is made from a checkpoint belongs: its run folder, or the folder that it lies in."""
+    """Return the folder for results of a checkpoint: its run folder, or else the folder that contains it."""
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent

@@ -1,4 +1,4 @@
-"""."""
+"""`log.txt`, the log file of a run folder."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from revalexo_clip.runs.folder import log
 
 @contextmanager
 def kept_log() -> Iterator[list[logging.LogRecord]]:
-    """What is logged before there is a run folder to log to."""
-    keeper = _Keeper()
+    """Collect what is logged before the run folder exists."""
+    keeper = _RecordKeeper()
     log.addHandler(keeper)
     try:
-        yield keeper.said
+        yield keeper.records
     finally:
         log.removeHandler(keeper)
 
 
-class _Keeper(logging.Handler):
+class _RecordKeeper(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[logging.LogRecord] = []
+        self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record)
+        self.records.append(record)
 
 
-def start_log(folder: Path, said: Iterable[logging.LogRecord]) -> None:
-    """Log to `log.txt` in a run folder from now on, after what was said before."""
+def start_log(folder: Path, records: Iterable[logging.LogRecord]) -> None:
+    """Log to `log.txt` in a run folder from now on, starting with earlier records."""
     handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for record in said:
+    for record in records:
         handler.handle(record)
     log.addHandler(handler)
-    if not log.isEnabledFor(logging.INFO):  # the command line enables it; a program that calls `pretrain` need not
+    if not log.isEnabledFor(logging.INFO):  # the command line enables it, a program that calls `pretrain` may not
         log.setLevel(logging.INFO)
 
 
 def note(text: str) -> None:
-    """Say something in `log.txt` alone."""
+    """Write a line to `log.txt` only."""
     record = log.makeRecord(log.name, logging.INFO, "", 0, text, (), None)
     for handler in log.handlers:
         if isinstance(handler, logging.FileHandler):

@@ -1,1 +1,1 @@
-"""Training on Lightning: the contrastive step, the loaders, what is kept and what is shown."""
+"""What both kinds of training share: the base module, the trainer, loaders, callbacks, failures."""

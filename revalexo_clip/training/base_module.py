@@ -1,11 +1,4 @@
-"""Reading a whole dataset in validation, on any number of devices, and bringing together what was made of it.
-
-What the optimizer steps of all trainings have in common: clipped gradients, and which learning rates are logged.
-
-A resumed run whose optimizer has other settings than it had, or whose length is another one.
-
-Random numbers that layers draw, such as dropout's, as a function of where a run stands.
-"""
+"""The base of both Lightning modules: one optimizer step, validation over the whole dataset, exact resume."""
 
 from __future__ import annotations
 
@@ -13,43 +6,161 @@ import random
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from torch import Tensor
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import ParallelStrategy
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.augment import Augments
+from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.config.pretraining import PretrainExperiment
+from revalexo_clip.core.errors import ConfigError, DataError, UserError
 from revalexo_clip.core.types import Batch
 from revalexo_clip.data.dataset import Arrival, arrived
+from revalexo_clip.runs.resume_state import DATA_POSITION, SCHEDULE
 from revalexo_clip.training.distributed import fail_on_all_ranks, gather, raise_on_all_ranks, world_size
+from revalexo_clip.training.drawn_batches import TrainingBatch
+from revalexo_clip.training.failures import finite
+from revalexo_clip.training.loaders import PairsDataModule
 
 
-class CollectingModule(pl.LightningModule, ABC):
-    """Does something with every window that validation loads, and has the result on every process.
+class PendingStep(NamedTuple):
+    """A step whose gradients are computed and which the optimizer has not taken yet."""
 
-    Subclasses say what is made of a batch, `collect`, and what becomes of all of it, `on_collected`.
+    windows: Batch
+    imu_BLC: Tensor
+    """IMU windows as the model took them, augmented."""
+    video_B3THW: Tensor
+    """Video windows as the model took them, augmented."""
+    loss: Tensor
+    """[] loss of the batch of all processes, detached."""
+
+
+class TrainingModule(pl.LightningModule, ABC):
+    """Trains `model` and the parameters of `loss` on batches of `batch_size` windows from all processes.
+
+    `steps` is the number of optimizer steps of the whole run, `clips` are the names of the training clips. `described`
+    is added to every checkpoint: the texts that make it self-contained.
+
+    Subclasses define how the gradients of a step are computed, `compute_gradients`, what validation keeps of a batch,
+    `collect`, and what is measured on the whole validation set, `on_collected`.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        experiment: PretrainExperiment | FinetuneExperiment,
+        model: nn.Module,
+        loss: nn.Module,
+        augmentation: Augments,
+        *,
+        steps: int,
+        described: dict[str, str],
+        clips: Sequence[str],
+    ) -> None:
         super().__init__()
-        self._parts: list[tuple[Tensor, ...]] = []
+        self.automatic_optimization = False  # one optimizer step may take several backward passes
+        self.model = model
+        self.loss = loss
+        self.augmentation = augmentation
+        self.experiment = experiment
+        self.steps = steps
+        self.described = described
+        self.clips = clips
+        self._pending_step: PendingStep | None = None
+        self._collected: list[tuple[Tensor, ...]] = []
         self._error: DataError | None = None
+
+    # Training
+
+    @abstractmethod
+    def compute_gradients(self, batch: TrainingBatch) -> PendingStep:
+        """Fill the gradients of one step."""
+
+    @abstractmethod
+    def divergence_error(self, step: PendingStep, norm: Tensor, where: str) -> UserError:
+        """Return the error for a step whose loss or gradient is not finite. All processes call it."""
+
+    def log_step(self) -> None:
+        """Log other values of the step that was taken, besides its loss, gradient norm and learning rates."""
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Build the experiment's optimizer, with a schedule that ends at the run's last step."""
+        optimizer, scheduler = self.experiment.optim.build(self, self.steps)
+        schedule: LRSchedulerConfigType = {"scheduler": scheduler, "interval": "step", "name": "lr"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """Seed random numbers of modules, users' own included, so that a resumed run draws the same.
+
+        The package's own `Dropout` does not need it.
+        """
+        seed_step(self.experiment.seed, self.global_step, self.global_rank)
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """Take one optimizer step."""
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        optimizer.zero_grad()
+        step = self._pending_step = self.compute_gradients(batch)
+        optimizer.step()
+        scheduler = self.lr_schedulers()
+        assert isinstance(scheduler, LRScheduler)
+        self.log("train/loss", step.loss, on_step=True, on_epoch=True, batch_size=self.experiment.batch_size)
+        self.log_step()
+        self.log_dict(learning_rates(scheduler))
+        scheduler.step()
+
+    @property
+    def parallel_strategy(self) -> ParallelStrategy | None:
+        """The strategy of a training on several devices; None on a single one."""
+        strategy = self.trainer.strategy
+        return strategy if isinstance(strategy, ParallelStrategy) else None
+
+    def backward_pass(self, loss: Tensor, last: bool) -> None:
+        """Run one of the backward passes of a step; gradients are synchronised between devices in the last one."""
+        parallel = self.parallel_strategy
+        with parallel.block_backward_sync() if parallel and not last else nullcontext():
+            self.manual_backward(loss)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradient. This is not done in `training_step` because fp16 gradients are unscaled only here.
+
+        Raises `UserError` if loss or gradient is not finite.
+        """
+        norm = clip_gradient(optimizer, self.experiment.trainer.gradient_clip)
+        self.log("train/gradient_norm", norm)
+        step, self._pending_step = self._pending_step, None
+        assert step is not None
+        if not finite(step.loss, norm, getattr(self.trainer.precision_plugin, "scaler", None)):
+            where = f"in epoch {self.current_epoch + 1}, step {self.global_step + 1}"
+            fail_on_all_ranks(self.divergence_error(step, norm, where))
+
+    def window_names(self, windows: Batch) -> list[str]:
+        """Return the clip and the start time of each training window."""
+        pairs = zip(windows.clip_B.tolist(), windows.start_B.tolist(), strict=True)
+        return [f"{self.clips[clip]} at {start:.3f} s" for clip, start in pairs]
+
+    # Validation
 
     @abstractmethod
     def collect(self, batch: Batch) -> Sequence[Tensor]:
-        """What is to be brought together of B windows: `window_B` first, then others of B rows each."""
+        """Return what to keep of a validation batch of B windows: `window_B` first, then others of B rows each."""
 
     @abstractmethod
     def on_collected(self, parts: Sequence[Tensor]) -> None:
-        """Called on every process with all N rows of each, in the order of the dataset."""
+        """Log metrics, on every process, given all N rows of each tensor in the order of the dataset."""
 
     def on_before_batch_transfer(self, batch: Arrival | DataError, dataloader_idx: int) -> Arrival | DataError:
-        """Raise the `DataError` of a window that could not be read, wherever among the processes that was.
+        """Raise the `DataError` of a window that could not be read on any process.
 
-        In validation, several processes wait with it for the end: they may not have the same number of batches.
+        In validation, several processes raise it at the end: they may not have the same number of batches.
         """
         if world_size() == 1:
             return arrived(batch)
@@ -58,36 +169,60 @@ class CollectingModule(pl.LightningModule, ABC):
         return batch
 
     def validation_step(self, batch: Batch | DataError, batch_idx: int) -> None:
-        """One batch."""
+        """Collect one batch."""
         if isinstance(batch, DataError):
             self._error = self._error or batch
             return
-        self._parts.append(tuple(part.cpu() for part in self.collect(batch)))
+        self._collected.append(tuple(part.cpu() for part in self.collect(batch)))
 
     def on_validation_epoch_end(self) -> None:
-        """Bring together what all processes have made."""
+        """Gather what all processes have collected."""
         raise_on_all_ranks(self._error, self.device)
-        own = [torch.cat(parts).to(self.device) for parts in zip(*self._parts, strict=True)]
-        self._parts.clear()
+        own = [torch.cat(parts).to(self.device) for parts in zip(*self._collected, strict=True)]
+        self._collected.clear()
         everything = [gather(part) for part in own]
         order = everything[0].argsort()
         self.on_collected([part[order] for part in everything])
 
+    # Resume
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the metadata of the run, the settings of its optimizer, and the batch that comes next."""
+        checkpoint.update(self.described)
+        checkpoint[SCHEDULE] = self._schedule
+        checkpoint[DATA_POSITION] = self._data.position()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Continue with the next batch. If optimizer or length were changed, keep only the optimizer's statistics."""
+        self._data.continue_at(checkpoint[DATA_POSITION])
+        if checkpoint[SCHEDULE] != self._schedule:
+            reschedule(checkpoint, *self.experiment.optim.build(self, self.steps))
+
+    @property
+    def _data(self) -> PairsDataModule:
+        data: object = self.trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, PairsDataModule)
+        return data
+
+    @property
+    def _schedule(self) -> str:
+        return f"{self.experiment.optim.model_dump_json()} {self.steps}"
+
 
 def clip_gradient(optimizer: torch.optim.Optimizer, limit: float | None) -> Tensor:
-    """Scale the gradient of all that an optimizer trains down to a norm of at most `limit`, and return what it was.
+    """Scale the gradient of all parameters of an optimizer to a norm of at most `limit`, and return the norm before.
 
-    None leaves the gradient as it is.
+    If `limit` is None, the gradient is not changed.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     return torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else float("inf"))
 
 
 def learning_rates(scheduler: LRScheduler) -> dict[str, float]:
-    """The learning rates of the step that comes next, by the names under which they are logged.
+    """Return the learning rates of the next step, by the names under which they are logged.
 
-    `train/lr` is that of the first parameters, which `optim.lr` is for. Parts of a model that `ByPlace` gives a rate of
-    their own follow as `train/lr/imu`, or `train/lr/imu/block_1` where it falls over the blocks of an encoder.
+    `train/lr` is the rate of the first parameter group, which `optim.lr` sets. Parts of a model for which `ByPlace`
+    sets another rate follow as `train/lr/imu`, or as `train/lr/imu/block_1` if it falls over the blocks of an encoder.
     """
     first, *others = scheduler.get_last_lr()
     rates = {"train/lr": float(first)}
@@ -99,19 +234,19 @@ def learning_rates(scheduler: LRScheduler) -> dict[str, float]:
 
 
 def reschedule(checkpoint: dict[str, Any], optimizer: torch.optim.Optimizer, scheduler: LRScheduler) -> None:
-    """Give a checkpoint the settings of a new optimizer, and the place in its schedule that belongs to its step.
+    """Give a checkpoint the settings of a new optimizer, and the position in its schedule that belongs to its step.
 
-    What the optimizer has gathered for each parameter, such as Adam's running means, stays. Without this, restoring the
-    checkpoint would bring the old settings back. Raises `ConfigError` where the parameters are grouped differently.
+    The optimizer's statistics of each parameter, such as Adam's running means, stay. Without this, restoring the
+    checkpoint would restore the old settings too. Raises `ConfigError` if the parameters are grouped differently.
     """
     (saved,) = checkpoint["optimizer_states"]
     groups = optimizer.param_groups
     if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved["param_groups"]]:
         fail_on_all_ranks(
-            ConfigError("optim: what it trains is grouped differently than before; start a new run without --resume")
+            ConfigError("optim: parameters are grouped differently than before; start a new run without --resume")
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # no optimizer step comes before those of the schedule
+        warnings.simplefilter("ignore")  # the scheduler expects an optimizer step before each of its own
         for _ in range(checkpoint["global_step"]):
             scheduler.step()
     saved["param_groups"] = [
@@ -121,9 +256,9 @@ def reschedule(checkpoint: dict[str, Any], optimizer: torch.optim.Optimizer, sch
 
 
 def seed_step(seed: int, step: int, process: int) -> None:
-    """Seed what modules draw from, on all devices, for one step of one process.
+    """Seed the random generators of all devices for one step of one process.
 
-    So there is no random state to save: a step draws the same whatever was drawn before it.
+    No random state needs to be saved: a step draws the same numbers whatever was drawn before it.
     """
     own = int(np.random.SeedSequence([seed, step, process]).generate_state(1)[0])
     torch.manual_seed(own)

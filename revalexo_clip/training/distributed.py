@@ -1,13 +1,11 @@
-"""Rows from all processes, in rank order, with the gradient that a single process would have.
+"""Training processes: gathering rows from all of them, failing together, and ending together.
 
-How processes that train together fail together: with one message, and without any left waiting for another.
+If one process raised an error on its own, the others would wait forever in a collective operation, or end with the
+message of a network library. Therefore all processes exchange expected errors, and raise the same one, which the user
+sees once.
 
-A process that raised on its own would leave the others in a collective operation that never ends, or that ends with
-the words of a network library. What can be foreseen is therefore agreed on before it is raised.
-
-The processes that a run starts on its machine end with it, and it with them: none is left, and none goes unsaid.
-
-Lightning watches them too, and where one fails it kills the first process before that has spoken.
+The processes that a run starts on its machine end when it ends, and it ends when one of them fails. Lightning watches
+them too, but it kills the first process before that can print a message.
 """
 
 from __future__ import annotations
@@ -32,38 +30,38 @@ from revalexo_clip.core.errors import UserError
 
 
 def world_size() -> int:
-    """Processes that train together."""
+    """Return the number of training processes."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of the training processes this is."""
+    """Return the rank of this process."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
-def part() -> None:
-    """Leave the other processes: what follows is done by each on its own."""
+def leave_process_group() -> None:
+    """Disconnect from the other processes after training."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 def gather(x_B: Tensor) -> Tensor:
-    """[B, ...] on each process -> [N, ...] on all. No gradient; B may differ between processes."""
+    """Gather [B, ...] on each process to [N, ...] on all, in rank order. No gradient; B may differ."""
     return x_B if world_size() == 1 else torch.cat(_parts(x_B))
 
 
 def gather_with_gradient(x_BD: Tensor) -> Tensor:
-    """[B, D] on each process -> [N, D] on all, differentiable; B may differ between processes.
+    """Gather [B, D] on each process to [N, D] on all, in rank order. Differentiable; B may differ.
 
-    Every process must compute the same loss from what it gets. DDP then averages parameter gradients over the W
-    processes, each of which sees only the part of the gradient that flows through its own rows; so the backward
-    pass hands those rows W times their gradient, and the average is the gradient of that one loss.
+    Every process must compute the same loss from the result. Each of the W processes backpropagates only through its
+    own rows, and DDP averages the parameter gradients over processes. Therefore the backward pass multiplies the
+    gradient of those rows by W, and the average is the gradient of the one loss.
     """
     return x_BD if world_size() == 1 else cast("Callable[[Tensor], Tensor]", _Gather.apply)(x_BD)
 
 
 def _parts(x_B: Tensor) -> list[Tensor]:
-    """The rows of each process."""
+    """Return the rows of each process."""
     own = torch.tensor([len(x_B)], device=x_B.device)
     sizes = [torch.empty_like(own) for _ in range(world_size())]
     dist.all_gather(sizes, own)
@@ -90,17 +88,17 @@ class _Gather(torch.autograd.Function):
 
 class _Rows(FunctionCtx):
     own: slice
-    """Where a process's rows are among all."""
+    """Position of the process's rows among all rows."""
 
 
-LOST = "another of the training processes ended; if it said why, that is above, else it was killed"
+LOST = "another training process ended; its message is above, or else it was killed"
 
 _SIGNS = ("closed by peer", "reset by peer", "broken pipe", "remote process exited", "connection was likely closed")
-"""What gloo, NCCL and torch's store say, among much else, when a process at the other end is gone."""
+"""Parts of the messages of gloo, NCCL and torch's store when another process has ended."""
 
 
 def raise_on_all_ranks(error: UserError | None, device: torch.device) -> None:
-    """Raise the first error that any process brings. All have to call it, those without an error too."""
+    """Raise the first error of any process. All processes must call it, also those without an error."""
     if world_size() == 1:
         if error is not None:
             raise error
@@ -113,7 +111,7 @@ def raise_on_all_ranks(error: UserError | None, device: torch.device) -> None:
 
 
 def largest(numbers: list[int], device: torch.device) -> list[int]:
-    """The largest that any process brings, place by place. All have to call it."""
+    """Return the elementwise maximum over all processes. All of them must call it."""
     if world_size() == 1:
         return numbers
     found: list[int] = gather(torch.tensor([numbers], device=device)).max(dim=0).values.tolist()
@@ -121,9 +119,9 @@ def largest(numbers: list[int], device: torch.device) -> list[int]:
 
 
 def fail_on_all_ranks(error: UserError) -> NoReturn:
-    """Raise an error that every process has. The first one tells the user; the others leave without a word.
+    """Raise an error that all processes have. The first process raises it; the others exit without a message.
 
-    They leave with exit code 0: at any other one, Lightning kills the first process, maybe before it has spoken.
+    They exit with code 0: at any other code, Lightning kills the first process, possibly before it prints the error.
     """
     if rank() == 0:
         raise error
@@ -132,43 +130,43 @@ def fail_on_all_ranks(error: UserError) -> NoReturn:
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Turn the loss of another process, which then has spoken for itself or was killed, into a plain message."""
+    """Replace the error of a lost connection by a plain message: another process failed or was killed."""
     try:
         yield
     except RuntimeError as error:
         if world_size() == 1 or not any(words in str(error).lower() for words in _SIGNS):
             raise
-        if rank() == 0 and not speak():
+        if rank() == 0 and not claim_message():
             raise SystemExit(1) from error
         fail_on_all_ranks(UserError(LOST))
 
 
-_silent = threading.Lock()
+_unreported = threading.Lock()
 
 
-def speak() -> bool:
-    """Whether nobody in this process has yet said that another one ended. From then on, somebody has."""
-    return _silent.acquire(blocking=False)
+def claim_message() -> bool:
+    """Return whether the caller is the first in this process to report that another one ended, and so must print it."""
+    return _unreported.acquire(blocking=False)
 
 
 _INTERVAL = 0.2
-"""How often to look [s]."""
+"""Interval between checks of other processes [s]."""
 
 
 class PeerMonitor(pl.Callback):
-    """Lets the first process of a machine watch those that Lightning started beside it, and those watch the first."""
+    """Ends the first process of a machine, and all that Lightning started beside it, when one of these fails."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Begin to watch."""
+        """Start a thread that watches the other processes."""
         launcher = trainer.strategy.launcher
         if isinstance(launcher, _SubprocessScriptLauncher) and launcher.procs:
             children = list(launcher.procs)
-            launcher.procs.clear()  # Lightning's observer holds the same list, and finds nothing to do
+            launcher.procs.clear()  # Lightning's own observer shares the list, and then has nothing to do
             threading.Thread(target=_watch, args=(children,), daemon=True).start()
 
 
 def leave_with_parent() -> None:
-    """End this process, one that a run started, when the process that started it is gone."""
+    """End this process when its parent, the first process of the run, has ended."""
     threading.Thread(target=_wait_for_end_of, args=(os.getppid(),), daemon=True).start()
 
 
@@ -190,8 +188,8 @@ def _watch(children: list[subprocess.Popen[bytes]]) -> None:
     for child in children:
         if child.poll() is None:
             child.send_signal(signal.SIGKILL)
-    if speak():
+    if claim_message():
         how = f" by {signal.Signals(-failed.returncode).name}" if failed.returncode < 0 else ""
-        cursor = "\x1b[?25h" if os.isatty(2) else ""  # which a progress bar hides
+        cursor = "\x1b[?25h" if os.isatty(2) else ""  # show the cursor, which a progress bar hides
         os.write(2, f"{cursor}error: {LOST}{how}\n".encode())
         os._exit(1)

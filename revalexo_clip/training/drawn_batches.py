@@ -1,7 +1,4 @@
-"""Training windows with the draws for their augmentation, from the loader to the training step.
-
-Objects that reach loader workers which are no forks of the training process, as on macOS and Windows.
-"""
+"""Training windows with the random draws of their augmentation, from the loader to the training step."""
 
 from __future__ import annotations
 
@@ -22,9 +19,10 @@ from revalexo_clip.data.windows import AUGMENTATION, sample_rng
 
 
 class Portable:
-    """Pickled with the experiment files that this process has imported.
+    """An object that is pickled together with the experiment files that this process has imported.
 
-    What they define is pickled by the name of its module, which no other process could import by that name.
+    On macOS and Windows, loader workers are not forks of the training process. Classes from experiment files are
+    pickled by the name of their module, which another process can only find after it has imported the files.
     """
 
     def __getstate__(self) -> Mapping[str, object]:
@@ -37,26 +35,26 @@ class Portable:
         for path in files:
             if path not in experiment_files():
                 import_experiment_file(path)
-        self.__dict__.update(pickle.loads(content))  # noqa: S301 - it comes from the process that started this one
+        self.__dict__.update(pickle.loads(content))  # noqa: S301 - the data comes from the parent process
 
 
 class TrainingSample(NamedTuple):
-    """One window, and what is to be done to it."""
+    """One window, and the draws of its augmentation."""
 
     window: Sample
     draws: Draws
 
 
 class TrainingBatch(NamedTuple):
-    """B windows, and what is to be done to each."""
+    """B windows, and the draws of their augmentation."""
 
     windows: Batch
-    """The frames are what is shown of them, [B, T, crop, crop, 3] uint8, their colours as they were."""
+    """Frames are already cropped, [B, T, crop, crop, 3] uint8, in their original colours."""
     draws: Draws
 
 
 class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
-    """A dataset's windows with draws that are, like the windows, a function of (seed, epoch, index)."""
+    """A dataset's windows and their draws, both a function of (seed, epoch, index)."""
 
     def __init__(self, dataset: LabelledWindows, augmentation: Augments, seed: int) -> None:
         self.fetch = Fetch(dataset)
@@ -77,7 +75,7 @@ class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
 
 
 def collate_training(samples: Sequence[TrainingSample | DataError]) -> TrainingBatch | DataError:
-    """B windows and their draws, stacked; or the first error among them."""
+    """Stack B windows and their draws, or return the first error among them."""
     read = []
     for sample in samples:
         if isinstance(sample, DataError):

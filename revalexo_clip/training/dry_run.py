@@ -1,4 +1,4 @@
-"""`--dry-run` of pretrain and finetune: what a run would be, found by building it and taking one step."""
+"""`--dry-run` of pretrain and finetune: a summary of the run, made by building it and taking one step."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from revalexo_clip.training.trainer import build_trainer
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a run would be."""
+    """Summary of a run that was not started."""
 
     parameters: dict[str, int]
-    """Trainable parameters of each part."""
+    """Number of trainable parameters of each part."""
     shapes: dict[str, tuple[int, ...]]
     """Shapes of one process's batch."""
     sizes: dict[str, str]
-    """How much there is of each split."""
+    """Size of each split, as text."""
     excluded: tuple[str, ...]
-    """`subject/pair id` of the clips that were left out because they are bad."""
+    """`subject/pair id` of the bad clips that were excluded."""
     steps_per_epoch: int
     epochs: int
     loss: float
     """Training loss of the one step."""
     peak_memory: int
-    """Most memory the process has held [bytes]: the device's where there is a GPU, else the machine's."""
+    """Peak memory of the process [bytes]: GPU memory if there is a GPU, else main memory."""
     resumes_from: str | None
-    """Which run would be gone on with, and where it stands; None where a new one would begin."""
+    """The run that would be resumed, and its progress; None if a new run would start."""
 
     def facts(self) -> dict[str, str]:
-        """The rest of the summary, as text."""
+        """Return the rest of the summary, as text."""
         return {
             **self.sizes,
             **({"left out": " ".join(self.excluded)} if self.excluded else {}),
@@ -57,27 +57,27 @@ class DryRun:
 
 def try_one_batch(
     experiment: Experiment,
-    parts: Trainable,
+    setup: Trainable,
     parameters: dict[str, int],
     splits: Mapping[str, LabelledWindows],
     resumed: Resumed | None,
 ) -> DryRun:
-    """Train on one batch and validate on one; see `DryRun`. Nothing is written."""
+    """Train on one batch and validate on one. Nothing is written."""
     if resumed:
-        resumed.refuse_other_data(parts.description)
-        if (steps := resumed.checkpoint.pending_steps) is not None:
-            parts.data.refuse_other_epoch(steps)
+        resumed.refuse_other_data(setup.description)
+        if (steps := resumed.progress.pending_steps) is not None:
+            setup.data.refuse_other_epoch(steps)
     shapes: dict[str, tuple[int, ...]] = {}
     callbacks = [*averaging(experiment.trainer), _KeepShapes(shapes)]
     trainer = build_trainer(experiment.trainer, callbacks, loggers=[], batches=1)
-    with connected(), enough_memory(experiment, parts.frames):
-        trainer.fit(parts.module, datamodule=parts.data)
+    with connected(), enough_memory(experiment, setup.frames):
+        trainer.fit(setup.module, datamodule=setup.data)
     return DryRun(
         parameters=parameters,
         shapes=shapes,
         sizes={split: size_of(windows) for split, windows in splits.items()},
         excluded=tuple(clip for windows in splits.values() for clip in windows.excluded),
-        steps_per_epoch=parts.data.steps_per_epoch,
+        steps_per_epoch=setup.data.steps_per_epoch,
         epochs=experiment.trainer.max_epochs,
         loss=float(trainer.callback_metrics["train/loss"]),
         peak_memory=_peak_memory(),
@@ -86,7 +86,7 @@ def try_one_batch(
 
 
 class _KeepShapes(Callback):
-    """Notes the shapes of the first batch."""
+    """Records the shapes of the first batch."""
 
     def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
         self.shapes = shapes

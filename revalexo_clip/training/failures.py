@@ -1,6 +1,6 @@
-"""A step whose loss or gradient is no finite number ends the run before it can spoil the weights.
+"""Failures of a training that the user can act on: divergence, and running out of memory.
 
-Running out of memory, in words that say what to change.
+A step whose loss or gradient is not finite ends the run before the optimizer takes it, so the weights stay valid.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from revalexo_clip.core.errors import UserError
 from revalexo_clip.training.distributed import world_size
 
 _NAMED = 8
-"""Windows that the message names; a batch may hold hundreds."""
+"""Number of windows that the message lists; a batch may have hundreds."""
 
 
 def finite(loss: Tensor, norm: Tensor, scaler: torch.amp.GradScaler | None) -> bool:
-    """Whether a step may be taken, or be left to fp16's gradient scaler, which passes over steps that overflow.
+    """Return whether a step may be passed to the optimizer.
 
-    A gradient that is not finite at a scale of 1 or less is not the scaling's fault. Loss and norm are the same on all
-    processes, so that all come to the same answer.
+    A gradient that is not finite is also passed on if fp16's gradient scaler will skip the step, unless the scale is 1
+    or less: then the scaling is not the cause. Loss and norm are the same on all processes, so all return the same.
     """
     if torch.stack([loss, norm]).isfinite().all():
         return True
@@ -34,9 +34,9 @@ def finite(loss: Tensor, norm: Tensor, scaler: torch.amp.GradScaler | None) -> b
 def diverged(
     where: str, loss: Tensor, norm: Tensor, windows: list[str], embed: Callable[[], tuple[Tensor, Tensor]]
 ) -> UserError:
-    """The error for such a step. All processes have to call it.
+    """Return the error for a step that is not finite. All processes must call it.
 
-    `windows` names those of this process's batch, which `embed` embeds again: [B, D] of IMU and of video.
+    `windows` are the names of this process's windows, `embed` embeds them again: [B, D] of IMU and of video.
     """
     with torch.no_grad():
         sound_B = [embedding_BD.isfinite().all(dim=1).tolist() for embedding_BD in embed()]
@@ -50,15 +50,15 @@ def diverged(
         dist.all_gather_object(found, (bad, windows))
     batch = [name for _, own in found for name in own]
     lines = [
-        f"not finite are the {modality} embeddings of {_some(names) if len(names) < len(batch) else 'all its windows'}"
+        f"the {modality} embeddings are not finite of {_some(names) if len(names) < len(batch) else 'all windows'}"
         for modality in ("IMU", "video")
         if (names := [name for parts, _ in found for name in parts[modality]])
-    ] or [f"all embeddings are finite; the batch was {_some(batch)}"]
+    ] or [f"all embeddings are finite; the windows of the batch are {_some(batch)}"]
     return UserError(
-        f"the training diverged: {where}, the loss is {loss:g} and the gradient's norm {norm:g}\n"
+        f"the training diverged: {where}, the loss is {loss:g} and the gradient norm {norm:g}\n"
         + "".join(f"  {line}\n" for line in lines)
-        + "The step was not taken. Lower optim.lr or trainer.gradient_clip, or --set trainer.precision=32; if the "
-        "windows are always the same, look at their recordings"
+        + "The step was not taken. Lower optim.lr or trainer.gradient_clip, or --set trainer.precision=32. If the "
+        "same windows are listed each time, check their recordings"
     )
 
 
@@ -68,18 +68,17 @@ def _some(names: list[str]) -> str:
 
 
 _CPU = ("can't allocate memory", "not enough memory")
-"""What torch says where the machine's memory is full; it has no error of its own for that."""
-
+"""Parts of torch's messages if main memory is exhausted; there is no exception class for it."""
 
 _WORKER = ("killed by signal", "exited unexpectedly", "insufficient shared memory")
-"""What it says of a loader process that is gone; nearly always for want of memory."""
+"""Parts of torch's messages if a loader process ended, nearly always because memory was exhausted."""
 
 
 @contextmanager
 def enough_memory(experiment: Experiment, frames: int) -> Iterator[None]:
-    """Around a training: raises `UserError` where the memory of the device, of the machine or of a loader is used up.
+    """Raise `UserError` if a training exhausts the memory of the device, of the machine or of a loader process.
 
-    `frames` are those of a window, 0 where there is no video.
+    `frames` is the number of frames of a window, 0 if there is no video.
     """
     try:
         yield
@@ -90,8 +89,8 @@ def enough_memory(experiment: Experiment, frames: int) -> Iterator[None]:
             raise UserError(_what_to_change(experiment, frames, error)) from error
         if "DataLoader worker" in str(error) and any(words in str(error) for words in _WORKER):
             raise UserError(
-                f"a loader process ended ({_first_line(error)}), as they do where memory is short; lower data.workers "
-                f"(now {experiment.data.workers})"
+                f"a loader process ended ({_first_line(error)}), probably because memory is exhausted; lower "
+                f"data.workers (now {experiment.data.workers})"
             ) from error
         raise
 
@@ -100,8 +99,8 @@ def _what_to_change(experiment: Experiment, frames: int, error: Exception) -> st
     part = experiment.micro_batch or f"none: {experiment.batch_size} windows at once, over all devices"
     of_video = f"  --set data.frames=...        video frames in a window (now {frames})" if frames else ""
     return (
-        f"out of memory ({_first_line(error)}). What takes less, the first choice first:\n"
-        f"  --set micro_batch=...        windows that a device encodes at a time (now {part})\n"
+        f"out of memory ({_first_line(error)}). To use less memory, best choice first:\n"
+        f"  --set micro_batch=...        windows that a device encodes at once (now {part})\n"
         f"  --set trainer.precision=...  bf16-mixed, or 16-mixed on older GPUs (now {experiment.trainer.precision})\n"
         f"{of_video}"
     ).rstrip()

@@ -1,4 +1,4 @@
-"""The Lightning data module: loaders whose batches do not depend on workers or devices."""
+"""The Lightning data module: loaders whose batches do not depend on the number of workers or devices."""
 
 from __future__ import annotations
 
@@ -31,12 +31,11 @@ Item = TypeVar("Item")
 
 
 class PairsDataModule(pl.LightningDataModule):
-    """Loaders for training and validation. `batch_size` counts the windows of all processes together.
+    """Loaders for training and validation.
 
-    `batches` says which windows meet in a batch, of no others than `rows` where these are given, `micro_batch` how many
-    a process encodes at a time; `workers` are its loader processes. It knows where in the run it stands: `state_dict`
-    and `load_state_dict` are how Lightning lets a resumed run go on with the very batch that comes next, without
-    loading those that were done.
+    `batch_size` is the number of windows of all processes together, `micro_batch` the number that a process encodes at
+    once, `workers` the number of loader processes. `batches` defines which windows form a batch, only those in `rows`
+    if given. `position` and `continue_at` let a resumed run start with the next batch, without loading earlier ones.
     """
 
     def __init__(
@@ -63,8 +62,8 @@ class PairsDataModule(pl.LightningDataModule):
         self.workers = workers
         self.start = (0, 0)
 
-    def state_dict(self) -> dict[str, int]:
-        """The epoch and the batch of it that come next."""
+    def position(self) -> dict[str, int]:
+        """Return the next epoch and batch, and the number of batches of an epoch, for the checkpoint."""
         assert self.trainer is not None
         loop = self.trainer.fit_loop
         epochs = loop.epoch_progress.current
@@ -72,30 +71,30 @@ class PairsDataModule(pl.LightningDataModule):
         done, batches = loop.epoch_loop.batch_progress.current.completed, self.steps_per_epoch
         return {"epoch": epochs.processed, "batch": done % batches, "batches": batches}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on there. Raises `ConfigError` in the middle of an epoch whose batches are others now."""
-        if state_dict["batch"]:
-            self.refuse_other_epoch(state_dict["batches"])
-        self.start = state_dict["epoch"], state_dict["batch"]
+    def continue_at(self, position: dict[str, int]) -> None:
+        """Continue at a position. Raises `ConfigError` within an epoch if its number of batches has changed."""
+        if position["batch"]:
+            self.refuse_other_epoch(position["batches"])
+        self.start = position["epoch"], position["batch"]
 
     def refuse_other_epoch(self, steps: int) -> None:
-        """Raise `ConfigError` where the epoch under way, which had so many steps, would have others now."""
+        """Raise `ConfigError` if an unfinished epoch, started with a number of steps, has another number now."""
         if steps != self.steps_per_epoch:
             fail_on_all_ranks(
                 ConfigError(
-                    f"an epoch of {steps} steps is under way; what makes it one of {self.steps_per_epoch} can only be "
-                    "changed where an epoch has ended"
+                    f"the run stopped within an epoch of {steps} steps, and the experiment now gives "
+                    f"{self.steps_per_epoch}; fields that change this can only be changed after a complete epoch"
                 )
             )
 
     def train_dataloader(self) -> DataLoader[TrainingSample | DataError]:
-        """Its part of every batch, for each process."""
+        """Load this process's part of each batch."""
         sampler = self._sampler(rank(), world_size())
         return training_loader(self.train, self.augmentation, sampler, len(sampler.share), self.workers)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in an epoch."""
+        """Number of batches in an epoch."""
         return self._sampler(rank=0, world=1).batches
 
     def _sampler(self, rank: int, world: int) -> EpochSampler:
@@ -110,25 +109,25 @@ class PairsDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Sample | DataError]:
-        """Its part of the validation windows, for each process."""
+        """Load this process's part of the validation windows."""
         size = self.micro_batch or max(self.batch_size // world_size(), 1)
         return evaluation_loader(self.val, size, self.workers)
 
 
 def evaluation_loader(dataset: LabelledWindows, batch_size: int, workers: int) -> DataLoader[Sample | DataError]:
-    """Each window once, in order, over all processes together."""
+    """Load each window once, in order, over all processes together."""
     sampler = EvaluationSampler(len(dataset), rank(), world_size())
     return _loader(_PortableFetch(dataset), collate, sampler, batch_size, workers)
 
 
 class _PortableFetch(Portable, Fetch):
-    """See `Fetch` and `Portable`."""
+    """A `Fetch` that can be sent to any loader process."""
 
 
 def training_loader(
     dataset: LabelledWindows, augmentation: Augments, sampler: EpochSampler, batch_size: int, workers: int
 ) -> DataLoader[TrainingSample | DataError]:
-    """What the sampler asks for, with draws for its augmentation."""
+    """Load the windows that a sampler yields, with draws for their augmentation."""
     return _loader(FetchAndDraw(dataset, augmentation, sampler.seed), collate_training, sampler, batch_size, workers)
 
 
@@ -141,7 +140,7 @@ def _loader(
 ) -> DataLoader[Item]:
     if workers:
         _end_workers_at_exit()
-    return _RestedLoader(
+    return _DelayedLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
@@ -149,15 +148,15 @@ def _loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_leave_signals_to_the_run,
+        worker_init_fn=_ignore_signals,
     )
 
 
-class _RestedLoader(DataLoader[Item]):
-    """Lets the threads of collective operations come to rest before workers are forked.
+class _DelayedLoader(DataLoader[Item]):
+    """Waits for the threads of collective operations to finish before workers are forked.
 
-    Lightning has processes wait for each other just before that. A thread of gloo's that lets go of a Python object in
-    the moment of a fork leaves a lock held in the child, in which CPython before 3.12 then waits for ever.
+    Lightning synchronises processes just before that. If a thread of gloo releases a Python object at the moment of the
+    fork, a lock stays held in the child process, and CPython before 3.12 then waits for it forever.
     """
 
     def __iter__(self) -> _BaseDataLoaderIter:
@@ -168,7 +167,7 @@ class _RestedLoader(DataLoader[Item]):
 
 @cache
 def _end_workers_at_exit() -> None:
-    """Python ends a process's daemons with SIGTERM and waits for them; these would not heed it."""
+    """Kill loader workers at exit: Python would send them SIGTERM, which they ignore, and wait."""
 
     def kill() -> None:
         for child in multiprocessing.active_children():
@@ -178,7 +177,7 @@ def _end_workers_at_exit() -> None:
     atexit.register(kill)
 
 
-def _leave_signals_to_the_run(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; workers are still needed for the step that is under way."""
+def _ignore_signals(worker: int) -> None:
+    """Ignore signals in a worker: Ctrl-C reaches all processes, but the current step still needs the workers."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""`metrics.csv`: one row for each time something is logged. A resumed run goes on with it where it stood."""
+"""`metrics.csv`: one row each time something is logged. A resumed run continues the file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers.logger import Logger
 
 from revalexo_clip.core.files import atomically
+from revalexo_clip.runs.resume_state import EPOCH_ROW
 
 
 class MetricsFile(Logger):
-    """Writes each row as it comes. A new metric is a new column, for which the file is written anew.
+    """Writes each row at once. A new metric is a new column, for which the file is rewritten.
 
-    Lightning's own logger deletes the file that it finds. `step` is how many steps were taken before this process
-    began: rows of later ones come from steps that will be repeated, and are dropped.
+    Lightning's own logger is not used because it deletes an existing file. `step` is the number of steps taken before
+    this process started: rows of later steps are dropped, because those steps will be repeated.
     """
 
     def __init__(self, path: Path, step: int = 0) -> None:
@@ -29,12 +30,12 @@ class MetricsFile(Logger):
 
     @property
     def name(self) -> str:
-        """None: the file has its own place in the run folder."""
+        """Empty: the file has its own place in the run folder."""
         return ""
 
     @property
     def version(self) -> str:
-        """None, as for the name."""
+        """Empty, as the name."""
         return ""
 
     @rank_zero_only
@@ -47,17 +48,17 @@ class MetricsFile(Logger):
             csv.DictWriter(file, self._columns).writerow(row)
 
     def complete(self, row: Mapping[str, float]) -> None:
-        """Add the row of an epoch that its checkpoint holds, if it is missing: a run may be killed between the two."""
-        there = [
+        """Add an epoch's row from its checkpoint if it is missing: a run may be killed between the two writes."""
+        present = [
             {name for name, value in found.items() if value}
             for found in self._rows()
             if found["step"] == str(row["step"])
         ]
-        if set(row) not in there:
+        if set(row) not in present:
             self.log_metrics(row, int(row["step"]))
 
     def log_hyperparams(self, *args: object, **kwargs: object) -> None:
-        """Nothing: `experiment.json` has them."""
+        """Do nothing: they are in `experiment.json`."""
 
     def _add_columns(self, row: Iterable[str]) -> None:
         rows = self._rows()
@@ -76,14 +77,15 @@ class MetricsFile(Logger):
             return list(csv.DictReader(file))
 
 
-class KeepEpochRow(pl.Callback):
-    """Puts the row that an epoch ends with into its checkpoints: Lightning logs it only after they are written."""
+class EpochRow(pl.Callback):
+    """Saves the row that an epoch ends with in its checkpoints: Lightning logs it only after they are written."""
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, object]
     ) -> None:
-        """Do so; between two steps there is no such row."""
+        """Add the row; within an epoch it is empty."""
+        checkpoint[EPOCH_ROW] = {}
         loop = trainer.fit_loop.epoch_loop
         if loop.batch_progress.current.completed == trainer.num_training_batches:
             row = convert_tensors_to_scalars(trainer._logger_connector.metrics["log"])
-            checkpoint["epoch_row"] = {**row, "epoch": trainer.current_epoch, "step": loop._batches_that_stepped - 1}
+            checkpoint[EPOCH_ROW] = {**row, "epoch": trainer.current_epoch, "step": loop._batches_that_stepped - 1}

@@ -1,4 +1,4 @@
-"""A training run, whatever is trained: from an experiment to a run folder with checkpoints."""
+"""A training run of either kind: from an experiment to a run folder with checkpoints."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from revalexo_clip.training.callbacks.data_wait import DataWaitMonitor
 from revalexo_clip.training.callbacks.early_stopping import Monitored, early_stopping
 from revalexo_clip.training.callbacks.epoch_averages import EpochAverages
 from revalexo_clip.training.callbacks.weight_averaging import averaging
-from revalexo_clip.training.distributed import PeerMonitor, connected, leave_with_parent, part
+from revalexo_clip.training.distributed import PeerMonitor, connected, leave_process_group, leave_with_parent
 from revalexo_clip.training.failures import enough_memory
 from revalexo_clip.training.loaders import PairsDataModule
-from revalexo_clip.training.metrics_file import KeepEpochRow, MetricsFile
+from revalexo_clip.training.metrics_file import EpochRow, MetricsFile
 from revalexo_clip.training.trainer import build_trainer
 
 log = logging.getLogger("revalexo_clip")
@@ -46,19 +46,19 @@ class Trainable(Protocol):
 
     @property
     def module(self) -> pl.LightningModule:
-        """What Lightning trains."""
+        """The Lightning module."""
 
     @property
     def data(self) -> PairsDataModule:
-        """Its windows."""
+        """The data module."""
 
     @property
     def description(self) -> CheckpointMetadata:
-        """What its checkpoints say about themselves."""
+        """Metadata of its checkpoints."""
 
     @property
     def frames(self) -> int:
-        """Video frames of a window."""
+        """Number of video frames of a window."""
 
 
 P = TypeVar("P", bound=Trainable)
@@ -66,16 +66,16 @@ P = TypeVar("P", bound=Trainable)
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has been trained."""
+    """A finished run."""
 
     folder: Path
     leader: bool
-    """Whether this is the first of its processes, which does what is to be done once."""
+    """Whether this is the first of its processes, which does everything that must be done once."""
 
 
 @dataclass(frozen=True)
 class Training(ABC, Generic[P]):
-    """One kind of training. `source` is the experiment's file, kept with the run."""
+    """One kind of training. `source` is the experiment's file, of which the run keeps a copy."""
 
     experiment: Experiment
     source: Path | None
@@ -83,46 +83,46 @@ class Training(ABC, Generic[P]):
 
     @abstractmethod
     def build(self, *, resumed: bool) -> P:
-        """Everything that it needs; a resumed run has weights of its own and needs no pretrained ones.
+        """Build everything that the training needs. If it is resumed, pretrained weights are not loaded.
 
-        Raises `ConfigError` or `DataError` where the experiment cannot run.
+        Raises `ConfigError` or `DataError` if the experiment cannot run.
         """
 
     @abstractmethod
-    def announce(self, parts: P, folder: Path) -> None:
-        """Say in the log what is about to be trained, on what."""
+    def announce(self, setup: P, folder: Path) -> None:
+        """Log what is about to be trained, and on which data."""
 
     @abstractmethod
     def callbacks(self) -> list[Callback]:
-        """What looks on while it trains, and shows how it goes."""
+        """Return the callbacks of this kind of training, such as its progress bar."""
 
     @property
     @abstractmethod
     def monitored(self) -> Monitored:
-        """What checkpoints are chosen by."""
+        """The metric that checkpoints are chosen by."""
 
     @property
     @abstractmethod
     def load(self) -> LoadCheckpoint:
-        """How its checkpoints are read."""
+        """The function that reads its checkpoints."""
 
     @property
     def of_video(self) -> bool:
-        """Whether videos are read, so that packing them pays."""
+        """Whether videos are read, so that they are worth packing."""
         return True
 
     def run(self, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> Run:
-        """Train, or go on with a run.
+        """Train, or resume a run.
 
-        `resume` is a run to go on with, `resume.NEWEST` for the newest one of this experiment; `overrides` are the
-        texts that may change it, see `find_resumed`. Raises `ConfigError` or `DataError` before anything is written
-        where the experiment cannot run, `Interrupted` where a signal stopped it.
+        `resume` is the folder of a run to resume, or `resume.NEWEST` for the newest run of this experiment. `overrides`
+        are the texts that may change it, see `find_resumed`. Raises `ConfigError` or `DataError` before anything is
+        written if the experiment cannot run, `Interrupted` if a signal stopped it.
         """
         experiment = self.experiment
         if inherited_run_folder():
             leave_with_parent()
         leader = leads(experiment)
-        with kept_log() as said:
+        with kept_log() as records:
             resumed = find_resumed(experiment, resume, self.load, overrides)
             if resumed and resumed.finished(experiment):
                 log.info("%s", resumed.describe_progress(experiment))
@@ -130,30 +130,30 @@ class Training(ABC, Generic[P]):
                     _complete_metrics(resumed)
                 return Run(resumed.folder, leader)
             if self.of_video and experiment.data.unprepared():
-                self.build(resumed=resumed is not None)  # long work is not begun for what cannot run
+                self.build(resumed=resumed is not None)  # check that it can run before the long packing
                 with counting("packing", self.console) as on_progress:
                     experiment.data.prepare(on_progress, leader=leader)
-            parts = self.build(resumed=resumed is not None)
+            setup = self.build(resumed=resumed is not None)
             if resumed:
-                resumed.refuse_other_data(parts.description)
+                resumed.refuse_other_data(setup.description)
         folder = resumed.folder if resumed else new_run_folder(experiment.name, leader=leader)
         try:
             if leader:
                 use_run_folder(folder)
-                start_log(folder, said)
-                self._record(folder, parts, resumed)
+                start_log(folder, records)
+                self._record(folder, setup, resumed)
                 if resumed:
                     _complete_metrics(resumed)
-                self.announce(parts, folder)
+                self.announce(setup, folder)
                 if resumed:
                     log.info("%s", resumed.describe_progress(experiment))
-            self._fit(parts, folder, resumed)
+            self._fit(setup, folder, resumed)
         finally:
             end_log()
             forget_run_folder()
         return Run(folder, leader)
 
-    def _fit(self, parts: P, folder: Path, resumed: Resumed | None) -> None:
+    def _fit(self, setup: P, folder: Path, resumed: Resumed | None) -> None:
         config = self.experiment.trainer
         step = resumed.checkpoint.step if resumed else 0
         signals = StopSignals()
@@ -164,7 +164,7 @@ class Training(ABC, Generic[P]):
                 PeerMonitor(),
                 signals,
                 EpochAverages(),
-                KeepEpochRow(),
+                EpochRow(),
                 BestCheckpoints(folder / "checkpoints", self.monitored),
                 LastCheckpoint(folder / "checkpoints", minutes=config.checkpoint_minutes, signals=signals),
                 DataWaitMonitor(),
@@ -179,53 +179,52 @@ class Training(ABC, Generic[P]):
             folder=folder,
         )
         try:
-            with connected(), enough_memory(self.experiment, parts.frames):
-                trainer.fit(parts.module, datamodule=parts.data, ckpt_path=resumed.checkpoint.path if resumed else None)
-            part()
+            with connected(), enough_memory(self.experiment, setup.frames):
+                trainer.fit(setup.module, datamodule=setup.data, ckpt_path=resumed.checkpoint.path if resumed else None)
+            leave_process_group()
         except UserError as error:
             note(f"{error.kind}: {error}")
             if isinstance(error, Interrupted) and error.exit_code == 128 + signal.SIGUSR1:
                 _requeue()
             raise
         except SystemExit as ended:
-            if isinstance(ended.__context__, KeyboardInterrupt):  # which Lightning turns into exit code 1
+            if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning turns it into exit code 1
                 raise KeyboardInterrupt from ended
             raise
 
-    def _record(self, folder: Path, parts: P, resumed: Resumed | None) -> None:
-        """Write down what the run is made of, and what it was resumed with each time; clear away what is of no use."""
+    def _record(self, folder: Path, setup: P, resumed: Resumed | None) -> None:
+        """Write the experiment and the environment, also that of each resume; remove unusable checkpoints."""
         path = folder / "environment.json"
-        now = environment() | {"data_fingerprint": dict(parts.description.fingerprint)}
+        now = environment() | {"data_fingerprint": dict(setup.description.fingerprint)}
         if resumed and path.is_file():
-            begun = json.loads(path.read_text(encoding="utf-8"))
-            now = begun | {"resumed": [*begun.get("resumed", []), {"step": resumed.checkpoint.step, **now}]}
+            first = json.loads(path.read_text(encoding="utf-8"))
+            now = first | {"resumed": [*first.get("resumed", []), {"step": resumed.checkpoint.step, **now}]}
         write_json(folder / "environment.json", now)
         with atomically(folder / "experiment.json") as temporary:
             temporary.write_text(self.experiment.to_json() + "\n", encoding="utf-8")
         if self.source is not None:
             shutil.copyfile(self.source, folder / "experiment.py")
-        for path in resumed.damaged if resumed else ():
-            path.replace(path.with_suffix(".damaged"))
-        for path in (folder / "checkpoints").glob(".*"):  # what a process that was killed left half written
+        for path in resumed.corrupt if resumed else ():
+            path.replace(path.with_suffix(".corrupt"))
+        for path in (folder / "checkpoints").glob(".*"):  # incomplete files of a process that was killed
             path.unlink()
 
 
 def leads(experiment: Experiment) -> bool:
-    """Whether this is the first of all processes."""
+    """Return whether this is the first of all processes."""
     return build_trainer(experiment.trainer, [], loggers=[]).is_global_zero
 
 
 def _complete_metrics(resumed: Resumed) -> None:
-    found = resumed.checkpoint
-    if found.epoch_row:
-        MetricsFile(resumed.folder / "metrics.csv", found.step).complete(found.epoch_row)
+    if row := resumed.progress.epoch_row:
+        MetricsFile(resumed.folder / "metrics.csv", resumed.checkpoint.step).complete(row)
 
 
 def _requeue() -> None:
-    """Let SLURM run the job again; it then goes on with this run."""
+    """Requeue the SLURM job; when it starts again, it resumes this run."""
     job = slurm_job()
     assert job is not None
     try:
-        subprocess.run(["scontrol", "requeue", job], check=True)  # noqa: S603, S607 (wherever SLURM is installed)
+        subprocess.run(["scontrol", "requeue", job], check=True)  # noqa: S603, S607 (found on the path)
     except (OSError, subprocess.CalledProcessError) as error:
-        log.error("job %s cannot be requeued: %s", job, error)
+        log.error("cannot requeue job %s: %s", job, error)

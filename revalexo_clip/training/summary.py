@@ -1,4 +1,4 @@
-"""."""
+"""Sizes of datasets and models, as text for the log."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from revalexo_clip.data import LabelledWindows
 
 
 def subjects_of(dataset: LabelledWindows) -> tuple[str, ...]:
-    """Whose windows they are."""
+    """Return the subjects of a dataset, sorted."""
     return tuple(sorted(set(dataset.clip_subjects)))
 
 
 def size_of(dataset: LabelledWindows) -> str:
-    """How much there is, in words."""
+    """Describe the size of a dataset."""
     short = f"; {dataset.num_too_short} clips too short" if dataset.num_too_short else ""
     bad = f"; {counted(len(dataset.excluded), 'bad clip')} left out" if dataset.excluded else ""
     clips = counted(len(dataset.clip_names), "clip")
@@ -23,12 +23,12 @@ def size_of(dataset: LabelledWindows) -> str:
 
 
 def count(module: nn.Module) -> int:
-    """Trainable parameters."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def sized(module: nn.Module) -> str:
-    """How large an encoder is, in words."""
+    """Describe the size of an encoder."""
     everything, trained = sum(parameter.numel() for parameter in module.parameters()), count(module)
     frozen = "" if trained == everything else f", {trained / 1e6:.1f} M of them trained"
     return f"{everything / 1e6:.1f} M parameters{frozen}"

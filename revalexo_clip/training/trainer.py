@@ -1,9 +1,4 @@
-"""Lightning's trainer, as an experiment describes it.
-
-The devices of a run: what Lightning says where they are not there, and how processes share a CPU's cores.
-
-torch.compile for the encoders.
-"""
+"""Lightning's trainer for an experiment, the devices and CPU cores of a run, and torch.compile for the encoders."""
 
 from __future__ import annotations
 
@@ -31,23 +26,23 @@ from revalexo_clip.models.encoders.checkpointing import is_recomputed
 
 @contextmanager
 def devices_available() -> Iterator[None]:
-    """Around the making of a trainer: raises `ConfigError` where this machine lacks the devices it is to have."""
+    """Raise `ConfigError` if Lightning does not find the devices of a trainer."""
     try:
         yield
     except MisconfigurationException as error:
         raise ConfigError(
-            f"trainer: {error} (this machine cannot run with trainer.accelerator and trainer.devices as they are; "
-            "--set trainer.accelerator=cpu runs anywhere)"
+            f"trainer: {error} (this machine does not have the devices of trainer.accelerator and trainer.devices; "
+            "--set trainer.accelerator=cpu works anywhere)"
         ) from error
 
 
 def share_cores(processes: int, workers: int) -> None:
-    """Give torch the cores that other runs, other training processes and this one's loader workers leave to it.
+    """Limit torch's threads to the cores that other runs, other processes and the loader workers leave free.
 
-    Threads that wait for one that has lost its core to a worker spin, and small encoders then train several times
-    slower. A user's own OMP_NUM_THREADS stays.
+    If a worker displaces one thread from its core, the others spin while they wait, and small encoders train several
+    times slower. OMP_NUM_THREADS takes precedence if the user sets it.
     """
-    if "OMP_NUM_THREADS" not in os.environ or processes > 1:  # Lightning sets it for the processes that it starts
+    if "OMP_NUM_THREADS" not in os.environ or processes > 1:  # Lightning sets it in processes that it starts
         processes *= int(os.environ.get(RUNS_HERE, "1"))
         torch.set_num_threads(max(len(os.sched_getaffinity(0)) // processes - workers, 1))
 
@@ -61,9 +56,9 @@ def build_trainer(
     folder: Path | None = None,
     batches: int = 0,
 ) -> pl.Trainer:
-    """Lightning's trainer. `batches` runs that many of training and of validation, and writes nothing.
+    """Build Lightning's trainer. If `batches` is not 0, it trains and validates on that many and saves nothing.
 
-    Raises `ConfigError` where this machine lacks the devices it is to have.
+    Raises `ConfigError` if this machine does not have the devices.
     """
     with devices_available():
         trainer = pl.Trainer(
@@ -81,7 +76,7 @@ def build_trainer(
             callbacks=callbacks,
             logger=loggers or False,
             plugins=[checkpoint_io] if checkpoint_io else None,
-            default_root_dir=folder,  # where Lightning, under SLURM, looks for a checkpoint that nobody named
+            default_root_dir=folder,  # under SLURM, Lightning looks for checkpoints here
             fast_dev_run=batches,
             sync_batchnorm=config.sync_batchnorm,
         )
@@ -91,15 +86,17 @@ def build_trainer(
 
 
 def _check_cpu(config: TrainerConfig) -> None:
-    """Raise `ConfigError` for what runs on a GPU only. Lightning would take bf16 for fp16, and go on."""
+    """Raise `ConfigError` for settings that need a GPU. Lightning would silently use bf16 instead of fp16."""
     if config.precision == "16-mixed":
-        raise ConfigError("trainer.precision: 16-mixed needs a GPU, and this is a CPU; it can do 32 and bf16-mixed")
+        raise ConfigError("trainer.precision: 16-mixed needs a GPU; use 32 or bf16-mixed on a CPU")
     if config.sync_batchnorm:
-        raise ConfigError("trainer.sync_batchnorm: torch synchronises batch norm on GPUs only, and this is a CPU")
+        raise ConfigError(
+            "trainer.sync_batchnorm: torch synchronises batch norm on GPUs only; set it to false on a CPU"
+        )
 
 
 def resolved_precision(config: TrainerConfig) -> Literal["32", "32-true", "bf16-mixed", "16-mixed"]:
-    """What `auto` stands for on this machine."""
+    """Return the precision, with `auto` resolved for this machine."""
     if config.precision != "auto":
         return config.precision
     if config.accelerator == "cpu" or not torch.cuda.is_available():
@@ -111,21 +108,21 @@ _COMPILERS = ("g++", "clang++", "c++")
 
 
 def compile_encoders(model: nn.Module, encoders: Iterable[nn.Module]) -> None:
-    """Have the encoders of a model compiled when they are first called. Names of weights stay, and so do checkpoints.
+    """Compile the encoders of a model at their first call. Names of weights, and so checkpoints, do not change.
 
-    Heads and loss stay as they are: there is nothing to gain, and processes talk to each other there.
-    Raises `ConfigError` where there is no compiler for what torch writes, or where an encoder uses gradient
-    checkpointing, which torch cannot compile together with batch norm's statistics.
+    Heads and loss are not compiled: it would not be faster, and processes communicate there. Raises `ConfigError` if
+    there is no C++ compiler, or if an encoder uses gradient checkpointing, which torch cannot compile together with
+    batch norm's statistics.
     """
     if any(is_recomputed(module) for module in model.modules()):
         raise ConfigError(
-            "trainer.compile: torch.compile and gradient checkpointing do not go together; "
+            "trainer.compile: torch.compile and gradient checkpointing cannot be combined; "
             "--set trainer.compile=false, or gradient_checkpointing=false for the encoder"
         )
     if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *_COMPILERS) if name):
         raise ConfigError(
-            "trainer.compile: torch.compile needs a C++ compiler, and there is none here: install g++, name one in the "
-            "environment variable CXX, or --set trainer.compile=false"
+            "trainer.compile: torch.compile needs a C++ compiler: install g++, name a compiler in the environment "
+            "variable CXX, or --set trainer.compile=false"
         )
     for encoder in encoders:
         encoder.compile()

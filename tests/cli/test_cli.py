@@ -68,7 +68,7 @@ def test_without_its_file_a_component_of_the_user_s_own_is_asked_for(home: Path,
     assert finished.returncode == 2
     assert finished.stdout == ""
     assert "unknown ImuEncoder 'TCN'" in finished.stderr
-    assert "name that file: --experiment FILE.py" in finished.stderr
+    assert "that file: --experiment FILE.py" in finished.stderr
     assert "Traceback" not in finished.stderr
     assert list(home.rglob("executed")) == []
 

@@ -401,7 +401,7 @@ MISTAKES = [
         "a truncated checkpoint",
         ("evaluate", "--ckpt", "a.ckpt"),
         WORK,
-        ("a.ckpt is not a checkpoint, or not a whole one",),
+        ("a.ckpt is not a checkpoint, or is incomplete",),
         half_a_checkpoint,
     ),
     Mistake(
@@ -415,7 +415,7 @@ MISTAKES = [
         "a checkpoint that holds code",
         ("evaluate", "--ckpt", "a.ckpt"),
         WORK,
-        ("a.ckpt is not a checkpoint of rxclip: it holds code", "system", "never run"),
+        ("a.ckpt is not a checkpoint of rxclip: it contains code", "system", "never run"),
         lambda root: torch.save({"state_dict": Runs()}, root.parent / "a.ckpt"),
     ),
     # The command line itself.

@@ -1,4 +1,4 @@
-"""Who is in which fold, what a fold begins with, and what all of them have come to."""
+"""Folds: their subjects, their initial encoder, and their summary."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import chdir
 from dataclasses import replace
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -24,14 +25,17 @@ from revalexo_clip.config.folds import Fold, Folds, LeaveOneSubjectOut, choose
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.data import Recordings
 from revalexo_clip.evaluation.storage import write_predictions
-from revalexo_clip.finetuning.cross_validation import FoldFolder, cross_validate, pretraining_of, run_fold
-from revalexo_clip.finetuning.fold_summary import summarize
+from revalexo_clip.finetuning.cross_validation import FoldGroup, cross_validate, pretraining_in, summarize
 from revalexo_clip.finetuning.run import finetune
+from revalexo_clip.finetuning.run_group import run_part, task_of
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.reports.terminal.folds import fold_report
+from revalexo_clip.reports.values import child
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
 from revalexo_clip.runs.folder import forget_run_folder
+from revalexo_clip.runs.options import RunOptions
+from revalexo_clip.runs.part_folder import PartFolder, write_experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
@@ -39,7 +43,7 @@ NEW: dict[str, object] = {"imu": {"type": "DeepConvLSTM", "maps": 4, "hidden": 8
 
 
 def in_folds(root: Path, fields: dict[str, object], encoder: Path | None = None) -> FinetuneExperiment:
-    """Of the small activity classifier's five subjects one after the other is left out."""
+    """Leave out each of the small activity classifier's five subjects in turn."""
     return finetuning(root, encoder, **{"folds": {"type": "LeaveOneSubjectOut"}} | fields)
 
 
@@ -69,7 +73,7 @@ def test_too_few_subjects_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("names", "told"),
-    [(("a", "a"), "2 of them are named a"), (("a/b",), "'a/b' cannot name the folder"), ((), "makes none")],
+    [(("a", "a"), "2 folds are named a"), (("a/b",), "'a/b' cannot be the name of a folder"), ((), "makes no folds")],
 )
 def test_folds_of_ones_own_need_names_that_tell_them_apart(
     names: tuple[str, ...], told: str, only_built_in: None
@@ -97,14 +101,16 @@ def test_a_fold_is_the_experiment_on_other_subjects() -> None:
     assert experiment.in_fold(fold, None).model_dump() == expected
 
 
-def test_the_pretraining_of_a_fold_has_never_whom_it_tests() -> None:
+def test_the_pretraining_of_a_fold_never_uses_its_test_subjects() -> None:
     experiment = with_pretraining(Path("dataset"))
+    inner = experiment.pretraining
+    assert inner is not None
     for fold in LeaveOneSubjectOut().make_folds(experiment.data):
-        data = pretraining_of(experiment, fold).data
+        data = pretraining_in(fold, inner).data
         assert (data.subjects("train"), data.subjects("val"), data.subjects("test")) == (fold.train, fold.val, ())
 
 
-def test_what_a_fold_begins_with_is_said_once() -> None:
+def test_the_initial_encoder_of_folds_is_given_once() -> None:
     inside = with_pretraining(Path("dataset")).model_dump(mode="json")
     for field, value in {"encoder": "runs/demo", "from_scratch": True, "imu": NEW["imu"], "standardize": True}.items():
         with pytest.raises(ValidationError, match=f"{field}: .*folds.pretrain"):
@@ -112,33 +118,62 @@ def test_what_a_fold_begins_with_is_said_once() -> None:
 
 
 def test_an_experiment_in_folds_is_not_trained_as_one() -> None:
-    with pytest.raises(ConfigError, match="folds: this trains one activity classifier"):
+    with pytest.raises(ConfigError, match="folds: finetune trains one activity classifier"):
         finetune(in_folds(Path("dataset"), NEW))
 
 
-def test_an_encoder_that_has_seen_whom_folds_test_is_refused_before_anything_is_written(
+def test_an_encoder_trained_on_test_subjects_is_refused_before_anything_is_written(
     distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     experiment = in_folds(distinct, {}, trained_run)
-    seen = r"was trained on Subject01, Subject02 and selected on Subject08.*pretrain in each fold, .*--pretrain FILE.py"
+    seen = r"(?si)Subject01, Subject02.*Subject08.*pretrain in each fold \(--pretrain FILE.py\)"
     with chdir(tmp_path), pytest.raises(ConfigError, match=seen):
         cross_validate(experiment)
-    with chdir(tmp_path), pytest.raises(ConfigError, match=r"was trained on Subject02, so"):
+    with chdir(tmp_path), pytest.raises(ConfigError, match=r"(?s)^(?!.*Subject0[18]).*Subject02"):
         cross_validate(experiment, only=["02", "05", "09"])
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_experiment_without_folds_is_not_cross_validated() -> None:
+    with pytest.raises(ConfigError, match=r"folds: this experiment has no folds; set `folds`, or .* finetune"):
+        cross_validate(finetuning(Path("dataset"), None, **NEW))
+
+
+def test_folds_that_are_done_are_summarized_by_the_verb_alone(
+    distinct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = in_folds(distinct, NEW)
+    run = tmp_path / "runs/classifier/20260101-000000"
+    for name in ("01", "02", "08", "05", "09"):
+        write_predictions(run / "folds" / name / "evaluation/predictions.h5", made_predictions(subjects=1), {})
+    write_experiment(run, experiment)
+    source = tmp_path / "mine.py"
+    source.write_text("# an experiment")
+    with chdir(tmp_path):
+        done = cross_validate(experiment, str(source), resume=str(run))
+        assert cross_validate(experiment, resume="newest").folder == run.relative_to(tmp_path)
+    assert (done.failures, list(child(done.summary, "folds"))) == ({}, ["01", "02", "08", "05", "09"])
+    assert json.loads((run / "summary.json").read_text()) == done.summary
+    assert (run / "experiment.py").read_text() == "# an experiment"
+    assert ": 5 folds, 0 to do" in (run / "log.txt").read_text()
+    assert capsys.readouterr().out == ""
+
+
+def test_at_least_one_fold_runs_at_a_time(tmp_path: Path) -> None:
+    with chdir(tmp_path), pytest.raises(ConfigError, match="jobs: 0 is less than 1"):
+        cross_validate(in_folds(Path("dataset"), NEW), jobs=0)
+
+
 @pytest.mark.slow
 def test_a_fold_begins_with_the_encoder_of_its_own_pretraining(distinct: Path, tmp_path: Path) -> None:
-    run, console = Path("runs/classifier/20260101-000000"), Console(quiet=True)
-    (fold, *_) = LeaveOneSubjectOut().make_folds(with_pretraining(distinct).data)
-    folder = FoldFolder.of(run, fold)
+    folder, console = PartFolder(Path("runs/classifier/20260101-000000/folds/01")), Console(quiet=True)
+    part = FoldGroup(with_pretraining(distinct)).parts[0]
+    assert (part.name, part.experiment.data.subjects("test")) == ("01", ("01",))
     with chdir(tmp_path):
-        folder.path.mkdir(parents=True)
-        (run / "experiment.json").write_text(with_pretraining(distinct).to_json())
+        commands = task_of(part, folder, None, RunOptions(overrides=["folds.pretrain.seed=3", "optim.lr=1"])).commands
         try:
-            run_fold(run, fold.name, console, pretraining=True)
-            run_fold(run, fold.name, console)
+            for pretraining in (True, False):
+                run_part(folder.path, console, None, RunOptions(), pretraining=pretraining)
         finally:
             forget_run_folder()
         pretrained = load_checkpoint(folder.pretraining / "checkpoints/best.ckpt").description
@@ -147,10 +182,13 @@ def test_a_fold_begins_with_the_encoder_of_its_own_pretraining(distinct: Path, t
     assert pretrained.subjects == {"train": ("Subject05", "Subject08", "Subject09"), "val": ("Subject02",)}
     assert classifier.pretrained_on == classifier.subjects == pretrained.subjects
     assert classifier.experiment.encoder == folder.pretraining
+    changed = [[after for word, after in pairwise(command) if word == "--changed"] for command in commands]
+    assert changed == [["seed"], ["folds.pretrain.seed", "optim.lr", "encoder"]]
+    assert ["--pretraining" in command for command in commands] == [True, False]
 
 
 def three(tmp_path: Path) -> tuple[dict[str, Predictions], dict[str, Path]]:
-    """Predictions of three people, the last of whom is never in a transition."""
+    """Predictions of three subjects; those of the last one have no transitions."""
     found = {name: made_predictions(subjects=1, clips=3, seed=seed) for seed, name in enumerate("abc")}
     found["c"] = replace(found["c"], transition_NK=np.zeros_like(found["c"].transition_NK))
     files = {name: tmp_path / name / "predictions.h5" for name in found}
@@ -189,7 +227,7 @@ def test_the_summary_is_what_scikit_learn_says_of_each_fold_and_of_all(tmp_path:
 def test_predictions_of_other_activities_are_not_summed_up(tmp_path: Path) -> None:
     found, files = three(tmp_path)
     write_predictions(files["b"], replace(found["b"], activities=("lying", *found["b"].activities[1:])), {})
-    with pytest.raises(DataError, match=r"b/predictions.h5: predictions of other activities or horizons"):
+    with pytest.raises(DataError, match=r"b/predictions.h5: the activities or horizons differ from those of a"):
         summarize(files, "abc", {})
 
 

@@ -1,4 +1,4 @@
-"""Finetuning in folds as users start it: in processes, side by side, failing, stopped, gone on with, as jobs."""
+"""Finetuning in folds as users start it: in processes, several at a time, failing, stopped, resumed, as jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from support.small_process import Finished, call, rxclip, succeed
+from support.small_process import EXPERIMENT, Finished, call, rxclip, succeed
 from support.small_training import logged, metrics, weights
 
 from revalexo_clip.config.finetuning import FinetuneExperiment
@@ -28,7 +28,6 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.cross_validation import cross_validate
 from revalexo_clip.finetuning.run import finetune
-from revalexo_clip.runs.resume import NEWEST
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
@@ -54,7 +53,7 @@ def in_two(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return folder / "runs/latest", finished
 
 
-def test_a_dry_run_says_which_run_would_be_gone_on_with(distinct: Path, tmp_path: Path) -> None:
+def test_a_dry_run_names_the_run_that_would_be_resumed(distinct: Path, tmp_path: Path) -> None:
     experiment = leaving_one_out(distinct)
     run = Path("runs", experiment.name, "20260101-000000")
     (tmp_path / run / "folds/01/evaluation").mkdir(parents=True)
@@ -112,14 +111,14 @@ def test_folds_that_are_done_stay_as_they_are(in_two: tuple[Path, Finished], dis
     run, _ = in_two
     shutil.copytree(run, tmp_path / "runs/leaving_one_out/20260101-000000", symlinks=True)
     with chdir(tmp_path):
-        again = cross_validate(leaving_one_out(distinct), resume=NEWEST, only=NAMES, console=Console(quiet=True))
+        again = cross_validate(leaving_one_out(distinct), resume="newest", only=NAMES, console=Console(quiet=True))
         assert again.failures == {}
         assert again.summary == json.loads((run / "summary.json").read_text())
         with pytest.raises(ConfigError, match=r"(?s)optim.lr: 0.0001 -> 0.1.*--set optim.lr=..."):
             cross_validate(leaving_one_out(distinct, "optim.lr=0.1"), resume=again.folder)
-        with pytest.raises(ConfigError, match=r"one fold of a run: --resume .*20260101-000000 --fold 02"):
-            cross_validate(leaving_one_out(distinct), resume=again.folder / "folds/02")
-        with pytest.raises(ConfigError, match="no run folder, or not one of folds"):
+        with pytest.raises(ConfigError, match=r"one fold of a run; use --resume .*20260101-000000 --fold 02"):
+            cross_validate(leaving_one_out(distinct), resume=str(again.folder / "folds/02"))
+        with pytest.raises(ConfigError, match="not a run folder, or a run without folds"):
             cross_validate(leaving_one_out(distinct), resume=Path("runs"))
 
 
@@ -128,14 +127,14 @@ def test_a_run_in_folds_has_no_checkpoint_of_its_own(in_two: tuple[Path, Finishe
     run, _ = in_two
     finished = call("evaluate", "--ckpt", run, cwd=run.parent)
     assert finished.returncode == 2
-    assert f"a run in folds; name the run of one of them, {run}/folds/01" in finished.stderr
+    assert f"this is a run with folds; pass one of them, such as {run}/folds/01" in finished.stderr
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (("--set", "folds=none"), "--fold: this experiment has no folds"),
-        (("--cluster-set", "mem_gb=4"), "there is no --cluster"),
+        (("--cluster-set", "mem_gb=4"), "--cluster-set requires --cluster"),
         (("--cluster", "local", "--cluster-set", "mem_gb"), "write it as NAME=VALUE"),
         (("--fold", "03"), "--fold 03: no such fold"),
         (("--set", "data.train_subjects=01,02"), "2 subjects are too few to leave one out"),
@@ -227,6 +226,24 @@ def test_a_changed_experiment_leaves_no_fold_done(
     assert (list(summary["folds"]), list(summary["unfinished"])) == (["01"], ["02", "05"])
     assert len(logged(again / "folds/01", "val/loss")) == 3
     assert (again / "folds/05/checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.long
+def test_a_fold_pretrains_an_encoder_that_a_user_has_defined(distinct: Path, tmp_path: Path) -> None:
+    (tmp_path / "dataset").symlink_to(distinct)
+    sets = ("--set", "folds.pretrain.batch_size=4", "--fold", "01")
+    arguments = ("finetune", f"{FILE}:LeavingOneOut", "--pretrain", EXPERIMENT, *sets)
+    succeed(*arguments, cwd=tmp_path)
+    fold = tmp_path / "runs/latest/folds/01"
+    assert (fold / "experiment.py").read_bytes() == FILE.read_bytes()
+    inner = json.loads((fold / "pretraining/experiment.json").read_text())
+    assert (inner["imu"]["type"], inner["data"]["train_subjects"], inner["batch_size"]) == ("TCN", ["05"], 4)
+    predictions = fold / "evaluation/predictions.h5"
+    predictions.unlink()
+    moved = tmp_path / "runs/leaving_one_out/20260101-000000"
+    (tmp_path / "runs/latest").resolve().rename(moved)
+    succeed(*arguments, "--resume", moved, cwd=tmp_path)
+    assert (moved / "folds/01/evaluation/predictions.h5").is_file()
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""Finetuning: where the encoder comes from, what is trained of it and when, and that interruptions change nothing."""
+"""Finetuning runs: batches, labels, interruptions, metrics, and the checkpoint that they leave."""
 
 from __future__ import annotations
 
@@ -7,219 +7,29 @@ import re
 import signal
 from collections.abc import Callable
 from contextlib import chdir
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
-from rich.console import Console
 from sklearn.metrics import f1_score
-from support.small_finetuning import EXPERIMENT, finetuning, train_classifier
+from support.small_finetuning import EXPERIMENT, finetuning, same, train_classifier
 from support.small_process import call, succeed
 from support.small_training import logged, metrics, weights
-from torch import Tensor, nn
 
-from revalexo_clip.config.finetuning import FinetuneExperiment, Freezing
+from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.config.loading import load_experiment, load_experiment_of
 from revalexo_clip.core.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.data import Dataset
 from revalexo_clip.evaluation.storage import read_predictions
-from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.finetuning.build import build_finetune_setup, labelled_rows
-from revalexo_clip.finetuning.module import ClassifierModule
-from revalexo_clip.finetuning.run import Finetuning, dry_run_finetuning, finetune
+from revalexo_clip.finetuning.run import dry_run_finetuning, finetune
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
+from revalexo_clip.runs.options import RunOptions
 from revalexo_clip.runs.resume import NEWEST
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
-
-NEW: dict[str, object] = {"imu": {"type": "DeepConvLSTM", "maps": 4, "hidden": 8}, "embed_dim": 16}
-
-
-def encoder_of(model: nn.Module, modality: str = "imu") -> dict[str, Tensor]:
-    return dict(model.get_submodule(modality).state_dict())
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
-
-
-@pytest.fixture(scope="module")
-def pretrained(trained_run: Path) -> nn.Module:
-    return load_checkpoint(trained_run / "checkpoints/best.ckpt").build_model()
-
-
-@pytest.mark.parametrize("modality", ["imu", "video", "both"])
-@pytest.mark.parametrize("of", ["run", "checkpoint"])
-def test_a_recogniser_begins_with_the_encoders_of_a_run(
-    distinct: Path, trained_run: Path, pretrained: nn.Module, modality: str, of: str
-) -> None:
-    source = trained_run if of == "run" else trained_run / "checkpoints/last.ckpt"
-    parts = build_finetune_setup(finetuning(distinct, source, modality=modality))
-    for tower in ("imu", "video") if modality == "both" else (modality,):
-        assert same(encoder_of(parts.model, tower), encoder_of(pretrained, tower))
-    assert set(parts.model.towers()) == set(parts.experiment.modalities)
-    assert parts.description.pretrained_on == {"train": ("Subject01", "Subject02"), "val": ("Subject08",)}
-
-
-def test_a_recogniser_begins_with_an_exported_encoder(
-    distinct: Path, run: Path, pretrained: nn.Module, tmp_path: Path
-) -> None:
-    folder = export_encoder("imu", run, out=tmp_path / "encoder").files[0].parent
-    parts = build_finetune_setup(finetuning(distinct, folder))
-    assert same(encoder_of(parts.model), encoder_of(pretrained))
-    with pytest.raises(ConfigError, match="encoder of imu alone, and modality is both; name a pretraining run"):
-        build_finetune_setup(finetuning(distinct, folder, modality="both"))
-
-
-def test_from_scratch_is_the_same_encoder_with_other_weights(
-    distinct: Path, trained_run: Path, pretrained: nn.Module
-) -> None:
-    parts = build_finetune_setup(finetuning(distinct, trained_run, from_scratch=True))
-    mine, theirs = encoder_of(parts.model), encoder_of(pretrained)
-    assert {name: tensor.shape for name, tensor in mine.items()} == {name: t.shape for name, t in theirs.items()}
-    assert not same(mine, theirs)
-    assert parts.description.pretrained_on == {}
-
-
-def test_standardisation_comes_with_the_encoder_or_from_the_training_subjects(
-    distinct: Path, trained_run: Path
-) -> None:
-    new = build_finetune_setup(finetuning(distinct, None, standardize=True, **NEW))
-    assert new.description.imu_spec is not None
-    assert (new.description.imu_spec.mean, new.description.imu_spec.std) == new.train.imu_statistics()
-    assert new.model.samples is not None
-    assert new.model.samples.mean is not None
-    taken = build_finetune_setup(finetuning(distinct, trained_run))
-    assert taken.model.samples is not None
-    assert taken.model.samples.mean is None, "it was pretrained without"
-
-
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
-        ({"encoder": None}, "imu: without `encoder`, name the new encoder of each modality"),
-        ({"imu": {"type": "DeepConvLSTM"}}, "imu: the encoder comes from somewhere, with its architecture"),
-        ({"standardize": True}, "standardize: whether channels are standardised comes with the encoder"),
-        ({"encoder": None, "from_scratch": True, **NEW}, "from_scratch: without `encoder` every encoder is new"),
-        (
-            {"encoder": None, "video": {"type": "X3D"}, **NEW},
-            "video: an activity classifier of imu has no such encoder",
-        ),
-        (
-            {"video_augment": [{"type": "Grayscale"}]},
-            "video_augment: an activity classifier of imu has nothing to augment so",
-        ),
-        ({"label_fraction": 0}, "label_fraction"),
-        ({"micro_batch": 9}, "micro_batch: 9 is more than batch_size, 8"),
-        ({"freezing": {"epochs": "some"}}, "freezing"),
-    ],
-)
-def test_contradictions_are_refused(fields: dict[str, object], says: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        finetuning(Path("nowhere"), **({"encoder": Path("somewhere")} | fields))  # type: ignore[arg-type]
-    assert says in str(refused.value)
-
-
-def test_an_encoder_that_is_not_there_is_an_error(distinct: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="gone: no such checkpoint or run folder"):
-        train_classifier(finetuning(distinct, tmp_path / "gone"), tmp_path)
-    assert not (tmp_path / "runs").exists()
-
-
-def test_an_encoder_of_other_channels_is_refused(distinct: Path, trained_run: Path) -> None:
-    experiment = finetuning(distinct, trained_run)
-    fewer = experiment.data.model_copy(update={"channels": ("acc_*",)})
-    with pytest.raises(DataError, match=r"IMU channels: gyro_Pelvis_x, gyro_Pelvis_y missing here"):
-        build_finetune_setup(experiment.model_copy(update={"data": fewer}))
-
-
-def test_an_encoder_that_has_seen_test_subjects_is_refused(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
-    experiment = finetuning(distinct, trained_run)
-    data = experiment.data.split(("05",), ("09",), ("01", "08"))
-    experiment = experiment.model_copy(update={"data": data})
-    with pytest.raises(ConfigError, match="was trained on Subject01 and selected on Subject08, so figures on them"):
-        train_classifier(experiment, tmp_path)
-    assert not (tmp_path / "runs").exists()
-    build_finetune_setup(experiment, allow_seen_subjects=True)
-    build_finetune_setup(experiment.model_copy(update={"from_scratch": True}))
-
-
-def test_a_frozen_encoder_keeps_weights_and_statistics(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
-    fields = {"modality": "both", "freezing": {"epochs": "all"}, "fusion": "features"}
-    experiment = finetuning(distinct, trained_run, **fields)
-    before = build_finetune_setup(experiment).model.state_dict()
-    after = weights(train_classifier(experiment, tmp_path) / "checkpoints/last.ckpt")
-    changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[f"model.{name}"])}
-    assert changed == {f"{layer}.{kind}" for layer in ("norm", "heads.0.shared.0", "heads.0.heads") for kind in KINDS}
-
-
-KINDS = ("weight", "bias")
-
-
-@pytest.mark.parametrize(
-    ("freezing", "num_frozen_blocks"),
-    [
-        (Freezing(), [0, 0, 0, 0, 0, 0]),
-        (Freezing(epochs="all"), [3, 3, 3, 3, 3, 3]),
-        (Freezing(epochs=2), [3, 3, 0, 0, 0, 0]),
-        (Freezing(epochs=1, every=2), [3, 2, 2, 1, 1, 0]),
-        (Freezing(every=1), [2, 1, 0, 0, 0, 0]),
-    ],
-)
-def test_blocks_are_set_free_from_the_output_on(freezing: Freezing, num_frozen_blocks: list[int]) -> None:
-    assert [freezing.num_frozen_blocks(epoch, 3) for epoch in range(6)] == num_frozen_blocks
-
-
-class Snapshots(pl.Callback):
-    """Keeps the weights that a training begins with, and those of each epoch's end."""
-
-    def __init__(self, seen: list[dict[str, Tensor]]) -> None:
-        self.seen = seen
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.on_train_epoch_end(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ClassifierModule)
-        self.seen.append({name: tensor.clone() for name, tensor in pl_module.model.state_dict().items()})
-
-
-@dataclass(frozen=True)
-class Watched(Finetuning):
-    seen: list[dict[str, Tensor]] = field(default_factory=list)
-
-    def callbacks(self) -> list[pl.Callback]:
-        return [Snapshots(self.seen)]
-
-
-def test_layers_change_from_the_epoch_on_in_which_they_are_set_free(
-    distinct: Path, trained_run: Path, tmp_path: Path
-) -> None:
-    """DeepConvLSTM has six blocks: one epoch of heads alone, then one block more in every epoch."""
-    experiment = finetuning(
-        distinct,
-        trained_run,
-        freezing={"epochs": 1, "every": 1},
-        trainer={"max_epochs": 8, "accelerator": "cpu"},
-        optim={"type": "Adam", "lr": 0.01},
-    )
-    seen: list[dict[str, Tensor]] = []
-    with chdir(tmp_path):
-        Watched(experiment, None, Console(stderr=True), seen=seen).run()
-    names = ["conv1", "conv2", "conv3", "conv4", "lstm", "feature_projector"]
-    for epoch in range(8):
-        before, after = seen[epoch], seen[epoch + 1]
-        moved = [
-            name
-            for name in names
-            if any(key.startswith(f"imu.{name}.") and not torch.equal(before[key], after[key]) for key in before)
-        ]
-        assert moved == names[max(6 - epoch, 0) :]
 
 
 @pytest.mark.parametrize("fields", [{}, {"modality": "video", "freezing": {"epochs": 1, "every": 1}}])
@@ -244,7 +54,8 @@ def go(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         said = [f"data.root={written}", *overrides]
         with chdir(tmp_path):
             experiment = load_experiment_of(FinetuneExperiment, str(EXPERIMENT), said)
-            return tmp_path / finetune(experiment, EXPERIMENT, resume=resume, overrides=said).folder
+            named = None if resume is None else str(resume)  # paths may be text
+            return tmp_path / finetune(experiment, str(EXPERIMENT), resume=named, overrides=said).folder
 
     return run
 
@@ -261,9 +72,9 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
             go(*overrides, signal_at=f"{at}:{number}", resume=NEWEST)
     with chdir(tmp_path):
         planned = load_experiment_of(FinetuneExperiment, str(EXPERIMENT), [f"data.root={written}", *overrides])
-        resumes_from = dry_run_finetuning(planned, resume=NEWEST).resumes_from
+        resumes_from = dry_run_finetuning(planned, RunOptions(resume=NEWEST)).resumes_from
     assert resumes_from is not None
-    assert re.search(r"last\.ckpt: \d+ steps done, now epoch [23]$", resumes_from)
+    assert re.search(r"last\.ckpt: \d+ steps done, now in epoch [23]$", resumes_from)
     run = go(*overrides)
     for name in ("last.ckpt", "best.ckpt"):
         assert same(weights(run / "checkpoints" / name), weights(untouched / "checkpoints" / name))
@@ -306,7 +117,7 @@ def test_a_share_of_the_labels_is_of_every_activity_and_part_of_a_larger_one(dis
     assert parts.data.steps_per_epoch == 2
 
 
-def test_a_checkpoint_is_all_that_a_recogniser_needs(distinct: Path, run: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_is_all_that_an_activity_classifier_needs(distinct: Path, run: Path, tmp_path: Path) -> None:
     experiment = finetuning(distinct, run, modality="both")
     trained = train_classifier(experiment, tmp_path)
     for checkpoint in (run / "checkpoints").iterdir():
@@ -319,7 +130,7 @@ def test_a_checkpoint_is_all_that_a_recogniser_needs(distinct: Path, run: Path, 
     with torch.no_grad():
         found = model(windows[0, 0].imu_LC[None], windows[0, 0].video_THWC[None])
     assert found.logits_BKA.shape == (1, 2, 2)
-    with pytest.raises(DataError, match="is a finetuned activity classifier, and not what was asked for here"):
+    with pytest.raises(DataError, match="is the checkpoint of an activity classifier, which cannot be used here"):
         load_checkpoint(trained / "checkpoints/best.ckpt")
 
 
@@ -351,61 +162,7 @@ def test_metrics_are_those_of_the_rebuilt_model(distinct: Path, trained_run: Pat
     assert (run / "evaluation/report.html").is_file()
 
 
-def test_a_teacher_guides_a_student_and_stays_as_it_is(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
-    """An activity classifier of both modalities, one of IMU alone: the student's loss falls, the teacher never changes."""
-    (tmp_path / "teacher").mkdir()
-    teacher = train_classifier(finetuning(distinct, trained_run, modality="both"), tmp_path / "teacher")
-    for by in ("logits", "features"):
-        experiment = finetuning(
-            distinct,
-            trained_run,
-            loss={"type": "Distillation", "teacher": str(teacher), "by": by, "weight": 0.7},
-            trainer={"max_epochs": 12, "accelerator": "cpu"},
-            optim={"type": "Adam", "lr": 0.01},
-            imu_augment=[],
-        )
-        watched = Taught(experiment, None, Console(stderr=True))
-        with chdir(tmp_path):
-            run = tmp_path / watched.run().folder
-        losses = logged(run, "train/loss_epoch")
-        assert losses[-1] < 0.9 * losses[0]
-        names = set(weights(run / "checkpoints/last.ckpt"))
-        assert not [name for name in names if name.startswith("model.video") or "teacher" in name]
-    other = finetuning(distinct, trained_run, loss={"type": "Distillation", "teacher": str(teacher)})
-    data = other.data.split(("05",), ("09",), ("02",))
-    with pytest.raises(ConfigError, match=r"runs/classifier.*best.ckpt was trained on Subject02, so figures"):
-        build_finetune_setup(other.model_copy(update={"data": data, "from_scratch": True}))
-    fewer = other.data.model_copy(update={"horizons": (0.0,)})
-    with pytest.raises(ConfigError, match=r"loss\.teacher: .* knows other horizons: 0\.0, 0\.5, and here 0\.0"):
-        build_finetune_setup(other.model_copy(update={"data": fewer}))
-
-
-class WatchTeacher(pl.Callback):
-    """Asserts after every step that the teacher is in eval mode, has no gradients and its first weights."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ClassifierModule)
-        (self.teacher,) = pl_module._teacher
-        self.before = {name: tensor.clone() for name, tensor in self.teacher.state_dict().items()}
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
-    ) -> None:
-        assert not any(module.training for module in self.teacher.modules())
-        assert all(parameter.grad is None for parameter in self.teacher.parameters())
-        assert same(self.before, dict(self.teacher.state_dict()))
-        assert pl_module.training
-        trained = set(pl_module.parameters())
-        assert trained.isdisjoint(self.teacher.parameters())
-
-
-@dataclass(frozen=True)
-class Taught(Finetuning):
-    def callbacks(self) -> list[pl.Callback]:
-        return [WatchTeacher()]
-
-
-def test_evaluate_measures_a_recogniser_by_what_it_recognises(
+def test_evaluate_measures_an_activity_classifier_by_what_it_predicts(
     distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     run = train_classifier(finetuning(distinct, trained_run), tmp_path)

@@ -1,4 +1,4 @@
-"""Variants: what each does to an experiment, that all else is the same, and comparisons as users start them."""
+"""Variants: what each changes in an experiment, that all else is the same, and comparisons as users start them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import JsonValue
-from support.documented import undocumented
-from support.made_predictions import made_predictions
-from support.made_variants import KINDS, LABELS, made_comparison, predictions_of, write_outcome
+from support.made_variants import KINDS
 from support.small_finetuning import finetuning
 from support.small_process import Finished, call, succeed
 from support.small_training import logged
@@ -23,16 +21,13 @@ from support.small_training import logged
 from revalexo_clip.config.finetuning import FinetuneExperiment, Freezing
 from revalexo_clip.config.loading import load_experiment_of
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.build import FinetuneSetup, build_finetune_setup
 from revalexo_clip.finetuning.variant_comparison import labelled_windows
-from revalexo_clip.finetuning.variant_summary import summarize
 from revalexo_clip.finetuning.variants import Variant, make_variants
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.paired_differences import compare_classifiers
-from revalexo_clip.metrics.per_horizon import SETS, measure_classification
 from revalexo_clip.reports.values import child, children
 from revalexo_clip.runs.resume import differences
 from revalexo_clip.training.drawn_batches import TrainingBatch
@@ -51,7 +46,7 @@ FILE = Path(__file__).parents[1] / "support" / "variants_experiment.py"
         (Freezing(epochs="all"), "full", False, Freezing()),
     ],
 )
-def test_an_arm_changes_how_the_encoder_begins_and_nothing_else(
+def test_a_variant_changes_how_the_encoder_begins_and_nothing_else(
     own: Freezing, kind: str, from_scratch: bool, freezing: Freezing
 ) -> None:
     experiment = finetuning(Path("nowhere"), Path("somewhere"), freezing=own, from_scratch=True, seed=7)
@@ -61,7 +56,7 @@ def test_an_arm_changes_how_the_encoder_begins_and_nothing_else(
     assert {path.partition(".")[0] for path in changed} <= {"from_scratch", "freezing", "label_fraction"}
 
 
-def test_arms_are_named_by_kind_and_percent() -> None:
+def test_variants_are_named_by_kind_and_percent() -> None:
     variants = make_variants(("full", "scratch"), (1.0, 0.07, 0.005))
     assert [variant.name for variant in variants] == [
         *("full-0.5", "scratch-0.5", "full-7", "scratch-7", "full-100", "scratch-100")
@@ -75,7 +70,7 @@ def parts(distinct: Path, trained_run: Path) -> dict[str, FinetuneSetup]:
     return {kind: build_finetune_setup(Variant(kind, 0.5).apply_to(experiment)) for kind in KINDS}
 
 
-def test_all_arms_begin_with_the_same_heads(parts: dict[str, FinetuneSetup]) -> None:
+def test_all_variants_begin_with_the_same_heads(parts: dict[str, FinetuneSetup]) -> None:
     heads = [part.model.heads.state_dict() for part in parts.values()]
     assert len(heads[0]) == 4
     assert all(torch.equal(tensor, other[name]) for other in heads[1:] for name, tensor in heads[0].items())
@@ -91,7 +86,9 @@ def test_their_encoders_are_new_or_pretrained_and_frozen_or_not(parts: dict[str,
     assert not any(one.requires_grad for one in encoders["frozen"].parameters())
 
 
-def test_all_arms_see_the_same_windows_in_the_same_order_with_the_same_draws(parts: dict[str, FinetuneSetup]) -> None:
+def test_all_variants_see_the_same_windows_and_draws_in_the_same_order(
+    parts: dict[str, FinetuneSetup],
+) -> None:
     scratch, frozen, full = ([*two_epochs(part)] for part in parts.values())
     assert len(full) == 2 * 4
     assert len({batch.windows.start_B.sum().item() for batch in full}) > 4
@@ -118,52 +115,6 @@ def test_training_windows_are_those_that_come_in_training(parts: dict[str, Finet
     assert labelled_windows(part.train, 1.0, part.experiment.seed) == (part.train.labels(0)[:, 0] >= 0).sum()
 
 
-def test_the_comparison_is_that_of_the_predictions_of_each_arm(tmp_path: Path) -> None:
-    comparison = made_comparison(tmp_path)
-    reading = {name: read_predictions(tmp_path / name / "predictions.h5") for name in ("scratch-10", "full-10")}
-    bootstrap = ClipBootstrap(reading["full-10"].clip_subjects)
-    first, last = children(comparison, "labels")
-    assert (first["fraction"], first["training_windows"], last["fraction"]) == (0.1, 40, 1.0)
-    expected = compare_classifiers(reading["full-10"], reading["scratch-10"], bootstrap)
-    assert child(first, "differences", "full") == expected
-    assert list(child(first, "differences")) == ["frozen", "full"]
-    measured = measure_classification(reading["full-10"], bootstrap)
-    for found, whole in zip(
-        children(first, "variants", "full", "horizons"), children(measured, "horizons"), strict=True
-    ):
-        for among in SETS:
-            assert child(found, among).items() <= child(whole, among).items()
-    assert (comparison["windows"], comparison["subjects"]) == (294, ["Subject[0]", "Subject[1]"])
-    assert json.loads(json.dumps(comparison, allow_nan=False)) == comparison
-
-
-def test_every_name_of_the_comparison_is_documented(tmp_path: Path) -> None:
-    comparison = made_comparison(tmp_path, missing={"full-10": "it broke"})
-    assert undocumented(comparison, {*KINDS, "full-10"}) == []
-
-
-def test_arms_without_a_result_are_named_and_compared_with_nothing(tmp_path: Path) -> None:
-    comparison = made_comparison(tmp_path, missing={"scratch-10": "it broke", "full-100": "so did this"})
-    first, last = children(comparison, "labels")
-    assert (list(child(first, "variants")), child(first, "differences")) == (["frozen", "full"], {})
-    assert (list(child(last, "variants")), list(child(last, "differences"))) == (["scratch", "frozen"], ["frozen"])
-    assert comparison["unfinished"] == {"scratch-10": "it broke", "full-100": "so did this"}
-    nothing = summarize({}, make_variants(KINDS, [1.0]), {1.0: 9}, {})
-    assert (nothing["windows"], nothing["unfinished"]) == (0, dict.fromkeys(f"{kind}-100" for kind in KINDS))
-
-
-def test_predictions_of_other_windows_are_refused_with_their_file(tmp_path: Path) -> None:
-    variants = make_variants(("scratch", "full"), [1.0])
-    done = {
-        variants[0]: write_outcome(tmp_path / "one", predictions_of(variants[0])),
-        variants[1]: write_outcome(tmp_path / "other", made_predictions(clips=6)),
-    }
-    with pytest.raises(
-        DataError, match=r"other/predictions.h5: predictions of different windows .* their clips differ"
-    ):
-        summarize(done, variants, LABELS, {})
-
-
 def command(root: Path, encoder: Path, *kinds: str, labels: str = "0.5") -> tuple[str, ...]:
     said = ("--set", f"data.root={root}", "--set", f"encoder={encoder}")
     return ("finetune", str(FILE), *said, "--compare", ",".join(kinds or ("scratch", "full")), "--labels", labels)
@@ -174,23 +125,26 @@ def command(root: Path, encoder: Path, *kinds: str, labels: str = "0.5") -> tupl
     [
         (("--compare", "scratch,ful"), "--compare ful: no such variant; did you mean 'full'?"),
         (("--compare", "full,full"), "--compare: full is named twice"),
-        (("--compare", "full"), "--compare full: an variant is compared with others"),
+        (("--compare", "full"), "--compare full: name at least two variants"),
         (("--labels", "1%,1"), "--labels 1%,1: write shares as numbers"),
-        (("--labels", "10"), "--labels 10: a share of the labels is above 0 and at most 1"),
-        (("--labels", "1,1"), "--labels 1,1: a share is there twice"),
-        (("--set", "encoder=none", "--set", "imu.type=DeepConvLSTM"), "encoder: variants begin with a pretrained one"),
+        (("--labels", "10"), "--labels 10: a share of the labels must be above 0 and at most 1"),
+        (("--labels", "1,1"), "--labels 1,1: a share is given twice"),
+        (
+            ("--set", "encoder=none", "--set", "imu.type=DeepConvLSTM"),
+            "variants start from a pretrained encoder",
+        ),
         (("--set", "folds.type=LeaveOneSubjectOut"), "folds: variants are compared on one split"),
         (("--set", "data.test_subjects=[]"), "variants are compared on test subjects, and there are none"),
         (
             ("--set", "data.train_subjects=02", "--set", "data.test_subjects=01"),
-            "was trained on Subject01, so",
+            "Subject01",
         ),
         (("--set", "batch_size=99"), "batch_size: a batch of 99 is larger than the training set"),
         (("--fold", "01"), "--fold: this experiment has no folds"),
-        (("--resume", "runs/nowhere"), "no run folder, or not one of variants"),
+        (("--resume", "runs/nowhere"), "not a run folder, or a run without variants"),
     ],
 )
-def test_arms_that_cannot_be_are_refused_before_anything_is_written(
+def test_variants_that_cannot_be_are_refused_before_anything_is_written(
     options: tuple[str, ...], told: str, distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     finished = call(*command(distinct, trained_run), *options, cwd=tmp_path)
@@ -199,7 +153,7 @@ def test_arms_that_cannot_be_are_refused_before_anything_is_written(
     assert "Traceback" not in finished.stderr
 
 
-def test_a_dry_run_says_which_comparison_would_be_gone_on_with(
+def test_a_dry_run_names_the_comparison_that_would_be_resumed(
     distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "runs/in_variants/20260101-000000"
@@ -224,7 +178,7 @@ def test_a_dry_run_says_which_comparison_would_be_gone_on_with(
 def test_labels_are_for_a_comparison(distinct: Path, tmp_path: Path) -> None:
     finished = call("finetune", FILE, "--set", f"data.root={distinct}", "--labels", "0.1", cwd=tmp_path)
     assert finished.returncode == 2
-    assert "--labels is for the variants of --compare; for one training, --set label_fraction=..." in finished.stderr
+    assert "--labels requires --compare; for a single training, use --set label_fraction=..." in finished.stderr
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +190,7 @@ def compared(distinct: Path, trained_run: Path, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.long
-def test_a_comparison_is_a_run_that_holds_that_of_each_arm(compared: tuple[Path, Finished]) -> None:
+def test_a_comparison_is_a_run_that_holds_that_of_each_variant(compared: tuple[Path, Finished]) -> None:
     run, finished = compared
     assert {path.name for path in run.iterdir()} == {
         *(
@@ -250,7 +204,7 @@ def test_a_comparison_is_a_run_that_holds_that_of_each_arm(compared: tuple[Path,
         )
     }
     assert {path.name for path in (run / "variants").iterdir()} == {"scratch-50", "full-50"}
-    assert ": 2 trainings, of 2 variants with 50% of the labels, 2 of them to do" in finished.stderr
+    assert ": 2 trainings (2 variants; 50% of the labels), 2 to do" in finished.stderr
     told = json.loads((run / "comparison.json").read_text())
     scratch, full = (
         read_predictions(run / f"variants/{name}-50/evaluation/predictions.h5") for name in ("scratch", "full")
@@ -269,11 +223,11 @@ def test_a_comparison_is_a_run_that_holds_that_of_each_arm(compared: tuple[Path,
     assert "Did pretraining help? 10 windows of 2 clips, 2 test subjects" in finished.stdout
     assert finished.stdout.splitlines()[-1].endswith("/report.html")
     beside = call("evaluate", "--ckpt", run, cwd=run.parent)
-    assert f"a run in variants; name the run of one of them, {run}/variants/full-50" in beside.stderr
+    assert f"this is a run with variants; pass one of them, such as {run}/variants/full-50" in beside.stderr
 
 
 @pytest.mark.long
-def test_an_arm_that_fails_is_named_and_what_is_missing_is_done_by_resuming(
+def test_a_variant_that_fails_is_named_and_what_is_missing_is_done_by_resuming(
     compared: tuple[Path, Finished], distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     begun, _ = compared
@@ -283,12 +237,12 @@ def test_an_arm_that_fails_is_named_and_what_is_missing_is_done_by_resuming(
     (run / "variants/full-50").mkdir()
     kept = (run / "variants/scratch-50/log.txt").read_text()
     with (run / "variants/full-50/.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # as another process would that is at work on it
+        fcntl.flock(file, fcntl.LOCK_EX)  # as another process that is working on it
         failed = call(*command(distinct, trained_run), "--resume=newest", cwd=tmp_path)
     assert failed.returncode == 1
-    assert "2 trainings, of 2 variants with 50% of the labels, 1 of them to do" in failed.stderr
+    assert ": 2 trainings (2 variants; 50% of the labels), 1 to do" in failed.stderr
     assert (
-        "error: full-50: runs/in_variants/20260101-000000/variants/full-50: another process is at work on it"
+        "error: full-50: runs/in_variants/20260101-000000/variants/full-50: another process is working on it"
         in failed.stderr
     )
     assert "Without a result: full-50." in failed.stdout
@@ -300,7 +254,7 @@ def test_an_arm_that_fails_is_named_and_what_is_missing_is_done_by_resuming(
 
 
 @pytest.mark.long
-def test_a_changed_experiment_leaves_no_arm_done(
+def test_a_changed_experiment_leaves_no_variant_done(
     compared: tuple[Path, Finished], distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
     begun, _ = compared

@@ -14,8 +14,7 @@ import pytest
 from revalexo_clip.core.errors import ConfigError, Interrupted
 from revalexo_clip.jobs import Cluster, Task, run_here, run_on_cluster
 from revalexo_clip.jobs.cluster import Job
-from revalexo_clip.jobs.here import gpus_of
-from revalexo_clip.jobs.task import Lines
+from revalexo_clip.jobs.task import Lines, gpus_of
 
 OBEDIENT = """
 import signal, sys, time

@@ -8,17 +8,18 @@ import torch
 from support.small_training import small
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.pretraining.validation import EmbeddingModule, Gallery
+from revalexo_clip.pretraining.build import build_setup
+from revalexo_clip.pretraining.module import ContrastiveModule
+from revalexo_clip.pretraining.validation import Gallery
 from revalexo_clip.training.loaders import evaluation_loader
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
 
-def embed(root: Path, batch_size: int) -> tuple[EmbeddingModule, Gallery]:
+def embed(root: Path, batch_size: int) -> tuple[ContrastiveModule, Gallery]:
     experiment = small(root)
     dataset = experiment.data.build("val", experiment.seed)
-    torch.manual_seed(0)
-    module = EmbeddingModule(experiment.build_model(dataset.imu_spec, dataset.video_spec))
+    module = build_setup(experiment).module
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     trainer.validate(module, dataloaders=evaluation_loader(dataset, batch_size, workers=0), verbose=False)
     assert module.gallery is not None

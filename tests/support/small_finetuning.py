@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import chdir
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.finetuning.run import finetune
 
@@ -45,3 +48,8 @@ def train_classifier(experiment: FinetuneExperiment, folder: Path) -> Path:
     """Finetune with `folder` as the working directory, and return the run folder."""
     with chdir(folder):
         return folder / finetune(experiment).folder
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    """Whether two state dicts hold the same tensors."""
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())

@@ -38,7 +38,7 @@ def test_of_two_processes_the_first_raises_what_either_has_met_and_the_other_lea
     assert [(type(ending), str(ending)) for ending in first] == [
         (DataError, "b.mp4 is empty"),
         (ConfigError, "this is process 0"),
-        (UserError, "another of the training processes ended; if it said why, that is above, else it was killed"),
+        (UserError, "another training process ended; its message is above, or else it was killed"),
     ]
     assert [(type(ending), ending.code) for ending in second] == [(SystemExit, 0)] * 2
 

@@ -50,9 +50,9 @@ def test_a_step_that_is_not_finite_names_the_windows(root: Path, tmp_path: Path,
     with pytest.raises(UserError) as raised:
         train(small(root, "batch_size=40", f"micro_batch={part}", scale), tmp_path)
     first, second, *rest = str(raised.value).splitlines()
-    assert first == "the training diverged: in epoch 1, step 1, the loss is nan and the gradient's norm nan"
+    assert first == "the training diverged: in epoch 1, step 1, the loss is nan and the gradient norm nan"
     named = re.findall(r"(\S+) at (\d\.\d{3}) s", second)
-    assert second.startswith("  not finite are the IMU embeddings of ")
+    assert second.startswith("  the IMU embeddings are not finite of ")
     assert {name for name, _ in named} == {clip}
     assert len(named) == 8
     assert second.endswith(" and 2 more")

@@ -17,7 +17,7 @@ import torch
 from support.small_training import logged, metrics, weights
 
 from revalexo_clip.data.synthetic import synthesize
-from revalexo_clip.training.callbacks.weight_averaging import TRAINING_WEIGHTS
+from revalexo_clip.runs.resume_state import TRAINING_WEIGHTS
 
 pytestmark = pytest.mark.long
 
@@ -107,7 +107,7 @@ def half_written_after(step: int) -> Moment:
 
 def assert_same(run: Path, untouched: Path) -> None:
     names = {path.name for path in (untouched / "checkpoints").iterdir()}
-    assert {path.name for path in (run / "checkpoints").iterdir()} - {"last.damaged"} == names
+    assert {path.name for path in (run / "checkpoints").iterdir()} - {"last.corrupt"} == names
     for name in names - {"previous.ckpt"}:
         expected, found = (weights(folder / "checkpoints" / name) for folder in (untouched, run))
         assert all(torch.equal(value, found[key]) for key, value in expected.items()), name

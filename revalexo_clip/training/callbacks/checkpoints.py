@@ -1,9 +1,8 @@
-"""Which checkpoints a run keeps: the best three, the best of them as `best.ckpt`, and the last two.
+"""The checkpoints of a run, and stopping it by a signal.
 
-All are written when an epoch ends, after its validation; the last also in between, as often as the experiment asks for
-it, and when a signal stops the run.
-
-How a run ends early in good order: a signal is noted, and heeded between two steps, by all processes at once.
+A run keeps its best three checkpoints, the best of them also as `best.ckpt`, and its last two. All are written at the
+end of an epoch, after validation. The last one is also written within epochs, at an interval that the experiment sets,
+and when a signal stops the run: all processes stop together, between two steps.
 """
 
 from __future__ import annotations
@@ -21,27 +20,28 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from revalexo_clip.core.errors import Interrupted
 from revalexo_clip.core.files import link_atomically
+from revalexo_clip.runs.resume_state import BEST_CHECKPOINTS
 from revalexo_clip.training.callbacks.early_stopping import LOSS, Monitored
 from revalexo_clip.training.distributed import fail_on_all_ranks, largest, rank
 
-_WAIT = b"\nstopping between two steps (or after this validation), to save; Ctrl-C again ends at once\n"
+_WAIT = b"\nstopping after this step or validation, to save a checkpoint; press Ctrl-C again to stop at once\n"
 
 
 class StopSignals(pl.Callback):
-    """Notes SIGTERM and Ctrl-C while a run trains, and under SLURM SIGUSR1, the signal before a job's time is over.
+    """Records SIGTERM and Ctrl-C during training, and SIGUSR1 under SLURM, which comes before a job's time is over.
 
-    Lightning's own handlers are replaced: they save, or talk to other processes, in the middle of a step.
+    This replaces Lightning's own handlers, which save or communicate with other processes in the middle of a step.
     """
 
     def __init__(self) -> None:
         self.number = 0
-        """The signal that came; 0 for none."""
+        """Number of the signal that was received; 0 for none."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen. When the run ends, Lightning brings back the handlers that were there before it began."""
-        if trainer.received_sigterm:  # while the run was being set up
+        """Install the handlers. When the run ends, Lightning restores the previous ones."""
+        if trainer.received_sigterm:  # received during setup
             self.number = signal.SIGTERM
-        if threading.current_thread() is not threading.main_thread():  # others cannot have handlers
+        if threading.current_thread() is not threading.main_thread():  # only the main thread can have handlers
             return
         for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if in_slurm_job() else ())):
             if signal.getsignal(number) != signal.SIG_IGN:  # `nohup rxclip ... &` leaves Ctrl-C to other programs
@@ -52,41 +52,43 @@ class StopSignals(pl.Callback):
             if self.number == signal.SIGINT:
                 raise KeyboardInterrupt
             if rank() == 0:
-                os.write(2, _WAIT)  # a stream could be in the middle of something
+                os.write(2, _WAIT)  # a stream may be in use by the interrupted code
         self.number = max(self.number, number)
 
 
 def in_slurm_job() -> bool:
-    """Whether SLURM runs this process."""
+    """Return whether SLURM runs this process."""
     return "SLURM_JOB_ID" in os.environ
 
 
 def interrupted(number: int, step: int, checkpoint: str | None) -> Interrupted:
-    """What a run that was stopped by a signal ends with; `checkpoint` is what it can be resumed from."""
+    """Return the error that ends a run stopped by a signal; `checkpoint` is the file to resume from."""
     by = signal.Signals(number).name if number != signal.SIGINT else "Ctrl-C"
-    saved = f"saved as {checkpoint}; --resume goes on from there" if checkpoint else "there is nothing to save"
+    saved = f"saved as {checkpoint}; resume with --resume" if checkpoint else "there is nothing to save"
     return Interrupted(f"{by}, after step {step}; {saved}", number)
 
 
 class BestCheckpoints(ModelCheckpoint):
-    """Lightning's checkpoints, with `best.ckpt` always being the best so far."""
+    """Lightning's best checkpoints, with `best.ckpt` always the best so far."""
+
+    state_key = BEST_CHECKPOINTS
 
     def __init__(self, folder: Path, monitored: Monitored = LOSS) -> None:
-        called = monitored.name.removeprefix("val/")
+        metric = monitored.name.removeprefix("val/")
         super().__init__(
             dirpath=folder,
-            filename=f"epoch={{epoch:03d}}-{called}={{{monitored.name}:.4f}}",
+            filename=f"epoch={{epoch:03d}}-{metric}={{{monitored.name}:.4f}}",
             auto_insert_metric_name=False,
             monitor=monitored.name,
             mode=monitored.best,
             save_top_k=3,
             save_on_train_epoch_end=True,
-            enable_version_counter=False,  # an epoch that is repeated after a crash writes the same file again
+            enable_version_counter=False,  # an epoch that is repeated after a crash overwrites its file
         )
         self._linked = ""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save as Lightning does, then let `best.ckpt` follow."""
+        """Save as Lightning does, then update `best.ckpt`."""
         super().on_train_epoch_end(trainer, pl_module)
         best = Path(self.best_model_path)
         if trainer.is_global_zero and self.best_model_path != self._linked and best.is_file():
@@ -94,7 +96,7 @@ class BestCheckpoints(ModelCheckpoint):
             self._linked = self.best_model_path
 
     def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        """What was best so far, in the folder where it lies now: Lightning forgets it when a folder has moved."""
+        """Restore the best checkpoints so far, in the folder's present place: Lightning drops them if it was moved."""
         models = state_dict["best_k_models"]
         assert isinstance(models, dict)
         super().load_state_dict(
@@ -112,10 +114,11 @@ class BestCheckpoints(ModelCheckpoint):
 
 
 class LastCheckpoint(Checkpoint):
-    """`last.ckpt`, where the run stands, and the one before it. It comes after `BestCheckpoints`, and holds what that knows.
+    """`last.ckpt`, the current state of the run, and `previous.ckpt`, the one before.
 
-    `minutes` is how much work may be lost to a crash: `last.ckpt` is written that often between the ends of epochs.
-    A signal that was noted stops the run here, between two steps, after another write.
+    It must come after `BestCheckpoints` in the list of callbacks, because it saves their state. `minutes` is the
+    interval at which `last.ckpt` is also written within epochs, the work that a crash can cost at most. If a signal was
+    received, the run stops here, between two steps, after saving.
     """
 
     def __init__(self, folder: Path, *, minutes: float | None = None, signals: StopSignals | None = None) -> None:
@@ -131,9 +134,9 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """Save or stop, if it is time: the step before is done, logged and all, and this one has not begun.
+        """Save or stop if it is time: the step before is done and logged, and this one has not started.
 
-        Before an epoch's first step there is nothing to save that was not saved when the epoch before it ended.
+        Before the first step of an epoch, everything was already saved at the end of the epoch before.
         """
         number, due = largest([self.signals.number, self._is_due(trainer)], pl_module.device)
         if batch_idx and (number or due):
@@ -148,7 +151,7 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Between two steps, let the checkpoint not count the batch that was fetched for the next one."""
+        """Exclude the batch that was fetched for the next step from the counts of the checkpoint."""
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         for counts in (progress["total"], progress["current"]):
             if counts["ready"] > counts["started"]:

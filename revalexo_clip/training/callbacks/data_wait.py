@@ -1,4 +1,4 @@
-"""How much of a training's time goes by while it waits for the next batch."""
+"""The share of a training's time that is spent waiting for data."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from lightning.pytorch.callbacks import Callback
 log = logging.getLogger("revalexo_clip")
 
 MUCH = 0.1
-"""Share of an epoch's time."""
+"""Share of an epoch's time above which a message is logged."""
 
 
 class DataWaitMonitor(Callback):
-    """Logs, as `train/waiting`, the share of an epoch's training time in which the next batch was not there yet.
+    """Logs the share of an epoch's training time in which the next batch was not ready, as `train/waiting`.
 
-    Says so once where that is much. Epochs shorter than `brief` [s] are left out of that, and the first one, in which
-    workers have to start.
+    A message is logged once if the share is large, except for epochs shorter than `brief` [s] and for the first epoch,
+    in which workers have to start.
     """
 
     def __init__(self, brief: float = 30.0) -> None:
         self.brief = brief
-        self.since = self.begun = self.waited = 0.0
+        self.wait_start = self.start_time = self.waited = 0.0
         self.epochs = 0
-        self.said = False
+        self.reported = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock also where an epoch is resumed in its middle."""
+        """Start the clock, also if the run is resumed within an epoch."""
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self.begun = self.since = time.monotonic()
+        self.start_time = self.wait_start = time.monotonic()
         self.waited = 0.0
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """The batch is there."""
-        self.waited += time.monotonic() - self.since
+        """Add the time since the last step."""
+        self.waited += time.monotonic() - self.wait_start
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """The next one is waited for, unless this was the last: validation follows."""
-        self.since = time.monotonic()
+        """Start waiting for the next batch, or log the share after the last."""
+        self.wait_start = time.monotonic()
         if trainer.is_last_batch:
-            elapsed = self.since - self.begun
+            elapsed = self.wait_start - self.start_time
             share = self.waited / max(elapsed, 1e-9)
             pl_module.log("train/waiting", share)
             self.epochs += 1
-            if share > MUCH and elapsed > self.brief and self.epochs > 1 and not self.said:
-                self.said = True
+            if share > MUCH and elapsed > self.brief and self.epochs > 1 and not self.reported:
+                self.reported = True
                 log.info(
-                    "%.0f%% of the time of this epoch went by waiting for data; raise data.workers, or see what "
-                    "loading costs in README.md",
+                    "%.0f%% of this epoch's training time was spent waiting for data; raise data.workers, or see the "
+                    "documentation on loading speed",
                     100 * share,
                 )

@@ -1,4 +1,4 @@
-"""."""
+"""The metric that checkpoints are chosen by, and early stopping on it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import Literal
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 
 from revalexo_clip.config.base import TrainerConfig
+from revalexo_clip.runs.resume_state import EARLY_STOPPING
 
 
 @dataclass(frozen=True)
 class Monitored:
-    """A metric that checkpoints are chosen by."""
+    """The metric that checkpoints are chosen by."""
 
     name: str
     best: Literal["min", "max"]
     least: float = 0.0
-    """Improvement that early stopping takes for one."""
+    """Smallest change that early stopping counts as an improvement."""
 
 
 LOSS = Monitored("val/loss", "min")
 
 
 def early_stopping(config: TrainerConfig, monitored: Monitored) -> list[Callback]:
-    """What stops a run early: nothing, unless the experiment asks for it."""
+    """Return the callback that stops a run early, if the experiment asks for it."""
     if config.early_stopping is None:
         return []
     return [
@@ -35,6 +36,8 @@ def early_stopping(config: TrainerConfig, monitored: Monitored) -> list[Callback
 
 
 class _EarlyStopping(EarlyStopping):
+    state_key = EARLY_STOPPING
+
     def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        """What it has seen, with the patience that the experiment has now."""
+        """Restore the state of the checkpoint, with the patience of the present experiment."""
         super().load_state_dict({**state_dict, "patience": self.patience})

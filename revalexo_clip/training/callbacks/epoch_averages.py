@@ -1,4 +1,4 @@
-"""Averages over an epoch that is resumed in its middle: Lightning would begin them anew."""
+"""Averages over an epoch that is resumed within: Lightning would start them again from zero."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import torch
 from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultMetric
 from torch import Tensor
 
+from revalexo_clip.runs.resume_state import EPOCH_AVERAGES
+
 
 class EpochAverages(pl.Callback):
-    """Carries the sums that Lightning keeps of metrics logged for a whole epoch from one part of a run to the next."""
+    """Saves and restores the sums that Lightning keeps for metrics averaged over an epoch."""
 
     def __init__(self) -> None:
         self.before: dict[str, dict[str, Tensor]] = {}
@@ -17,27 +19,27 @@ class EpochAverages(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, object]
     ) -> None:
-        """Put the sums so far into the checkpoint; at the end of an epoch there are none to keep."""
-        if self.before:  # no step has been taken since they came out of a checkpoint
-            checkpoint["epoch_averages"] = self.before
+        """Add the sums so far; at the end of an epoch there are none."""
+        if self.before:  # no step was taken since they were loaded
+            checkpoint[EPOCH_AVERAGES] = self.before
             return
         loop = trainer.fit_loop.epoch_loop
         within = 0 < loop.batch_progress.current.completed < trainer.num_training_batches
         found = {name: metric for name, metric in loop._results.items() if within and metric.meta.on_epoch}
-        checkpoint["epoch_averages"] = {
+        checkpoint[EPOCH_AVERAGES] = {
             name: {state: getattr(metric, state).cpu() for state in metric._defaults} for name, metric in found.items()
         }
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, dict[str, dict[str, Tensor]]]
     ) -> None:
-        """Keep them until the metrics are there again."""
-        self.before = checkpoint.get("epoch_averages", {})
+        """Keep the sums until the metrics exist again."""
+        self.before = checkpoint[EPOCH_AVERAGES]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Add them to those of the first step."""
+        """Add the sums of the checkpoint to those of the first step."""
         for name, sums in self.before.items():
             if name in (results := trainer.fit_loop.epoch_loop._results):
                 _add(results[name], sums)

@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: a live bar on a terminal, one line an epoch everywhere."""
+"""The progress of a training: a live bar on a terminal, and one log line per epoch."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ log = logging.getLogger("revalexo_clip")
 Metrics = Mapping[str, Tensor]
 
 
-class Shown(ABC):
-    """What is shown of a training beside its losses, learning rate and speed."""
+class ProgressText(ABC):
+    """Text shown during a training besides its losses, learning rate and speed."""
 
     @abstractmethod
     def of_step(self, metrics: Metrics) -> str:
-        """After a step, on the bar."""
+        """Return the text on the bar, after a step."""
 
     @abstractmethod
     def of_epoch(self, metrics: Metrics) -> str:
-        """After an epoch and its validation, on its line."""
+        """Return the text in the line of an epoch, after its validation."""
 
 
-class Retrieved(Shown):
-    """Of a contrastive training: the temperature, and how often the right partner is found at once."""
+class RetrievalScores(ProgressText):
+    """Text for a contrastive training: the temperature, and R@1 in both directions."""
 
     def of_step(self, metrics: Metrics) -> str:
-        """See `Shown.of_step`."""
+        """See `ProgressText.of_step`."""
         return f"temperature {value_of(metrics, 'train/temperature'):.3f}"
 
     def of_epoch(self, metrics: Metrics) -> str:
-        """See `Shown.of_epoch`."""
+        """See `ProgressText.of_epoch`."""
         found, back = (value_of(metrics, f"val/{way}/r_at_1") for way in ("imu_to_video", "video_to_imu"))
         return (
             f"R@1 {100 * found:5.1f}% imu->video {100 * back:5.1f}% video->imu  "
@@ -45,15 +45,15 @@ class Retrieved(Shown):
         )
 
 
-class ClassifierScores(Shown):
-    """Of an activity classifier: how well it tells activities apart at the first horizon."""
+class ClassifierScores(ProgressText):
+    """Text for an activity classifier: accuracy and F1 at the first horizon."""
 
     def of_step(self, metrics: Metrics) -> str:
-        """See `Shown.of_step`."""
+        """See `ProgressText.of_step`."""
         return ""
 
     def of_epoch(self, metrics: Metrics) -> str:
-        """See `Shown.of_epoch`."""
+        """See `ProgressText.of_epoch`."""
         accuracy, macro, weighted = (
             100 * value_of(metrics, f"val/{name}") for name in ("accuracy", "macro_f1", "weighted_f1")
         )
@@ -61,9 +61,9 @@ class ClassifierScores(Shown):
 
 
 class TrainingProgress(pl.Callback):
-    """Losses, learning rate, samples a second, time left and what else is `shown`; epochs also go to the log."""
+    """Shows losses, learning rate, samples per second, time left and the text of `shown`; logs one line per epoch."""
 
-    def __init__(self, console: Console, batch_size: int, shown: Shown) -> None:
+    def __init__(self, console: Console, batch_size: int, shown: ProgressText) -> None:
         self.batch_size = batch_size
         self.shown = shown
         self.bar = Progress(
@@ -76,22 +76,22 @@ class TrainingProgress(pl.Callback):
             disable=not console.is_terminal,
         )
         self.task: TaskID | None = None
-        self.begun = 0.0
+        self.start_time = 0.0
         self.first_step = 0
-        self.epoch_begun, self.epoch_first_step = 0.0, 0
+        self.epoch_start_time, self.epoch_first_step = 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self.begun = time.monotonic()
+        self.start_time = time.monotonic()
         self.first_step = trainer.global_step
         if trainer.is_global_zero:
             self.task = self.bar.add_task("", total=None, epoch="", status="")
             self.bar.start()
-        self.on_train_epoch_start(trainer, pl_module)  # which is not called where an epoch is resumed
+        self.on_train_epoch_start(trainer, pl_module)  # Lightning does not call it if an epoch is resumed
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin a new bar."""
-        self.epoch_begun, self.epoch_first_step = time.monotonic(), trainer.global_step
+        """Start a new bar."""
+        self.epoch_start_time, self.epoch_first_step = time.monotonic(), trainer.global_step
         if self.task is not None:
             epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.bar.reset(self.task, total=int(trainer.num_training_batches), epoch=epoch, status="")
@@ -99,12 +99,12 @@ class TrainingProgress(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Show where the run stands."""
+        """Update the bar."""
         if self.task is None or self.bar.disable:
             return
         metrics = trainer.callback_metrics
         steps = trainer.global_step - self.first_step
-        elapsed = time.monotonic() - self.begun
+        elapsed = time.monotonic() - self.start_time
         left = elapsed / steps * (float(trainer.estimated_stepping_batches) - trainer.global_step)
         status = (
             f"loss {value_of(metrics, 'train/loss_step', 'train/loss'):.3f}  lr {value_of(metrics, 'train/lr'):.1e}  "
@@ -113,15 +113,15 @@ class TrainingProgress(pl.Callback):
         self.bar.update(self.task, completed=batch_idx + 1, status=status)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """One line for the epoch."""
+        """Log a line for the epoch."""
         if not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
         steps = trainer.global_step - self.first_step
-        elapsed = time.monotonic() - self.begun
+        elapsed = time.monotonic() - self.start_time
         left = elapsed / max(steps, 1) * (float(trainer.estimated_stepping_batches) - trainer.global_step)
         taken = trainer.global_step - self.epoch_first_step
-        rate = taken * self.batch_size / (time.monotonic() - self.epoch_begun)
+        rate = taken * self.batch_size / (time.monotonic() - self.epoch_start_time)
         log.info(
             "epoch %*d/%d  loss %.3f  val %.3f  %s  lr %.1e  %4.0f samples/s  %s left",
             len(str(trainer.max_epochs)),
@@ -136,16 +136,16 @@ class TrainingProgress(pl.Callback):
         )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.bar.stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Give the terminal back before the error is printed."""
+        """Restore the terminal before the error is printed."""
         self.bar.stop()
 
 
 def value_of(metrics: Metrics, *names: str) -> float:
-    """The first of the metrics that has been logged."""
+    """Return the first of the metrics that has been logged, or nan."""
     return next((float(metrics[name]) for name in names if name in metrics), float("nan"))
 
 

@@ -1,10 +1,11 @@
-"""A moving average of the weights, which is what validation, checkpoints and everything after them take.
+"""A moving average of the weights, used by validation, checkpoints and everything that reads them.
 
-Averages of weights generalise better than where the last step happened to end (Polyak & Juditsky, 1992,
-doi:10.1137/0330046; of networks, with a fixed decay: Tarvainen & Valpola, 2017, arXiv:1703.01780).
+Averages of weights generalise better than the weights of the last step (Polyak & Juditsky, 1992,
+doi:10.1137/0330046; for networks, with a fixed decay: Tarvainen & Valpola, 2017, arXiv:1703.01780).
 
-Lightning's own `EMAWeightAveraging` hands the weights back before a module's `on_validation_epoch_end`, where the
-losses of this one are computed, and would average from the very first weights on: over a short run, mostly those.
+Lightning's own `EMAWeightAveraging` is not used for two reasons. It restores the weights before a module's
+`on_validation_epoch_end`, where our modules compute their losses. It also averages from the first weights on, which
+dominate the average of a short run.
 """
 
 from __future__ import annotations
@@ -15,15 +16,13 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from revalexo_clip.config.base import TrainerConfig
-
-TRAINING_WEIGHTS = "training_weights"
-"""Where a checkpoint keeps the weights that training goes on from; its `state_dict` holds the average."""
+from revalexo_clip.runs.resume_state import TRAINING_WEIGHTS
 
 
 class Averaging(pl.Callback):
-    """Averages weights and running statistics with a fixed decay; training does not notice.
+    """Averages weights and running statistics with a fixed decay; the training itself is not affected.
 
-    At first the decay is lower, n / (n + 9) after n steps, so that the average follows as long as it knows little.
+    The decay starts lower, at n / (n + 9) after n steps, so that the first weights are soon forgotten.
     """
 
     def __init__(self, decay: float) -> None:
@@ -32,14 +31,14 @@ class Averaging(pl.Callback):
         self._exchanged = False  # whether the module holds the averages, and `_averages` the module's weights
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin with the weights as they are, unless a checkpoint had averages."""
+        """Start with the present weights, unless a checkpoint had averages."""
         for name, weight in _weights(pl_module).items():
             self._averages[name] = self._averages.get(name, weight).to(weight.device, copy=True)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Take in the weights after a step."""
+        """Add the weights after a step."""
         decay = min(self.decay, trainer.global_step / (trainer.global_step + 9))
         for name, weight in _weights(pl_module).items():
             self._averages[name].lerp_(weight, 1 - decay)
@@ -49,7 +48,7 @@ class Averaging(pl.Callback):
         self._exchange(pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give training its weights back."""
+        """Restore the weights for training."""
         self._exchange(pl_module)
 
     def _exchange(self, pl_module: pl.LightningModule) -> None:
@@ -63,7 +62,7 @@ class Averaging(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, object]
     ) -> None:
-        """Put the averages where whoever reads the checkpoint looks for weights, and the weights beside them."""
+        """Save the averages as the weights of the checkpoint, and the training weights in an entry of their own."""
         held = pl_module.state_dict()
         kept = held | self._averages
         averages, weights = (held, kept) if self._exchanged else (kept, held)
@@ -72,17 +71,17 @@ class Averaging(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, dict[str, Tensor]]
     ) -> None:
-        """Go on with both, as they were saved."""
-        if TRAINING_WEIGHTS in checkpoint:
+        """Restore both."""
+        if TRAINING_WEIGHTS in checkpoint:  # not if averaging begins when a run is resumed
             pl_module.load_state_dict(checkpoint[TRAINING_WEIGHTS])
             self._averages = {name: checkpoint["state_dict"][name] for name in _weights(pl_module)}
 
 
 def _weights(module: pl.LightningModule) -> dict[str, Tensor]:
-    """What can be averaged: all but counts, such as batch norm's of its batches."""
+    """Return what can be averaged: all tensors except counts, such as batch norm's number of batches."""
     return {name: tensor for name, tensor in module.state_dict().items() if torch.is_floating_point(tensor)}
 
 
 def averaging(config: TrainerConfig) -> list[Callback]:
-    """What averages the weights: nothing, unless the experiment asks for it."""
+    """Return the callback that averages weights, if the experiment asks for it."""
     return [] if config.average is None else [Averaging(config.average)]

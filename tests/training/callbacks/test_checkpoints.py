@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from revalexo_clip.runs.checkpoint import AtomicCheckpointIO
+from revalexo_clip.runs.resume_state import BEST_CHECKPOINTS
 from revalexo_clip.training.callbacks.checkpoints import BestCheckpoints, LastCheckpoint
 
 
@@ -100,8 +101,7 @@ def test_the_best_is_no_second_copy_on_disk(tmp_path: Path) -> None:
 def test_the_last_knows_which_was_the_best(tmp_path: Path) -> None:
     fit(tmp_path, [2.0, 1.0])
     callbacks = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]
-    (best,) = (state for name, state in callbacks.items() if name.startswith("BestCheckpoints"))
-    assert Path(best["best_model_path"]).name == "epoch=001-loss=1.0000.ckpt"
+    assert Path(callbacks[BEST_CHECKPOINTS]["best_model_path"]).name == "epoch=001-loss=1.0000.ckpt"
 
 
 def test_a_loss_that_is_no_number_is_never_the_best_where_there_is_one_that_is(tmp_path: Path) -> None:

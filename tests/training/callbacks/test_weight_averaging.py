@@ -15,8 +15,9 @@ from revalexo_clip.core.types import Batch
 from revalexo_clip.data.dataset import collate
 from revalexo_clip.losses import Overlap
 from revalexo_clip.runs.checkpoint import AtomicCheckpointIO, load_checkpoint
+from revalexo_clip.runs.resume_state import TRAINING_WEIGHTS
 from revalexo_clip.training.callbacks.checkpoints import LastCheckpoint
-from revalexo_clip.training.callbacks.weight_averaging import TRAINING_WEIGHTS, Averaging
+from revalexo_clip.training.callbacks.weight_averaging import Averaging
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
