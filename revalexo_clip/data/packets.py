@@ -21,8 +21,8 @@ TOLERANCE = 0.1
 """Largest allowed difference between a requested time and a presentation time [s]. If 1.5 mean frame intervals are
 longer, they are used instead."""
 
-LATE = TOLERANCE
-"""A video that starts later than this in its file [s] starts late; less is the delay of a codec that reorders frames."""
+DELAY = 4
+"""Frames by which a codec that reorders them may delay the first one."""
 
 FOREVER = 1e9
 """Later than the end of any video [s]."""
@@ -102,7 +102,9 @@ def _origin(container: InputContainer, stream: VideoStream, unit: float) -> int:
     counts_from_zero = container.format.name == MP4 or container.format.name.startswith("matroska")
     start = 0.0 if counts_from_zero else (container.start_time or 0) / av.time_base
     late = first * unit - start
-    return first if late < LATE else first - round(late / unit)
+    # Codecs that reorder frames delay the first one by a few, which is not lateness.
+    allowed = max(TOLERANCE, DELAY / float(stream.average_rate)) if stream.average_rate else TOLERANCE
+    return first if late <= allowed else first - round(late / unit)
 
 
 def packets_from_keyframe(video: Video, time_T: Floats) -> list[VideoPacket]:

@@ -160,12 +160,26 @@ def test_an_error_releases_the_loader_at_once(root: Path) -> None:
 def test_a_recording_that_is_too_short_is_an_error_that_names_clip_and_file(root: Path) -> None:
     recording = root / "imu/Subject08/0000.csv"
     recording.write_text("\n".join(recording.read_text().splitlines()[:200]))
-    dataset = revalexo(root).build("val", seed=0)
-    dataset[0, 0]
     with pytest.raises(
-        DataError, match=r"Subject08/0000, window at 2\.000 s: .*0000\.csv: the IMU recording ends at 3\.317 s"
+        DataError,
+        match=r"0000\.csv: the IMU recording covers 0\.000 s to 3\.333 s of the 4 s of Subject08/0000: .* less than "
+        r"data\.min_duration \(3\.5 s\)",
     ):
-        dataset[0, 4]
+        revalexo(root, min_duration=3.5).build("val", seed=0)
+
+
+def test_a_clip_is_cut_to_the_time_that_its_recording_covers(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recording = root / "imu/Subject08/0000.csv"
+    recording.write_text("\n".join(recording.read_text().splitlines()[:200]))
+    dataset = revalexo(root).build("val", seed=0)
+    assert [float(start) for start in dataset.windows.start_N[dataset.windows.clip_N == 0]] == [0.0, 0.5, 1.0]
+    for index in range(len(dataset)):
+        assert dataset[0, index].imu_LC.shape == (120, 6)
+    (warning,) = (record.getMessage() for record in caplog.records)
+    assert (
+        warning
+        == "1 clip is cut to the time that annotations, IMU and video share, by 0.67 s in all: Subject08/0000 (0.67 s)"
+    )
 
 
 def test_a_pickled_dataset_does_not_contain_what_it_has_read(written: Path) -> None:

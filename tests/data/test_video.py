@@ -12,18 +12,18 @@ from support.tiny_dataset import number_of, numbered, steady, write_video
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.packets import opened_video
-from revalexo_clip.data.video import read_frames
+from revalexo_clip.data.video import read_frames, video_span
 
 
-def decode_all(path: Path) -> tuple[npt.NDArray[np.float64], list[int]]:
-    """Plain reference: every frame of the file, its time from the first one [s], its number."""
+def decode_all(path: Path, late: float = 0.0) -> tuple[npt.NDArray[np.float64], list[int]]:
+    """Plain reference: every frame of the file, its time in the clip [s], its number. The first comes `late` [s]."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         frames = [
             (frame.time, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)) for frame in container.decode(stream)
         ]
     first = min(time for time, _ in frames)
-    return np.array([time - first for time, _ in frames]), [number_of(central(rgb)) for _, rgb in frames]
+    return np.array([time - first + late for time, _ in frames]), [number_of(central(rgb)) for _, rgb in frames]
 
 
 def central(frame_HWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -73,10 +73,10 @@ variant("seeks_badly", steady(5.0), suffix=".ts", codec={"g": "30"})
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_frames_are_those_nearest_in_time(name: str, tmp_path: Path) -> None:
     path = VARIANTS[name](tmp_path)
-    times, numbers = decode_all(path)
+    times, numbers = decode_all(path, late=1.7 if name == "starts_late" else 0.0)
     assert sorted(numbers) == list(range(len(numbers)))
     rng = np.random.default_rng(1)
-    starts = [0.0, times[-1] - 1.0, *rng.uniform(0, times[-1] - 1.0, 12)]
+    starts = [times[0], times[-1] - 1.0, *rng.uniform(times[0], times[-1] - 1.0, 12)]
     for start in starts:
         time_T = start + np.linspace(0.0, 1.0, int(rng.integers(2, 9)))
         read = [number_of(frame) for frame in read_frames(path, time_T, 72, 72)]
@@ -144,7 +144,10 @@ def test_a_cut_video_is_readable_although_its_first_frames_depend_on_missing_one
             if packet.size:
                 packet.stream = copied
                 copy.mux(packet)
-    first, last = [number_of(frame) for frame in read_frames(piece, np.array([0.2, 1.2]), 72, 72)]
+    begin, end = video_span(piece)  # the piece keeps the times of the whole
+    assert 2.0 < begin < end - 2
+    times = begin + np.array([0.3, 1.3])
+    first, last = [number_of(frame) for frame in read_frames(piece, times, 72, 72)]
     assert last - first == 30
     assert first > 50
 

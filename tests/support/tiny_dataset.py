@@ -94,6 +94,8 @@ def pair(name: str, duration: float = DURATION) -> JsonObject:
     return {
         "video": f"{name}.mp4",
         "imu": f"{name}.csv",
+        "recording": name,  # rows of all clips are alike, which would make them pieces of one recording
+        "offset": 0.0,
         "activity_segments": [
             {"start": 0.0, "end": 2.4, "activity": "standing"},
             {"start": 2.4, "end": duration, "activity": "walking"},

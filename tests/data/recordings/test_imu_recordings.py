@@ -177,7 +177,7 @@ def test_samples_are_the_same_for_any_number_of_workers(npz: Path) -> None:
         return [field for fetched in loading for field in arrived(fetched)]
 
     alone = loaded(0, None)
-    assert len(alone) == 3 * 7
+    assert len(alone) == 3 * 9
     assert all(torch.equal(one, other) for one, other in zip(alone, loaded(2, "fork"), strict=True))
 
 

@@ -142,10 +142,8 @@ def test_what_is_bad_can_be_skipped_and_is_read_from_its_own_files(root: Path) -
     subject.write_text(subject.read_text().replace("walking", "wolking"))
     problems = write_pack(root, root / NAME, PackSettings(), processes=1, skip_bad=True)
     assert [problem.partition(": ")[0] for problem in problems] == [str(subject), str(recording), str(video)]
-    dataset = revalexo(root, pack=root / NAME, train_subjects=("01",)).build("val", seed=0)
-    _ = dataset[0, 0]
-    with pytest.raises(DataError, match=r"Subject08/0001, window at 0.000 s: .*0001\.mp4: cannot be decoded as video"):
-        _ = dataset[0, 5]
+    with pytest.raises(DataError, match=r"Subject08/0001\.mp4: cannot be decoded as video"):
+        revalexo(root, pack=root / NAME, train_subjects=("01",)).build("val", seed=0)
     train = revalexo(root, pack=root / NAME, train_subjects=("01",)).build("train", seed=0)
     with pytest.raises(DataError, match=r"line \d+ .*'nan' is not a finite number"):
         _ = train[0, 0]
@@ -197,7 +195,7 @@ def test_a_pack_has_metadata(written: Path) -> None:
         assert len(file.attrs["sha256"]) == 64
         assert {name: value for name, value in file.attrs.items() if name != "sha256"} == {
             "kind": "revalexo_clip pack",
-            "format": 1,
+            "format": 2,
             "version": "0.1.0",
             "short_side": 256,
             "quality": 90,

@@ -108,8 +108,13 @@ class PackFile:
         return {**self.__dict__, "_descriptor": None}
 
     def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; it is opened again when something is read."""
         if self._descriptor is not None:
             os.close(self._descriptor)
+            self._descriptor = None
 
     def read(self, place: Place, first: int, end: int) -> npt.NDArray[np.generic]:
         """Read items `first` to `end` (exclusive) of an array, read-only. Raises `DataError` if that fails."""

@@ -106,6 +106,7 @@ class PackedClips:
         """Take some of the clips, in that order and as the given index says; one clip may come several times."""
         self.place_N = self.place_N[place_M]
         self.packed_N = self.packed_N[place_M]
+        self.pack.file.close()  # a pack that is replaced from now on is noticed when it is opened again
         self.raw = np.flatnonzero(~self.packed_N.astype(bool)).tolist()
         self.index = index
 
