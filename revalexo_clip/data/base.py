@@ -63,6 +63,12 @@ class LabelledWindows(TorchDataset[Sample], ABC):
     def __len__(self) -> int:
         return len(self.windows)
 
+    @property
+    def recording_subjects(self) -> tuple[str, ...]:
+        """Subject of each recording."""
+        subjects = dict(zip(self.clip_recordings.tolist(), self.clip_subjects, strict=True))
+        return tuple(subjects[recording] for recording in range(len(subjects)))
+
     @abstractmethod
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """Return window `index` of `epoch`. Raises `DataError`, naming the file, if it cannot be read."""

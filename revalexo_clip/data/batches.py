@@ -82,10 +82,13 @@ class BalancedBatches(BatchComposition):
         return draw
 
 
+Grouping = Literal["clip", "recording", "subject"]
+
+
 class GroupedBatches(BatchComposition):
     """Several windows from each of a few clips, or of a few subjects."""
 
-    by: Literal["clip", "subject"] = "clip"
+    by: Grouping = "clip"
     """What the windows of a group have in common."""
     windows: PositiveInt = 8
     """Number of windows per group in a batch. Windows that overlap in time are not negatives of each other."""
@@ -121,10 +124,12 @@ def _whole_batches(windows: int, batch_size: int) -> int:
     return windows // batch_size
 
 
-def _groups(dataset: LabelledWindows, by: Literal["clip", "subject"]) -> Ints:
+def _groups(dataset: LabelledWindows, by: Grouping) -> Ints:
     """Return [N], the group number of each window."""
     if by == "clip":
         return dataset.windows.clip_N
+    if by == "recording":
+        return dataset.clip_recordings[dataset.windows.clip_N]
     number = {subject: place for place, subject in enumerate(sorted(set(dataset.clip_subjects)))}
     return np.array([number[subject] for subject in dataset.clip_subjects])[dataset.windows.clip_N]
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import pairwise
 from typing import Literal
 
@@ -165,13 +166,11 @@ def on_grid(piece: Piece, rate: float) -> tuple[Samples, int]:
     return resampled_at(samples_nC, place_m, own, rate), first
 
 
-def clock_like(columns: Sequence[str]) -> list[str]:
-    """The columns whose names are those of clocks."""
-    return [
-        column
-        for column in columns
-        if _CLOCK_NAME.search(column.strip().lower()) and not _OTHER_NAME.search(column.lower())
-    ]
+@cache
+def clock_like(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns whose names are those of clocks."""
+    names = ((column, column.strip().lower()) for column in columns)
+    return tuple(column for column, name in names if _CLOCK_NAME.search(name) and not _OTHER_NAME.search(name))
 
 
 def contradiction(time_n: Floats, rate: float) -> str | None:

@@ -20,27 +20,30 @@ from torch.utils.checkpoint import checkpoint
 
 from revalexo_clip.core.component import Component
 
+MICROSECOND = 1e-6
+"""Times are compared to a microsecond [s]: offsets are sums of decimal fractions."""
+
 
 class Overlap(NamedTuple):
-    """Positions of the N windows of a batch in their clips, which determine the windows that share some time."""
+    """Positions in absolute time of the N windows of a batch, which determine the windows that share some time."""
 
-    clip_N: Tensor
-    """[N] int, index of each window's clip."""
-    start_N: Tensor
-    """[N], start of each window in its clip [s]."""
+    recording_N: Tensor
+    """[N] int, index of each window's recording."""
+    time_N: Tensor
+    """[N] float64, start of each window in its recording [s]."""
     window: float
     """Length of a window [s]."""
 
     def rows(self, rows: slice) -> Tensor:
         """Return [b, N] bool: whether each of b consecutive windows shares some time with each of all N windows.
 
-        Windows that only touch do not overlap, and a window does not overlap itself. `rows(slice(None))` is the whole
-        matrix; for large batches it is only computed in blocks of rows.
+        Windows of two clips overlap if the clips do. Windows that only touch do not overlap, and a window does not
+        overlap itself. `rows(slice(None))` is the whole matrix; for large batches it is only computed in blocks of rows.
         """
-        place_N = torch.arange(len(self.clip_N), device=self.clip_N.device)
-        same_clip_bN = self.clip_N[rows, None] == self.clip_N
-        close_bN = (self.start_N[rows, None] - self.start_N).abs() < self.window
-        return same_clip_bN & close_bN & (place_N[rows, None] != place_N)
+        place_N = torch.arange(len(self.recording_N), device=self.recording_N.device)
+        same_recording_bN = self.recording_N[rows, None] == self.recording_N
+        close_bN = (self.time_N[rows, None] - self.time_N).abs() < self.window - MICROSECOND
+        return same_recording_bN & close_bN & (place_N[rows, None] != place_N)
 
 
 class LossModule(nn.Module, ABC):

@@ -102,6 +102,6 @@ class InfoNCELoss(WithTemperature):
 
     def chance(self, overlap: Overlap) -> Tensor:
         """Return the logarithm of the number of candidates, averaged over windows, []."""
-        blocks = row_blocks(len(overlap.clip_N), self.block_rows)
+        blocks = row_blocks(len(overlap.recording_N), self.block_rows)
         candidates_N = torch.cat([(~overlap.rows(rows)).sum(dim=1) for rows in blocks])
         return candidates_N.float().log().mean()

@@ -84,7 +84,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
         augmentation,
         window=train.imu_spec.window,
         steps=data.steps_per_epoch * experiment.trainer.max_epochs,
-        subjects=(train.clip_subjects, val.clip_subjects),
+        subjects=(train.recording_subjects, val.recording_subjects),
         described={KEY: description.model_dump_json()},
         clips=train.clip_names,
     )

@@ -67,7 +67,7 @@ class ContrastiveModule(TrainingModule):
             windows.imu_BLC, windows.video_BTHWC, batch.draws, self._video_buffer_B3THW
         )
         self._video_buffer_B3THW = video_B3THW
-        overlap = self._overlap = Overlap(gather(windows.clip_B), gather(windows.start_B), self.window)
+        overlap = self._overlap = Overlap(gather(windows.recording_B), gather(windows.time_B), self.window)
         first = share_of(self.experiment.batch_size, rank(), world_size()).start
         with one_step(self.experiment.seed, self.global_step, self.experiment.batch_size) as step:
 
@@ -77,8 +77,8 @@ class ContrastiveModule(TrainingModule):
 
             def contrast(imu_BD: Tensor, video_BD: Tensor) -> Tensor:
                 imu_ND, video_ND = gather_with_gradient(imu_BD), gather_with_gradient(video_BD)
-                self.between["imu"].add(imu_ND, overlap.clip_N)
-                self.between["video"].add(video_ND, overlap.clip_N)
+                self.between["imu"].add(imu_ND, overlap.recording_N)
+                self.between["video"].add(video_ND, overlap.recording_N)
                 loss: Tensor = self.loss(imu_ND, video_ND, overlap)
                 return loss
 
@@ -126,7 +126,7 @@ class ContrastiveModule(TrainingModule):
     def collect(self, batch: Batch) -> Gallery:
         """Embed one batch."""
         imu_BD, video_BD = self.model(batch.imu_BLC, batch.video_BTHWC)
-        return Gallery(batch.window_B, batch.clip_B, batch.start_B, imu_BD, video_BD)
+        return Gallery(batch.window_B, batch.recording_B, batch.time_B, imu_BD, video_BD)
 
     def on_collected(self, parts: Sequence[Tensor]) -> None:
         """Log the loss over contrastive batches, and retrieval with all validation windows as one gallery.
@@ -143,11 +143,11 @@ class ContrastiveModule(TrainingModule):
             )
         self.log("val/loss", self._validation_loss(gallery))
         by_modality = {modality: BetweenSubjects(self.val_subjects) for modality in self.between}
-        by_modality["imu"].add(gallery.imu_ND, gallery.clip_N)
-        by_modality["video"].add(gallery.video_ND, gallery.clip_N)
+        by_modality["imu"].add(gallery.imu_ND, gallery.recording_N)
+        by_modality["video"].add(gallery.video_ND, gallery.recording_N)
         for modality, between in by_modality.items():
             self._log_share(f"val/between_subjects/{modality}", between)
-        within = retrieve_within(gallery.imu_ND, gallery.video_ND, by_modality["imu"].of(gallery.clip_N))
+        within = retrieve_within(gallery.imu_ND, gallery.video_ND, by_modality["imu"].of(gallery.recording_N))
         for prefix, found in (("val", retrieve(gallery.imu_ND, gallery.video_ND)), ("val/within_subject", within)):
             for direction, scores in (("imu_to_video", found.imu_to_video), ("video_to_imu", found.video_to_imu)):
                 self.log_dict({f"{prefix}/{direction}/{name}": value for name, value in asdict(scores).items()})
@@ -160,7 +160,7 @@ class ContrastiveModule(TrainingModule):
         losses = []
         for start in range(0, count - size + 1, size):
             rows = order[start : start + size].to(self.device)
-            overlap = Overlap(gallery.clip_N[rows], gallery.start_N[rows], self.window)
+            overlap = Overlap(gallery.recording_N[rows], gallery.time_N[rows], self.window)
             losses.append(self.loss(gallery.imu_ND[rows], gallery.video_ND[rows], overlap))
         return torch.stack(losses).mean()
 

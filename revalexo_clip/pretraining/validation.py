@@ -14,10 +14,10 @@ class Gallery(NamedTuple):
 
     window_N: Tensor
     """[N] int64, 0 to N-1."""
-    clip_N: Tensor
+    recording_N: Tensor
     """[N] int64."""
-    start_N: Tensor
-    """[N] float64 [s]."""
+    time_N: Tensor
+    """[N] float64, start in the recording [s]."""
     imu_ND: Tensor
     """[N, D] float32, unit vectors."""
     video_ND: Tensor
@@ -32,11 +32,11 @@ class BetweenSubjects:
     because embeddings identify subjects, which does not help on unseen subjects.
     """
 
-    def __init__(self, clip_subjects: Sequence[str]) -> None:
-        """`clip_subjects` are the subjects of all clips, in the order of the clips."""
-        self.names = sorted(set(clip_subjects))
+    def __init__(self, recording_subjects: Sequence[str]) -> None:
+        """`recording_subjects` are the subjects of all recordings, in the order of the recordings."""
+        self.names = sorted(set(recording_subjects))
         place = {name: index for index, name in enumerate(self.names)}
-        self._subject_of_clip = torch.tensor([place[name] for name in clip_subjects])
+        self._subject_of_recording = torch.tensor([place[name] for name in recording_subjects])
         self.reset()
 
     def reset(self) -> None:
@@ -44,19 +44,19 @@ class BetweenSubjects:
         self._count_S: Tensor | None = None
         self._sum_SD = self._squares = torch.zeros(())
 
-    def of(self, clip_N: Tensor) -> Tensor:
-        """Return [N] int64, the index in `names` of the subject of each clip."""
-        self._subject_of_clip = self._subject_of_clip.to(clip_N.device)
-        return self._subject_of_clip[clip_N]
+    def of(self, recording_N: Tensor) -> Tensor:
+        """Return [N] int64, the index in `names` of the subject of each recording."""
+        self._subject_of_recording = self._subject_of_recording.to(recording_N.device)
+        return self._subject_of_recording[recording_N]
 
-    def add(self, x_ND: Tensor, clip_N: Tensor) -> None:
-        """Add the embeddings [N, D] of windows of these clips."""
+    def add(self, x_ND: Tensor, recording_N: Tensor) -> None:
+        """Add the embeddings [N, D] of windows of these recordings."""
         x_ND = x_ND.detach().to(torch.float32 if x_ND.device.type == "mps" else torch.float64)
         if self._count_S is None:
             self._count_S = x_ND.new_zeros(len(self.names))
             self._sum_SD = x_ND.new_zeros(len(self.names), x_ND.shape[1])
             self._squares = x_ND.new_zeros(())
-        subject_N = self.of(clip_N)
+        subject_N = self.of(recording_N)
         self._count_S = self._count_S.to(x_ND).index_add(0, subject_N, x_ND.new_ones(len(x_ND)))
         self._sum_SD = self._sum_SD.to(x_ND).index_add(0, subject_N, x_ND)
         self._squares = self._squares.to(x_ND) + x_ND.square().sum()

@@ -32,7 +32,7 @@ def test_the_gallery_holds_every_window_in_the_order_of_the_dataset(written: Pat
     assert gallery.window_N.tolist() == list(range(10))
     for index in range(10):
         sample = dataset[0, index]
-        assert (gallery.clip_N[index], gallery.start_N[index]) == (sample.clip, sample.start)
+        assert (gallery.recording_N[index], gallery.time_N[index]) == (sample.recording, sample.time)
         with torch.no_grad():
             imu_1D, video_1D = module.model(sample.imu_LC[None], sample.video_THWC[None])
         torch.testing.assert_close(gallery.imu_ND[index], imu_1D[0], rtol=1e-5, atol=1e-6)

@@ -26,7 +26,7 @@ def candidates(overlap: Overlap | None, count: int) -> list[list[int]]:
     """Of each window, its partner and its negatives."""
     if overlap is None:
         return [list(range(count)) for _ in range(count)]
-    clips, starts = overlap.clip_N.tolist(), overlap.start_N.tolist()
+    clips, starts = overlap.recording_N.tolist(), overlap.time_N.tolist()
     return [
         [j for j in range(count) if j == i or clips[i] != clips[j] or abs(starts[i] - starts[j]) >= WINDOW]
         for i in range(count)

@@ -151,14 +151,14 @@ class RevalExo(SplitBySubject, Dataset):
             without=excluded,
         )
         source: ClipSource
-        survey, asked = Survey(root), {"check_clock": self.check_clock and self.time is None, "video": video}
+        survey, check_clock = Survey(root), self.check_clock and self.time is None
         if clips is None:
             index = read_index(root, subjects, self.min_duration, without=excluded, video=video)
             channels = common_channels((index.imu(clip) for clip in range(len(index))), self.channels)
-            files = raw_files(index, survey, self.imu_rate, **asked)
+            files = raw_files(index, survey, self.imu_rate, check_clock=check_clock, video=video)
         else:
             index, channels = clips.index, clips.channels(self.channels)
-            files = clips.files(survey, self.imu_rate, **asked)
+            files = clips.files(survey, self.imu_rate, check_clock=check_clock, video=video)
         clock = self._clock(index)
         if clock is not None:
             files = replace(files, imu=lambda clip: clock.spans(index, clip, channels, survey))

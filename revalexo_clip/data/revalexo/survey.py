@@ -23,7 +23,7 @@ from revalexo_clip.data.imu import UNITS, Samples, header_of, read_imu, read_tim
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import Placement, place_clips
 from revalexo_clip.data.revalexo.pack.find import cache_folder
-from revalexo_clip.data.revalexo.pack.part import stamp
+from revalexo_clip.data.revalexo.pack.part import stamp as stamp_file
 from revalexo_clip.data.video import video_span
 
 FILE = "survey.json"
@@ -87,16 +87,16 @@ class Survey:
                     temporary.write_text(self.kept.model_dump_json(), encoding="utf-8")
             self._changed = False
 
-    def imu(self, path: Path, rate: float) -> ImuFacts:
+    def imu(self, path: Path, rate: float, stamp: Stamp | None = None) -> ImuFacts:
         """Return the number of rows of an IMU file, and what its own clock says about `rate` [Hz].
 
-        Raises `DataError` if it cannot be read.
+        `stamp` is that of the file, if it is known. Raises `DataError` if the file cannot be read.
         """
-        key = f"{path} {rate:g}"
+        key, stamp = f"{path} {rate:g}", stamp or stamp_of(path)
         found = self.kept.imu.get(key)
-        if found is None or found[:2] != stamp_of(path):
+        if found is None or found[:2] != stamp:
             rows, wrong, first = _imu_facts(path, rate)
-            found = self.kept.imu[key] = ImuFacts(*stamp_of(path), rows, wrong, first)
+            found = self.kept.imu[key] = ImuFacts(*stamp, rows, wrong, first)
             self._changed = True
         return found
 
@@ -155,7 +155,7 @@ def sensor_columns(columns: Sequence[str]) -> tuple[str, ...]:
     sensors = tuple(column for column in once if column.split("_", 1)[0] in UNITS)
     if sensors:
         return sensors
-    clocks = set(clock_like(columns))
+    clocks = set(clock_like(tuple(columns)))
     return tuple(column for column in once if column not in clocks)
 
 
@@ -179,7 +179,7 @@ def comparable(files: Sequence[tuple[tuple[str, ...], Samples]]) -> list[Samples
 
 def stamp_of(path: Path) -> Stamp:
     """Return size [bytes] and time of the last change [ns]; (-1, 0) if there is no such file."""
-    found = stamp(path)
+    found = stamp_file(path)
     return found.size, found.changed
 
 

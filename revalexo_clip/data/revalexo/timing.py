@@ -36,14 +36,23 @@ class Files:
     """The span of its video; None if videos are not used."""
 
 
-def raw_files(index: ClipIndex, survey: Survey, rate: float, *, check_clock: bool, video: bool) -> Files:
+def raw_files(
+    index: ClipIndex,
+    survey: Survey,
+    rate: float,
+    *,
+    check_clock: bool,
+    video: bool,
+    stamps: Callable[[int], Stamp] | None = None,
+) -> Files:
     """Return how the CSV and mp4 files of clips are asked about time, if rows are 1 / `rate` [s] apart.
 
-    With `check_clock`, a file whose own clock contradicts the rate is a `DataError`.
+    With `check_clock`, a file whose own clock contradicts the rate is a `DataError`. `stamps` gives the stamp of a
+    clip's IMU file, if it is known.
     """
 
     def imu(clip: int) -> list[Span]:
-        found = survey.imu(index.imu(clip), rate)
+        found = survey.imu(index.imu(clip), rate, None if stamps is None else stamps(clip))
         if check_clock and found.wrong:
             raise DataError(
                 f"{index.imu(clip)}: {found.wrong}. Name the column in data.time to place rows by it, correct "
@@ -54,7 +63,7 @@ def raw_files(index: ClipIndex, survey: Survey, rate: float, *, check_clock: boo
         return [Span(0.0, (found.rows + 1) / rate)]
 
     return Files(
-        stamp=lambda clip: stamp_of(index.imu(clip)),
+        stamp=stamps or (lambda clip: stamp_of(index.imu(clip))),
         sensors=lambda clip: sensors_of_file(index.imu(clip)),
         imu=imu,
         video=(lambda clip: survey.video(index.video(clip))) if video else None,
@@ -146,9 +155,9 @@ def _check_start(index: ClipIndex, clip: int, first: float) -> None:
     A clock that counts from the start of a longer recording starts anywhere; one that starts within the clip, of a clip
     that is a recording of its own, may count from the first frame of the video.
     """
-    recording_N = index.times.recording_N
-    alone = int((recording_N == recording_N[clip]).sum()) == 1 and not index.times.declared_N[clip]
-    if alone and _LATE_CLOCK < first < float(index.duration_N[clip]):
+    if not _LATE_CLOCK < first < float(index.duration_N[clip]) or index.times.declared_N[clip]:
+        return
+    if int((index.times.recording_N == index.times.recording_N[clip]).sum()) == 1:
         raise DataError(
             f"{index.imu(clip)}: its clock starts at {first:.3f} s. If it counts from the first frame of the video, "
             "name the column in data.time; if not, set data.check_clock=false"

@@ -168,7 +168,7 @@ def test_what_a_run_reports_is_what_its_checkpoint_gives(distinct: Path, tmp_pat
     assert isinstance(batch, Batch)
     loss = experiment.loss.build()
     loss.load_state_dict({"log_scale": checkpoint.state["loss.log_scale"]})
-    overlap = Overlap(batch.clip_B, batch.start_B, 2.0)
+    overlap = Overlap(batch.recording_B, batch.time_B, 2.0)
     assert len(dataset) <= experiment.batch_size, "one batch"
     with torch.no_grad():
         expected = loss(*checkpoint.build_model()(batch.imu_BLC, batch.video_BTHWC), overlap).item()

@@ -113,9 +113,13 @@ class PackedClips:
     def files(self, survey: Survey, rate: float, *, check_clock: bool, video: bool) -> Files:
         """Return how these clips are asked about time, as far as the pack knows it."""
         pack, index, place_N = self.pack, self.index, self.place_N
-        raw = raw_files(index, survey, rate, check_clock=check_clock, video=video)
-        header_N = pack.ints("clips/header")[place_N]
+        header_N, has_files = pack.ints("clips/header")[place_N], self.root.is_dir()
         size_N, changed_N = pack.ints("sources/size")[place_N, 1], pack.ints("sources/changed")[place_N, 1]
+
+        def stamp(clip: int) -> tuple[int, int]:
+            return int(size_N[clip]), int(changed_N[clip])
+
+        raw = raw_files(index, survey, rate, check_clock=check_clock, video=video, stamps=stamp)
         frame_N, value_N = pack.ints("clips/first_frame"), pack.ints("clips/first_value")
         tolerance_N = pack.floats("clips/tolerance")[place_N]
 
@@ -133,7 +137,7 @@ class PackedClips:
 
         def imu(clip: int) -> list[Span]:
             header = None if header_N[clip] < 0 else pack.about.headers[int(header_N[clip])]
-            if header is None or (check_clock and clock_like(header.columns) and index.imu(clip).is_file()):
+            if header is None or (check_clock and has_files and clock_like(header.columns)):
                 return raw.imu(clip)
             place = int(place_N[clip])
             rows = (int(value_N[place + 1]) - int(value_N[place])) // len(header.kept)
@@ -148,7 +152,7 @@ class PackedClips:
             return Span(max(time_P[0] - tolerance_N[clip], 0.0), time_P[1] + tolerance_N[clip])
 
         return Files(
-            stamp=lambda clip: (int(size_N[clip]), int(changed_N[clip])),
+            stamp=stamp,
             sensors=sensors,
             imu=imu,
             video=shown if video else None,
