@@ -55,6 +55,7 @@ class LabelledClips(LabelledWindows):
         self.clip_names = index.names
         self.clip_recordings = index.times.recording_N
         self.clip_offsets = index.times.offset_N
+        self.shared_seconds = float(index.times.shared_seconds().sum())
         self.activities = index.activities
         self.imu_spec = imu_spec
         self.num_too_short = index.num_too_short

@@ -36,6 +36,7 @@ from revalexo_clip.training.distributed import PeerMonitor, connected, leave_pro
 from revalexo_clip.training.failures import enough_memory
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.metrics_file import EpochRow, MetricsFile
+from revalexo_clip.training.summary import recordings_of
 from revalexo_clip.training.trainer import build_trainer
 
 log = logging.getLogger("revalexo_clip")
@@ -195,7 +196,11 @@ class Training(ABC, Generic[P]):
     def _record(self, folder: Path, setup: P, resumed: Resumed | None) -> None:
         """Write the experiment and the environment, also that of each resume; remove unusable checkpoints."""
         path = folder / "environment.json"
-        now = environment() | {"data_fingerprint": dict(setup.description.fingerprint)}
+        splits = {"train": setup.data.train, "val": setup.data.val}
+        now = environment() | {
+            "data_fingerprint": dict(setup.description.fingerprint),
+            "recordings": {split: recordings_of(dataset) for split, dataset in splits.items()},
+        }
         if resumed and path.is_file():
             first = json.loads(path.read_text(encoding="utf-8"))
             now = first | {"resumed": [*first.get("resumed", []), {"step": resumed.checkpoint.step, **now}]}

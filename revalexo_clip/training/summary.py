@@ -18,8 +18,19 @@ def size_of(dataset: LabelledWindows) -> str:
     short = f"; {dataset.num_too_short} clips too short" if dataset.num_too_short else ""
     bad = f"; {counted(len(dataset.excluded), 'bad clip')} left out" if dataset.excluded else ""
     clips = counted(len(dataset.clip_names), "clip")
+    recordings = f"clips of {counted(len(dataset.recording_subjects), 'recording')}"
     size = f"{counted(len(dataset), 'window')} of {clips}, subjects {' '.join(subjects_of(dataset))}"
-    return size + short + bad
+    shared = f"; {recordings} share {dataset.shared_seconds:.0f} s" if dataset.shared_seconds else ""
+    return size + shared + short + bad
+
+
+def recordings_of(dataset: LabelledWindows) -> dict[str, float]:
+    """Count clips and the recordings that they are pieces of, and the time that they share [s]."""
+    return {
+        "clips": len(dataset.clip_names),
+        "recordings": len(dataset.recording_subjects),
+        "shared_seconds": round(dataset.shared_seconds, 3),
+    }
 
 
 def count(module: nn.Module) -> int:
