@@ -17,7 +17,8 @@ from support.tiny_dataset import source_of
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data.revalexo.pack.find import NAME
 from revalexo_clip.evaluation.protocol import evaluate
-from revalexo_clip.pretraining.run import dry_run
+from revalexo_clip.pretraining.run import dry_run_pretraining
+from revalexo_clip.runs.options import RunOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -69,7 +70,7 @@ def test_a_bad_clip_ends_it_with_one_message(root: Path) -> None:
 def test_a_dry_run_makes_no_pack(unpacked: Path, tmp_path: Path) -> None:
     before = sorted(unpacked.rglob("*"))
     with chdir(tmp_path):
-        dry_run(built_in_experiment(unpacked))
+        dry_run_pretraining(built_in_experiment(unpacked), RunOptions())
     assert sorted(unpacked.rglob("*")) == before
 
 

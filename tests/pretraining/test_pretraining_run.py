@@ -15,7 +15,8 @@ from torch import Tensor
 from revalexo_clip.cli import app as cli
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.pretraining.run import dry_run
+from revalexo_clip.pretraining.run import dry_run_pretraining
+from revalexo_clip.runs.options import RunOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -140,7 +141,7 @@ def test_a_run_is_repeated_exactly_and_workers_change_nothing_but_a_seed_does(wr
 
 def test_a_dry_run_takes_one_step_and_writes_nothing(written: Path, tmp_path: Path) -> None:
     with chdir(tmp_path):
-        summary = dry_run(small(written, "micro_batch=3"))
+        summary = dry_run_pretraining(small(written, "micro_batch=3"), RunOptions())
     assert list(tmp_path.iterdir()) == []
     assert summary.shapes == {"imu": (8, 120, 6), "video": (8, 4, 36, 36, 3)}
     assert summary.parameters["imu encoder"] == 9 * 6 * 16 + 16 + 9 * 16 * 16 + 16 + 17 * 16

@@ -19,7 +19,13 @@ from support.small_training import small, weights
 
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import UNPICKLING_ERRORS, WriteError
-from revalexo_clip.runs.checkpoint import KEY, AtomicCheckpointIO, Description, is_sound, load_checkpoint
+from revalexo_clip.runs.checkpoint import (
+    PRETRAINING_KEY,
+    AtomicCheckpointIO,
+    PretrainingMetadata,
+    is_sound,
+    load_checkpoint,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -113,7 +119,7 @@ def test_a_checkpoint_of_a_run_says_what_it_is(trained: Path, written: Path) -> 
 
 def test_a_description_comes_back_from_its_json_as_it_was(trained: Path) -> None:
     described = load_checkpoint(trained).description
-    assert Description.model_validate_json(described.model_dump_json()) == described
+    assert PretrainingMetadata.model_validate_json(described.model_dump_json()) == described
     assert json.loads(described.model_dump_json())["experiment"]["imu"]["type"] == "TCN"
 
 
@@ -150,8 +156,8 @@ def test_no_damage_to_a_checkpoint_goes_unnoticed(tmp_path: Path, data: st.DataO
 def edited(trained: Path, target: Path, old: str, new: str) -> Path:
     """A copy of a checkpoint with another description."""
     content = torch.load(trained, weights_only=True)
-    assert old in content[KEY]
-    content[KEY] = content[KEY].replace(old, new)
+    assert old in content[PRETRAINING_KEY]
+    content[PRETRAINING_KEY] = content[PRETRAINING_KEY].replace(old, new)
     torch.save(content, target)
     return target
 
