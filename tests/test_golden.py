@@ -1,4 +1,4 @@
-"""Every experiment in experiments/, resolved, is written down in tests/golden: a changed default shows up in review.
+"""tests/golden keeps the resolved form of each experiment in experiments/, so that reviews show changed defaults.
 
 `make golden` writes the files anew.
 """
@@ -19,7 +19,7 @@ GOLDEN = HERE / "golden"
 
 
 def loaded(path: Path) -> Experiment:
-    """Of whichever kind it is."""
+    """Load an experiment of any kind."""
     return load_experiment_of(Experiment, str(path))
 
 

@@ -57,7 +57,7 @@ class ClassifierModule(TrainingModule):
             teacher.to(self.device)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Unfreeze what is no longer frozen, and seed the step."""
+        """Update which blocks are frozen, and seed the step."""
         self._update_frozen()
         super().on_train_batch_start(batch, batch_idx)
 

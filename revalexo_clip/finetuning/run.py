@@ -74,8 +74,8 @@ class Finetuning(Training[FinetuneSetup]):
         return [TrainingProgress(self.console, self.experiment.batch_size, ClassifierScores())]
 
     @property
-    def of_video(self) -> bool:
-        """See `Training.of_video`."""
+    def reads_video(self) -> bool:
+        """See `Training.reads_video`."""
         return reads_video(self.experiment)
 
     @property

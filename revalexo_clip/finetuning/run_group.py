@@ -58,7 +58,7 @@ class RunGroup(ABC):
     """An experiment that is trained several times. Subclasses define how the parts differ, and their summary."""
 
     inside: ClassVar[str]
-    """Folder of the parts in the run folder of the group. Without its last letter it is what one part is called."""
+    """Folder of the parts in the run folder of the group: the plural of the name of a part, e.g. `folds`."""
     option: ClassVar[str] = ""
     """Command-line option that selects one part."""
 

@@ -80,7 +80,7 @@ class Training(ABC, Generic[P]):
 
     experiment: Experiment
     source: Path | None
-    """The experiment's file, of which the run keeps a copy."""
+    """The experiment's file; the run keeps a copy."""
     console: Console
     """Console that shows the progress."""
     options: RunOptions = field(default_factory=RunOptions)
@@ -111,8 +111,8 @@ class Training(ABC, Generic[P]):
         """The function that reads its checkpoints."""
 
     @property
-    def of_video(self) -> bool:
-        """Whether videos are read, so that they are worth packing."""
+    def reads_video(self) -> bool:
+        """Whether videos are read, so that packing them pays off."""
         return True
 
     def run(self) -> Run:
@@ -132,7 +132,7 @@ class Training(ABC, Generic[P]):
                 if leader:
                     _complete_metrics(resumed)
                 return Run(resumed.folder, leader)
-            if self.of_video and experiment.data.unprepared():
+            if self.reads_video and experiment.data.unprepared():
                 self.build(resumed=resumed is not None)  # check that it can run before the long packing
                 with counting("packing", self.console) as on_progress:
                     experiment.data.prepare(on_progress, leader=leader)

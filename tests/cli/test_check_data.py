@@ -1,4 +1,4 @@
-"""Every kind of damage to a dataset is found, by check-data and by training, and ends in a message, not in silence."""
+"""Check-data and training find every kind of damage to a dataset, and print a message."""
 
 from __future__ import annotations
 

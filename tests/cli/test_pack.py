@@ -1,4 +1,4 @@
-"""`rxclip pack`, and what training and evaluation make of packs."""
+"""`rxclip pack`, and the use of packs in training and evaluation."""
 
 from __future__ import annotations
 

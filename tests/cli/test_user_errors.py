@@ -1,4 +1,4 @@
-"""Every mistake a user can make ends as one message that says what is wrong, where, and what to do."""
+"""Mistakes of users end with one message that says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A command, what is wrong with the world it meets, and what its one message says."""
+    """A command, the mistake that it meets, and the text of its error message."""
 
     what: str
     arguments: Sequence[str]
@@ -111,7 +111,7 @@ def half_a_checkpoint(root: Path) -> None:
 
 
 class Runs:
-    """What a checkpoint of ill will would hold: unpickling it runs a command."""
+    """A malicious object for a checkpoint: unpickling it runs a command."""
 
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, ("touch executed",)
@@ -429,7 +429,7 @@ MISTAKES = [
 def call(
     root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[[Sequence[str]], Outcome]:
-    """Calls the command line beside `dataset`, a copy of the tiny one that may be damaged."""
+    """Call the command line in a folder with `dataset`, a copy of the tiny one that may be damaged."""
     monkeypatch.chdir(root.parent)
 
     def in_this_process(arguments: Sequence[str]) -> Outcome:

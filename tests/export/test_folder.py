@@ -1,4 +1,4 @@
-"""What an export writes, and that it is the checkpoint's tower."""
+"""The files of an export; the exported encoder equals that of the checkpoint."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read(path: Path) -> JsonObject:
 
 
 def edit_checkpoint(run: Path, change: Mapping[str, object]) -> None:
-    """Another best checkpoint in a run: some entries of its description's JSON changed."""
+    """Replace the best checkpoint of a run by one with changed entries in its metadata."""
     path = run / "checkpoints" / "best.ckpt"
     content = torch.load(path, weights_only=True)
     content[PRETRAINING_KEY] = json.dumps(json.loads(content[PRETRAINING_KEY]) | change)

@@ -1,4 +1,4 @@
-"""Real processes, several at a time, some of which fail, are killed, or are told to stop; and jobs of submitit."""
+"""Several real processes at a time: some fail, are killed or are stopped. Jobs of submitit."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ time.sleep(60)
 
 
 def task(folder: Path, name: str, *programs: str) -> Task:
-    """One that runs Python programs."""
+    """A task that runs Python programs."""
     return Task(name, tuple((sys.executable, "-c", program) for program in programs), folder / f"{name}.txt")
 
 
 class Heard:
-    """What tasks have said, line by line."""
+    """The output of tasks, line by line."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []

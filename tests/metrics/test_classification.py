@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, on labels that leave classes out."""
+"""Scores compared with scikit-learn, for labels with missing classes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_no_window_has_no_scores() -> None:
 
 @pytest.mark.slow
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    """Clips of two activities each, some of them rare, and of a difficulty of their own; see docs/metrics.md."""
+    """Clips with two activities each, some of them rare, and a difficulty per clip; see docs/metrics.md."""
     rng, runs, clips = np.random.default_rng(0), 200, 80
     truth_4 = scores(simulated(rng, 10_000).confusion()[None], CLASSIFICATION_SCORES)[0]
     bootstrap = ClipBootstrap(["a"] * clips, resamples=500)

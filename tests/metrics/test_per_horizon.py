@@ -38,7 +38,7 @@ ACTIVITIES = ("standing", "walking", "stairs")
 
 
 def plain(true_N: npt.ArrayLike, predicted_N: npt.ArrayLike) -> dict[str, float]:
-    """What scikit-learn says, which warns of classes that are predicted and never true."""
+    """Return scikit-learn's scores. It warns of classes that are predicted and never true."""
     return {
         "accuracy": accuracy_score(true_N, predicted_N),
         "balanced_accuracy": balanced_accuracy_score(true_N, predicted_N),
@@ -93,7 +93,7 @@ def check_classes(figures: JsonObject, activities: tuple[str, ...], true_N: Ints
 
 @st.composite
 def small_predictions(draw: st.DrawFn) -> Predictions:
-    """A few windows with anything that labels can be: absent, all alike, never or always in transition."""
+    """Draw a few windows with any labels: missing, all equal, never or always in transition."""
     windows = draw(st.integers(1, 8))
     cells = st.lists(st.integers(-1, 2), min_size=2 * windows, max_size=2 * windows)
     label_NK = np.array(draw(cells)).reshape(windows, 2)

@@ -38,14 +38,14 @@ def trained(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Full:
-    """Stands for a disk that is full: it cannot be written."""
+    """Simulates a full disk: it cannot be written."""
 
     def __reduce__(self) -> NoReturn:
         raise OSError(28, "No space left on device")
 
 
 class Killed:
-    """Stands for the process being killed: it ends the process that writes it."""
+    """Simulates a killed process: it ends the process that writes it."""
 
     def __reduce__(self) -> NoReturn:
         os._exit(9)
@@ -154,7 +154,7 @@ def test_no_damage_to_a_checkpoint_goes_unnoticed(tmp_path: Path, data: st.DataO
 
 
 def edited(trained: Path, target: Path, old: str, new: str) -> Path:
-    """A copy of a checkpoint with another description."""
+    """Return a copy of a checkpoint with other metadata."""
     content = torch.load(trained, weights_only=True)
     assert old in content[PRETRAINING_KEY]
     content[PRETRAINING_KEY] = content[PRETRAINING_KEY].replace(old, new)

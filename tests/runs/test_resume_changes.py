@@ -84,7 +84,7 @@ def test_the_refusal_shows_what_differs(go: Go, written: Path, tmp_path: Path) -
 
 
 def files(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Every file and link in it, with when it was written and how large it is."""
+    """Return the modification time and size of each file and link in a folder."""
     return {path: (path.lstat().st_mtime_ns, path.lstat().st_size) for path in folder.rglob("*")}
 
 

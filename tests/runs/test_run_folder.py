@@ -20,7 +20,7 @@ def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def new(name: str = "small") -> Path:
-    """A run folder as the next command would get it."""
+    """Return the run folder that the next command would use."""
     forget_run_folder()
     return new_run_folder(name)
 

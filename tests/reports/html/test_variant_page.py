@@ -1,4 +1,4 @@
-"""The page of variants: the question and its answers first, and every result beside its difference."""
+"""The report of variants: first the question and its answers, and each result with its difference."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Scripted(pl.LightningModule):
 
 
 class AfterEachEpoch(pl.Callback):
-    """Notes the epochs of `best.ckpt` and `last.ckpt` as each new epoch finds them."""
+    """Records the epochs of `best.ckpt` and `last.ckpt` at the start of each epoch."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ def epoch_of(path: Path) -> int:
 
 
 def fit(folder: Path, losses: Sequence[float]) -> list[tuple[int, int]]:
-    """Train for as many epochs as there are losses; best and last epoch after each but the final one."""
+    """Train one epoch per loss; return the best and the last epoch after each epoch except the final one."""
     watching = AfterEachEpoch(folder)
     trainer = pl.Trainer(
         max_epochs=len(losses),

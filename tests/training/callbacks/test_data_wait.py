@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
 
 class Clock:
-    """Time that passes only while something sleeps, so that other work on the machine does not count."""
+    """A clock that only advances during sleeps, so that other work on the machine has no effect."""
 
     now = 0.0
 
@@ -32,7 +32,7 @@ clock = Clock()
 
 
 class Slow(IterableDataset[torch.Tensor]):
-    """Four numbers, each of which takes a while to load."""
+    """Four numbers that take some time to load."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -47,7 +47,7 @@ class Slow(IterableDataset[torch.Tensor]):
 
 
 class Work(pl.LightningModule):
-    """Takes a while to train on one."""
+    """Takes some time for each training step."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()

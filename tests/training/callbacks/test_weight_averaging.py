@@ -33,7 +33,7 @@ class Points(Dataset[Tensor]):
 
 
 class Fit(pl.LightningModule):
-    """Something with weights, a constant and running statistics that change in every step."""
+    """A module with weights, a constant and running statistics that change in every step."""
 
     constant: Tensor
 
@@ -84,7 +84,7 @@ def fit(folder: Path, epochs: int, average: float | None, resume: Path | None = 
 
 
 def plain_average(states: list[dict[str, Tensor]], decay: float, first: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The average after the last of the states, written down plainly; counts are those of the last."""
+    """Compute the average of the states in a plain way; counts are those of the last state."""
     average = {name: tensor.double().numpy() for name, tensor in first.items()}
     for step, state in enumerate(states, start=1):
         now = min(decay, step / (step + 9))
@@ -128,7 +128,7 @@ def test_a_resumed_run_goes_on_with_both_exactly(tmp_path: Path) -> None:
 
 
 class SaveInValidation(pl.Callback):
-    """Saves while validation has the averages, as one may that is told to stop."""
+    """Saves a checkpoint during validation, when the weights are the averages, as after a signal."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
