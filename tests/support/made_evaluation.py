@@ -1,4 +1,4 @@
-"""Results of evaluations of simulated windows, without checkpoints."""
+"""Results of evaluations of made windows, without checkpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.made_windows import MadeDataset, made_windows
 
 
 def made_probe_results(windows: EvaluatedWindows) -> ProbeResults:
-    """Return the results of probes on their features."""
+    """What probes find in their features."""
     others = made_windows(subjects=3) if len(windows.subjects) == 1 else None
     return probe_windows(windows, others, ClipBootstrap(windows.clip_subjects, resamples=20))
 
@@ -28,7 +28,7 @@ def made_probe_results(windows: EvaluatedWindows) -> ProbeResults:
 def made_evaluation(
     windows: EvaluatedWindows, name: str, probe_results: ProbeResults, log: Path = Path("metrics.csv")
 ) -> Evaluation:
-    """Return all their metrics, for an experiment of the given name."""
+    """All that is measured of them, as if an experiment of that name had made them."""
     bootstrap = ClipBootstrap(windows.clip_subjects, resamples=20)
     galleries = rank_galleries(windows)
     metrics: JsonObject = {
@@ -51,7 +51,7 @@ def made_evaluation(
 
 
 def made_comparison(noises: Mapping[str, float], subjects: int = 2) -> JsonObject:
-    """Compare checkpoints, given the distance of video from IMU embeddings of each. Other features are equal."""
+    """Of checkpoints by name, whose video lies so far from its IMU; other features are the same for all."""
     windows = made_windows(subjects)
     probe_results = made_probe_results(windows)
     evaluations = [
