@@ -28,7 +28,7 @@ def resolved(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: str(path.stem))
-def test_an_experiment_is_what_it_was(path: Path) -> None:
+def test_an_experiment_equals_its_golden_file(path: Path) -> None:
     golden = GOLDEN / f"{path.stem}.json"
     assert golden.is_file(), f"{golden} is missing; `make golden` writes it"
     assert resolved(path) == golden.read_text(encoding="utf-8"), (

@@ -34,7 +34,7 @@ def figure(metrics: JsonObject, *path: str) -> float:
     return float(str(metrics[path[-1]]))
 
 
-def test_the_command_says_what_it_made_and_how_large_it_is(root: Path) -> None:
+def test_the_command_prints_the_pack_and_its_size(root: Path) -> None:
     finished = call("pack", root, cwd=root.parent)
     assert finished.returncode == 0, finished.stderr
     assert re.fullmatch(rf"{root}/{NAME}\n  6 clips, [\d.]+ [kM]B; source files: [\d.]+ kB\n", finished.stdout)
@@ -52,7 +52,7 @@ def test_the_command_says_what_it_made_and_how_large_it_is(root: Path) -> None:
         (("dataset", "--quality", "101"), 2, "less than or equal to 100"),
     ],
 )
-def test_a_mistake_is_said(arguments: tuple[str, ...], code: int, says: str, root: Path) -> None:
+def test_a_mistake_gives_a_message(arguments: tuple[str, ...], code: int, says: str, root: Path) -> None:
     finished = call("pack", *arguments, cwd=root.parent)
     assert finished.returncode == code
     assert says in " ".join(finished.stderr.split())
@@ -118,7 +118,7 @@ def test_evaluation_uses_a_pack_and_makes_none_and_finds_about_the_same(
     assert json.loads((run / "evaluation/metrics.json").read_text())["windows"] == 10
 
 
-def test_without_a_pack_training_goes_on_from_the_files(unpacked: Path, tmp_path: Path) -> None:
+def test_without_a_pack_training_reads_the_files(unpacked: Path, tmp_path: Path) -> None:
     described = built_in_experiment(unpacked).model_dump(mode="json")
     experiment = built_in_experiment(unpacked, data={**described["data"], "pack": "off"})
     train(experiment, tmp_path)

@@ -137,7 +137,7 @@ def test_a_file_that_gives_other_numbers_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_without_the_dataset_windows_are_drawn_and_that_is_said(
+def test_without_the_dataset_windows_are_random_and_the_card_says_so(
     run: Path, distinct: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = shutil.move(distinct, tmp_path / "gone")

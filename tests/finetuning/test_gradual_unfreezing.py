@@ -44,7 +44,7 @@ KINDS = ("weight", "bias")
         (Freezing(every=1), [2, 1, 0, 0, 0, 0]),
     ],
 )
-def test_blocks_are_set_free_from_the_output_on(freezing: Freezing, num_frozen_blocks: list[int]) -> None:
+def test_blocks_are_unfrozen_starting_at_the_output(freezing: Freezing, num_frozen_blocks: list[int]) -> None:
     assert [freezing.num_frozen_blocks(epoch, 3) for epoch in range(6)] == num_frozen_blocks
 
 
@@ -70,9 +70,7 @@ class Watched(Finetuning):
         return [Snapshots(self.seen)]
 
 
-def test_layers_change_from_the_epoch_on_in_which_they_are_set_free(
-    distinct: Path, trained_run: Path, tmp_path: Path
-) -> None:
+def test_layers_change_once_they_are_unfrozen(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
     """DeepConvLSTM has six blocks. First only the heads are trained, then one more block in each epoch."""
     experiment = finetuning(
         distinct,

@@ -127,7 +127,7 @@ def srun(root: Path, folder: Path, **environment: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.long
-def test_a_job_on_two_nodes_is_requeued_before_its_time_is_over_and_goes_on(
+def test_a_job_on_two_nodes_is_requeued_before_its_time_is_over_and_resumes(
     written: Path, untouched: Path, tmp_path: Path
 ) -> None:
     scontrol = tmp_path / "bin" / "scontrol"

@@ -165,9 +165,7 @@ def test_a_job_whose_time_is_nearly_over_lets_its_task_save_and_is_begun_again(t
         (Cluster("slurm", {}), "slurm"),
     ],
 )
-def test_a_cluster_that_is_not_there_or_is_asked_for_what_it_has_not_is_refused(
-    cluster: Cluster, told: str, tmp_path: Path
-) -> None:
+def test_an_unknown_cluster_or_setting_is_refused(cluster: Cluster, told: str, tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     with pytest.raises(ConfigError, match=rf"(?s)--cluster {cluster.kind}: .*({told})"):
         run_on_cluster([task(tmp_path, "a", "print(1)")], 1, cluster, tmp_path / "jobs", Heard())

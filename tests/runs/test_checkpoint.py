@@ -87,7 +87,7 @@ def test_a_full_disk_is_an_error_that_names_the_file_whenever_it_is_full(tmp_pat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_checkpoint_that_is_replaced_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_the_replaced_checkpoint_is_kept_on_request(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     for number in range(3):
         kept = {"keep_old_as": "previous.ckpt"}
@@ -106,7 +106,7 @@ def test_a_process_killed_while_writing_leaves_the_old_checkpoint(tmp_path: Path
     assert torch.load(path, weights_only=True)["content"] == "old"
 
 
-def test_a_checkpoint_of_a_run_says_what_it_is(trained: Path, written: Path) -> None:
+def test_a_checkpoint_of_a_run_describes_itself(trained: Path, written: Path) -> None:
     checkpoint = load_checkpoint(trained)
     described = checkpoint.description
     assert (checkpoint.epoch, checkpoint.step) == (2, 10)
@@ -176,7 +176,7 @@ def test_a_layout_from_the_future_is_an_error_that_names_the_field(trained: Path
         load_checkpoint(other)
 
 
-def test_a_component_that_the_named_file_lacks_too_is_said_to_be_missing_there(trained: Path, tmp_path: Path) -> None:
+def test_the_message_names_a_file_that_lacks_the_component(trained: Path, tmp_path: Path) -> None:
     other = edited(trained, tmp_path / "other.ckpt", '"TCN"', '"TNC"')
     with pytest.raises(ConfigError, match=r"imu: unknown ImuEncoder 'TNC'(.|\n)*small_experiment\.py does not define"):
         load_checkpoint(other, EXPERIMENT)

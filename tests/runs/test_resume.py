@@ -189,7 +189,7 @@ def test_a_disk_that_is_full_costs_no_checkpoint(go: Go, untouched: Path, tmp_pa
     assert_same(go(), untouched)
 
 
-def test_a_run_goes_on_where_its_folder_was_moved_to(go: Go, untouched: Path, tmp_path: Path) -> None:
+def test_a_run_is_resumed_in_a_folder_that_was_moved(go: Go, untouched: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         go(signal_at=f"8:{signal.SIGTERM}")
     (tmp_path / "runs").rename(tmp_path / "elsewhere")
@@ -198,7 +198,7 @@ def test_a_run_goes_on_where_its_folder_was_moved_to(go: Go, untouched: Path, tm
     assert_same(moved, untouched)
 
 
-def test_a_job_that_slurm_has_requeued_goes_on_with_its_own_run(
+def test_a_job_that_slurm_has_requeued_resumes_its_own_run(
     go: Go, untouched: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "4711")

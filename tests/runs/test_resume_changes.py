@@ -46,7 +46,7 @@ def kept_epochs(run: Path) -> set[str]:
     return {name for name in kept(run) if name.startswith("epoch=")}
 
 
-def test_early_stopping_remembers_what_it_has_waited_for(go: Go, tmp_path: Path) -> None:
+def test_early_stopping_keeps_its_patience_across_a_resume(go: Go, tmp_path: Path) -> None:
     patient = ("trainer.max_epochs=9", "optim.lr=1e-12", "optim.final_lr=0", "trainer.early_stopping=1")
     with pytest.raises(Interrupted):
         go(*patient, signal_at=f"7:{signal.SIGTERM}")

@@ -104,7 +104,7 @@ def test_the_last_knows_which_was_the_best(tmp_path: Path) -> None:
     assert Path(callbacks[BEST_CHECKPOINTS]["best_model_path"]).name == "epoch=001-loss=1.0000.ckpt"
 
 
-def test_a_loss_that_is_no_number_is_never_the_best_where_there_is_one_that_is(tmp_path: Path) -> None:
+def test_a_nan_loss_is_never_the_best_if_there_is_a_finite_one(tmp_path: Path) -> None:
     fit(tmp_path, [math.nan, 2.0, math.nan, math.nan])
     assert epoch_of(tmp_path / "best.ckpt") == 1
     assert epoch_of(tmp_path / "last.ckpt") == 3

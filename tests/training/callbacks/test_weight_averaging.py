@@ -114,7 +114,7 @@ def test_training_does_not_notice_that_it_is_averaged(tmp_path: Path) -> None:
     assert not torch.equal(averaged.validated[-1]["net.0.weight"], plain.validated[-1]["net.0.weight"])
 
 
-def test_a_resumed_run_goes_on_with_both_exactly(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_both_exactly(tmp_path: Path) -> None:
     whole, _, resumed = (
         fit(tmp_path / "whole", 3, 0.9),
         fit(tmp_path / "part", 1, 0.9),
@@ -155,7 +155,7 @@ def test_a_checkpoint_from_within_validation_is_like_any_other(tmp_path: Path) -
     assert not torch.equal(last["state_dict"]["net.0.weight"], last[TRAINING_WEIGHTS]["net.0.weight"])
 
 
-def test_what_a_run_reports_is_what_its_checkpoint_gives(distinct: Path, tmp_path: Path) -> None:
+def test_the_metrics_of_a_run_are_those_of_its_checkpoint(distinct: Path, tmp_path: Path) -> None:
     settings = ("trainer.max_epochs=2", "batch_size=8", "optim.lr=0.01")
     averaged = train(small(distinct, "trainer.average=0.9", *settings), tmp_path)
     plain = train(small(distinct, *settings), tmp_path)
