@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def ways_to_end() -> list[BaseException]:
-    """Return how this process ends if one process has an error, if both have one, and if the other one has ended."""
+    """How this process ends where one has an error, where both have one, and where the other one is gone."""
     raise_on_all_ranks(None, CPU)
     with pytest.raises((UserError, SystemExit)) as one_fails:
         raise_on_all_ranks(DataError("b.mp4 is empty") if rank() == 1 else None, CPU)
@@ -54,7 +54,7 @@ def test_a_process_alone_raises_its_own_error_and_keeps_tracebacks_of_defects() 
 
 
 def met_by_the_second_process(validating: bool) -> tuple[str, float]:
-    """Return a recording and a length [s] at which only the second of two processes has an incomplete window."""
+    """A recording and its length [s], such that only the second of two processes has a window that it cuts off."""
     if validating:
         return "Subject08/0001", 3.75  # its last window, 9, is one of 1, 3, 5, 7, 9
     second = {index for _, index in EpochSampler(40, 8, seed=42, rank=1, world=2)}
