@@ -75,7 +75,7 @@ def test_of_scores_and_gains(subjects: int, clips: int, has_macro: bool) -> None
 
 
 def levels(rng: np.random.Generator, subject_J: Ints, subjects: int, spread: float) -> Floats:
-    """Return how easy each clip is."""
+    """How easy each clip is."""
     of_subject = np.linspace(-0.5, 0.5, subjects) if subjects > 1 else np.zeros(1)
     return np.asarray(of_subject[subject_J] + spread * rng.standard_normal(len(subject_J)))
 
@@ -85,19 +85,19 @@ def likely(level: Floats) -> Floats:
 
 
 def draw_ranks(rng: np.random.Generator, subject_J: Ints, subjects: int) -> Floats:
-    """Draw ranks: 1 with the probability `level`, else up to 1000; a lower level gives higher ranks."""
+    """Ranks: 1 with the likelihood of the level, else anything up to 1000, the higher the lower the level."""
     share_N = likely(np.repeat(levels(rng, subject_J, subjects, spread=0.3), WINDOWS))
     elsewhere_N = np.ceil(1 + 999 * rng.random(len(share_N)) ** (1 + share_N))
     return np.where(rng.random(len(share_N)) < share_N - 0.25, 1.0, elsewhere_N)
 
 
 def rank_values(rank_N: Floats) -> Floats:
-    """Return whether each rank is 1, and its reciprocal: their means are R@1 and MRR."""
+    """Whether it is the first, and the reciprocal: their means are R@1 and MRR."""
     return np.stack([rank_N <= 1, 1 / rank_N], axis=1)
 
 
 def draw_probes(rng: np.random.Generator, subject_J: Ints, subjects: int) -> tuple[ClassifierOutput, ClassifierOutput]:
-    """Simulate the predictions of two probes on clips with two activities. Rare activities are harder."""
+    """What two probes make of clips in which one activity follows another. Rare ones are harder."""
     level_J1 = levels(rng, subject_J, subjects, spread=0.6)[:, None]
     clips, classes = len(subject_J), len(FREQUENCY)
     first_J1, then_J1 = rng.choice(classes, (2, clips, 1), p=FREQUENCY)
