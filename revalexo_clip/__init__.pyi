@@ -50,6 +50,7 @@ from .export import load_encoder as load_encoder
 from .export.folder import export_encoder as export_encoder
 from .finetuning.cross_validation import cross_validate as cross_validate
 from .finetuning.run import finetune as finetune
+from .finetuning.variant_comparison import compare_variants as compare_variants
 from .losses import ClassificationLoss as ClassificationLoss
 from .losses import ClassificationLossModule as ClassificationLossModule
 from .losses import ClassifierOutput as ClassifierOutput

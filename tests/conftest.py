@@ -66,7 +66,7 @@ def real() -> Path:
 
 @pytest.fixture(scope="session")
 def distinct(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of five subjects in which no two windows are alike, packed. Do not change it."""
+    """A packed dataset of five subjects in which all windows differ. Do not change it."""
     root = tmp_path_factory.mktemp("distinct") / "dataset"
     write_distinct_dataset(root)
     pack(root)

@@ -1,4 +1,4 @@
-"""Every experiment in experiments/, resolved, is written down in tests/golden: a changed default shows up in review.
+"""tests/golden keeps the resolved form of each experiment in experiments/, so that reviews show changed defaults.
 
 `make golden` writes the files anew.
 """
@@ -19,7 +19,7 @@ GOLDEN = HERE / "golden"
 
 
 def loaded(path: Path) -> Experiment:
-    """Of whichever kind it is."""
+    """Load an experiment of any kind."""
     return load_experiment_of(Experiment, str(path))
 
 
@@ -28,7 +28,7 @@ def resolved(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: str(path.stem))
-def test_an_experiment_is_what_it_was(path: Path) -> None:
+def test_an_experiment_equals_its_golden_file(path: Path) -> None:
     golden = GOLDEN / f"{path.stem}.json"
     assert golden.is_file(), f"{golden} is missing; `make golden` writes it"
     assert resolved(path) == golden.read_text(encoding="utf-8"), (

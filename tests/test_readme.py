@@ -1,4 +1,4 @@
-"""What the README and the pages in docs/ show works as it stands there."""
+"""The examples in the README and in docs/ work as shown."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from revalexo_clip.cli.options import (
+    ClusterKind,
     ClusterOption,
     ClusterSetOption,
-    ClusterSort,
     CompareOption,
     DevicesOption,
     DryRunOption,
@@ -155,7 +155,7 @@ def _fractions(labels: str | None, *, compared: bool) -> list[float]:
         raise ConfigError(f"--labels {labels}: write shares as numbers, e.g. --labels 0.01,0.1,1") from error
 
 
-def _cluster(kind: ClusterSort | None, settings: Sequence[str]) -> Cluster | None:
+def _cluster(kind: ClusterKind | None, settings: Sequence[str]) -> Cluster | None:
     """Read `--cluster` and `--cluster-set`."""
     if kind is None:
         if settings:

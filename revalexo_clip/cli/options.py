@@ -16,7 +16,7 @@ class ModalityOption(StrEnum):
     video = "video"
 
 
-class ClusterSort(StrEnum):
+class ClusterKind(StrEnum):
     """Where jobs run. `local` runs them as processes of this machine, to try things out."""
 
     slurm = "slurm"
@@ -118,7 +118,7 @@ PretrainOption = Annotated[
     ),
 ]
 ClusterOption = Annotated[
-    ClusterSort | None,
+    ClusterKind | None,
     typer.Option("--cluster", help="Run every fold or variant as a cluster job, through submitit."),
 ]
 ClusterSetOption = Annotated[

@@ -26,11 +26,12 @@ def pretrain(
     quiet_libraries()
     from revalexo_clip.config.loading import load_experiment
     from revalexo_clip.pretraining import run as command
+    from revalexo_clip.runs.options import RunOptions
 
     overrides = [*(overrides or []), *([] if devices is None else [f"trainer.devices={devices}"])]
     experiment = load_experiment(file, overrides)
     if dry_run:
-        print_dry_run(experiment.name, command.dry_run(experiment, resume=resume, overrides=overrides))
+        print_dry_run(experiment.name, command.dry_run_pretraining(experiment, RunOptions(resume, overrides)))
         return
     run = command.pretrain(experiment, Path(file.partition(":")[0]), err, resume=resume, overrides=overrides)
     if is_main_process():

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.errors import ConfigError, DataError
 
 # How unpickling fails depends on the bytes in the file: an HTML page saved as a checkpoint raises an UnpicklingError,
 # a truncated file a RuntimeError or an EOFError, other files a lookup or conversion error.
@@ -52,6 +52,13 @@ def atomically(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def checked_folder(folder: Path) -> Path:
+    """Return an output folder, which need not exist. Raises `ConfigError` if it is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; --out must name a folder")
+    return folder
 
 
 def link_atomically(source: Path, target: Path) -> None:

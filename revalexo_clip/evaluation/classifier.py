@@ -160,7 +160,7 @@ def refuse_seen(
     subjects: Subjects | None,
     test: LabelledWindows,
     instead: str = (
-        "choose others (--set data.test_subjects=NAME,...), start from a checkpoint that was not trained on them"
+        "Choose others (--set data.test_subjects=NAME,...), start from a checkpoint that was not trained on them"
     ),
 ) -> None:
     """Raise `ConfigError` if the training of `source` used a test subject, or if that is not known.
@@ -174,7 +174,7 @@ def refuse_seen(
         )
     if used := describe_seen(seen_among(subjects, test)):
         raise ConfigError(
-            f"{source}: {used}, so the results would not measure generalisation. {instead[0].upper()}{instead[1:]}, "
+            f"{source}: {used}, so the results would not measure generalisation. {instead}, "
             "or pass --allow-seen-subjects."
         )
 

@@ -17,8 +17,8 @@ from pydantic import JsonValue
 from revalexo_clip.config.base import Experiment
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import UserError
+from revalexo_clip.core.files import checked_folder
 from revalexo_clip.data import Dataset
-from revalexo_clip.export.folder import checked_folder
 from revalexo_clip.runs.checkpoint import CheckpointMetadata
 from revalexo_clip.runs.folder import folder_of
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from revalexo_clip.config.loading import import_experiment_file
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.files import atomically, sha256_of, write_json
+from revalexo_clip.core.files import atomically, checked_folder, sha256_of, write_json
 from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
 from revalexo_clip.core.version import __version__
@@ -71,13 +71,6 @@ class Export:
     """Content of `config.json`."""
     parameters: int
     """Number of parameters."""
-
-
-def checked_folder(folder: Path) -> Path:
-    """Return an output folder, which need not exist. Raises `ConfigError` if it is a file."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; --out must name a folder")
-    return folder
 
 
 def write_folder(folder: Path, encoder: PretrainedEncoder, onnx: CheckWindows | None = None) -> Written:

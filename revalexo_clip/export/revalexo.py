@@ -18,11 +18,11 @@ from torch import Tensor
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import describe
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.files import UNPICKLING_ERRORS
+from revalexo_clip.core.files import UNPICKLING_ERRORS, checked_folder
 from revalexo_clip.core.types import ImuSpec, Split
 from revalexo_clip.core.version import __version__
 from revalexo_clip.export import EncoderDescription, Origin, build_encoder
-from revalexo_clip.export.folder import checked_folder, write_folder
+from revalexo_clip.export.folder import write_folder
 from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM
 
 _SIZES = {"conv1.weight": 4, "lstm.weight_hh_l0": 2, "feature_projector.weight": 2}

@@ -20,7 +20,7 @@ from revalexo_clip.evaluation.classifier import Subjects, refuse_seen, windows_o
 from revalexo_clip.finetuning.initial_encoder import read_pretrained
 from revalexo_clip.finetuning.module import ClassifierModule
 from revalexo_clip.models.classifier import ActivityClassifier, Architecture
-from revalexo_clip.runs.checkpoint import RECOGNISER_KEY
+from revalexo_clip.runs.checkpoint import CLASSIFIER_KEY
 from revalexo_clip.runs.classifier_checkpoint import (
     ClassifierCheckpoint,
     ClassifierMetadata,
@@ -106,7 +106,7 @@ def build_finetune_setup(
         experiment.loss.build(description.features, None if teacher is None else teacher.description.features),
         data.augmentation,
         steps=data.steps_per_epoch * experiment.trainer.max_epochs,
-        described={RECOGNISER_KEY: description.model_dump_json()},
+        described={CLASSIFIER_KEY: description.model_dump_json()},
         clips=train.clip_names,
         teacher=None if teacher is None else teacher.build_model(),
     )
@@ -175,7 +175,7 @@ def reads_video(experiment: FinetuneExperiment, teacher: ClassifierCheckpoint | 
 
 def read_teacher(experiment: FinetuneExperiment) -> ClassifierCheckpoint | None:
     """Read the checkpoint of the teacher, if there is one. Raises `ConfigError` or `DataError` if it cannot be read."""
-    path = experiment.loss.taught_by
+    path = experiment.loss.teacher_checkpoint
     return None if path is None else load_classifier_checkpoint(find_checkpoint(path.expanduser()))
 
 

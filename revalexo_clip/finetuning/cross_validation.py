@@ -23,7 +23,7 @@ from revalexo_clip.finetuning.initial_encoder import read_encoders
 from revalexo_clip.finetuning.run_group import GroupResult, Part, RunGroup, run_group
 from revalexo_clip.jobs import Cluster
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
-from revalexo_clip.metrics.classification import RECOGNITION_SCORES, ClassifierOutput, scores
+from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, ClassifierOutput, scores
 from revalexo_clip.metrics.evaluated import Predictions, concatenate
 from revalexo_clip.metrics.per_horizon import SETS, measure_classification, outputs_at
 from revalexo_clip.runs.options import RunOptions, optional_path
@@ -98,7 +98,7 @@ class FoldGroup(RunGroup):
         tested = tuple(dict.fromkeys(subject for fold in self.chosen for subject in fold.test))
         for source, subjects in seen.items():
             windows = experiment.data.evaluating(tested).labelled("test", experiment.seed)
-            refuse_seen(source, subjects, windows, "pretrain in each fold (--pretrain FILE.py)")
+            refuse_seen(source, subjects, windows, "Pretrain in each fold (--pretrain FILE.py)")
 
     def summarize(self, run: Path, failures: Mapping[str, str]) -> JsonObject:
         """Write `summary.json` of all folds that are done, and return its content."""
@@ -152,7 +152,7 @@ def _measure(predictions: Predictions) -> list[JsonValue]:
         {
             "horizon": horizon,
             **{
-                among: {"windows": len(found.true_N), **(_scores(found) or dict.fromkeys(RECOGNITION_SCORES))}
+                among: {"windows": len(found.true_N), **(_scores(found) or dict.fromkeys(CLASSIFICATION_SCORES))}
                 for among, found in outputs_at(predictions, k).items()
             },
         }
@@ -164,7 +164,8 @@ def _scores(found: ClassifierOutput) -> dict[str, float]:
     """Return the scores by name; empty if there is no window."""
     if len(found.true_N) == 0:
         return {}
-    return dict(zip(RECOGNITION_SCORES, scores(found.confusion()[None], RECOGNITION_SCORES)[0].tolist(), strict=True))
+    values = scores(found.confusion()[None], CLASSIFICATION_SCORES)[0].tolist()
+    return dict(zip(CLASSIFICATION_SCORES, values, strict=True))
 
 
 def _over(folds: Collection[Predictions], statistic: Callable[[list[float]], float | None]) -> list[JsonValue]:
@@ -175,7 +176,7 @@ def _over(folds: Collection[Predictions], statistic: Callable[[list[float]], flo
         row: JsonObject = {"horizon": horizon}
         for among in SETS:
             measured = [_scores(found[among]) for found in at if len(found[among].true_N)]
-            values = {name: [one[name] for one in measured] for name in RECOGNITION_SCORES}
+            values = {name: [one[name] for one in measured] for name in CLASSIFICATION_SCORES}
             row[among] = {"folds": len(measured), **{name: statistic(of) for name, of in values.items()}}
         rows.append(row)
     return rows

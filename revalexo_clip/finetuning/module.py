@@ -57,7 +57,7 @@ class ClassifierModule(TrainingModule):
             teacher.to(self.device)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Unfreeze what is no longer frozen, and seed the step."""
+        """Update which blocks are frozen, and seed the step."""
         self._update_frozen()
         super().on_train_batch_start(batch, batch_idx)
 
@@ -74,7 +74,7 @@ class ClassifierModule(TrainingModule):
                 own = slice(start, min(start + part, rows))
                 step.rows = slice(first + own.start, first + own.stop)
                 with self._frozen_without_gradients():
-                    output = self.model.recognise(imu_BLC[own], video_B3THW[own])
+                    output = self.model.classify(imu_BLC[own], video_B3THW[own])
                 taught = self._teacher_output(imu_BLC[own], video_B3THW[own])
                 # DDP averages gradients over processes, so each loss is scaled for the mean over the whole batch.
                 loss = self.loss(output, windows.label_BK[own], taught).sum() * (world_size() / size)
@@ -86,7 +86,7 @@ class ClassifierModule(TrainingModule):
 
     def _teacher_output(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput | None:
         with torch.no_grad():
-            return next((teacher.recognise(imu_BLC, video_B3THW) for teacher in self._teacher), None)
+            return next((teacher.classify(imu_BLC, video_B3THW) for teacher in self._teacher), None)
 
     def _update_frozen(self) -> None:
         """Put the blocks that the experiment freezes in this epoch into eval mode."""
@@ -95,7 +95,7 @@ class ClassifierModule(TrainingModule):
         frozen = [block for blocks in towers for block in blocks[: freezing.num_frozen_blocks(epoch, len(blocks))]]
         if len(frozen) != self._num_frozen_blocks:
             self._num_frozen_blocks = len(frozen)
-            self.model.rest(frozen)
+            self.model.keep_in_eval_mode(frozen)
 
     def _frozen_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that are trained in other epochs but not in this one."""

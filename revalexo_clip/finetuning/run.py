@@ -36,12 +36,11 @@ class Finetuning(Training[FinetuneSetup]):
     """The training of an activity classifier."""
 
     experiment: FinetuneExperiment
-    allow_seen_subjects: bool = False
-    """Allow test subjects that were used in training the encoder."""
 
     def build(self, *, resumed: bool) -> FinetuneSetup:
         """See `Training.build`."""
-        return build_finetune_setup(self.experiment, allow_seen_subjects=self.allow_seen_subjects, resumed=resumed)
+        allow_seen_subjects = self.options.allow_seen_subjects
+        return build_finetune_setup(self.experiment, allow_seen_subjects=allow_seen_subjects, resumed=resumed)
 
     def announce(self, setup: FinetuneSetup, folder: Path) -> None:
         """See `Training.announce`."""
@@ -66,7 +65,7 @@ class Finetuning(Training[FinetuneSetup]):
             counted(experiment.trainer.max_epochs, "epoch"),
             counted(setup.data.steps_per_epoch, "step"),
             experiment.batch_size,
-            counted(len(described.activities), "activity").replace("activitys", "activities"),
+            counted(len(described.activities), "activity", "activities"),
             counted(len(described.horizons), "horizon"),
         )
 
@@ -75,8 +74,8 @@ class Finetuning(Training[FinetuneSetup]):
         return [TrainingProgress(self.console, self.experiment.batch_size, ClassifierScores())]
 
     @property
-    def of_video(self) -> bool:
-        """See `Training.of_video`."""
+    def reads_video(self) -> bool:
+        """See `Training.reads_video`."""
         return reads_video(self.experiment)
 
     @property
@@ -120,8 +119,7 @@ def finetune(
         raise ConfigError("folds: finetune trains one activity classifier; use cross_validate, or set folds to none")
     console = console or Console(stderr=True)
     options = RunOptions(optional_path(resume), overrides, allow_seen_subjects)
-    training = Finetuning(experiment, optional_path(source), console, options.allow_seen_subjects)
-    run = training.run(resume=options.resume, overrides=options.overrides)
+    run = Finetuning(experiment, optional_path(source), console, options).run()
     if not run.leader or not experiment.data.subjects("test"):
         return Finetuned(run.folder, None)
     checkpoint = load_classifier_checkpoint(find_checkpoint(run.folder))
@@ -134,7 +132,7 @@ def dry_run_finetuning(experiment: FinetuneExperiment, options: RunOptions) -> D
     Raises what `finetune` raises before it writes anything. The batch is the first one and the weights are those at the
     start, also if a run would be resumed.
     """
-    resumed = find_resumed(experiment, options.resume, load_classifier_checkpoint, options.overrides)
+    resumed = find_resumed(experiment, options, load_classifier_checkpoint)
     setup = build_finetune_setup(
         experiment, allow_seen_subjects=options.allow_seen_subjects, resumed=resumed is not None
     )

@@ -31,7 +31,7 @@ from revalexo_clip.finetuning.build import build_finetune_setup, reads_video
 from revalexo_clip.finetuning.run import dry_run_finetuning, finetune
 from revalexo_clip.jobs import Cluster, Task, run_here, run_on_cluster
 from revalexo_clip.pretraining.build import build_setup
-from revalexo_clip.pretraining.run import dry_run, pretrain
+from revalexo_clip.pretraining.run import dry_run_pretraining, pretrain
 from revalexo_clip.runs.environment import environment
 from revalexo_clip.runs.folder import make_newest, runs_of, stamped_folder, use_run_folder
 from revalexo_clip.runs.log import end_log, kept_log, start_log
@@ -58,7 +58,7 @@ class RunGroup(ABC):
     """An experiment that is trained several times. Subclasses define how the parts differ, and their summary."""
 
     inside: ClassVar[str]
-    """Folder of the parts in the run folder of the group. Without its last letter it is what one part is called."""
+    """Folder of the parts in the run folder of the group: the plural of the name of a part, e.g. `folds`."""
     option: ClassVar[str] = ""
     """Command-line option that selects one part."""
 
@@ -170,10 +170,11 @@ def dry_run_group(group: RunGroup, options: RunOptions) -> DryRun:
     found = _find_run(group, options)
     first = group.parts[0]
     resumes_from = None if found is None else _describe_progress(found, group, options)
+    new = replace(options, resume=None, overrides=())
     if first.pretraining is not None:
-        planned = dry_run(first.pretraining)
+        planned = dry_run_pretraining(first.pretraining, new)
     else:
-        planned = dry_run_finetuning(first.experiment, replace(options, resume=None, overrides=()))
+        planned = dry_run_finetuning(first.experiment, new)
     return replace(planned, resumes_from=resumes_from)
 
 

@@ -15,7 +15,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.variants import VARIANTS, Variant
 from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
-from revalexo_clip.metrics.classification import RECOGNITION_SCORES, measure
+from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, measure
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.paired_differences import check_same_windows, compare_classifiers
 from revalexo_clip.metrics.per_horizon import outputs_at
@@ -107,7 +107,7 @@ def _figures(outcome: Outcome, predictions: Predictions, bootstrap: ClipBootstra
         {
             "horizon": horizon,
             **{
-                among: measure(rows, bootstrap, RECOGNITION_SCORES)
+                among: measure(rows, bootstrap, CLASSIFICATION_SCORES)
                 for among, rows in outputs_at(predictions, k).items()
             },
         }

@@ -140,7 +140,7 @@ def run_here(tasks: Sequence[Task], jobs: int, tell: Tell) -> dict[str, str]:
 
 
 def _take_ended(running: dict[int, tuple[Running, Lines]], tell: Tell, *, stopping: bool) -> dict[str, str]:
-    """Tell what tasks have printed, remove those that have ended, and return error messages of those that failed."""
+    """Pass on what tasks have printed, remove those that have ended, and return the errors of those that failed."""
     failures = {}
     for place, (process, lines) in list(running.items()):
         code = process.ended(stopping=stopping)

@@ -31,7 +31,7 @@ class ClassificationLoss(Component, ABC):
     """Base class of losses of activity classifiers."""
 
     @property
-    def taught_by(self) -> Path | None:
+    def teacher_checkpoint(self) -> Path | None:
         """Run folder or checkpoint of the teacher, an activity classifier; None without a teacher."""
         return None
 
@@ -90,13 +90,13 @@ class Distillation(ClassificationLoss):
     """Loss of the labels."""
 
     @property
-    def taught_by(self) -> Path | None:
-        """See `ClassificationLoss.taught_by`."""
+    def teacher_checkpoint(self) -> Path | None:
+        """See `ClassificationLoss.teacher_checkpoint`."""
         return self.teacher
 
     def build(self, features: int, teacher_features: int | None) -> ClassificationLossModule:
         """See `ClassificationLoss.build`. Raises `ConfigError` if the loss of the labels has a teacher too."""
-        if self.labels.taught_by is not None:
+        if self.labels.teacher_checkpoint is not None:
             raise ConfigError("loss.labels: the loss of the labels cannot have its own teacher; use CrossEntropy")
         assert teacher_features is not None
         return DistillationLoss(self, features, teacher_features)

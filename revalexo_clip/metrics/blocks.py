@@ -32,6 +32,6 @@ def time_blocks(recording_N: Ints, time_N: Floats, seconds: float = BLOCK_SECOND
 
 
 def block_subjects(block_N: Ints, subjects_N: Sequence[str]) -> tuple[str, ...]:
-    """The subject of each block."""
+    """Return the subject of each block."""
     _, first = np.unique(block_N, return_index=True)
     return tuple(subjects_N[row] for row in first)

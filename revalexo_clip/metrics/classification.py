@@ -13,7 +13,7 @@ from revalexo_clip.metrics.evaluated import Bools, Floats, Ints
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1")
 """Scores of a probe."""
-RECOGNITION_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
+CLASSIFICATION_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 """Scores of an activity classifier."""
 CLASS_FIGURES = ("precision", "recall", "f1")
 

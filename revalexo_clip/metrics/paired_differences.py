@@ -17,7 +17,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
-from revalexo_clip.metrics.classification import RECOGNITION_SCORES, SCORES, ClassifierOutput, gain
+from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, SCORES, ClassifierOutput, gain
 from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints, Predictions
 from revalexo_clip.metrics.galleries import DIRECTIONS, FIGURES, Gallery, of_all_and_of_parts, resampled, values
 from revalexo_clip.metrics.per_horizon import SETS, outputs_at
@@ -175,14 +175,14 @@ def compare_classifiers(one: Predictions, other: Predictions, bootstrap: ClipBoo
 
 def _difference(one: ClassifierOutput, other: ClassifierOutput, bootstrap: ClipBootstrap) -> JsonObject:
     """Compare predictions in one of the sets of windows, at one horizon."""
-    gained = gain(one, other, bootstrap, RECOGNITION_SCORES)
+    gained = gain(one, other, bootstrap, CLASSIFICATION_SCORES)
     intervals = gained["interval"]
     assert isinstance(intervals, dict)
     same = len(one.true_N) > 0 and np.array_equal(one.predicted_N, other.predicted_N)
     return {
         "windows": len(one.true_N),
         **gained,
-        "significant": {name: significance(name, intervals[name], same) for name in RECOGNITION_SCORES},
+        "significant": {name: significance(name, intervals[name], same) for name in CLASSIFICATION_SCORES},
     }
 
 

@@ -15,7 +15,7 @@ from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
 from revalexo_clip.metrics.classification import (
     CLASS_FIGURES,
-    RECOGNITION_SCORES,
+    CLASSIFICATION_SCORES,
     ClassifierOutput,
     by_class,
     measure,
@@ -134,7 +134,7 @@ def _measure_set(
     """Measure one of the `SETS` at one horizon; `empty` is the reason if it has no window."""
     confusion_AA = found.confusion()
     return {
-        **measure(found, bootstrap, RECOGNITION_SCORES),
+        **measure(found, bootstrap, CLASSIFICATION_SCORES),
         "clips": len(np.unique(found.clip_N)),
         "reason": None if len(found.true_N) else empty,
         "chance": _chance(confusion_AA, activities),
@@ -147,12 +147,12 @@ def _chance(confusion_AA: Ints, activities: Sequence[str]) -> JsonObject:
     """Compute the scores of always predicting the most frequent activity, the best score without any input."""
     true_A = confusion_AA.sum(axis=1)
     if not true_A.any():
-        return {"activity": None, **dict.fromkeys(RECOGNITION_SCORES)}
+        return {"activity": None, **dict.fromkeys(CLASSIFICATION_SCORES)}
     most = int(true_A.argmax())
     always_AA = np.zeros_like(confusion_AA)
     always_AA[:, most] = true_A
-    values = scores(always_AA[None], RECOGNITION_SCORES)[0].tolist()
-    return {"activity": activities[most], **dict(zip(RECOGNITION_SCORES, values, strict=True))}
+    values = scores(always_AA[None], CLASSIFICATION_SCORES)[0].tolist()
+    return {"activity": activities[most], **dict(zip(CLASSIFICATION_SCORES, values, strict=True))}
 
 
 def _classes(found: ClassifierOutput, activities: Sequence[str], bootstrap: ClipBootstrap) -> JsonObject:
@@ -192,7 +192,7 @@ def _of_subject(
     own_J = np.array([one == subject for one in predictions.clip_subjects])
     own_N = own_J[predictions.clip_N]
     horizons: list[JsonValue] = [
-        {"horizon": horizon, **measure(found.among(own_J[found.clip_N]), bootstrap, RECOGNITION_SCORES)}
+        {"horizon": horizon, **measure(found.among(own_J[found.clip_N]), bootstrap, CLASSIFICATION_SCORES)}
         for horizon, found in zip(predictions.horizons, at, strict=True)
     ]
     return {

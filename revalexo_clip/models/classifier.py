@@ -136,9 +136,9 @@ class ActivityClassifier(PartlyFrozen):
 
     def forward(self, imu_BLC: Tensor, video_BTHWC: Tensor) -> ClassifierOutput:
         """Classify B windows: IMU in the channels' units, video uint8 RGB. Ignores a modality without an encoder."""
-        return self.recognise(imu_BLC, video_BTHWC if self.frames is None else self.frames(video_BTHWC))
+        return self.classify(imu_BLC, video_BTHWC if self.frames is None else self.frames(video_BTHWC))
 
-    def recognise(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput:
+    def classify(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput:
         """Classify B windows with video in normalised colour, as augmentation returns it."""
         features = []
         if self.imu is not None:

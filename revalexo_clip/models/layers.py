@@ -136,7 +136,7 @@ class PartlyFrozen(nn.Module):
             part.requires_grad_(requires_grad=False)
         self._set_frozen(self._frozen | self._names(inside))
 
-    def rest(self, parts: Iterable[nn.Module]) -> None:
+    def keep_in_eval_mode(self, parts: Iterable[nn.Module]) -> None:
         """Keep these parts, and no others, in eval mode from now on."""
         self._set_frozen(self._names(parts))
 

@@ -13,7 +13,7 @@ from revalexo_clip.core.version import __version__
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.pretraining.module import ContrastiveModule
-from revalexo_clip.runs.checkpoint import KEY, Description
+from revalexo_clip.runs.checkpoint import PRETRAINING_KEY, PretrainingMetadata
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.summary import subjects_of
 from revalexo_clip.training.trainer import build_trainer, compile_encoders, share_cores
@@ -29,7 +29,7 @@ class TrainingSetup:
     model: DualEncoder
     module: ContrastiveModule
     data: PairsDataModule
-    description: Description
+    description: PretrainingMetadata
 
     @property
     def frames(self) -> int:
@@ -67,7 +67,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
         experiment.video.load_pretrained(model.video)
     if experiment.trainer.compile:
         compile_encoders(model, (model.imu, model.video))
-    description = Description(
+    description = PretrainingMetadata(
         version=__version__,
         experiment=experiment,
         imu_spec=imu_spec,
@@ -85,7 +85,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
         window=train.imu_spec.window,
         steps=data.steps_per_epoch * experiment.trainer.max_epochs,
         subjects=(train.recording_subjects, val.recording_subjects),
-        described={KEY: description.model_dump_json()},
+        described={PRETRAINING_KEY: description.model_dump_json()},
         clips=train.clip_names,
     )
     return TrainingSetup(experiment, train, val, model, module, data, description)

@@ -15,6 +15,7 @@ from revalexo_clip.core.text import counted
 from revalexo_clip.pretraining.build import TrainingSetup, build_setup
 from revalexo_clip.pretraining.collapse import CollapseWarning
 from revalexo_clip.runs.checkpoint import load_checkpoint
+from revalexo_clip.runs.options import RunOptions, optional_path
 from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
 from revalexo_clip.training.callbacks.early_stopping import LOSS, Monitored
 from revalexo_clip.training.callbacks.progress import RetrievalScores, TrainingProgress
@@ -27,15 +28,21 @@ log = logging.getLogger("revalexo_clip")
 
 def pretrain(
     experiment: PretrainExperiment,
-    source: Path | None = None,
+    source: Path | str | None = None,
     console: Console | None = None,
     *,
-    resume: Path | None = None,
+    resume: Path | str | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Train, and return the run folder. See `Training.run` for the arguments and errors."""
-    training = Pretraining(experiment, source, console or Console(stderr=True))
-    return training.run(resume=resume, overrides=overrides).folder
+    """Pretrain both encoders, and return the run folder.
+
+    `source` is the experiment's file, which is kept with the run. `resume` is the folder of a run, or `"newest"`.
+    `overrides` are the `path=value` texts that were applied to the experiment, see `find_resumed`. Raises `ConfigError`
+    or `DataError` before anything is written if the experiment cannot run, `Interrupted` if a signal stopped the run.
+    """
+    options = RunOptions(optional_path(resume), overrides)
+    training = Pretraining(experiment, optional_path(source), console or Console(stderr=True), options)
+    return training.run().folder
 
 
 @dataclass(frozen=True)
@@ -84,13 +91,13 @@ class Pretraining(Training[TrainingSetup]):
         return load_checkpoint
 
 
-def dry_run(experiment: PretrainExperiment, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> DryRun:
-    """Build a pretraining, train on one batch, validate on one, and write nothing.
+def dry_run_pretraining(experiment: PretrainExperiment, options: RunOptions) -> DryRun:
+    """Build everything of a pretraining, train on one batch, validate on one, and write nothing.
 
-    `resume` and `overrides` are those of `Training.run`: a run that cannot be resumed raises the same errors. The
-    batch is still the first one, and the weights are new.
+    Raises what `pretrain` raises before it writes anything. The batch is the first one and the weights are new, also if
+    a run would be resumed.
     """
-    resumed = find_resumed(experiment, resume, load_checkpoint, overrides)
+    resumed = find_resumed(experiment, options, load_checkpoint)
     setup = build_setup(experiment, resumed=resumed is not None)
     model = setup.model
     parameters = {

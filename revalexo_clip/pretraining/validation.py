@@ -1,4 +1,4 @@
-"""What validation measures on: the gallery of all windows, and the share of embeddings that identifies subjects."""
+"""Validation: the gallery of all windows, and the share of the embeddings' variance that lies between subjects."""
 
 from __future__ import annotations
 

@@ -126,6 +126,16 @@ def first_horizon(probe: JsonObject) -> float:
     return number(children(probe, "linear", "imu")[0]["horizon"]) or 0.0
 
 
+def single_activity_warning(probe: JsonObject) -> str:
+    """Return a warning if a probe was tested on a single activity; otherwise an empty text."""
+    names = list_of(probe["activities"])
+    rows = list_of(children(probe, "confusion")[0]["windows"])
+    tested = [str(name) for name, row in zip(names, rows, strict=True) if any(list_of(row))]
+    if len(tested) != 1:
+        return ""
+    return f"All windows are {tested[0]}: the probe does not say whether activities are distinguished."
+
+
 def horizon_text(seconds: JsonValue) -> str:
     """Format a prediction horizon [s] as `0.5 s`."""
     return f"{number(seconds) or 0.0:g} s"

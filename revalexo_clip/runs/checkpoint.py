@@ -25,9 +25,9 @@ from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.runs import resume_state
 from revalexo_clip.runs.resume_state import Progress
 
-KEY = "revalexo_clip"
-"""Entry of a pretraining checkpoint that holds the JSON text of its `Description`."""
-RECOGNISER_KEY = "revalexo_clip_classifier"
+PRETRAINING_KEY = "revalexo_clip"
+"""Entry of a pretraining checkpoint that holds the JSON text of its `PretrainingMetadata`."""
+CLASSIFIER_KEY = "revalexo_clip_classifier"
 """Entry of a classifier checkpoint that holds the JSON text of its `ClassifierMetadata`."""
 
 
@@ -63,7 +63,7 @@ class CheckpointMetadata(Config):
         return tuple(paths)
 
 
-class Description(CheckpointMetadata):
+class PretrainingMetadata(CheckpointMetadata):
     """Metadata of a pretraining checkpoint: enough to rebuild the model and to know its training data."""
 
     experiment: PretrainExperiment
@@ -114,7 +114,7 @@ class LoadedCheckpoint(Generic[D_co]):
 
 
 @dataclass(frozen=True)
-class Checkpoint(LoadedCheckpoint[Description]):
+class Checkpoint(LoadedCheckpoint[PretrainingMetadata]):
     """A pretraining checkpoint."""
 
     def build_model(self) -> DualEncoder:
@@ -127,7 +127,7 @@ class Checkpoint(LoadedCheckpoint[Description]):
 
 def load_checkpoint(path: Path, experiment_file: Path | None = None) -> Checkpoint:
     """Read a pretraining checkpoint. Raises `DataError` or `ConfigError`, which name the file."""
-    saved = read_checkpoint(path, KEY, Description, experiment_file)
+    saved = read_checkpoint(path, PRETRAINING_KEY, PretrainingMetadata, experiment_file)
     return Checkpoint(**vars(saved))
 
 
@@ -166,9 +166,10 @@ def read_checkpoint(path: Path, key: str, kind: type[D], experiment_file: Path |
 
 
 def _other_kind_message(path: Path, content: object) -> str:
+    pretraining_uses = "rxclip evaluate, rxclip export-encoder, or `encoder` of a finetuning"
     for key, kind, command in (
-        (KEY, "a pretraining checkpoint", "rxclip evaluate, rxclip export-encoder, or `encoder` of a finetuning"),
-        (RECOGNISER_KEY, "the checkpoint of an activity classifier", "rxclip finetune --resume"),
+        (PRETRAINING_KEY, "a pretraining checkpoint", pretraining_uses),
+        (CLASSIFIER_KEY, "the checkpoint of an activity classifier", "rxclip finetune --resume"),
     ):
         if isinstance(content, dict) and key in content:
             return f"{path} is {kind}, which cannot be used here; use it with {command}"

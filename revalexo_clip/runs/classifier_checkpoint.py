@@ -12,7 +12,7 @@ from revalexo_clip.core.files import UNPICKLING_ERRORS
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.models.classifier import ActivityClassifier, Architecture
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
-from revalexo_clip.runs.checkpoint import RECOGNISER_KEY, CheckpointMetadata, LoadedCheckpoint, read_checkpoint
+from revalexo_clip.runs.checkpoint import CLASSIFIER_KEY, CheckpointMetadata, LoadedCheckpoint, read_checkpoint
 
 
 class ClassifierMetadata(CheckpointMetadata):
@@ -80,10 +80,10 @@ def is_classifier(path: Path) -> bool:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, *UNPICKLING_ERRORS):  # `load_classifier_checkpoint` reports what is wrong
         return False
-    return isinstance(content, dict) and RECOGNISER_KEY in content
+    return isinstance(content, dict) and CLASSIFIER_KEY in content
 
 
 def load_classifier_checkpoint(path: Path, experiment_file: Path | None = None) -> ClassifierCheckpoint:
     """Read a classifier checkpoint. Raises `DataError` or `ConfigError`, which name the file."""
-    saved = read_checkpoint(path, RECOGNISER_KEY, ClassifierMetadata, experiment_file)
+    saved = read_checkpoint(path, CLASSIFIER_KEY, ClassifierMetadata, experiment_file)
     return ClassifierCheckpoint(**vars(saved))

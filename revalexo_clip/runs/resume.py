@@ -18,6 +18,7 @@ from revalexo_clip.core.version import __version__
 from revalexo_clip.runs.checkpoint import CheckpointMetadata, LoadedCheckpoint
 from revalexo_clip.runs.environment import jobs_of, requeued_job
 from revalexo_clip.runs.folder import inherited_run_folder, runs_of
+from revalexo_clip.runs.options import RunOptions
 from revalexo_clip.runs.resume_state import Progress
 
 log = logging.getLogger("revalexo_clip")
@@ -77,17 +78,14 @@ LoadCheckpoint = Callable[[Path], LoadedCheckpoint[CheckpointMetadata]]
 """Reads a checkpoint file of one kind. Raises `DataError` or `ConfigError`, which name the file."""
 
 
-def find_resumed(
-    experiment: Experiment, where: Path | None, load: LoadCheckpoint, overrides: Sequence[str] = ()
-) -> Resumed | None:
+def find_resumed(experiment: Experiment, options: RunOptions, load: LoadCheckpoint) -> Resumed | None:
     """Return the run to resume, or None if a new run is to start.
 
-    `where` is a run folder or `NEWEST`; if it is None, only a requeued SLURM job resumes the run that it started.
-    `overrides` are the command's `path=value` texts: the fields that they name may differ from the checkpoint's
-    experiment. Raises `ConfigError` if other fields differ, if there is no such run, or if its checkpoint lacks
-    entries; `DataError` if all of its checkpoints are corrupt.
+    If `options.resume` is None, only a requeued SLURM job resumes the run that it started. The fields that
+    `options.overrides` name may differ from the checkpoint's experiment. Raises `ConfigError` if other fields differ,
+    if there is no such run, or if its checkpoint lacks entries; `DataError` if all of its checkpoints are corrupt.
     """
-    folder = _choose(experiment, where)
+    folder = _choose(experiment, options.resume)
     if folder is None:
         return None
     corrupt: list[Path] = []
@@ -106,7 +104,7 @@ def find_resumed(
                 "without --resume"
             )
         before = checkpoint.description.experiment.model_dump(mode="json")
-        changed = changed_paths(folder, before, experiment, overrides)
+        changed = changed_paths(folder, before, experiment, options.overrides)
         without_weights = replace(checkpoint, state={})  # Lightning reads them
         return Resumed(folder, without_weights, checkpoint.progress, tuple(corrupt), changed)
     if corrupt:

@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -21,11 +20,13 @@ from rich.console import Console
 from revalexo_clip.config.base import Experiment
 from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import Interrupted, UserError
-from revalexo_clip.core.files import atomically, write_json
+from revalexo_clip.core.files import write_json
 from revalexo_clip.runs.checkpoint import AtomicCheckpointIO, CheckpointMetadata
 from revalexo_clip.runs.environment import environment, slurm_job
 from revalexo_clip.runs.folder import forget_run_folder, inherited_run_folder, new_run_folder, use_run_folder
 from revalexo_clip.runs.log import end_log, kept_log, note, start_log
+from revalexo_clip.runs.options import RunOptions
+from revalexo_clip.runs.part_folder import write_experiment
 from revalexo_clip.runs.resume import LoadCheckpoint, Resumed, find_resumed
 from revalexo_clip.training.callbacks.checkpoints import BestCheckpoints, LastCheckpoint, StopSignals
 from revalexo_clip.training.callbacks.data_wait import DataWaitMonitor
@@ -76,11 +77,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Training(ABC, Generic[P]):
-    """One kind of training. `source` is the experiment's file, of which the run keeps a copy."""
+    """One kind of training."""
 
     experiment: Experiment
     source: Path | None
+    """The experiment's file; the run keeps a copy."""
     console: Console
+    """Console that shows the progress."""
+    options: RunOptions = field(default_factory=RunOptions)
 
     @abstractmethod
     def build(self, *, resumed: bool) -> P:
@@ -108,29 +112,28 @@ class Training(ABC, Generic[P]):
         """The function that reads its checkpoints."""
 
     @property
-    def of_video(self) -> bool:
-        """Whether videos are read, so that they are worth packing."""
+    def reads_video(self) -> bool:
+        """Whether videos are read, so that packing them pays off."""
         return True
 
-    def run(self, *, resume: Path | None = None, overrides: Sequence[str] = ()) -> Run:
-        """Train, or resume a run.
+    def run(self) -> Run:
+        """Train, or resume the run that `options` name.
 
-        `resume` is the folder of a run to resume, or `resume.NEWEST` for the newest run of this experiment. `overrides`
-        are the texts that may change it, see `find_resumed`. Raises `ConfigError` or `DataError` before anything is
-        written if the experiment cannot run, `Interrupted` if a signal stopped it.
+        Raises `ConfigError` or `DataError` before anything is written if the experiment cannot run, `Interrupted` if a
+        signal stopped it.
         """
         experiment = self.experiment
         if inherited_run_folder():
             leave_with_parent()
         leader = leads(experiment)
         with kept_log() as records:
-            resumed = find_resumed(experiment, resume, self.load, overrides)
+            resumed = find_resumed(experiment, self.options, self.load)
             if resumed and resumed.finished(experiment):
                 log.info("%s", resumed.describe_progress(experiment))
                 if leader:
                     _complete_metrics(resumed)
                 return Run(resumed.folder, leader)
-            if self.of_video and experiment.data.unprepared():
+            if self.reads_video and experiment.data.unprepared():
                 self.build(resumed=resumed is not None)  # check that it can run before the long packing
                 with counting("packing", self.console) as on_progress:
                     experiment.data.prepare(on_progress, leader=leader)
@@ -205,8 +208,7 @@ class Training(ABC, Generic[P]):
             first = json.loads(path.read_text(encoding="utf-8"))
             now = first | {"resumed": [*first.get("resumed", []), {"step": resumed.checkpoint.step, **now}]}
         write_json(folder / "environment.json", now)
-        with atomically(folder / "experiment.json") as temporary:
-            temporary.write_text(self.experiment.to_json() + "\n", encoding="utf-8")
+        write_experiment(folder, self.experiment)
         if self.source is not None:
             shutil.copyfile(self.source, folder / "experiment.py")
         for path in resumed.corrupt if resumed else ():

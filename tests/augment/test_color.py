@@ -108,7 +108,7 @@ def test_the_batched_colour_path_equals_a_plain_one_sample_by_sample() -> None:
 
 
 @pytest.mark.parametrize("augmentation", [ColorJitter(), Grayscale()], ids=["jitter", "grayscale"])
-def test_on_finished_frames_it_does_what_it_does_before_normalisation(augmentation: ColorJitter | Grayscale) -> None:
+def test_finished_frames_change_as_frames_before_normalisation(augmentation: ColorJitter | Grayscale) -> None:
     always = augmentation.model_copy(update={"p": 1.0})
     rng, again = (np.random.default_rng(3) for _ in range(2))
     drawn = torch.from_numpy(always.sample(rng, VIDEO, WHOLE))[None]

@@ -1,4 +1,4 @@
-"""Every kind of damage to a dataset is found, by check-data and by training, and ends in a message, not in silence."""
+"""Check-data and training find every kind of damage to a dataset, and print a message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.damage_table import DAMAGE
 from support.small_process import EXPERIMENT, Finished, call, rxclip
 from support.sound_dataset import write_sound_dataset
 
-from revalexo_clip.runs.checkpoint import Description, load_checkpoint
+from revalexo_clip.runs.checkpoint import PretrainingMetadata, load_checkpoint
 
 CHANNELS = ("--channels", "acc_*", "--channels", "gyro_Pelvis_*")
 CHECK = ("check-data", "dataset", *CHANNELS, "--jobs", "1")
@@ -161,7 +161,7 @@ def test_excluded_clips_are_listed_and_counted_in_the_log_the_dry_run_and_the_ch
     description = load_checkpoint(home / "runs/latest/checkpoints/last.ckpt").description
     assert description.excluded == {"train": ("Subject01/0000",), "val": ("Subject08/0001",)}
     older = {key: value for key, value in json.loads(description.model_dump_json()).items() if key != "excluded"}
-    assert Description.model_validate(older).excluded == {}
+    assert PretrainingMetadata.model_validate(older).excluded == {}
 
 
 @pytest.mark.slow

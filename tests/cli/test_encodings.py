@@ -82,7 +82,7 @@ def test_an_error_about_a_file_that_cannot_be_spelled_is_still_one_message(tmp_p
     assert text == "error: \\u6b65.py: no such experiment file\n"
 
 
-def test_characters_are_replaced_only_where_the_encoding_lacks_them() -> None:
+def test_only_characters_that_the_encoding_lacks_are_replaced() -> None:
     with pytest.MonkeyPatch.context() as patch:
         streams = {name: open(os.devnull, "w", encoding="ascii") for name in ("stdout", "stderr")}  # noqa: SIM115, PTH123
         for name, stream in streams.items():

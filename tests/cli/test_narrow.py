@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.damage import IMU, cell
-from support.small_process import call
+from support.small_process import succeed
 from support.sound_dataset import write_sound_dataset
 
 from revalexo_clip.config.finetuning import COMPONENT_KINDS
@@ -20,12 +20,8 @@ TREE = str.maketrans("", "", "│├└─")
 
 
 def printed(*arguments: str, width: int, cwd: Path) -> str:
-    """Return what `rxclip` prints, wrapped to this width."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("COLUMNS", str(width))
-        finished = call(*arguments, cwd=cwd)
-    assert finished.returncode == 0
-    return finished.stdout
+    """Return what `rxclip` prints to a pipe, wrapped to this width."""
+    return succeed(*arguments, cwd=cwd, COLUMNS=str(width)).stdout
 
 
 def on_a_terminal(*arguments: str, width: int, cwd: Path) -> str:

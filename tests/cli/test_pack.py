@@ -1,4 +1,4 @@
-"""`rxclip pack`, and what training and evaluation make of packs."""
+"""`rxclip pack`, and the use of packs in training and evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from support.tiny_dataset import source_of
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data.revalexo.pack.find import NAME
 from revalexo_clip.evaluation.protocol import evaluate
-from revalexo_clip.pretraining.run import dry_run
+from revalexo_clip.pretraining.run import dry_run_pretraining
+from revalexo_clip.runs.options import RunOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -33,7 +34,7 @@ def figure(metrics: JsonObject, *path: str) -> float:
     return float(str(metrics[path[-1]]))
 
 
-def test_the_command_says_what_it_made_and_how_large_it_is(root: Path) -> None:
+def test_the_command_prints_the_pack_and_its_size(root: Path) -> None:
     finished = call("pack", root, cwd=root.parent)
     assert finished.returncode == 0, finished.stderr
     assert re.fullmatch(rf"{root}/{NAME}\n  6 clips, [\d.]+ [kM]B; source files: [\d.]+ kB\n", finished.stdout)
@@ -51,7 +52,7 @@ def test_the_command_says_what_it_made_and_how_large_it_is(root: Path) -> None:
         (("dataset", "--quality", "101"), 2, "less than or equal to 100"),
     ],
 )
-def test_a_mistake_is_said(arguments: tuple[str, ...], code: int, says: str, root: Path) -> None:
+def test_a_mistake_gives_a_message(arguments: tuple[str, ...], code: int, says: str, root: Path) -> None:
     finished = call("pack", *arguments, cwd=root.parent)
     assert finished.returncode == code
     assert says in " ".join(finished.stderr.split())
@@ -69,7 +70,7 @@ def test_a_bad_clip_ends_it_with_one_message(root: Path) -> None:
 def test_a_dry_run_makes_no_pack(unpacked: Path, tmp_path: Path) -> None:
     before = sorted(unpacked.rglob("*"))
     with chdir(tmp_path):
-        dry_run(built_in_experiment(unpacked))
+        dry_run_pretraining(built_in_experiment(unpacked), RunOptions())
     assert sorted(unpacked.rglob("*")) == before
 
 
@@ -117,7 +118,7 @@ def test_evaluation_uses_a_pack_and_makes_none_and_finds_about_the_same(
     assert json.loads((run / "evaluation/metrics.json").read_text())["windows"] == 10
 
 
-def test_without_a_pack_training_goes_on_from_the_files(unpacked: Path, tmp_path: Path) -> None:
+def test_without_a_pack_training_reads_the_files(unpacked: Path, tmp_path: Path) -> None:
     described = built_in_experiment(unpacked).model_dump(mode="json")
     experiment = built_in_experiment(unpacked, data={**described["data"], "pack": "off"})
     train(experiment, tmp_path)

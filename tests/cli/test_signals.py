@@ -31,7 +31,7 @@ def in_background(root: Path, folder: Path, signal_at: str) -> Finished:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_run_in_the_background_goes_on_after_ctrl_c_and_after_the_terminal_is_closed(
+def test_a_run_in_the_background_continues_after_ctrl_c_and_after_the_terminal_is_closed(
     number: signal.Signals, written: Path, tmp_path: Path
 ) -> None:
     finished = in_background(written, tmp_path, f"2:{int(number)}")

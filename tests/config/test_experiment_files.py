@@ -1,4 +1,4 @@
-"""Experiment files: which class is loaded, and what is said about a file that fails."""
+"""Experiment files: which class is loaded, and the error message of a file that fails."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def test_a_cut_video_is_readable_although_its_first_frames_depend_on_missing_one
     assert first > 50
 
 
-def test_opening_decodes_nothing_where_the_container_lists_its_frames(tmp_path: Path) -> None:
+def test_opening_decodes_nothing_if_the_container_lists_its_frames(tmp_path: Path) -> None:
     for name, found_out in (("b_frames", False), ("fragmented", True), ("matroska", True)):
         with opened_video(VARIANTS[name](tmp_path)) as container:
             assert (container.streams.video[0].codec_context.pix_fmt is not None) == found_out

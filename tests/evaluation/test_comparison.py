@@ -35,7 +35,7 @@ def names_in(value: object) -> set[str]:
 
 @pytest.fixture(scope="module")
 def other_trained(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of other sizes and frames, which has seen fewer subjects and names one to test on."""
+    """A run with other sizes and frames, with fewer training subjects and one test subject."""
     first = built_in_experiment(distinct)
     data = first.data.model_dump(mode="json") | {"frames": 3, "train_subjects": ["01"], "test_subjects": ["05"]}
     return train(built_in_experiment(distinct, name="other", embed_dim=8, data=data), tmp_path_factory.mktemp("other"))
@@ -43,7 +43,7 @@ def other_trained(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def pair(trained_run: Path, other_trained: Path, tmp_path: Path) -> list[Path]:
-    """Runs of both, to write to."""
+    """Copies of both runs, which a test may write to."""
     return [
         link_run(trained_run, tmp_path / "runs" / "first" / "20250101-000000"),
         link_run(other_trained, tmp_path / "runs" / "second" / "20250101-000000"),

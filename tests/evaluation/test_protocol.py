@@ -1,4 +1,4 @@
-"""Evaluation from nothing but a checkpoint and data: what is measured, on whom, and what does not fit."""
+"""Evaluation from a checkpoint and data: metrics, subjects, and errors if they do not fit."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def measured(metrics: JsonObject, *path: str) -> JsonObject:
 
 
 def plain(figures: JsonValue) -> dict[str, float]:
-    """Figures without their intervals."""
+    """Metrics without their intervals."""
     return {name: value for name, value in cast("dict[str, float]", figures).items() if name != "interval"}
 
 
 @pytest.fixture(scope="module")
 def metrics(trained_run: Path) -> JsonObject:
-    """Of the test subjects; read back from the file."""
+    """The embeddings of the test subjects are read back from the file."""
     result = evaluate(trained_run)
     assert result.path == trained_run / "evaluation" / "metrics.json"
     assert json.loads(result.path.read_text()) == result.metrics

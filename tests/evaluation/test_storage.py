@@ -1,4 +1,4 @@
-"""`predictions.h5` is read as it was written, or refused."""
+"""`predictions.h5` is read as it was written, or there is an error."""
 
 from __future__ import annotations
 

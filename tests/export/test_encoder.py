@@ -42,7 +42,7 @@ def random_imu(seed: int = 0) -> Tensor:
 
 @pytest.fixture
 def folder(run: Path) -> Path:
-    """An exported IMU encoder, to be damaged."""
+    """An exported IMU encoder, which a test may damage."""
     return export_encoder("imu", run).files[0].parent
 
 

@@ -1,4 +1,4 @@
-"""What an export writes, and that it is the checkpoint's tower."""
+"""The files of an export; the exported encoder equals that of the checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from revalexo_clip.evaluation.protocol import evaluate
 from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import DeepConvLSTM
-from revalexo_clip.runs.checkpoint import KEY, load_checkpoint
+from revalexo_clip.runs.checkpoint import PRETRAINING_KEY, load_checkpoint
 
 
 def read(path: Path) -> JsonObject:
@@ -31,10 +31,10 @@ def read(path: Path) -> JsonObject:
 
 
 def edit_checkpoint(run: Path, change: Mapping[str, object]) -> None:
-    """Another best checkpoint in a run: some entries of its description's JSON changed."""
+    """Replace the best checkpoint of a run by one with changed entries in its metadata."""
     path = run / "checkpoints" / "best.ckpt"
     content = torch.load(path, weights_only=True)
-    content[KEY] = json.dumps(json.loads(content[KEY]) | change)
+    content[PRETRAINING_KEY] = json.dumps(json.loads(content[PRETRAINING_KEY]) | change)
     path.unlink()  # not written through a link to the original
     torch.save(content, path)
 
@@ -206,7 +206,7 @@ def enlarge(run: Path) -> DualEncoder:
     described = description.model_copy(update={"experiment": experiment, "imu_spec": spec}).model_dump_json()
     state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     path.unlink()
-    torch.save({KEY: described, "state_dict": state, "epoch": 0, "global_step": 1}, path)
+    torch.save({PRETRAINING_KEY: described, "state_dict": state, "epoch": 0, "global_step": 1}, path)
     return model
 
 

@@ -1,4 +1,4 @@
-"""`encoder.onnx`: under onnxruntime alone it gives what torch gives, or it is not written."""
+"""`encoder.onnx`: its outputs under onnxruntime equal those of torch, or it is not written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ np.savez("outputs.npz", *(np.concatenate(parts) for parts in zip(*batches)))
 
 
 def outputs_alone(folder: Path, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Features and embeddings by onnxruntime, in a process that knows neither torch nor this package."""
+    """Compute features and embeddings with onnxruntime, in a process without torch and this package."""
     np.save(folder / "windows.npy", windows.numpy())
     subprocess.run([sys.executable, "-c", ALONE], cwd=folder, check=True)
     with np.load(folder / "outputs.npz") as outputs:
@@ -83,7 +83,7 @@ def test_the_video_encoder_is_written_in_the_same_way(run: Path, tmp_path: Path)
 
 
 class Mean(nn.Module):
-    """Averages of the channels; others, by as much as `off`, once it is no longer torch that computes them."""
+    """Averages of the channels; in an ONNX file, they differ from torch's by `off`."""
 
     def __init__(self, off: float) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Mean(nn.Module):
 
 
 class Counted(Mean):
-    """As `Mean`, in a way that fixes the size of a batch."""
+    """Like `Mean`, but for a fixed batch size only."""
 
     def forward(self, imu_BLC: Tensor) -> Tensor:
         return super().forward(imu_BLC).reshape(len(imu_BLC), 3)
@@ -137,7 +137,7 @@ def test_a_file_that_gives_other_numbers_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_without_the_dataset_windows_are_drawn_and_that_is_said(
+def test_without_the_dataset_windows_are_random_and_the_card_says_so(
     run: Path, distinct: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = shutil.move(distinct, tmp_path / "gone")

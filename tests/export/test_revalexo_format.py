@@ -1,4 +1,4 @@
-"""Encoders of others: a state dict under RevalExo's names becomes a folder that loads and gives the same features."""
+"""Imported encoders: a state dict with RevalExo's names becomes an encoder folder with the same features."""
 
 from __future__ import annotations
 

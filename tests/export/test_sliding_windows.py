@@ -32,7 +32,7 @@ def encoder(run: Path) -> PretrainedImuEncoder:
 
 
 def frame(rate: float = 60.0, seconds: float = 5.0, start: float = 0.0) -> pd.DataFrame:
-    """Slow oscillations, one a channel; in another order, with a clock."""
+    """A recording of slow oscillations, one per channel, with columns in another order and a time column."""
     time_n = start + np.arange(round(rate * seconds)) / rate
     columns = {name: np.sin((1 + place) * (time_n - start)) for place, name in enumerate(CHANNELS)}
     return pd.DataFrame({"time": time_n, **dict(reversed(columns.items()))})

@@ -1,4 +1,4 @@
-"""Finetuning in folds as users start it: in processes, several at a time, failing, stopped, resumed, as jobs."""
+"""Finetuning in folds from the command line: parallel processes, failures, interruption, resume and cluster jobs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def command(root: Path) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def in_two(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
-    """A run whose folds two processes share, and what it printed; not to be written to."""
+    """A run with two folds at a time, and its output. Do not change it."""
     folder = tmp_path_factory.mktemp("in_two")
     finished = succeed(*command(distinct), "--jobs", "2", cwd=folder)
     return folder / "runs/latest", finished
@@ -64,7 +64,7 @@ def test_a_dry_run_names_the_run_that_would_be_resumed(distinct: Path, tmp_path:
 
 
 def assert_same_fold(one: Path, other: Path) -> None:
-    """The same weights and the same metrics all along, and the same predictions, bit for bit."""
+    """Assert that two runs have the same weights, metrics and predictions, bit for bit."""
     for checkpoint in ("best", "last"):
         expected, found = (weights(run / f"checkpoints/{checkpoint}.ckpt") for run in (one, other))
         assert expected.keys() == found.keys()

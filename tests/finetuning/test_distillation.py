@@ -1,4 +1,4 @@
-"""Distillation: a teacher guides a student, and stays as it is."""
+"""Distillation: a student learns from a teacher, whose weights do not change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataL
 
 
 def test_a_teacher_guides_a_student_and_stays_as_it_is(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
-    """The teacher has both modalities, the student IMU alone: its loss falls, and the teacher never changes."""
+    """The teacher has both modalities, the student only IMU: its loss falls, and the teacher never changes."""
     (tmp_path / "teacher").mkdir()
     teacher = train_classifier(finetuning(distinct, trained_run, modality="both"), tmp_path / "teacher")
     for by in ("logits", "features"):

@@ -1,4 +1,4 @@
-"""Freezing: which blocks of the encoder are trained, and from which epoch on."""
+"""Freezing: the blocks of the encoder that are trained in each epoch."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ KINDS = ("weight", "bias")
         (Freezing(every=1), [2, 1, 0, 0, 0, 0]),
     ],
 )
-def test_blocks_are_set_free_from_the_output_on(freezing: Freezing, num_frozen_blocks: list[int]) -> None:
+def test_blocks_are_unfrozen_starting_at_the_output(freezing: Freezing, num_frozen_blocks: list[int]) -> None:
     assert [freezing.num_frozen_blocks(epoch, 3) for epoch in range(6)] == num_frozen_blocks
 
 
 class Snapshots(pl.Callback):
-    """Keeps the weights that a training begins with, and those of each epoch's end."""
+    """Keeps the initial weights of a training, and those at the end of each epoch."""
 
     def __init__(self, seen: list[dict[str, Tensor]]) -> None:
         self.seen = seen
@@ -70,10 +70,8 @@ class Watched(Finetuning):
         return [Snapshots(self.seen)]
 
 
-def test_layers_change_from_the_epoch_on_in_which_they_are_set_free(
-    distinct: Path, trained_run: Path, tmp_path: Path
-) -> None:
-    """DeepConvLSTM has six blocks: one epoch of heads alone, then one block more in every epoch."""
+def test_layers_change_once_they_are_unfrozen(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
+    """DeepConvLSTM has six blocks. First only the heads are trained, then one more block in each epoch."""
     experiment = finetuning(
         distinct,
         trained_run,

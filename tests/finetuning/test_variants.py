@@ -1,4 +1,4 @@
-"""Variants: what each changes in an experiment, that all else is the same, and comparisons as users start them."""
+"""Variants: the fields that each one changes, equal settings otherwise, and comparisons from the command line."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_variants_are_named_by_kind_and_percent() -> None:
 
 @pytest.fixture(scope="module")
 def parts(distinct: Path, trained_run: Path) -> dict[str, FinetuneSetup]:
-    """Of each variant with half of the labels, with dropout and a hidden layer in its head."""
+    """Each variant has half of the labels, and dropout and a hidden layer in its head."""
     experiment = finetuning(distinct, trained_run, head={"type": "LinearHeads", "hidden": 6}, batch_size=4)
     return {kind: build_finetune_setup(Variant(kind, 0.5).apply_to(experiment)) for kind in KINDS}
 
@@ -183,7 +183,7 @@ def test_labels_are_for_a_comparison(distinct: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def compared(distinct: Path, trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
-    """A run with two variants side by side, and what it printed; not to be written to."""
+    """A run with two variants at a time, and its output. Do not change it."""
     folder = tmp_path_factory.mktemp("compared")
     finished = succeed(*command(distinct, trained_run), "--jobs", "2", cwd=folder)
     return folder / "runs/latest", finished
@@ -274,7 +274,7 @@ def labels_of(run: Path) -> list[JsonObject]:
 
 
 def figures(run: Path) -> list[Mapping[str, JsonValue | list[JsonObject]]]:
-    """What `comparison.json` has measured, without the names of checkpoints."""
+    """Return the results in `comparison.json` without the names of checkpoints."""
     return [
         {"differences": label["differences"]}
         | {kind: [*children(label, "variants", kind, "horizons")] for kind in child(label, "variants")}

@@ -34,7 +34,7 @@ def start(root: Path, folder: Path, *arguments: str, **environment: str) -> subp
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Its exit code and what it printed; none of the processes that it started outlives it by more than moments."""
+    """Return its exit code and output. All processes that it started end with it, or a moment later."""
     _, printed = process.communicate(timeout=300)
     until = time.monotonic() + 20
     with suppress(ProcessLookupError):
@@ -49,7 +49,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def untouched(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run in two processes that nothing interrupts."""
+    """An uninterrupted run in two processes."""
     folder = tmp_path_factory.mktemp("untouched")
     succeed("pretrain", INTERRUPTED, "--set", f"data.root={written}", "--devices", "2", cwd=folder)
     return folder / "runs/latest"
@@ -102,7 +102,7 @@ def free_port() -> int:
 
 
 def srun(root: Path, folder: Path, **environment: str) -> list[tuple[int, str]]:
-    """The two processes that srun starts for a job on two nodes of one task each, with what SLURM tells them."""
+    """The processes that srun starts for a job on two nodes with one task each, with SLURM's environment."""
     port = str(free_port())
     tasks = [
         start(
@@ -127,7 +127,7 @@ def srun(root: Path, folder: Path, **environment: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.long
-def test_a_job_on_two_nodes_is_requeued_before_its_time_is_over_and_goes_on(
+def test_a_job_on_two_nodes_is_requeued_before_its_time_is_over_and_resumes(
     written: Path, untouched: Path, tmp_path: Path
 ) -> None:
     scontrol = tmp_path / "bin" / "scontrol"

@@ -1,4 +1,4 @@
-"""Real processes, several at a time, some of which fail, are killed, or are told to stop; and jobs of submitit."""
+"""Several real processes at a time: some fail, are killed or are stopped. Jobs of submitit."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ time.sleep(60)
 
 
 def task(folder: Path, name: str, *programs: str) -> Task:
-    """One that runs Python programs."""
+    """A task that runs Python programs."""
     return Task(name, tuple((sys.executable, "-c", program) for program in programs), folder / f"{name}.txt")
 
 
 class Heard:
-    """What tasks have said, line by line."""
+    """The output of tasks, line by line."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
@@ -165,9 +165,7 @@ def test_a_job_whose_time_is_nearly_over_lets_its_task_save_and_is_begun_again(t
         (Cluster("slurm", {}), "slurm"),
     ],
 )
-def test_a_cluster_that_is_not_there_or_is_asked_for_what_it_has_not_is_refused(
-    cluster: Cluster, told: str, tmp_path: Path
-) -> None:
+def test_an_unknown_cluster_or_setting_is_refused(cluster: Cluster, told: str, tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     with pytest.raises(ConfigError, match=rf"(?s)--cluster {cluster.kind}: .*({told})"):
         run_on_cluster([task(tmp_path, "a", "print(1)")], 1, cluster, tmp_path / "jobs", Heard())

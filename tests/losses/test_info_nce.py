@@ -72,7 +72,7 @@ def test_autocast_does_not_change_the_precision_of_the_loss(dtype: torch.dtype) 
     assert under_autocast.item() == pytest.approx(exact.item(), rel=1e-6)
 
 
-def test_temperature_starts_where_it_is_set() -> None:
+def test_temperature_starts_at_its_setting() -> None:
     assert InfoNCE(temperature=0.25).build().temperature.item() == pytest.approx(0.25)
 
 

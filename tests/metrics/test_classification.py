@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, on labels that leave classes out."""
+"""Scores compared with scikit-learn, for labels with missing classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.bootstrap import LEAST_CLIPS, ClipBootstrap
-from revalexo_clip.metrics.classification import RECOGNITION_SCORES, ClassifierOutput, gain, measure, scores
+from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, ClassifierOutput, gain, measure, scores
 
 CLASSES = 4
 
@@ -84,18 +84,18 @@ def test_no_window_has_no_scores() -> None:
 
 @pytest.mark.slow
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    """Clips of two activities each, some of them rare, and of a difficulty of their own; see docs/metrics.md."""
+    """Clips with two activities each, some of them rare, and a difficulty per clip; see docs/metrics.md."""
     rng, runs, clips = np.random.default_rng(0), 200, 80
-    truth_4 = scores(simulated(rng, 10_000).confusion()[None], RECOGNITION_SCORES)[0]
+    truth_4 = scores(simulated(rng, 10_000).confusion()[None], CLASSIFICATION_SCORES)[0]
     bootstrap = ClipBootstrap(["a"] * clips, resamples=500)
     held_4 = np.zeros(4)
     for _ in range(runs):
         found = simulated(rng, clips)
-        for place, figure_R in enumerate(found.resampled(bootstrap, RECOGNITION_SCORES).T):
+        for place, figure_R in enumerate(found.resampled(bootstrap, CLASSIFICATION_SCORES).T):
             ends = bootstrap.interval(figure_R, found.clip_N)
             held_4[place] += ends is not None and ends[0] <= truth_4[place] <= ends[1]
     least = {"accuracy": 0.90, "balanced_accuracy": 0.86, "macro_f1": 0.83, "weighted_f1": 0.90}
-    assert (held_4 / runs >= [least[name] for name in RECOGNITION_SCORES]).all(), held_4 / runs
+    assert (held_4 / runs >= [least[name] for name in CLASSIFICATION_SCORES]).all(), held_4 / runs
     assert (held_4 / runs <= 0.99).all(), held_4 / runs
 
 

@@ -1,4 +1,4 @@
-"""Differences and their paired intervals, against a bootstrap written down plainly."""
+"""Differences and their paired intervals, compared with a plain bootstrap."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def child(found: JsonObject, *path: str | int) -> JsonObject:
 
 
 def measured(noise: float) -> tuple[EvaluatedWindows, Outcome]:
-    """Made windows whose video lies so far from their IMU, and what is found in them."""
+    """Simulated windows whose video embeddings are at a given distance from those of IMU, and their results."""
     windows = made_windows(subjects=2)
     rng = torch.Generator().manual_seed(1)
     video_ND = windows.imu_ND + noise * torch.randn(windows.imu_ND.shape, generator=rng)
@@ -58,7 +58,7 @@ def found() -> JsonObject:
 
 
 def plain_difference(one: Figure, other: Figure, row_M: Ints) -> tuple[float, tuple[float, float]]:
-    """The difference of two figures of some windows, and its 95% interval over the same resamples of clips for both."""
+    """Return the difference of two metrics, and its 95% interval, with the same resamples of clips for both."""
     clip_M = CLIP_N[row_M]
     drawn = [np.repeat(row_M, weight_J.astype(int)[clip_M]) for weight_J in BOOTSTRAP.weight_RJ]
     difference_R = [one(rows) - other(rows) for rows in drawn]
@@ -83,7 +83,7 @@ def plain_ranks(query_ND: torch.Tensor, gallery_ND: torch.Tensor, same_NN: Bools
 
 
 def same_gallery(gallery: str) -> Bools:
-    """[N, N] which windows are compared with which."""
+    """Return [N, N] bool: which windows are compared with which."""
     subject_N, label_N = WINDOWS.of_subject(), WINDOWS.label_NK[:, 0].numpy()
     same_NN = np.ones((len(WINDOWS), len(WINDOWS)), dtype=bool)
     if "subject" in gallery:
@@ -162,7 +162,7 @@ def test_a_part_s_differences_are_those_of_its_own_windows(found: JsonObject) ->
 
 
 def test_paired_intervals_find_differences_that_separate_intervals_miss() -> None:
-    """Both find hard in the same clips; one is a little better everywhere."""
+    """The same clips are hard for both; one is slightly better in all clips."""
     rng = np.random.default_rng(0)
     clip_N = np.repeat(np.arange(12), 6)
     bootstrap = ClipBootstrap(["a"] * 12)
@@ -191,7 +191,7 @@ def test_a_checkpoint_is_the_same_as_its_copy() -> None:
 
 
 def test_equal_figures_of_other_windows_are_not_the_same() -> None:
-    """Each mistakes one window that the other does not."""
+    """Each classifies one window wrongly that the other classifies correctly."""
     label_NK, predicted = WINDOWS.label_NK.numpy(), dict(ONE.predictions)
     wrong = []
     for row in (0, 8):
@@ -204,7 +204,7 @@ def test_equal_figures_of_other_windows_are_not_the_same() -> None:
 
 
 def test_what_only_one_could_be_tested_on_is_not_compared() -> None:
-    """Its probe had no label to learn from at a horizon."""
+    """The probe has no training labels at one horizon."""
     predicted_NK = OTHER.predictions["linear/video"].copy()
     predicted_NK[:, 1] = UNLABELLED
     untested = Outcome(OTHER.galleries, {**OTHER.predictions, "linear/video": predicted_NK})

@@ -25,7 +25,7 @@ from support.made_predictions import made_predictions
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.metrics.bootstrap import ClipBootstrap
-from revalexo_clip.metrics.classification import RECOGNITION_SCORES
+from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES
 from revalexo_clip.metrics.evaluated import Bools, Ints, Predictions
 from revalexo_clip.metrics.paired_differences import compare_classifiers
 from revalexo_clip.metrics.per_horizon import SETS, measure_classification
@@ -38,7 +38,7 @@ ACTIVITIES = ("standing", "walking", "stairs")
 
 
 def plain(true_N: npt.ArrayLike, predicted_N: npt.ArrayLike) -> dict[str, float]:
-    """What scikit-learn says, which warns of classes that are predicted and never true."""
+    """Return scikit-learn's scores. It warns of classes that are predicted and never true."""
     return {
         "accuracy": accuracy_score(true_N, predicted_N),
         "balanced_accuracy": balanced_accuracy_score(true_N, predicted_N),
@@ -73,9 +73,9 @@ def check_against_sklearn(predictions: Predictions) -> None:
             assert figures["windows"] == rows.sum()
             assert (figures["reason"] is None) == bool(rows.any())
             if not rows.any():
-                assert [figures[name] for name in RECOGNITION_SCORES] == [None] * 4
+                assert [figures[name] for name in CLASSIFICATION_SCORES] == [None] * 4
                 continue
-            assert {name: figures[name] for name in RECOGNITION_SCORES} == pytest.approx(plain(true_N, predicted_N))
+            assert {name: figures[name] for name in CLASSIFICATION_SCORES} == pytest.approx(plain(true_N, predicted_N))
             labels = range(len(predictions.activities))
             assert figures["confusion"] == confusion_matrix(true_N, predicted_N, labels=labels).tolist()
             check_classes(figures, predictions.activities, true_N, predicted_N)
@@ -93,7 +93,7 @@ def check_classes(figures: JsonObject, activities: tuple[str, ...], true_N: Ints
 
 @st.composite
 def small_predictions(draw: st.DrawFn) -> Predictions:
-    """A few windows with anything that labels can be: absent, all alike, never or always in transition."""
+    """Draw a few windows with any labels: missing, all equal, never or always in transition."""
     windows = draw(st.integers(1, 8))
     cells = st.lists(st.integers(-1, 2), min_size=2 * windows, max_size=2 * windows)
     label_NK = np.array(draw(cells)).reshape(windows, 2)
@@ -150,7 +150,7 @@ def test_chance_is_always_predicting_the_most_frequent_activity() -> None:
     chance = cast("JsonObject", at(measured(predictions), 0, "all")["chance"])
     assert chance["activity"] == predictions.activities[always.predict(nothing_N1[:1])[0]]
     expected = plain(true_N, always.predict(nothing_N1))
-    assert {name: chance[name] for name in RECOGNITION_SCORES} == pytest.approx(expected)
+    assert {name: chance[name] for name in CLASSIFICATION_SCORES} == pytest.approx(expected)
 
 
 def test_a_subject_is_measured_on_its_own_windows() -> None:
@@ -161,7 +161,7 @@ def test_a_subject_is_measured_on_its_own_windows() -> None:
     rows = (predictions.clip_N // 7 == 1) & (predictions.label_NK[:, 1] >= 0)
     figures = cast("list[JsonObject]", own["horizons"])[1]
     expected = plain(predictions.label_NK[rows, 1], predictions.logits_NKA[rows, 1].argmax(axis=1))
-    assert {name: figures[name] for name in RECOGNITION_SCORES} == pytest.approx(expected)
+    assert {name: figures[name] for name in CLASSIFICATION_SCORES} == pytest.approx(expected)
     assert (own["windows"], own["clips"], figures["windows"]) == (7 * 21, 7, rows.sum())
 
 
@@ -231,7 +231,7 @@ def test_a_comparison_is_the_difference_with_a_paired_interval() -> None:
     drawn = [np.repeat(rows, weight_J.astype(int)[better.clip_N[rows]]) for weight_J in bootstrap.weight_RJ]
     expected = bootstrap.interval(np.array([difference(some) for some in drawn]), better.clip_N[rows])
     assert found["windows"] == len(rows)
-    assert found["significant"] == dict.fromkeys(RECOGNITION_SCORES, "better")
+    assert found["significant"] == dict.fromkeys(CLASSIFICATION_SCORES, "better")
     assert found["macro_f1"] == pytest.approx(difference(rows))
     assert cast("JsonObject", found["interval"])["macro_f1"] == pytest.approx(expected)
 
@@ -240,12 +240,12 @@ def test_a_difference_is_significant_if_its_interval_excludes_zero() -> None:
     made = made_predictions(subjects=1, clips=9)
     bootstrap = ClipBootstrap(made.clip_subjects, resamples=40)
     worse = compare_classifiers(made_predictions(subjects=1, clips=9, skill=0.7), made, bootstrap)
-    assert at(worse, 0, "all")["significant"] == dict.fromkeys(RECOGNITION_SCORES, "worse")
+    assert at(worse, 0, "all")["significant"] == dict.fromkeys(CLASSIFICATION_SCORES, "worse")
     same = compare_classifiers(made, replace(made, logits_NKA=2 * made.logits_NKA), bootstrap)
-    assert at(same, 0, "all")["significant"] == dict.fromkeys(RECOGNITION_SCORES, "same")
+    assert at(same, 0, "all")["significant"] == dict.fromkeys(CLASSIFICATION_SCORES, "same")
     beyond = replace(made, label_NK=np.where([True, False], made.label_NK, -1))
     assert at(compare_classifiers(beyond, beyond, bootstrap), 1, "all")["significant"] == dict.fromkeys(
-        RECOGNITION_SCORES
+        CLASSIFICATION_SCORES
     )
 
 

@@ -23,7 +23,7 @@ from revalexo_clip.metrics.probe import (
 
 
 def made(windows: int = 240, features: int = 12, classes: int = 4, seed: int = 0) -> tuple[Floats, Ints]:
-    """Features that depend on each other, of very different sizes, one of them constant; labels at two horizons."""
+    """Correlated features of very different scales, one of them constant; labels at two horizons."""
     rng = np.random.default_rng(seed)
     label_N = rng.integers(0, classes, windows)
     x_NF = rng.standard_normal((windows, features)) @ rng.standard_normal((features, features))

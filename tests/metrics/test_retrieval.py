@@ -36,7 +36,7 @@ def unit(count: int, dim: int, seed: int) -> Tensor:
 
 
 def similar_pairs(count: int) -> tuple[Tensor, Tensor]:
-    """Pairs of which some find each other."""
+    """Pairs, some of which retrieve each other."""
     imu_ND = unit(count, 8, seed=1)
     return imu_ND, torch.nn.functional.normalize(imu_ND + unit(count, 8, seed=2), dim=1)
 

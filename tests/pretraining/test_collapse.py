@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
 @pytest.fixture(autouse=True)
 def _sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two epochs of two steps are not too many yet; three are enough."""
+    """There is no warning after two epochs of two steps, and one after three."""
     monkeypatch.setattr(collapse, "STEPS", 6)
 
 

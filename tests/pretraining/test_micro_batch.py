@@ -44,7 +44,7 @@ def backward(flags: list[bool], loss: Tensor, last: bool) -> None:
 
 
 def in_parts(towers: Towers, loss_module: LossModule, part: int) -> tuple[Tensor, list[bool]]:
-    """The loss of a step, and which of its backward passes said that it was the last."""
+    """Return the loss of a step, and the `last` flag of each of its backward passes."""
     imu_NC, video_NC = windows()
     flags: list[bool] = []
     torch.manual_seed(4)
@@ -88,7 +88,7 @@ def test_loss_and_all_gradients_are_those_of_the_undivided_batch_with_the_same_d
 
 
 class Dropping(nn.Module):
-    """Towers whose dropout knows its place in the batch."""
+    """Encoders whose dropout depends on the position in the batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ def test_ten_steps_of_32_pairs_end_with_the_same_weights_in_parts_and_blocks_of_
     imu_NC, video_NC = (torch.randn(32, size, generator=generator, dtype=torch.float64) for size in (5, 7))
 
     def train(part: int, block_rows: int | None) -> list[Tensor]:
-        """The loss and the gradients of the first step, and what was learned after ten."""
+        """Return the loss and the gradients of the first step, and the parameters after ten steps."""
         towers, loss_module = Dropping(), objective.model_copy(update={"block_rows": block_rows}).build().double()
         optimizer = torch.optim.AdamW([*towers.parameters(), *loss_module.parameters()], lr=0.01)
         first: list[Tensor] = []

@@ -32,12 +32,12 @@ STEPS, BATCH, WINDOW = 8, 9, 2.0
 
 @pytest.fixture(scope="module")
 def trained(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of 8 steps, whose validation set of 18 windows is two batches."""
+    """The folder of a run of 8 steps with 18 validation windows, which are two batches."""
     return train(small(distinct, *SETTINGS), tmp_path_factory.mktemp("module"))
 
 
 def plain_loss(imu: Tensor, video: Tensor, batch: Batch, temperature: float) -> float:
-    """InfoNCE in both directions; of a window's rivals, those that share time of its clip do not count."""
+    """InfoNCE in both directions. Windows that overlap with a window in time are not its negatives."""
     similarity = (imu.double() @ video.double().T / temperature).tolist()
     clips, starts = batch.clip_B.tolist(), batch.start_B.tolist()
     count = len(clips)
@@ -52,7 +52,7 @@ def plain_loss(imu: Tensor, video: Tensor, batch: Batch, temperature: float) -> 
 
 
 def plain_ranks(similarity: Tensor) -> list[int]:
-    """Of each row, the place of its diagonal element among all of the row in falling order, behind its equals."""
+    """Return the rank of the diagonal element in each row, in descending order; ties count against it."""
     return [sum(other >= row[i] - TIE for other in row) for i, row in enumerate(similarity.tolist())]
 
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from revalexo_clip.cli import app as cli
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.pretraining.run import dry_run
+from revalexo_clip.pretraining.run import dry_run_pretraining
+from revalexo_clip.runs.options import RunOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -25,7 +26,7 @@ SLOWLY = ("data.windows_per_clip=40", "optim.lr=0.1")
 
 
 def in_processes(count: int, root: Path, folder: Path) -> tuple[Path, Finished]:
-    """A run of 12 steps of 40 windows, each process encoding 7 windows at a time; and what it printed."""
+    """A run of 12 steps of 40 windows, 7 of which each process encodes at a time, and its output."""
     overrides = (f"data.root={root}", "data.workers=1", *SLOWLY, "micro_batch=7", "loss.block_rows=11")
     sets = [argument for override in overrides for argument in ("--set", override)]
     finished = succeed("pretrain", DESCENT, "--devices", f"{count}", *sets, cwd=folder)
@@ -45,12 +46,12 @@ def in_three(written: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 
 @pytest.fixture(scope="module")
 def alone(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run in one process, all windows and all of the loss at once."""
+    """The same run in one process, with all windows and the whole loss at once."""
     return train(small(written, *SLOWLY, file=DESCENT), tmp_path_factory.mktemp("alone"))
 
 
 def moved(run: Path) -> list[dict[str, Tensor]]:
-    """Of each epoch after the first, the sum of its gradients of everything that is learned, the temperature's too."""
+    """Return the sum of all gradients, including the temperature's, for each epoch after the first."""
     epochs = sorted((run / "checkpoints").glob("epoch=*.ckpt"))
     assert len(epochs) == 3
     states = [weights(path) for path in epochs]
@@ -140,7 +141,7 @@ def test_a_run_is_repeated_exactly_and_workers_change_nothing_but_a_seed_does(wr
 
 def test_a_dry_run_takes_one_step_and_writes_nothing(written: Path, tmp_path: Path) -> None:
     with chdir(tmp_path):
-        summary = dry_run(small(written, "micro_batch=3"))
+        summary = dry_run_pretraining(small(written, "micro_batch=3"), RunOptions())
     assert list(tmp_path.iterdir()) == []
     assert summary.shapes == {"imu": (8, 120, 6), "video": (8, 4, 36, 36, 3)}
     assert summary.parameters["imu encoder"] == 9 * 6 * 16 + 16 + 9 * 16 * 16 + 16 + 17 * 16

@@ -19,7 +19,13 @@ from support.small_training import small, weights
 
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import UNPICKLING_ERRORS, WriteError
-from revalexo_clip.runs.checkpoint import KEY, AtomicCheckpointIO, Description, is_sound, load_checkpoint
+from revalexo_clip.runs.checkpoint import (
+    PRETRAINING_KEY,
+    AtomicCheckpointIO,
+    PretrainingMetadata,
+    is_sound,
+    load_checkpoint,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -32,14 +38,14 @@ def trained(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Full:
-    """Stands for a disk that is full: it cannot be written."""
+    """Simulates a full disk: it cannot be written."""
 
     def __reduce__(self) -> NoReturn:
         raise OSError(28, "No space left on device")
 
 
 class Killed:
-    """Stands for the process being killed: it ends the process that writes it."""
+    """Simulates a killed process: it ends the process that writes it."""
 
     def __reduce__(self) -> NoReturn:
         os._exit(9)
@@ -81,7 +87,7 @@ def test_a_full_disk_is_an_error_that_names_the_file_whenever_it_is_full(tmp_pat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_checkpoint_that_is_replaced_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_the_replaced_checkpoint_is_kept_on_request(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     for number in range(3):
         kept = {"keep_old_as": "previous.ckpt"}
@@ -100,7 +106,7 @@ def test_a_process_killed_while_writing_leaves_the_old_checkpoint(tmp_path: Path
     assert torch.load(path, weights_only=True)["content"] == "old"
 
 
-def test_a_checkpoint_of_a_run_says_what_it_is(trained: Path, written: Path) -> None:
+def test_a_checkpoint_of_a_run_describes_itself(trained: Path, written: Path) -> None:
     checkpoint = load_checkpoint(trained)
     described = checkpoint.description
     assert (checkpoint.epoch, checkpoint.step) == (2, 10)
@@ -113,7 +119,7 @@ def test_a_checkpoint_of_a_run_says_what_it_is(trained: Path, written: Path) -> 
 
 def test_a_description_comes_back_from_its_json_as_it_was(trained: Path) -> None:
     described = load_checkpoint(trained).description
-    assert Description.model_validate_json(described.model_dump_json()) == described
+    assert PretrainingMetadata.model_validate_json(described.model_dump_json()) == described
     assert json.loads(described.model_dump_json())["experiment"]["imu"]["type"] == "TCN"
 
 
@@ -148,10 +154,10 @@ def test_no_damage_to_a_checkpoint_goes_unnoticed(tmp_path: Path, data: st.DataO
 
 
 def edited(trained: Path, target: Path, old: str, new: str) -> Path:
-    """A copy of a checkpoint with another description."""
+    """Return a copy of a checkpoint with other metadata."""
     content = torch.load(trained, weights_only=True)
-    assert old in content[KEY]
-    content[KEY] = content[KEY].replace(old, new)
+    assert old in content[PRETRAINING_KEY]
+    content[PRETRAINING_KEY] = content[PRETRAINING_KEY].replace(old, new)
     torch.save(content, target)
     return target
 
@@ -170,7 +176,7 @@ def test_a_layout_from_the_future_is_an_error_that_names_the_field(trained: Path
         load_checkpoint(other)
 
 
-def test_a_component_that_the_named_file_lacks_too_is_said_to_be_missing_there(trained: Path, tmp_path: Path) -> None:
+def test_the_message_names_a_file_that_lacks_the_component(trained: Path, tmp_path: Path) -> None:
     other = edited(trained, tmp_path / "other.ckpt", '"TCN"', '"TNC"')
     with pytest.raises(ConfigError, match=r"imu: unknown ImuEncoder 'TNC'(.|\n)*small_experiment\.py does not define"):
         load_checkpoint(other, EXPERIMENT)

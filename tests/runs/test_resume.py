@@ -1,4 +1,4 @@
-"""A run that was interrupted and resumed is the run that was not."""
+"""A run that was interrupted and resumed is equal to an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_second_ctrl_c_ends_at_once(go: Go, monkeypatch: pytest.MonkeyPatch, t
 def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(
     go: Go, written: Path, untouched: Path, tmp_path: Path, minutes: str
 ) -> None:
-    """It repeats what came after the last checkpoint: nothing where one is written after every step."""
+    """It repeats the steps after the last checkpoint; none if there is a checkpoint after every step."""
     setting = f"trainer.checkpoint_minutes={minutes}"
     killed = rxclip(
         *("pretrain", INTERRUPTED, "--set", f"data.root={written}", "--set", setting),
@@ -89,7 +89,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing in between catches it."""
+    """Simulates SIGKILL: no handler catches it."""
 
 
 class KillAfterCheckpoints(Checkpoint):
@@ -115,8 +115,8 @@ class KilledPretraining(Pretraining):
 def test_the_row_of_an_epoch_is_not_lost_between_its_checkpoint_and_the_file(
     go: Go, written: Path, untouched: Path, tmp_path: Path, epoch: int
 ) -> None:
-    """Of the last epoch either, when there is nothing left to train."""
-    killed = KilledPretraining(small(written, file=INTERRUPTED), INTERRUPTED, Console(quiet=True), epoch)
+    """This includes the last epoch, after which nothing is left to train."""
+    killed = KilledPretraining(small(written, file=INTERRUPTED), INTERRUPTED, Console(quiet=True), epoch=epoch)
     with chdir(tmp_path), pytest.raises(Killed):
         killed.run()
     whole = metrics(untouched)
@@ -146,7 +146,7 @@ def truncated(path: Path) -> None:
 
 
 def changed_in_one_bit(path: Path) -> None:
-    """In the middle of the largest tensor."""
+    """Change one bit in the middle of the largest tensor."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -189,7 +189,7 @@ def test_a_disk_that_is_full_costs_no_checkpoint(go: Go, untouched: Path, tmp_pa
     assert_same(go(), untouched)
 
 
-def test_a_run_goes_on_where_its_folder_was_moved_to(go: Go, untouched: Path, tmp_path: Path) -> None:
+def test_a_run_is_resumed_in_a_folder_that_was_moved(go: Go, untouched: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         go(signal_at=f"8:{signal.SIGTERM}")
     (tmp_path / "runs").rename(tmp_path / "elsewhere")
@@ -198,7 +198,7 @@ def test_a_run_goes_on_where_its_folder_was_moved_to(go: Go, untouched: Path, tm
     assert_same(moved, untouched)
 
 
-def test_a_job_that_slurm_has_requeued_goes_on_with_its_own_run(
+def test_a_job_that_slurm_has_requeued_resumes_its_own_run(
     go: Go, untouched: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "4711")

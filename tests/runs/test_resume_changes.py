@@ -19,7 +19,8 @@ from revalexo_clip.cli.app import spelled_out
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, Interrupted
 from revalexo_clip.optim import AdamW, cosine
-from revalexo_clip.pretraining.run import dry_run
+from revalexo_clip.pretraining.run import dry_run_pretraining
+from revalexo_clip.runs.options import RunOptions
 from revalexo_clip.runs.resume import NEWEST, differences
 
 pytest_plugins = ("support.interrupted_run",)
@@ -45,7 +46,7 @@ def kept_epochs(run: Path) -> set[str]:
     return {name for name in kept(run) if name.startswith("epoch=")}
 
 
-def test_early_stopping_remembers_what_it_has_waited_for(go: Go, tmp_path: Path) -> None:
+def test_early_stopping_keeps_its_patience_across_a_resume(go: Go, tmp_path: Path) -> None:
     patient = ("trainer.max_epochs=9", "optim.lr=1e-12", "optim.final_lr=0", "trainer.early_stopping=1")
     with pytest.raises(Interrupted):
         go(*patient, signal_at=f"7:{signal.SIGTERM}")
@@ -83,11 +84,11 @@ def test_the_refusal_shows_what_differs(go: Go, written: Path, tmp_path: Path) -
 
 
 def files(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Every file and link in it, with when it was written and how large it is."""
+    """Return the modification time and size of each file and link in a folder."""
     return {path: (path.lstat().st_mtime_ns, path.lstat().st_size) for path in folder.rglob("*")}
 
 
-def test_a_dry_run_says_what_would_be_gone_on_with_and_writes_nothing(go: Go, written: Path, tmp_path: Path) -> None:
+def test_a_dry_run_names_the_run_to_resume_and_writes_nothing(go: Go, written: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         go(signal_at=f"3:{signal.SIGTERM}")
     run = (tmp_path / "runs/latest").readlink()
@@ -95,9 +96,8 @@ def test_a_dry_run_says_what_would_be_gone_on_with_and_writes_nothing(go: Go, wr
 
     def plan(*overrides: str, resume: Path | None = NEWEST) -> str | None:
         with chdir(tmp_path):
-            return dry_run(
-                small(written, *overrides, file=INTERRUPTED), resume=resume, overrides=overrides
-            ).resumes_from
+            experiment = small(written, *overrides, file=INTERRUPTED)
+            return dry_run_pretraining(experiment, RunOptions(resume, overrides)).resumes_from
 
     assert plan() == f"resumes from runs/{run}/checkpoints/last.ckpt: 3 steps done, now in epoch 1"
     assert plan("optim.lr=2e-3", resume=Path("runs/latest")) == plan()
@@ -115,7 +115,7 @@ def test_a_dry_run_says_what_would_be_gone_on_with_and_writes_nothing(go: Go, wr
         chdir(tmp_path),
         pytest.raises(ConfigError, match="differs from the one that started this run:\n  seed: 42 -> 1\n"),
     ):
-        dry_run(small(written, "seed=1", file=INTERRUPTED), resume=NEWEST)
+        dry_run_pretraining(small(written, "seed=1", file=INTERRUPTED), RunOptions(NEWEST))
     assert files(tmp_path) == before
     go("trainer.max_epochs=1")
     assert (
@@ -134,7 +134,7 @@ def test_a_run_is_not_resumed_on_other_data(go: Go, root: Path, tmp_path: Path) 
     with pytest.raises(ConfigError, match="the files of the dataset have changed since this run started"):
         go_on()
     with chdir(tmp_path), pytest.raises(ConfigError, match="the files of the dataset have changed since this run"):
-        dry_run(small(root, file=INTERRUPTED), resume=NEWEST)
+        dry_run_pretraining(small(root, file=INTERRUPTED), RunOptions(NEWEST))
     recording.write_text(content)
     go_on()
 

@@ -19,6 +19,7 @@ from revalexo_clip.pretraining import build
 from revalexo_clip.pretraining import run as pretraining
 from revalexo_clip.pretraining.run import pretrain
 from revalexo_clip.runs.checkpoint import load_checkpoint
+from revalexo_clip.runs.options import RunOptions
 from revalexo_clip.runs.resume import find_resumed
 from revalexo_clip.training import run as training
 from revalexo_clip.training.callbacks import early_stopping, weight_averaging
@@ -117,5 +118,5 @@ def test_a_checkpoint_without_an_entry_is_not_resumed_and_the_error_names_it(
     torch.save(content, path)
     experiment = small(written, *STATEFUL, file=INTERRUPTED)
     with pytest.raises(ConfigError, match=rf"last\.ckpt lacks {entry}, which a resumed run needs"):
-        find_resumed(experiment, run, load_checkpoint)
+        find_resumed(experiment, RunOptions(run), load_checkpoint)
     assert load_checkpoint(path).step == 8, "it can still be evaluated"

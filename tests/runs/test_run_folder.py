@@ -20,7 +20,7 @@ def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def new(name: str = "small") -> Path:
-    """A run folder as the next command would get it."""
+    """Return the run folder that the next command would use."""
     forget_run_folder()
     return new_run_folder(name)
 
@@ -77,7 +77,7 @@ def test_a_run_without_a_best_checkpoint_gives_its_last() -> None:
     assert find_checkpoint(None) == last
 
 
-def test_what_is_not_there_is_an_error_that_says_where_it_was_looked_for(tmp_path: Path) -> None:
+def test_a_missing_run_is_an_error_that_names_the_searched_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"no run found in {tmp_path / 'runs'}")):
         find_checkpoint(None)
     with pytest.raises(ConfigError, match=r"a\.ckpt: no such checkpoint or run folder"):

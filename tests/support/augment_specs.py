@@ -22,7 +22,7 @@ def imu_windows(count: int, seed: int = 0) -> Tensor:
 
 
 def video_windows(count: int, seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
-    """[count, 3, height, width, 3] uint8, smooth, so that resampling has something to keep."""
+    """Return [count, 3, height, width, 3] uint8. The frames are smooth, so that resampling changes them little."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     shades = np.empty((count, VIDEO.frames, height, width, 3))
@@ -38,7 +38,7 @@ def generators(count: int, seed: int = 0) -> list[np.random.Generator]:
 
 
 def sampled(augmentation: Augmentation, imu_BLC: Tensor, video_BTHWC: Tensor) -> tuple[Tensor, Tensor, Draws]:
-    """A batch as the loader hands it over, each window with a generator of its own."""
+    """Return a batch as the loader does, with a random generator for each window."""
     rngs = generators(len(imu_BLC))
     samples = [
         augmentation.sample(rng, imu_LC.numpy(), video_THWC.numpy())
@@ -49,5 +49,5 @@ def sampled(augmentation: Augmentation, imu_BLC: Tensor, video_BTHWC: Tensor) ->
 
 
 def augmented(augmentation: Augmentation, imu_BLC: Tensor, video_BTHWC: Tensor) -> tuple[Tensor, Tensor]:
-    """A batch as the towers get it."""
+    """Return a batch as the encoders get it."""
     return augmentation.apply(*sampled(augmentation, imu_BLC, video_BTHWC))

@@ -132,7 +132,7 @@ def film(times: Sequence[float]) -> Change:
 
 
 def claim(box: bytes, offset: int, value: bytes) -> Change:
-    """Other bytes at a place of an mp4's box, counted from its name."""
+    """Replace bytes of a box of an mp4, at an offset from the box's name."""
 
     def change(content: bytes) -> bytes:
         place = content.index(box) + offset

@@ -1,4 +1,4 @@
-"""A page of HTML, read back."""
+"""Parse a page of HTML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ VOID = {"meta", "img", "input"}
 
 
 class Page(HTMLParser):
-    """A page read back: elements that are closed in order, and the text in them."""
+    """A parsed page: its elements, closed in the right order, and their text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Runs of the small experiment that are interrupted and resumed, compared with one that is not.
+"""Runs of the small experiment that are interrupted and resumed, compared with an uninterrupted one.
 
 Test modules get the fixtures by `pytest_plugins = ("support.interrupted_run",)`.
 """
@@ -38,7 +38,7 @@ def go(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Go:
 
 @pytest.fixture(scope="session")
 def untouched(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nothing interrupts."""
+    """The uninterrupted run."""
     folder = tmp_path_factory.mktemp("untouched")
     with chdir(folder):
         return folder / pretrain(small(written, file=INTERRUPTED), INTERRUPTED)
@@ -49,7 +49,7 @@ def kept(run: Path) -> set[str]:
 
 
 def assert_same(run: Path, untouched: Path) -> None:
-    """Every checkpoint bit for bit, but for the second to last, and every row of the metrics."""
+    """Assert that all checkpoints, except the second to last, and all metrics are equal, bit for bit."""
     assert kept(run) - {"last.corrupt"} == kept(untouched)
     for name in kept(untouched) - {"previous.ckpt"}:
         expected, found = (weights(folder / "checkpoints" / name) for folder in (untouched, run))

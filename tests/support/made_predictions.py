@@ -1,4 +1,4 @@
-"""Predictions as the test of an activity classifier has them, without an activity classifier or data."""
+"""Simulated predictions of an activity classifier, without a model or data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison of variants as `comparison.json` has it, from predictions without an activity classifier."""
+"""A comparison of variants as in `comparison.json`, from simulated predictions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SKILLS = {
 
 
 def predictions_of(variant: Variant, clips: int = 7) -> Predictions:
-    """Of the same windows by every variant."""
+    """Return predictions of the same windows by each variant."""
     one, other = (
         made_predictions(skill=skill, skill_in_transition=skill - 0.2, clips=clips) for skill in SKILLS[variant.name]
     )

@@ -1,4 +1,4 @@
-"""Windows as an evaluation has them, without encoders or data."""
+"""Simulated evaluation windows, without encoders or data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def made_windows(subjects: int, clips: int = 7) -> EvaluatedWindows:
 
 
 class MadeDataset(WindowDataset):
-    """What `made_windows` were read from: all pixels of a window are its number, modulo 256."""
+    """The dataset of `made_windows`: each pixel of a window is the window's number, modulo 256."""
 
     num_too_short = 0
 

@@ -50,7 +50,7 @@ def write_many(root: Path, clips: int, subjects: int = 10) -> None:
 
 
 def pack_many(root: Path) -> None:
-    """The pack, of one part that stands for all."""
+    """Return a pack in which one part is used for all clips."""
     path = root / "part.npz"
     assert write_part(Job(video=root / "0.mp4", imu=root / "0.csv", settings=SETTINGS, part=path)) is None
     part = read_part(path)

@@ -12,7 +12,7 @@ WIDTHS = (120, 80, 60, 40)
 
 
 def rendered(parts: Iterable[RenderableType], width: int) -> str:
-    """The report in a terminal of that many columns."""
+    """Render a report for a terminal of `width` columns."""
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
         for part in parts:
@@ -21,12 +21,12 @@ def rendered(parts: Iterable[RenderableType], width: int) -> str:
 
 
 def numbers(text: str) -> Counter[str]:
-    """Every number, as often as it occurs."""
+    """Count each number in a text."""
     return Counter(re.findall(r"\d+(?:[.,]\d+)*", text))
 
 
 def assert_numbers_fit(report: Callable[[], Iterable[RenderableType]]) -> None:
-    """Nothing is cut at any width, and every number of the widest rendering is in all others."""
+    """Assert that no text is cut off at any width, and that all renderings have the same numbers as the widest."""
     expected = numbers(rendered(report(), WIDTHS[0]))
     assert expected
     for width in WIDTHS:

@@ -1,4 +1,4 @@
-"""The pages that a reader of the project has: README.md, CONTRIBUTING.md, docs/, and what stands in them."""
+"""The pages of the documentation, README.md, CONTRIBUTING.md and docs/, and their contents."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Page:
         return [re.split(r"\s#\s", line)[0].strip() for line in joined.splitlines()]
 
     def spans(self) -> list[str]:
-        """What stands in backticks in the prose."""
+        """The texts in backticks, outside of code blocks."""
         return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", self.prose)]
 
     def links(self) -> list[str]:

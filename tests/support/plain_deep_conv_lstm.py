@@ -1,4 +1,4 @@
-"""DeepConvLSTM as a downstream task writes it, under the names that RevalExo loads."""
+"""A plain DeepConvLSTM, as in a downstream task, with the names that RevalExo loads."""
 
 from __future__ import annotations
 

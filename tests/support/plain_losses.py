@@ -1,4 +1,4 @@
-"""Contrastive objectives written down pair by pair, and embeddings to try them on."""
+"""Plain contrastive losses, computed pair by pair, and embeddings to test them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def moments(count: int) -> Overlap:
 
 
 def candidates(overlap: Overlap | None, count: int) -> list[list[int]]:
-    """Of each window, its partner and its negatives."""
+    """Return the partner and the negatives of each window."""
     if overlap is None:
         return [list(range(count)) for _ in range(count)]
     clips, starts = overlap.recording_N.tolist(), overlap.time_N.tolist()

@@ -21,7 +21,7 @@ Array = npt.NDArray[np.generic]
 
 
 def arrays(**changes: Array | None) -> dict[str, Array]:
-    """What the .npz file holds: row i is i, i + 0.25 and i + 0.5. A change of None takes an array away."""
+    """Arrays of the .npz file: row i is i, i + 0.25 and i + 0.5. A change of None removes an array."""
     rows_N = np.arange(sum(LENGTHS), dtype=np.float32)
     whole: dict[str, Array | None] = {
         "data": rows_N[:, None] + np.array([0.0, 0.25, 0.5], dtype=np.float32),

@@ -1,4 +1,4 @@
-"""A model, and the same model in faster forms, must be one function: outputs, gradients, statistics."""
+"""A model and its faster form must have the same outputs, gradients and statistics."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ EXPERIMENT = Path(__file__).with_name("finetuning_experiment.py")
 
 
 def finetuning(root: Path, encoder: Path | None, **fields: object) -> FinetuneExperiment:
-    """An activity classifier on the data of `built_in_experiment`, from an encoder that it trained; 05 and 09 test."""
+    """An activity classifier on the data of `built_in_experiment`, from its encoder; 05 and 09 are test subjects."""
     data = {
         "type": "RevalExo",
         "root": str(root),

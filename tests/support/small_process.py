@@ -33,7 +33,7 @@ def rxclip(*arguments: str | Path, cwd: Path, **environment: str) -> Finished:
 
 
 def succeed(*arguments: str | Path, cwd: Path, **environment: str) -> Finished:
-    """As `rxclip`; it must exit with 0 and print no traceback."""
+    """Run `rxclip`. It must exit with 0 and print no traceback."""
     finished = rxclip(*arguments, cwd=cwd, **environment)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "Traceback" not in finished.stderr
@@ -41,7 +41,7 @@ def succeed(*arguments: str | Path, cwd: Path, **environment: str) -> Finished:
 
 
 def call(*arguments: str | Path, cwd: Path) -> Finished:
-    """As `rxclip`, in this process: quicker, but with the components that are registered in it."""
+    """Run `rxclip` in this process: faster, but with the components that are registered in it."""
     command = ["rxclip", *map(str, arguments)]
     out, err = StringIO(), StringIO()
     with chdir(cwd), pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):

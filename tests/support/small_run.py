@@ -40,7 +40,7 @@ def write_distinct_dataset(root: Path) -> None:
 
 
 def _brightening(seed: int, count: int) -> list[npt.NDArray[np.uint8]]:
-    """Coloured squares of a clip's own that come out of the dark."""
+    """Coloured squares that become brighter and differ between clips."""
     squares = np.random.default_rng(seed).uniform(0, 255, (HEIGHT // 12, WIDTH // 12, 3))
     picture = np.kron(squares, np.ones((12, 12, 1)))
     return [(picture * number / count).astype(np.uint8) for number in range(count)]
@@ -90,7 +90,7 @@ def link_run(run: Path, target: Path) -> Path:
 
 
 def embed(checkpoint: Path, dataset: WindowDataset) -> tuple[Floats, Floats]:
-    """Embeddings [N, D] of IMU and video, by the rebuilt model, window for window."""
+    """Compute the embeddings [N, D] of IMU and video with the rebuilt model, window by window."""
     model = load_checkpoint(checkpoint).build_model()
     samples = [dataset[0, index] for index in range(len(dataset))]
     with torch.no_grad():
@@ -100,7 +100,7 @@ def embed(checkpoint: Path, dataset: WindowDataset) -> tuple[Floats, Floats]:
 
 
 def scores(query_ND: Floats, gallery_ND: Floats, rows: list[int]) -> dict[str, float]:
-    """The figures of `metrics.json` for some queries, written down plainly."""
+    """Compute the metrics of `metrics.json` for some queries in a plain way."""
     # One product for a query and all: the partner's similarity, multiplied again on its own, may differ in rounding.
     similarity_NN = query_ND @ gallery_ND.T
     rank_N = np.array([1 + sum(similarity_NN[row] > similarity_NN[row, row]) for row in rows])

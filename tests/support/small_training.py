@@ -1,4 +1,4 @@
-"""The small experiment in this process, and what a run of it wrote."""
+"""The small experiment in this process, and the files of its runs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def small(root: Path, *overrides: str, file: Path = EXPERIMENT) -> PretrainExper
 
 
 def weights(checkpoint: Path) -> dict[str, Tensor]:
-    """Everything that is learned: the model and the temperature."""
+    """Return all trained parameters: those of the model and the temperature."""
     state: dict[str, Tensor] = torch.load(checkpoint, weights_only=True)["state_dict"]
     return state
 
 
 def metrics(run: Path) -> list[dict[str, str]]:
-    """The rows of `metrics.csv`, but for the one metric that tells the time."""
+    """Return the rows of `metrics.csv` without the speed."""
     with (run / "metrics.csv").open(newline="") as file:
         return [{name: value for name, value in row.items() if name != "train/waiting"} for row in csv.DictReader(file)]
 

@@ -1,4 +1,4 @@
-"""A dataset in which nothing is wrong: every clip has pictures and movements of its own, in the right units."""
+"""A dataset without any problem: each clip has its own frames and movements, in the right units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RATE = 60.0
 
 
 def samples(seed: int, duration: float = DURATION) -> npt.NDArray[np.float64]:
-    """[n, C] of somebody who moves a little: gravity along z [m/s^2], slow turns [rad/s], noise on both."""
+    """Return [n, C] of small movements: gravity along z [m/s^2], slow rotations [rad/s], noise on both."""
     rng = np.random.default_rng(seed)
     count = round(duration * RATE)
     at_rest = np.array([9.81 if name.startswith("acc") and name.endswith("z") else 0.0 for name in CHANNELS])

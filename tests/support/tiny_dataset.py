@@ -161,7 +161,7 @@ def revalexo(root: Path, **fields: object) -> RevalExo:
 
 
 def source_of(dataset: WindowDataset) -> str:
-    """What its windows are read from."""
+    """Return the source of its windows."""
     assert isinstance(dataset, ClipWindows)
     return type(dataset.source).__name__
 

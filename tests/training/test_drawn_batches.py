@@ -51,7 +51,7 @@ def training(root: Path, **fields: object) -> tuple[WindowDataset, Augmentation]
 def epoch_of(
     root: Path, workers: int = 0, *, rank: int = 0, world: int = 1, epoch: int = 0, seed: int = 5
 ) -> tuple[list[TrainingBatch], list[tuple[Tensor, Tensor]]]:
-    """The batches of an epoch as they are loaded, and as the towers get them."""
+    """Return the batches of an epoch as loaded, and as the encoders get them."""
     dataset, augmentation = training(root)
     sampler = EpochSampler(len(dataset), BATCH, seed, rank=rank, world=world)
     sampler.set_epoch(epoch)

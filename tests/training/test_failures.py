@@ -36,7 +36,7 @@ def test_a_gradient_that_overflowed_is_left_to_the_scaler_until_scaling_is_no_lo
 
 
 def spoiled(root: Path) -> tuple[str, str]:
-    """Make a clip's recording so large that it overflows when it is scaled; the clip, and what scales it."""
+    """Make the values of a clip so large that they overflow when scaled. Return the clip and the augmentation."""
     recording = root / "imu/Subject01/0001.csv"
     header, *rows = recording.read_text().splitlines()
     huge = ",".join(["1e38"] * (header.count(",") + 1))

@@ -18,7 +18,7 @@ WINDOW = 2.0
 
 
 def uneven() -> list[Tensor]:
-    """Galleries of which rank 0 holds more rows than the others, or all of them."""
+    """Return galleries with more rows on rank 0 than on the others, or with all rows there."""
     return [
         gather(torch.arange(5)[:3] if rank() == 0 else torch.arange(5)[3:]),
         gather(torch.arange(8.0).view(4, 2)[: 4 * (rank() == 0)]),
@@ -28,7 +28,7 @@ def uneven() -> list[Tensor]:
 
 
 def rows() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """IMU, video, clips and starts of a batch, in which windows of any part overlap with those of others."""
+    """Return IMU, video, clips and starts of a batch. Windows of each part overlap with those of other parts."""
     generator = torch.Generator().manual_seed(0)
     imu_NC = torch.randn(ROWS, 5, dtype=torch.float64, generator=generator)
     video_NC = torch.randn(ROWS, 7, dtype=torch.float64, generator=generator)
@@ -62,7 +62,7 @@ OBJECTIVES = (
 
 
 def step(objective: Loss) -> dict[str, Tensor]:
-    """The loss and all gradients of one step on this process's rows, averaged by DDP where there are several."""
+    """Return the loss and the gradients of one step on this process's rows, averaged by DDP if there are several."""
     towers = Towers(objective)
     model = DistributedDataParallel(towers) if world_size() > 1 else towers
     own = share_of(ROWS, rank(), world_size())

@@ -1,4 +1,4 @@
-"""Real processes of the real command line, killed without warning and resumed, end as one that was left alone."""
+"""Runs from the command line that are killed and resumed end with the same results as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def pretraining(dataset: Path, folder: Path, *settings: str) -> subprocess.Popen
 
 
 def finish(dataset: Path, folder: Path, *settings: str) -> Path:
-    """Let a run come to its end; its folder."""
+    """Wait for the end of a run, and return its folder."""
     assert pretraining(dataset, folder, *settings).wait() == 0, (folder / "printed.txt").read_text()
     return folder / "runs/latest"
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people of the demo, with two clips each."""
+    """Two subjects of the demo, with two clips each."""
     root = tmp_path_factory.mktemp("demo") / "dataset"
     synthesize(root, subjects=2, clips=2, seed=0)
     return root
@@ -60,12 +60,12 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def untouched(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nobody kills."""
+    """The uninterrupted run."""
     return finish(dataset, tmp_path_factory.mktemp("untouched"))
 
 
 def steps_logged(folder: Path) -> int:
-    """How far the newest run has come, as its metrics say."""
+    """Return the last step in the metrics of the newest run."""
     path = folder / "runs/latest/metrics.csv"
     return len(logged(path.parent, "train/loss_step")) if path.is_file() else 0
 
@@ -82,7 +82,7 @@ def kill_and_resume(dataset: Path, folder: Path, moments: list[Moment], *setting
 
 
 def after(step: int, seconds: float) -> Moment:
-    """So many seconds after a step was logged."""
+    """Wait some seconds after a step was logged."""
 
     def passed(folder: Path, process: int) -> bool:
         if steps_logged(folder) < step:
@@ -94,7 +94,7 @@ def after(step: int, seconds: float) -> Moment:
 
 
 def half_written_after(step: int) -> Moment:
-    """While the first checkpoint after a step is being written."""
+    """Wait until the first checkpoint after a step is being written."""
 
     def found(folder: Path, process: int) -> bool:
         with suppress(FileNotFoundError):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
 
 class Recorder(pl.LightningModule):
-    """Learns nothing, and notes where the windows of each training batch start."""
+    """Records the start times of the windows of each training batch, without learning."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def data(written: Path, workers: int, *, seed: int = 5, micro_batch: int | None 
 
 
 def recorded(module: PairsDataModule) -> list[tuple[int, list[tuple[int, float]]]]:
-    """What two epochs of training load."""
+    """Return the windows that two epochs of training load."""
     recorder = Recorder()
     trainer = pl.Trainer(
         max_epochs=2,

@@ -44,7 +44,7 @@ def test_a_resumed_run_whose_file_was_lost_begins_another(tmp_path: Path) -> Non
     assert rows(tmp_path / "metrics.csv") == [{"loss": "1.5", "step": "2"}]
 
 
-def test_the_row_of_an_epoch_is_added_where_it_is_missing_and_only_there(tmp_path: Path) -> None:
+def test_the_row_of_an_epoch_is_added_only_if_it_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     undisturbed = MetricsFile(path)
     epoch_row = {"loss_epoch": 2.5, "epoch": 0, "step": 1}

@@ -69,7 +69,7 @@ class Negated(PerWindowImu):
 """
 
 
-def test_what_an_experiment_file_defines_is_imported_where_it_is_unpickled(written: Path, tmp_path: Path) -> None:
+def test_unpickling_imports_the_experiment_file_that_defines_a_class(written: Path, tmp_path: Path) -> None:
     (tmp_path / "own_function.py").write_text(OWN_FUNCTION)
     module = import_experiment_file(tmp_path / "own_function.py")
     dataset = revalexo(written).build("train", seed=5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 CLIP_SECONDS = 12.0
+THEME_SECONDS = 10.0
+"""Time that a theme gets in a recording of several."""
 ACTIVITIES = (
     "standing",
     "walking",
@@ -49,8 +52,11 @@ class Segment:
 
 
 def plan_clip(rng: np.random.Generator, theme: int, seconds: float = CLIP_SECONDS) -> tuple[Segment, ...]:
-    """Draw the segments of `seconds`. Themes repeat after `len(THEMES)` clips, with different timing."""
-    activities = THEMES[theme % len(THEMES)]
+    """Draw the segments of `seconds`. Themes repeat after `len(THEMES)` clips, with different timing.
+
+    What is longer than a clip has a theme for each `THEME_SECONDS`.
+    """
+    activities = join_themes([THEMES[(theme + more) % len(THEMES)] for more in range(round(seconds / THEME_SECONDS))])
     is_brief = np.array([activity in {"sitting_down", "standing_up"} for activity in activities])
     brief = rng.uniform(1.3, 2.2, size=len(activities)) * is_brief
     share = rng.uniform(0.6, 1.4, size=len(activities)) * ~is_brief
@@ -59,6 +65,16 @@ def plan_clip(rng: np.random.Generator, theme: int, seconds: float = CLIP_SECOND
     ends[-1] = seconds
     starts = [0.0, *ends[:-1].tolist()]
     return tuple(Segment(a, s, e) for a, s, e in zip(activities, starts, ends.tolist(), strict=True))
+
+
+def join_themes(themes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Put themes after one another, with the changes of posture that lie between them."""
+    joined: list[str] = []
+    for theme in themes:
+        if joined and (joined[-1] == "sitting") is not (theme[0] == "sitting"):
+            joined.append("standing_up" if joined[-1] == "sitting" else "sitting_down")
+        joined += theme[1:] if joined and joined[-1] == theme[0] else theme
+    return tuple(joined)
 
 
 def transitions(plan: tuple[Segment, ...]) -> list[dict[str, float | str]]:

@@ -83,7 +83,7 @@ def synthesize(
 
 
 def _recordings(clips: int, overlap: float) -> list[range]:
-    """The clips of each recording."""
+    """Return the clips of each recording."""
     length = CLIPS_PER_RECORDING if overlap else 1
     return [range(first, min(first + length, clips)) for first in range(0, clips, length)]
 
@@ -182,7 +182,7 @@ def _pairs(root: Path, seed: int, subject: int, clips: int, overlap: float, *, d
 
 
 def _inside(segments: Sequence[Mapping[str, float | str]], offset: float) -> list[dict[str, float | str]]:
-    """The part of a recording's segments that lies in the clip from `offset` on, in seconds of the clip."""
+    """Return the part of a recording's segments in the clip that starts at `offset` [s], in seconds of the clip."""
     found: list[dict[str, float | str]] = []
     for segment in segments:
         start = round(max(float(segment["start"]) - offset, 0.0), 2)

@@ -28,6 +28,7 @@ from revalexo_clip.reports.values import (
     measured,
     number,
     points,
+    single_activity_warning,
     when,
     within,
     written,
@@ -101,6 +102,8 @@ def _pretraining(metrics: JsonObject) -> Verdict:
     if not isinstance(metrics["probe"], dict):
         return Verdict(question, "open", "Not measured", f"No probe: {metrics['probe_reason']}.")
     probe = child(metrics, "probe")
+    if warning := single_activity_warning(probe):
+        return Verdict(question, "open", "Not known", warning)
     gained = {
         (by, over): measured(children(probe, "gain", by, over)[0], "macro_f1") for by in PROBES for over in BASELINES
     }

@@ -24,6 +24,7 @@ from revalexo_clip.reports.values import (
     object_of,
     percent,
     shown_galleries,
+    single_activity_warning,
     when,
 )
 
@@ -51,6 +52,8 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
     probe = metrics["probe"]
     if isinstance(probe, dict):
         yield from _probe_tables(probe)
+        if warning := single_activity_warning(probe):
+            yield Text(warning, style="yellow")
     else:
         yield Text(f"No probe: {metrics['probe_reason']}.", style="dim")
 

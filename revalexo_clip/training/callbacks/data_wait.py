@@ -55,7 +55,7 @@ class DataWaitMonitor(Callback):
             if share > MUCH and elapsed > self.brief and self.epochs > 1 and not self.reported:
                 self.reported = True
                 log.info(
-                    "%.0f%% of this epoch's training time was spent waiting for data; raise data.workers, or see the "
-                    "documentation on loading speed",
+                    "%.0f%% of this epoch's training time was spent waiting for data; raise data.workers, or see "
+                    "docs/performance.md",
                     100 * share,
                 )

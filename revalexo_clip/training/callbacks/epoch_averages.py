@@ -1,4 +1,4 @@
-"""Averages over an epoch that is resumed within: Lightning would start them again from zero."""
+"""Averages over an epoch in which a run is resumed: Lightning would start them from zero again."""
 
 from __future__ import annotations
 

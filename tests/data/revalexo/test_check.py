@@ -150,7 +150,7 @@ def test_the_channels_of_most_recordings_are_the_right_ones(root: Path) -> None:
     assert str(problem).endswith(f"lacks 1 channels (acc_Pelvis_x) of {root / 'imu/Subject01/0001.csv'} and 4 more")
 
 
-def test_every_kind_of_cell_is_counted_where_several_are_wrong(tmp_path: Path) -> None:
+def test_every_kind_of_wrong_cell_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("t,acc_x,acc_y\n0,1,2\n0,nan,x\n0,inf,2\n0,1\n0,1,-\n")
     assert check_recording(path, ["acc_*"], 60.0, 0.05).findings == [

@@ -1,4 +1,4 @@
-"""The page of an activity classifier's test: results, conclusions, and what is missing."""
+"""The report of an activity classifier: results, conclusions, and missing results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def made_findings(predictions: Predictions, log: Path = Path("metrics.csv")) -> 
 
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory: pytest.TempPathFactory) -> ClassifierFindings:
-    """Of two subjects, with names that HTML would take for its own."""
+    """Findings of two subjects, with names that contain HTML markup."""
     log = tmp_path_factory.mktemp("run") / "metrics.csv"
     log.write_text(
         "epoch,step,train/loss,val/loss,val/macro_f1,val/weighted_f1,val/accuracy\n"
@@ -85,7 +85,7 @@ def test_the_tables_hold_the_figures_of_metrics_json(findings: ClassifierFinding
 
 
 def shown(figures: JsonObject, name: str) -> list[str]:
-    """A figure, and its interval."""
+    """Return a metric with its interval."""
     ends = cast("JsonObject", figures["interval"])[name]
     percent = [f"{100 * float(str(figures[name])):.1f}%"]
     if isinstance(ends, list):
@@ -187,7 +187,7 @@ def test_a_yes_needs_significantly_more_than_chance_and_mostly_right_predictions
 
 
 def at_horizon(horizon: float, accuracy: float, *, certain: bool = True) -> JsonObject:
-    """One horizon at which the most frequent activity is true of 20% of the windows."""
+    """Return one horizon at which 20% of the windows have the most frequent activity."""
     ends = cast("JsonObject", [accuracy - 0.05, accuracy + 0.05] if certain else [0.1, 0.9])
     figures: JsonObject = {
         **dict.fromkeys(("accuracy", "balanced_accuracy", "weighted_f1"), accuracy),

@@ -1,4 +1,4 @@
-"""The page of a comparison: answers that follow from significance, and every result beside its difference."""
+"""The report of a comparison: answers that follow from significance, and each result with its difference."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = ("first/20250101-000000", ODD, "third/20250101-000000")
 
 @pytest.fixture(scope="module")
 def metrics() -> JsonObject:
-    """A better checkpoint, and the copy of the first, beside the first."""
+    """The first checkpoint, a better one, and a copy of the first."""
     return made_comparison(dict(zip(NAMES, (1.5, 0.2, 1.5), strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""The page of an evaluation: one file, with the results of `metrics.json` and what is missing."""
+"""The report of an evaluation: one file with the results of `metrics.json`, and missing results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ODD = '<b>"walking" & co'
 
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
-    """Of two subjects, with names that HTML would take for its own."""
+    """Findings of two subjects, with names that contain HTML markup."""
     log = tmp_path_factory.mktemp("run") / "metrics.csv"
     log.write_text("epoch,step,train/loss_step,val/loss\n0,0,3.0,\n0,1,2.0,\n0,1,,2.2\n1,2,1.5,\n1,2,,1.9\n")
     windows = made_windows(subjects=2)

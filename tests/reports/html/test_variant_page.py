@@ -1,4 +1,4 @@
-"""The page of variants: the question and its answers first, and every result beside its difference."""
+"""The report of variants: first the question and its answers, and each result with its difference."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_it_is_one_file_that_asks_for_no_other(page: str) -> None:
 def test_it_begins_with_the_question_and_the_answers(page: str) -> None:
     told = Page(page).text.partition("By share of the labels")[0]
     assert "Did pretraining help <b>activity classifier?" in told
-    assert "pretrained encoder: runs/demo scratch the encoder begins with new weights" in told
+    assert "pretrained encoder: runs/demo scratch the encoder starts with new weights" in told
     assert "Is frozen better than scratch? ○ Not significant with 10%; worse with 100%" in told
     assert "Is full better than scratch? ○ Better with 10%; the same with 100%" in told
     assert "With 10% of the labels, full is better than scratch by " in told

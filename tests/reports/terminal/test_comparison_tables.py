@@ -27,12 +27,12 @@ def shown(metrics: JsonObject, width: int = 80) -> list[str]:
 
 @pytest.fixture(scope="module")
 def metrics() -> JsonObject:
-    """Worse than the first, the same, and better."""
+    """Checkpoints that are worse than the first, equal, and better."""
     return made_comparison(dict(zip(NAMES, (1.0, 2.5, 1.0, 0.2), strict=True)))
 
 
 def of_first(metrics: JsonObject, count: int) -> JsonObject:
-    """Without the checkpoints after so many."""
+    """Return a comparison of the first `count` checkpoints only."""
     checkpoints, differences = (cast("list[JsonObject]", metrics[name]) for name in ("checkpoints", "differences"))
     return {**metrics, "checkpoints": [*checkpoints[:count]], "differences": [*differences[: count - 1]]}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from support.made_windows import made_windows
 from support.narrow_terminal import assert_numbers_fit
@@ -15,11 +16,12 @@ from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.metrics.probe_results import probe_windows
 from revalexo_clip.reports.terminal.evaluation import evaluation_report
+from revalexo_clip.reports.values import single_activity_warning
 
 
 @pytest.fixture(scope="module")
 def metrics() -> JsonObject:
-    """Of two subjects."""
+    """Results of two subjects."""
     windows = made_windows(subjects=2)
     bootstrap = ClipBootstrap(windows.clip_subjects, resamples=50)
     return {
@@ -54,6 +56,15 @@ def test_everything_fits_without_being_cut(metrics: JsonObject) -> None:
 def test_it_begins_with_the_subjects_that_were_seen(metrics: JsonObject) -> None:
     assert shown(metrics)[0].startswith("Test subject Subject[0] was used in training, so these results do not")
     assert shown({**metrics, "seen": {"train": [], "val": []}})[0].startswith("Retrieval: 112 windows of 14 clips")
+
+
+def test_a_probe_of_a_single_activity_comes_with_a_warning() -> None:
+    windows = made_windows(subjects=2)
+    single = EvaluatedWindows(**{**vars(windows), "label_NK": torch.zeros_like(windows.label_NK)})
+    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=20)
+    warning = "All windows are [standing]: the probe does not say whether activities are distinguished."
+    assert single_activity_warning(probe_windows(single, None, bootstrap).metrics or {}) == warning
+    assert single_activity_warning(probe_windows(windows, None, bootstrap).metrics or {}) == ""
 
 
 def test_rows_hold_the_figures(metrics: JsonObject) -> None:

@@ -1,4 +1,4 @@
-"""A table that is folded, and then split into blocks, before a number is cut."""
+"""A table on a narrow terminal: it is folded, then split into blocks; no number is cut off."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from revalexo_clip.reports.terminal.tables import (
 
 
 def shown(*parts: RenderableType) -> list[str]:
-    """Lines as they come out, cut to what fits: none may be longer."""
+    """Return the printed lines. None may be longer than the terminal."""
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
         for part in parts:
@@ -58,8 +58,8 @@ def test_components_are_listed_with_fields_defaults_and_units() -> None:
         for name, component in kind.known().items():
             assert f"  {name}  " in text
             assert all(f"\n    {field} " in text for field in component.model_fields)
-    assert "window            2.0                   Length of a window [s]." in text
-    assert "kernel  11    Length of each convolution [samples]." in text
+    assert "window            2.0                   Window length [s]." in text
+    assert "kernel  11    Kernel length of each convolution [samples]." in text
     assert "root              required" in text
     assert re.search(r"betas +0\.9, 0\.999", text)
 

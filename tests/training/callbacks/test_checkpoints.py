@@ -42,7 +42,7 @@ class Scripted(pl.LightningModule):
 
 
 class AfterEachEpoch(pl.Callback):
-    """Notes the epochs of `best.ckpt` and `last.ckpt` as each new epoch finds them."""
+    """Records the epochs of `best.ckpt` and `last.ckpt` at the start of each epoch."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ def epoch_of(path: Path) -> int:
 
 
 def fit(folder: Path, losses: Sequence[float]) -> list[tuple[int, int]]:
-    """Train for as many epochs as there are losses; best and last epoch after each but the final one."""
+    """Train one epoch per loss; return the best and the last epoch after each epoch except the final one."""
     watching = AfterEachEpoch(folder)
     trainer = pl.Trainer(
         max_epochs=len(losses),
@@ -104,7 +104,7 @@ def test_the_last_knows_which_was_the_best(tmp_path: Path) -> None:
     assert Path(callbacks[BEST_CHECKPOINTS]["best_model_path"]).name == "epoch=001-loss=1.0000.ckpt"
 
 
-def test_a_loss_that_is_no_number_is_never_the_best_where_there_is_one_that_is(tmp_path: Path) -> None:
+def test_a_nan_loss_is_never_the_best_if_there_is_a_finite_one(tmp_path: Path) -> None:
     fit(tmp_path, [math.nan, 2.0, math.nan, math.nan])
     assert epoch_of(tmp_path / "best.ckpt") == 1
     assert epoch_of(tmp_path / "last.ckpt") == 3

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
 
 class Clock:
-    """Time that passes only while something sleeps, so that other work on the machine does not count."""
+    """A clock that only advances during sleeps, so that other work on the machine has no effect."""
 
     now = 0.0
 
@@ -32,7 +32,7 @@ clock = Clock()
 
 
 class Slow(IterableDataset[torch.Tensor]):
-    """Four numbers, each of which takes a while to load."""
+    """Four numbers that take some time to load."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -47,7 +47,7 @@ class Slow(IterableDataset[torch.Tensor]):
 
 
 class Work(pl.LightningModule):
-    """Takes a while to train on one."""
+    """Takes some time for each training step."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -80,13 +80,13 @@ def waiting(loading: float, training: float, folder: Path) -> float:
     return trainer.callback_metrics["train/waiting"].item()
 
 
-def test_the_share_is_that_of_loading_and_is_spoken_of_where_it_is_much(
+def test_the_share_of_loading_is_logged_with_a_message_if_it_is_large(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     assert waiting(0.06, 0.02, tmp_path) == pytest.approx(0.75, abs=0.15)
     (said,) = [record.getMessage() for record in caplog.records if record.name == "revalexo_clip"]
-    assert said.endswith("was spent waiting for data; raise data.workers, or see the documentation on loading speed")
+    assert said.endswith("was spent waiting for data; raise data.workers, or see docs/performance.md")
 
 
 def test_a_training_that_waits_for_nothing_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

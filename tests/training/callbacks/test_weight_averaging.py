@@ -33,7 +33,7 @@ class Points(Dataset[Tensor]):
 
 
 class Fit(pl.LightningModule):
-    """Something with weights, a constant and running statistics that change in every step."""
+    """A module with weights, a constant and running statistics that change in every step."""
 
     constant: Tensor
 
@@ -84,7 +84,7 @@ def fit(folder: Path, epochs: int, average: float | None, resume: Path | None = 
 
 
 def plain_average(states: list[dict[str, Tensor]], decay: float, first: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The average after the last of the states, written down plainly; counts are those of the last."""
+    """Compute the average of the states in a plain way; counts are those of the last state."""
     average = {name: tensor.double().numpy() for name, tensor in first.items()}
     for step, state in enumerate(states, start=1):
         now = min(decay, step / (step + 9))
@@ -114,7 +114,7 @@ def test_training_does_not_notice_that_it_is_averaged(tmp_path: Path) -> None:
     assert not torch.equal(averaged.validated[-1]["net.0.weight"], plain.validated[-1]["net.0.weight"])
 
 
-def test_a_resumed_run_goes_on_with_both_exactly(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_both_exactly(tmp_path: Path) -> None:
     whole, _, resumed = (
         fit(tmp_path / "whole", 3, 0.9),
         fit(tmp_path / "part", 1, 0.9),
@@ -128,7 +128,7 @@ def test_a_resumed_run_goes_on_with_both_exactly(tmp_path: Path) -> None:
 
 
 class SaveInValidation(pl.Callback):
-    """Saves while validation has the averages, as one may that is told to stop."""
+    """Saves a checkpoint during validation, when the weights are the averages, as after a signal."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -155,7 +155,7 @@ def test_a_checkpoint_from_within_validation_is_like_any_other(tmp_path: Path) -
     assert not torch.equal(last["state_dict"]["net.0.weight"], last[TRAINING_WEIGHTS]["net.0.weight"])
 
 
-def test_what_a_run_reports_is_what_its_checkpoint_gives(distinct: Path, tmp_path: Path) -> None:
+def test_the_metrics_of_a_run_are_those_of_its_checkpoint(distinct: Path, tmp_path: Path) -> None:
     settings = ("trainer.max_epochs=2", "batch_size=8", "optim.lr=0.01")
     averaged = train(small(distinct, "trainer.average=0.9", *settings), tmp_path)
     plain = train(small(distinct, *settings), tmp_path)
