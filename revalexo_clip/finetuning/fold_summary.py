@@ -1,4 +1,4 @@
-"""What the folds of a run have come to: the scores of each, their mean and deviation, those of all windows concatenate."""
+"""Summary of the folds of a run: scores of each fold, their mean and deviation, and scores of all test windows."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from pydantic import JsonValue
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.evaluation.storage import read_predictions
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import RECOGNITION_SCORES, ClassifierOutput, scores
 from revalexo_clip.metrics.evaluated import Predictions, concatenate
 from revalexo_clip.metrics.per_horizon import SETS, measure_classification, outputs_at
 
 
 def summarize(files: Mapping[str, Path], folds: Iterable[str], failures: Mapping[str, str]) -> JsonObject:
-    """`summary.json`, from the predictions of the folds that are done and the names of all; docs/metrics.md has it.
+    """Return the content of `summary.json`, from the predictions of finished folds and the names of all folds.
 
-    Raises `DataError`, naming the file, where predictions cannot be read or are of other activities or horizons.
+    See docs/metrics.md for each name. Raises `DataError`, naming the file, if predictions cannot be read or have other
+    activities or horizons.
     """
     found = {name: read_predictions(path) for name, path in files.items()}
     first = next(iter(found.values()), None)
@@ -39,7 +41,7 @@ def summarize(files: Mapping[str, Path], folds: Iterable[str], failures: Mapping
         "unfinished": unfinished,
         "mean": _over(found.values(), lambda values: fmean(values) if values else None),
         "deviation": _over(found.values(), lambda values: stdev(values) if len(values) > 1 else None),
-        "pooled": measure_classification(pooled, ClipBootstrap(pooled.clip_subjects)),
+        "pooled": measure_classification(pooled, TimeBootstrap(units_of(pooled))),
     }
 
 
@@ -48,31 +50,35 @@ def _subjects(predictions: Predictions) -> list[JsonValue]:
 
 
 def _measure(predictions: Predictions) -> list[JsonValue]:
-    """The scores of one fold at each horizon, in each of the `SETS`."""
+    """Compute the scores of one fold at each horizon, in each of the `SETS`."""
     return [
         {
             "horizon": horizon,
             **{
                 among: {"windows": len(found.true_N), **(_scores(found) or dict.fromkeys(RECOGNITION_SCORES))}
-                for among, found in outputs_at(predictions, k).items()
+                for among, found in _outputs_at(predictions, k).items()
             },
         }
         for k, horizon in enumerate(predictions.horizons)
     ]
 
 
+def _outputs_at(predictions: Predictions, k: int) -> Mapping[str, ClassifierOutput]:
+    return outputs_at(predictions, k, units_of(predictions).unit_N)
+
+
 def _scores(found: ClassifierOutput) -> dict[str, float]:
-    """By name; none where there is no window."""
+    """Return the scores by name; empty if there is no window."""
     if len(found.true_N) == 0:
         return {}
     return dict(zip(RECOGNITION_SCORES, scores(found.confusion()[None], RECOGNITION_SCORES)[0].tolist(), strict=True))
 
 
 def _over(folds: Collection[Predictions], statistic: Callable[[list[float]], float | None]) -> list[JsonValue]:
-    """A statistic of each score at each horizon, over the folds that have windows of the set."""
+    """Compute a statistic of each score at each horizon, over the folds that have windows of the set."""
     rows: list[JsonValue] = []
     for k, horizon in enumerate(next(iter(folds)).horizons):
-        at = [outputs_at(one, k) for one in folds]
+        at = [_outputs_at(one, k) for one in folds]
         row: JsonObject = {"horizon": horizon}
         for among in SETS:
             measured = [_scores(found[among]) for found in at if len(found[among].true_N)]

@@ -30,7 +30,8 @@ from revalexo_clip.finetuning.build import FinetuneSetup, build_finetune_setup
 from revalexo_clip.finetuning.variant_comparison import labelled_windows
 from revalexo_clip.finetuning.variant_summary import summarize
 from revalexo_clip.finetuning.variants import Variant, make_variants
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.paired_differences import compare_classifiers
 from revalexo_clip.metrics.per_horizon import SETS, measure_classification
 from revalexo_clip.reports.values import child, children
@@ -121,7 +122,7 @@ def test_training_windows_are_those_that_come_in_training(parts: dict[str, Finet
 def test_the_comparison_is_that_of_the_predictions_of_each_arm(tmp_path: Path) -> None:
     comparison = made_comparison(tmp_path)
     reading = {name: read_predictions(tmp_path / name / "predictions.h5") for name in ("scratch-10", "full-10")}
-    bootstrap = ClipBootstrap(reading["full-10"].clip_subjects)
+    bootstrap = TimeBootstrap(units_of(reading["full-10"]))
     first, last = children(comparison, "labels")
     assert (first["fraction"], first["training_windows"], last["fraction"]) == (0.1, 40, 1.0)
     expected = compare_classifiers(reading["full-10"], reading["scratch-10"], bootstrap)
@@ -256,7 +257,7 @@ def test_a_comparison_is_a_run_that_holds_that_of_each_arm(compared: tuple[Path,
         read_predictions(run / f"variants/{name}-50/evaluation/predictions.h5") for name in ("scratch", "full")
     )
     (label,) = told["labels"]
-    assert label["differences"]["full"] == compare_classifiers(full, scratch, ClipBootstrap(full.clip_subjects))
+    assert label["differences"]["full"] == compare_classifiers(full, scratch, TimeBootstrap(units_of(full)))
     assert label["training_windows"] == 8
     for name, begun in (("scratch", "new"), ("full", "from ")):
         assert f"{name}-50  imu" in finished.stderr

@@ -9,9 +9,9 @@ from typing import cast
 
 import numpy as np
 import pytest
+from support.units import bootstrap_of
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
 from revalexo_clip.metrics.classification import ClassifierOutput, gain, measure, scores
 from revalexo_clip.metrics.evaluated import Floats, Ints
 
@@ -34,7 +34,7 @@ def test_of_ranks(subjects: int, clips: int) -> None:
     truth_3 = np.array([*rank_values(many).mean(axis=0), np.median(many)])
     subject_J = np.repeat(np.arange(subjects), clips)
     clip_N = np.repeat(np.arange(len(subject_J)), WINDOWS)
-    bootstrap = ClipBootstrap(subject_J.astype(str).tolist(), resamples=500)
+    bootstrap = bootstrap_of(subject_J.astype(str).tolist(), resamples=500)
     held_3 = np.zeros(3)
     for _ in range(RUNS):
         rank_N = draw_ranks(rng, subject_J, subjects)
@@ -55,7 +55,7 @@ def test_of_scores_and_gains(subjects: int, clips: int, has_macro: bool) -> None
     truth_2 = scores(better.confusion()[None])[0][:2]
     truth_4 = np.concatenate([truth_2, truth_2 - scores(worse.confusion()[None])[0][:2]])
     subject_J = np.repeat(np.arange(subjects), clips)
-    bootstrap = ClipBootstrap(subject_J.astype(str).tolist(), resamples=500)
+    bootstrap = bootstrap_of(subject_J.astype(str).tolist(), resamples=500)
     held_4, had_4 = np.zeros(4), np.zeros(4)
     for _ in range(RUNS):
         better, worse = draw_probes(rng, subject_J, subjects)

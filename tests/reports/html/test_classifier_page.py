@@ -13,7 +13,8 @@ from support.html_page import Page
 from support.made_predictions import made_predictions
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.per_horizon import measure_classification
 from revalexo_clip.reports.conclusions.classifier import beats_chance, classification_answer, compared, reach, verdicts
@@ -35,7 +36,7 @@ HEADING: JsonObject = {
 
 
 def made_findings(predictions: Predictions, log: Path = Path("metrics.csv")) -> ClassifierFindings:
-    measured = measure_classification(predictions, ClipBootstrap(predictions.clip_subjects, resamples=20))
+    measured = measure_classification(predictions, TimeBootstrap(units_of(predictions), resamples=20))
     subjects = {"train": ["<A>", "B"], "val": ["C"], "test": sorted(set(predictions.clip_subjects))}
     return ClassifierFindings(f"run of {ODD}", {**HEADING, **measured}, predictions, log, subjects)
 

@@ -12,7 +12,8 @@ from support.made_evaluation import made_evaluation, made_probe_results
 from support.made_windows import MadeDataset, made_windows
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
@@ -122,7 +123,7 @@ def test_what_is_missing_is_said_in_words(tmp_path: Path) -> None:
         "checkpoint": "best.ckpt",
         "sha256": "0",
         "epoch": 1,
-        **measure_retrieval(bare, galleries, ClipBootstrap(bare.clip_subjects, resamples=10)),
+        **measure_retrieval(bare, galleries, TimeBootstrap(units_of(bare), resamples=10)),
         "geometry": geometry(bare.imu_ND, bare.video_ND),
         "probe": None,
         "probe_reason": "no window has a label",
@@ -148,9 +149,7 @@ def test_chance_by_rank_is_that_of_a_random_order() -> None:
     for tolerance in (0.0, 0.7):
         for name, gallery in rank_galleries(windows, tolerance).items():
             found_R = retrieval.chance_share(gallery.ranks, torch.tensor([1, 5, 10]).numpy())
-            found = measure_retrieval(
-                windows, {name: gallery, "retrieval": gallery}, ClipBootstrap(windows.clip_subjects)
-            )
+            found = measure_retrieval(windows, {name: gallery, "retrieval": gallery}, TimeBootstrap(units_of(windows)))
             of_gallery = found["retrieval"]
             assert isinstance(of_gallery, dict)
             chance = of_gallery["chance"]

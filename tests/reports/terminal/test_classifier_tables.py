@@ -11,7 +11,8 @@ from support.made_predictions import made_predictions
 from support.narrow_terminal import assert_numbers_fit
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.per_horizon import measure_classification
 from revalexo_clip.reports.terminal.classifier import classifier_report
@@ -20,7 +21,7 @@ ACTIVITIES = ("[standing]", "walking", "walking_down_a_long_flight_of_stairs", "
 
 
 def measured(predictions: Predictions) -> JsonObject:
-    found = measure_classification(predictions, ClipBootstrap(predictions.clip_subjects, resamples=50))
+    found = measure_classification(predictions, TimeBootstrap(units_of(predictions), resamples=50))
     return {"seen": {"train": [], "val": []}, **found}
 
 

@@ -9,7 +9,8 @@ from support.made_windows import made_windows
 from support.narrow_terminal import assert_numbers_fit
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
@@ -21,7 +22,7 @@ from revalexo_clip.reports.terminal.evaluation import evaluation_report
 def metrics() -> JsonObject:
     """Of two subjects."""
     windows = made_windows(subjects=2)
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=50)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=50)
     return {
         "seen": {"train": ["Subject[0]"], "val": []},
         "split": "test",
@@ -75,7 +76,7 @@ def test_rows_hold_the_figures(metrics: JsonObject) -> None:
 
 def test_of_a_single_subject_all_windows_are_those_of_the_same_subject() -> None:
     windows = made_windows(subjects=1)
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=10)
     alone: JsonObject = {
         "seen": {"train": [], "val": []},
         "split": "test",
@@ -105,7 +106,7 @@ def test_what_could_not_be_measured_is_left_out(metrics: JsonObject) -> None:
 
 def test_galleries_are_those_of_plain_ranks() -> None:
     windows = made_windows(subjects=2)
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=10)
     found = measure_retrieval(windows, rank_galleries(windows), bootstrap)
     similarity_NN = windows.imu_ND.double().numpy() @ windows.video_ND.double().numpy().T
     subject_N, label_N = windows.of_subject(), windows.label_NK[:, 0].numpy()
@@ -141,7 +142,7 @@ def test_one_window_of_one_clip_is_measured_like_any_other() -> None:
             "features": {name: rows_NF[rows] for name, rows_NF in alone.features.items()},
         }
     )
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=10)
     found = measure_retrieval(windows, rank_galleries(windows), bootstrap)["retrieval"]
     assert isinstance(found, dict)
     figures = found["imu_to_video"]

@@ -7,7 +7,8 @@ from support.made_predictions import made_predictions
 from support.narrow_terminal import assert_numbers_fit, rendered
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.per_horizon import measure_classification
 from revalexo_clip.reports.terminal.folds import fold_report
 
@@ -16,7 +17,7 @@ from revalexo_clip.reports.terminal.folds import fold_report
 def summary() -> JsonObject:
     """Two folds with the same results; a third one has failed."""
     predictions = made_predictions()
-    pooled = measure_classification(predictions, ClipBootstrap(predictions.clip_subjects, resamples=20))
+    pooled = measure_classification(predictions, TimeBootstrap(units_of(predictions), resamples=20))
     horizons = pooled["horizons"]
     folds: JsonObject = {name: {"horizons": horizons} for name in ("Subject01", "Subject02_and_Subject03")}
     return {
