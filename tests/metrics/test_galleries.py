@@ -32,7 +32,7 @@ from revalexo_clip.metrics.galleries import (
 
 
 def measured(windows: EvaluatedWindows, tolerance: float = 0.0) -> JsonObject:
-    bootstrap = TimeBootstrap(units_of(windows), resamples=50)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=500)
     return measure_retrieval(windows, rank_galleries(windows, tolerance), bootstrap)
 
 

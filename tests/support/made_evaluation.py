@@ -27,10 +27,15 @@ def made_probe_results(windows: EvaluatedWindows) -> ProbeResults:
 
 
 def made_evaluation(
-    windows: EvaluatedWindows, name: str, probe_results: ProbeResults, log: Path = Path("metrics.csv")
+    windows: EvaluatedWindows,
+    name: str,
+    probe_results: ProbeResults,
+    log: Path = Path("metrics.csv"),
+    *,
+    resamples: int = 20,
 ) -> Evaluation:
     """All that is measured of them, as if an experiment of that name had made them."""
-    bootstrap = TimeBootstrap(units_of(windows), resamples=20)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=resamples)
     galleries = rank_galleries(windows)
     metrics: JsonObject = {
         "seen": {"train": [], "val": []},
@@ -45,7 +50,7 @@ def made_evaluation(
         **measure_retrieval(windows, galleries, bootstrap),
         "geometry": geometry(windows.imu_ND, windows.video_ND),
         "probe": probe_results.metrics,
-        "probe_reason": None,
+        "probe_reason": probe_results.reason,
     }
     findings = Findings(name, metrics, windows, galleries, MadeDataset(windows), log)
     return Evaluation(findings, Path("evaluation/metrics.json"), probe_results.predictions)

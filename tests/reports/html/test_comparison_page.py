@@ -138,11 +138,11 @@ def test_an_answer_needs_both_of_its_results(significant: list[str | None], answ
 def test_a_line_says_what_is_significant_and_what_is_not(metrics: JsonObject) -> None:
     better, copy = cast("list[JsonObject]", metrics["differences"])
     assert [question.title for question in questions(metrics)] == [
-        *("all windows", "same subject", "same subject and activity", "IMU features", "video features"),
-        "IMU and video features",
+        *("all windows", "same subject", "same subject and activity", "same clip"),
+        *("IMU features", "video features", "IMU and video features"),
     ]
     assert summary(metrics, better) == (
-        "better: all windows, same subject, same subject and activity; "
+        "better: all windows, same subject, same subject and activity, same clip; "
         "the same: IMU features, video features, IMU and video features"
     )
     assert summary(metrics, copy).startswith("the same: all windows, same subject, ")

