@@ -14,7 +14,7 @@ import numpy as np
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
-from revalexo_clip.metrics.evaluated import EvaluatedWindows, Floats, Ints, Predictions
+from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints, Predictions
 
 BLOCK_SECONDS = 30.0
 """Longest stretch of a recording that is resampled as one. People do one thing, or a few, for about so long."""
@@ -37,6 +37,8 @@ class TimeUnits:
     unit_subjects: tuple[str, ...]
     """Subject of each unit."""
     kind: UnitKind
+    follows_U: Bools
+    """Whether each unit follows the one before it in the same recording."""
 
     def as_metrics(self) -> JsonObject:
         """Return `interval_unit` and `interval_reason` of `metrics.json`."""
@@ -67,7 +69,9 @@ def time_units(recording_N: Ints, time_N: Floats, subjects_N: Sequence[str]) -> 
     kind: UnitKind = "recordings"
     if len(recordings) - len(set(subjects_N)) + 1 < LEAST_RECORDINGS:
         unit_N, kind = time_blocks(recording_N, time_N), "blocks of 30 s"
-    return TimeUnits(unit_N, block_subjects(unit_N, subjects_N), kind)
+    _, first_U = np.unique(unit_N, return_index=True)
+    follows_U = np.append(False, np.diff(recording_N[first_U]) == 0)
+    return TimeUnits(unit_N, block_subjects(unit_N, subjects_N), kind, follows_U)
 
 
 def time_blocks(recording_N: Ints, time_N: Floats, seconds: float = BLOCK_SECONDS) -> Ints:

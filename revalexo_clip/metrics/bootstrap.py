@@ -18,6 +18,8 @@ from revalexo_clip.metrics.evaluated import Floats, Ints
 
 RESAMPLES = 1000
 COVERAGE = 0.95
+_MOST_CORRELATED = 0.5
+"""Largest correlation of neighbouring blocks that is believed: estimates from few blocks are inexact."""
 
 Interval = tuple[float, float]
 
@@ -88,14 +90,34 @@ class TimeBootstrap:
         resamples, which says nothing about its error.
         """
         units = np.unique(unit_N)
-        free = len(units) - len(np.unique(self.subject_U[units]))
-        figure_R = figure_R[np.isfinite(figure_R)]
-        if free + 1 < LEAST_BLOCKS or len(figure_R) == 0 or np.ptp(figure_R) == 0:
+        subjects = len(np.unique(self.subject_U[units]))
+        free = len(units) - subjects
+        known_R = np.isfinite(figure_R)
+        known = figure_R[known_R]
+        if free + 1 < LEAST_BLOCKS or len(known) == 0 or np.ptp(known) == 0:
             return None
         widened = np.sqrt(len(units) / free) * stats.t.ppf((1 - COVERAGE) / 2, free)
-        tail = float(stats.norm.cdf(widened))
-        low, high = np.quantile(figure_R, [tail, 1 - tail])
+        inflation = self._inflation(known, self.weight_RU[known_R], units, subjects)
+        tail = float(stats.norm.cdf(widened * np.sqrt(inflation)))
+        low, high = np.quantile(known, [tail, 1 - tail])
         return float(low), float(high)
+
+    def _inflation(self, figure_R: Floats, weight_RU: Floats, units: Ints, subjects: int) -> float:
+        """Return by how much the variance is larger because neighbouring blocks of a recording depend on each other.
+
+        It is (1 + r) / (1 - r), as for a first-order autoregressive process. r is the correlation of neighbouring
+        units' influences on the figure, between 0 and 0.5; an influence is the covariance of the figure with the weight
+        of the unit. Influences of a subject add up to zero, which would lower r and is corrected.
+        """
+        place = np.flatnonzero(self.units.follows_U[units] & np.append(False, np.diff(units) == 1))
+        if len(place) == 0:
+            return 1.0
+        deviation_R = figure_R - figure_R.mean()
+        influence_U = deviation_R @ weight_RU[:, units] / len(figure_R)
+        products = (influence_U[place - 1] * influence_U[place]).sum() / deviation_R.var()
+        correction = len(place) * subjects / (len(units) * (len(units) - subjects))
+        r = float(np.clip(products + correction, 0.0, _MOST_CORRELATED))
+        return (1 + r) / (1 - r)
 
     def intervals(self, names: Sequence[str], figure_RF: Floats, unit_N: Ints) -> JsonObject:
         """Return the object `interval` of `metrics.json`: the ends of each interval, or null."""

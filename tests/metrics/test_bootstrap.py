@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 from support.units import bootstrap_of
 
-from revalexo_clip.metrics.blocks import LEAST_BLOCKS
+from revalexo_clip.metrics.blocks import LEAST_BLOCKS, TimeUnits, UnitKind
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.evaluated import Floats, Ints
 
@@ -68,3 +70,23 @@ def test_clips_without_windows_are_as_if_they_were_not_there() -> None:
     bootstrap = bootstrap_of(["a"] * 30)
     unit_N = np.arange(LEAST_BLOCKS - 1)
     assert interval(bootstrap, unit_N.astype(float), unit_N) is None
+
+
+def blocks_of_one_recording(values: Floats) -> tuple[float, float]:
+    """Return the interval of a mean over consecutive blocks, one window each, with and without their order."""
+    count = len(values)
+    widths = []
+    for kind, follows_U in (("blocks of 30 s", np.arange(count) > 0), ("recordings", np.zeros(count, dtype=bool))):
+        units = TimeUnits(np.arange(count), ("a",) * count, cast("UnitKind", kind), follows_U)
+        low, high = interval(TimeBootstrap(units), values, units.unit_N) or (0.0, 0.0)
+        widths.append(high - low)
+    return widths[0], widths[1]
+
+
+def test_neighbouring_blocks_that_depend_on_each_other_widen_the_interval() -> None:
+    slow = np.sin(np.arange(30) / 5)
+    widened, plain = blocks_of_one_recording(slow)
+    assert widened > 1.3 * plain
+    alternating = np.arange(30) % 2 + 0.1 * np.random.default_rng(0).standard_normal(30)
+    widened, plain = blocks_of_one_recording(alternating)
+    assert widened == plain

@@ -16,4 +16,5 @@ def bootstrap_of(
 ) -> TimeBootstrap:
     """Resample recordings of these subjects; `unit_N` is the recording of each window, one window each if missing."""
     unit_N = np.arange(len(unit_subjects)) if unit_N is None else unit_N
-    return TimeBootstrap(TimeUnits(unit_N, tuple(unit_subjects), "recordings"), resamples=resamples)
+    units = TimeUnits(unit_N, tuple(unit_subjects), "recordings", np.zeros(len(unit_subjects), dtype=bool))
+    return TimeBootstrap(units, resamples=resamples)

@@ -17,8 +17,8 @@ from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag
 from revalexo_clip.reports.html.plots import COLOUR, ROW_HEIGHT, WIDTH, Row, draw, heading, panels, percent_axis, svg
 from revalexo_clip.reports.values import (
     DIRECTIONS,
-    GALLERIES,
     FEW_UNITS,
+    GALLERIES,
     RETRIEVAL,
     Measured,
     child,
