@@ -31,6 +31,8 @@ class TimeBootstrap:
         """Draw resamples of units of each subject."""
         rng = np.random.default_rng(seed)
         self.units = units
+        self.unit_N = units.unit_N
+        """Unit of each of the N windows."""
         _, self.subject_U = np.unique(np.asarray(units.unit_subjects), return_inverse=True)
         """Number of the subject of each unit."""
         self.weight_RU = np.zeros((resamples, len(self.subject_U)))
@@ -38,11 +40,6 @@ class TimeBootstrap:
         for subject in range(int(self.subject_U.max()) + 1):
             own = np.flatnonzero(self.subject_U == subject)
             self.weight_RU[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=resamples)
-
-    @property
-    def unit_N(self) -> Ints:
-        """Unit of each of the N windows."""
-        return self.units.unit_N
 
     def totals(self, cell_N: Ints, cells: int, unit_N: Ints) -> Floats:
         """Count the windows of each resample in each cell, for example of a confusion matrix, [R, cells]."""

@@ -1,4 +1,4 @@
-"""Retrieval in four galleries: all windows; those of the same subject; of the same subject and activity; of the same clip.
+"""Retrieval in four galleries: all windows; same subject; same subject and activity; same clip.
 
 In the first it may be enough to distinguish subjects and places, in the second to distinguish activities, in the third
 to distinguish clips. Only in the last is it the moment that distinguishes the partner, and nothing else.

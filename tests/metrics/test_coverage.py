@@ -48,7 +48,7 @@ class Layout:
     clips: int
     """Of each recording."""
 
-    @cache
+    @cache  # noqa: B019 (there are three of them)
     def windows(self) -> tuple[Ints, Floats, Ints]:
         """Return recording, time [s] and subject of each distinct window, in order of time."""
         count = self.subjects * self.recordings * self.clips
@@ -181,7 +181,7 @@ def rank_values(rank_N: Floats) -> Floats:
 
 def draw_activities(rng: np.random.Generator, layout: Layout) -> Ints:
     """Activities of all windows, one following the other."""
-    recording_N, time_N, _ = layout.windows()
+    recording_N, _, _ = layout.windows()
     parts = []
     for count in np.bincount(recording_N):
         least, most = (round(seconds / STRIDE) for seconds in DURATION)

@@ -54,7 +54,7 @@ def in_clip(r_at_1: float, low: float, high: float) -> JsonObject:
     def gallery(value: float, ends: list[float]) -> JsonObject:
         of_direction: JsonObject = {
             **dict.fromkeys(("r_at_1", "r_at_10", "mrr"), value),
-            "interval": dict.fromkeys(("r_at_1", "r_at_10", "mrr"), [*ends]),
+            "interval": {name: [*ends] for name in ("r_at_1", "r_at_10", "mrr")},
         }
         chance: JsonObject = dict.fromkeys(("r_at_1", "r_at_10", "mrr"), 0.1)
         return {"imu_to_video": of_direction, "video_to_imu": of_direction, "chance": chance, "gallery_size": 10}

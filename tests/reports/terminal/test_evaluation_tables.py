@@ -46,7 +46,6 @@ def shown(metrics: JsonObject, width: int = 80) -> list[str]:
 
 def test_everything_fits_without_being_cut(metrics: JsonObject) -> None:
     lines = shown(metrics)
-    unseen: JsonObject = {**metrics, "seen": {"train": [], "val": []}}
     assert sum("windows" in line for line in lines) == sum("windows" in line for line in shown(metrics, width=120))
     assert max(map(len, lines)) <= 80
     assert not [line for line in lines if "…" in line]

@@ -118,7 +118,7 @@ def choose(windows: EvaluatedWindows, gallery: Gallery) -> list[Example]:
         + [("worst", place) for place in worst]
         + [("drawn at random", place) for place in drawn]
     )
-    return [_example(windows, why, rows, place, int(rank_M[place]), float(own_M[place])) for why, place in chosen]
+    return [_example(windows, gallery, place, why) for why, place in chosen]
 
 
 def _of_different_clips(places: Ints, clip_M: Ints, count: int) -> list[int]:
@@ -128,12 +128,14 @@ def _of_different_clips(places: Ints, clip_M: Ints, count: int) -> list[int]:
     return [int(places[number]) for number in order[:count]]
 
 
-def _example(windows: EvaluatedWindows, why: str, rows: Ints, place: int, rank: int, own: float) -> Example:
-    query = int(rows[place])
+def _example(windows: EvaluatedWindows, gallery: Gallery, place: int, why: str) -> Example:
+    """Return the query at a place of the gallery, with the windows that are nearest to it."""
+    rows, query = gallery.rows, int(gallery.rows[place])
     similarity_M = windows.video_ND[torch.from_numpy(rows)].double() @ windows.imu_ND[query].double()
     nearest = torch.sort(similarity_M, descending=True, stable=True)
-    kept = min(FOUND, len(rows))
-    return Example(why, query, rank, rows[nearest.indices[:kept].numpy()], nearest.values[:kept].numpy(), own)
+    found = rows[nearest.indices[:FOUND].numpy()]
+    rank = int(gallery.found_at("imu_to_video")[place])
+    return Example(why, query, rank, found, nearest.values[:FOUND].numpy(), float(similarity_M[place]))
 
 
 def section_body(windows: EvaluatedWindows, gallery: Gallery, dataset: WindowDataset, tolerance: float) -> Html:
