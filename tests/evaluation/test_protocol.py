@@ -33,7 +33,11 @@ def measured(metrics: JsonObject, *path: str) -> JsonObject:
 
 def plain(figures: JsonValue) -> dict[str, float]:
     """Figures without their intervals."""
-    return {name: value for name, value in cast("dict[str, float]", figures).items() if name not in {"interval", "between_subjects"}}
+    return {
+        name: value
+        for name, value in cast("dict[str, float]", figures).items()
+        if name not in {"interval", "between_subjects"}
+    }
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ class Layout:
         """Return recording, time [s] and subject of each distinct window, in order of time."""
         count = self.subjects * self.recordings * self.clips
         recording_J = np.arange(count) // self.clips
-        offset_J, end_J = STEP * (np.arange(count) % self.clips), np.full(count, LENGTH)
+        offset_J, end_J = STEP * (np.arange(count) % self.clips).astype(np.float64), np.full(count, LENGTH)
         placed = evaluation_windows(np.zeros(count), end_J, WINDOW, STRIDE)
         assert len(distinct_moments(placed, recording_J, offset_J, end_J)) < len(placed)
         placed = _in_order(distinct_moments(placed, recording_J, offset_J, end_J), recording_J, offset_J)

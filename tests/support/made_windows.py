@@ -52,7 +52,7 @@ def made_pieces(subjects: int = 1, recordings: int = 1, clips: int = 8, *, disti
     """
     start_M = np.arange(0.0, LENGTH - WINDOW + STRIDE / 2, STRIDE)
     clip_count = subjects * recordings * clips
-    recording_J, offset_J = np.arange(clip_count) // clips, STEP * (np.arange(clip_count) % clips)
+    recording_J, offset_J = np.arange(clip_count) // clips, STEP * (np.arange(clip_count) % clips).astype(np.float64)
     placed = Windows(np.repeat(np.arange(clip_count), len(start_M)), np.tile(start_M, clip_count))
     if distinct:
         placed = distinct_moments(placed, recording_J, offset_J, np.full(clip_count, LENGTH))

@@ -112,7 +112,7 @@ def _add_means(table: ReportTable, metrics: JsonObject, galleries: Mapping[str, 
             mean_of_subjects(object_of(one[direction]), "r_at_1") if isinstance(one, dict) else None for one in found
         ]
         if any(means):
-            table.add_row(f"mean {arrow}", "", *(_decimals(mean and mean.value) for mean in means))
+            table.add_row(f"mean {arrow}", "", *(_decimals(mean.value if mean else None) for mean in means))
             intervals = (_ends(mean) for mean in means)
             table.add_row("", "", *intervals, style="dim")
             known = True
