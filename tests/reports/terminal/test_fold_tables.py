@@ -48,7 +48,6 @@ def test_six_subjects_have_means_with_intervals_between_subjects() -> None:
     place = next(number for number, line in enumerate(lines) if line.startswith("mean of subjects"))
     assert len(lines[place + 1].split()) == 5
     assert "it says how the mean would vary with other subjects" in " ".join(" ".join(lines).split())
-    assert_numbers_fit(lambda: fold_report(several))
 
 
 def test_numbers_are_kept_at_every_width(summary: JsonObject) -> None:
