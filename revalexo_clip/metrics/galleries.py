@@ -6,7 +6,7 @@ to distinguish clips. Only in the last is it the moment that distinguishes the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,31 +109,25 @@ def measure_retrieval(
 
 def of_all_and_of_parts(windows: EvaluatedWindows, measure: Measure) -> JsonObject:
     """Measure all windows in each gallery, and the windows of each of the `subjects` and `activities`."""
-    subject_N, label_N = windows.of_subject(), windows.label_NK[:, 0].numpy()
     everyone = np.ones(len(windows), dtype=bool)
     measured: JsonObject = {name: measure(name, everyone) for name in ALL_GALLERIES}
     return measured | {
-        "subjects": {
-            subject: _part(windows, subject_N == number, measure) for number, subject in enumerate(windows.subjects)
-        },
-        "activities": {
-            activity: _part(windows, label_N == number, measure)
-            for number, activity in enumerate(windows.activities)
-            if (label_N == number).any()
-        },
+        "subjects": _parts(windows, windows.subjects, windows.of_subject(), measure),
+        "activities": _parts(windows, windows.activities, windows.label_NK[:, 0].numpy(), measure),
     }
 
 
-def _part(windows: EvaluatedWindows, selected_N: Bools, measure: Measure) -> JsonObject:
-    """Measure one subject or activity: in the whole gallery, and under `within_...` in the others."""
-    whole = measure(WHOLE, selected_N)
-    assert whole is not None
-    return {
-        "windows": int(selected_N.sum()),
-        "clips": len(np.unique(windows.clip_N.numpy()[selected_N])),
-        **whole,
-        **{name.removeprefix("retrieval_"): measure(name, selected_N) for name in ALL_GALLERIES if name != WHOLE},
-    }
+def _parts(windows: EvaluatedWindows, names: Sequence[str], part_N: Ints, measure: Measure) -> JsonObject:
+    """Measure each subject or activity with windows: in the whole gallery, and under `within_...` in the others."""
+    parts: JsonObject = {}
+    for number, name in enumerate(names):
+        selected_N = part_N == number
+        whole = measure(WHOLE, selected_N)
+        if whole is not None:
+            inner = {one.removeprefix("retrieval_"): measure(one, selected_N) for one in ALL_GALLERIES if one != WHOLE}
+            clips = len(np.unique(windows.clip_N.numpy()[selected_N]))
+            parts[name] = {"windows": int(selected_N.sum()), "clips": clips, **whole, **inner}
+    return parts
 
 
 def values(rank_M: Ints) -> Floats:
