@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from revalexo_clip.core.types import UNLABELLED
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
@@ -59,6 +60,8 @@ def made_windows() -> EvaluatedWindows:
         transition_NK=transition_NK,
         clip_N=clip_N,
         start_N=0.5 * (torch.arange(WINDOWS) % PER_CLIP).double(),
+        recording_N=clip_N,
+        time_N=0.5 * (torch.arange(WINDOWS) % PER_CLIP).double(),
         clip_subjects=tuple(f"Subject{subject:02d}" for subject in subject_J.tolist()),
         clip_names=tuple(map(str, range(clips))),
         activities=tuple(f"activity {number}" for number in range(ACTIVITIES)),
@@ -116,7 +119,7 @@ def main() -> None:
     print(
         f"{WINDOWS} windows of {len(windows.clip_names)} clips, {SUBJECTS} subjects, {torch.get_num_threads()} threads"
     )
-    bootstrap = ClipBootstrap(windows.clip_subjects)
+    bootstrap = TimeBootstrap(units_of(windows))
     timed("retrieval", lambda: measure_retrieval(windows, rank_galleries(windows), bootstrap))
     timed("geometry", lambda: geometry(windows.imu_ND, windows.video_ND))
     timed("probe", lambda: probe_windows(windows, None, bootstrap))

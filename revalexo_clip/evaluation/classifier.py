@@ -26,7 +26,8 @@ from revalexo_clip.evaluation.held_out import (
 )
 from revalexo_clip.evaluation.inference import predict_all
 from revalexo_clip.evaluation.storage import write_predictions
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.per_horizon import measure_classification
 from revalexo_clip.reports.findings import ClassifierFindings
 from revalexo_clip.reports.html.classifier.page import write_classifier_report
@@ -122,7 +123,7 @@ def measure_classifier(
             "sha256": sha256_of(checkpoint.path),
             "epoch": checkpoint.epoch,
             "seen": None if described.has_seen is None else seen_among(described.has_seen, windows),
-            **measure_classification(predictions, ClipBootstrap(windows.clip_subjects), described.trained_activities),
+            **measure_classification(predictions, TimeBootstrap(units_of(predictions)), described.trained_activities),
         }
     folder = out or results_folder(checkpoint.path, changed={})
     write_json(folder / "metrics.json", metrics)

@@ -26,9 +26,10 @@ from revalexo_clip.data import WindowDataset
 from revalexo_clip.evaluation.folder import chosen_folder, results_folder
 from revalexo_clip.evaluation.held_out import load_for_evaluation
 from revalexo_clip.evaluation.protocol import Evaluation, check_tolerance, measure
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.evaluated import Floats
-from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE
+from revalexo_clip.metrics.galleries import ALL_GALLERIES
 from revalexo_clip.metrics.paired_differences import COMPARED, Outcome, differences
 from revalexo_clip.metrics.probe import PROBES
 from revalexo_clip.reports.html.comparison.page import write_comparison
@@ -158,8 +159,10 @@ def _difference(first: str, one: WindowDataset, second: str, other: WindowDatase
 
 
 def _places(dataset: WindowDataset) -> Floats:
-    """Return clip and start [s] of each window, [N, 2]."""
-    return np.stack([dataset.windows.clip_N, dataset.windows.start_N], axis=1)
+    """Return clip, start in it [s], recording and time in it [s] of each window, [N, 4]."""
+    clip_N, start_N = dataset.windows.clip_N, dataset.windows.start_N
+    time_N = start_N + dataset.clip_offsets[clip_N]
+    return np.stack([clip_N, start_N, dataset.clip_recordings[clip_N], time_N], axis=1)
 
 
 def _apart(first: str, ones: tuple[object, ...], second: str, others: tuple[object, ...]) -> str:
@@ -214,13 +217,13 @@ def comparison_metrics(
     """
     reference, *others = evaluations
     windows = reference.findings.windows
-    bootstrap = ClipBootstrap(windows.clip_subjects)
+    bootstrap = TimeBootstrap(units_of(windows))
     found: list[JsonValue] = []
     for name, changed, other in zip(names[1:], settings, others, strict=True):
         heading: JsonObject = {"name": name, "baseline": names[0], "settings": changed}
         found.append(heading | differences(_outcome(other), _outcome(reference), windows, bootstrap))
         on_progress(len(found), len(others))
-    shared = ("windows", "clips", "split", "tolerance", "interval_reason")
+    shared = ("windows", "clips", "split", "tolerance", "interval_unit", "interval_reason")
     return {
         **{key: reference.metrics[key] for key in shared},
         "horizons": list(windows.horizons),
@@ -236,7 +239,7 @@ def _outcome(evaluation: Evaluation) -> Outcome:
 def _figures(letter: str, name: str, evaluation: Evaluation) -> JsonObject:
     """Return the results that are compared, under their names in `metrics.json`."""
     metrics = evaluation.metrics
-    kept = ("checkpoint", "sha256", "epoch", "seen", WHOLE, SUBJECT, ACTIVITY, "subjects", "activities", "probe_reason")
+    kept = ("checkpoint", "sha256", "epoch", "seen", *ALL_GALLERIES, "subjects", "activities", "probe_reason")
     probe = metrics["probe"]
     if isinstance(probe, dict):
         probe = {key: probe[key] for key in ("protocol", "trained_on", "tested_on")} | {

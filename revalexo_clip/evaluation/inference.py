@@ -32,6 +32,8 @@ class _Prediction(NamedTuple):
     transition_BK: Tensor
     clip_B: Tensor
     start_B: Tensor
+    recording_B: Tensor
+    time_B: Tensor
 
 
 class _PredictionModule(pl.LightningModule):
@@ -46,7 +48,15 @@ class _PredictionModule(pl.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> _Prediction:
         """Predict one batch."""
         logits_BKA = self.model(batch.imu_BLC, batch.video_BTHWC).logits_BKA.float()
-        parts = (logits_BKA, batch.label_BK, batch.transition_BK, batch.clip_B, batch.start_B)
+        parts = (
+            logits_BKA,
+            batch.label_BK,
+            batch.transition_BK,
+            batch.clip_B,
+            batch.start_B,
+            batch.recording_B,
+            batch.time_B,
+        )
         return _Prediction(*(part.cpu() for part in parts))
 
 
@@ -102,6 +112,8 @@ def predict_all(
         transition_NK=found.transition_BK.numpy(),
         clip_N=found.clip_B.numpy(),
         start_N=found.start_B.numpy(),
+        recording_N=found.recording_B.numpy(),
+        time_N=found.time_B.numpy(),
         clip_subjects=windows.clip_subjects,
         clip_names=windows.clip_names,
         activities=windows.activities,
@@ -115,6 +127,8 @@ class Extract(NamedTuple):
     window_B: Tensor
     clip_B: Tensor
     start_B: Tensor
+    recording_B: Tensor
+    time_B: Tensor
     label_BK: Tensor
     transition_BK: Tensor
     imu_BD: Tensor
@@ -156,6 +170,8 @@ class FeatureModule(pl.LightningModule):
             batch.window_B,
             batch.clip_B,
             batch.start_B,
+            batch.recording_B,
+            batch.time_B,
             batch.label_BK,
             batch.transition_BK,
             model.project_imu(imu_features_BD),

@@ -25,7 +25,8 @@ from revalexo_clip.evaluation.folder import chosen_folder, results_folder
 from revalexo_clip.evaluation.held_out import HeldOut, check_same_input, load_for_evaluation, seen_subjects
 from revalexo_clip.evaluation.inference import Extract, FeatureModule, concatenate, predict_batches
 from revalexo_clip.evaluation.storage import write_embeddings
-from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Ints
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
@@ -82,7 +83,7 @@ def evaluate(
     - `experiment_file`: file that defines components that the checkpoint names.
     - `allow_seen_subjects`: evaluate on subjects that were used in training, too.
     - `probe`: train linear probes on frozen features.
-    - `tolerance`: windows of a clip that start less than this apart [s] count as one answer in retrieval.
+    - `tolerance`: windows of a recording that start less than this apart [s] count as one answer in retrieval.
     - `out`: output folder. The default is `evaluation/` in the run folder for the checkpoint's own test subjects, with
       the probe and without tolerance; anything else has a folder inside it, e.g. `evaluation/no-probe/`.
     - `progress`: opens a progress display for each step.
@@ -129,8 +130,8 @@ def measure(
     folder = out or results_folder(checkpoint.path, held_out.changed, probe=probe, tolerance=tolerance)
     with progress("embedding") as on_progress:
         windows = _encode(checkpoint, dataset, experiment, on_progress)
-    bootstrap = ClipBootstrap(windows.clip_subjects)
-    metrics = _heading(checkpoint, dataset, windows) | {"split": held_out.split, "tolerance": tolerance}
+    bootstrap = TimeBootstrap(units_of(windows))
+    metrics = _heading(checkpoint, dataset, windows, bootstrap) | {"split": held_out.split, "tolerance": tolerance}
     with progress("retrieval"):
         galleries = rank_galleries(windows, tolerance)
         metrics |= measure_retrieval(windows, galleries, bootstrap)
@@ -179,6 +180,8 @@ def _encode(
         transition_NK=found.transition_BK,
         clip_N=found.clip_B,
         start_N=found.start_B,
+        recording_N=found.recording_B,
+        time_N=found.time_B,
         clip_subjects=dataset.clip_subjects,
         clip_names=dataset.clip_names,
         activities=dataset.activities,
@@ -186,14 +189,15 @@ def _encode(
     )
 
 
-def _heading(checkpoint: Checkpoint, dataset: WindowDataset, windows: EvaluatedWindows) -> JsonObject:
+def _heading(
+    checkpoint: Checkpoint, dataset: WindowDataset, windows: EvaluatedWindows, bootstrap: TimeBootstrap
+) -> JsonObject:
     """Describe the checkpoint and its windows, and why intervals may be missing."""
-    clips, subjects = len(set(windows.clip_N.tolist())), len(windows.subjects)
     return {
         "seen": seen_subjects(checkpoint, dataset),
         "windows": len(windows),
-        "clips": clips,
-        "interval_reason": interval_reason(clips, subjects),
+        "clips": len(set(windows.clip_N.tolist())),
+        **bootstrap.units.as_metrics(),
         "checkpoint": str(checkpoint.path),
         "sha256": sha256_of(checkpoint.path),
         "epoch": checkpoint.epoch,
@@ -204,7 +208,7 @@ def _probe(
     checkpoint: Checkpoint,
     windows: EvaluatedWindows,
     experiment: PretrainExperiment,
-    bootstrap: ClipBootstrap,
+    bootstrap: TimeBootstrap,
     progress: Progress,
 ) -> ProbeResults:
     """Train and test the probes, or say why that is impossible.

@@ -13,7 +13,15 @@ from revalexo_clip.core.files import atomically
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Ints, Predictions
 
-_SHAPES = {"logits": "NKA", "label": "NK", "transition": "NK", "clip": "N", "start": "N"}
+_SHAPES = {
+    "logits": "NKA",
+    "label": "NK",
+    "transition": "NK",
+    "clip": "N",
+    "start": "N",
+    "recording": "N",
+    "time": "N",
+}
 """Arrays in `predictions.h5`. The field of `Predictions` has the shape in its name."""
 
 _NAMES = ("clip_subjects", "clip_names", "activities")
@@ -22,7 +30,8 @@ _NAMES = ("clip_subjects", "clip_names", "activities")
 def write_predictions(path: Path, predictions: Predictions, identity: Mapping[str, str]) -> None:
     """Write predictions for N windows of J clips, at K horizons among A activities. Arrays have checksums.
 
-        logits [N, K, A]   label [N, K] (-1 for none)   transition [N, K]   clip [N]   start [N] (s)
+        logits [N, K, A]   label [N, K] (-1 for none)   transition [N, K]
+        clip [N]   start [N] (s, in the clip)   recording [N]   time [N] (s, in the recording)
         clip_names, clip_subjects [J]   activities [A]   horizons [K] (s)
 
     `identity` becomes the file's attributes and names the checkpoint. Raises `WriteError` if the file cannot be
@@ -47,6 +56,8 @@ def read_predictions(path: Path) -> Predictions:
                 transition_NK=np.asarray(file["transition"], dtype=np.bool_),
                 clip_N=np.asarray(file["clip"], dtype=np.int64),
                 start_N=np.asarray(file["start"], dtype=np.float64),
+                recording_N=np.asarray(file["recording"], dtype=np.int64),
+                time_N=np.asarray(file["time"], dtype=np.float64),
                 clip_subjects=_texts(file["clip_subjects"]),
                 clip_names=_texts(file["clip_names"]),
                 activities=_texts(file["activities"]),
@@ -80,7 +91,16 @@ def _find_problem(predictions: Predictions) -> str | None:
     ):
         if ((index < least) | (index >= end)).any():
             return f"{name} holds values outside {least} to {end - 1}"
-    return None if np.isfinite(predictions.logits_NKA).all() else "logits are not finite"
+    if (predictions.recording_N < 0).any():
+        return "recording holds negative values"
+    for name, value in (
+        ("start", predictions.start_N),
+        ("time", predictions.time_N),
+        ("logits", predictions.logits_NKA),
+    ):
+        if not np.isfinite(value).all():
+            return f"{name} is not finite" if name != "logits" else "logits are not finite"
+    return None
 
 
 def write_embeddings(
@@ -88,7 +108,8 @@ def write_embeddings(
 ) -> None:
     """Write N windows: their origin, labels, embeddings, features, and the predictions of the probes.
 
-        clip [N], start [N] (s), label [N, K], transition [N, K]
+        clip [N], start [N] (s, in the clip), recording [N], time [N] (s, in the recording)
+        label [N, K], transition [N, K]
         embedding/imu, embedding/video [N, D]      features/imu, features/video [N, D]
         probe/linear/..., probe/knn/... [N, K]
         clip_names, clip_subjects [J]   activities [A]   horizons [K] (s)
@@ -99,6 +120,8 @@ def write_embeddings(
     arrays = {
         "clip": windows.clip_N.numpy(),
         "start": windows.start_N.numpy(),
+        "recording": windows.recording_N.numpy(),
+        "time": windows.time_N.numpy(),
         "label": windows.label_NK.numpy(),
         "transition": windows.transition_NK.numpy(),
         "embedding/imu": windows.imu_ND.numpy(),

@@ -22,7 +22,8 @@ from revalexo_clip.finetuning.build import read_teacher
 from revalexo_clip.finetuning.initial_encoder import read_encoders
 from revalexo_clip.finetuning.run_group import GroupResult, Part, RunGroup, run_group
 from revalexo_clip.jobs import Cluster
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, ClassifierOutput, scores
 from revalexo_clip.metrics.evaluated import Predictions, concatenate
 from revalexo_clip.metrics.per_horizon import SETS, measure_classification, outputs_at
@@ -138,7 +139,7 @@ def summarize(files: Mapping[str, Path], folds: Iterable[str], failures: Mapping
         "unfinished": unfinished,
         "mean": _over(found.values(), lambda values: fmean(values) if values else None),
         "deviation": _over(found.values(), lambda values: stdev(values) if len(values) > 1 else None),
-        "pooled": measure_classification(pooled, ClipBootstrap(pooled.clip_subjects)),
+        "pooled": measure_classification(pooled, TimeBootstrap(units_of(pooled))),
     }
 
 
@@ -153,11 +154,15 @@ def _measure(predictions: Predictions) -> list[JsonValue]:
             "horizon": horizon,
             **{
                 among: {"windows": len(found.true_N), **(_scores(found) or dict.fromkeys(CLASSIFICATION_SCORES))}
-                for among, found in outputs_at(predictions, k).items()
+                for among, found in _outputs_at(predictions, k).items()
             },
         }
         for k, horizon in enumerate(predictions.horizons)
     ]
+
+
+def _outputs_at(predictions: Predictions, k: int) -> Mapping[str, ClassifierOutput]:
+    return outputs_at(predictions, k, units_of(predictions).unit_N)
 
 
 def _scores(found: ClassifierOutput) -> dict[str, float]:
@@ -172,7 +177,7 @@ def _over(folds: Collection[Predictions], statistic: Callable[[list[float]], flo
     """Compute a statistic of each score at each horizon, over the folds that have windows of the set."""
     rows: list[JsonValue] = []
     for k, horizon in enumerate(next(iter(folds)).horizons):
-        at = [outputs_at(one, k) for one in folds]
+        at = [_outputs_at(one, k) for one in folds]
         row: JsonObject = {"horizon": horizon}
         for among in SETS:
             measured = [_scores(found[among]) for found in at if len(found[among].true_N)]

@@ -1,4 +1,4 @@
-"""Summarize the results of variants at each share of the labels, and their differences from the first variant."""
+"""Summary of a comparison of variants: scores at each share of the labels, and differences to the first variant."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.variants import VARIANTS, Variant
-from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, measure
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.paired_differences import check_same_windows, compare_classifiers
 from revalexo_clip.metrics.per_horizon import outputs_at
 
 _TAKEN = ("checkpoint", "sha256", "epoch", "seen")
-"""Fields copied from the `metrics.json` of a variant."""
+"""Fields that are copied from a variant's own `metrics.json`."""
+_WITHOUT_RESULTS: JsonObject = {"interval_unit": None, "interval_reason": "no variant has a result"}
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,10 @@ def summarize(
     labels: Mapping[float, int],
     failures: Mapping[str, str],
 ) -> JsonObject:
-    """Return the content of `comparison.json`, which docs/metrics.md documents.
+    """Return the content of `comparison.json` for all `variants`, finished or not; see docs/metrics.md.
 
-    `variants` are all variants, `done` the files of those that are done. `labels` is the number of training windows at
-    each share of the labels. Raises `DataError`, naming the file, if predictions cannot be read or are of different
-    windows.
+    `labels` is the number of training windows at each share of the labels. Raises `DataError`, naming the file, if
+    predictions cannot be read or have other windows than those before.
     """
     found = {variant: read_predictions(outcome.predictions) for variant, outcome in done.items()}
     first = next(iter(found.values()), None)
@@ -54,13 +55,13 @@ def summarize(
             raise DataError(f"{done[variant].predictions}: {error}") from error
     tested = np.unique(first.clip_N) if first else ()
     subjects = sorted({first.clip_subjects[clip] for clip in tested}) if first else []
-    bootstrap = ClipBootstrap(first.clip_subjects) if first else None
+    bootstrap = TimeBootstrap(units_of(first)) if first else None
     kinds = list(dict.fromkeys(variant.kind for variant in variants))
     return {
         "windows": len(first) if first else 0,
         "clips": len(tested),
         "subjects": [*subjects],
-        "interval_reason": interval_reason(len(tested), len(subjects)),
+        **(bootstrap.units.as_metrics() if bootstrap else _WITHOUT_RESULTS),
         "horizons": [*first.horizons] if first else [],
         "variants": {kind: VARIANTS[kind] for kind in kinds},
         "baseline": kinds[0],
@@ -85,9 +86,9 @@ def summarize(
 
 
 def _at_fraction(
-    found: Mapping[str, tuple[Outcome, Predictions]], reference: str, bootstrap: ClipBootstrap | None
+    found: Mapping[str, tuple[Outcome, Predictions]], reference: str, bootstrap: TimeBootstrap | None
 ) -> JsonObject:
-    """Return the scores of the variants that are done, and their differences from `reference` if that is done."""
+    """Return the results of the finished variants, and their differences to the first if that is finished."""
     if bootstrap is None:
         return {"variants": {}, "differences": {}}
     others = {kind: predictions for kind, (_, predictions) in found.items() if kind != reference}
@@ -100,15 +101,15 @@ def _at_fraction(
     }
 
 
-def _figures(outcome: Outcome, predictions: Predictions, bootstrap: ClipBootstrap) -> JsonObject:
-    """Return the checkpoint of a variant, and its scores at each horizon, in each of the `SETS`."""
+def _figures(outcome: Outcome, predictions: Predictions, bootstrap: TimeBootstrap) -> JsonObject:
+    """Return the checkpoint, and its scores at each horizon in each of the `SETS`."""
     metrics = _read(outcome.metrics)
     horizons: list[JsonValue] = [
         {
             "horizon": horizon,
             **{
                 among: measure(rows, bootstrap, CLASSIFICATION_SCORES)
-                for among, rows in outputs_at(predictions, k).items()
+                for among, rows in outputs_at(predictions, k, bootstrap.unit_N).items()
             },
         }
         for k, horizon in enumerate(predictions.horizons)

@@ -36,6 +36,10 @@ class EvaluatedWindows:
     """[N] int64, index into the clips."""
     start_N: Tensor
     """[N] float64, start in the clip [s]."""
+    recording_N: Tensor
+    """[N] int64, number of the recording that the clip is a piece of."""
+    time_N: Tensor
+    """[N] float64, start in the recording [s]. Two windows are compared by recording and time, not by clip."""
     clip_subjects: tuple[str, ...]
     """Subject of each clip."""
     clip_names: tuple[str, ...]
@@ -78,6 +82,10 @@ class Predictions:
     """Index into the clips."""
     start_N: Floats
     """Start in the clip [s]."""
+    recording_N: Ints
+    """Number of the recording that the clip is a piece of."""
+    time_N: Floats
+    """Start in the recording [s]. Two windows are compared by recording and time, not by clip."""
     clip_subjects: tuple[str, ...]
     """Subject of each clip."""
     clip_names: tuple[str, ...]
@@ -96,15 +104,23 @@ class Predictions:
 
 
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
-    """Concatenate the windows of several predictions with the same activities and horizons."""
+    """Concatenate the windows of several predictions with the same activities and horizons.
+
+    Clips and recordings are numbered anew, so that those of different parts stay apart.
+    """
     first = parts[0]
-    offsets = np.cumsum([0, *(len(part.clip_names) for part in parts)])
+    clips = np.cumsum([0, *(len(part.clip_names) for part in parts)])
+    recordings = np.cumsum([0, *(int(part.recording_N.max(initial=-1)) + 1 for part in parts)])
     return Predictions(
         logits_NKA=np.concatenate([part.logits_NKA for part in parts]),
         label_NK=np.concatenate([part.label_NK for part in parts]),
         transition_NK=np.concatenate([part.transition_NK for part in parts]),
-        clip_N=np.concatenate([part.clip_N + offset for part, offset in zip(parts, offsets, strict=False)]),
+        clip_N=np.concatenate([part.clip_N + before for part, before in zip(parts, clips, strict=False)]),
         start_N=np.concatenate([part.start_N for part in parts]),
+        recording_N=np.concatenate(
+            [part.recording_N + before for part, before in zip(parts, recordings, strict=False)]
+        ),
+        time_N=np.concatenate([part.time_N for part in parts]),
         clip_subjects=tuple(subject for part in parts for subject in part.clip_subjects),
         clip_names=tuple(name for part in parts for name in part.clip_names),
         activities=first.activities,

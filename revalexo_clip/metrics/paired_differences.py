@@ -1,7 +1,7 @@
 """Differences between two checkpoints, or two activity classifiers, on the same windows, with paired intervals.
 
-Both are measured on the same resampled clips, so that clips that are easy or hard for both do not widen the interval of
-the difference (Koehn, 2004, https://aclanthology.org/W04-3250).
+Both are measured on the same resampled units of time, so that moments that are easy or hard for both do not widen the
+interval of the difference (Koehn, 2004, https://aclanthology.org/W04-3250).
 """
 
 from __future__ import annotations
@@ -16,10 +16,20 @@ from pydantic import JsonValue
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import UNLABELLED
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.between_subjects import between_subjects
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, SCORES, ClassifierOutput, gain
-from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints, Predictions
-from revalexo_clip.metrics.galleries import DIRECTIONS, FIGURES, Gallery, of_all_and_of_parts, resampled, values
+from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Ints, Predictions
+from revalexo_clip.metrics.galleries import (
+    DIRECTIONS,
+    FIGURES,
+    Gallery,
+    figures,
+    of_all_and_of_parts,
+    of_each_subject,
+    resampled,
+    values,
+)
 from revalexo_clip.metrics.per_horizon import SETS, outputs_at
 from revalexo_clip.metrics.probe import PROBES
 
@@ -41,7 +51,7 @@ class Outcome:
     """[N, K] predictions of the probes, under `<probe>/<features>`; empty if there was no probe."""
 
 
-def differences(one: Outcome, other: Outcome, windows: EvaluatedWindows, bootstrap: ClipBootstrap) -> JsonObject:
+def differences(one: Outcome, other: Outcome, windows: EvaluatedWindows, bootstrap: TimeBootstrap) -> JsonObject:
     """Return the results of `one` minus those of `other`, under the names of `metrics.json`.
 
     `windows` are the windows that both were measured on; their embeddings and features are not used.
@@ -55,34 +65,32 @@ def differences(one: Outcome, other: Outcome, windows: EvaluatedWindows, bootstr
     return {**of_all_and_of_parts(windows, subtract), "probe": _of_probes(one, other, windows, bootstrap)}
 
 
-def _in_gallery(one: Gallery, other: Gallery, selected_N: Bools, bootstrap: ClipBootstrap) -> JsonObject | None:
+def _in_gallery(one: Gallery, other: Gallery, selected_N: Bools, bootstrap: TimeBootstrap) -> JsonObject | None:
     places = np.flatnonzero(selected_N[one.rows])
     if len(places) == 0:
         return None
+    unit_M = bootstrap.unit_N[one.rows[places]]
     return {
-        direction: _of_ranks(
-            one.found_at(direction)[places], other.found_at(direction)[places], one.clip_M[places], bootstrap
-        )
+        direction: _of_ranks(one.found_at(direction)[places], other.found_at(direction)[places], unit_M, bootstrap)
         for direction in DIRECTIONS
     }
 
 
-def _of_ranks(one_M: Ints, other_M: Ints, clip_M: Ints, bootstrap: ClipBootstrap) -> JsonObject:
-    value_5 = _figures(one_M) - _figures(other_M)
-    figure_R5 = resampled(one_M, clip_M, bootstrap) - resampled(other_M, clip_M, bootstrap)
+def _of_ranks(one_M: Ints, other_M: Ints, unit_M: Ints, bootstrap: TimeBootstrap) -> JsonObject:
+    value_5 = figures(one_M) - figures(other_M)
+    figure_R5 = resampled(one_M, unit_M, bootstrap) - resampled(other_M, unit_M, bootstrap)
+    subject_M = bootstrap.subject_U[unit_M]
+    own_S5 = of_each_subject(one_M, subject_M) - of_each_subject(other_M, subject_M)
     same_5 = (values(one_M) == values(other_M)).all(axis=0)
     found: JsonObject = {
         **dict(zip(FIGURES, value_5.tolist(), strict=True)),
-        "interval": bootstrap.intervals(FIGURES, figure_R5, clip_M),
+        "interval": bootstrap.intervals(FIGURES, figure_R5, unit_M),
+        "between_subjects": between_subjects(FIGURES, own_S5),
     }
     return found | {"significant": _significant(found, FIGURES, same_5.tolist())}
 
 
-def _figures(rank_M: Ints) -> Floats:
-    return np.append(values(rank_M)[:, :4].mean(axis=0), np.median(rank_M))
-
-
-def _of_probes(one: Outcome, other: Outcome, windows: EvaluatedWindows, bootstrap: ClipBootstrap) -> JsonObject | None:
+def _of_probes(one: Outcome, other: Outcome, windows: EvaluatedWindows, bootstrap: TimeBootstrap) -> JsonObject | None:
     if not one.predictions or not other.predictions:
         return None
     found: JsonObject = {}
@@ -99,7 +107,7 @@ def _of_probes(one: Outcome, other: Outcome, windows: EvaluatedWindows, bootstra
 
 
 def _of_predictions(
-    one_N: Ints, other_N: Ints, windows: EvaluatedWindows, k: int, bootstrap: ClipBootstrap
+    one_N: Ints, other_N: Ints, windows: EvaluatedWindows, k: int, bootstrap: TimeBootstrap
 ) -> JsonObject:
     """Compare predictions at one horizon: all windows, steady state, transitions."""
     label_N, transition_N = windows.label_NK[:, k].numpy(), windows.transition_NK[:, k].numpy()
@@ -110,8 +118,8 @@ def _of_predictions(
         ("steady", tested_N & ~transition_N),
         ("transition", tested_N & transition_N),
     ):
-        clip_M, classes = windows.clip_N.numpy()[rows], len(windows.activities)
-        ours, theirs = (ClassifierOutput(label_N[rows], found_N[rows], clip_M, classes) for found_N in (one_N, other_N))
+        unit_M, classes = bootstrap.unit_N[rows], len(windows.activities)
+        ours, theirs = (ClassifierOutput(label_N[rows], found_N[rows], unit_M, classes) for found_N in (one_N, other_N))
         gained = gain(ours, theirs, bootstrap)
         same = bool(rows.any() and (one_N[rows] == other_N[rows]).all())
         found[among] = {
@@ -148,20 +156,22 @@ _THE_SAME = {
     "clip_subjects": "subjects",
     "clip_N": "clips",
     "start_N": "starts",
+    "recording_N": "recordings",
+    "time_N": "times",
     "label_NK": "labels",
     "transition_NK": "transitions",
 }
 """Fields that must be equal, and their content."""
 
 
-def compare_classifiers(one: Predictions, other: Predictions, bootstrap: ClipBootstrap) -> JsonObject:
+def compare_classifiers(one: Predictions, other: Predictions, bootstrap: TimeBootstrap) -> JsonObject:
     """Return the scores of `one` minus those of `other` at every horizon and in every set of windows.
 
-    Intervals are paired, and `significant` holds what they say. `bootstrap` resamples the clips. Raises `DataError` if
-    the windows are not the same.
+    Intervals are paired, and `significant` holds what they say. `bootstrap` resamples units of time of these windows.
+    Raises `DataError` if the windows are not the same.
     """
     check_same_windows(one, other)
-    at = [(outputs_at(one, k), outputs_at(other, k)) for k in range(len(one.horizons))]
+    at = [tuple(outputs_at(each, k, bootstrap.unit_N) for each in (one, other)) for k in range(len(one.horizons))]
     return {
         "horizons": [
             {
@@ -173,7 +183,7 @@ def compare_classifiers(one: Predictions, other: Predictions, bootstrap: ClipBoo
     }
 
 
-def _difference(one: ClassifierOutput, other: ClassifierOutput, bootstrap: ClipBootstrap) -> JsonObject:
+def _difference(one: ClassifierOutput, other: ClassifierOutput, bootstrap: TimeBootstrap) -> JsonObject:
     """Compare predictions in one of the sets of windows, at one horizon."""
     gained = gain(one, other, bootstrap, CLASSIFICATION_SCORES)
     intervals = gained["interval"]

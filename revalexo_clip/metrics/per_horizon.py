@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.types import UNLABELLED
-from revalexo_clip.metrics.bootstrap import ClipBootstrap, interval_reason
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import (
     CLASS_FIGURES,
     CLASSIFICATION_SCORES,
@@ -21,7 +21,7 @@ from revalexo_clip.metrics.classification import (
     measure,
     scores,
 )
-from revalexo_clip.metrics.evaluated import Ints, Predictions
+from revalexo_clip.metrics.evaluated import Bools, Ints, Predictions
 
 _WHICH = {
     "all": "has a label",
@@ -75,67 +75,67 @@ SETS = ("all", "steady", "transition")
 
 
 def measure_classification(
-    predictions: Predictions, bootstrap: ClipBootstrap, trained_classes: Collection[str] | None = None
+    predictions: Predictions, bootstrap: TimeBootstrap, trained_classes: Collection[str] | None = None
 ) -> JsonObject:
     """Compute all test results of an activity classifier with intervals; null with a reason if there are no windows.
 
-    `bootstrap` resamples the clips of the predictions. `trained_classes` are the activities of the training windows,
-    None if they are not known.
+    `bootstrap` resamples the units of time of the predictions. `trained_classes` are the activities of the training
+    windows, None if they are not known.
     """
     activities = predictions.activities
-    at = [outputs_at(predictions, k) for k in range(len(predictions.horizons))]
+    at = [outputs_at(predictions, k, bootstrap.unit_N) for k in range(len(predictions.horizons))]
     tested = {int(label) for label in np.unique(predictions.label_NK)}
     never_tested = [name for label, name in enumerate(activities) if label not in tested]
     never_trained = None if trained_classes is None else [name for name in activities if name not in trained_classes]
-    clips, subjects = len(np.unique(predictions.clip_N)), _subjects(predictions)
     return {
         "windows": len(predictions),
-        "clips": clips,
-        "interval_reason": interval_reason(clips, len(subjects)),
+        "clips": len(np.unique(predictions.clip_N)),
+        **bootstrap.units.as_metrics(),
         "activities": list(activities),
         "never_tested": list(never_tested),
         "never_trained": None if never_trained is None else list(never_trained),
         "missing": list(missing(predictions, never_tested, never_trained)),
-        "horizons": [
-            {
-                "horizon": horizon,
-                "unlabelled": len(predictions) - len(found["all"].true_N),
-                **{
-                    among: _measure_set(found[among], activities, bootstrap, no_window(among, horizon))
-                    for among in SETS
-                },
-            }
-            for horizon, found in zip(predictions.horizons, at, strict=True)
-        ],
+        "horizons": [_at_horizon(predictions, k, found, bootstrap) for k, found in enumerate(at)],
         "subjects": {
             subject: _of_subject(predictions, subject, [found["all"] for found in at], bootstrap)
-            for subject in subjects
+            for subject in sorted(set(bootstrap.units.unit_subjects))
         },
     }
 
 
-def outputs_at(predictions: Predictions, k: int) -> Mapping[str, ClassifierOutput]:
-    """Return true and predicted activities at horizon number k, in each of the `SETS`."""
-    label_N, transition_N = predictions.label_NK[:, k], predictions.transition_NK[:, k]
-    everything = ClassifierOutput(
-        label_N, predictions.predicted()[:, k], predictions.clip_N, len(predictions.activities)
-    )
-    labelled_N = label_N != UNLABELLED
-    return {
-        "all": everything.among(labelled_N),
-        "steady": everything.among(labelled_N & ~transition_N),
-        "transition": everything.among(labelled_N & transition_N),
-    }
+def outputs_at(predictions: Predictions, k: int, unit_N: Ints) -> Mapping[str, ClassifierOutput]:
+    """Return true and predicted activities at horizon number k, in each of the `SETS`; `unit_N` as in `TimeUnits`."""
+    predicted_N = predictions.predicted()[:, k]
+    everything = ClassifierOutput(predictions.label_NK[:, k], predicted_N, unit_N, len(predictions.activities))
+    return {among: everything.among(row_N) for among, row_N in _rows_at(predictions, k).items()}
+
+
+def _rows_at(predictions: Predictions, k: int) -> Mapping[str, Bools]:
+    """Return which windows are in each of the `SETS` at horizon number k, [N]."""
+    labelled_N, transition_N = predictions.label_NK[:, k] != UNLABELLED, predictions.transition_NK[:, k]
+    return {"all": labelled_N, "steady": labelled_N & ~transition_N, "transition": labelled_N & transition_N}
+
+
+def _at_horizon(
+    predictions: Predictions, k: int, found: Mapping[str, ClassifierOutput], bootstrap: TimeBootstrap
+) -> JsonObject:
+    """Measure each of the `SETS` at horizon number k."""
+    horizon, rows = predictions.horizons[k], _rows_at(predictions, k)
+    measured: JsonObject = {"horizon": horizon, "unlabelled": len(predictions) - len(found["all"].true_N)}
+    for among in SETS:
+        clips = len(np.unique(predictions.clip_N[rows[among]]))
+        of_set = _measure_set(found[among], predictions.activities, bootstrap, no_window(among, horizon))
+        measured[among] = {"clips": clips, **of_set}
+    return measured
 
 
 def _measure_set(
-    found: ClassifierOutput, activities: Sequence[str], bootstrap: ClipBootstrap, empty: str
+    found: ClassifierOutput, activities: Sequence[str], bootstrap: TimeBootstrap, empty: str
 ) -> JsonObject:
     """Measure one of the `SETS` at one horizon; `empty` is the reason if it has no window."""
     confusion_AA = found.confusion()
     return {
         **measure(found, bootstrap, CLASSIFICATION_SCORES),
-        "clips": len(np.unique(found.clip_N)),
         "reason": None if len(found.true_N) else empty,
         "chance": _chance(confusion_AA, activities),
         "classes": _classes(found, activities, bootstrap),
@@ -155,7 +155,7 @@ def _chance(confusion_AA: Ints, activities: Sequence[str]) -> JsonObject:
     return {"activity": activities[most], **dict(zip(CLASSIFICATION_SCORES, values, strict=True))}
 
 
-def _classes(found: ClassifierOutput, activities: Sequence[str], bootstrap: ClipBootstrap) -> JsonObject:
+def _classes(found: ClassifierOutput, activities: Sequence[str], bootstrap: TimeBootstrap) -> JsonObject:
     """Return for each activity its number of true and of predicted windows, and its `CLASS_FIGURES`."""
     confusion_AA = found.confusion()
     figure_A3 = by_class(confusion_AA[None])[0]
@@ -166,7 +166,7 @@ def _classes(found: ClassifierOutput, activities: Sequence[str], bootstrap: Clip
         rows = dict(zip(CLASS_FIGURES, (predicted_N, true_N, true_N | predicted_N), strict=True))
         intervals: JsonObject = {}
         for number, (figure, row_N) in enumerate(rows.items()):
-            interval = bootstrap.interval(resampled_RA3[:, label, number], found.clip_N[row_N])
+            interval = bootstrap.interval(resampled_RA3[:, label, number], found.unit_N[row_N])
             intervals[figure] = interval and list(interval)
         classes[name] = {
             "support": int(true_N.sum()),
@@ -180,19 +180,14 @@ def _classes(found: ClassifierOutput, activities: Sequence[str], bootstrap: Clip
     return classes
 
 
-def _subjects(predictions: Predictions) -> list[str]:
-    """Return the subjects with windows, sorted."""
-    return sorted({predictions.clip_subjects[clip] for clip in np.unique(predictions.clip_N)})
-
-
 def _of_subject(
-    predictions: Predictions, subject: str, at: Sequence[ClassifierOutput], bootstrap: ClipBootstrap
+    predictions: Predictions, subject: str, at: Sequence[ClassifierOutput], bootstrap: TimeBootstrap
 ) -> JsonObject:
     """Compute the scores of the windows of one subject at each horizon."""
-    own_J = np.array([one == subject for one in predictions.clip_subjects])
-    own_N = own_J[predictions.clip_N]
+    own_U = np.array([one == subject for one in bootstrap.units.unit_subjects])
+    own_N = own_U[bootstrap.unit_N]
     horizons: list[JsonValue] = [
-        {"horizon": horizon, **measure(found.among(own_J[found.clip_N]), bootstrap, CLASSIFICATION_SCORES)}
+        {"horizon": horizon, **measure(found.among(own_U[found.unit_N]), bootstrap, CLASSIFICATION_SCORES)}
         for horizon, found in zip(predictions.horizons, at, strict=True)
     ]
     return {

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.core.types import UNLABELLED
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import SCORES, ClassifierOutput, gain, measure, scores
 from revalexo_clip.metrics.evaluated import FEATURES, Bools, EvaluatedWindows, Floats, Ints
 from revalexo_clip.metrics.probe import (
@@ -48,14 +48,14 @@ def unprobed(reason: str) -> ProbeResults:
 def probe_windows(
     windows: EvaluatedWindows,
     training: EvaluatedWindows | None,
-    bootstrap: ClipBootstrap,
+    bootstrap: TimeBootstrap,
     on_progress: OnProgress = no_progress,
 ) -> ProbeResults:
     """Probe all features, with one subject left out at a time, or trained on `training` windows of other subjects.
 
     `training` is needed if there is a single evaluation subject, because then no subject can be left out.
     """
-    task = _Task(windows, training)
+    task = _Task(windows, training, bootstrap)
     predictions = {}
     few: JsonObject = {}
     for done, name in enumerate(FEATURES):
@@ -75,13 +75,10 @@ def probe_windows(
         "horizons": list(windows.horizons),
         "unlabelled": (windows.label_NK == UNLABELLED).sum(dim=0).tolist(),
         "activities": list(windows.activities),
-        **{
-            probe: {name: task.measure(predictions[f"{probe}/{name}"], bootstrap) for name in FEATURES}
-            for probe in PROBES
-        },
+        **{probe: {name: task.measure(predictions[f"{probe}/{name}"]) for name in FEATURES} for probe in PROBES},
         "gain": {
             probe: {
-                over: task.gain(predictions[f"{probe}/imu"], predictions[f"{probe}/{name}"], bootstrap)
+                over: task.gain(predictions[f"{probe}/imu"], predictions[f"{probe}/{name}"])
                 for over, name in BASELINES.items()
             }
             for probe in PROBES
@@ -95,11 +92,11 @@ def probe_windows(
 class _Task:
     """Rows of the evaluated windows, followed by those of the training windows if there are any."""
 
-    def __init__(self, windows: EvaluatedWindows, training: EvaluatedWindows | None) -> None:
+    def __init__(self, windows: EvaluatedWindows, training: EvaluatedWindows | None, bootstrap: TimeBootstrap) -> None:
         self.windows = windows
         self.parts = (windows,) if training is None else (windows, training)
+        self.bootstrap, self.unit_M = bootstrap, bootstrap.unit_N
         self.label_NK = np.concatenate([part.label_NK.numpy() for part in self.parts])
-        self.clip_M = windows.clip_N.numpy()
         self.transition_MK = windows.transition_NK.numpy()
         self.classes = len(windows.activities)
         if training is None:
@@ -118,16 +115,16 @@ class _Task:
         rows = (label_M != UNLABELLED) & (predicted_M != UNLABELLED)
         if among_M is not None:
             rows &= among_M
-        return ClassifierOutput(label_M[rows], predicted_M[rows], self.clip_M[rows], self.classes)
+        return ClassifierOutput(label_M[rows], predicted_M[rows], self.unit_M[rows], self.classes)
 
-    def measure(self, predicted_MK: Ints, bootstrap: ClipBootstrap) -> list[JsonValue]:
+    def measure(self, predicted_MK: Ints) -> list[JsonValue]:
         """Measure at each horizon: all windows, steady state, transitions."""
         return [
             {
                 "horizon": horizon,
-                "all": measure(self.tested(predicted_MK, k), bootstrap),
-                "steady": measure(self.tested(predicted_MK, k, ~self.transition_MK[:, k]), bootstrap),
-                "transition": measure(self.tested(predicted_MK, k, self.transition_MK[:, k]), bootstrap),
+                "all": measure(self.tested(predicted_MK, k), self.bootstrap),
+                "steady": measure(self.tested(predicted_MK, k, ~self.transition_MK[:, k]), self.bootstrap),
+                "transition": measure(self.tested(predicted_MK, k, self.transition_MK[:, k]), self.bootstrap),
             }
             for k, horizon in enumerate(self.windows.horizons)
         ]
@@ -139,9 +136,9 @@ class _Task:
             for k, horizon in enumerate(self.windows.horizons)
         ]
 
-    def gain(self, one_MK: Ints, other_MK: Ints, bootstrap: ClipBootstrap) -> list[JsonValue]:
+    def gain(self, one_MK: Ints, other_MK: Ints) -> list[JsonValue]:
         return [
-            {"horizon": horizon, **gain(self.tested(one_MK, k), self.tested(other_MK, k), bootstrap)}
+            {"horizon": horizon, **gain(self.tested(one_MK, k), self.tested(other_MK, k), self.bootstrap)}
             for k, horizon in enumerate(self.windows.horizons)
         ]
 

@@ -65,13 +65,13 @@ class Ranks:
 
 
 class Moments(NamedTuple):
-    """Clip and start of N windows, and within which time two windows of a clip count as the same answer."""
+    """Recording and time of N windows, and within which time two windows of a recording count as the same answer."""
 
-    clip_N: Tensor
-    start_N: Tensor
-    """Start in the clip [s]."""
+    recording_N: Tensor
+    time_N: Tensor
+    """Start in the recording [s]."""
     tolerance: float
-    """Two windows of a clip that start less than this apart are one answer [s]; with 0 all are different answers."""
+    """Two windows of a recording that start less than this apart are one answer [s]; with 0 all are different."""
 
 
 def retrieve(imu_ND: Tensor, video_ND: Tensor, block: int = BLOCK) -> Retrieval:
@@ -120,16 +120,17 @@ def partner_ranks_within(
     if group_N.shape != imu_ND.shape[:1]:
         raise ValueError(f"{len(imu_ND)} windows need a group each, not {list(group_N.shape)}")
     found_4N = torch.zeros(4, len(imu_ND), dtype=torch.int64)
-    for group in set(group_N.tolist()):
-        rows = (group_N == group).nonzero().flatten()
+    order_N = torch.argsort(group_N, stable=True).cpu()
+    _, count_G = torch.unique(group_N, return_counts=True)
+    for rows in torch.split(order_N, count_G.tolist()):
         own = rows.to(imu_ND.device)
         when = moments and Moments(
-            moments.clip_N[rows.to(moments.clip_N.device)],
-            moments.start_N[rows.to(moments.start_N.device)],
+            moments.recording_N[rows.to(moments.recording_N.device)],
+            moments.time_N[rows.to(moments.time_N.device)],
             moments.tolerance,
         )
         of = partner_ranks(imu_ND[own], video_ND[own], block, when)
-        found_4N[:, rows.cpu()] = torch.stack([of.imu_to_video_N, of.video_to_imu_N, of.gallery_N, of.answers_N])
+        found_4N[:, rows] = torch.stack([of.imu_to_video_N, of.video_to_imu_N, of.gallery_N, of.answers_N])
     return Ranks(*found_4N)
 
 
@@ -188,14 +189,14 @@ def _answers(count: int, moments: Moments | None) -> tuple[Tensor, Tensor]:
     own_N = torch.arange(count)
     if moments is None:
         return own_N, own_N
-    clip_N, start_N = moments.clip_N.cpu(), moments.start_N.cpu()
-    order_N = torch.argsort(start_N, stable=True)
-    order_N = order_N[torch.argsort(clip_N[order_N], stable=True)]
+    recording_N, time_N = moments.recording_N.cpu(), moments.time_N.cpu()
+    order_N = torch.argsort(time_N, stable=True)
+    order_N = order_N[torch.argsort(recording_N[order_N], stable=True)]
     queries, answers = [own_N], [own_N]
     for step in range(1, count):
         before_M, after_M = order_N[:-step], order_N[step:]
-        apart_M = start_N[after_M] - start_N[before_M]
-        near_M = (clip_N[before_M] == clip_N[after_M]) & (apart_M < moments.tolerance - MICROSECOND)
+        apart_M = time_N[after_M] - time_N[before_M]
+        near_M = (recording_N[before_M] == recording_N[after_M]) & (apart_M < moments.tolerance - MICROSECOND)
         if not near_M.any():
             break
         queries += [before_M[near_M], after_M[near_M]]

@@ -13,6 +13,8 @@ from torch import Tensor
 
 TILE = 16
 """Blocks of the gallery that a block of queries is compared with at a time; they fit into the cache of a processor."""
+_SMALL = 64
+"""Largest number of windows, for example of a clip, that are compared in float64 at once; affects only the speed."""
 _MOST_SLACK = 1e-3
 """Largest error at which float32 is used; it is larger for example for vectors much longer than unit vectors."""
 _MOST_DOUBT = 1 / 256
@@ -28,6 +30,8 @@ def count_as_similar(
 
     `block` queries are compared with a part of the gallery at a time.
     """
+    if max(len(query_ND), len(gallery_ND)) <= _SMALL:
+        return _Tile(query_ND, gallery_ND, least_query_N, least_gallery_N).count()
     of_query_N = torch.zeros_like(least_query_N, dtype=torch.int64)
     of_gallery_N = torch.zeros_like(of_query_N)
     slack = float32_slack(query_ND, gallery_ND)

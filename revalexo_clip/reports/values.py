@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE
+from revalexo_clip.metrics.between_subjects import LEAST_SUBJECTS
+from revalexo_clip.metrics.galleries import ACTIVITY, CLIP, SUBJECT, WHOLE
 
 RETRIEVAL = {"r_at_1": "R@1", "r_at_5": "R@5", "r_at_10": "R@10", "mrr": "MRR", "median_rank": "median rank"}
 _F1 = {"macro_f1": "macro F1", "weighted_f1": "weighted F1"}
@@ -16,7 +17,12 @@ CLASSIFICATION = {"accuracy": "accuracy", "balanced_accuracy": "balanced accurac
 TITLES = RETRIEVAL | SCORES
 SETS = {"all": "all windows", "steady": "steady state", "transition": "transitions"}
 DIRECTIONS = {"imu_to_video": "IMU → video", "video_to_imu": "video → IMU"}
-GALLERIES = {WHOLE: "all windows", SUBJECT: "same subject", ACTIVITY: "same subject and activity"}
+GALLERIES = {
+    WHOLE: "all windows",
+    SUBJECT: "same subject",
+    ACTIVITY: "same subject and activity",
+    CLIP: "same clip",
+}
 FEATURES = {
     "imu": "IMU, pretrained",
     "imu_untrained": "IMU, untrained",
@@ -40,7 +46,7 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Measured:
-    """A measured value and its 95% interval, which says how it would vary with other clips of the same subjects."""
+    """A measured value and its 95% interval, which says how it would vary with other moments of the same subjects."""
 
     value: float | None
     interval: tuple[float, float] | None = None
@@ -55,6 +61,44 @@ def measured(found: JsonObject, name: str) -> Measured:
     intervals = found.get("interval")
     ends = intervals.get(name) if isinstance(intervals, dict) else None
     return Measured(number(found[name]), (_end(ends[0]), _end(ends[1])) if isinstance(ends, list) else None)
+
+
+def mean_of_subjects(found: JsonObject, name: str) -> Measured | None:
+    """Return the mean over subjects of that name, with its 95% interval for other subjects; None if there is none."""
+    between = found["between_subjects"]
+    if not isinstance(between, dict):
+        return None
+    one = child(between, name)
+    ends = one["interval"]
+    return Measured(number(one["mean"]), (_end(ends[0]), _end(ends[1])) if isinstance(ends, list) else None)
+
+
+def resampled_text(metrics: JsonObject) -> str:
+    """Return where 95% intervals come from and what they say: `from resampled recordings. They say how ...`."""
+    return (
+        f"from resampled {metrics['interval_unit']}. They say how results would vary with other moments of the same "
+        "subjects, not with other subjects"
+    )
+
+
+def interval_note(metrics: JsonObject) -> str:
+    """Return what 95% intervals say, or why there are none."""
+    if metrics["interval_reason"] is not None:
+        return f"There are no intervals: {metrics['interval_reason']}."
+    return f"95% intervals are {resampled_text(metrics)}."
+
+
+SUBJECT_INTERVALS = (
+    "The mean of subjects weights each subject equally. Its 95% interval is a t interval over the figures of the "
+    "single subjects: it says how the mean would vary with other subjects. All other intervals say how results would "
+    "vary with other moments of the same subjects."
+)
+SUBJECT_DIFFERENCES = (
+    f"with {LEAST_SUBJECTS} or more, the 95% interval of the mean difference is a t interval over the subjects."
+)
+FEW_UNITS = "Whiskers are 95% intervals, if there are enough"
+"""Followed by the unit of time that intervals resample."""
+TOO_FEW_SUBJECTS = f"With fewer than {LEAST_SUBJECTS} subjects there is no interval for other subjects."
 
 
 def number(value: JsonValue) -> float | None:

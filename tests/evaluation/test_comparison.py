@@ -63,7 +63,7 @@ def test_figures_of_each_are_those_of_its_own_evaluation(pair: list[Path]) -> No
     first, second = listed(compared.metrics, "checkpoints")
     assert [first["name"], second["name"]] == ["first/20250101-000000", "second/20250101-000000"]
     for one, found in zip(alone, (first, second), strict=True):
-        for name in ("retrieval", "retrieval_within_subject_and_activity", "subjects", "activities", "sha256", "seen"):
+        for name in ("retrieval", "retrieval_within_clip", "subjects", "activities", "sha256", "seen"):
             assert found[name] == one.metrics[name]
         own = cast("JsonObject", one.metrics["probe"])
         probe = cast("JsonObject", found["probe"])

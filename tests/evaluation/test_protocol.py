@@ -32,8 +32,12 @@ def measured(metrics: JsonObject, *path: str) -> JsonObject:
 
 
 def plain(figures: JsonValue) -> dict[str, float]:
-    """Metrics without their intervals."""
-    return {name: value for name, value in cast("dict[str, float]", figures).items() if name != "interval"}
+    """Figures without their intervals."""
+    return {
+        name: value
+        for name, value in cast("dict[str, float]", figures).items()
+        if name not in {"interval", "between_subjects"}
+    }
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +53,11 @@ def test_metrics_have_the_documented_names(metrics: JsonObject) -> None:
     figures = {"r_at_1", "r_at_5", "r_at_10", "mrr", "median_rank"}
     assert {"retrieval", "windows", "subjects"} <= set(metrics)
     for name in ("imu_to_video", "video_to_imu", "chance"):
-        assert set(measured(metrics, "retrieval", name)) - {"interval"} == figures
+        assert set(measured(metrics, "retrieval", name)) - {"interval", "between_subjects"} == figures
         if name != "chance":
             intervals = measured(metrics, "retrieval", name, "interval")
             assert intervals == dict.fromkeys(figures)  # of two clips
-    assert str(metrics["interval_reason"]).startswith("6 clips of a subject are needed")
+    assert metrics["interval_reason"] == "7 blocks of 30 s are needed for 2 subjects, and there are 2"
     assert measured(metrics, "retrieval")["gallery_size"] == metrics["windows"] == 10
     assert set(measured(metrics, "subjects")) == {"Subject05", "Subject09"}
 
@@ -146,6 +150,9 @@ def test_what_was_embedded_is_written_beside_the_metrics(metrics: JsonObject, tr
         assert file["features/imu"].shape == file["features/video"].shape == (10, 16)
         assert file["clip"][:].tolist() == dataset.windows.clip_N.tolist()
         assert file["start"][:].tolist() == dataset.windows.start_N.tolist()
+        assert file["recording"][:].tolist() == dataset.clip_recordings[dataset.windows.clip_N].tolist()
+        offset_N = dataset.clip_offsets[dataset.windows.clip_N]
+        assert file["time"][:].tolist() == (dataset.windows.start_N + offset_N).tolist()
         assert file["clip_names"].asstr()[:].tolist() == list(dataset.clip_names)
         assert file["clip_subjects"].asstr()[:].tolist() == ["Subject05", "Subject09"]
         assert file["activities"].asstr()[:].tolist() == ["standing", "walking"]

@@ -69,6 +69,8 @@ def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
         (replace(made, clip_names=made.clip_names[1:]), "clip_names and clip_subjects differ in length"),
         (replace(made, clip_N=made.clip_N + 1), "clip holds values outside 0 to 13"),
         (replace(made, label_NK=made.label_NK - 1), "label holds values outside -1 to 4"),
+        (replace(made, recording_N=made.recording_N - 1), "recording holds negative values"),
+        (replace(made, time_N=np.where(made.time_N > 9, np.nan, made.time_N)), "time is not finite"),
         (replace(made, logits_NKA=nan_NKA), "logits are not finite"),
     ):
         write_predictions(tmp_path / "predictions.h5", wrong, {})

@@ -14,7 +14,8 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.variant_summary import summarize
 from revalexo_clip.finetuning.variants import make_variants
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.paired_differences import compare_classifiers
 from revalexo_clip.metrics.per_horizon import SETS, measure_classification
 from revalexo_clip.reports.values import child, children
@@ -23,7 +24,7 @@ from revalexo_clip.reports.values import child, children
 def test_the_comparison_is_that_of_the_predictions_of_each_variant(tmp_path: Path) -> None:
     comparison = made_comparison(tmp_path)
     reading = {name: read_predictions(tmp_path / name / "predictions.h5") for name in ("scratch-10", "full-10")}
-    bootstrap = ClipBootstrap(reading["full-10"].clip_subjects)
+    bootstrap = TimeBootstrap(units_of(reading["full-10"]))
     first, last = children(comparison, "labels")
     assert (first["fraction"], first["training_windows"], last["fraction"]) == (0.1, 40, 1.0)
     expected = compare_classifiers(reading["full-10"], reading["scratch-10"], bootstrap)

@@ -26,7 +26,8 @@ from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.build import FinetuneSetup, build_finetune_setup
 from revalexo_clip.finetuning.variant_comparison import labelled_windows
 from revalexo_clip.finetuning.variants import Variant, make_variants
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.paired_differences import compare_classifiers
 from revalexo_clip.reports.values import child, children
 from revalexo_clip.runs.resume import differences
@@ -210,7 +211,7 @@ def test_a_comparison_is_a_run_that_holds_that_of_each_variant(compared: tuple[P
         read_predictions(run / f"variants/{name}-50/evaluation/predictions.h5") for name in ("scratch", "full")
     )
     (label,) = told["labels"]
-    assert label["differences"]["full"] == compare_classifiers(full, scratch, ClipBootstrap(full.clip_subjects))
+    assert label["differences"]["full"] == compare_classifiers(full, scratch, TimeBootstrap(units_of(full)))
     assert label["training_windows"] == 8
     for name, begun in (("scratch", "new"), ("full", "from ")):
         assert f"{name}-50  imu" in finished.stderr

@@ -24,7 +24,8 @@ from support.made_predictions import made_predictions
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES
 from revalexo_clip.metrics.evaluated import Bools, Ints, Predictions
 from revalexo_clip.metrics.paired_differences import compare_classifiers
@@ -53,7 +54,7 @@ def at(found: JsonObject, k: int, among: str) -> JsonObject:
 
 
 def measured(predictions: Predictions, resamples: int = 5) -> JsonObject:
-    found = measure_classification(predictions, ClipBootstrap(predictions.clip_subjects, resamples=resamples))
+    found = measure_classification(predictions, TimeBootstrap(units_of(predictions), resamples=resamples))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return found
 
@@ -105,6 +106,8 @@ def small_predictions(draw: st.DrawFn) -> Predictions:
         transition_NK=np.array(draw(flags)).reshape(windows, 2),
         clip_N=np.arange(windows) % 3,
         start_N=np.arange(windows) / 2,
+        recording_N=np.arange(windows) % 3,
+        time_N=np.arange(windows) / 2,
         clip_subjects=("a", "b", "a"),
         clip_names=("a/0", "b/0", "a/1"),
         activities=ACTIVITIES,
@@ -124,12 +127,12 @@ def test_they_are_for_many_windows_too() -> None:
 
 def test_intervals_are_those_of_the_windows_drawn() -> None:
     predictions = made_predictions(subjects=1, clips=9)
-    bootstrap = ClipBootstrap(predictions.clip_subjects, resamples=40)
+    bootstrap = TimeBootstrap(units_of(predictions), resamples=40)
     found = measure_classification(predictions, bootstrap)
     figures = at(found, 1, "transition")
     rows = np.flatnonzero(rows_of(predictions, 1, "transition"))
     true_N, predicted_N = predictions.label_NK[:, 1], predictions.logits_NKA[:, 1].argmax(axis=1)
-    drawn = [np.repeat(rows, weight_J.astype(int)[predictions.clip_N[rows]]) for weight_J in bootstrap.weight_RJ]
+    drawn = [np.repeat(rows, weight_J.astype(int)[predictions.clip_N[rows]]) for weight_J in bootstrap.weight_RU]
     for name, value_R in {
         "weighted_f1": [plain(true_N[some], predicted_N[some])["weighted_f1"] for some in drawn],
         "balanced_accuracy": [plain(true_N[some], predicted_N[some])["balanced_accuracy"] for some in drawn],
@@ -166,7 +169,7 @@ def test_a_subject_is_measured_on_its_own_windows() -> None:
 
 
 def told(predictions: Predictions, trained: tuple[str, ...] | None = None) -> list[str]:
-    bootstrap = ClipBootstrap(predictions.clip_subjects, resamples=5)
+    bootstrap = TimeBootstrap(units_of(predictions), resamples=5)
     return cast("list[str]", measure_classification(predictions, bootstrap, trained)["missing"])
 
 
@@ -212,13 +215,14 @@ def test_every_name_is_documented() -> None:
 
 def test_few_clips_have_no_intervals_and_a_reason() -> None:
     found = measured(made_predictions(subjects=2, clips=3))
-    assert found["interval_reason"] == "6 clips of a subject are needed to estimate them"
+    assert found["interval_reason"] == "7 blocks of 30 s are needed for 2 subjects, and there are 6"
+    assert found["interval_unit"] == "blocks of 30 s"
     assert cast("JsonObject", at(found, 0, "all")["interval"])["accuracy"] is None
 
 
 def test_a_comparison_is_the_difference_with_a_paired_interval() -> None:
     better, worse = (made_predictions(subjects=1, clips=9, skill=skill) for skill in (0.95, 0.7))
-    bootstrap = ClipBootstrap(better.clip_subjects, resamples=40)
+    bootstrap = TimeBootstrap(units_of(better), resamples=40)
     found = at(compare_classifiers(better, worse, bootstrap), 1, "steady")
     rows = np.flatnonzero(rows_of(better, 1, "steady"))
 
@@ -228,7 +232,7 @@ def test_a_comparison_is_the_difference_with_a_paired_interval() -> None:
         )
         return one["macro_f1"] - other["macro_f1"]
 
-    drawn = [np.repeat(rows, weight_J.astype(int)[better.clip_N[rows]]) for weight_J in bootstrap.weight_RJ]
+    drawn = [np.repeat(rows, weight_J.astype(int)[better.clip_N[rows]]) for weight_J in bootstrap.weight_RU]
     expected = bootstrap.interval(np.array([difference(some) for some in drawn]), better.clip_N[rows])
     assert found["windows"] == len(rows)
     assert found["significant"] == dict.fromkeys(CLASSIFICATION_SCORES, "better")
@@ -238,7 +242,7 @@ def test_a_comparison_is_the_difference_with_a_paired_interval() -> None:
 
 def test_a_difference_is_significant_if_its_interval_excludes_zero() -> None:
     made = made_predictions(subjects=1, clips=9)
-    bootstrap = ClipBootstrap(made.clip_subjects, resamples=40)
+    bootstrap = TimeBootstrap(units_of(made), resamples=40)
     worse = compare_classifiers(made_predictions(subjects=1, clips=9, skill=0.7), made, bootstrap)
     assert at(worse, 0, "all")["significant"] == dict.fromkeys(CLASSIFICATION_SCORES, "worse")
     same = compare_classifiers(made, replace(made, logits_NKA=2 * made.logits_NKA), bootstrap)
@@ -251,9 +255,11 @@ def test_a_difference_is_significant_if_its_interval_excludes_zero() -> None:
 
 def test_predictions_of_other_windows_are_not_compared() -> None:
     made = made_predictions()
-    bootstrap = ClipBootstrap(made.clip_subjects, resamples=5)
+    bootstrap = TimeBootstrap(units_of(made), resamples=5)
     for other, what in (
         (replace(made, start_N=made.start_N + 0.1), "starts"),
+        (replace(made, recording_N=made.recording_N + 1), "recordings"),
+        (replace(made, time_N=made.time_N + 8.0), "times"),
         (replace(made, label_NK=made.label_NK[::-1]), "labels"),
         (replace(made, horizons=(0.0, 1.0)), "horizons"),
         (replace(made, clip_N=made.clip_N[::-1]), "clips"),

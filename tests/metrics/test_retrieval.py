@@ -164,13 +164,13 @@ def test_neighbours_in_time_count_as_the_answer(
     video = np.array([video for _, video in drawn], dtype=np.float64)
     moments = [(random.randrange(2), 0.5 * place) for place in range(len(drawn))]
     random.shuffle(moments)
-    clip_N, start_N = (torch.tensor(values) for values in zip(*moments, strict=True))
+    recording_N, time_N = (torch.tensor(values) for values in zip(*moments, strict=True))
     found = partner_ranks(
-        torch.from_numpy(imu), torch.from_numpy(video), block, Moments(clip_N, start_N.double(), tolerance)
+        torch.from_numpy(imu), torch.from_numpy(video), block, Moments(recording_N, time_N.double(), tolerance)
     )
-    for i, (clip, start) in enumerate(moments):
+    for i, (recording, time) in enumerate(moments):
         answers = [
-            j for j, (c, s) in enumerate(moments) if j == i or (c == clip and round(abs(s - start), 6) < tolerance)
+            j for j, (r, t) in enumerate(moments) if j == i or (r == recording and round(abs(t - time), 6) < tolerance)
         ]
         for query, gallery, ranks in ((imu, video, found.imu_to_video_N), (video, imu, found.video_to_imu_N)):
             similarities = [float(np.dot(query[i], other)) for other in gallery]
@@ -182,9 +182,9 @@ def test_neighbours_in_time_count_as_the_answer(
 
 def test_neighbours_in_time_count_within_their_group_alone() -> None:
     imu_ND, video_ND = similar_pairs(8)
-    clip_N, start_N = torch.zeros(8, dtype=torch.int64), 0.5 * torch.arange(8).double()
+    recording_N, time_N = torch.zeros(8, dtype=torch.int64), 0.5 * torch.arange(8).double()
     ranks = partner_ranks_within(
-        imu_ND, video_ND, torch.tensor([0, 0, 0, 0, 0, 1, 1, 1]), moments=Moments(clip_N, start_N, tolerance=1.0)
+        imu_ND, video_ND, torch.tensor([0, 0, 0, 0, 0, 1, 1, 1]), moments=Moments(recording_N, time_N, tolerance=1.0)
     )
     assert ranks.answers_N.tolist() == [2, 3, 3, 3, 2, 2, 3, 2]
     assert ranks.gallery_N.tolist() == [5, 5, 5, 5, 5, 3, 3, 3]

@@ -10,7 +10,8 @@ import torch
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.evaluation.comparison import comparison_metrics
 from revalexo_clip.evaluation.protocol import Evaluation
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
@@ -22,14 +23,19 @@ from support.made_windows import MadeDataset, made_windows
 def made_probe_results(windows: EvaluatedWindows) -> ProbeResults:
     """What probes find in their features."""
     others = made_windows(subjects=3) if len(windows.subjects) == 1 else None
-    return probe_windows(windows, others, ClipBootstrap(windows.clip_subjects, resamples=20))
+    return probe_windows(windows, others, TimeBootstrap(units_of(windows), resamples=20))
 
 
 def made_evaluation(
-    windows: EvaluatedWindows, name: str, probe_results: ProbeResults, log: Path = Path("metrics.csv")
+    windows: EvaluatedWindows,
+    name: str,
+    probe_results: ProbeResults,
+    log: Path = Path("metrics.csv"),
+    *,
+    resamples: int = 20,
 ) -> Evaluation:
     """All that is measured of them, as if an experiment of that name had made them."""
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=20)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=resamples)
     galleries = rank_galleries(windows)
     metrics: JsonObject = {
         "seen": {"train": [], "val": []},
@@ -37,14 +43,14 @@ def made_evaluation(
         "tolerance": 0.0,
         "windows": len(windows),
         "clips": len(windows.clip_names),
-        "interval_reason": None,
+        **bootstrap.units.as_metrics(),
         "checkpoint": "runs/made/best.ckpt",
         "sha256": "0123456789abcdef",
         "epoch": 2,
         **measure_retrieval(windows, galleries, bootstrap),
         "geometry": geometry(windows.imu_ND, windows.video_ND),
         "probe": probe_results.metrics,
-        "probe_reason": None,
+        "probe_reason": probe_results.reason,
     }
     findings = Findings(name, metrics, windows, galleries, MadeDataset(windows), log)
     return Evaluation(findings, Path("evaluation/metrics.json"), probe_results.predictions)

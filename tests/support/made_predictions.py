@@ -49,6 +49,8 @@ def made_predictions(
         transition_NK=transition_NK,
         clip_N=clip_N,
         start_N=np.tile(start_M, subjects * clips),
+        recording_N=clip_N,
+        time_N=np.tile(start_M, subjects * clips),
         clip_subjects=tuple(f"Subject[{clip // clips}]" for clip in range(subjects * clips)),
         clip_names=tuple(f"Subject[{clip // clips}]/pair_{clip % clips}" for clip in range(subjects * clips)),
         activities=tuple(activities),

@@ -20,6 +20,7 @@ from revalexo_clip.reports.values import (
     child,
     children,
     horizon_text,
+    mean_of_subjects,
     measured,
     number,
     when,
@@ -198,9 +199,12 @@ def _by_subject(metrics: JsonObject, first: JsonObject) -> Verdict:
     )
     (best, most), (worst, least) = ordered[0], ordered[-1]
     reasons = (
-        f"Weighted F1 is highest for {best} ({share(most)}) and lowest for {worst} ({share(least)}). Intervals say how "
-        "results vary with other clips of these subjects, not with other subjects."
+        f"Weighted F1 is highest for {best} ({share(most)}) and lowest for {worst} ({share(least)}). These intervals "
+        "say how results vary with other moments of these subjects, not with other subjects."
     )
+    mean = mean_of_subjects(child(first, "all"), _WEIGHTED)
+    if mean is not None and mean.interval is not None:
+        reasons += f" The mean over subjects is {share(mean)}; its interval says how it would vary with other subjects."
     span = f"weighted F1 from {written(_WEIGHTED, least.value)} to {written(_WEIGHTED, most.value)}"
     return Verdict(question, "told", f"{len(subjects)} {new}subjects: {span}", reasons)
 

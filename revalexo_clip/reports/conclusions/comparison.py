@@ -2,7 +2,7 @@
 
 Of many differences some are significant by chance. So each question is decided by two results that are always the same:
 for retrieval the MRR in both directions, which depends on all ranks; for features the weighted F1 of both probes, whose
-intervals can be trusted with few clips, unlike those of the macro F1.
+intervals can be trusted with few recordings, unlike those of the macro F1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.galleries import ACTIVITY, SUBJECT, WHOLE
+from revalexo_clip.metrics.galleries import ACTIVITY, CLIP, SUBJECT, WHOLE
 from revalexo_clip.metrics.paired_differences import COMPARED
 from revalexo_clip.reports.values import DIRECTIONS, GALLERIES, PROBES, child, children, shown_galleries
 
@@ -25,7 +25,8 @@ FEATURES = {"imu": "IMU features", "video": "video features", "both": "IMU and v
 _ASKED = {
     WHOLE: "Which one finds the matching window more often?",
     SUBJECT: "And among windows of the same subject?",
-    ACTIVITY: "Which one finds the moment, not only the activity?",
+    ACTIVITY: "And among windows of the same subject and activity?",
+    CLIP: "Which one finds the moment, not only the clip?",
     "imu": "Which IMU features predict the activity better?",
     "video": "Which video features?",
     "both": "Which IMU and video features together?",

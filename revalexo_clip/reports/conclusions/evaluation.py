@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.galleries import ACTIVITY, WHOLE
+from revalexo_clip.metrics.galleries import ACTIVITY, CLIP, SUBJECT, WHOLE
 from revalexo_clip.reports.conclusions.verdict import (
+    FAR_ABOVE_CHANCE,
     MIN_R_AT_1,
     MIN_R_AT_10,
     MIN_WINDOWS,
@@ -25,6 +26,7 @@ from revalexo_clip.reports.values import (
     child,
     children,
     first_horizon,
+    mean_of_subjects,
     measured,
     number,
     points,
@@ -38,8 +40,7 @@ from revalexo_clip.reports.values import (
 def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
     """Yield the main conclusions of an evaluation."""
     yield _retrieval(metrics)
-    if metrics[ACTIVITY] is not None:
-        yield _retrieval_within_activity(metrics)
+    yield _moment(metrics)
     yield _pretraining(metrics)
     yield _by_activity(metrics)
     yield _by_subject(metrics)
@@ -47,7 +48,9 @@ def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
 
 def _retrieval(metrics: JsonObject) -> Verdict:
     found = child(metrics, WHOLE)
-    answer, short = against_chance(found)
+    answer, short = against_chance(found, intervals=metrics["interval_reason"] is None)
+    if answer == "yes" and moment_answer(metrics)[0] == "no":  # clips have so few windows that the clip is enough
+        answer, short = "open", f"In part, because only the moment is missed: {short.removeprefix('Yes: ')}"
     first, ten = (measured(child(found, "imu_to_video"), name) for name in ("r_at_1", "r_at_10"))
     back = child(found, "video_to_imu")
     reasons = (
@@ -59,21 +62,60 @@ def _retrieval(metrics: JsonObject) -> Verdict:
     return Verdict("Does IMU find the matching video?", answer, short, reasons)
 
 
-def _retrieval_within_activity(metrics: JsonObject) -> Verdict:
-    found = child(metrics, ACTIVITY)
-    answer, short = against_chance(found)
+def _moment(metrics: JsonObject) -> Verdict:
+    found = child(metrics, CLIP)
     size = number(found["gallery_size"]) or 0.0
     reasons = (
-        f"Among {size:.0f} windows of the same subject and activity (on average), which differ only in time, the "
-        f"nearest is the right one for {share(measured(child(found, 'imu_to_video'), 'r_at_1'))} (chance: "
+        f"Among {size:.0f} windows of the same clip (on average), in which only the moment differs, the nearest is the "
+        f"right one for {share(measured(child(found, 'imu_to_video'), 'r_at_1'))} of the IMU windows (chance: "
         f"{_chance(found, 'r_at_1')})."
     )
-    return Verdict("Does it find the moment, not only the activity?", answer, short, reasons)
+    if metrics[ACTIVITY] is not None:
+        activity = child(metrics, ACTIVITY)
+        reasons += (
+            f" Among {number(activity['gallery_size']) or 0.0:.0f} windows of the same subject and activity, which the "
+            f"clip may distinguish as well, it is {share(measured(child(activity, 'imu_to_video'), 'r_at_1'))} "
+            f"(chance: {_chance(activity, 'r_at_1')})."
+        )
+    return Verdict("Does it find the moment, not only the clip?", *moment_answer(metrics), reasons)
 
 
-def against_chance(found: JsonObject) -> tuple[Answer, str]:
-    """Return whether retrieval is significantly above chance in both directions, and high in absolute terms."""
-    first, ten = _both_ways(found, "r_at_1"), _both_ways(found, "r_at_10")
+def moment_answer(metrics: JsonObject) -> tuple[Answer, str]:
+    """Return whether retrieval is above chance in the same clip; if not, what makes it better than chance elsewhere.
+
+    Only in the same clip is it the moment that distinguishes windows, and nothing else.
+    """
+    found, intervals = child(metrics, CLIP), metrics["interval_reason"] is None
+    if number(found["gallery_size"]) == 1:
+        return "open", "Not known: every clip has a single window"
+    if intervals and _is_at_chance(found):
+        narrowest = next(name for name in (ACTIVITY, SUBJECT, WHOLE) if metrics[name] is not None)
+        if _is_far_above_chance(child(metrics, narrowest)):
+            return "no", "Knows the clip, not the moment"
+        if any(_is_far_above_chance(child(metrics, name)) for name in (WHOLE, SUBJECT)):
+            return "no", "Knows the subject or the activity, not the moment"
+    return against_chance(found, intervals=intervals)
+
+
+def _is_far_above_chance(found: JsonObject) -> bool:
+    least = FAR_ABOVE_CHANCE * (number(child(found, "chance")["mrr"]) or 0.0)
+    far = all((number(child(found, way)["mrr"]) or 0.0) >= least for way in DIRECTIONS)
+    return far and _both_ways(found, "mrr", intervals=True) == {"yes"}
+
+
+def _is_at_chance(found: JsonObject) -> bool:
+    """Return whether R@1 is not above chance in both directions, and is known not to be high in any."""
+    upper = [measured(child(found, way), "r_at_1") for way in DIRECTIONS]
+    highest = max((one.value or 0.0) if one.interval is None else one.interval[1] for one in upper)
+    return _both_ways(found, "r_at_1", intervals=True) != {"yes"} and highest < MIN_R_AT_1
+
+
+def against_chance(found: JsonObject, *, intervals: bool = False) -> tuple[Answer, str]:
+    """Return whether retrieval is significantly above chance in both directions, and high in absolute terms.
+
+    `intervals` says that there is enough data for intervals, so that a score of 100% without one is above chance.
+    """
+    first, ten = (_both_ways(found, name, intervals=intervals) for name in ("r_at_1", "r_at_10"))
     chance, lower = _chance(found, "r_at_1"), min(number(child(found, way)["r_at_1"]) or 0.0 for way in DIRECTIONS)
     shown = f"R@1 {written('r_at_1', lower)}"
     if first == {"yes"} and lower >= MIN_R_AT_1:
@@ -92,9 +134,15 @@ def against_chance(found: JsonObject) -> tuple[Answer, str]:
     return "open", "Not significantly different from chance"
 
 
-def _both_ways(found: JsonObject, name: str) -> set[Answer]:
+def _both_ways(found: JsonObject, name: str, *, intervals: bool = False) -> set[Answer]:
+    """Return the answers of both directions: above chance (`yes`), below (`no`) or neither (`open`)."""
     chance = number(child(found, "chance")[name]) or 0.0
-    return {against(measured(child(found, way), name), chance) for way in DIRECTIONS}
+    answers: set[Answer] = set()
+    for way in DIRECTIONS:
+        one = measured(child(found, way), name)
+        perfect = intervals and one.interval is None and one.value == 1 > chance  # the same in all resamples
+        answers.add("yes" if perfect else against(one, chance))
+    return answers
 
 
 def _pretraining(metrics: JsonObject) -> Verdict:
@@ -190,10 +238,19 @@ def _by_subject(metrics: JsonObject) -> Verdict:
     (best, most), (worst, least) = ordered[0], ordered[-1]
     chance = {name: number(child(subjects, name, "chance")["r_at_10"]) or 0.0 for name in subjects}
     reasons = (
-        f"R@10 from IMU to video is highest for {best} ({share(most)}) and lowest for {worst} ({share(least)}). "
-        "Intervals say how results vary with other clips of these subjects, not with other subjects."
+        f"R@10 from IMU to video is highest for {best} ({share(most)}) and lowest for {worst} ({share(least)}). These "
+        "intervals say how results vary with other moments of these subjects, not with other subjects."
+        f"{_other_subjects(metrics)}"
     )
     return Verdict(question, "told", of_subjects(dict(ordered), chance, new=new), reasons)
+
+
+def _other_subjects(metrics: JsonObject) -> str:
+    """Return the mean over subjects with its interval for other subjects; empty if there is none."""
+    mean = mean_of_subjects(child(metrics, WHOLE, "imu_to_video"), "r_at_10")
+    if mean is None or mean.interval is None:
+        return ""
+    return f" The mean over subjects is {share(mean)}; its interval says how it would vary with other subjects."
 
 
 def of_subjects(found: Mapping[str, Measured], chance: Mapping[str, float], *, new: bool) -> str:

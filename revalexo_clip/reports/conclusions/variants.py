@@ -1,7 +1,7 @@
 """Conclusions of a comparison of variants, for example whether pretraining helped.
 
 Of many differences some are significant by chance. So one result decides, which is always the same: the weighted F1 of
-all windows at the first horizon, whose intervals can be trusted with few clips.
+all windows at the first horizon, whose intervals can be trusted with few recordings.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ MIN_R_AT_1 = 0.5
 chance long before it is high; below one half, the nearest window is more often wrong than right."""
 MIN_R_AT_10 = 0.5
 """Below this R@10, retrieval of a subject is called low: most partners are not among the ten nearest."""
+FAR_ABOVE_CHANCE = 1.5
+"""An MRR of so many times that of chance shows that something is known, if it is significant."""
 MIN_ACCURACY = 0.5
 """A green answer on classification needs this accuracy: below one half, more predictions are wrong than right."""
 MIN_WINDOWS = 10

@@ -11,6 +11,7 @@ from revalexo_clip.reports.values import (
     SIGNIFICANT,
     Measured,
     child,
+    mean_of_subjects,
     measured,
     within,
     written,
@@ -51,3 +52,8 @@ def cell(name: str, found: Measured) -> Html:
     if found.interval is None:
         return shown
     return joined([shown, tag("span", text(written_interval(name, found.interval)), class_="interval")])
+
+
+def mean_cell(name: str, found: JsonObject) -> Html:
+    """Return a mean over subjects, and below it its interval for other subjects; a dash if there is none."""
+    return cell(name, mean_of_subjects(found, name) or Measured(None))

@@ -47,6 +47,7 @@ from revalexo_clip.reports.values import (
     children,
     measured,
     number,
+    resampled_text,
 )
 
 
@@ -85,9 +86,9 @@ def _about(comparison: JsonObject) -> str:
     if comparison["interval_reason"] is not None:
         return f"{about}{NO_INTERVALS}: {comparison['interval_reason']}."
     return (
-        f"{about}In brackets: paired 95% intervals of the differences, from resampled clips. They say how a difference "
-        "would vary with other clips of the same subjects, not with other subjects, and not with another random seed "
-        "of the training. If nothing differs, about one difference in twenty is significant by chance."
+        f"{about}In brackets: paired 95% intervals of the differences, {resampled_text(comparison)}, and not with "
+        "another random seed of the training. If nothing differs, about one difference in twenty is significant by "
+        "chance."
     )
 
 

@@ -12,7 +12,22 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
 from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.terminal.report_table import Column, ReportTable
-from revalexo_clip.reports.values import CLASSIFICATION, SETS, horizon_text, list_of, object_of, percent, when
+from revalexo_clip.reports.values import (
+    CLASSIFICATION,
+    NONE,
+    SETS,
+    SUBJECT_INTERVALS,
+    TOO_FEW_SUBJECTS,
+    Measured,
+    horizon_text,
+    interval_note,
+    list_of,
+    mean_of_subjects,
+    object_of,
+    percent,
+    when,
+    written_interval,
+)
 
 _SCORES = CLASSIFICATION | {"balanced_accuracy": "balanced"}
 _LEAST_CONFUSED = 0.05
@@ -29,12 +44,16 @@ def classifier_report(metrics: JsonObject) -> Iterator[RenderableType]:
     place = _first_measured(metrics)
     if place is not None:
         yield _score_table(metrics)
+        if metrics["interval_reason"] is None:
+            yield Text(interval_note(metrics), style="dim")
         yield _class_table(metrics, place)
         if len(object_of(metrics["subjects"])) > 1:
             yield _subject_table(metrics, place)
+            first = object_of(object_of(list_of(metrics["horizons"])[place])["all"])
+            yield Text(SUBJECT_INTERVALS if first["between_subjects"] else TOO_FEW_SUBJECTS, style="dim")
     notes = [str(sentence) for sentence in list_of(metrics["missing"])]
     if metrics["interval_reason"]:
-        notes.append(f"There are no intervals: {metrics['interval_reason']}.")
+        notes.append(interval_note(metrics))
     for note in notes:
         yield Text(note, style="dim")
 
@@ -102,6 +121,10 @@ def _subject_table(metrics: JsonObject, place: int) -> ReportTable:
     table = ReportTable(f"By subject, {when(first['horizon'])}", columns)
     for subject, value in object_of(metrics["subjects"]).items():
         _add_scores(table, subject, object_of(list_of(object_of(value)["horizons"])[place]))
+    means = [mean_of_subjects(object_of(first["all"]), score) for score in _SCORES]
+    if any(means):
+        table.add_row("mean", "", *(percent(mean.value if mean else None) for mean in means))
+        table.add_row("", "", *(_ends(mean) for mean in means), style="dim")
     return table
 
 
@@ -110,6 +133,10 @@ def _add_scores(table: ReportTable, title: str, figures: JsonObject) -> None:
     intervals = object_of(figures["interval"])
     if any(intervals.values()):
         table.add_row("", "", *(_interval(intervals[score]) for score in _SCORES), style="dim")
+
+
+def _ends(mean: Measured | None) -> str:
+    return "" if mean is None else written_interval("share", mean.interval).replace(NONE, "-")
 
 
 def _interval(interval: JsonValue) -> str:

@@ -24,6 +24,7 @@ from revalexo_clip.reports.values import (
     child,
     children,
     first_horizon,
+    interval_note,
     measured,
     number,
     shown_galleries,
@@ -63,6 +64,7 @@ def comparison_report(metrics: JsonObject) -> Iterator[RenderableType]:
         return
     marks = f"{SIGNIFICANT['better']} better, {SIGNIFICANT['worse']} worse (the 95% interval excludes zero); "
     yield Text(f"{marks}{SIGNIFICANT['same']} the same for every window; no mark: not significant", style="dim")
+    yield Text(interval_note(metrics), style="dim")
     for other, difference in pairs:
         yield Text(f"{other['letter']} compared with {first['letter']}:  {summary(metrics, difference)}")
 

@@ -17,15 +17,23 @@ from revalexo_clip.reports.values import (
     DIRECTIONS,
     GALLERIES,
     MODALITIES,
+    NONE,
     RETRIEVAL,
     SCORES,
+    SUBJECT_INTERVALS,
+    TOO_FEW_SUBJECTS,
+    Measured,
     horizon_text,
+    interval_note,
     list_of,
+    mean_of_subjects,
+    number,
     object_of,
     percent,
     shown_galleries,
     single_activity_warning,
     when,
+    written_interval,
 )
 
 _FIGURES = RETRIEVAL | {"median_rank": "median"}
@@ -43,9 +51,13 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
     if warning := leakage_warning(metrics["seen"]):
         yield Text(warning, style="yellow")
     yield _retrieval_table(metrics)
+    yield Text(f"{interval_note(metrics)}\n", style="dim")
     galleries = _galleries(metrics)
     if len(object_of(metrics["subjects"])) > 1:
-        yield _parts_table("By subject", object_of(metrics["subjects"]), galleries)
+        table = _parts_table("By subject", object_of(metrics["subjects"]), galleries)
+        has_mean = _add_means(table, metrics, galleries)
+        yield table
+        yield Text(f"{SUBJECT_INTERVALS if has_mean else TOO_FEW_SUBJECTS}\n", style="dim")
     if len(object_of(metrics["activities"])) > 1:
         yield _parts_table("By activity", object_of(metrics["activities"]), galleries)
     yield _geometry_table(object_of(metrics["geometry"]))
@@ -86,7 +98,7 @@ def _galleries(metrics: JsonObject) -> dict[str, str]:
 def _parts_table(title: str, parts: JsonObject, galleries: Mapping[str, str]) -> ReportTable:
     """Return R@1 of each subject or activity in each gallery, both directions."""
     columns = [Column("windows"), *map(Column, galleries.values())]
-    table = ReportTable(f"{title}: R@1, IMU → video / video → IMU", columns)
+    table = ReportTable(f"{title}: R@1 [%], IMU → video / video → IMU", columns)
     for part, value in parts.items():
         figures = object_of(value)
         within = (figures if name == WHOLE else figures[name.removeprefix(f"{WHOLE}_")] for name in galleries)
@@ -94,10 +106,34 @@ def _parts_table(title: str, parts: JsonObject, galleries: Mapping[str, str]) ->
     return table
 
 
+def _add_means(table: ReportTable, metrics: JsonObject, galleries: Mapping[str, str]) -> bool:
+    """Add means over subjects with their intervals for other subjects; return whether there are any."""
+    found = [metrics[name] for name in galleries]
+    known = False
+    for direction, arrow in DIRECTIONS.items():
+        means = [
+            mean_of_subjects(object_of(one[direction]), "r_at_1") if isinstance(one, dict) else None for one in found
+        ]
+        if any(means):
+            table.add_row(f"mean {arrow}", "", *(_decimals(mean.value if mean else None) for mean in means))
+            intervals = (_ends(mean) for mean in means)
+            table.add_row("", "", *intervals, style="dim")
+            known = True
+    return known
+
+
+def _ends(mean: Measured | None) -> str:
+    return "" if mean is None else written_interval("r_at_1", mean.interval).replace(NONE, "-")
+
+
 def _both_ways(found: JsonValue) -> str:
     if not isinstance(found, dict):
         return "-"
-    return " / ".join(_figure("r_at_1", object_of(found[direction])["r_at_1"]) for direction in DIRECTIONS)
+    return "/".join(_decimals(number(object_of(found[direction])["r_at_1"])) for direction in DIRECTIONS)
+
+
+def _decimals(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _geometry_table(geometry: JsonObject) -> ReportTable:

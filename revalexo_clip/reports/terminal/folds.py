@@ -11,7 +11,17 @@ from rich.text import Text
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
 from revalexo_clip.reports.terminal.report_table import Column, ReportTable
-from revalexo_clip.reports.values import horizon_text, list_of, object_of, percent, when
+from revalexo_clip.reports.values import (
+    NONE,
+    SUBJECT_INTERVALS,
+    horizon_text,
+    list_of,
+    mean_of_subjects,
+    object_of,
+    percent,
+    when,
+    written_interval,
+)
 
 _COLUMNS = {
     "accuracy": ("all", "accuracy"),
@@ -30,6 +40,8 @@ def fold_report(summary: JsonObject) -> Iterator[RenderableType]:
     if pooled := summary["pooled"]:
         mean, deviation, everything = map(_rows, (summary["mean"], summary["deviation"], object_of(pooled)["horizons"]))
         yield _fold_table(object_of(summary["folds"]), mean[0], deviation[0], everything[0])
+        if object_of(everything[0]["all"])["between_subjects"]:
+            yield Text(f"{SUBJECT_INTERVALS}\n", style="dim")
         if len(mean) > 1:
             yield _horizon_table(mean, deviation)
     if unfinished := object_of(summary["unfinished"]):
@@ -45,6 +57,11 @@ def _fold_table(folds: JsonObject, mean: JsonObject, deviation: JsonObject, pool
     table.add_row("mean", "", *_shares(mean), new_section=True)
     table.add_row("deviation", "", *_shares(deviation))
     table.add_row("all windows", _windows(pooled), *_shares(pooled))
+    means = [mean_of_subjects(object_of(pooled[among]), score) for among, score in _COLUMNS.values()]
+    if any(means):
+        table.add_row("mean of subjects", "", *(percent(one.value if one else None) for one in means))
+        intervals = (written_interval("share", one.interval).replace(NONE, "-") if one else "" for one in means)
+        table.add_row("", "", *intervals, style="dim")
     return table
 
 

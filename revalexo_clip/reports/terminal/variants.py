@@ -27,6 +27,7 @@ from revalexo_clip.reports.values import (
     SIGNIFICANT,
     child,
     children,
+    interval_note,
     measured,
     number,
     written,
@@ -35,7 +36,7 @@ from revalexo_clip.reports.values import (
 )
 
 _SHOWN = (DECIDING, "balanced_accuracy")
-"""Scores whose intervals can be trusted with few clips."""
+"""Scores whose intervals can be trusted with few recordings."""
 
 Cell = tuple[Text, str]
 """A value and its interval."""
@@ -61,7 +62,8 @@ def _significance(comparison: JsonObject) -> Iterator[Text]:
         yield Text(f"{NO_INTERVALS}: {comparison['interval_reason']}.")
         return
     marks = f"{SIGNIFICANT['better']} better, {SIGNIFICANT['worse']} worse (the 95% interval excludes zero); "
-    yield Text(f"{marks}{SIGNIFICANT['same']} the same for every window; no mark: not significant\n", style="dim")
+    yield Text(f"{marks}{SIGNIFICANT['same']} the same for every window; no mark: not significant", style="dim")
+    yield Text(f"{interval_note(comparison)}\n", style="dim")
     for label in children(comparison, "labels"):
         for kind in others(comparison):
             yield Text(sentence(comparison, label, kind))

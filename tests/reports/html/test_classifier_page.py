@@ -13,7 +13,8 @@ from support.html_page import Page
 from support.made_predictions import made_predictions
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.per_horizon import measure_classification
 from revalexo_clip.reports.conclusions.classifier import beats_chance, classification_answer, compared, reach, verdicts
@@ -35,7 +36,7 @@ HEADING: JsonObject = {
 
 
 def made_findings(predictions: Predictions, log: Path = Path("metrics.csv")) -> ClassifierFindings:
-    measured = measure_classification(predictions, ClipBootstrap(predictions.clip_subjects, resamples=20))
+    measured = measure_classification(predictions, TimeBootstrap(units_of(predictions), resamples=20))
     subjects = {"train": ["<A>", "B"], "val": ["C"], "test": sorted(set(predictions.clip_subjects))}
     return ClassifierFindings(f"run of {ODD}", {**HEADING, **measured}, predictions, log, subjects)
 
@@ -132,7 +133,7 @@ def test_what_is_missing_is_said_in_words() -> None:
     assert "Does it work in transitions? ○ Not known" in found["head"]
     assert "Only the activity at the end of the window was tested." in found["head"]
     assert "No window with a label is in a transition, so there are no results for this set." in found["head"]
-    assert "There are no intervals: 6 clips of a subject are needed" in found["results"]
+    assert "There are no intervals: 6 blocks of 30 s are needed for 1 subject, and there are 2" in found["results"]
     assert "transitions" not in found["results"]
     assert "No curve" in found["horizons"]
     assert "Only one subject was tested, Subject[0]" in found["subjects"]
@@ -273,3 +274,16 @@ def test_clips_in_which_nothing_changes_are_not_shown() -> None:
     assert len(shown_clips) == 6
     assert min(one.clip for one in shown_clips) >= 4
     assert len(timelines.choose(replace(made, label_NK=np.ones_like(label_NK)))) == 6
+
+
+def test_six_subjects_have_a_mean_with_an_interval_between_subjects() -> None:
+    found = made_findings(made_predictions(subjects=6, clips=3))
+    text = told(found)
+    assert "it says how the mean would vary with other subjects" in text["subjects"]
+    assert "its interval says how it would vary with other subjects" in text["head"]
+    horizon = cast("list[JsonObject]", found.metrics["horizons"])[0]
+    between = cast("JsonObject", cast("JsonObject", horizon["all"])["between_subjects"])
+    mean = cast("JsonObject", between["weighted_f1"])
+    low, high = cast("list[float]", mean["interval"])
+    expected = f"mean {100 * cast('float', mean['mean']):.1f}% {100 * low:.1f}\N{EN DASH}{100 * high:.1f}"
+    assert expected in text["subjects"]

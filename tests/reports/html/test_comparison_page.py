@@ -138,14 +138,24 @@ def test_an_answer_needs_both_of_its_results(significant: list[str | None], answ
 def test_a_line_says_what_is_significant_and_what_is_not(metrics: JsonObject) -> None:
     better, copy = cast("list[JsonObject]", metrics["differences"])
     assert [question.title for question in questions(metrics)] == [
-        *("all windows", "same subject", "same subject and activity", "IMU features", "video features"),
-        "IMU and video features",
+        *("all windows", "same subject", "same subject and activity", "same clip"),
+        *("IMU features", "video features", "IMU and video features"),
     ]
     assert summary(metrics, better) == (
-        "better: all windows, same subject, same subject and activity; "
+        "better: all windows, same subject, same subject and activity, same clip; "
         "the same: IMU features, video features, IMU and video features"
     )
     assert summary(metrics, copy).startswith("the same: all windows, same subject, ")
+
+
+def test_six_subjects_have_a_mean_difference_with_an_interval_between_subjects() -> None:
+    several = made_comparison({"a/1": 1.0, "b/1": 0.2}, subjects=6)
+    (difference,) = cast("list[JsonObject]", several["differences"])
+    figures = cast("JsonObject", cast("JsonObject", difference["retrieval"])["imu_to_video"])
+    mean = cast("JsonObject", cast("JsonObject", figures["between_subjects"])["mrr"])
+    low, high = cast("list[float]", mean["interval"])
+    expected = f"of 6 subjects (mean {mean['mean']:+.3f} [{low:+.3f}, {high:+.3f}])"
+    assert expected in Page(comparison.head(several)).text
 
 
 def test_differences_are_signed_and_in_the_figure_s_unit() -> None:

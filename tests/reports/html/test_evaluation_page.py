@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.html_page import Page
 from support.made_evaluation import made_evaluation, made_probe_results
-from support.made_windows import MadeDataset, made_windows
+from support.made_windows import MadeDataset, made_pieces, made_windows
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
-from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
+from revalexo_clip.metrics.galleries import ALL_GALLERIES, measure_retrieval, rank_galleries
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import curves
 from revalexo_clip.reports.html import plots as plot
@@ -75,7 +77,7 @@ def test_names_are_text_and_nothing_else(written: str) -> None:
 
 def test_the_table_holds_the_figures_of_metrics_json(findings: Findings, written: str) -> None:
     text = Page(written).text
-    for gallery in ("retrieval", "retrieval_within_subject", "retrieval_within_subject_and_activity"):
+    for gallery in ALL_GALLERIES:
         found = findings.metrics[gallery]
         assert isinstance(found, dict)
         for arrow, direction in (("IMU → video", "imu_to_video"), ("video → IMU", "video_to_imu")):
@@ -118,11 +120,12 @@ def test_what_is_missing_is_said_in_words(tmp_path: Path) -> None:
         "tolerance": 1.0,
         "windows": 8,
         "clips": 1,
+        "interval_unit": "blocks of 30 s",
         "interval_reason": "6 clips are needed",
         "checkpoint": "best.ckpt",
         "sha256": "0",
         "epoch": 1,
-        **measure_retrieval(bare, galleries, ClipBootstrap(bare.clip_subjects, resamples=10)),
+        **measure_retrieval(bare, galleries, TimeBootstrap(units_of(bare), resamples=10)),
         "geometry": geometry(bare.imu_ND, bare.video_ND),
         "probe": None,
         "probe_reason": "no window has a label",
@@ -143,14 +146,39 @@ def test_what_is_missing_is_said_in_words(tmp_path: Path) -> None:
     assert "Not measured No probe: no window has a label." in head
 
 
+def test_six_subjects_have_means_with_intervals_between_subjects() -> None:
+    windows = made_windows(subjects=6, clips=3)
+    found = made_evaluation(windows, "made", made_probe_results(windows)).findings
+    told = {section.anchor: Page(section.body).text for section in sections(found)}["subjects"]
+    assert "Mean of subjects, gallery" in told
+    assert "Mean of subjects, linear probe" in told
+    assert "it says how the mean would vary with other subjects" in told
+    gallery = found.metrics["retrieval_within_clip"]
+    assert isinstance(gallery, dict)
+    figures = gallery["video_to_imu"]
+    assert isinstance(figures, dict)
+    between = figures["between_subjects"]
+    assert isinstance(between, dict)
+    mrr = between["mrr"]
+    assert isinstance(mrr, dict)
+    assert f"{mrr['mean']:.3f}" in told
+    assert "its interval says how it would vary with other subjects" in Page(summary.head("made", found.metrics)).text
+
+
+def test_clips_of_one_recording_are_told_from_each_other() -> None:
+    windows = made_pieces(clips=3)
+    rows = np.argsort(windows.time_N.numpy())
+    query = int(rows[0])
+    for place, mark in ((1, "≈ overlaps the correct one (+0.5 s)"), (20, "✗ wrong, same recording (+10 s)")):
+        assert examples.judged(windows, query, int(rows[place]), tolerance=0.0, length=2.0)[0] == mark
+
+
 def test_chance_by_rank_is_that_of_a_random_order() -> None:
     windows = made_windows(subjects=2, clips=2)
     for tolerance in (0.0, 0.7):
         for name, gallery in rank_galleries(windows, tolerance).items():
             found_R = retrieval.chance_share(gallery.ranks, torch.tensor([1, 5, 10]).numpy())
-            found = measure_retrieval(
-                windows, {name: gallery, "retrieval": gallery}, ClipBootstrap(windows.clip_subjects)
-            )
+            found = measure_retrieval(windows, {name: gallery, "retrieval": gallery}, TimeBootstrap(units_of(windows)))
             of_gallery = found["retrieval"]
             assert isinstance(of_gallery, dict)
             chance = of_gallery["chance"]

@@ -11,7 +11,8 @@ from support.made_predictions import made_predictions
 from support.narrow_terminal import assert_numbers_fit
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.per_horizon import measure_classification
 from revalexo_clip.reports.terminal.classifier import classifier_report
@@ -20,7 +21,7 @@ ACTIVITIES = ("[standing]", "walking", "walking_down_a_long_flight_of_stairs", "
 
 
 def measured(predictions: Predictions) -> JsonObject:
-    found = measure_classification(predictions, ClipBootstrap(predictions.clip_subjects, resamples=50))
+    found = measure_classification(predictions, TimeBootstrap(units_of(predictions), resamples=50))
     return {"seen": {"train": [], "val": []}, **found}
 
 
@@ -86,7 +87,7 @@ def test_what_is_missing_is_said_last() -> None:
     lines = shown(measured(replace(made, transition_NK=np.zeros_like(made.transition_NK))))
     told = " ".join(lines[-8:])
     assert "No window with a label is in a transition, so there are no results for this set." in told
-    assert "There are no intervals: 6 clips of a subject are needed" in told
+    assert "There are no intervals: 6 blocks of 30 s are needed for 1 subject, and there are 2" in told
     assert "95% intervals" not in lines[0]
     assert not [line for line in lines if "By subject" in line or line.strip() == "transitions"]
 
@@ -100,3 +101,10 @@ def test_without_labels_there_is_no_table_of_nothing() -> None:
 
 def test_numbers_are_kept_at_every_width(metrics: JsonObject) -> None:
     assert_numbers_fit(lambda: classifier_report(metrics))
+
+
+def test_six_subjects_have_means_with_intervals_between_subjects() -> None:
+    lines = shown(measured(made_predictions(subjects=6, clips=3)))
+    place = next(number for number, line in enumerate(lines) if line.startswith("mean "))
+    assert len(lines[place].split()) == len(lines[place + 1].split()) + 1 == 5
+    assert "it says how the mean would vary with other subjects" in " ".join(lines)

@@ -70,12 +70,18 @@ def test_a_row_holds_figures_side_by_side_and_their_difference(metrics: JsonObje
 
 def test_a_line_for_each_says_what_is_significant(metrics: JsonObject) -> None:
     told = " ".join(shown(metrics))
-    assert "B compared with A:  worse: all windows, same subject, same subject and activity; the same: IMU" in told
     assert (
-        "C compared with A:  the same: all windows, same subject, same subject and activity, IMU features, video"
+        "B compared with A:  worse: all windows, same subject, same subject and activity, same clip; the same: IMU"
         in told
     )
-    assert "D compared with A:  better: all windows, same subject, same subject and activity; the same: IMU" in told
+    assert (
+        "C compared with A:  the same: all windows, same subject, same subject and activity, same clip, IMU features,"
+        in told
+    )
+    assert (
+        "D compared with A:  better: all windows, same subject, same subject and activity, same clip; the same: IMU"
+        in told
+    )
 
 
 def test_leakage_and_what_is_missing_is_said(metrics: JsonObject) -> None:

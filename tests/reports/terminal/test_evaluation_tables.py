@@ -10,7 +10,8 @@ from support.made_windows import made_windows
 from support.narrow_terminal import assert_numbers_fit
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import ClipBootstrap
+from revalexo_clip.metrics.blocks import units_of
+from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
@@ -23,13 +24,13 @@ from revalexo_clip.reports.values import single_activity_warning
 def metrics() -> JsonObject:
     """Results of two subjects."""
     windows = made_windows(subjects=2)
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=50)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=50)
     return {
         "seen": {"train": ["Subject[0]"], "val": []},
         "split": "test",
         "windows": len(windows),
         "clips": 14,
-        "interval_reason": None,
+        **bootstrap.units.as_metrics(),
         **measure_retrieval(windows, rank_galleries(windows), bootstrap),
         "geometry": geometry(windows.imu_ND, windows.video_ND),
         "probe": probe_windows(windows, None, bootstrap).metrics,
@@ -47,8 +48,7 @@ def shown(metrics: JsonObject, width: int = 80) -> list[str]:
 
 def test_everything_fits_without_being_cut(metrics: JsonObject) -> None:
     lines = shown(metrics)
-    unseen: JsonObject = {**metrics, "seen": {"train": [], "val": []}}
-    assert shown(unseen) == shown(unseen, width=120)
+    assert sum("windows" in line for line in lines) == sum("windows" in line for line in shown(metrics, width=120))
     assert max(map(len, lines)) <= 80
     assert not [line for line in lines if "…" in line]
 
@@ -61,7 +61,7 @@ def test_it_begins_with_the_subjects_that_were_seen(metrics: JsonObject) -> None
 def test_a_probe_of_a_single_activity_comes_with_a_warning() -> None:
     windows = made_windows(subjects=2)
     single = EvaluatedWindows(**{**vars(windows), "label_NK": torch.zeros_like(windows.label_NK)})
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=20)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=20)
     warning = "All windows are [standing]: the probe does not say whether activities are distinguished."
     assert single_activity_warning(probe_windows(single, None, bootstrap).metrics or {}) == warning
     assert single_activity_warning(probe_windows(windows, None, bootstrap).metrics or {}) == ""
@@ -86,13 +86,13 @@ def test_rows_hold_the_figures(metrics: JsonObject) -> None:
 
 def test_of_a_single_subject_all_windows_are_those_of_the_same_subject() -> None:
     windows = made_windows(subjects=1)
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=10)
     alone: JsonObject = {
         "seen": {"train": [], "val": []},
         "split": "test",
         "windows": len(windows),
         "clips": 7,
-        "interval_reason": None,
+        **bootstrap.units.as_metrics(),
         **measure_retrieval(windows, rank_galleries(windows), bootstrap),
         "geometry": geometry(windows.imu_ND, windows.video_ND),
         "probe": None,
@@ -103,8 +103,8 @@ def test_of_a_single_subject_all_windows_are_those_of_the_same_subject() -> None
     assert "all windows" in titles
     assert "same subject and activity" in titles
     assert "same subject" not in titles
-    assert titles[titles.index("By activity: R@1, IMU → video / video → IMU") + 1].split() == [
-        *("windows", "all", "windows", "same", "subject", "and", "activity")
+    assert titles[titles.index("By activity: R@1 [%], IMU → video / video → IMU") + 1].split() == [
+        *("windows", "all", "windows", "same", "subject", "and", "activity", "same", "clip")
     ]
 
 
@@ -116,7 +116,7 @@ def test_what_could_not_be_measured_is_left_out(metrics: JsonObject) -> None:
 
 def test_galleries_are_those_of_plain_ranks() -> None:
     windows = made_windows(subjects=2)
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=10)
     found = measure_retrieval(windows, rank_galleries(windows), bootstrap)
     similarity_NN = windows.imu_ND.double().numpy() @ windows.video_ND.double().numpy().T
     subject_N, label_N = windows.of_subject(), windows.label_NK[:, 0].numpy()
@@ -127,6 +127,7 @@ def test_galleries_are_those_of_plain_ranks() -> None:
             "retrieval_within_subject_and_activity",
             (subject_N[:, None] == subject_N) & (label_N[:, None] == label_N),
         ),
+        ("retrieval_within_clip", windows.clip_N.numpy()[:, None] == windows.clip_N.numpy()),
     ):
         own_N = similarity_NN.diagonal()[:, None]
         rank_N = ((similarity_NN > own_N) & same_NN).sum(axis=1) + 1
@@ -148,11 +149,11 @@ def test_one_window_of_one_clip_is_measured_like_any_other() -> None:
         **{
             **vars(alone),
             **{name: getattr(alone, name)[rows] for name in ("imu_ND", "video_ND", "label_NK", "transition_NK")},
-            **{name: getattr(alone, name)[rows] for name in ("clip_N", "start_N")},
+            **{name: getattr(alone, name)[rows] for name in ("clip_N", "start_N", "recording_N", "time_N")},
             "features": {name: rows_NF[rows] for name, rows_NF in alone.features.items()},
         }
     )
-    bootstrap = ClipBootstrap(windows.clip_subjects, resamples=10)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=10)
     found = measure_retrieval(windows, rank_galleries(windows), bootstrap)["retrieval"]
     assert isinstance(found, dict)
     figures = found["imu_to_video"]
@@ -166,3 +167,35 @@ def test_one_window_of_one_clip_is_measured_like_any_other() -> None:
 
 def test_numbers_are_kept_at_every_width(metrics: JsonObject) -> None:
     assert_numbers_fit(lambda: evaluation_report(metrics))
+
+
+def test_six_subjects_have_means_with_intervals_between_subjects() -> None:
+    windows = made_windows(subjects=6)
+    bootstrap = TimeBootstrap(units_of(windows), resamples=50)
+    several: JsonObject = {
+        "seen": {"train": [], "val": []},
+        "split": "test",
+        "windows": len(windows),
+        "clips": 42,
+        **bootstrap.units.as_metrics(),
+        **measure_retrieval(windows, rank_galleries(windows), bootstrap),
+        "geometry": geometry(windows.imu_ND, windows.video_ND),
+        "probe": None,
+        "probe_reason": "not asked for",
+    }
+    found = several["retrieval"]
+    assert isinstance(found, dict)
+    figures = found["imu_to_video"]
+    assert isinstance(figures, dict)
+    between = figures["between_subjects"]
+    assert isinstance(between, dict)
+    first = between["r_at_1"]
+    assert isinstance(first, dict)
+    ends = first["interval"]
+    assert isinstance(ends, list)
+    lines = shown(several)
+    place = next(number for number, line in enumerate(lines) if line.startswith("mean IMU → video"))
+    assert lines[place].split()[4] == f"{100 * float(str(first['mean'])):.1f}"
+    assert lines[place + 1].split()[0] == "-".join(f"{100 * float(str(end)):.1f}" for end in ends)
+    assert "it says how the mean would vary with other subjects" in " ".join(" ".join(lines).split())
+    assert_numbers_fit(lambda: evaluation_report(several))

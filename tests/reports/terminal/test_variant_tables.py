@@ -72,8 +72,7 @@ def test_a_sentence_says_of_each_difference_whether_it_is_significant(comparison
 def test_with_few_clips_nothing_is_called_significant(tmp_path: Path) -> None:
     told = " ".join(shown(made_comparison(tmp_path, clips=3), width=1000))
     assert (
-        "No difference can be called significant, because there are no intervals: 6 clips of a subject are needed"
-        in told
+        "No difference can be called significant, because there are no intervals: 7 blocks of 30 s are needed" in told
     )
     assert "better" not in told
 

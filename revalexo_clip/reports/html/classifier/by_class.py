@@ -75,7 +75,7 @@ def _plot(at_horizon: JsonObject) -> Html:
         axes.set_xlim(-0.03, 1.06)
     caption = (
         f"F1 by activity {when(at_horizon['horizon'])}; number of windows in brackets. Whiskers are 95% intervals, if "
-        "there are enough clips. No dot: neither true nor predicted in this set."
+        "there is enough data. No dot: neither true nor predicted in this set."
     )
     return figure(svg(drawn[0], "F1 by activity"), caption)
 

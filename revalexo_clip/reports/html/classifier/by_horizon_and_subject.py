@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.reports.html.cells import cell
+from revalexo_clip.reports.html.cells import cell, mean_cell
 from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, row, table, tag, text
 from revalexo_clip.reports.html.plots import (
     COLOUR,
@@ -22,7 +22,18 @@ from revalexo_clip.reports.html.plots import (
     percent_axis,
     svg,
 )
-from revalexo_clip.reports.values import SETS, child, children, horizon_text, measured, number, when
+from revalexo_clip.reports.values import (
+    FEW_UNITS,
+    SETS,
+    SUBJECT_INTERVALS,
+    TOO_FEW_SUBJECTS,
+    child,
+    children,
+    horizon_text,
+    measured,
+    number,
+    when,
+)
 
 _ROLES = {"all": "ink", "steady": "c1", "transition": "c2"}
 _TITLES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1"}
@@ -88,10 +99,11 @@ def by_subject(metrics: JsonObject) -> Html:
     if len(subjects) == 1:
         (only,) = subjects
         return paragraph(f"Only one subject was tested, {only}, so the variation between subjects is not known.")
-    return joined([_plot(subjects, sorted({labelled[0], labelled[-1]})), _table(subjects)])
+    return joined([_plot(metrics, sorted({labelled[0], labelled[-1]})), _table(metrics)])
 
 
-def _plot(subjects: JsonObject, places: list[int]) -> Html:
+def _plot(metrics: JsonObject, places: list[int]) -> Html:
+    subjects = child(metrics, "subjects")
     drawn = panels(WIDTH, 0.75 + 1.2 * ROW_HEIGHT * len(subjects), columns=len(places), share_y=True)
     for axes, place in zip(drawn, places, strict=True):
         at = {name: children(subjects, name, "horizons")[place] for name in subjects}
@@ -104,7 +116,7 @@ def _plot(subjects: JsonObject, places: list[int]) -> Html:
         ]
         draw(axes, rows, f"F1 {when(next(iter(at.values()))['horizon'])}")
         axes.set_xlim(-0.03, 1.06)
-    caption = "F1 by subject; number of windows in brackets. Whiskers are 95% intervals, if there are enough clips."
+    caption = f"F1 by subject; number of windows in brackets. {FEW_UNITS} {metrics['interval_unit']}."
     return figure(joined([_legend(), svg(drawn[0], "F1 by subject")]), caption)
 
 
@@ -116,11 +128,16 @@ def _legend() -> Html:
     return tag("ul", joined(keys), class_="keys")
 
 
-def _table(subjects: JsonObject) -> Html:
-    first = children(subjects, next(iter(subjects)), "horizons")
-    titles = [horizon_text(one["horizon"]) for one in first]
+def _table(metrics: JsonObject) -> Html:
+    """Return the weighted F1 of each subject at each horizon, and the mean with its interval for other subjects."""
+    subjects, everything = child(metrics, "subjects"), [child(one, "all") for one in children(metrics, "horizons")]
+    titles = [horizon_text(one["horizon"]) for one in children(metrics, "horizons")]
     rows = []
     for name in subjects:
         figures = (measured(one, "weighted_f1") for one in children(subjects, name, "horizons"))
         rows.append(row([text(name), *(cell("weighted_f1", found) for found in figures)]))
-    return table(["Weighted F1, horizon", *titles], rows, kind="summary")
+    has_mean = any(one["between_subjects"] for one in everything)
+    if has_mean:
+        rows.append(row([tag("strong", text("mean")), *(mean_cell("weighted_f1", one) for one in everything)]))
+    about = paragraph(SUBJECT_INTERVALS if has_mean else TOO_FEW_SUBJECTS, "quiet")
+    return joined([table(["Weighted F1, horizon", *titles], rows, kind="summary"), about])

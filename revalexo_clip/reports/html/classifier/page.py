@@ -27,6 +27,7 @@ from revalexo_clip.reports.values import (
     horizon_text,
     measured,
     number,
+    resampled_text,
 )
 
 _USES = {"pretrain": "Pretrained on", "train": "Trained on", "val": "Selected on", "test": "Tested on"}
@@ -90,9 +91,8 @@ def _legend(metrics: JsonObject) -> Html:
     if metrics["interval_reason"] is not None:
         return paragraph(f"There are no intervals: {metrics['interval_reason']}.", "quiet")
     within = (
-        "Below each value: its 95% interval, from resampled clips. It says how it would vary with other clips of the "
-        "same subjects. Balanced accuracy and macro F1 weight all activities equally; weighted F1 weights them by "
-        "their number of windows."
+        f"Below each value: its 95% interval, {resampled_text(metrics)} (see By subject). Balanced accuracy and macro "
+        "F1 weight all activities equally; weighted F1 weights them by their number of windows."
     )
     return paragraph(within, "quiet")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.galleries import ACTIVITY, WHOLE
+from revalexo_clip.metrics.galleries import ACTIVITY, CLIP, WHOLE
 from revalexo_clip.reports.conclusions.comparison import FEATURES
 from revalexo_clip.reports.html.evaluation.retrieval import ROLES, legend
 from revalexo_clip.reports.html.page import Html, figure, joined, tag, text
@@ -51,8 +51,8 @@ def probe(metrics: JsonObject) -> Html:
 def parts(metrics: JsonObject, kind: str) -> Html:
     """Return differences in MRR of each of the `subjects` or `activities`."""
     caption = (
-        f"Difference in MRR in hundredths; number of windows in brackets. {_WHISKERS} With few clips there is no "
-        "interval."
+        f"Difference in MRR in hundredths; number of windows in brackets. {_WHISKERS} With few "
+        f"{metrics['interval_unit']} there is no interval."
     )
     return _of_each(metrics, lambda one, difference: _part_plot(one, difference, kind), caption, ways=True)
 
@@ -113,7 +113,7 @@ def _horizon_plot(_: JsonObject, difference: JsonObject) -> Html:
 
 def _part_plot(first: JsonObject, difference: JsonObject, kind: str) -> Html:
     found = child(difference, kind)
-    shown = [gallery for gallery in (WHOLE, ACTIVITY) if first[gallery] is not None]
+    shown = [gallery for gallery in (WHOLE, ACTIVITY, CLIP) if first[gallery] is not None]
     drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(found), columns=len(shown), share_y=True)
     for axes, gallery in zip(drawn, shown, strict=True):
         draw_gains(axes, [_part_row(part, child(found, part), gallery) for part in found], GALLERIES[gallery])

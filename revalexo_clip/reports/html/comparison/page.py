@@ -8,6 +8,7 @@ from pathlib import Path
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.files import atomically
 from revalexo_clip.core.text import counted
+from revalexo_clip.metrics.galleries import WHOLE
 from revalexo_clip.reports.conclusions.comparison import Answer, Question, is_probed, questions
 from revalexo_clip.reports.conclusions.verdict import Answer as Mark
 from revalexo_clip.reports.conclusions.verdict import Verdict
@@ -20,11 +21,14 @@ from revalexo_clip.reports.values import (
     MINUS,
     NO_INTERVALS,
     NOT_SIGNIFICANT,
+    SUBJECT_DIFFERENCES,
     TITLES,
     child,
     children,
+    mean_of_subjects,
     measured,
     number,
+    resampled_text,
     within,
     written,
     written_difference,
@@ -72,9 +76,8 @@ def _about(metrics: JsonObject) -> str:
     if metrics["interval_reason"] is not None:
         return f"{about}{NO_INTERVALS}: {metrics['interval_reason']}."
     return (
-        f"{about}In brackets: paired 95% intervals of the differences, from resampled clips. They say how a difference "
-        "would vary with other clips of the same subjects, not with other subjects, and not with another training run "
-        "of the same experiment."
+        f"{about}In brackets: paired 95% intervals of the differences, {resampled_text(metrics)}, and not with another "
+        "training run of the same experiment."
     )
 
 
@@ -115,10 +118,12 @@ def _by_subject(first: JsonObject, pairs: Pairs) -> Verdict:
         subjects = child(difference, "subjects")
         gained = [number(child(subjects, name, "imu_to_video")["mrr"]) or 0.0 for name in subjects]
         ahead, behind = sum(one > 0 for one in gained), sum(one < 0 for one in gained)
-        told.append(f"{other['letter']} is better for {ahead} and worse for {behind} of {len(gained)} subjects")
+        mean = mean_of_subjects(child(difference, WHOLE, "imu_to_video"), "mrr")
+        by = "" if mean is None else f" (mean {written_difference('mrr', mean.value)} {within('mrr', mean.interval)})"
+        told.append(f"{other['letter']} is better for {ahead} and worse for {behind} of {len(gained)} subjects{by}")
     reasons = (
         f"Compared with {first['letter']} by the MRR from IMU to video among all windows, significant or not. Only "
-        "this result says something about other subjects."
+        f"this result says something about other subjects: {SUBJECT_DIFFERENCES}"
     )
     return Verdict("Is it better for every subject?", "told", "; ".join(told), reasons)
 

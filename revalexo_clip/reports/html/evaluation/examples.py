@@ -104,35 +104,38 @@ class Example:
 
 
 def choose(windows: EvaluatedWindows, gallery: Gallery) -> list[Example]:
-    """Choose the best, the worst and a few random examples, if possible of different clips."""
-    rank_N = gallery.ranks.imu_to_video_N.numpy()
-    own_N = (windows.imu_ND.double() * windows.video_ND.double()).sum(dim=1).numpy()
-    clip_N = windows.clip_N.numpy()
-    best = _of_different_clips(np.lexsort((-own_N, rank_N)), clip_N, BEST)
-    rest = np.array([row for row in np.lexsort((own_N, -rank_N)) if row not in best], dtype=np.int64)
-    worst = _of_different_clips(rest, clip_N, WORST)
-    others = np.setdiff1d(np.arange(len(windows)), best + worst)
-    drawn = _of_different_clips(np.random.default_rng(0).permutation(others), clip_N, RANDOM)
+    """Choose the best, the worst and a few random examples of a gallery, if possible of different clips."""
+    rank_M, rows = gallery.found_at("imu_to_video"), gallery.rows
+    own_M = (windows.imu_ND.double() * windows.video_ND.double()).sum(dim=1).numpy()[rows]
+    clip_M = windows.clip_N.numpy()[rows]
+    best = _of_different_clips(np.lexsort((-own_M, rank_M)), clip_M, BEST)
+    rest = np.array([place for place in np.lexsort((own_M, -rank_M)) if place not in best], dtype=np.int64)
+    worst = _of_different_clips(rest, clip_M, WORST)
+    others = np.setdiff1d(np.arange(len(rows)), best + worst)
+    drawn = _of_different_clips(np.random.default_rng(0).permutation(others), clip_M, RANDOM)
     chosen = (
-        [("best", row) for row in best]
-        + [("worst", row) for row in worst]
-        + [("drawn at random", row) for row in drawn]
+        [("best", place) for place in best]
+        + [("worst", place) for place in worst]
+        + [("drawn at random", place) for place in drawn]
     )
-    return [_example(windows, why, row, int(rank_N[row]), float(own_N[row])) for why, row in chosen]
+    return [_example(windows, gallery, place, why) for why, place in chosen]
 
 
-def _of_different_clips(rows: Ints, clip_N: Ints, count: int) -> list[int]:
-    """Return the first rows, at first only one of each clip."""
-    _, first = np.unique(clip_N[rows], return_index=True)
-    order = [*np.sort(first), *np.setdiff1d(np.arange(len(rows)), first)]
-    return [int(rows[place]) for place in order[:count]]
+def _of_different_clips(places: Ints, clip_M: Ints, count: int) -> list[int]:
+    """Return the first places, at first only one of each clip."""
+    _, first = np.unique(clip_M[places], return_index=True)
+    order = [*np.sort(first), *np.setdiff1d(np.arange(len(places)), first)]
+    return [int(places[number]) for number in order[:count]]
 
 
-def _example(windows: EvaluatedWindows, why: str, row: int, rank: int, own: float) -> Example:
-    similarity_N = windows.video_ND.double() @ windows.imu_ND[row].double()
-    nearest = torch.sort(similarity_N, descending=True, stable=True)
-    kept = min(FOUND, len(windows))
-    return Example(why, row, rank, nearest.indices[:kept].numpy(), nearest.values[:kept].numpy(), own)
+def _example(windows: EvaluatedWindows, gallery: Gallery, place: int, why: str) -> Example:
+    """Return the query at a place of the gallery, with the windows that are nearest to it."""
+    rows, query = gallery.rows, int(gallery.rows[place])
+    similarity_M = windows.video_ND[torch.from_numpy(rows)].double() @ windows.imu_ND[query].double()
+    nearest = torch.sort(similarity_M, descending=True, stable=True)
+    found = rows[nearest.indices[:FOUND].numpy()]
+    rank = int(gallery.found_at("imu_to_video")[place])
+    return Example(why, query, rank, found, nearest.values[:FOUND].numpy(), float(similarity_M[place]))
 
 
 def section_body(windows: EvaluatedWindows, gallery: Gallery, dataset: WindowDataset, tolerance: float) -> Html:
@@ -145,17 +148,18 @@ def section_body(windows: EvaluatedWindows, gallery: Gallery, dataset: WindowDat
     ]
     about = (
         "Left: the IMU window of the query, as the length of each vector. Right: its own video, and the "
-        f"{FOUND} nearest of all {len(windows)} video windows. The best examples are found first and "
+        f"{FOUND} nearest of all {len(gallery.rows)} video windows. The best examples are found first and "
         "with the highest similarity, the worst are found last, the others are drawn at random."
     )
-    cards = (_card(one, windows, dataset, tolerance) for one in examples)
+    cards = (_card(one, windows, len(gallery.rows), dataset, tolerance) for one in examples)
     return joined([paragraph(about), tag("ul", joined(keys), class_="keys"), *cards], "\n")
 
 
-def _card(example: Example, windows: EvaluatedWindows, dataset: WindowDataset, tolerance: float) -> Html:
+def _card(example: Example, windows: EvaluatedWindows, size: int, dataset: WindowDataset, tolerance: float) -> Html:
+    """Return a query with its nearest windows; `size` is that of the gallery."""
     query = example.query
     sample = dataset[0, query]
-    title = f"{example.why.capitalize()}: partner at rank {example.rank} of {len(windows)}"
+    title = f"{example.why.capitalize()}: partner at rank {example.rank} of {size}"
     plot = imu_plot(sample.imu_LC, dataset.imu_spec, f"IMU of {_place(windows, query)}")
     own = strip(sample.video_THWC, f"video of {_place(windows, query)}")
     about = f"{_place(windows, query)} · similarity {example.own_similarity:.2f}"
@@ -181,15 +185,16 @@ def judged(windows: EvaluatedWindows, query: int, row: int, tolerance: float, le
     """
     if row == query:
         return "✓ correct", "yes"
-    if windows.clip_N[row] != windows.clip_N[query]:
+    if windows.recording_N[row] != windows.recording_N[query]:
         return "✗ wrong", "no"
-    apart = float(windows.start_N[row] - windows.start_N[query])
+    apart = round(float(windows.time_N[row] - windows.time_N[query]), 3)
     told = f"{apart:+g} s".replace("-", MINUS)
     if abs(apart) < tolerance - MICROSECOND:
         return f"✓ correct, within the tolerance ({told})", "yes"
     if abs(apart) < length - MICROSECOND:
         return f"≈ overlaps the correct one ({told})", "open"
-    return f"✗ wrong, same clip ({told})", "no"
+    same = "clip" if windows.clip_N[row] == windows.clip_N[query] else "recording"
+    return f"✗ wrong, same {same} ({told})", "no"
 
 
 def _place(windows: EvaluatedWindows, row: int) -> str:

@@ -12,7 +12,7 @@ from revalexo_clip.metrics.galleries import WHOLE
 from revalexo_clip.reports.conclusions.evaluation import verdicts
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import confusion, curves
-from revalexo_clip.reports.html.cells import as_list, cell, warning_box
+from revalexo_clip.reports.html.cells import as_list, cell, mean_cell, warning_box
 from revalexo_clip.reports.html.evaluation import embedding_space as embedding_map
 from revalexo_clip.reports.html.evaluation import examples, probe, retrieval
 from revalexo_clip.reports.html.evaluation.embedding_space import geometry_table
@@ -24,12 +24,15 @@ from revalexo_clip.reports.values import (
     GALLERIES,
     RETRIEVAL,
     SCORES,
+    SUBJECT_INTERVALS,
+    TOO_FEW_SUBJECTS,
     Measured,
     child,
     children,
     first_horizon,
     measured,
     number,
+    resampled_text,
     shown_galleries,
     when,
 )
@@ -71,7 +74,28 @@ def _by_subject(metrics: JsonObject) -> Html:
     if len(subjects) == 1:
         only = f"Only one subject was evaluated, {subjects[0]}, so the variation between subjects is not known."
         return paragraph(only)
-    return retrieval.part_plot(metrics, "subjects")
+    return joined([retrieval.part_plot(metrics, "subjects"), *_mean_tables(metrics)])
+
+
+def _mean_tables(metrics: JsonObject) -> Iterator[Html]:
+    """Yield means over subjects with their intervals for other subjects; if there are too few subjects, a sentence."""
+    if not isinstance(child(metrics, WHOLE, "imu_to_video")["between_subjects"], dict):
+        yield paragraph(TOO_FEW_SUBJECTS, "quiet")
+        return
+    rows = []
+    for gallery in shown_galleries(metrics):
+        rows.append(group(GALLERIES[gallery], 1 + len(RETRIEVAL)))
+        for direction, arrow in DIRECTIONS.items():
+            found = child(metrics, gallery, direction)
+            rows.append(row([text(arrow), *(mean_cell(name, found) for name in RETRIEVAL)]))
+    yield table(["Mean of subjects, gallery", *RETRIEVAL.values()], rows, kind="summary")
+    if isinstance(metrics["probe"], dict):
+        now = {name: child(children(metrics, "probe", "linear", name)[0], "all") for name in FEATURES}
+        probed = [
+            row([text(title), *(mean_cell(score, now[name]) for score in SCORES)]) for name, title in FEATURES.items()
+        ]
+        yield table(["Mean of subjects, linear probe", *SCORES.values()], probed, kind="summary")
+    yield paragraph(SUBJECT_INTERVALS, "quiet")
 
 
 def _probe_sections(metrics: JsonObject) -> Iterator[Section]:
@@ -106,8 +130,8 @@ def tables(metrics: JsonObject) -> Html:
         parts.append(_probe_table(child(metrics, "probe")))
     if metrics["interval_reason"] is None:
         within = (
-            "Below each value: its 95% interval, from resampled clips. It says how it would vary with other clips of "
-            "the same subjects. R@k: share of queries whose partner is among the k nearest. MRR: mean of 1 / rank."
+            f"Below each value: its 95% interval, {resampled_text(metrics)} (see By subject). R@k: share of queries "
+            "whose partner is among the k nearest. MRR: mean of 1 / rank."
         )
     else:
         within = f"There are no intervals: {metrics['interval_reason']}."

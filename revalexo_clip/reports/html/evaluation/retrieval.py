@@ -11,12 +11,13 @@ from scipy.stats import hypergeom
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.evaluated import Floats, Ints
-from revalexo_clip.metrics.galleries import ACTIVITY, WHOLE, Gallery
+from revalexo_clip.metrics.galleries import ACTIVITY, CLIP, WHOLE, Gallery
 from revalexo_clip.metrics.retrieval import Ranks
 from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag, text
 from revalexo_clip.reports.html.plots import COLOUR, ROW_HEIGHT, WIDTH, Row, draw, heading, panels, percent_axis, svg
 from revalexo_clip.reports.values import (
     DIRECTIONS,
+    FEW_UNITS,
     GALLERIES,
     RETRIEVAL,
     Measured,
@@ -105,9 +106,9 @@ def chance_share(ranks: Ranks, rank_R: Ints) -> Floats:
 
 
 def part_plot(metrics: JsonObject, parts: str) -> Html:
-    """Return recall of each subject or activity, among all windows and within the same subject and activity."""
+    """Return recall of each subject or activity: of all windows, of the same subject and activity, of the same clip."""
     found = child(metrics, parts)
-    shown = {WHOLE: "r_at_10", ACTIVITY: "r_at_1"}  # a gallery of few windows has hardly more than ten
+    shown = {WHOLE: "r_at_10", ACTIVITY: "r_at_1", CLIP: "r_at_1"}  # a gallery of few windows has hardly more than ten
     if metrics[ACTIVITY] is None:
         del shown[ACTIVITY]
     drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(found), columns=len(shown), share_y=True)
@@ -115,7 +116,7 @@ def part_plot(metrics: JsonObject, parts: str) -> Html:
         rows = [_part_row(part, child(found, part), gallery, name) for part in found]
         draw(axes, rows, f"{RETRIEVAL[name]}, {GALLERIES[gallery]}")
     what = "subject" if parts == "subjects" else "activity"
-    caption = f"Recall by {what}; number of windows in brackets. Whiskers are 95% intervals, if there are enough clips."
+    caption = f"Recall by {what}; number of windows in brackets. {FEW_UNITS} {metrics['interval_unit']}."
     return figure(joined([legend(), svg(drawn[0], f"Recall by {what}")]), caption)
 
 
@@ -133,7 +134,8 @@ def section_body(metrics: JsonObject, galleries: Mapping[str, Gallery]) -> Html:
         paragraph(
             "Each window of one modality is a query for its partner in the other modality. Among all windows, it may "
             "be enough to distinguish subjects and places; among windows of the same subject, to distinguish "
-            "activities. Among windows of the same subject and activity, only the moment itself differs."
+            "activities; among windows of the same subject and activity, to distinguish clips. Among windows of the "
+            "same clip, only the moment itself differs."
         )
     ]
     if len(child(metrics, "subjects")) == 1:
@@ -141,6 +143,6 @@ def section_body(metrics: JsonObject, galleries: Mapping[str, Gallery]) -> Html:
     if metrics[ACTIVITY] is None:
         parts.append(paragraph("No window has an activity, so there is no gallery of the same activity.", "quiet"))
     if metrics["tolerance"]:
-        near = f"Windows of a clip that start less than {metrics['tolerance']} s apart count as one answer."
+        near = f"Windows of a recording that start less than {metrics['tolerance']} s apart count as one answer."
         parts.append(paragraph(near, "quiet"))
     return joined([*parts, gallery_plot(metrics), rank_plot(metrics, galleries)])
