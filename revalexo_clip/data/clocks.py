@@ -27,6 +27,8 @@ MAX_GAP = 0.1
 """Longest time between two rows that is interpolated over [s], unless it is set otherwise."""
 RATE_TOLERANCE = 0.005
 """A clock contradicts a nominal rate if the two differ by more than this share."""
+_SAME_RATE = 0.1
+"""A clock runs at a rate if its last row is not farther than this from where the rate puts it [samples]."""
 _PLAUSIBLE_HZ = (5.0, 20_000.0)
 """Rates of IMUs that people wear lie between these."""
 _CLOCK_NAME = re.compile(r"(^|[^a-z])(time|timestamps?|t|ts|clock|utc|epoch|secs?|seconds|ms|us|ns)([^a-z]|$)")
@@ -154,7 +156,7 @@ def on_grid(piece: Piece, rate: float) -> tuple[Samples, int]:
     if len(time_n) < 2:
         return samples_nC[:0], int(np.ceil(round(time_n[0] * rate, 3)))
     own = (len(time_n) - 1) / float(time_n[-1] - time_n[0])
-    if abs(own / rate - 1) < 1e-4:
+    if abs(own / rate - 1) * len(time_n) < _SAME_RATE:
         own = rate
     even_n = time_n[0] + np.arange(len(time_n)) / own
     if np.abs(time_n - even_n).max() * own > 1e-3:

@@ -115,9 +115,19 @@ def place_clips(clips: Sequence[Samples], rate: float, names: Sequence[str]) -> 
     Raises `DataError` if the shared rows contradict each other, which happens if a stretch of a recording was copied to
     two places.
     """
-    links = shared_runs(clips, max(round(SHORTEST_RUN * rate), 2))
-    root_N, row_N = np.arange(len(clips)), np.zeros(len(clips), dtype=np.int64)
-    members = {clip: [clip] for clip in range(len(clips))}
+    links = shared_runs(clips, shortest_run(rate))
+    return place_by(links, rate, names), links
+
+
+def shortest_run(rate: float) -> int:
+    """Return how many rows two clips must share, one after the other, at `rate` [Hz]."""
+    return max(round(SHORTEST_RUN * rate), 2)
+
+
+def place_by(links: Sequence[Link], rate: float, names: Sequence[str]) -> Placement:
+    """Place the clips of these names by the pairs that share rows. Raises `DataError` like `place_clips`."""
+    root_N, row_N = np.arange(len(names)), np.zeros(len(names), dtype=np.int64)
+    members = {clip: [clip] for clip in range(len(names))}
     for link in sorted(links, key=lambda link: -link.rows):
         one, other = int(root_N[link.first]), int(root_N[link.second])
         shift = row_N[link.first] + link.shift - row_N[link.second]
@@ -132,27 +142,49 @@ def place_clips(clips: Sequence[Samples], rate: float, names: Sequence[str]) -> 
         for clip in members[other]:
             root_N[clip], row_N[clip] = one, row_N[clip] + shift
         members[one] += members.pop(other)
-    recording_N = np.empty(len(clips), dtype=np.int64)
+    recording_N = np.empty(len(names), dtype=np.int64)
     for number, root in enumerate(dict.fromkeys(root_N.tolist())):
         own = np.flatnonzero(root_N == root)
         recording_N[own] = number
         row_N[own] -= row_N[own].min()
-    return Placement(recording_N, row_N / rate), links
+    return Placement(recording_N, row_N / rate)
 
 
 def shared_runs(clips: Sequence[Samples], shortest: int) -> list[Link]:
     """Pairs of clips that share at least `shortest` consecutive rows of changing values, once per pair and shift."""
-    digest_M, clip_M, row_M = _digests(clips)
     links = []
-    for first, second, shift in _candidates(digest_M, clip_M, row_M):
+    for first, second, shift in np.unique(_candidates(row_digests(clips)), axis=0).tolist():
         run = _longest_run(clips[first], clips[second], shift)
         if run >= shortest:
             links.append(Link(first, second, shift, run))
     return links
 
 
-def _digests(clips: Sequence[Samples]) -> tuple[npt.NDArray[np.uint64], Ints, Ints]:
-    """[M] digest, clip and row of every row that differs from the one before it in its clip."""
+def shared_between(rows: RowDigests, group_N: Ints, shortest: int) -> list[Link]:
+    """Find the pairs of clips of different groups that share at least `shortest` rows at one shift.
+
+    `group_N` numbers the group of each clip. Rows need not follow one another, and are compared by their digests only.
+    """
+    found_K3 = _candidates(rows)
+    found_K3 = found_K3[group_N[found_K3[:, 0]] != group_N[found_K3[:, 1]]]
+    distinct_L3, count_L = np.unique(found_K3, axis=0, return_counts=True)
+    enough_L = count_L >= shortest
+    pairs = zip(distinct_L3[enough_L].tolist(), count_L[enough_L].tolist(), strict=True)
+    return [Link(first, second, shift, count) for (first, second, shift), count in pairs]
+
+
+@dataclass(frozen=True)
+class RowDigests:
+    """M rows of clips: of every row that differs from the one before it."""
+
+    digest_M: npt.NDArray[np.uint64]
+    """Equal for equal rows, and different for others, except by a chance of one in 2^64."""
+    clip_M: Ints
+    row_M: Ints
+
+
+def row_digests(clips: Sequence[Samples]) -> RowDigests:
+    """Compute the digests of the rows of clips that have the same columns."""
     columns = next((samples_nC.shape[1] for samples_nC in clips), 0)
     odd_C = np.random.default_rng(0).integers(1, 2**63, size=columns, dtype=np.uint64) | np.uint64(1)
     digests, numbers, rows = [], [], []
@@ -165,8 +197,8 @@ def _digests(clips: Sequence[Samples]) -> tuple[npt.NDArray[np.uint64], Ints, In
         numbers.append(np.full(len(row_m), clip))
         rows.append(row_m)
     if not digests:
-        return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64)
-    return np.concatenate(digests), np.concatenate(numbers), np.concatenate(rows)
+        return RowDigests(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64))
+    return RowDigests(np.concatenate(digests), np.concatenate(numbers), np.concatenate(rows))
 
 
 def _changing(samples_nC: Samples) -> npt.NDArray[np.bool_]:
@@ -176,17 +208,16 @@ def _changing(samples_nC: Samples) -> npt.NDArray[np.bool_]:
     return changing_n
 
 
-def _candidates(digest_M: npt.NDArray[np.uint64], clip_M: Ints, row_M: Ints) -> list[tuple[int, int, int]]:
-    """Pairs of clips and their shift [rows] that equal digests suggest: each row is linked to the next clip's."""
-    order_M = np.lexsort((row_M, clip_M, digest_M))
-    digest_M, clip_M, row_M = digest_M[order_M], clip_M[order_M], row_M[order_M]
+def _candidates(rows: RowDigests) -> Ints:
+    """[K, 3] pairs of clips and their shift [rows] that equal digests suggest: each row is linked to the next clip's."""
+    order_M = np.lexsort((rows.row_M, rows.clip_M, rows.digest_M))
+    digest_M, clip_M, row_M = rows.digest_M[order_M], rows.clip_M[order_M], rows.row_M[order_M]
     starts_M = np.flatnonzero(np.concatenate([[True], digest_M[1:] != digest_M[:-1]])) if len(digest_M) else row_M
     copies_M = np.repeat(np.diff(np.append(starts_M, len(digest_M))), np.diff(np.append(starts_M, len(digest_M))))
     linked_m = np.flatnonzero(
         (digest_M[1:] == digest_M[:-1]) & (clip_M[1:] != clip_M[:-1]) & (copies_M[1:] <= _SAME_ROW_LIMIT)
     )
-    found = np.stack([clip_M[linked_m], clip_M[linked_m + 1], row_M[linked_m] - row_M[linked_m + 1]], axis=1)
-    return [tuple(row) for row in np.unique(found, axis=0).tolist()]
+    return np.stack([clip_M[linked_m], clip_M[linked_m + 1], row_M[linked_m] - row_M[linked_m + 1]], axis=1)
 
 
 def _longest_run(one_nC: Samples, other_mC: Samples, shift: int) -> int:

@@ -135,14 +135,19 @@ class ClockedFiles(ClipSource):
 
 
 def offsets_of(index: ClipIndex, imu_offset: float | Mapping[str, float]) -> dict[Path, float]:
-    """Return by IMU file how much later its IMU was taken than it says [s].
+    """Return by IMU file how much later its IMU was taken than it says [s]; see `offset_of`."""
+    found = {}
+    for clip, (name, subject) in enumerate(zip(index.names, index.subjects, strict=True)):
+        if number := offset_of(name, subject, imu_offset):
+            found[index.imu(clip)] = number
+    return found
+
+
+def offset_of(name: str, subject: str, imu_offset: float | Mapping[str, float]) -> float:
+    """Return how much later the IMU of a clip was taken than it says [s].
 
     A mapping names clips (`Subject01/0001`) or subjects (`Subject01`); the name of a clip takes precedence.
     """
-    numbers = {"": float(imu_offset)} if isinstance(imu_offset, float | int) else imu_offset
-    found = {}
-    for clip, (name, subject) in enumerate(zip(index.names, index.subjects, strict=True)):
-        number = numbers.get(name, numbers.get(subject, numbers.get("", 0.0)))
-        if number:
-            found[index.imu(clip)] = number
-    return found
+    if isinstance(imu_offset, float | int):
+        return float(imu_offset)
+    return imu_offset.get(name, imu_offset.get(subject, 0.0))

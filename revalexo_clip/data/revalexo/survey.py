@@ -95,7 +95,7 @@ class Survey:
         key, stamp = f"{path} {rate:g}", stamp or stamp_of(path)
         found = self.kept.imu.get(key)
         if found is None or found[:2] != stamp:
-            rows, wrong, first = _imu_facts(path, rate)
+            rows, wrong, first = imu_facts(path, rate)
             found = self.kept.imu[key] = ImuFacts(*stamp, rows, wrong, first)
             self._changed = True
         return found
@@ -183,7 +183,8 @@ def stamp_of(path: Path) -> Stamp:
     return found.size, found.changed
 
 
-def _imu_facts(path: Path, rate: float) -> tuple[int, str, float]:
+def imu_facts(path: Path, rate: float) -> tuple[int, str, float]:
+    """Return rows, contradiction and first reading of an IMU file, as in `ImuFacts`. Raises `DataError`."""
     columns = header_of(path)
     value = next((column for column in sensor_columns(columns)), columns[0])
     clocks = [column for column in clock_like(columns) if columns.count(column) == 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import ClipTimes
-from revalexo_clip.data.revalexo.survey import Sensors, Span, Stamp, Survey, sensors_of_file, stamp_of
+from revalexo_clip.data.revalexo.survey import ImuFacts, Sensors, Span, Stamp, Survey, sensors_of_file, stamp_of
 from revalexo_clip.data.windows import TIME_DECIMALS, Ints
 
 log = logging.getLogger("revalexo_clip")
@@ -32,6 +33,8 @@ class Files:
     sensors: Sensors
     imu: Callable[[int], list[Span]]
     """The spans of its IMU: one, or several between gaps [s in the clip]."""
+    first: Callable[[int], float]
+    """First reading of its own clock [s]; 0 if it has none, or if it is not checked."""
     video: Callable[[int], Span] | None
     """The span of its video; None if videos are not used."""
 
@@ -51,21 +54,20 @@ def raw_files(
     clip's IMU file, if it is known.
     """
 
+    def facts(clip: int) -> ImuFacts:
+        return survey.imu(index.imu(clip), rate, None if stamps is None else stamps(clip))
+
     def imu(clip: int) -> list[Span]:
-        found = survey.imu(index.imu(clip), rate, None if stamps is None else stamps(clip))
+        found = facts(clip)
         if check_clock and found.wrong:
-            raise DataError(
-                f"{index.imu(clip)}: {found.wrong}. Name the column in data.time to place rows by it, correct "
-                "data.imu_rate, or set data.check_clock=false if it is no clock"
-            )
-        if check_clock:
-            _check_start(index, clip, found.first)
+            raise DataError(f"{index.imu(clip)}: {wrong_rate(found.wrong)}")
         return [Span(0.0, (found.rows + 1) / rate)]
 
     return Files(
         stamp=stamps or (lambda clip: stamp_of(index.imu(clip))),
         sensors=lambda clip: sensors_of_file(index.imu(clip)),
         imu=imu,
+        first=lambda clip: facts(clip).first if check_clock else 0.0,
         video=(lambda clip: survey.video(index.video(clip))) if video else None,
     )
 
@@ -80,11 +82,13 @@ def timed(
     annotated for longer.
     """
     index = replace(index, times=_placed(index, files, survey, rate))
+    recordings = Counter(index.times.recording_N.tolist())
     entries, begins, ends, cuts = [], [], [], dict[str, float]()
     for clip in range(len(index)):
         duration = float(index.duration_N[clip])
+        _check_start(index, files, clip, recordings)
         video = Span(0.0, duration) if files.video is None or not index.video_N[clip] else files.video(clip)
-        spans = [_common(span, video, duration) for span in files.imu(clip)]
+        spans = [common_span(span, video, duration) for span in files.imu(clip)]
         usable = [span for span in spans if round(span.end - span.begin, TIME_DECIMALS) >= min_duration]
         if not usable:
             raise _too_little(index, clip, files.imu(clip), video, min_duration)
@@ -109,7 +113,8 @@ def timed(
     return replace(placed, times=replace(placed.times, begin_N=np.array(begins), end_N=np.array(ends))), place_N
 
 
-def _common(imu: Span, video: Span, duration: float) -> Span:
+def common_span(imu: Span, video: Span, duration: float) -> Span:
+    """Return the time that a span of IMU, a video and the annotations of a clip share [s in the clip]."""
     begin = max(imu.begin, video.begin, 0.0)
     return Span(begin, max(min(imu.end, video.end, duration), begin))
 
@@ -117,7 +122,7 @@ def _common(imu: Span, video: Span, duration: float) -> Span:
 def _too_little(index: ClipIndex, clip: int, imu: list[Span], video: Span, least: float) -> DataError:
     """Return the error that a clip is annotated for longer than its IMU and video last."""
     duration = float(index.duration_N[clip])
-    best = max((_common(span, video, duration) for span in imu), key=lambda span: span.end - span.begin)
+    best = max((common_span(span, video, duration) for span in imu), key=lambda span: span.end - span.begin)
     is_imu = imu[0].begin > 0 or imu[-1].end < duration or len(imu) > 1
     file, what, span = (
         (index.imu(clip), "IMU recording", Span(imu[0].begin, imu[-1].end))
@@ -149,16 +154,32 @@ def _placed(index: ClipIndex, files: Files, survey: Survey, rate: float) -> Clip
     return replace(times, recording_N=recording_N, offset_N=offset_N)
 
 
-def _check_start(index: ClipIndex, clip: int, first: float) -> None:
-    """Raise `DataError` if a clip's own clock starts late and nothing says whether that is a shift.
+def _check_start(index: ClipIndex, files: Files, clip: int, recordings: Counter[int]) -> None:
+    """Raise `DataError` if a clip's own clock starts late; `recordings` counts the clips of each."""
+    declared, recording = bool(index.times.declared_N[clip]), int(index.times.recording_N[clip])
+    alone = not declared and recordings[recording] == 1
+    wrong = late_clock(files.first(clip), float(index.duration_N[clip]), alone=alone)
+    if wrong is not None:
+        raise DataError(f"{index.imu(clip)}: {wrong}")
+
+
+def late_clock(first: float, duration: float, *, alone: bool) -> str | None:
+    """How a clip's own clock starts late, and nothing says whether that is a shift; None if it does not.
 
     A clock that counts from the start of a longer recording starts anywhere; one that starts within the clip, of a clip
-    that is a recording of its own, may count from the first frame of the video.
+    that is a recording of its own (`alone`), may count from the first frame of the video. Times are in seconds.
     """
-    if not _LATE_CLOCK < first < float(index.duration_N[clip]) or index.times.declared_N[clip]:
-        return
-    if int((index.times.recording_N == index.times.recording_N[clip]).sum()) == 1:
-        raise DataError(
-            f"{index.imu(clip)}: its clock starts at {first:.3f} s. If it counts from the first frame of the video, "
-            "name the column in data.time; if not, set data.check_clock=false"
-        )
+    if not alone or not _LATE_CLOCK < first < duration:
+        return None
+    return (
+        f"its clock starts at {first:.3f} s. If it counts from the first frame of the video, name the column in "
+        "data.time; if not, set data.check_clock=false"
+    )
+
+
+def wrong_rate(contradiction: str) -> str:
+    """Return how a column contradicts the sampling rate, and what to do."""
+    return (
+        f"{contradiction}. Name the column in data.time to place rows by it, correct data.imu_rate, or set "
+        "data.check_clock=false if it is no clock"
+    )
