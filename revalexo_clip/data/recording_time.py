@@ -22,6 +22,8 @@ from revalexo_clip.data.windows import TIME_DECIMALS, Bools, Floats, Ints
 
 SHORTEST_RUN = 1.0
 """Shared rows must follow one another for at least this long [s] to count."""
+SAME_MOMENT = 1.5
+"""Times of two clocks that differ by less are those of one moment [samples]."""
 _SAME_ROW_LIMIT = 64
 """A row that occurs in more clips than this says nothing about where any of them lies."""
 
@@ -103,20 +105,30 @@ class Link:
     """Rows from the start of the first clip to the start of the second; negative if the second starts earlier."""
     rows: int
     """Length of the longest shared run."""
+    row: int = 0
+    """Row of the first clip at which it ends."""
+
+    def seconds(self, rate: float, times: Sequence[Floats] | None) -> float:
+        """Return the time from the start of the first clip to the start of the second [s]; see `place_clips`."""
+        if times is None:
+            return self.shift / rate
+        return float(times[self.first][self.row] - times[self.second][self.row - self.shift])
 
 
-def place_clips(clips: Sequence[Samples], rate: float, names: Sequence[str]) -> tuple[Placement, list[Link]]:
+def place_clips(
+    clips: Sequence[Samples], rate: float, names: Sequence[str], times: Sequence[Floats] | None = None
+) -> tuple[Placement, list[Link]]:
     """Find the recordings of clips from the rows that their IMU files share.
 
-    `clips` are [n, C] float32 with the same C columns, without clocks; `rate` is in Hz. The order of the clips does not
-    matter. Returns where each clip lies, and the pairs that showed it. A clip that shares no run of at least
+    `clips` are [n, C] float32 with the same C columns, without clocks; `rate` is in Hz; `times` are the times of the
+    rows in their clips [s], if they are not 1 / `rate` apart from the start. The order of the clips does not matter. Returns where each clip lies, and the pairs that showed it. A clip that shares no run of at least
     `SHORTEST_RUN` seconds of changing values with another is a recording of its own.
 
     Raises `DataError` if the shared rows contradict each other, which happens if a stretch of a recording was copied to
     two places.
     """
     links = shared_runs(clips, shortest_run(rate))
-    return place_by(links, rate, names), links
+    return place_by(links, rate, names, times), links
 
 
 def shortest_run(rate: float) -> int:
@@ -124,39 +136,42 @@ def shortest_run(rate: float) -> int:
     return max(round(SHORTEST_RUN * rate), 2)
 
 
-def place_by(links: Sequence[Link], rate: float, names: Sequence[str]) -> Placement:
+def place_by(
+    links: Sequence[Link], rate: float, names: Sequence[str], times: Sequence[Floats] | None = None
+) -> Placement:
     """Place the clips of these names by the pairs that share rows. Raises `DataError` like `place_clips`."""
-    root_N, row_N = np.arange(len(names)), np.zeros(len(names), dtype=np.int64)
+    root_N, offset_N = np.arange(len(names)), np.zeros(len(names))
     members = {clip: [clip] for clip in range(len(names))}
     for link in sorted(links, key=lambda link: -link.rows):
         one, other = int(root_N[link.first]), int(root_N[link.second])
-        shift = row_N[link.first] + link.shift - row_N[link.second]
+        shift = float(offset_N[link.first] + link.seconds(rate, times) - offset_N[link.second])
         if one == other:
-            if shift:
+            if abs(shift) * rate > (0.5 if times is None else SAME_MOMENT):
                 raise DataError(
                     f"{names[link.first]} and {names[link.second]} share {link.rows / rate:.1f} s of IMU rows that put "
-                    f"the second {abs(int(shift)) / rate:.2f} s away from where their other neighbours put it; state "
+                    f"the second {abs(shift):.2f} s away from where their other neighbours put it; state "
                     '"recording" and "offset" of these pairs in their JSON file'
                 )
             continue
         for clip in members[other]:
-            root_N[clip], row_N[clip] = one, row_N[clip] + shift
+            root_N[clip], offset_N[clip] = one, offset_N[clip] + shift
         members[one] += members.pop(other)
     recording_N = np.empty(len(names), dtype=np.int64)
     for number, root in enumerate(dict.fromkeys(root_N.tolist())):
         own = np.flatnonzero(root_N == root)
         recording_N[own] = number
-        row_N[own] -= row_N[own].min()
-    return Placement(recording_N, row_N / rate)
+        offset_N[own] -= offset_N[own].min()
+    exact_N = np.round(offset_N * rate) / rate if times is None else np.round(offset_N, TIME_DECIMALS)
+    return Placement(recording_N, exact_N)
 
 
 def shared_runs(clips: Sequence[Samples], shortest: int) -> list[Link]:
     """Pairs of clips that share at least `shortest` consecutive rows of changing values, once per pair and shift."""
     links = []
     for first, second, shift in np.unique(_candidates(row_digests(clips)), axis=0).tolist():
-        run = _longest_run(clips[first], clips[second], shift)
+        run, row = _longest_run(clips[first], clips[second], shift)
         if run >= shortest:
-            links.append(Link(first, second, shift, run))
+            links.append(Link(first, second, shift, run, row))
     return links
 
 
@@ -220,15 +235,19 @@ def _candidates(rows: RowDigests) -> Ints:
     return np.stack([clip_M[linked_m], clip_M[linked_m + 1], row_M[linked_m] - row_M[linked_m + 1]], axis=1)
 
 
-def _longest_run(one_nC: Samples, other_mC: Samples, shift: int) -> int:
-    """Length of the longest run of equal, changing rows if the second clip starts `shift` rows after the first."""
+def _longest_run(one_nC: Samples, other_mC: Samples, shift: int) -> tuple[int, int]:
+    """Length of the longest run of equal, changing rows if the second clip starts `shift` rows after the first.
+
+    Returns also its last row in the first clip.
+    """
     first, last = max(shift, 0), min(len(one_nC), len(other_mC) + shift)
     if last <= first:
-        return 0
+        return 0, 0
     equal_k = (one_nC[first:last] == other_mC[first - shift : last - shift]).all(axis=1)
     changing_k = _changing(one_nC)[first:last]
-    longest = run = changes = 0
-    for same, changes_here in zip(equal_k.tolist(), changing_k.tolist(), strict=True):
-        run, changes = (run + 1, changes + changes_here) if same else (0, 0)
-        longest = max(longest, changes if run else 0)
-    return longest
+    longest = changes = row = 0
+    for place, (same, changes_here) in enumerate(zip(equal_k.tolist(), changing_k.tolist(), strict=True)):
+        changes = changes + changes_here if same else 0
+        if changes > longest:
+            longest, row = changes, first + place
+    return longest, row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.clocks import MAX_GAP, BadTime, ClockError, Piece, TimeUnit, on_grid, seconds, split_at_gaps
-from revalexo_clip.data.imu import ImuCache, Samples, read_column, read_imu
+from revalexo_clip.data.imu import ImuCache, Samples, header_of, read_column, read_imu
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.revalexo.survey import Span, Survey
 from revalexo_clip.data.source import ClipSource
@@ -39,27 +39,52 @@ class Clock:
     def spans(self, index: ClipIndex, clip: int, channels: tuple[str, ...], survey: Survey) -> list[Span]:
         """Return the spans of a clip's IMU [s in the clip]. Raises `DataError` if the clock cannot be used."""
         path = index.imu(clip)
+        found = survey.clock(path, self.settings(path), lambda: self.read(path, channels)[2])
+        self.check_inside(path, found, float(index.duration_N[clip]))
+        return found
+
+    def settings(self, path: Path) -> str:
+        """Return what the times of a file depend on, apart from its content."""
         offset = self.offsets.get(path, 0.0)
-        settings = json.dumps(
+        return json.dumps(
             [self.rate, self.time, self.unit, self.from_first_row, self.max_gap, self.on_bad_time, offset]
         )
-        found = survey.clock(path, settings, lambda: self.read(path, channels)[2])
-        if found[0].begin >= float(index.duration_N[clip]) or found[-1].end <= 0:
-            raise DataError(
-                f"{path}: column {self.time} runs from {found[0].begin:.3f} s to {found[-1].end:.3f} s, and the clip "
-                f"lasts {index.duration_N[clip]:g} s. Is {self.unit} its unit (data.time_unit)? If it does not count "
-                "from the first frame of the video, set data.time_zero=first_row"
-            )
-        return found
+
+    def check_inside(self, path: Path, spans: Sequence[Span], duration: float) -> None:
+        """Raise `DataError` if a file has no samples within its clip of `duration` [s]."""
+        if spans[0].begin < duration and spans[-1].end > 0:
+            return
+        runs = f"runs from {spans[0].begin:.3f} s to {spans[-1].end:.3f} s, and the clip lasts {duration:g} s"
+        if self.time is None:
+            raise DataError(f"{path}: moved by data.imu_offset, it {runs}")
+        raise DataError(
+            f"{path}: column {self.time} {runs}. Is {self.unit} its unit (data.time_unit)? If it does not count from "
+            "the first frame of the video, set data.time_zero=first_row"
+        )
+
+    def row_times(self, path: Path) -> Floats:
+        """Return the time of each row of a file [s in the clip], in file order. Raises `DataError`."""
+        offset = self.offsets.get(path, 0.0)
+        if self.time is None:
+            return np.arange(len(read_column(path, header_of(path)[0])[0])) / self.rate + offset
+        time_n, _ = self._stamps(path, self.time)
+        return time_n + (offset - float(time_n.min()) if self.from_first_row else offset)
+
+    def _stamps(self, path: Path, column: str) -> tuple[Floats, list[int]]:
+        """Read the clock of a file [s], and the line of each row."""
+        cells, lines = read_column(path, column)
+        try:
+            return seconds(cells, self.unit), lines
+        except ClockError as error:
+            raise DataError(f"{path}: line {lines[error.row]}, column {column}: {error}") from error
 
     def pieces(self, path: Path, channels: tuple[str, ...]) -> list[Piece]:
         """Read a file as pieces without gaps. Raises `DataError`, naming line and column."""
         samples_nC, offset = read_imu(path, channels), self.offsets.get(path, 0.0)
         if self.time is None:
             return [Piece(samples_nC, np.arange(len(samples_nC)) / self.rate + offset)]
-        cells, lines = read_column(path, self.time)
+        time_n, lines = self._stamps(path, self.time)
         try:
-            time_n = seconds(cells, self.unit)
             found = split_at_gaps(samples_nC, time_n, max_gap=self.max_gap, on_bad_time=self.on_bad_time)
         except ClockError as error:
             raise DataError(f"{path}: line {lines[error.row]}, column {self.time}: {error}") from error

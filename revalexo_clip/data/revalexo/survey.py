@@ -25,6 +25,7 @@ from revalexo_clip.data.recording_time import Placement, place_clips
 from revalexo_clip.data.revalexo.pack.find import cache_folder
 from revalexo_clip.data.revalexo.pack.part import stamp as stamp_file
 from revalexo_clip.data.video import video_span
+from revalexo_clip.data.windows import Floats
 
 FILE = "survey.json"
 FORMAT = 1
@@ -33,6 +34,8 @@ Stamp = tuple[int, int]
 """Size [bytes] and time of the last change [ns] of a file."""
 Sensors = Callable[[int], tuple[tuple[str, ...], Samples]]
 """Gives the columns and rows of a clip's IMU that are compared with those of other clips."""
+RowTimes = Callable[[int], Floats]
+"""Gives the time of each row of a clip's IMU file [s in the clip]."""
 
 
 class Span(NamedTuple):
@@ -117,10 +120,19 @@ class Survey:
             self._changed = True
         return [Span(*span) for span in found[2]]
 
-    def placement(self, index: ClipIndex, rate: float, stamps: Sequence[Stamp], sensors: Sensors) -> Placement:
+    def placement(
+        self,
+        index: ClipIndex,
+        rate: float,
+        stamps: Sequence[Stamp],
+        sensors: Sensors,
+        times: RowTimes | None = None,
+        settings: str = "",
+    ) -> Placement:
         """Find the recording and the offset of each clip of an index by shared rows, subject by subject.
 
-        `stamps` are those of the IMU files. A file that cannot be read is a recording of its own; what is wrong with it
+        `stamps` are those of the IMU files. If rows are not simply 1 / `rate` apart, `times` gives their times, with
+        `settings` that are part of the key. A file that cannot be read is a recording of its own; what is wrong with it
         shows when its windows are read. Raises `DataError` if shared rows contradict each other.
         """
         recording_N, offset_N = np.empty(len(index), dtype=np.int64), np.empty(len(index))
@@ -128,11 +140,13 @@ class Survey:
         subject_N = np.array(index.subjects)
         for subject in dict.fromkeys(index.subjects):
             own = np.flatnonzero(subject_N == subject).tolist()
-            content = json.dumps([FORMAT, rate, [(index.names[clip], *stamps[clip]) for clip in own]])
+            content = json.dumps([FORMAT, rate, settings, [(index.names[clip], *stamps[clip]) for clip in own]])
             digest = hashlib.sha256(content.encode()).hexdigest()
             known = self.kept.placements.get(subject)
             if known is None or known[0] != digest:
-                known = digest, _placed([index.names[clip] for clip in own], [sensors(clip) for clip in own], rate)
+                own_times = None if times is None else [times(clip) for clip in own]
+                names, files = [index.names[clip] for clip in own], [sensors(clip) for clip in own]
+                known = digest, _placed(names, files, rate, own_times)
                 self.kept.placements[subject] = known
                 self._changed = True
             for clip in own:
@@ -143,9 +157,12 @@ class Survey:
 
 
 def _placed(
-    names: Sequence[str], files: Sequence[tuple[tuple[str, ...], Samples]], rate: float
+    names: Sequence[str],
+    files: Sequence[tuple[tuple[str, ...], Samples]],
+    rate: float,
+    times: Sequence[Floats] | None,
 ) -> dict[str, tuple[int, float]]:
-    placement, _ = place_clips(comparable(files), rate, names)
+    placement, _ = place_clips(comparable(files), rate, names, times)
     return dict(zip(names, zip(placement.recording_N.tolist(), placement.offset_N.tolist(), strict=True), strict=True))
 
 

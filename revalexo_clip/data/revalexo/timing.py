@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import ClipTimes
-from revalexo_clip.data.revalexo.survey import ImuFacts, Sensors, Span, Stamp, Survey, sensors_of_file, stamp_of
+from revalexo_clip.data.revalexo.survey import ImuFacts, RowTimes, Sensors, Span, Stamp, Survey, sensors_of_file, stamp_of
 from revalexo_clip.data.windows import TIME_DECIMALS, Ints
 
 log = logging.getLogger("revalexo_clip")
@@ -37,6 +37,10 @@ class Files:
     """First reading of its own clock [s]; 0 if it has none, or if it is not checked."""
     video: Callable[[int], Span] | None
     """The span of its video; None if videos are not used."""
+    times: RowTimes | None = None
+    """The times of its IMU rows, if they are not simply 1 / rate apart from the first frame on."""
+    settings: str = ""
+    """What `times` depend on."""
 
 
 def raw_files(
@@ -120,19 +124,21 @@ def common_span(imu: Span, video: Span, duration: float) -> Span:
 
 
 def _too_little(index: ClipIndex, clip: int, imu: list[Span], video: Span, least: float) -> DataError:
-    """Return the error that a clip is annotated for longer than its IMU and video last."""
-    duration = float(index.duration_N[clip])
+    is_imu, message = too_little(index.names[clip], imu, video, float(index.duration_N[clip]), least)
+    return DataError(f"{index.imu(clip) if is_imu else index.video(clip)}: {message}")
+
+
+def too_little(name: str, imu: Sequence[Span], video: Span, duration: float, least: float) -> tuple[bool, str]:
+    """Return the message that a clip is annotated for longer than its IMU and video last.
+
+    Returns also whether it is about the IMU file, or about the video.
+    """
     best = max((common_span(span, video, duration) for span in imu), key=lambda span: span.end - span.begin)
     is_imu = imu[0].begin > 0 or imu[-1].end < duration or len(imu) > 1
-    file, what, span = (
-        (index.imu(clip), "IMU recording", Span(imu[0].begin, imu[-1].end))
-        if is_imu
-        else (index.video(clip), "video", video)
-    )
-    return DataError(
-        f"{file}: the {what} covers {span.begin:.3f} s to {span.end:.3f} s of the {duration:g} s of "
-        f"{index.names[clip]}: annotations, IMU and video share {best.end - best.begin:.3f} s, less than "
-        f"data.min_duration ({least:g} s)"
+    what, span = ("IMU recording", Span(imu[0].begin, imu[-1].end)) if is_imu else ("video", video)
+    return is_imu, (
+        f"the {what} covers {span.begin:.3f} s to {span.end:.3f} s of the {duration:g} s of {name}: annotations, IMU "
+        f"and video share {best.end - best.begin:.3f} s, less than data.min_duration ({least:g} s)"
     )
 
 
@@ -141,12 +147,14 @@ def _placed(index: ClipIndex, files: Files, survey: Survey, rate: float) -> Clip
     times, open_M = index.times, np.flatnonzero(~index.times.declared_N)
     if not len(open_M):
         return times
-    asked = index.take(open_M, 0)
+    asked, row_times = index.take(open_M, 0), files.times or (lambda clip: np.empty(0))
     found = survey.placement(
         asked,
         rate,
         [files.stamp(clip) for clip in open_M.tolist()],
         lambda place: files.sensors(int(open_M[place])),
+        None if files.times is None else lambda place: row_times(int(open_M[place])),
+        files.settings,
     )
     recording_N, offset_N = times.recording_N.copy(), times.offset_N.copy()
     recording_N[open_M] = found.recording_N + int(recording_N.max()) + 1
