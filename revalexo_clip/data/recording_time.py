@@ -121,8 +121,9 @@ def place_clips(
     """Find the recordings of clips from the rows that their IMU files share.
 
     `clips` are [n, C] float32 with the same C columns, without clocks; `rate` is in Hz; `times` are the times of the
-    rows in their clips [s], if they are not 1 / `rate` apart from the start. The order of the clips does not matter. Returns where each clip lies, and the pairs that showed it. A clip that shares no run of at least
-    `SHORTEST_RUN` seconds of changing values with another is a recording of its own.
+    rows in their clips [s], if they are not 1 / `rate` apart from the start. The order of the clips does not matter.
+    Returns where each clip lies, and the pairs that showed it. A clip that shares no run of at least `SHORTEST_RUN`
+    seconds of changing values with another is a recording of its own.
 
     Raises `DataError` if the shared rows contradict each other, which happens if a stretch of a recording was copied to
     two places.
@@ -224,7 +225,7 @@ def _changing(samples_nC: Samples) -> npt.NDArray[np.bool_]:
 
 
 def _candidates(rows: RowDigests) -> Ints:
-    """[K, 3] pairs of clips and their shift [rows] that equal digests suggest: each row is linked to the next clip's."""
+    """[K, 3] pairs of clips and their shift [rows] that equal digests suggest: a row is linked to the next clip's."""
     order_M = np.lexsort((rows.row_M, rows.clip_M, rows.digest_M))
     digest_M, clip_M, row_M = rows.digest_M[order_M], rows.clip_M[order_M], rows.row_M[order_M]
     starts_M = np.flatnonzero(np.concatenate([[True], digest_M[1:] != digest_M[:-1]])) if len(digest_M) else row_M

@@ -15,7 +15,7 @@ from support.sound_dataset import write_sound_dataset
 from revalexo_clip.runs.checkpoint import Description, load_checkpoint
 
 CHANNELS = ("--channels", "acc_*", "--channels", "gyro_Pelvis_*")
-CHECK = ("check-data", "dataset", *CHANNELS, "--jobs", "1")
+CHECK = ("check-data", "dataset", *CHANNELS, "--min-duration", "3", "--jobs", "1")
 PRETRAIN = ("pretrain", EXPERIMENT, "--set", "data.workers=0")
 
 
@@ -107,6 +107,13 @@ def test_what_is_printed_as_json_has_names_that_stay(home: Path) -> None:
         "hours": pytest.approx(5 * 4 / 3600),
         "subjects": ["Subject01", "Subject02", "Subject08"],
         "subjects_without_video": [],
+        "recordings": [
+            {"subject": clip[:9], "clips": [{"clip": clip, "offset": 0.0, "shared": 0.0, "declared": True}]}
+            for clip in (
+                "Subject01/0001",
+                *(f"Subject{subject}/000{clip}" for subject in ("02", "08") for clip in "01"),
+            )
+        ],
         "errors": 1,
         "warnings": 0,
         "problems": [
@@ -169,7 +176,7 @@ def test_processes_of_their_own_say_the_same_however_many_there_are(home: Path) 
     for change in (cell("nan"), keep(VIDEO, 0.5)):
         change(home / "dataset")
     alone = call(*CHECK, "--json", cwd=home).stdout
-    finished = rxclip("check-data", "dataset", *CHANNELS, "--jobs", "2", "--json", cwd=home)
+    finished = rxclip("check-data", "dataset", *CHANNELS, "--min-duration", "3", "--jobs", "2", "--json", cwd=home)
     assert (finished.returncode, finished.stderr) == (1, "")
     assert finished.stdout == alone
     message = failed(rxclip("pretrain", EXPERIMENT, "--set", "data.workers=1", cwd=home))

@@ -1,4 +1,4 @@
-"""IMU files placed by their clock, or moved against the video: samples on the grid of windows, whatever the rows are."""
+"""IMU files placed by their clock, or moved against the video: samples on the grid of windows."""
 
 from __future__ import annotations
 

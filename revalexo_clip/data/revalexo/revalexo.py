@@ -246,6 +246,9 @@ class RevalExo(SplitBySubject, Dataset):
             imu_rate=self.imu_rate,
             min_duration=self.min_duration,
             video=video,
+            clock=self._template() if self.time is not None else None,
+            check_clock=self.check_clock,
+            imu_offset=self.imu_offset,
             processes=max(self.workers, 1),
         )
         for clip, why in found.bad.items():

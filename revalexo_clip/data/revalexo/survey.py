@@ -126,6 +126,7 @@ class Survey:
         rate: float,
         stamps: Sequence[Stamp],
         sensors: Sensors,
+        *,
         times: RowTimes | None = None,
         settings: str = "",
     ) -> Placement:
@@ -167,7 +168,7 @@ def _placed(
 
 
 def sensor_columns(columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns whose rows are compared: accelerometers and gyroscopes, or all but clocks if there are none."""
+    """Return the columns whose rows are compared: accelerometers and gyroscopes; if there are none, all but clocks."""
     once = sorted({column for column in columns if columns.count(column) == 1})
     sensors = tuple(column for column in once if column.split("_", 1)[0] in UNITS)
     if sensors:

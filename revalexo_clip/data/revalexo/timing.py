@@ -13,7 +13,16 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import ClipTimes
-from revalexo_clip.data.revalexo.survey import ImuFacts, RowTimes, Sensors, Span, Stamp, Survey, sensors_of_file, stamp_of
+from revalexo_clip.data.revalexo.survey import (
+    ImuFacts,
+    RowTimes,
+    Sensors,
+    Span,
+    Stamp,
+    Survey,
+    sensors_of_file,
+    stamp_of,
+)
 from revalexo_clip.data.windows import TIME_DECIMALS, Ints
 
 log = logging.getLogger("revalexo_clip")
@@ -153,8 +162,8 @@ def _placed(index: ClipIndex, files: Files, survey: Survey, rate: float) -> Clip
         rate,
         [files.stamp(clip) for clip in open_M.tolist()],
         lambda place: files.sensors(int(open_M[place])),
-        None if files.times is None else lambda place: row_times(int(open_M[place])),
-        files.settings,
+        times=None if files.times is None else lambda place: row_times(int(open_M[place])),
+        settings=files.settings,
     )
     recording_N, offset_N = times.recording_N.copy(), times.offset_N.copy()
     recording_N[open_M] = found.recording_N + int(recording_N.max()) + 1
