@@ -1,6 +1,6 @@
 """DeepConvLSTM <-> X3D-XS on synthetic subjects: pretraining in minutes, on a laptop.
 
-    rxclip synthesize data/demo
+    rxclip synthesize data/demo --overlap 4
     rxclip pretrain experiments/demo.py
 
 Both towers start from new weights, and have minutes to learn. Therefore the video tower keeps the time axis

@@ -163,8 +163,8 @@ def on_grid(piece: Piece, rate: float) -> tuple[Samples, int]:
         columns = [np.interp(even_n, time_n, values_n) for values_n in samples_nC.T]
         samples_nC = np.stack(columns, axis=1).astype(np.float32)
     first = int(np.ceil(round(float(time_n[0]) * rate, 3)))
-    last = int(np.floor(round(float(even_n[-1]) * rate, 3)))
-    place_m = (np.arange(first, last + 1) / rate - time_n[0]) * own
+    end = int(np.ceil(round(float(time_n[0] + len(time_n) / own) * rate, 3)))  # a row lasts until the next one
+    place_m = np.arange(first, end) * (own / rate) - time_n[0] * own
     return resampled_at(samples_nC, place_m, own, rate), first
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from revalexo_clip.data.revalexo.survey import Span, Survey
 from revalexo_clip.data.source import ClipSource
 from revalexo_clip.data.video import Pixels
 from revalexo_clip.data.windows import Floats
+
+log = logging.getLogger("revalexo_clip")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Clock:
     def spans(self, index: ClipIndex, clip: int, channels: tuple[str, ...], survey: Survey) -> list[Span]:
         """Return the spans of a clip's IMU [s in the clip]. Raises `DataError` if the clock cannot be used."""
         path = index.imu(clip)
-        found = survey.clock(path, self.settings(path), lambda: self.read(path, channels)[2])
+        found = survey.clock(path, self.settings(path), lambda: self.read(path, channels, tell=True)[2])
         self.check_inside(path, found, float(index.duration_N[clip]))
         return found
 
@@ -78,8 +81,11 @@ class Clock:
         except ClockError as error:
             raise DataError(f"{path}: line {lines[error.row]}, column {column}: {error}") from error
 
-    def pieces(self, path: Path, channels: tuple[str, ...]) -> list[Piece]:
-        """Read a file as pieces without gaps. Raises `DataError`, naming line and column."""
+    def pieces(self, path: Path, channels: tuple[str, ...], *, tell: bool = False) -> list[Piece]:
+        """Read a file as pieces without gaps. Raises `DataError`, naming line and column.
+
+        With `tell`, the log says which rows are sorted and dropped.
+        """
         samples_nC, offset = read_imu(path, channels), self.offsets.get(path, 0.0)
         if self.time is None:
             return [Piece(samples_nC, np.arange(len(samples_nC)) / self.rate + offset)]
@@ -88,17 +94,19 @@ class Clock:
             found = split_at_gaps(samples_nC, time_n, max_gap=self.max_gap, on_bad_time=self.on_bad_time)
         except ClockError as error:
             raise DataError(f"{path}: line {lines[error.row]}, column {self.time}: {error}") from error
+        if tell and self.on_bad_time == "sort":
+            _tell_sorting(path, time_n)
         if self.from_first_row:
             offset -= float(found[0].time_n[0])
         return [Piece(piece.samples_nC, piece.time_n + offset) for piece in found]
 
-    def read(self, path: Path, channels: tuple[str, ...]) -> tuple[Samples, int, list[Span]]:
+    def read(self, path: Path, channels: tuple[str, ...], *, tell: bool = False) -> tuple[Samples, int, list[Span]]:
         """Return samples at `rate`, the number of the first one, and the spans that have samples [s in the clip].
 
         Between two pieces there are NaN. Raises `DataError`.
         """
         try:
-            grids = [on_grid(piece, self.rate) for piece in self.pieces(path, channels)]
+            grids = [on_grid(piece, self.rate) for piece in self.pieces(path, channels, tell=tell)]
         except ValueError as error:
             raise DataError(f"{path}: {error}") from error
         grids = [(samples_mC, first) for samples_mC, first in grids if len(samples_mC)]
@@ -110,6 +118,18 @@ class Clock:
             whole_mC[first - begin : first - begin + len(samples_mC)] = samples_mC
         spans = [Span(first / self.rate, (first + len(samples_mC)) / self.rate) for samples_mC, first in grids]
         return whole_mC, begin, spans
+
+
+def _tell_sorting(path: Path, time_n: Floats) -> None:
+    """Say in the log which rows of a file are sorted and dropped, if any are."""
+    backwards, repeated = int((np.diff(time_n) < 0).sum()), len(time_n) - len(np.unique(time_n))
+    if backwards or repeated:
+        log.warning(
+            "%s: rows are sorted by time: the clock went back %d times, and %d rows that repeat a time are dropped",
+            path,
+            backwards,
+            repeated,
+        )
 
 
 class _Cache(ImuCache):

@@ -12,6 +12,8 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
+from revalexo_clip.core.component import nearest
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.data import windows
@@ -195,7 +197,14 @@ class RevalExo(SplitBySubject, Dataset):
     def _clock(self, index: ClipIndex) -> Clock | None:
         """Return how rows are placed if they are not simply 1 / `imu_rate` apart from the first frame on."""
         clock = self._template()
-        return None if clock is None else replace(clock, offsets=offsets_of(index, self.imu_offset))
+        if clock is None:
+            return None
+        if isinstance(self.imu_offset, dict) and index.root.is_dir():
+            known = {*layout.subject_files(index.root), *index.names}
+            for name in self.imu_offset:
+                if name not in known and name.partition("/")[0] not in known:
+                    raise ConfigError(f"data.imu_offset: no subject or clip {name}{nearest(name, known)}")
+        return replace(clock, offsets=offsets_of(index, self.imu_offset))
 
     def _template(self) -> Clock | None:
         """Return the clock of all files, without their offsets."""

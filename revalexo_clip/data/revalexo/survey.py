@@ -22,6 +22,7 @@ from revalexo_clip.data.clocks import clock_like, contradiction, first_reading
 from revalexo_clip.data.imu import UNITS, Samples, header_of, read_imu, read_timed_imu
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import Placement, place_clips
+from revalexo_clip.data.revalexo.layout import subject_files
 from revalexo_clip.data.revalexo.pack.find import cache_folder
 from revalexo_clip.data.revalexo.pack.part import stamp as stamp_file
 from revalexo_clip.data.video import video_span
@@ -147,7 +148,10 @@ class Survey:
             if known is None or known[0] != digest:
                 own_times = None if times is None else [times(clip) for clip in own]
                 names, files = [index.names[clip] for clip in own], [sensors(clip) for clip in own]
-                known = digest, _placed(names, files, rate, own_times)
+                try:
+                    known = digest, _placed(names, files, rate, own_times)
+                except DataError as error:
+                    raise DataError(f"{_described_by(index.root, subject)}: {error}") from error
                 self.kept.placements[subject] = known
                 self._changed = True
             for clip in own:
@@ -155,6 +159,14 @@ class Survey:
                 recording_N[clip] = number + recording
             number = int(recording_N[own].max()) + 1
         return Placement(recording_N, offset_N)
+
+
+def _described_by(root: Path, subject: str) -> Path:
+    """Return the JSON file of a subject, or the root if there is none, as with a pack that was moved."""
+    try:
+        return subject_files(root)[subject]
+    except (DataError, KeyError):
+        return root
 
 
 def _placed(
