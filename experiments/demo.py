@@ -1,6 +1,6 @@
 """DeepConvLSTM <-> X3D-XS on synthetic subjects: pretraining in minutes, on a laptop.
 
-    rxclip synthesize data/demo --overlap 4
+    rxclip synthesize data/demo --subjects 12 --overlap 4
     rxclip pretrain experiments/demo.py
 
 Both towers start from new weights, and have minutes to learn. Therefore the video tower keeps the time axis
@@ -34,7 +34,7 @@ class Demo(PretrainExperiment):
         root=Path("data/demo"),
         train_subjects=("01", "02", "03", "04", "05", "06", "07", "08"),
         val_subjects=("09",),
-        test_subjects=("10",),
+        test_subjects=("10", "11", "12"),
         windows_per_clip=32,
         frames=8,
         crop=32,

@@ -19,7 +19,7 @@ class DemoClassifier(FinetuneExperiment):
         root=Path("data/demo"),
         train_subjects=("01", "02", "03", "04", "05", "06", "07", "08"),
         val_subjects=("09",),
-        test_subjects=("10",),
+        test_subjects=("10", "11", "12"),
         horizons=(0.0, 0.1, 0.2, 0.3, 0.5, 1.0),
         workers=0,
     )

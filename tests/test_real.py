@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from support.small_process import call
+from support.tiny_dataset import revalexo
 
 from revalexo_clip import load_encoder
+from revalexo_clip.core.errors import DataError
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
@@ -66,3 +68,21 @@ def test_an_experiment_trains_evaluates_and_exports_on_real_recordings(name: str
     assert encoder.description.origin.metrics is not None
     assert encoder.description.origin.metrics["retrieval"] == metrics["retrieval"]
     shutil.rmtree(tmp_path)  # checkpoints of hundreds of megabytes
+
+
+def test_a_recording_at_the_sensors_own_rate_is_placed_by_its_clock(real: Path, tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    shutil.copytree(real, root, copy_function=shutil.copyfile)
+    for path in [root, *root.rglob("*")]:
+        path.chmod(0o755)
+    shutil.copyfile(real.parent / "gopro_hero7_imu.csv", root / "imu/GoPro1/0001.csv")  # 198 Hz, from 0.06 s on
+    fields = {"train_subjects": ("GoPro2",), "val_subjects": ("GoPro1",), "min_duration": 4.0}
+    at_60_hz = revalexo(real, channels=("acc_Head_*", "gyro_Head_*"), **fields).labelled("val", seed=0)
+    clocked = revalexo(root, channels=("acc_*", "gyro_*"), time="time", **fields).labelled("val", seed=0)
+    expected = {float(sample.start): sample.imu_LC for sample in (at_60_hz[0, i] for i in range(len(at_60_hz)))}
+    found = {float(sample.start): sample.imu_LC for sample in (clocked[0, i] for i in range(len(clocked)))}
+    assert sorted(found) == sorted(expected)[1:], "the window at 0 s would begin before the first row"
+    for start, imu_LC in found.items():
+        assert (imu_LC - expected[start]).abs().mean() < 0.01 * expected[start].std()
+    with pytest.raises(DataError, match=r"column time says 198\.45 Hz \[s\], not 60 Hz"):
+        revalexo(root, channels=("acc_*", "gyro_*"), **fields).labelled("val", seed=0)

@@ -3,13 +3,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.processes import in_processes
 from support.small_process import EXPERIMENT, rxclip
+from support.small_training import small
+from support.tiny_dataset import steady, write_video
 
 from revalexo_clip.core.errors import ConfigError, DataError, UserError
 from revalexo_clip.data.batches import EpochSampler
+from revalexo_clip.data.windows import frame_times
 from revalexo_clip.training.distributed import connected, gather, raise_on_all_ranks, rank
 
 CPU = torch.device("cpu")
@@ -53,21 +57,32 @@ def test_a_process_alone_raises_its_own_error_and_keeps_tracebacks_of_defects() 
         raise RuntimeError("connection reset by peer")
 
 
-def met_by_the_second_process(validating: bool) -> tuple[str, float]:
-    """A recording and its length [s], such that only the second of two processes has a window that it cuts off."""
-    if validating:
-        return "Subject08/0001", 3.75  # its last window, 9, is one of 1, 3, 5, 7, 9
-    second = {index for _, index in EpochSampler(40, 8, seed=42, rank=1, world=2)}
-    last = next(window for window in (9, 19, 29, 39) if window in second)  # starts between 1.8 s and 2 s
-    return f"Subject0{1 + last // 20}/000{last // 10 % 2}", 3.75
+def met_by_the_second_process(validating: bool, root: Path) -> tuple[str, float]:
+    """A clip, and a time in it [s] that only one window shows, which the second of two processes loads."""
+    dataset = small(root).data.build("val" if validating else "train", seed=42)
+    second = range(1, 10, 2) if validating else [i for _, i in EpochSampler(40, 8, seed=42, rank=1, world=2)]
+    shown = {
+        index: (int(sample.clip), frame_times(float(sample.start), 2.0, 4))
+        for index in range(len(dataset))
+        for sample in [dataset[0, index]]
+    }
+    for index in second:
+        clip, times = shown[index]
+        others = [moments for other, (of, moments) in shown.items() if of == clip and other != index]
+        for time_shown in times[1:-1]:
+            middle = (np.floor(time_shown * 30 - 3) + 3.5) / 30
+            if all(np.abs(moments - middle).min() > 0.03 for moments in others):
+                return dataset.clip_names[clip], middle
+    raise AssertionError("every moment is shown by several windows")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("validating", [False, True], ids=["training", "validating"])
 def test_a_data_error_in_one_process_ends_both_with_one_message(validating: bool, root: Path) -> None:
-    clip, seconds = met_by_the_second_process(validating)
-    recording = root / f"imu/{clip}.csv"
-    recording.write_text("\n".join(recording.read_text().splitlines()[: 1 + round(60 * seconds)]))
+    clip, middle = met_by_the_second_process(validating, root)
+    write_video(
+        root / f"videos/{clip}.mp4", [time for time in steady() if abs(time - middle) > 0.11], codec={"g": "30"}
+    )
     begun = time.monotonic()
     finished = rxclip(
         *("pretrain", EXPERIMENT, "--devices", "2", "--set", "data.root=dataset", "--set", "data.workers=1"),
@@ -79,5 +94,5 @@ def test_a_data_error_in_one_process_ends_both_with_one_message(validating: bool
     messages = [line for line in finished.stderr.splitlines() if line.startswith(("error", "Subject", "["))]
     assert len(messages) == 1, finished.stderr
     assert messages[0].startswith(f"error: {clip}, window at ")
-    assert "the IMU recording ends at 3.750 s" in messages[0]
+    assert f"{clip}.mp4: has no frame near " in messages[0]
     assert finished.stdout == ""

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -114,16 +115,19 @@ def timed(
     if cuts:
         named = ", ".join(f"{name} ({cut:.2f} s)" for name, cut in list(cuts.items())[:_LISTED])
         more = f" and {len(cuts) - _LISTED} more" if len(cuts) > _LISTED else ""
-        log.warning(
-            "%s cut to the time that annotations, IMU and video share, by %.2f s in all: %s%s",
-            f"{counted(len(cuts), 'clip')} {'is' if len(cuts) == 1 else 'are'}",
-            sum(cuts.values()),
-            named,
-            more,
+        _warn(
+            f"{counted(len(cuts), 'clip')} {'is' if len(cuts) == 1 else 'are'} cut to the time that annotations, IMU and "
+            f"video share, by {sum(cuts.values()):.2f} s in all: {named}{more}"
         )
     place_N = np.array(entries, dtype=np.int64)
     placed = index.take(place_N, index.num_too_short)
     return replace(placed, times=replace(placed.times, begin_N=np.array(begins), end_N=np.array(ends))), place_N
+
+
+@cache
+def _warn(message: str) -> None:
+    """Log a warning once, although a split may be indexed several times."""
+    log.warning("%s", message)
 
 
 def common_span(imu: Span, video: Span, duration: float) -> Span:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from support.small_training import small
+from support.tiny_dataset import steady, write_video
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.pretraining.run import pretrain
@@ -64,8 +65,7 @@ def test_without_a_terminal_there_is_one_line_an_epoch(written: Path, tmp_path: 
 
 
 def test_the_terminal_is_given_back_before_an_error(root: Path, tmp_path: Path) -> None:
-    recording = root / "imu/Subject08/0001.csv"
-    recording.write_text("\n".join(recording.read_text().splitlines()[:200]))
+    write_video(root / "videos/Subject08/0001.mp4", [time for time in steady() if not 1.0 < time < 3.0])
     console = Console(file=io.StringIO(), force_terminal=True, width=160, color_system=None)
     with pytest.raises(DataError), chdir(tmp_path):
         pretrain(small(root), console=console)
