@@ -116,8 +116,8 @@ def timed(
         named = ", ".join(f"{name} ({cut:.2f} s)" for name, cut in list(cuts.items())[:_LISTED])
         more = f" and {len(cuts) - _LISTED} more" if len(cuts) > _LISTED else ""
         _warn(
-            f"{counted(len(cuts), 'clip')} {'is' if len(cuts) == 1 else 'are'} cut to the time that annotations, IMU and "
-            f"video share, by {sum(cuts.values()):.2f} s in all: {named}{more}"
+            f"{counted(len(cuts), 'clip')} {'is' if len(cuts) == 1 else 'are'} cut to the time that annotations, IMU "
+            f"and video share, by {sum(cuts.values()):.2f} s in all: {named}{more}"
         )
     place_N = np.array(entries, dtype=np.int64)
     placed = index.take(place_N, index.num_too_short)
