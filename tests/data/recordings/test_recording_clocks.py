@@ -122,9 +122,7 @@ def test_stamps_out_of_order_are_an_error_or_sorted(tmp_path: Path, caplog: pyte
     time_n = np.insert(even(), 400, even()[400])
     time_n[[300, 301]] = time_n[[301, 300]]
     path = write_recording(tmp_path, time_n, time_n)
-    with pytest.raises(
-        DataError, match=rf"^{path}: line 303, column time: the clock goes back from 5\.016667 s"
-    ):
+    with pytest.raises(DataError, match=rf"^{path}: line 303, column time: the clock goes back from 5\.016667 s"):
         windows_of(tmp_path, time="time")
     windows = windows_of(tmp_path, time="time", on_bad_time="sort")
     assert_times(windows, WHOLE, within=1e-5)
