@@ -169,7 +169,7 @@ def place_by(
 def shared_runs(clips: Sequence[Samples], shortest: int) -> list[Link]:
     """Pairs of clips that share at least `shortest` consecutive rows of changing values, once per pair and shift."""
     links = []
-    for first, second, shift in np.unique(_candidates(row_digests(clips)), axis=0).tolist():
+    for first, second, shift in _distinct(_candidates(row_digests(clips)))[0].tolist():
         run, row = _longest_run(clips[first], clips[second], shift)
         if run >= shortest:
             links.append(Link(first, second, shift, run, row))
@@ -183,7 +183,7 @@ def shared_between(rows: RowDigests, group_N: Ints, shortest: int) -> list[Link]
     """
     found_K3 = _candidates(rows)
     found_K3 = found_K3[group_N[found_K3[:, 0]] != group_N[found_K3[:, 1]]]
-    distinct_L3, count_L = np.unique(found_K3, axis=0, return_counts=True)
+    distinct_L3, count_L = _distinct(found_K3)
     enough_L = count_L >= shortest
     pairs = zip(distinct_L3[enough_L].tolist(), count_L[enough_L].tolist(), strict=True)
     return [Link(first, second, shift, count) for (first, second, shift), count in pairs]
@@ -234,6 +234,15 @@ def _candidates(rows: RowDigests) -> Ints:
         (digest_M[1:] == digest_M[:-1]) & (clip_M[1:] != clip_M[:-1]) & (copies_M[1:] <= _SAME_ROW_LIMIT)
     )
     return np.stack([clip_M[linked_m], clip_M[linked_m + 1], row_M[linked_m] - row_M[linked_m + 1]], axis=1)
+
+
+def _distinct(found_K3: Ints) -> tuple[Ints, Ints]:
+    """[L, 3] the different rows in ascending order, and [L] how often each occurs."""
+    low_3 = found_K3.min(axis=0, initial=0)
+    size_3 = found_K3.max(axis=0, initial=0) - low_3 + 1
+    number_K = np.ravel_multi_index(tuple((found_K3 - low_3).T), tuple(size_3.tolist()))  # much faster than rows
+    number_L, count_L = np.unique(number_K, return_counts=True)
+    return np.stack(np.unravel_index(number_L, tuple(size_3.tolist())), axis=1) + low_3, count_L
 
 
 def _longest_run(one_nC: Samples, other_mC: Samples, shift: int) -> tuple[int, int]:

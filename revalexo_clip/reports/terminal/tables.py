@@ -61,8 +61,8 @@ def problem_table(problems: Sequence[Problem]) -> Table:
 def recording_table(recordings: Sequence[Sequence[PlacedClip]]) -> Table:
     """Return a table of the recordings that more than one clip was cut from: at most `_MOST_RECORDINGS` lines."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("clips of one recording", "number", "length [s]", "starts at [s]", "shared [s]"):
-        text = column.startswith(("clips", "starts"))
+    for column in ("recording from", "clips", "length [s]", "starts at [s]", "shared [s]"):
+        text = column in ("recording from", "starts at [s]")
         table.add_column(column, justify="left" if text else "right", overflow="fold")
     several = [clips for clips in recordings if len(clips) > 1]
     for clips in several[:_MOST_RECORDINGS]:
@@ -70,7 +70,7 @@ def recording_table(recordings: Sequence[Sequence[PlacedClip]]) -> Table:
         shown = starts if len(starts) <= 4 else [*starts[:3], "...", starts[-1]]
         length = max(clip.offset + clip.duration for clip in clips) - clips[0].offset
         table.add_row(
-            Text(f"{clips[0].name} to {clips[-1].name}"),
+            Text(clips[0].name),
             str(len(clips)),
             f"{length:.1f}",
             ", ".join(shown),

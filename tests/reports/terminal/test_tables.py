@@ -100,7 +100,7 @@ def test_recordings_of_several_clips_are_a_row_each_and_at_most_twenty() -> None
 
     recordings = [[clip(recording, number) for number in range(6)] for recording in range(23)]
     lines = [" ".join(line.split()) for line in shown(recording_table([*recordings, [clip(99, 0)]])) if line.strip()]
-    assert lines[2] == "Subject01/0000 to Subject01/0005 6 52.0 0, 8, 16, ..., 40 20.0"
+    assert lines[2] == "Subject01/0000 6 52.0 0, 8, 16, ..., 40 20.0"
     assert lines[-1] == "and 3 more"
     assert len(lines) == 2 + 20 + 1
 
