@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def even(rate: float = 60.0, start: float = 0.0, end: float = 12.0) -> Floats:
     return start + np.arange(round((end - start) * rate)) / rate
 
 
-def write_recording(root: Path, time_n: Floats, stamps: Sequence[object] | None, name: str = "a.csv") -> Path:
+def write_recording(root: Path, time_n: Floats, stamps: Iterable[object] | None, name: str = "a.csv") -> Path:
     """A recording whose rows hold their own time [s]; its clock is in the first column, if there is one."""
     root.mkdir(parents=True, exist_ok=True)
     rows, header = [f"{time:.6f}" for time in time_n], "acc_x"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def even(rate: float = 60.0, start: float = 0.0, end: float = DURATION) -> Float
 def write_clip(
     root: Path,
     time_n: Floats,
-    stamps: Sequence[object] | None = None,
+    stamps: Iterable[object] | None = None,
     *,
     subject: str = "Subject01",
     clip: str = "0000",
@@ -56,7 +57,7 @@ def write_clip(
         described["video"] = f"{clip}.mp4"
     write_json(root / "label_mapping.json", {"label_to_idx": {"walking": 0}})
     file = root / "data_pairs" / f"{subject}.json"
-    subject_file = (
+    subject_file: dict[str, Any] = (
         json.loads(file.read_text())
         if file.exists()
         else {"subject": subject, "imu_folder": f"imu/{subject}", "video_folder": f"videos/{subject}", "pairs": {}}
@@ -272,8 +273,9 @@ def test_a_video_that_starts_late_has_windows_from_then_on(packed: bool, tmp_pat
 @pytest.fixture(scope="module", params=["declared", "found"])
 def overlapping(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One subject with two recordings, of three clips and of one."""
-    root = tmp_path_factory.mktemp("overlapping") / request.param
-    synthesize(root, subjects=1, clips=4, overlap=4.0, declare=request.param == "declared", processes=1)
+    kind = str(request.param)
+    root = tmp_path_factory.mktemp("overlapping") / kind
+    synthesize(root, subjects=1, clips=4, overlap=4.0, declare=kind == "declared", processes=1)
     pack(root)
     return root
 

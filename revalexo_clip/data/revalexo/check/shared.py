@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from pydantic import JsonValue
 
-from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.recording_time import (
@@ -170,7 +170,7 @@ class CheckedRecordings:
             f"({' or '.join(source[declared] for declared in sorted(how, reverse=True))})"
         )
 
-    def to_json(self) -> list[JsonObject]:
+    def to_json(self) -> list[JsonValue]:
         """Return the recordings in the output of `--json`."""
         return [
             {
