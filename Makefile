@@ -31,7 +31,7 @@ demo: runs/demo/finished  ## simulate recordings, pretrain, evaluate, export: ab
 
 # Contains the path of the demo's run; the demo is trained again if the experiment has changed.
 runs/demo/finished: experiments/demo.py | $(VENV)/.installed
-	@$(BIN)/rxclip synthesize $(DEMO)
+	@$(BIN)/rxclip synthesize $(DEMO) --subjects 12 --overlap 4
 	@$(BIN)/rxclip pretrain experiments/demo.py
 	@echo "runs/$$(readlink runs/latest)" > $@
 

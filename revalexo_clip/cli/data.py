@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +17,31 @@ from revalexo_clip.cli.options import (
 from revalexo_clip.core.console import counting, err, out, say
 
 
+class TimeUnit(StrEnum):
+    """Units of a clock."""
+
+    s = "s"
+    ms = "ms"
+    us = "us"
+    ns = "ns"
+    iso = "iso"
+
+
+class TimeZero(StrEnum):
+    """What a clock counts from."""
+
+    clip = "clip"
+    first_row = "first_row"
+
+
 def synthesize(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder.")],
     subjects: Annotated[int, typer.Option(min=1, help="Number of subjects.")] = 10,
     clips: Annotated[int, typer.Option(min=1, help="Number of 12 s clips per subject.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; another seed gives other subjects and scenes.")] = 0,
+    overlap: Annotated[
+        float, typer.Option(min=0, help="Time that neighbouring clips share [s]; RevalExo's clips share 4 s.")
+    ] = 0.0,
 ) -> None:
     """Write a simulated dataset in RevalExo's layout."""
     from revalexo_clip.core.text import counted
@@ -32,6 +53,7 @@ def synthesize(
             subjects=subjects,
             clips=clips,
             seed=seed,
+            overlap=overlap,
             on_progress=on_progress,
         )
     say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
@@ -70,7 +92,7 @@ def pack(
     say(f"  {counted(result.clips, 'clip')}, {size}; source files: {source}")
 
 
-def check_data(
+def check_data(  # noqa: PLR0917 (options, which typer passes by name)
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Dataset root.")],
     channels: Annotated[
         list[str] | None,
@@ -80,7 +102,20 @@ def check_data(
             show_default="RevalExo's",
         ),
     ] = None,
-    imu_rate: Annotated[float, typer.Option(help="Sampling rate of the IMU recordings [Hz].")] = 60.0,
+    imu_rate: Annotated[
+        float, typer.Option(help="Sampling rate of the IMU recordings, or of windows if there is a clock [Hz].")
+    ] = 60.0,
+    time: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Clock column of the IMU files, as in data.time.", show_default="none"),
+    ] = None,
+    time_unit: Annotated[TimeUnit, typer.Option(help="Unit of the clock; iso: dates and times as text.")] = TimeUnit.s,
+    time_zero: Annotated[
+        TimeZero, typer.Option(help="What the clock counts from: the first frame of the clip, or any moment.")
+    ] = TimeZero.clip,
+    min_duration: Annotated[
+        float, typer.Option(min=0, help="Minimum clip duration, as in data.min_duration [s].")
+    ] = 10.0,
     jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -88,15 +123,19 @@ def check_data(
 
     The exit code is 1 if there are problems.
     """
-    from revalexo_clip.data.revalexo.check import dataset as command
+    from revalexo_clip.data.revalexo.check import command
     from revalexo_clip.data.revalexo.layout import CHANNELS
-    from revalexo_clip.reports.terminal.tables import problem_table
+    from revalexo_clip.reports.terminal.tables import problem_table, recording_table
 
     with counting("clips") as on_progress:
         result = command.check_data(
             root,
             channels=channels or CHANNELS,
             imu_rate=imu_rate,
+            min_duration=min_duration,
+            time=time,
+            time_unit=time_unit.value,
+            time_zero=time_zero.value,
             processes=jobs,
             on_progress=on_progress,
         )
@@ -106,6 +145,8 @@ def check_data(
         if result.problems:
             # A pipe gets wide lines: programs need file names in one piece.
             (out if out.is_terminal else Console(width=1000)).print(problem_table(result.problems))
+        if out.is_terminal and any(len(clips) > 1 for clips in result.findings.recordings.recordings):
+            out.print(recording_table(result.findings.recordings.recordings))
         say(result.summary())
     if channels is None and any(problem.kind == "missing_channel" for problem in result.problems):
         err.print("the default channels are RevalExo's; set the dataset's own with --channels", highlight=False)

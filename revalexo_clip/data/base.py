@@ -49,7 +49,7 @@ class LabelledWindows(TorchDataset[Sample], ABC):
     clip_recordings: npt.NDArray[np.int64]
     """[J] index of the recording that each clip is a piece of."""
     clip_offsets: npt.NDArray[np.float64]
-    """[J] start of each clip in its recording [s]. Two windows are compared by recording and time in it, not by clip."""
+    """[J] start of each clip in its recording [s]. Windows are compared by recording and time in it, not by clip."""
     shared_seconds: float = 0.0
     """Time of all clips that an earlier clip of their recording contains, too [s]."""
     activities: tuple[str, ...]

@@ -27,6 +27,8 @@ MAX_GAP = 0.1
 """Longest time between two rows that is interpolated over [s], unless it is set otherwise."""
 RATE_TOLERANCE = 0.005
 """A clock contradicts a nominal rate if the two differ by more than this share."""
+_SAME_RATE = 0.1
+"""A clock runs at a rate if its last row is not farther than this from where the rate puts it [samples]."""
 _PLAUSIBLE_HZ = (5.0, 20_000.0)
 """Rates of IMUs that people wear lie between these."""
 _CLOCK_NAME = re.compile(r"(^|[^a-z])(time|timestamps?|t|ts|clock|utc|epoch|secs?|seconds|ms|us|ns)([^a-z]|$)")
@@ -154,15 +156,15 @@ def on_grid(piece: Piece, rate: float) -> tuple[Samples, int]:
     if len(time_n) < 2:
         return samples_nC[:0], int(np.ceil(round(time_n[0] * rate, 3)))
     own = (len(time_n) - 1) / float(time_n[-1] - time_n[0])
-    if abs(own / rate - 1) < 1e-4:
+    if abs(own / rate - 1) * len(time_n) < _SAME_RATE:
         own = rate
     even_n = time_n[0] + np.arange(len(time_n)) / own
     if np.abs(time_n - even_n).max() * own > 1e-3:
         columns = [np.interp(even_n, time_n, values_n) for values_n in samples_nC.T]
         samples_nC = np.stack(columns, axis=1).astype(np.float32)
     first = int(np.ceil(round(float(time_n[0]) * rate, 3)))
-    last = int(np.floor(round(float(even_n[-1]) * rate, 3)))
-    place_m = (np.arange(first, last + 1) / rate - time_n[0]) * own
+    end = int(np.ceil(round(float(time_n[0] + len(time_n) / own) * rate, 3)))  # a row lasts until the next one
+    place_m = np.arange(first, end) * (own / rate) - time_n[0] * own
     return resampled_at(samples_nC, place_m, own, rate), first
 
 

@@ -141,8 +141,8 @@ def imu_slice(start: float, rate: float, samples: int, available: int, begin: in
     if beyond > 1 or first < -1 or samples > available:
         edge = f"ends at {(begin + available) / rate:.3f} s" if beyond > 1 else f"starts at {begin / rate:.3f} s"
         raise DataError(
-            f"the IMU recording {edge} ({available} samples at {rate:g} Hz), but the window lasts from {start:.3f} s to "
-            f"{start + samples / rate:.3f} s"
+            f"the IMU recording {edge} ({available} samples at {rate:g} Hz), but the window lasts from {start:.3f} s "
+            f"to {start + samples / rate:.3f} s"
         )
     first = max(first - max(beyond, 0), 0)
     return slice(first, first + samples)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.damage import IMU, PAIRS, VIDEO, Damage, cell, first_pair, keep
+from support.damage import IMU, PAIRS, VIDEO, Damage, cell, clock, first_pair, keep
 from support.damage_table import DAMAGE
 from support.small_process import EXPERIMENT, Finished, call, rxclip
 from support.sound_dataset import write_sound_dataset
@@ -15,7 +15,7 @@ from support.sound_dataset import write_sound_dataset
 from revalexo_clip.runs.checkpoint import PretrainingMetadata, load_checkpoint
 
 CHANNELS = ("--channels", "acc_*", "--channels", "gyro_Pelvis_*")
-CHECK = ("check-data", "dataset", *CHANNELS, "--jobs", "1")
+CHECK = ("check-data", "dataset", *CHANNELS, "--min-duration", "3", "--jobs", "1")
 PRETRAIN = ("pretrain", EXPERIMENT, "--set", "data.workers=0")
 
 
@@ -107,12 +107,56 @@ def test_what_is_printed_as_json_has_names_that_stay(home: Path) -> None:
         "hours": pytest.approx(5 * 4 / 3600),
         "subjects": ["Subject01", "Subject02", "Subject08"],
         "subjects_without_video": [],
+        "recordings": [
+            {"subject": clip[:9], "clips": [{"clip": clip, "offset": 0.0, "shared": 0.0, "declared": True}]}
+            for clip in (
+                "Subject01/0001",
+                *(f"Subject{subject}/000{clip}" for subject in ("02", "08") for clip in "01"),
+            )
+        ],
         "errors": 1,
         "warnings": 0,
         "problems": [
             {"severity": "error", "kind": "no_video", "file": f"dataset/{PAIRS}", "clip": "Subject01/0000"},
         ],
     }
+
+
+def test_what_clips_share_is_a_line_and_a_list(home: Path) -> None:
+    made = call("synthesize", "made", "--subjects", "1", "--clips", "2", "--overlap", "4", cwd=home)
+    assert made.returncode == 0, made.stderr
+    finished = call("check-data", "made", "--jobs", "1", cwd=home)
+    assert finished.stdout == (
+        "made: 2 clips, 0.01 h, 1 subject: no problems found\n"
+        "1 recording; 1 of 2 clips share 4.0 s with an earlier clip (found by equal IMU rows)\n"
+    )
+    printed = json.loads(call("check-data", "made", "--jobs", "1", "--json", cwd=home).stdout)
+    assert printed["recordings"] == [
+        {
+            "subject": "Subject01",
+            "clips": [
+                {"clip": "Subject01/0001", "offset": 0.0, "shared": 0.0, "declared": False},
+                {"clip": "Subject01/0002", "offset": 8.0, "shared": 4.0, "declared": False},
+            ],
+        }
+    ]
+
+
+def test_a_clock_that_training_will_use_is_checked(home: Path) -> None:
+    clock(lambda row: 1000 * row / 60)(home / "dataset")
+    printed = json.loads(call(*CHECK, "--time", "time", "--json", cwd=home).stdout)
+    messages = {
+        problem["file"]: problem["message"] for problem in printed["problems"] if problem["kind"] == "bad_clock"
+    }
+    assert len(messages) == 6, "the other clocks are no numbers"
+    assert messages[f"dataset/{IMU}"] == (
+        "line 2, column time: the clock gives 0.06 Hz: are these milliseconds? set time_unit"
+    )
+    printed = json.loads(call(*CHECK, "--time", "time", "--time-unit", "ms", "--json", cwd=home).stdout)
+    assert f"dataset/{IMU}" not in {problem["file"] for problem in printed["problems"]}
+    refused = call(*CHECK, "--time-unit", "ms", cwd=home)
+    assert refused.returncode == 2
+    assert "--time-unit and --time-zero require --time" in refused.stderr
 
 
 def test_channels_that_are_not_named_are_revalexos_and_it_says_so(home: Path) -> None:
@@ -169,7 +213,7 @@ def test_processes_of_their_own_say_the_same_however_many_there_are(home: Path) 
     for change in (cell("nan"), keep(VIDEO, 0.5)):
         change(home / "dataset")
     alone = call(*CHECK, "--json", cwd=home).stdout
-    finished = rxclip("check-data", "dataset", *CHANNELS, "--jobs", "2", "--json", cwd=home)
+    finished = rxclip("check-data", "dataset", *CHANNELS, "--min-duration", "3", "--jobs", "2", "--json", cwd=home)
     assert (finished.returncode, finished.stderr) == (1, "")
     assert finished.stdout == alone
     message = failed(rxclip("pretrain", EXPERIMENT, "--set", "data.workers=1", cwd=home))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.imu import Samples
-from revalexo_clip.data.recording_time import place_clips, shared_runs
+from revalexo_clip.data.recording_time import place_clips, row_digests, shared_between, shared_runs
 
 RATE = 60.0
 
@@ -86,6 +86,24 @@ def test_the_time_it_takes_is_linear_in_the_number_of_rows() -> None:
         return time.perf_counter() - begun
 
     assert duration(80) < 12 * min(duration(20), duration(20))  # four times as many, and a busy machine
+
+
+def test_rows_that_groups_share_are_found_across_them_only() -> None:
+    recording, other = walk(2000, 0), walk(720, 1)
+    one, two = cut(recording, [0, 480])
+    other[200:300] = recording[700:800]
+    links = shared_between(row_digests([one, two, other]), np.array([0, 0, 1]), 60)
+    assert sorted((link.first, link.second, link.shift, link.rows) for link in links) == [(1, 2, 20, 100)]
+    apart = shared_between(row_digests([one, two, other]), np.array([0, 0, 0]), 60)
+    assert apart == []
+
+
+def test_clips_are_placed_by_their_clocks_if_they_have_some() -> None:
+    recording = walk(3000, 0)
+    clips = [recording[65:780], recording[520:1300]]
+    times = [1.0 + np.arange(715) / 65, np.arange(780) / 65]
+    placement, _ = place_clips(clips, 65.0, ["a", "b"], times)
+    assert placement.offset_N.tolist() == [0.0, 8.0]
 
 
 def test_no_clips_and_one_clip_have_their_place() -> None:

@@ -25,6 +25,8 @@ Signal = npt.NDArray[np.float64]
 
 MAPPING, PAIRS = "label_mapping.json", "data_pairs/Subject01.json"
 VIDEO, IMU = "videos/Subject01/0000.mp4", "imu/Subject01/0000.csv"
+NEIGHBOUR = "imu/Subject01/0001.csv"
+"""The other recording of that subject."""
 
 ANYWHERE = ""
 """Text of training if it only names the file."""
@@ -184,7 +186,7 @@ def one_key_twice(content: bytes) -> bytes:
 
 def other_channels(path: str, channels: Sequence[str]) -> Change:
     places = [CHANNELS.index(channel) for channel in channels]
-    return lambda root: write_samples(root / path, samples(3)[:, places], channels)
+    return lambda root: write_samples(root / path, samples(9)[:, places], channels)
 
 
 def copied(source: str, target: str) -> Change:
@@ -196,3 +198,66 @@ def scaled(kind: str, factor: float) -> Change:
         by_channel.update({name: factor * value_n for name, value_n in by_channel.items() if name.startswith(kind)})
 
     return signal(change)
+
+
+def late_film(start: float) -> Change:
+    """Another video, whose container says that it starts later than the file."""
+
+    def change(root: Path) -> None:
+        times = [start + time for time in steady(4.0 - start)]
+        write_video(root / VIDEO, times, codec={"g": "30"})
+
+    return change
+
+
+def clock(time: Callable[[int], float], *, declare: bool = True) -> Change:
+    """Another clock in the first column, and perhaps no declared recordings."""
+
+    def change(root: Path) -> None:
+        def rewritten(rows: list[str]) -> list[str]:
+            cells = (row.split(",", 1)[1] for row in rows[1:])
+            return [rows[0], *(f"{time(row):.6f},{rest}" for row, rest in enumerate(cells))]
+
+        lines(rewritten)(root)
+        if not declare:
+            first_pair(recording="<absent>", offset="<absent>")(root)
+
+    return change
+
+
+def mixed(path: str, other: str) -> Change:
+    """Rows of another file in the place of the last 2 s of a file."""
+
+    def change(root: Path) -> None:
+        own, others = ((root / name).read_text().splitlines() for name in (path, other))
+        (root / path).write_text("\n".join([*own[:121], *others[1:121]]) + "\n")
+
+    return change
+
+
+def wrong_offset(root: Path) -> None:
+    """Two clips that are 2 s apart, declared to be 3 s apart."""
+    whole = samples(20, 6.0)
+    write_samples(root / IMU, whole[:240])
+    write_samples(root / NEIGHBOUR, whole[120:])
+    subject = json.loads((root / PAIRS).read_text())
+    for name, offset in (("0000", 0.0), ("0001", 3.0)):
+        subject["pairs"][name] |= {"recording": "one", "offset": offset}
+    (root / PAIRS).write_text(json.dumps(subject))
+
+
+def contradictory_offsets(root: Path) -> None:
+    """Two clips that share two stretches, at two distances."""
+    one, other = samples(20), samples(21)
+    other[:80], other[160:] = one[160:], one[:80]
+    write_samples(root / IMU, one)
+    write_samples(root / NEIGHBOUR, other)
+    _undeclared(root)
+
+
+def _undeclared(root: Path) -> None:
+    subject = json.loads((root / PAIRS).read_text())
+    for pair in subject["pairs"].values():
+        pair.pop("recording", None)
+        pair.pop("offset", None)
+    (root / PAIRS).write_text(json.dumps(subject))

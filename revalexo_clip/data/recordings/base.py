@@ -9,20 +9,33 @@ from typing import NamedTuple
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.imu import Samples
+from revalexo_clip.data.windows import Floats
 
 WHOLE = (0.0, float("inf"))
 """Start and end [s] of a label that applies to the whole recording."""
 
 
 class Track(NamedTuple):
-    """One recording at its own sampling rate."""
+    """A recording, or a piece of it between two gaps, at the rate of windows."""
 
     samples_nC: Samples
     """Samples, in the order of the requested columns and in the file's units."""
-    rate: float
-    """Sampling rate [Hz]."""
+    start: float
+    """Time of the first sample [s from the first row of the file]."""
     segments: Sequence[tuple[float, float, int]]
     """Start, end [s from the first sample] and label; segments may extend beyond the samples."""
+
+
+class Recorded(NamedTuple):
+    """The content of one file."""
+
+    tracks: Sequence[Track]
+    rows_nC: Samples
+    """The rows at the file's own rate, by which recordings that share rows are found."""
+    time_n: Floats | None
+    """Time of each row [s from the first one]; None if rows are 1 / rate apart."""
+    rate: float
+    """Usual rate of the rows [Hz]."""
 
 
 class RecordingSet(ABC):
@@ -48,8 +61,11 @@ class RecordingSet(ABC):
         """Return the names of a recording's columns. Raises `DataError` if they cannot be read."""
 
     @abstractmethod
-    def read(self, recording: int, columns: Sequence[str]) -> Track:
-        """Read the given columns of a recording. Raises `DataError`, naming file and place, if they are invalid."""
+    def read(self, recording: int, columns: Sequence[str], to: float) -> Recorded:
+        """Read the given columns of a recording and resample them to `to` [Hz].
+
+        Raises `DataError`, naming file and place, if they are invalid; and `ValueError` if the rate is too low.
+        """
 
     @abstractmethod
     def fingerprint(self, recordings: Sequence[int]) -> str:

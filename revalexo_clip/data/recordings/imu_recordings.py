@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -10,22 +13,25 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.component import nearest
+from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import ImuSpec, Split
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import LabelledWindows, Windows
+from revalexo_clip.data.clocks import MAX_GAP, BadTime, TimeUnit
 from revalexo_clip.data.dataset import LabelledClips
 from revalexo_clip.data.imu import UNITS, Samples, agreed_channels
 from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.recording_time import ClipTimes
-from revalexo_clip.data.recordings.base import RecordingSet
+from revalexo_clip.data.recording_time import ClipTimes, Placement, place_clips
+from revalexo_clip.data.recordings.base import Recorded, RecordingSet
 from revalexo_clip.data.recordings.npz import NpzRecordings
-from revalexo_clip.data.recordings.tables import TabledRecordings
+from revalexo_clip.data.recordings.tables import TabledRecordings, Timing
 from revalexo_clip.data.recordings.units import Unit, converted
-from revalexo_clip.data.resampling import resampled
 from revalexo_clip.data.source import InMemory
 from revalexo_clip.data.subjects import SplitBySubject, select_subjects
 from revalexo_clip.data.windows import Segments
+
+log = logging.getLogger("revalexo_clip")
 
 LARGEST = 4 * 2**30
 """Maximum size of the samples of a split, which are kept in memory [bytes]: 800 h of six channels at 60 Hz."""
@@ -53,7 +59,21 @@ class ImuRecordings(SplitBySubject):
     rate: PositiveFloat | None = None
     """Sampling rate of the CSV files [Hz]."""
     time: str | None = None
-    """Column of the CSV files with the time of each row [s], instead of `rate`."""
+    """Clock column of the CSV files, instead of `rate`. Rows are placed by it."""
+    time_unit: TimeUnit = "s"
+    """Unit of `time`: `s`, `ms`, `us` or `ns`, or `iso` for dates and times as text. `segments.csv` is in seconds by
+    the same clock."""
+    max_gap: PositiveFloat = MAX_GAP
+    """Longest time between two rows that is interpolated over, if there is a clock [s]; four usual intervals if they
+    are longer."""
+    on_bad_time: BadTime = "error"
+    """Longer gaps, and times that do not ascend: `error` stops, `split` makes several recordings of one file, `sort`
+    orders rows by time and drops repeated times."""
+    check_clock: bool = True
+    """Refuse files with a column that looks like a clock and contradicts `rate`."""
+    imu_offset: float | dict[str, float] = 0.0
+    """How much later than its rows or clock say the IMU was taken, by the clock of the segments [s]: one number, or
+    numbers by recording (`Anna/walk.csv`) or subject."""
     imu_rate: PositiveFloat = 60.0
     """Sampling rate of windows [Hz]. Recordings are resampled to it; their rate must be at least half of it."""
     window: PositiveFloat = 2.0
@@ -80,7 +100,11 @@ class ImuRecordings(SplitBySubject):
         if self._is_npz and (self.rate is not None or self.time is not None):
             raise ValueError("an .npz file contains its sampling rate: do not set rate or time")
         if not self._is_npz and (self.rate is None) is (self.time is None):
-            raise ValueError("for CSV files, set either rate [Hz] or time (the name of the time column [s])")
+            raise ValueError("for CSV files, set either rate [Hz] or time (the name of the time column)")
+        if self.time is None and (self.time_unit != "s" or self.on_bad_time != "error"):
+            raise ValueError("time_unit and on_bad_time need time, the name of the clock column")
+        if self._is_npz and self.imu_offset:
+            raise ValueError("an .npz file has one label for each recording: imu_offset would move nothing")
         return self
 
     @property
@@ -103,7 +127,7 @@ class ImuRecordings(SplitBySubject):
                 f"{self.window:g} s"
             )
         index = self._index(recorded, tracks, num_too_short=len(chosen) - len(tracks))
-        placed, segment_N = self._place(split, index.duration_N)
+        placed, segment_N = self._place(split, index)
         return LabelledClips(
             index,
             placed,
@@ -118,7 +142,24 @@ class ImuRecordings(SplitBySubject):
 
     def _open(self) -> RecordingSet:
         root = self.root.expanduser()
-        return NpzRecordings(root) if self._is_npz else TabledRecordings(root, rate=self.rate, time=self.time)
+        if self._is_npz:
+            return NpzRecordings(root)
+        timing = Timing(
+            self.rate,
+            self.time,
+            self.time_unit,
+            max_gap=self.max_gap,
+            on_bad_time=self.on_bad_time,
+            check_clock=self.check_clock,
+            imu_offset=self.imu_offset,
+        )
+        recorded = TabledRecordings(root, timing)
+        if isinstance(self.imu_offset, dict):
+            known = {*recorded.subjects, *map("/".join, zip(recorded.subjects, recorded.names, strict=True))}
+            for name in self.imu_offset:
+                if name not in known:
+                    raise ConfigError(f"data.imu_offset: no subject or recording {name}{nearest(name, known)}")
+        return recorded
 
     def _channels(self, recorded: RecordingSet, chosen: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the names of the channels, and of their columns."""
@@ -144,24 +185,38 @@ class ImuRecordings(SplitBySubject):
         least: int,
     ) -> Iterator[_Track]:
         """Yield the recordings of at least `least` samples, in the units and at the rate of windows."""
-        held = 0
-        for recording in chosen:
-            track = recorded.read(recording, columns)
-            try:
-                samples_nC = resampled(track.samples_nC * factor_C, track.rate, self.imu_rate)
-            except ValueError as error:
-                raise DataError(f"{recorded.path(recording)}: {error}") from error
-            if len(samples_nC) < least:
-                continue
-            held += samples_nC.nbytes
-            if held > LARGEST:
-                raise DataError(
-                    f"{self.root}: the recordings of this split take more than {LARGEST / 2**30:g} GiB of memory at "
-                    f"{self.imu_rate:g} Hz; name fewer subjects or channels, or lower data.imu_rate"
-                )
-            duration = len(samples_nC) / self.imu_rate
-            inside = [(start, min(end, duration), label) for start, end, label in track.segments]
-            yield _Track(recording, samples_nC, duration, inside)
+        held = recordings = 0
+        for _, own in groupby(chosen, key=lambda number: recorded.subjects[number]):
+            files = list(own)
+            read = [self._read(recorded, recording, columns) for recording in files]
+            placement = _placed([recorded.path(recording) for recording in files], read)
+            for place, (recording, found) in enumerate(zip(files, read, strict=True)):
+                for track in found.tracks:
+                    samples_nC = track.samples_nC * factor_C
+                    if len(samples_nC) < least:
+                        continue
+                    held += samples_nC.nbytes
+                    if held > LARGEST:
+                        raise DataError(
+                            f"{self.root}: the recordings of this split take more than {LARGEST / 2**30:g} GiB of "
+                            f"memory at {self.imu_rate:g} Hz; name fewer subjects or channels, or lower data.imu_rate"
+                        )
+                    duration = len(samples_nC) / self.imu_rate
+                    inside = [
+                        (start, min(end, duration), label)
+                        for start, end, label in track.segments
+                        if end > 0 and start < duration
+                    ]
+                    number = recordings + int(placement.recording_N[place])
+                    offset = float(placement.offset_N[place]) + track.start
+                    yield _Track(recording, samples_nC, duration, inside, number, offset)
+            recordings += placement.recordings
+
+    def _read(self, recorded: RecordingSet, recording: int, columns: Sequence[str]) -> Recorded:
+        try:
+            return recorded.read(recording, columns, self.imu_rate)
+        except ValueError as error:
+            raise DataError(f"{recorded.path(recording)}: {error}") from error
 
     def _index(self, recorded: RecordingSet, tracks: Sequence[_Track], num_too_short: int) -> ClipIndex:
         numbers = [track.recording for track in tracks]
@@ -173,22 +228,38 @@ class ImuRecordings(SplitBySubject):
             video_N=np.full(len(tracks), ""),
             imu_N=np.array([recorded.files[number] for number in numbers], dtype=np.str_),
             duration_N=duration_N,
-            times=ClipTimes.separate(duration_N),
+            times=replace(
+                ClipTimes.separate(duration_N),
+                recording_N=np.array([track.number for track in tracks], dtype=np.int64),
+                offset_N=np.array([track.offset for track in tracks]),
+            ).take(np.arange(len(tracks))),
             activity=Segments.gather(track.segments for track in tracks),
             transition=Segments.gather(() for _ in tracks),
             activities=recorded.activities,
             num_too_short=num_too_short,
         )
 
-    def _place(self, split: Split, duration_N: windows.Floats) -> tuple[Windows, windows.Floats | None]:
+    def _place(self, split: Split, index: ClipIndex) -> tuple[Windows, windows.Floats | None]:
         """Return the windows of a split, and for training also the length of each recording's segments."""
+        times, duration_N = index.times, index.duration_N
         if split != "train":
-            return windows.evaluation_windows(
-                np.zeros_like(duration_N), duration_N, self.window, self.eval_stride
-            ), None
+            placed = windows.evaluation_windows(times.begin_N, times.end_N, self.window, self.eval_stride)
+            return windows.distinct_moments(placed, times.recording_N, times.offset_N, times.end_N), None
         count_N = windows.stretches(duration_N, self.window, self.train_stride)
-        placed = windows.training_windows(np.zeros_like(duration_N), duration_N, self.window, count_N)
+        placed = windows.training_windows(times.begin_N, times.end_N, self.window, count_N)
         return placed, windows.segment_length(duration_N, self.window, count_N)
+
+
+def _placed(paths: Sequence[Path], files: Sequence[Recorded]) -> Placement:
+    """Find which files of a subject were cut from one recording, by the rows that they share."""
+    rate = min(found.rate for found in files)
+    times = [found.time_n for found in files if found.time_n is not None]
+    try:
+        rows = [found.rows_nC for found in files]
+        return place_clips(rows, rate, list(map(str, paths)), times if len(times) == len(files) else None)[0]
+    except DataError as error:
+        log.warning("%s; every file is taken as a recording of its own", str(error).partition("; state")[0])
+        return Placement(np.arange(len(files)), np.zeros(len(files)))
 
 
 class _Track(NamedTuple):
@@ -200,3 +271,7 @@ class _Track(NamedTuple):
     """Length [s]."""
     segments: list[tuple[float, float, int]]
     """Start, end [s] and label; no segment ends after the recording."""
+    number: int
+    """Recording that the track is a piece of."""
+    offset: float
+    """Start of the track in that recording [s]."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
 from revalexo_clip.data.index import fingerprint
-from revalexo_clip.data.recordings.base import WHOLE, RecordingSet, Track, positions
+from revalexo_clip.data.recordings.base import WHOLE, Recorded, RecordingSet, Track, positions
+from revalexo_clip.data.resampling import resampled
 from revalexo_clip.data.windows import Ints
 
 Array = npt.NDArray[np.generic]
@@ -57,7 +58,7 @@ class NpzRecordings(RecordingSet):
         """See `RecordingSet.columns`."""
         return self.channels
 
-    def read(self, recording: int, columns: Sequence[str]) -> Track:
+    def read(self, recording: int, columns: Sequence[str], to: float) -> Recorded:
         """See `RecordingSet.read`."""
         place_C = positions(self.channels, columns, self.file)
         first, end = self.offset_R1[recording], self.offset_R1[recording + 1]
@@ -70,7 +71,8 @@ class NpzRecordings(RecordingSet):
                 f"{self.file}: row {first + row} of data (row {row} of recording {recording}), channel "
                 f"{columns[channel]}: {samples_nC[row, channel]} is not a finite number ({len(wrong)} such values)"
             )
-        return Track(samples_nC, self.rate, [(*WHOLE, int(self.label_R[recording]))])
+        track = Track(resampled(samples_nC, self.rate, to), 0.0, [(*WHOLE, int(self.label_R[recording]))])
+        return Recorded([track], samples_nC, None, self.rate)
 
     def fingerprint(self, recordings: Sequence[int]) -> str:
         """See `RecordingSet.fingerprint`."""

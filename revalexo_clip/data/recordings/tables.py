@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
-from revalexo_clip.data.imu import Samples, header_of, read_imu, read_rows, read_timed_imu
+from revalexo_clip.data.clocks import MAX_GAP, BadTime, Piece, TimeUnit, clock_like, on_grid
+from revalexo_clip.data.imu import header_of, read_imu, read_rows
 from revalexo_clip.data.index import check_file, fingerprint
-from revalexo_clip.data.recordings.base import WHOLE, RecordingSet, Track, positions
-from revalexo_clip.data.resampling import evenly_spaced
+from revalexo_clip.data.recordings.base import WHOLE, Recorded, RecordingSet, Track, positions
+from revalexo_clip.data.resampling import resampled
+from revalexo_clip.data.revalexo.clocked import Clock, offset_of
 from revalexo_clip.data.revalexo.layout import relative_file
+from revalexo_clip.data.revalexo.survey import imu_facts
 
 RECORDINGS, SEGMENTS = "recordings.csv", "segments.csv"
 
@@ -29,17 +35,17 @@ class TabledRecordings(RecordingSet):
     recordings.csv   file, subject
     segments.csv     file, start, end, label: any number of lines per recording
 
-    Files are relative to the folder of the tables. Times are in seconds from a recording's first row or, if `time` is
-    set, by its time column. Times outside all segments have no label.
+    Files are relative to the folder of the tables. Times are in seconds from a recording's first row or, if there is a
+    clock column, by that clock. Times outside all segments have no label.
     """
 
-    def __init__(self, root: Path, *, rate: float | None, time: str | None) -> None:
-        """Read the tables. Either `rate` of all recordings [Hz] or `time`, the name of the time column [s], is set."""
+    def __init__(self, root: Path, timing: Timing) -> None:
+        """Read the tables. `timing` has either the rate of all recordings or the name of their clock column."""
         if not root.is_dir():
             problem = "is neither a folder nor an .npz file" if root.exists() else "there is no such folder"
             raise DataError(f"{root}: {problem}; set `data.root` to a folder with {RECORDINGS}, or to an .npz file")
-        assert (rate is None) is not (time is None)
-        self.root, self.rate, self.time = root, rate, time
+        assert (timing.rate is None) is not (timing.time is None)
+        self.root, self.timing = root, timing
         self.table, segments = root / RECORDINGS, root / SEGMENTS
         if not self.table.exists():
             raise DataError(f"{root}: has no {RECORDINGS}, a table with the columns file, subject and label")
@@ -79,39 +85,92 @@ class TabledRecordings(RecordingSet):
         check_file(self.root, self.files[recording], f"recording of {self.subjects[recording]}", self.table)
         return header_of(self.path(recording))
 
-    def read(self, recording: int, columns: Sequence[str]) -> Track:
+    def read(self, recording: int, columns: Sequence[str], to: float) -> Recorded:
         """See `RecordingSet.read`."""
-        samples_nC, rate, first = self._samples(recording, columns)
+        path, subject = self.path(recording), self.subjects[recording]
+        positions(self.columns(recording), [*columns, *([] if self.timing.time is None else [self.timing.time])], path)
+        moved = offset_of(f"{subject}/{self.names[recording]}", subject, self.timing.imu_offset)
+        if self.timing.rate is not None:
+            return self._evenly(recording, columns, self.timing.rate, to, moved)
+        pieces = self.timing.clock(to).pieces(path, tuple(columns), tell=True)
+        time_n = np.concatenate([piece.time_n for piece in pieces])
+        begun = float(time_n[0])
+        usual = 1 / float(np.median(np.diff(time_n)))
+        labels = self._labels(recording, begun + moved, float(time_n[-1]) + 1 / usual + moved)
+        tracks = []
+        for piece in pieces:
+            samples_mC, first = on_grid(Piece(piece.samples_nC, piece.time_n - begun), to)
+            start = first / to
+            tracks.append(Track(samples_mC, start, _moved(labels, begun + moved + start)))
+        return Recorded(tracks, np.concatenate([piece.samples_nC for piece in pieces]), time_n - begun, usual)
+
+    def _evenly(self, recording: int, columns: Sequence[str], rate: float, to: float, moved: float) -> Recorded:
+        """Read a recording whose rows are 1 / `rate` [s] apart."""
+        path = self.path(recording)
+        samples_nC = read_imu(path, columns)
+        if self.timing.check_clock:
+            _check_rate(path, rate)
+        labels = self._labels(recording, moved, moved + len(samples_nC) / rate)
+        track = Track(resampled(samples_nC, rate, to), 0.0, _moved(labels, moved))
+        return Recorded([track], samples_nC, None, rate)
+
+    def _labels(self, recording: int, first: float, last: float) -> list[tuple[float, float, int]]:
+        """Return the labelled segments of a recording from `first` to `last` [s], by the clock of the segments."""
         if self.labels is not None:
-            return Track(samples_nC, rate, [(*WHOLE, self.labels[recording])])
+            return [(*WHOLE, self.labels[recording])]
         assert self.segments is not None
-        last, segments = first + len(samples_nC) / rate, self.segments[recording]
-        for start, end, _, line in segments:
+        for start, end, _, line in self.segments[recording]:
             if start < first - SLACK or end > last + SLACK:
                 raise DataError(
                     f"{self.root / SEGMENTS}: line {line}: the segment is from {start:.2f} s to {end:.2f} s, but "
                     f"{self.files[recording]} is from {first:.2f} s to {last:.2f} s"
                 )
-        return Track(samples_nC, rate, [(start - first, end - first, label) for start, end, label, _ in segments])
-
-    def _samples(self, recording: int, columns: Sequence[str]) -> tuple[Samples, float, float]:
-        """Read a recording's samples, their rate [Hz], and the time of the first sample [s]."""
-        path = self.path(recording)
-        positions(self.columns(recording), [*columns, self.time] if self.time else columns, path)
-        if self.time is None:
-            assert self.rate is not None
-            return read_imu(path, columns), self.rate, 0.0
-        samples_nC, time_n = read_timed_imu(path, columns, self.time)
-        try:
-            samples_nC, rate = evenly_spaced(samples_nC, time_n)
-        except ValueError as error:
-            raise DataError(f"{path}: column {self.time}: {error}") from error
-        return samples_nC, rate, float(time_n[0])
+        return [(start, end, label) for start, end, label, _ in self.segments[recording]]
 
     def fingerprint(self, recordings: Sequence[int]) -> str:
         """See `RecordingSet.fingerprint`."""
         sizes = ((self.files[recording], self.path(recording).stat().st_size) for recording in recordings)
         return fingerprint(map(sha256_of, self.tables), sizes)
+
+
+def _moved(labels: Sequence[tuple[float, float, int]], begun: float) -> list[tuple[float, float, int]]:
+    """Count the times of labels from `begun` [s]; a label of the whole recording is one of every piece."""
+    return [(0.0 if (start, end) == WHOLE else start - begun, end - begun, label) for start, end, label in labels]
+
+
+def _check_rate(path: Path, rate: float) -> None:
+    """Raise `DataError` if a column that looks like a clock contradicts the rate [Hz]."""
+    if not clock_like(header_of(path)):
+        return
+    try:
+        _, wrong, _ = imu_facts(path, rate)
+    except DataError:  # a column that is not read may hold anything
+        return
+    if wrong:
+        raise DataError(
+            f"{path}: {wrong}. Name the column in data.time (instead of data.rate) to place rows by it, correct "
+            "data.rate, or set data.check_clock=false if it is no clock"
+        )
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How the rows of CSV files are placed in time: by their rate, or by their clock. See `ImuRecordings`."""
+
+    rate: float | None = None
+    """[Hz]"""
+    time: str | None = None
+    unit: TimeUnit = "s"
+    max_gap: float = MAX_GAP
+    """[s]"""
+    on_bad_time: BadTime = "error"
+    check_clock: bool = True
+    imu_offset: float | Mapping[str, float] = 0.0
+    """[s]"""
+
+    def clock(self, to: float) -> Clock:
+        """Return the clock of the files, for samples at `to` [Hz]."""
+        return Clock(to, self.time, self.unit, max_gap=self.max_gap, on_bad_time=self.on_bad_time)
 
 
 class Segment(NamedTuple):

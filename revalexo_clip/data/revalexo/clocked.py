@@ -1,9 +1,10 @@
-"""IMU files placed by their clock, or moved against the video: samples on the grid of windows, whatever the rows are."""
+"""IMU files placed by their clock, or moved against the video: samples on the grid of windows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import numpy as np
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.clocks import MAX_GAP, BadTime, ClockError, Piece, TimeUnit, on_grid, seconds, split_at_gaps
-from revalexo_clip.data.imu import ImuCache, Samples, read_column, read_imu
+from revalexo_clip.data.imu import ImuCache, Samples, header_of, read_column, read_imu
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.revalexo.survey import Span, Survey
 from revalexo_clip.data.source import ClipSource
 from revalexo_clip.data.video import Pixels
 from revalexo_clip.data.windows import Floats
+
+log = logging.getLogger("revalexo_clip")
 
 
 @dataclass(frozen=True)
@@ -39,41 +42,71 @@ class Clock:
     def spans(self, index: ClipIndex, clip: int, channels: tuple[str, ...], survey: Survey) -> list[Span]:
         """Return the spans of a clip's IMU [s in the clip]. Raises `DataError` if the clock cannot be used."""
         path = index.imu(clip)
-        offset = self.offsets.get(path, 0.0)
-        settings = json.dumps(
-            [self.rate, self.time, self.unit, self.from_first_row, self.max_gap, self.on_bad_time, offset]
-        )
-        found = survey.clock(path, settings, lambda: self.read(path, channels)[2])
-        if found[0].begin >= float(index.duration_N[clip]) or found[-1].end <= 0:
-            raise DataError(
-                f"{path}: column {self.time} runs from {found[0].begin:.3f} s to {found[-1].end:.3f} s, and the clip "
-                f"lasts {index.duration_N[clip]:g} s. Is {self.unit} its unit (data.time_unit)? If it does not count "
-                "from the first frame of the video, set data.time_zero=first_row"
-            )
+        found = survey.clock(path, self.settings(path), lambda: self.read(path, channels, tell=True)[2])
+        self.check_inside(path, found, float(index.duration_N[clip]))
         return found
 
-    def pieces(self, path: Path, channels: tuple[str, ...]) -> list[Piece]:
-        """Read a file as pieces without gaps. Raises `DataError`, naming line and column."""
+    def settings(self, path: Path) -> str:
+        """Return what the times of a file depend on, apart from its content."""
+        offset = self.offsets.get(path, 0.0)
+        return json.dumps(
+            [self.rate, self.time, self.unit, self.from_first_row, self.max_gap, self.on_bad_time, offset]
+        )
+
+    def check_inside(self, path: Path, spans: Sequence[Span], duration: float) -> None:
+        """Raise `DataError` if a file has no samples within its clip of `duration` [s]."""
+        if spans[0].begin < duration and spans[-1].end > 0:
+            return
+        runs = f"runs from {spans[0].begin:.3f} s to {spans[-1].end:.3f} s, and the clip lasts {duration:g} s"
+        if self.time is None:
+            raise DataError(f"{path}: moved by data.imu_offset, it {runs}")
+        raise DataError(
+            f"{path}: column {self.time} {runs}. Is {self.unit} its unit (data.time_unit)? If it does not count from "
+            "the first frame of the video, set data.time_zero=first_row"
+        )
+
+    def row_times(self, path: Path) -> Floats:
+        """Return the time of each row of a file [s in the clip], in file order. Raises `DataError`."""
+        offset = self.offsets.get(path, 0.0)
+        if self.time is None:
+            return np.arange(len(read_column(path, header_of(path)[0])[0])) / self.rate + offset
+        time_n, _ = self._stamps(path, self.time)
+        return time_n + (offset - float(time_n.min()) if self.from_first_row else offset)
+
+    def _stamps(self, path: Path, column: str) -> tuple[Floats, list[int]]:
+        """Read the clock of a file [s], and the line of each row."""
+        cells, lines = read_column(path, column)
+        try:
+            return seconds(cells, self.unit), lines
+        except ClockError as error:
+            raise DataError(f"{path}: line {lines[error.row]}, column {column}: {error}") from error
+
+    def pieces(self, path: Path, channels: tuple[str, ...], *, tell: bool = False) -> list[Piece]:
+        """Read a file as pieces without gaps. Raises `DataError`, naming line and column.
+
+        With `tell`, the log says which rows are sorted and dropped.
+        """
         samples_nC, offset = read_imu(path, channels), self.offsets.get(path, 0.0)
         if self.time is None:
             return [Piece(samples_nC, np.arange(len(samples_nC)) / self.rate + offset)]
-        cells, lines = read_column(path, self.time)
+        time_n, lines = self._stamps(path, self.time)
         try:
-            time_n = seconds(cells, self.unit)
             found = split_at_gaps(samples_nC, time_n, max_gap=self.max_gap, on_bad_time=self.on_bad_time)
         except ClockError as error:
             raise DataError(f"{path}: line {lines[error.row]}, column {self.time}: {error}") from error
+        if tell and self.on_bad_time == "sort":
+            _tell_sorting(path, time_n)
         if self.from_first_row:
             offset -= float(found[0].time_n[0])
         return [Piece(piece.samples_nC, piece.time_n + offset) for piece in found]
 
-    def read(self, path: Path, channels: tuple[str, ...]) -> tuple[Samples, int, list[Span]]:
+    def read(self, path: Path, channels: tuple[str, ...], *, tell: bool = False) -> tuple[Samples, int, list[Span]]:
         """Return samples at `rate`, the number of the first one, and the spans that have samples [s in the clip].
 
         Between two pieces there are NaN. Raises `DataError`.
         """
         try:
-            grids = [on_grid(piece, self.rate) for piece in self.pieces(path, channels)]
+            grids = [on_grid(piece, self.rate) for piece in self.pieces(path, channels, tell=tell)]
         except ValueError as error:
             raise DataError(f"{path}: {error}") from error
         grids = [(samples_mC, first) for samples_mC, first in grids if len(samples_mC)]
@@ -85,6 +118,18 @@ class Clock:
             whole_mC[first - begin : first - begin + len(samples_mC)] = samples_mC
         spans = [Span(first / self.rate, (first + len(samples_mC)) / self.rate) for samples_mC, first in grids]
         return whole_mC, begin, spans
+
+
+def _tell_sorting(path: Path, time_n: Floats) -> None:
+    """Say in the log which rows of a file are sorted and dropped, if any are."""
+    backwards, repeated = int((np.diff(time_n) < 0).sum()), len(time_n) - len(np.unique(time_n))
+    if backwards or repeated:
+        log.warning(
+            "%s: rows are sorted by time: the clock went back %d times, and %d rows that repeat a time are dropped",
+            path,
+            backwards,
+            repeated,
+        )
 
 
 class _Cache(ImuCache):
@@ -135,14 +180,19 @@ class ClockedFiles(ClipSource):
 
 
 def offsets_of(index: ClipIndex, imu_offset: float | Mapping[str, float]) -> dict[Path, float]:
-    """Return by IMU file how much later its IMU was taken than it says [s].
+    """Return by IMU file how much later its IMU was taken than it says [s]; see `offset_of`."""
+    found = {}
+    for clip, (name, subject) in enumerate(zip(index.names, index.subjects, strict=True)):
+        if number := offset_of(name, subject, imu_offset):
+            found[index.imu(clip)] = number
+    return found
+
+
+def offset_of(name: str, subject: str, imu_offset: float | Mapping[str, float]) -> float:
+    """Return how much later the IMU of a clip was taken than it says [s].
 
     A mapping names clips (`Subject01/0001`) or subjects (`Subject01`); the name of a clip takes precedence.
     """
-    numbers = {"": float(imu_offset)} if isinstance(imu_offset, float | int) else imu_offset
-    found = {}
-    for clip, (name, subject) in enumerate(zip(index.names, index.subjects, strict=True)):
-        number = numbers.get(name, numbers.get(subject, numbers.get("", 0.0)))
-        if number:
-            found[index.imu(clip)] = number
-    return found
+    if isinstance(imu_offset, float | int):
+        return float(imu_offset)
+    return imu_offset.get(name, imu_offset.get(subject, 0.0))

@@ -12,6 +12,8 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
+from revalexo_clip.core.component import nearest
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.data import windows
@@ -29,8 +31,8 @@ from revalexo_clip.data.revalexo.pack.choose import packed_clips, prepare_pack
 from revalexo_clip.data.revalexo.pack.find import find_pack
 from revalexo_clip.data.revalexo.pack.source import PackedFiles
 from revalexo_clip.data.revalexo.raw_files import RawFiles
-from revalexo_clip.data.revalexo.survey import Survey
-from revalexo_clip.data.revalexo.timing import raw_files, timed
+from revalexo_clip.data.revalexo.survey import Span, Survey
+from revalexo_clip.data.revalexo.timing import Files, raw_files, timed
 from revalexo_clip.data.source import ClipSource
 from revalexo_clip.data.subjects import SplitBySubject, select_subjects
 
@@ -161,7 +163,7 @@ class RevalExo(SplitBySubject, Dataset):
             files = clips.files(survey, self.imu_rate, check_clock=check_clock, video=video)
         clock = self._clock(index)
         if clock is not None:
-            files = replace(files, imu=lambda clip: clock.spans(index, clip, channels, survey))
+            files = self._clocked(files, clock, index, channels, survey)
         index, place_N = timed(index, files, survey, rate=self.imu_rate, min_duration=self.min_duration)
         survey.save()
         if clips is None:
@@ -174,8 +176,38 @@ class RevalExo(SplitBySubject, Dataset):
         imu_spec = ImuSpec(channels, tuple(map(unit_of, channels)), self.imu_rate, self.window)
         return index, source, excluded, imu_spec
 
+    def _clocked(
+        self, files: Files, clock: Clock, index: ClipIndex, channels: tuple[str, ...], survey: Survey
+    ) -> Files:
+        """Return files whose IMU rows are placed by a clock."""
+        plain = files.imu
+
+        def imu(clip: int) -> list[Span]:
+            if self.time is None:
+                plain(clip)  # raises if a column contradicts the sampling rate
+            return clock.spans(index, clip, channels, survey)
+
+        return replace(
+            files,
+            imu=imu,
+            times=lambda clip: clock.row_times(index.imu(clip)),
+            settings=" ".join(dict.fromkeys(clock.settings(index.imu(clip)) for clip in range(len(index)))),
+        )
+
     def _clock(self, index: ClipIndex) -> Clock | None:
-        """Return how rows are placed if they are not simply `imu_rate` apart from the first frame on."""
+        """Return how rows are placed if they are not simply 1 / `imu_rate` apart from the first frame on."""
+        clock = self._template()
+        if clock is None:
+            return None
+        if isinstance(self.imu_offset, dict) and index.root.is_dir():
+            known = {*layout.subject_files(index.root), *index.names}
+            for name in self.imu_offset:
+                if name not in known and name.partition("/")[0] not in known:
+                    raise ConfigError(f"data.imu_offset: no subject or clip {name}{nearest(name, known)}")
+        return replace(clock, offsets=offsets_of(index, self.imu_offset))
+
+    def _template(self) -> Clock | None:
+        """Return the clock of all files, without their offsets."""
         if self.time is None and not self.imu_offset:
             return None
         return Clock(
@@ -185,7 +217,6 @@ class RevalExo(SplitBySubject, Dataset):
             from_first_row=self.time_zero == "first_row",
             max_gap=self.max_gap,
             on_bad_time=self.on_bad_time,
-            offsets=offsets_of(index, self.imu_offset),
         )
 
     def _place(self, split: Split, times: ClipTimes) -> tuple[Windows, windows.Floats | None]:
@@ -224,6 +255,9 @@ class RevalExo(SplitBySubject, Dataset):
             imu_rate=self.imu_rate,
             min_duration=self.min_duration,
             video=video,
+            clock=self._template() if self.time is not None else None,
+            check_clock=self.check_clock,
+            imu_offset=self.imu_offset,
             processes=max(self.workers, 1),
         )
         for clip, why in found.bad.items():

@@ -22,9 +22,11 @@ from revalexo_clip.data.clocks import clock_like, contradiction, first_reading
 from revalexo_clip.data.imu import UNITS, Samples, header_of, read_imu, read_timed_imu
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import Placement, place_clips
+from revalexo_clip.data.revalexo.layout import subject_files
 from revalexo_clip.data.revalexo.pack.find import cache_folder
 from revalexo_clip.data.revalexo.pack.part import stamp as stamp_file
 from revalexo_clip.data.video import video_span
+from revalexo_clip.data.windows import Floats
 
 FILE = "survey.json"
 FORMAT = 1
@@ -33,6 +35,8 @@ Stamp = tuple[int, int]
 """Size [bytes] and time of the last change [ns] of a file."""
 Sensors = Callable[[int], tuple[tuple[str, ...], Samples]]
 """Gives the columns and rows of a clip's IMU that are compared with those of other clips."""
+RowTimes = Callable[[int], Floats]
+"""Gives the time of each row of a clip's IMU file [s in the clip]."""
 
 
 class Span(NamedTuple):
@@ -95,7 +99,7 @@ class Survey:
         key, stamp = f"{path} {rate:g}", stamp or stamp_of(path)
         found = self.kept.imu.get(key)
         if found is None or found[:2] != stamp:
-            rows, wrong, first = _imu_facts(path, rate)
+            rows, wrong, first = imu_facts(path, rate)
             found = self.kept.imu[key] = ImuFacts(*stamp, rows, wrong, first)
             self._changed = True
         return found
@@ -117,10 +121,20 @@ class Survey:
             self._changed = True
         return [Span(*span) for span in found[2]]
 
-    def placement(self, index: ClipIndex, rate: float, stamps: Sequence[Stamp], sensors: Sensors) -> Placement:
+    def placement(
+        self,
+        index: ClipIndex,
+        rate: float,
+        stamps: Sequence[Stamp],
+        sensors: Sensors,
+        *,
+        times: RowTimes | None = None,
+        settings: str = "",
+    ) -> Placement:
         """Find the recording and the offset of each clip of an index by shared rows, subject by subject.
 
-        `stamps` are those of the IMU files. A file that cannot be read is a recording of its own; what is wrong with it
+        `stamps` are those of the IMU files. If rows are not simply 1 / `rate` apart, `times` gives their times, with
+        `settings` that are part of the key. A file that cannot be read is a recording of its own; what is wrong with it
         shows when its windows are read. Raises `DataError` if shared rows contradict each other.
         """
         recording_N, offset_N = np.empty(len(index), dtype=np.int64), np.empty(len(index))
@@ -128,11 +142,16 @@ class Survey:
         subject_N = np.array(index.subjects)
         for subject in dict.fromkeys(index.subjects):
             own = np.flatnonzero(subject_N == subject).tolist()
-            content = json.dumps([FORMAT, rate, [(index.names[clip], *stamps[clip]) for clip in own]])
+            content = json.dumps([FORMAT, rate, settings, [(index.names[clip], *stamps[clip]) for clip in own]])
             digest = hashlib.sha256(content.encode()).hexdigest()
             known = self.kept.placements.get(subject)
             if known is None or known[0] != digest:
-                known = digest, _placed([index.names[clip] for clip in own], [sensors(clip) for clip in own], rate)
+                own_times = None if times is None else [times(clip) for clip in own]
+                names, files = [index.names[clip] for clip in own], [sensors(clip) for clip in own]
+                try:
+                    known = digest, _placed(names, files, rate, own_times)
+                except DataError as error:
+                    raise DataError(f"{_described_by(index.root, subject)}: {error}") from error
                 self.kept.placements[subject] = known
                 self._changed = True
             for clip in own:
@@ -142,15 +161,26 @@ class Survey:
         return Placement(recording_N, offset_N)
 
 
+def _described_by(root: Path, subject: str) -> Path:
+    """Return the JSON file of a subject, or the root if there is none, as with a pack that was moved."""
+    try:
+        return subject_files(root)[subject]
+    except (DataError, KeyError):
+        return root
+
+
 def _placed(
-    names: Sequence[str], files: Sequence[tuple[tuple[str, ...], Samples]], rate: float
+    names: Sequence[str],
+    files: Sequence[tuple[tuple[str, ...], Samples]],
+    rate: float,
+    times: Sequence[Floats] | None,
 ) -> dict[str, tuple[int, float]]:
-    placement, _ = place_clips(comparable(files), rate, names)
+    placement, _ = place_clips(comparable(files), rate, names, times)
     return dict(zip(names, zip(placement.recording_N.tolist(), placement.offset_N.tolist(), strict=True), strict=True))
 
 
 def sensor_columns(columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns whose rows are compared: accelerometers and gyroscopes, or all but clocks if there are none."""
+    """Return the columns whose rows are compared: accelerometers and gyroscopes; if there are none, all but clocks."""
     once = sorted({column for column in columns if columns.count(column) == 1})
     sensors = tuple(column for column in once if column.split("_", 1)[0] in UNITS)
     if sensors:
@@ -183,7 +213,8 @@ def stamp_of(path: Path) -> Stamp:
     return found.size, found.changed
 
 
-def _imu_facts(path: Path, rate: float) -> tuple[int, str, float]:
+def imu_facts(path: Path, rate: float) -> tuple[int, str, float]:
+    """Return rows, contradiction and first reading of an IMU file, as in `ImuFacts`. Raises `DataError`."""
     columns = header_of(path)
     value = next((column for column in sensor_columns(columns)), columns[0])
     clocks = [column for column in clock_like(columns) if columns.count(column) == 1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -13,7 +14,16 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import ClipTimes
-from revalexo_clip.data.revalexo.survey import Sensors, Span, Stamp, Survey, sensors_of_file, stamp_of
+from revalexo_clip.data.revalexo.survey import (
+    ImuFacts,
+    RowTimes,
+    Sensors,
+    Span,
+    Stamp,
+    Survey,
+    sensors_of_file,
+    stamp_of,
+)
 from revalexo_clip.data.windows import TIME_DECIMALS, Ints
 
 log = logging.getLogger("revalexo_clip")
@@ -33,8 +43,14 @@ class Files:
     sensors: Sensors
     imu: Callable[[int], list[Span]]
     """The spans of its IMU: one, or several between gaps [s in the clip]."""
+    first: Callable[[int], float]
+    """First reading of its own clock [s]; 0 if it has none, or if it is not checked."""
     video: Callable[[int], Span] | None
     """The span of its video; None if videos are not used."""
+    times: RowTimes | None = None
+    """The times of its IMU rows, if they are not simply 1 / rate apart from the first frame on."""
+    settings: str = ""
+    """What `times` depend on."""
 
 
 def raw_files(
@@ -52,21 +68,20 @@ def raw_files(
     clip's IMU file, if it is known.
     """
 
+    def facts(clip: int) -> ImuFacts:
+        return survey.imu(index.imu(clip), rate, None if stamps is None else stamps(clip))
+
     def imu(clip: int) -> list[Span]:
-        found = survey.imu(index.imu(clip), rate, None if stamps is None else stamps(clip))
+        found = facts(clip)
         if check_clock and found.wrong:
-            raise DataError(
-                f"{index.imu(clip)}: {found.wrong}. Name the column in data.time to place rows by it, correct "
-                "data.imu_rate, or set data.check_clock=false if it is no clock"
-            )
-        if check_clock:
-            _check_start(index, clip, found.first)
+            raise DataError(f"{index.imu(clip)}: {wrong_rate(found.wrong)}")
         return [Span(0.0, (found.rows + 1) / rate)]
 
     return Files(
         stamp=stamps or (lambda clip: stamp_of(index.imu(clip))),
         sensors=lambda clip: sensors_of_file(index.imu(clip)),
         imu=imu,
+        first=lambda clip: facts(clip).first if check_clock else 0.0,
         video=(lambda clip: survey.video(index.video(clip))) if video else None,
     )
 
@@ -81,11 +96,13 @@ def timed(
     annotated for longer.
     """
     index = replace(index, times=_placed(index, files, survey, rate))
+    recordings = Counter(index.times.recording_N.tolist())
     entries, begins, ends, cuts = [], [], [], dict[str, float]()
     for clip in range(len(index)):
         duration = float(index.duration_N[clip])
+        _check_start(index, files, clip, recordings)
         video = Span(0.0, duration) if files.video is None or not index.video_N[clip] else files.video(clip)
-        spans = [_common(span, video, duration) for span in files.imu(clip)]
+        spans = [common_span(span, video, duration) for span in files.imu(clip)]
         usable = [span for span in spans if round(span.end - span.begin, TIME_DECIMALS) >= min_duration]
         if not usable:
             raise _too_little(index, clip, files.imu(clip), video, min_duration)
@@ -99,8 +116,8 @@ def timed(
         named = ", ".join(f"{name} ({cut:.2f} s)" for name, cut in list(cuts.items())[:_LISTED])
         more = f" and {len(cuts) - _LISTED} more" if len(cuts) > _LISTED else ""
         _warn(
-            f"{counted(len(cuts), 'clip')} {'is' if len(cuts) == 1 else 'are'} cut to the time that annotations, IMU and "
-            f"video share, by {sum(cuts.values()):.2f} s in all: {named}{more}"
+            f"{counted(len(cuts), 'clip')} {'is' if len(cuts) == 1 else 'are'} cut to the time that annotations, IMU "
+            f"and video share, by {sum(cuts.values()):.2f} s in all: {named}{more}"
         )
     place_N = np.array(entries, dtype=np.int64)
     placed = index.take(place_N, index.num_too_short)
@@ -113,25 +130,28 @@ def _warn(message: str) -> None:
     log.warning("%s", message)
 
 
-def _common(imu: Span, video: Span, duration: float) -> Span:
+def common_span(imu: Span, video: Span, duration: float) -> Span:
+    """Return the time that a span of IMU, a video and the annotations of a clip share [s in the clip]."""
     begin = max(imu.begin, video.begin, 0.0)
     return Span(begin, max(min(imu.end, video.end, duration), begin))
 
 
 def _too_little(index: ClipIndex, clip: int, imu: list[Span], video: Span, least: float) -> DataError:
-    """Return the error that a clip is annotated for longer than its IMU and video last."""
-    duration = float(index.duration_N[clip])
-    best = max((_common(span, video, duration) for span in imu), key=lambda span: span.end - span.begin)
+    is_imu, message = too_little(index.names[clip], imu, video, float(index.duration_N[clip]), least)
+    return DataError(f"{index.imu(clip) if is_imu else index.video(clip)}: {message}")
+
+
+def too_little(name: str, imu: Sequence[Span], video: Span, duration: float, least: float) -> tuple[bool, str]:
+    """Return the message that a clip is annotated for longer than its IMU and video last.
+
+    Returns also whether it is about the IMU file, or about the video.
+    """
+    best = max((common_span(span, video, duration) for span in imu), key=lambda span: span.end - span.begin)
     is_imu = imu[0].begin > 0 or imu[-1].end < duration or len(imu) > 1
-    file, what, span = (
-        (index.imu(clip), "IMU recording", Span(imu[0].begin, imu[-1].end))
-        if is_imu
-        else (index.video(clip), "video", video)
-    )
-    return DataError(
-        f"{file}: the {what} covers {span.begin:.3f} s to {span.end:.3f} s of the {duration:g} s of "
-        f"{index.names[clip]}: annotations, IMU and video share {best.end - best.begin:.3f} s, less than "
-        f"data.min_duration ({least:g} s)"
+    what, span = ("IMU recording", Span(imu[0].begin, imu[-1].end)) if is_imu else ("video", video)
+    return is_imu, (
+        f"the {what} covers {span.begin:.3f} s to {span.end:.3f} s of the {duration:g} s of {name}: annotations, IMU "
+        f"and video share {best.end - best.begin:.3f} s, less than data.min_duration ({least:g} s)"
     )
 
 
@@ -140,12 +160,14 @@ def _placed(index: ClipIndex, files: Files, survey: Survey, rate: float) -> Clip
     times, open_M = index.times, np.flatnonzero(~index.times.declared_N)
     if not len(open_M):
         return times
-    asked = index.take(open_M, 0)
+    asked, row_times = index.take(open_M, 0), files.times or (lambda clip: np.empty(0))
     found = survey.placement(
         asked,
         rate,
         [files.stamp(clip) for clip in open_M.tolist()],
         lambda place: files.sensors(int(open_M[place])),
+        times=None if files.times is None else lambda place: row_times(int(open_M[place])),
+        settings=files.settings,
     )
     recording_N, offset_N = times.recording_N.copy(), times.offset_N.copy()
     recording_N[open_M] = found.recording_N + int(recording_N.max()) + 1
@@ -153,16 +175,32 @@ def _placed(index: ClipIndex, files: Files, survey: Survey, rate: float) -> Clip
     return replace(times, recording_N=recording_N, offset_N=offset_N)
 
 
-def _check_start(index: ClipIndex, clip: int, first: float) -> None:
-    """Raise `DataError` if a clip's own clock starts late and nothing says whether that is a shift.
+def _check_start(index: ClipIndex, files: Files, clip: int, recordings: Counter[int]) -> None:
+    """Raise `DataError` if a clip's own clock starts late; `recordings` counts the clips of each."""
+    declared, recording = bool(index.times.declared_N[clip]), int(index.times.recording_N[clip])
+    alone = not declared and recordings[recording] == 1
+    wrong = late_clock(files.first(clip), float(index.duration_N[clip]), alone=alone)
+    if wrong is not None:
+        raise DataError(f"{index.imu(clip)}: {wrong}")
+
+
+def late_clock(first: float, duration: float, *, alone: bool) -> str | None:
+    """How a clip's own clock starts late, and nothing says whether that is a shift; None if it does not.
 
     A clock that counts from the start of a longer recording starts anywhere; one that starts within the clip, of a clip
-    that is a recording of its own, may count from the first frame of the video.
+    that is a recording of its own (`alone`), may count from the first frame of the video. Times are in seconds.
     """
-    if not _LATE_CLOCK < first < float(index.duration_N[clip]) or index.times.declared_N[clip]:
-        return
-    if int((index.times.recording_N == index.times.recording_N[clip]).sum()) == 1:
-        raise DataError(
-            f"{index.imu(clip)}: its clock starts at {first:.3f} s. If it counts from the first frame of the video, "
-            "name the column in data.time; if not, set data.check_clock=false"
-        )
+    if not alone or not _LATE_CLOCK < first < duration:
+        return None
+    return (
+        f"its clock starts at {first:.3f} s. If it counts from the first frame of the video, name the column in "
+        "data.time; if not, set data.check_clock=false"
+    )
+
+
+def wrong_rate(contradiction: str) -> str:
+    """Return how a column contradicts the sampling rate, and what to do."""
+    return (
+        f"{contradiction}. Name the column in data.time to place rows by it, correct data.imu_rate, or set "
+        "data.check_clock=false if it is no clock"
+    )

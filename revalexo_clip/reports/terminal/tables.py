@@ -17,6 +17,9 @@ from rich.tree import Tree
 
 from revalexo_clip.core.component import Component, Config, JsonObject
 from revalexo_clip.data.revalexo.check import KINDS, Problem
+from revalexo_clip.data.revalexo.check.shared import PlacedClip
+
+_MOST_RECORDINGS = 20
 
 
 def dry_run_table(
@@ -52,6 +55,29 @@ def problem_table(problems: Sequence[Problem]) -> Table:
         table.add_row(Text(f"{severity}: {kind} ({len(of_kind)})", style), Text(meaning, "dim"))
         for problem in of_kind:
             table.add_row(Text(str(problem.file)), Text(problem.message))
+    return table
+
+
+def recording_table(recordings: Sequence[Sequence[PlacedClip]]) -> Table:
+    """Return a table of the recordings that more than one clip was cut from: at most `_MOST_RECORDINGS` lines."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("recording from", "clips", "length [s]", "starts at [s]", "shared [s]"):
+        text = column in ("recording from", "starts at [s]")
+        table.add_column(column, justify="left" if text else "right", overflow="fold")
+    several = [clips for clips in recordings if len(clips) > 1]
+    for clips in several[:_MOST_RECORDINGS]:
+        starts = [f"{clip.offset:g}" for clip in clips]
+        shown = starts if len(starts) <= 4 else [*starts[:3], "...", starts[-1]]
+        length = max(clip.offset + clip.duration for clip in clips) - clips[0].offset
+        table.add_row(
+            Text(clips[0].name),
+            str(len(clips)),
+            f"{length:.1f}",
+            ", ".join(shown),
+            f"{sum(clip.shared for clip in clips):.1f}",
+        )
+    if len(several) > _MOST_RECORDINGS:
+        table.add_row(Text(f"and {len(several) - _MOST_RECORDINGS} more", "dim"))
     return table
 
 

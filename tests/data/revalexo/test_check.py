@@ -209,11 +209,11 @@ def test_the_longest_run_is_found() -> None:
 def test_only_gaps_within_the_clip_count(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, [time for time in steady(6.0) if not 3.95 < time < 5.0])
-    assert check_video(path, 4.0)[0] == []
-    assert [kind for kind, _ in check_video(path, 4.5)[0]] == ["frame_gap"]
+    assert check_video(path, 4.0).findings == []
+    assert [kind for kind, _ in check_video(path, 4.5).findings] == ["frame_gap"]
     rng = np.random.default_rng(0)
     write_video(path, np.cumsum(rng.uniform(0.005, 0.06, 150)).tolist())
-    assert check_video(path, 4.0)[0] == []
+    assert check_video(path, 4.0).findings == []
 
 
 def test_a_survey_has_the_time_of_every_frame(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_what_training_refuses_of_a_video_check_data_finds(tmp_path: Path) -> No
         stops = [refused(lambda: read_frames(path, np.linspace(start, start + 2, 4), 36, 36)) for start in (0, 0.5, 1)]  # noqa: B023
         if any(stops):
             refusals += 1
-            assert any(KINDS[kind].severity == "error" for kind, _ in check_video(path, 3.0)[0])
+            assert any(KINDS[kind].severity == "error" for kind, _ in check_video(path, 3.0).findings)
     assert refusals > 20
 
 

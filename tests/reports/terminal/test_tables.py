@@ -11,11 +11,13 @@ from support.narrow_terminal import assert_numbers_fit
 from revalexo_clip.config.pretraining import COMPONENT_KINDS
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data.revalexo.check import Problem
+from revalexo_clip.data.revalexo.check.shared import PlacedClip
 from revalexo_clip.reports.terminal.tables import (
     component_list,
     config_tree,
     dry_run_table,
     problem_table,
+    recording_table,
 )
 
 
@@ -89,6 +91,18 @@ def test_problems_are_a_row_each_under_their_kind_however_long_a_file_s_name_is(
     assert "data/[1].mp4" in text
     assert "acc_[Head]: gravity is 1.00" in text
     assert text.count("x") == 90
+
+
+def test_recordings_of_several_clips_are_a_row_each_and_at_most_twenty() -> None:
+    def clip(recording: int, number: int) -> PlacedClip:
+        name = f"Subject01/{recording:02d}{number:02d}"
+        return PlacedClip(name, "Subject01", 8.0 * number, 4.0 * (number > 0), declared=False, duration=12.0)
+
+    recordings = [[clip(recording, number) for number in range(6)] for recording in range(23)]
+    lines = [" ".join(line.split()) for line in shown(recording_table([*recordings, [clip(99, 0)]])) if line.strip()]
+    assert lines[2] == "Subject01/0000 6 52.0 0, 8, 16, ..., 40 20.0"
+    assert lines[-1] == "and 3 more"
+    assert len(lines) == 2 + 20 + 1
 
 
 def test_numbers_of_a_dry_run_are_kept_at_every_width() -> None:

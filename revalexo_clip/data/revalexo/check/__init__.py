@@ -1,8 +1,8 @@
 """Validating a dataset: finds all problems, whereas training stops at the first one.
 
 `problem` defines the kinds of problem, `description` checks the JSON files, `recording` checks IMU files, `clip` checks
-videos and both files of a clip, `dataset` checks all clips and compares them. `exclude` finds the clips to leave out
-for `data.on_bad_clip`.
+videos and both files of a clip, `shared` compares the IMU rows of clips, `dataset` checks all clips and compares them.
+`command` is `rxclip check-data`, and `exclude` finds the clips to leave out for `data.on_bad_clip`.
 """
 
 from revalexo_clip.data.revalexo.check.dataset import Findings, check_dataset

@@ -1,25 +1,33 @@
-"""Checking a whole dataset, for `rxclip check-data`: its JSON files, each clip, and comparisons between clips."""
+"""Checking a whole dataset: its JSON files, each clip, and comparisons between clips."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from revalexo_clip.core.component import JsonObject
-from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.progress import OnProgress
-from revalexo_clip.core.text import counted
 from revalexo_clip.data.imu import channel_difference
-from revalexo_clip.data.revalexo.check.clip import ClipCheck, check_clip
+from revalexo_clip.data.recording_time import ClipTimes
+from revalexo_clip.data.revalexo.check.clip import ClipCheck, Settings, check_clip
 from revalexo_clip.data.revalexo.check.description import ClipFiles, check_description
 from revalexo_clip.data.revalexo.check.problem import Problem
-from revalexo_clip.data.revalexo.layout import CHANNELS, IMU_RATE
+from revalexo_clip.data.revalexo.check.shared import (
+    CheckedRecordings,
+    SubjectRows,
+    compare_rows,
+    placement_problems,
+    recordings_of,
+    times_of,
+)
+from revalexo_clip.data.revalexo.clocked import Clock, offset_of
+from revalexo_clip.data.revalexo.timing import late_clock
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Findings:
     subjects: tuple[str, ...]
     subjects_without_video: tuple[str, ...]
     """Subjects that have only IMU recordings."""
+    recordings: CheckedRecordings = field(default_factory=CheckedRecordings)
 
 
 def check_dataset(
@@ -43,27 +52,43 @@ def check_dataset(
     imu_rate: float,
     subjects: Collection[str] | None = None,
     min_duration: float = 0.0,
+    min_common: float | None = None,
+    clock: Clock | None = None,
+    check_clock: bool = True,
+    imu_offset: float | Mapping[str, float] = 0.0,
     video: bool = True,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Findings:
-    """Read every file of a dataset once, and return all problems.
+    """Read every file of a dataset once, and return all problems. IMU files are read once more to compare their rows.
 
-    Only clips of the given subjects (default: all) and of at least `min_duration` [s] are read. If `video` is False,
-    only IMU recordings are read, and clips need no video.
+    Only clips of the given subjects (default: all) and of at least `min_duration` [s] are read. Clips that are
+    annotated for at least `min_common` [s] (default: `min_duration`) must have so much IMU and video in common. If
+    `video` is False, only IMU recordings are read, and clips need no video.
 
-    `channels` are glob patterns, `imu_rate` is in Hz. `processes` defaults to the number of cores; `on_progress(done,
-    total)` counts clips. Raises `DataError` only if a worker process dies.
+    `channels` are glob patterns, `imu_rate` is in Hz. `clock` says how rows are placed (default: 1 / `imu_rate` apart
+    from the first frame on), `imu_offset` how much later the IMU was taken [s], see `RevalExo`; with `check_clock`, a
+    column that looks like a clock must agree with `imu_rate`. `processes` defaults to the number of cores;
+    `on_progress(done, total)` counts clips. Raises `DataError` only if a worker process dies.
     """
     described = check_description(root, subjects, min_duration, video=video)
-    checked = _check_clips(described.clips, channels, imu_rate, processes or len(os.sched_getaffinity(0)), on_progress)
+    if imu_offset:
+        offsets = {clip.imu: offset_of(clip.name, clip.subject, imu_offset) for clip in described.clips}
+        clock = replace(clock or Clock(imu_rate), offsets=offsets)
+    settings = Settings(
+        tuple(channels), imu_rate, clock, check_clock, min_duration if min_common is None else min_common
+    )
+    checked, compared = _check_clips(described.clips, settings, processes or len(os.sched_getaffinity(0)), on_progress)
     checked.sort(key=lambda each: each.clip.name)
+    times = times_of(checked, compared)
     problems = [
         *described.problems,
         *(problem for each in checked for problem in each.problems),
         *_other_channels(checked),
         *_shared(described.clips),
         *_duplicates(checked),
+        *_late_clocks(checked, times),
+        *placement_problems(compared, checked, imu_rate),
     ]
     return Findings(
         problems=tuple(sorted(problems, key=lambda problem: problem.order)),
@@ -71,42 +96,54 @@ def check_dataset(
         seconds=sum(clip.duration for clip in described.clips),
         subjects=tuple(sorted(described.with_video + described.without_video)),
         subjects_without_video=tuple(described.without_video),
+        recordings=recordings_of(checked, times),
     )
 
 
 def _check_clips(
-    clips: Sequence[ClipFiles],
-    channels: Sequence[str],
-    imu_rate: float,
-    processes: int,
-    on_progress: OnProgress | None,
-) -> list[ClipCheck]:
+    clips: Sequence[ClipFiles], settings: Settings, processes: int, on_progress: OnProgress | None
+) -> tuple[list[ClipCheck], list[SubjectRows]]:
+    """Check every clip, and compare the IMU rows of each subject's clips."""
     report = on_progress or (lambda done, total: None)
     report(0, len(clips))
     found: list[ClipCheck] = []
+    subjects = [
+        [clip for clip in clips if clip.subject == subject] for subject in dict.fromkeys(clip.subject for clip in clips)
+    ]
     if processes == 1 or len(clips) < 2:
         for clip in clips:
-            found.append(check_clip(clip, channels, imu_rate))
+            found.append(check_clip(clip, settings))
             report(len(found), len(clips))
-        return found
+        return found, [compare_rows(own, settings) for own in subjects]
     # Use spawn, because a fork of a process that has started threads (torch, a progress bar) can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(clips)), mp_context=context) as pool:
-        futures = [pool.submit(check_clip, clip, channels, imu_rate) for clip in clips]
+        futures = [pool.submit(check_clip, clip, settings) for clip in clips]
+        comparisons = [pool.submit(compare_rows, own, settings) for own in subjects]
         try:
             for future in as_completed(futures):
                 found.append(future.result())
                 report(len(found), len(clips))
+            return found, [comparison.result() for comparison in comparisons]
         except BrokenProcessPool as error:
             read = {each.clip.name for each in found}
-            left = next(clip for clip in clips if clip.name not in read)
+            left = next((clip for clip in clips if clip.name not in read), clips[0])
             raise DataError(
                 f"{left.video or left.imu}: a worker process died while it read this clip or one of the next; "
                 "run `rxclip check-data --jobs 1` to find out which"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
-    return found
+
+
+def _late_clocks(checked: Sequence[ClipCheck], times: ClipTimes) -> Iterator[Problem]:
+    """Yield the clips whose own clock starts late."""
+    clips = Counter(times.recording_N.tolist())
+    for number, each in enumerate(checked):
+        alone = not times.declared_N[number] and clips[int(times.recording_N[number])] == 1
+        message = late_clock(each.first, each.clip.duration, alone=alone)
+        if message is not None:
+            yield Problem("late_clock", each.clip.imu, message, each.clip.name)
 
 
 def _other_channels(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
@@ -143,78 +180,3 @@ def _duplicates(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
             if other != path:
                 message = f"has the same content as {other} ({name})"
                 yield Problem("duplicate_file", path, message, each.clip.name)
-
-
-@dataclass(frozen=True)
-class DataCheck:
-    """Result of checking a dataset."""
-
-    root: Path
-    findings: Findings
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """All problems, sorted by kind, then by file."""
-        return self.findings.problems
-
-    def count(self, severity: str) -> int:
-        """Return the number of problems of a severity."""
-        return sum(problem.severity == severity for problem in self.problems)
-
-    def summary(self) -> str:
-        """Return one line with the size of the dataset and the number of problems."""
-        found = self.findings
-        size = (
-            f"{counted(found.clips, 'clip')}, {found.seconds / 3600:.2f} h, {counted(len(found.subjects), 'subject')}"
-        )
-        if found.subjects_without_video:
-            size += f" ({len(found.subjects_without_video)} without video)"
-        if not self.problems:
-            return f"{self.root}: {size}: no problems found"
-        files = len({problem.file for problem in self.problems})
-        wrong = f"{counted(self.count('error'), 'error')} and {counted(self.count('warning'), 'warning')}"
-        return f"{self.root}: {size}: {wrong} in {counted(files, 'file')}"
-
-    def to_json(self) -> JsonObject:
-        """Return the output of `--json`. Existing names must not change; new ones may be added."""
-        found = self.findings
-        return {
-            "root": str(self.root),
-            "clips": found.clips,
-            "hours": found.seconds / 3600,
-            "subjects": list(found.subjects),
-            "subjects_without_video": list(found.subjects_without_video),
-            "errors": self.count("error"),
-            "warnings": self.count("warning"),
-            "problems": [
-                {
-                    "severity": problem.severity,
-                    "kind": problem.kind,
-                    "file": str(problem.file),
-                    "clip": problem.clip,
-                    "message": problem.message,
-                }
-                for problem in self.problems
-            ],
-        }
-
-
-def check_data(
-    root: Path,
-    *,
-    channels: Sequence[str] = CHANNELS,
-    imu_rate: float = IMU_RATE,
-    processes: int | None = None,
-    on_progress: OnProgress | None = None,
-) -> DataCheck:
-    """Read every file of a dataset once, and return all problems.
-
-    `channels` are glob patterns, `imu_rate` is in Hz; `processes` defaults to the number of cores. Raises
-    `ConfigError` if the folder does not exist, or if `imu_rate` is not positive.
-    """
-    if not root.is_dir():
-        raise ConfigError(f"{root}: there is no such dataset folder")
-    if imu_rate <= 0:
-        raise ConfigError(f"--imu-rate: must be positive, not {imu_rate:g} Hz")
-    findings = check_dataset(root, channels=channels, imu_rate=imu_rate, processes=processes, on_progress=on_progress)
-    return DataCheck(root, findings)

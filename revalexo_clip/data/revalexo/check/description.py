@@ -20,11 +20,16 @@ class ClipFiles:
 
     name: str
     """`subject/pair id`"""
+    subject: str
     video: Path | None
     imu: Path
     duration: float
     """End of the last activity [s]."""
     described_by: Path
+    recording: str | None = None
+    """Declared name of the recording that the clip is a piece of."""
+    offset: float = 0.0
+    """Declared start of the clip in its recording [s]."""
 
 
 @dataclass
@@ -125,7 +130,14 @@ def _check_subject(path: Path, subject: layout.SubjectFile, wrong: dict[str, Dat
             found.bad_clips.add(name)
         else:
             files = ClipFiles(
-                name, None if video is None else found.root / video, found.root / imu, pair.duration, path
+                name=name,
+                subject=subject.subject,
+                video=None if video is None else found.root / video,
+                imu=found.root / imu,
+                duration=pair.duration,
+                described_by=path,
+                recording=pair.recording,
+                offset=pair.offset or 0.0,
             )
             found.clips.append(files)
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from revalexo_clip.core.version import __version__
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.check.dataset import check_dataset
 from revalexo_clip.data.revalexo.check.description import ClipFiles, check_description
+from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.revalexo.pack.find import cache_folder
 from revalexo_clip.data.revalexo.pack.part import stamp
 
@@ -48,13 +49,29 @@ def bad_clips(
     imu_rate: float,
     min_duration: float,
     video: bool,
+    clock: Clock | None,
+    check_clock: bool,
+    imu_offset: float | Mapping[str, float],
     processes: int,
 ) -> BadClips:
     """Check every clip of the subjects, or return the cached result for the same files and arguments.
 
     See `check_dataset`. If several processes call this at the same time, one checks and the others wait.
     """
-    asked = json.dumps([__version__, sorted(subjects), list(channels), imu_rate, min_duration, video])
+    clock_settings = None if clock is None else clock.settings(root)
+    asked = json.dumps(
+        [
+            __version__,
+            sorted(subjects),
+            list(channels),
+            imu_rate,
+            min_duration,
+            video,
+            clock_settings,
+            check_clock,
+            imu_offset if isinstance(imu_offset, float | int) else dict(imu_offset),
+        ]
+    )
     path = cache_folder(root) / f"bad-clips-{hashlib.sha256(asked.encode()).hexdigest()[:12]}.json"
     with _alone(path):
         clips = check_description(root, subjects, min_duration, video=video).clips
@@ -70,6 +87,9 @@ def bad_clips(
             subjects=subjects,
             min_duration=min_duration,
             video=video,
+            clock=clock,
+            check_clock=check_clock,
+            imu_offset=imu_offset,
             processes=processes,
         )
         bad: dict[str, str] = {}

@@ -38,7 +38,6 @@ KINDS: dict[str, Kind] = {
     "not_a_video": Kind("error", "a file cannot be decoded as video"),
     "damaged_video": Kind("error", "a video is corrupt: decoding fails at a frame"),
     "frame_gap": Kind("error", "part of a clip has no frame near it"),
-    "video_short": Kind("error", "a video ends before the last activity"),
     # IMU recordings.
     "not_a_csv": Kind("error", "a file is not a CSV text file"),
     "missing_channel": Kind("error", "a channel pattern matches no column"),
@@ -48,10 +47,19 @@ KINDS: dict[str, Kind] = {
     "ragged_rows": Kind("error", "rows have more or fewer cells than the header"),
     "not_a_number": Kind("error", "cells of a channel are not numbers"),
     "not_finite": Kind("error", "cells of a channel are NaN or infinite"),
-    "imu_short": Kind("error", "a recording ends before the last activity"),
+    # Clocks, and what files share.
+    "clock_contradicts_rate": Kind("error", "a column that looks like a clock contradicts the sampling rate"),
+    "late_clock": Kind("error", "a clock starts late, and nothing says whether the recording does"),
+    "bad_clock": Kind("error", "the clock of a recording cannot be used"),
+    "too_little_in_common": Kind("error", "annotations, IMU and video of a clip share too little time"),
+    "contradictory_offsets": Kind("error", "equal IMU rows put a clip at two places of a recording"),
     # Problems that do not stop training.
     "repeated_key": Kind("warning", "a JSON object has a key twice; only the last one is read"),
     "overlapping_segments": Kind("warning", "two activities, or two transitions, overlap in time"),
+    "late_video": Kind("warning", "a video starts later than its file: the clip is cut"),
+    "video_short": Kind("warning", "a video ends before the last activity: the clip is cut"),
+    "late_imu": Kind("warning", "a recording starts after the first frame: the clip is cut"),
+    "imu_short": Kind("warning", "a recording ends before the last activity: the clip is cut"),
     "uneven_frames": Kind("warning", "frames are missing, but too few to stop training"),
     "length_mismatch": Kind("warning", "video and recording differ in length: wrong rate, or wrong clip"),
     "flat_channel": Kind("warning", "a channel is constant for a second or more"),
@@ -61,6 +69,8 @@ KINDS: dict[str, Kind] = {
     "gyro_units": Kind("warning", "angular velocities seem not to be in rad/s"),
     "shared_file": Kind("warning", "two clips name the same file"),
     "duplicate_file": Kind("warning", "files of two clips have the same content"),
+    "wrong_offset": Kind("warning", "equal IMU rows contradict the declared offset of a clip"),
+    "shared_across_subjects": Kind("warning", "clips of two subjects share IMU rows"),
 }
 """All kinds, in display order."""
 

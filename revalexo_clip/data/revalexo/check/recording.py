@@ -16,8 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.imu import Rows, Samples, read_imu, read_rows, select_channels
+from revalexo_clip.data.clocks import clock_like
+from revalexo_clip.data.imu import Rows, Samples, header_of, read_imu, read_rows, select_channels
 from revalexo_clip.data.revalexo.check.problem import Finding
+from revalexo_clip.data.revalexo.clocked import Clock
+from revalexo_clip.data.revalexo.survey import Span, imu_facts
+from revalexo_clip.data.revalexo.timing import wrong_rate
 
 FLAT = 1.0
 """Shortest time that makes a constant channel a problem [s]. Sensor noise changes every sample."""
@@ -132,10 +136,22 @@ class Recording:
     """The ordered channels, if every pattern matches."""
     length: float | None = None
     """Length [s], if it can be read."""
+    spans: list[Span] = field(default_factory=list)
+    """The time that it covers: one span, or several between gaps [s in the clip]; none if that is not known."""
+    first: float = 0.0
+    """First reading of a column that looks like a clock [s]; 0 if there is none, or if it is not checked."""
 
 
-def check_recording(path: Path, patterns: Sequence[str], rate: float, duration: float) -> Recording:
-    """Check the recording of a clip of `duration` [s] at `rate` [Hz]."""
+def check_recording(
+    path: Path,
+    patterns: Sequence[str],
+    rate: float,
+    duration: float,
+    *,
+    clock: Clock | None = None,
+    check_clock: bool = True,
+) -> Recording:
+    """Check the recording of a clip of `duration` [s] at `rate` [Hz]; see `Settings`."""
     try:
         columns, rows = read_rows(path)
     except DataError as error:
@@ -151,7 +167,9 @@ def check_recording(path: Path, patterns: Sequence[str], rate: float, duration: 
         found.channels = select_channels(columns, patterns, path)
     if samples_nC is not None:
         found.length = len(samples_nC) / rate
-        found.findings += _length(samples_nC, rate, duration)
+        if check_clock and (clock is None or clock.time is None):
+            found.first = _check_rate(path, rate, found)
+        _check_time(found, path, chosen, len(samples_nC), rate=rate, duration=duration, clock=clock)
         found.findings += check_signals(samples_nC, chosen, rate)
     return found
 
@@ -219,10 +237,54 @@ def _value(cell: str) -> float | None:
         return None
 
 
-def _length(samples_nC: Samples, rate: float, duration: float) -> Iterator[Finding]:
-    if len(samples_nC) < math.floor(round(duration * rate, 3)) - 1:  # one missing sample is allowed for rounding
-        yield (
+def _check_rate(path: Path, rate: float, found: Recording) -> float:
+    """Compare a column that looks like a clock with the sampling rate; return its first reading [s]."""
+    if not clock_like(header_of(path)):
+        return 0.0
+    try:
+        _, wrong, first = imu_facts(path, rate)
+    except DataError:  # a problem of a column that is not read
+        return 0.0
+    if wrong:
+        found.findings.append(("clock_contradicts_rate", wrong_rate(wrong)))
+    return first
+
+
+def _check_time(
+    found: Recording,
+    path: Path,
+    channels: tuple[str, ...],
+    rows: int,
+    *,
+    rate: float,
+    duration: float,
+    clock: Clock | None,
+) -> None:
+    """Find the time that a recording covers, and what of the clip it does not cover."""
+    if clock is None:
+        found.spans = [Span(0.0, (rows + 1) / rate)]
+        if rows >= math.floor(round(duration * rate, 3)) - 1:  # one missing sample is allowed for rounding
+            return
+        end = f"{rows / rate:.3f} s ({rows} samples at {rate:g} Hz)"
+    else:
+        try:
+            _, _, spans = clock.read(path, channels)
+            clock.check_inside(path, spans, duration)
+        except DataError as error:
+            found.findings.append(("bad_clock", _without(path, error)))
+            return
+        found.spans = spans
+        if round(spans[0].begin * rate) > 1:
+            late = f"starts at {spans[0].begin:.3f} s: the first {spans[0].begin:.3f} s of the clip are cut"
+            found.findings.append(("late_imu", late))
+        if round((duration - spans[-1].end) * rate) <= 1:
+            return
+        end = f"{spans[-1].end:.3f} s"
+    cut = duration - found.spans[-1].end
+    found.findings.append(
+        (
             "imu_short",
-            f"ends at {len(samples_nC) / rate:.3f} s ({len(samples_nC)} samples at {rate:g} Hz), before the end of "
-            f"the clip's last activity at {duration:.3f} s",
+            f"ends at {end}, before the end of the clip's last activity at {duration:.3f} s: the last {cut:.3f} s of "
+            "the clip are cut",
         )
+    )

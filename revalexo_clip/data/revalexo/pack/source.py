@@ -143,6 +143,10 @@ class PackedClips:
             rows = (int(value_N[place + 1]) - int(value_N[place])) // len(header.kept)
             return [Span(0.0, (rows + 1) / rate)]
 
+        def first(clip: int) -> float:
+            header = None if header_N[clip] < 0 else pack.about.headers[int(header_N[clip])]
+            return raw.first(clip) if header is None or (has_files and clock_like(header.columns)) else 0.0
+
         def shown(clip: int) -> Span:
             assert raw.video is not None
             if header_N[clip] < 0:
@@ -155,6 +159,7 @@ class PackedClips:
             stamp=stamp,
             sensors=sensors,
             imu=imu,
+            first=first,
             video=shown if video else None,
         )
 
