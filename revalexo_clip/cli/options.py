@@ -82,7 +82,7 @@ ToleranceOption = Annotated[
     typer.Option(
         min=0.0,
         metavar="SECONDS",
-        help="Windows of a clip that start less than this apart count as one answer.",
+        help="Windows of a recording that start less than this apart count as one answer.",
     ),
 ]
 ResultsFolderOption = Annotated[
