@@ -157,11 +157,11 @@ def place_by(
         for clip in members[other]:
             root_N[clip], offset_N[clip] = one, offset_N[clip] + shift
         members[one] += members.pop(other)
-    recording_N = np.empty(len(names), dtype=np.int64)
-    for number, root in enumerate(dict.fromkeys(root_N.tolist())):
-        own = np.flatnonzero(root_N == root)
-        recording_N[own] = number
-        offset_N[own] -= offset_N[own].min()
+    number = {root: place for place, root in enumerate(dict.fromkeys(root_N.tolist()))}
+    recording_N = np.array([number[root] for root in root_N.tolist()], dtype=np.int64)
+    start_R = np.full(len(number), np.inf)
+    np.minimum.at(start_R, recording_N, offset_N)
+    offset_N -= start_R[recording_N]
     exact_N = np.round(offset_N * rate) / rate if times is None else np.round(offset_N, TIME_DECIMALS)
     return Placement(recording_N, exact_N)
 
