@@ -38,7 +38,7 @@ class Overlap(NamedTuple):
         """Return [b, N] bool: whether each of b consecutive windows shares some time with each of all N windows.
 
         Windows of two clips overlap if the clips do. Windows that only touch do not overlap, and a window does not
-        overlap itself. `rows(slice(None))` is the whole matrix; for large batches it is only computed in blocks of rows.
+        overlap itself. `rows(slice(None))` is the whole matrix; for large batches, only blocks of rows are computed.
         """
         place_N = torch.arange(len(self.recording_N), device=self.recording_N.device)
         same_recording_bN = self.recording_N[rows, None] == self.recording_N
