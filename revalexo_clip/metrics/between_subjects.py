@@ -1,7 +1,7 @@
 """Intervals for other subjects: a t interval over the figures of the single subjects.
 
 The intervals of `bootstrap` say how a result would vary with other moments of the same subjects. These say where the
-mean over subjects would lie with other subjects, each of whom counts the same.
+mean over subjects would lie with other subjects. Each subject counts the same.
 """
 
 from __future__ import annotations

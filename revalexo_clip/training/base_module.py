@@ -200,7 +200,7 @@ class TrainingModule(pl.LightningModule, ABC):
 
     @property
     def _data(self) -> PairsDataModule:
-        data: object = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = getattr(self.trainer, "datamodule", None)  # Lightning sets it without declaring it
         assert isinstance(data, PairsDataModule)
         return data
 

@@ -11,43 +11,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny_dataset import revalexo, write_json
+from support.overlapping import CLIP, CLIPS, STEP, write_overlapping
+from support.tiny_dataset import revalexo
 
-from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data import GroupedBatches, RevalExo
 from revalexo_clip.data.base import LabelledWindows, Windows
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.windows import TIME_DECIMALS, distinct_moments
 from revalexo_clip.losses import Overlap
 from revalexo_clip.training.summary import recordings_of, size_of
-
-CLIP, STEP, CLIPS = 12.0, 8.0, 8
-
-
-def write_overlapping(root: Path, *, declare: bool) -> None:
-    """One subject whose 8 clips of 12 s are cut every 8 s from one recording, and one with a single clip; IMU only."""
-    write_json(root / "label_mapping.json", {"label_to_idx": {"walking": 0}})
-    rng = np.random.default_rng(0)
-    rows = round((STEP * (CLIPS - 1) + CLIP) * 60)
-    recording = np.cumsum(rng.normal(size=(rows, 6)), axis=0)
-    header = ",".join(f"{kind}_Pelvis_{axis}" for kind in ("acc", "gyro") for axis in "xyz")
-    for subject, clips in (("Subject01", CLIPS), ("Subject02", 1)):
-        folder = root / "imu" / subject
-        folder.mkdir(parents=True)
-        pairs: JsonObject = {}
-        for clip in range(clips):
-            first = round(clip * STEP * 60)
-            samples = recording[first : first + 720] + (subject == "Subject02")
-            np.savetxt(folder / f"{clip}.csv", samples, delimiter=",", header=header, comments="", fmt="%.5f")
-            pairs[f"{clip:04d}"] = {
-                "imu": f"{clip}.csv",
-                "activity_segments": [{"start": 0.0, "end": CLIP, "activity": "walking"}],
-                **({"recording": "one", "offset": clip * STEP} if declare else {}),
-            }
-        write_json(
-            root / "data_pairs" / f"{subject}.json",
-            {"subject": subject, "imu_folder": f"imu/{subject}", "pairs": pairs},
-        )
 
 
 @pytest.fixture(scope="module", params=["declared", "found"])

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from support.made_windows import knowing_the_moment
+from support.overlapping import write_overlapping
+from support.tiny_dataset import revalexo
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data import RevalExo
@@ -56,3 +58,17 @@ def test_a_perfect_model_is_perfect_in_every_gallery(tmp_path: Path, declare: bo
         of_gallery = cast("JsonObject", found[gallery])
         for direction in DIRECTIONS:
             assert cast("JsonObject", of_gallery[direction])["r_at_1"] == 1.0
+
+
+@pytest.mark.parametrize("declare", [True, False], ids=["declared", "found"])
+def test_a_perfect_model_is_perfect_on_eight_clips_of_one_recording(tmp_path: Path, declare: bool) -> None:
+    write_overlapping(tmp_path, declare=declare)
+    data = revalexo(tmp_path, train_subjects=(), val_subjects=(), test_subjects=("01",), min_duration=10.0)
+    windows = knowing_the_moment(evaluated(data.labelled("test", seed=0)))
+    assert (len(windows.clip_names), len(windows), np.unique(windows.recording_N).tolist()) == (8, 8 * 16 + 5, [0])
+    for tolerance in (0.0, 1.0):
+        galleries = rank_galleries(windows, tolerance)
+        found = measure_retrieval(windows, galleries, TimeBootstrap(units_of(windows), resamples=20))
+        for gallery in ALL_GALLERIES:
+            for direction in DIRECTIONS:
+                assert cast("JsonObject", cast("JsonObject", found[gallery])[direction])["r_at_1"] == 1.0
