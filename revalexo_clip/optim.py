@@ -150,7 +150,7 @@ class AdamW(ByPlace):
 
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate at `step` of `steps`."""
-        rising = round(self.warmup * steps)
+        rising = min(round(self.warmup * steps), steps - 1)  # the last step is not of the warm-up
         if step < rising:
             return self.lr * (step + 1) / (rising + 1)
         return cosine(step - rising, steps - rising, self.lr, self.final_lr)

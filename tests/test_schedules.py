@@ -70,3 +70,12 @@ def test_adams_rate_falls_by_a_tenth_every_five_of_fifty_epochs() -> None:
         assert schedule.get_last_lr()[0] == pytest.approx(1e-4 * 0.9 ** (step // 7 // 5))
         schedule.step()
     assert schedule.get_last_lr()[0] == pytest.approx(1e-4 * 0.9**9), "it stays there"
+
+
+@pytest.mark.parametrize(("warmup", "steps"), [(0.95, 10), (0.9, 3), (0.99, 1), (0.5, 2)])
+def test_a_warmup_of_nearly_the_whole_run_ends_before_its_last_step(warmup: float, steps: int) -> None:
+    schedule = AdamW(lr=1e-3, final_lr=1e-5, warmup=warmup)
+    rates = [schedule.rate(step, steps) for step in range(steps + 1)]
+    assert rates[steps - 1] == pytest.approx(1e-3)
+    assert rates[steps] == pytest.approx(1e-5)
+    assert rates[:steps] == sorted(rates[:steps])

@@ -41,7 +41,7 @@ class TrainerConfig(Config):
     strategy: Literal["auto", "ddp"] = "auto"
     """`auto`: DDP if there is more than one process."""
     gradient_clip: NonNegativeFloat | None = 1.0
-    """Maximum norm of the whole gradient; null for no clipping."""
+    """Maximum norm of the whole gradient; null or 0 for no clipping."""
     early_stopping: PositiveInt | None = None
     """Stop after this many epochs without improvement of the metric that selects checkpoints (in pretraining the
     validation loss); null to train to the end."""

@@ -212,10 +212,10 @@ class TrainingModule(pl.LightningModule, ABC):
 def clip_gradient(optimizer: torch.optim.Optimizer, limit: float | None) -> Tensor:
     """Scale the gradient of all parameters of an optimizer to a norm of at most `limit`, and return the norm before.
 
-    If `limit` is None, the gradient is not changed.
+    If `limit` is None or 0, the gradient is not changed.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else float("inf"))
+    return torch.nn.utils.clip_grad_norm_(parameters, limit or float("inf"))
 
 
 def learning_rates(scheduler: LRScheduler) -> dict[str, float]:

@@ -7,7 +7,7 @@ from torch import nn
 from revalexo_clip.training.base_module import clip_gradient
 
 
-@pytest.mark.parametrize(("limit", "scale"), [(None, 1.0), (50.0, 1.0), (6.5, 0.5)])
+@pytest.mark.parametrize(("limit", "scale"), [(None, 1.0), (0.0, 1.0), (50.0, 1.0), (6.5, 0.5)])
 def test_the_gradient_of_all_groups_is_clipped_together(limit: float | None, scale: float) -> None:
     gradients = [torch.tensor([3.0, 4.0]), torch.tensor([12.0])]
     parameters = [nn.Parameter(torch.zeros(len(gradient))) for gradient in gradients]
