@@ -99,13 +99,13 @@ def timed(
     recordings = Counter(index.times.recording_N.tolist())
     entries, begins, ends, cuts = [], [], [], dict[str, float]()
     for clip in range(len(index)):
-        duration = float(index.duration_N[clip])
+        duration, imu = float(index.duration_N[clip]), files.imu(clip)
         _check_start(index, files, clip, recordings)
         video = Span(0.0, duration) if files.video is None or not index.video_N[clip] else files.video(clip)
-        spans = [common_span(span, video, duration) for span in files.imu(clip)]
+        spans = [common_span(span, video, duration) for span in imu]
         usable = [span for span in spans if round(span.end - span.begin, TIME_DECIMALS) >= min_duration]
         if not usable:
-            raise _too_little(index, clip, files.imu(clip), video, min_duration)
+            raise _too_little(index, clip, imu, video, min_duration)
         cut = duration - sum(span.end - span.begin for span in usable)
         if cut > 10**-TIME_DECIMALS:
             cuts[index.names[clip]] = cut
