@@ -102,6 +102,7 @@ def test_a_stale_pack_is_noticed_and_made_again_by_pretraining(
     assert source_of(experiment.data.build("train", 0)) == "PackedFiles"
 
 
+@pytest.mark.long
 def test_evaluation_uses_a_pack_and_makes_none_and_finds_about_the_same(
     trained_run: Path, distinct: Path, unpacked: Path, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def pair(trained_run: Path, other_trained: Path, tmp_path: Path) -> list[Path]:
     ]
 
 
+@pytest.mark.long
 def test_figures_of_each_are_those_of_its_own_evaluation(pair: list[Path]) -> None:
     alone = [evaluate(run, overrides=BOTH) for run in pair]
     own_files = [one.path.read_text() for one in alone]

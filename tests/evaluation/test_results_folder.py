@@ -62,6 +62,7 @@ def test_a_classifier_is_evaluated_the_same_from_python_and_from_the_command_lin
     assert files_in(run / "evaluation").items() >= before.items()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_compare_writes_the_same_from_python_and_from_the_command_line(run: Path, tmp_path: Path) -> None:
     other = link_run(run, tmp_path / "other")
@@ -72,6 +73,7 @@ def test_compare_writes_the_same_from_python_and_from_the_command_line(run: Path
     assert files_in(tmp_path / "python") == files_in(tmp_path / "command")
 
 
+@pytest.mark.long
 def test_only_a_full_evaluation_replaces_the_full_results(run: Path, distinct: Path, tmp_path: Path) -> None:
     revalexo_clip.evaluate(run)
     full = files_in(run / "evaluation")
@@ -100,6 +102,7 @@ def test_other_recordings_have_their_own_results(run: Path, distinct: Path, tmp_
     assert found.path.parent.name.startswith("data-elsewhere_no-probe-")
 
 
+@pytest.mark.long
 def test_a_comparison_of_other_subjects_does_not_replace_the_one_of_their_own(run: Path, tmp_path: Path) -> None:
     pair = [run, link_run(run, tmp_path / "other")]
     assert revalexo_clip.compare(pair).path.parent == run / "evaluation" / "comparison"

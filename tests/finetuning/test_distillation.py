@@ -20,6 +20,7 @@ from revalexo_clip.finetuning.run import Finetuning
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
 
+@pytest.mark.long
 def test_a_teacher_guides_a_student_and_stays_as_it_is(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
     """The teacher has both modalities, the student only IMU: its loss falls, and the teacher never changes."""
     (tmp_path / "teacher").mkdir()

@@ -82,7 +82,7 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("freezing", ["freezing.epochs=0", "freezing.epochs=1"])
+@pytest.mark.parametrize("freezing", [pytest.param("freezing.epochs=0", marks=pytest.mark.long), "freezing.epochs=1"])
 def test_two_processes_train_as_one_does(
     go: Callable[..., Path], distinct: Path, tmp_path: Path, freezing: str
 ) -> None:

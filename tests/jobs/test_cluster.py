@@ -61,6 +61,7 @@ def assert_same(run: Path, untouched: Path) -> None:
     assert metrics(run) == metrics(untouched)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_run_with_a_message(written: Path, tmp_path: Path) -> None:
     begun = time.monotonic()

@@ -58,6 +58,7 @@ def test_more_blocks_than_an_encoder_has_are_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_train_and_average_unfrozen_parts_as_one_process_does(distinct: Path, tmp_path: Path) -> None:
     overrides = (f"data.root={distinct}", "imu.frozen=all", "micro_batch=7", "batch_size=20", "trainer.average=0.5")

@@ -61,7 +61,7 @@ def moved(run: Path) -> list[dict[str, Tensor]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("together", ["in_two", "in_three"])
+@pytest.mark.parametrize("together", ["in_two", pytest.param("in_three", marks=pytest.mark.long)])
 def test_several_processes_move_every_parameter_as_one_does(
     together: str, alone: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -74,7 +74,7 @@ def test_several_processes_move_every_parameter_as_one_does(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("together", ["in_two", "in_three"])
+@pytest.mark.parametrize("together", ["in_two", pytest.param("in_three", marks=pytest.mark.long)])
 def test_several_processes_learn_the_same_and_log_the_same_as_one(
     together: str, alone: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -71,7 +71,7 @@ def test_a_second_ctrl_c_ends_at_once(go: Go, monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("minutes", ["0", "none"])
+@pytest.mark.parametrize("minutes", ["0", pytest.param("none", marks=pytest.mark.long)])
 def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(
     go: Go, written: Path, untouched: Path, tmp_path: Path, minutes: str
 ) -> None:

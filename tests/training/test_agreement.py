@@ -76,6 +76,7 @@ def met_by_the_second_process(validating: bool, root: Path) -> tuple[str, float]
     raise AssertionError("every moment is shown by several windows")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("validating", [False, True], ids=["training", "validating"])
 def test_a_data_error_in_one_process_ends_both_with_one_message(validating: bool, root: Path) -> None:

@@ -59,6 +59,7 @@ def test_a_step_that_is_not_finite_names_the_windows(root: Path, tmp_path: Path,
     assert "The step was not taken. Lower optim.lr" in rest[-1]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_processes_name_the_windows_of_all_of_them_once(root: Path) -> None:
     clip, scale = spoiled(root)

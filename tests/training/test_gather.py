@@ -86,7 +86,7 @@ def test_the_loss_of_one_process_has_no_negatives_that_overlap() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_processes_see_all_rows_and_give_every_parameter_the_gradient_of_one_process(
     processes: int, tmp_path: Path
 ) -> None:

@@ -258,6 +258,7 @@ def test_the_other_processes_of_a_run_wait_for_the_one_that_packs(root: Path, mo
     assert find_pack(root) == (None, None)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_hundred_thousand_clips_are_opened_in_seconds(tmp_path: Path) -> None:
     import time

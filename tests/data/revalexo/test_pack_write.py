@@ -39,6 +39,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
         time.sleep(0.002)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_killed_at_any_moment_and_started_again_it_gives_the_same_file(tmp_path: Path) -> None:
     root = tmp_path / "dataset"
