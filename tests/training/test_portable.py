@@ -53,7 +53,7 @@ import multiprocessing, sys
 
 if __name__ == "__main__":
     multiprocessing.set_start_method(sys.argv.pop(1))
-    from revalexo_clip.cli import main
+    from revalexo_clip.cli.app import main
 
     main()
 """
