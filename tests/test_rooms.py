@@ -27,6 +27,7 @@ FLOORS = (
     "reports",
     "config",
     "models data augment losses metrics optim jobs",
+    "motion",
     "core",
 )
 """The rooms, the highest floor first. A room imports from the floors below it, never from another room of its floor."""

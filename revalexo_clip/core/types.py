@@ -5,6 +5,7 @@ Shape letters used in the whole package, also as suffixes of names (`imu_BLC`):
     B  windows in a batch            N  windows in a gathered batch, or in a gallery
     L  IMU samples in a window       C  IMU channels
     T  video frames in a window      H, W  height, width [px]
+    M  moments of measured motion    Y, X  rows, columns of the grid of measured motion
     D  embedding size                K  prediction horizons
 
 An IMU channel is named after its sensor, body segment and axis: `acc_Left_Foot_x` is the accelerometer of Left_Foot
@@ -51,11 +52,31 @@ class ImuSpec:
 
 
 @dataclass(frozen=True)
+class MotionSpec:
+    """Format of the measured image motion of a window: sampling rate, length and grid."""
+
+    rate: float
+    """Moments per second [Hz]."""
+    window: float
+    """Length of a window [s]."""
+    rows: int
+    """Y, rows of the grid of cells in which motion is measured."""
+    columns: int
+    """X, columns of the grid."""
+
+    @property
+    def moments(self) -> int:
+        """M, the number of moments in a window: moment m is (m + 1/2) / rate [s] after the start of the window."""
+        return round(self.rate * self.window)
+
+
+@dataclass(frozen=True)
 class VideoSpec:
-    """Format of a video window: number of frames, length, frame size and colour normalisation."""
+    """Format of a video window: number of frames, length, frame size, colour normalisation and measured motion."""
 
     frames: int
-    """T, frames spread evenly over the window, including its first and last moment."""
+    """Moments at which there are frames, spread evenly over the window, including its first and last moment; 0 if
+    windows have no frames."""
     crop: int
     """H = W of the encoder's input [px]."""
     short_side: int
@@ -66,6 +87,15 @@ class VideoSpec:
     """Mean of red, green and blue on the scale 0 to 1; subtracted from the colours."""
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
     """Standard deviation of red, green and blue on the scale 0 to 1; the colours are divided by it."""
+    burst: int = 1
+    """Adjacent frames at each moment. T, the number of frames of a window, is `frames` x `burst`."""
+    motion: MotionSpec | None = None
+    """Format of the measured motion; None if windows have none."""
+
+    @property
+    def images(self) -> int:
+        """T, the number of frames of a window, all bursts together."""
+        return self.frames * self.burst
 
 
 class Sample(NamedTuple):
@@ -76,6 +106,9 @@ class Sample(NamedTuple):
     video_THWC: Tensor
     """[T, H, W, 3] uint8, RGB: whole frames for training, their centre crop for evaluation. [0, 0, 0, 3] if windows
     have IMU only."""
+    motion_MYX3: Tensor
+    """[M, Y, X, 3] float32: motion of the image to the right and down [picture widths / s], and its confidence from 0
+    to 1, in each cell of a grid. [0, 0, 0, 3] if windows have no measured motion."""
     label_K: Tensor
     """[K] int64, the activity at each horizon, `UNLABELLED` outside all segments."""
     transition_K: Tensor
@@ -97,6 +130,7 @@ class Batch(NamedTuple):
 
     imu_BLC: Tensor
     video_BTHWC: Tensor
+    motion_BMYX3: Tensor
     label_BK: Tensor
     transition_BK: Tensor
     clip_B: Tensor

@@ -20,6 +20,8 @@ from revalexo_clip.core.types import ImuSpec, Sample, Split, VideoSpec
 
 NO_VIDEO = torch.empty(0, 0, 0, 3, dtype=torch.uint8)
 """The video of samples that have none: zero frames."""
+NO_MOTION = torch.empty(0, 0, 0, 3)
+"""The measured motion of samples that have none: zero moments."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset as TorchDataset
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import Batch, ImuSpec, Sample, VideoSpec
 from revalexo_clip.data import windows
-from revalexo_clip.data.base import NO_VIDEO, LabelledWindows, WindowDataset, Windows
+from revalexo_clip.data.base import NO_MOTION, NO_VIDEO, LabelledWindows, WindowDataset, Windows
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.source import ClipSource, ImuSource
 
@@ -76,6 +76,7 @@ class LabelledClips(LabelledWindows):
         return Sample(
             imu_LC=torch.from_numpy(imu_LC),
             video_THWC=video_THWC,
+            motion_MYX3=NO_MOTION,
             label_K=torch.from_numpy(label_K),
             transition_K=torch.from_numpy(transition_K),
             clip=torch.tensor(clip),

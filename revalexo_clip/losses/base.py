@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Annotated, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, NamedTuple, TypeVar, cast
 
 import torch
 from pydantic import Field
@@ -46,8 +46,16 @@ class Overlap(NamedTuple):
         return same_recording_bN & close_bN & (place_N[rows, None] != place_N)
 
 
+Vector = Literal["imu", "video", "imu_tokens", "video_tokens", "imu_second"]
+"""Kinds of unit vectors that a loss can compare, one per window: embeddings of the whole window of IMU or video; tokens
+of IMU or video, those of all moments as one vector; embeddings of a second augmentation of the IMU window."""
+
+
 class LossModule(nn.Module, ABC):
     """A contrastive loss with its learnable parameters."""
+
+    reads: tuple[Vector, Vector] = ("imu", "video")
+    """Kinds of vectors that `forward` compares, in this order."""
 
     no_weight_decay = True
     """Excludes the parameters from weight decay, which would change the temperature."""
@@ -58,6 +66,23 @@ class LossModule(nn.Module, ABC):
 
         Windows that overlap are not negatives of each other.
         """
+
+    def share(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:
+        """Compute the part of the loss [] that belongs to some consecutive windows.
+
+        The sum over slices that divide all N windows is the loss. Each process computes the share of its own windows,
+        and gradients are added up. Unless a loss overrides this method, shares are proportional to the number of rows.
+        """
+        loss: Tensor = self(imu_ND, video_ND, overlap)
+        share: Tensor = loss * ((rows.stop - rows.start) / len(imu_ND))
+        return share
+
+    def update(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap) -> None:
+        """Take note of the vectors of a training step, after its update. They are the same on every process."""
+
+    def terms(self) -> Mapping[str, tuple[float, LossModule]]:
+        """Return the weighted terms that the loss is a sum of, by name; a loss without terms is its own, named ""."""
+        return {"": (1.0, self)}
 
     @property
     @abstractmethod

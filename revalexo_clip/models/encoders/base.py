@@ -21,6 +21,10 @@ class Encoder(Config):
     """Number of blocks, counted from the input, that are not trained: they keep their weights and stay in eval mode.
     `all` for the whole encoder."""
 
+    def feature_dim(self, embed_dim: int) -> int:
+        """Return F, the number of features of a module from `build`: `embed_dim`, unless this method is overridden."""
+        return embed_dim
+
     def blocks(self, module: nn.Module) -> list[nn.Module]:
         """Return the blocks of a module from `build`, from input to output. Together they are the whole module.
 
@@ -45,7 +49,10 @@ class ImuEncoder(Encoder, Component, ABC):
 
     @abstractmethod
     def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
-        """Build a module that maps [B, L, C] float (the channels' own units) to [B, embed_dim]."""
+        """Build a module that maps [B, L, C] float (the channels' own units) to features [B, F], see `feature_dim`.
+
+        A module that also gives features over time is a `SequenceNet`.
+        """
 
 
 class VideoEncoder(Encoder, Component, ABC):
@@ -53,7 +60,11 @@ class VideoEncoder(Encoder, Component, ABC):
 
     @abstractmethod
     def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
-        """Build a module with new weights that maps [B, 3, T, H, W] float (normalised colour) to [B, embed_dim]."""
+        """Build a module with new weights that maps [B, 3, T, H, W] float (normalised colour) to features [B, F].
+
+        F is `feature_dim`. A module that also gives features over time is a `SequenceNet`; one that takes measured
+        motion as a second input is a `TakesMotion`.
+        """
 
     def load_pretrained(self, module: nn.Module) -> None:
         """Load published weights into a module from `build`. Called once, when pretraining starts.
