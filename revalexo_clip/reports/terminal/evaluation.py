@@ -53,6 +53,8 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
     yield _retrieval_table(metrics)
     yield Text(f"{interval_note(metrics)}\n", style="dim")
     galleries = _galleries(metrics)
+    if object_of(metrics["motion"]):
+        yield _parts_table("Windows that move, and still ones", object_of(metrics["motion"]), galleries)
     if len(object_of(metrics["subjects"])) > 1:
         table = _parts_table("By subject", object_of(metrics["subjects"]), galleries)
         has_mean = _add_means(table, metrics, galleries)
