@@ -39,6 +39,11 @@ class Draws(NamedTuple):
     video: Sequence[Tensor]
     """One draw per video augmentation that is not fused into the view or the colour."""
 
+    def of(self, rows: slice) -> Draws:
+        """Return the draws of some of the windows, if they are stacked."""
+        lists = ([drawn[rows] for drawn in drawn_K] for drawn_K in self[1:])
+        return Draws(self.color[rows], *lists)
+
 
 def stack(draws: Sequence[Draws]) -> Draws:
     """Stack the draws of B windows along a leading batch axis."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.augment import Augments, Draws, stack
@@ -51,6 +52,16 @@ class TrainingBatch(NamedTuple):
     windows: Batch
     """Frames are already cropped, [B, T, crop, crop, 3] uint8, in their original colours."""
     draws: Draws
+
+    def augmented(
+        self, rows: slice, augmentation: Augments, into_B3THW: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Augment some of the windows, see `Augments.apply`. The others do not become floats, which take more memory.
+
+        A window is augmented in the same way each time, whatever the other rows are.
+        """
+        windows, draws = self.windows, self.draws.of(rows)
+        return augmentation.apply(windows.imu_BLC[rows], windows.video_BTHWC[rows], draws, into_B3THW)
 
 
 class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
