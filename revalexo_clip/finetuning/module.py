@@ -64,7 +64,9 @@ class ClassifierModule(TrainingModule):
     def compute_gradients(self, batch: TrainingBatch) -> PendingStep:
         """Compute the gradients of one batch, in parts of `micro_batch` windows."""
         windows, draws = batch
-        imu_BLC, video_B3THW = self.augmentation.apply(windows.imu_BLC, windows.video_BTHWC, draws)
+        imu_BLC, video_B3THW, _, _ = self.augmentation.apply(
+            windows.imu_BLC, windows.video_BTHWC, windows.motion_BMYX3, draws
+        )
         size, rows = self.experiment.batch_size, len(windows.window_B)
         part = self.experiment.micro_batch or rows
         first = share_of(size, rank(), world_size()).start

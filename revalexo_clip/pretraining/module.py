@@ -63,8 +63,8 @@ class ContrastiveModule(TrainingModule):
     def compute_gradients(self, batch: TrainingBatch) -> PendingStep:
         """Compute the gradients of one contrastive batch."""
         windows = batch.windows
-        imu_BLC, video_B3THW = self.augmentation.apply(
-            windows.imu_BLC, windows.video_BTHWC, batch.draws, self._video_buffer_B3THW
+        imu_BLC, video_B3THW, _, _ = self.augmentation.apply(
+            windows.imu_BLC, windows.video_BTHWC, windows.motion_BMYX3, batch.draws, self._video_buffer_B3THW
         )
         self._video_buffer_B3THW = video_B3THW
         overlap = self._overlap = Overlap(gather(windows.recording_B), gather(windows.time_B), self.window)

@@ -15,7 +15,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import Batch, Sample
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.dataset import Fetch, collate
-from revalexo_clip.data.windows import AUGMENTATION, sample_rng
+from revalexo_clip.data.windows import AUGMENTATION, SECOND_VIEW, sample_rng
 
 
 class Portable:
@@ -69,7 +69,9 @@ class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
         if isinstance(window, DataError):
             return window
         rng = sample_rng(self.seed, *key, stream=AUGMENTATION)
-        imu_LC, video_THWC, draws = self.augmentation.sample(rng, window.imu_LC.numpy(), window.video_THWC.numpy())
+        second = sample_rng(self.seed, *key, stream=SECOND_VIEW) if self.augmentation.second_view else None
+        read = window.imu_LC.numpy(), window.video_THWC.numpy()
+        imu_LC, video_THWC, draws = self.augmentation.sample(rng, *read, second)
         changed = window._replace(imu_LC=torch.from_numpy(imu_LC), video_THWC=torch.from_numpy(video_THWC))
         return TrainingSample(changed, draws)
 
