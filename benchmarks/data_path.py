@@ -121,7 +121,8 @@ def ours(dataset: WindowDataset, augmentation: Augmentation, samples: int) -> Ca
             batch = collate_training([fetch[key] for key in keys])
             assert isinstance(batch, TrainingBatch)
             windows = batch.windows
-            _, video = augmentation.apply(windows.imu_BLC, windows.video_BTHWC, batch.draws, video)
+            inputs = windows.imu_BLC, windows.video_BTHWC, windows.motion_BMYX3
+            video = augmentation.apply(*inputs, batch.draws, video).video_B3THW
 
     return make
 
@@ -149,7 +150,8 @@ def stages(dataset: WindowDataset, augmentation: Augmentation) -> None:
     samples = [sample for index in range(BATCH) if isinstance(sample := fetch[0, index], TrainingSample)]
     batch = collate_training(list(samples))
     assert isinstance(batch, TrainingBatch)
-    _, video = augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws)
+    inputs = batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.windows.motion_BMYX3
+    video = augmentation.apply(*inputs, batch.draws).video_B3THW
     windows = [(window.imu_LC.numpy(), window.video_THWC.numpy()) for window in (dataset[0, n] for n in range(BATCH))]
     work: dict[str, tuple[Callable[[], object], int]] = {
         "IMU": (
@@ -163,7 +165,7 @@ def stages(dataset: WindowDataset, augmentation: Augmentation) -> None:
         "draws, resampling": (lambda: [augmentation.sample(rng, *whole) for whole in windows], BATCH),
         "collate": (lambda: collate_training(list(samples)), BATCH),
         "apply": (
-            lambda: augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws, video),
+            lambda: augmentation.apply(*inputs, batch.draws, video),
             BATCH,
         ),
     }

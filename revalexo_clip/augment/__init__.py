@@ -1,7 +1,8 @@
 """Augmentation of training windows: parameters are drawn when a window is loaded and applied to a whole batch.
 
 `base` defines the interface; `imu`, `sensors`, `crop`, `color`, `erasing` and `mirror` hold the augmentations;
-`render` turns source frames into an encoder's input; `pipeline` combines all of them.
+`render` turns source frames into an encoder's input; `motion` does to measured motion what is done to frames;
+`pipeline` combines all of them, and `draws` holds what travels between its two steps.
 """
 
 from revalexo_clip.augment.base import (
@@ -10,19 +11,22 @@ from revalexo_clip.augment.base import (
     JointDraw,
     PerWindowImu,
     PerWindowVideo,
+    Shown,
     VideoAugmentation,
     View,
 )
 from revalexo_clip.augment.color import ColorAugmentation, ColorJitter, Grayscale
 from revalexo_clip.augment.crop import HorizontalFlip, RandomResizedCrop, ViewAugmentation
+from revalexo_clip.augment.draws import Augmented, Augments, Draws, SecondDraws, stack
 from revalexo_clip.augment.erasing import RandomErasing
 from revalexo_clip.augment.imu import ChannelDropout, GaussianNoise, MagnitudeWarp, Scale, TimeWarp
 from revalexo_clip.augment.mirror import Mirror
-from revalexo_clip.augment.pipeline import Augmentation, Augments, Draws, ImuAugmentations, stack
+from revalexo_clip.augment.pipeline import Augmentation, ImuAugmentations
 from revalexo_clip.augment.sensors import HalfTurn, SensorRotation
 
 __all__ = [
     "Augmentation",
+    "Augmented",
     "Augments",
     "ChannelDropout",
     "ColorAugmentation",
@@ -43,7 +47,9 @@ __all__ = [
     "RandomErasing",
     "RandomResizedCrop",
     "Scale",
+    "SecondDraws",
     "SensorRotation",
+    "Shown",
     "TimeWarp",
     "VideoAugmentation",
     "View",

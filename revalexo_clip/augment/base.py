@@ -3,12 +3,15 @@
 `sample` draws the parameters for one window, cheaply, in the loader. `apply` uses nothing but these parameters and
 changes a whole batch at once, on the training device. A window's augmentation is therefore a function of its own
 random numbers and does not depend on batch, worker or device.
+
+If windows have measured motion, every augmentation of video must declare what it does to motion: `apply_to_motion`, or
+for parts of the view `only_zooms`. Others are refused, because the motion of an augmented window would be wrong.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,11 +60,29 @@ class View(NamedTuple):
         """Width [px]."""
         return abs(self.right - self.left)
 
+    def box(self, height: float, width: float) -> Draw:
+        """Return this view as a box [4] of a frame, for `part`: its edges as shares of height and width."""
+        return np.array([self.top / height, self.left / width, self.bottom / height, self.right / width], np.float32)
+
     def part(self, box: Draw) -> View:
         """Return the part of this view with the edges `box`: top, left, bottom, right as shares of it, from 0 to 1."""
         top, left, bottom, right = box.tolist()
         high, wide = self.bottom - self.top, self.right - self.left
         return View(self.top + top * high, self.left + left * wide, self.top + bottom * high, self.left + right * wide)
+
+
+class Shown(NamedTuple):
+    """The part of each of B pictures that is shown by frames, which are square."""
+
+    box_B4: Tensor
+    """[B, 4] its edges as shares of the picture: top, left, bottom, right."""
+    crop: int
+    """Height and width of the frames [px]."""
+
+    def in_picture(self, edges_B4: Tensor) -> Tensor:
+        """Return rectangles of the frames, given by their edges [px], as shares of the picture: [B, 4] -> [B, 4]."""
+        corner_B4, size_B2 = self.box_B4[:, [0, 1, 0, 1]], self.box_B4[:, 2:] - self.box_B4[:, :2]
+        return corner_B4 + edges_B4 / self.crop * size_B2.repeat(1, 2)
 
 
 def whole() -> Draw:
@@ -77,9 +98,15 @@ def mirrored() -> Draw:
 class ImuAugmentation(Component, ABC):
     """Base class of augmentations of IMU windows."""
 
+    retimes: ClassVar[bool] = False
+    """Whether it moves samples in time. Such an augmentation is refused if moments of both windows are compared."""
+
     @abstractmethod
     def sample(self, rng: np.random.Generator, spec: ImuSpec) -> Draw:
-        """Draw the parameters for one window. Raises `ConfigError` if it does not support such windows."""
+        """Draw the parameters for one window. Raises `ConfigError` if it does not support such windows.
+
+        `spec` has the mean and standard deviation of each channel if the model standardises its input.
+        """
 
     @abstractmethod
     def apply(self, imu_BLC: Tensor, drawn: Tensor) -> Tensor:
@@ -104,6 +131,15 @@ class VideoAugmentation(Component, ABC):
     def apply(self, video_B3THW: Tensor, drawn: Tensor) -> Tensor:
         """Augment B windows by B stacked draws: [B, 3, T, H, W] float32 -> the same. May write into its input."""
 
+    def apply_to_motion(self, motion_BMYX3: Tensor, drawn: Tensor, shown: Shown) -> Tensor:
+        """Do to measured motion what `apply` does to frames: [B, M, Y, X, 3] -> the same. Does not change its input.
+
+        Motion covers the whole picture, see `Sample.motion_MYX3`, of which the frames show a part, `shown`. Return the
+        motion unchanged if the augmentation neither moves nor covers anything. An augmentation without this method is
+        refused if windows have measured motion.
+        """
+        raise NotImplementedError
+
 
 class JointDraw(NamedTuple):
     """The parameters of a joint augmentation for one window."""
@@ -125,8 +161,17 @@ class JointAugmentation(Component, ABC):
     def apply(self, imu_BLC: Tensor, video_B3THW: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Augment B windows by B stacked draws; formats as for `ImuAugmentation` and `VideoAugmentation`.
 
-        The drawn box has already been applied to the video.
+        The drawn box has already been applied to the video. The video may have no frames: in windows with measured
+        motion alone, and for a second view of the IMU window, which is augmented with the draws of the first.
         """
+
+    def apply_to_motion(self, motion_BMYX3: Tensor, drawn: Tensor) -> Tensor:
+        """Do to measured motion what `apply` does to frames: [B, M, Y, X, 3] -> the same. Does not change its input.
+
+        The drawn box has already been applied to the motion. An augmentation without this method is refused if windows
+        have measured motion.
+        """
+        raise NotImplementedError
 
 
 class PerWindowImu(ImuAugmentation, ABC):
@@ -151,7 +196,8 @@ class PerWindowImu(ImuAugmentation, ABC):
 class PerWindowVideo(VideoAugmentation, ABC):
     """Base class of plain functions of one video window, which are easier to write. They run in the loader.
 
-    They must come first in the list.
+    They must come first in the list. A function that neither moves nor covers anything in the picture may be used with
+    measured motion if it defines `apply_to_motion`, which returns the motion unchanged.
     """
 
     @abstractmethod

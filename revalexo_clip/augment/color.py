@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from revalexo_clip.augment.base import Draw, Probability, VideoAugmentation, View
+from revalexo_clip.augment.base import Draw, Probability, Shown, VideoAugmentation, View
 from revalexo_clip.core.types import VideoSpec
 
 Affine = npt.NDArray[np.float64]
@@ -45,6 +45,10 @@ class ColorAugmentation(VideoAugmentation, ABC):
         """See `VideoAugmentation.apply`."""
         colour_B3n = torch.baddbmm(drawn[:, :, 3:], drawn[:, :, :3], video_B3THW.flatten(2))
         return colour_B3n.view_as(video_B3THW)
+
+    def apply_to_motion(self, motion_BMYX3: Tensor, drawn: Tensor, shown: Shown) -> Tensor:
+        """Return the motion unchanged: colours do not move."""
+        return motion_BMYX3
 
 
 class ColorJitter(ColorAugmentation):

@@ -6,13 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from revalexo_clip.augment.base import Draw, Probability, VideoAugmentation, View
+from revalexo_clip.augment.base import Draw, Probability, Shown, VideoAugmentation, View
 from revalexo_clip.augment.crop import Ratio, Share, draw_rectangle
+from revalexo_clip.augment.motion import cover_motion
 from revalexo_clip.core.types import VideoSpec
 
 
 class RandomErasing(VideoAugmentation):
-    """Cover a random rectangle with the mean colour, the same rectangle in all frames of a window."""
+    """Cover a random rectangle with the mean colour, the same rectangle in all frames of a window.
+
+    Measured motion loses its confidence there: in each cell, the share of the cell that is covered.
+    """
 
     scale: Share = (0.02, 0.33)
     """Range of the area, as a share of the frame's area; drawn uniformly."""
@@ -37,6 +41,10 @@ class RandomErasing(VideoAugmentation):
                 video_3THW[..., top:bottom, left:right] = 0
             return video_B3THW
         return video_B3THW.masked_fill_(covered(drawn, *video_B3THW.shape[3:]), 0)
+
+    def apply_to_motion(self, motion_BMYX3: Tensor, drawn: Tensor, shown: Shown) -> Tensor:
+        """See `VideoAugmentation.apply_to_motion`. Covers the place of the picture that is covered in the frames."""
+        return cover_motion(motion_BMYX3, shown.in_picture(drawn))
 
 
 def covered(drawn_B4: Tensor, height: int, width: int) -> Tensor:

@@ -51,6 +51,10 @@ class Mirror(JointAugmentation):
         """See `JointAugmentation.apply`. The video has already been mirrored by resampling."""
         return mix(imu_BLC, drawn), video_B3THW
 
+    def apply_to_motion(self, motion_BMYX3: Tensor, drawn: Tensor) -> Tensor:
+        """See `JointAugmentation.apply_to_motion`. The motion has already been mirrored, as the frames."""
+        return motion_BMYX3
+
 
 @cache
 def image(channels: tuple[str, ...], lateral: Axis, lateral_of: tuple[tuple[str, Axis], ...]) -> Draw:

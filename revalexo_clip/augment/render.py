@@ -53,6 +53,8 @@ def map_colors(video_BTHWC: Tensor, color_B34: Tensor, into_B3THW: Tensor | None
     right size, because using new memory takes as long as all the rest.
     """
     size = video_BTHWC.permute(0, 4, 1, 2, 3).shape
+    if not size.numel():
+        return color_B34.new_empty(size)
     fits = into_B3THW is not None and into_B3THW.shape == size and into_B3THW.device == color_B34.device
     mapped = into_B3THW if into_B3THW is not None and fits else color_B34.new_empty(size)
     if color_B34.device.type != "cpu":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
 
-from revalexo_clip.augment import ImuAugmentation, VideoAugmentation
+from revalexo_clip.augment import HorizontalFlip, ImuAugmentation, JointAugmentation, Mirror, VideoAugmentation
 from revalexo_clip.augment.base import PerWindowImu, PerWindowVideo
 from revalexo_clip.core.component import Component, Config, describe
 from revalexo_clip.core.errors import ConfigError
@@ -134,7 +134,7 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-class Augmented(Protocol):
+class WithAugmentations(Protocol):
     """An experiment with augmentations."""
 
     @property
@@ -145,8 +145,23 @@ class Augmented(Protocol):
     def video_augment(self) -> tuple[VideoAugmentation, ...]:
         """Augmentations of the video window, in order."""
 
+    @property
+    def joint_augment(self) -> tuple[JointAugmentation, ...]:
+        """Augmentations of both windows together, in order."""
 
-def check_order(experiment: Augmented) -> None:
+
+def check_augmentations(experiment: WithAugmentations) -> None:
+    """Raise `ValueError` if augmentations are in the wrong order or contradict each other."""
+    _check_order(experiment)
+    kinds = {type(one) for one in (*experiment.joint_augment, *experiment.video_augment)}
+    if any(issubclass(kind, Mirror) for kind in kinds) and any(issubclass(kind, HorizontalFlip) for kind in kinds):
+        raise ValueError(
+            "video_augment: HorizontalFlip mirrors the video alone, and Mirror in joint_augment mirrors it together "
+            "with the body; with both, many windows are mirrored in one modality only. Remove HorizontalFlip"
+        )
+
+
+def _check_order(experiment: WithAugmentations) -> None:
     """Raise `ValueError` if an augmentation of single windows comes after one of whole batches."""
     listed: tuple[tuple[str, Sequence[Component], type[Component]], ...] = (
         ("imu_augment", experiment.imu_augment, PerWindowImu),

@@ -19,7 +19,7 @@ from revalexo_clip.augment import (
     JointAugmentation,
     VideoAugmentation,
 )
-from revalexo_clip.config.base import Experiment, TrainerConfig, check_order
+from revalexo_clip.config.base import Experiment, TrainerConfig, check_augmentations
 from revalexo_clip.config.folds import Fold, Folds
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import Component, Config
@@ -158,7 +158,7 @@ class FinetuneExperiment(Experiment):
             default = type(self).model_fields[field].default
             if getattr(self, field) and getattr(self, field) != default:
                 raise ValueError(f"{field}: not used with modality={self.modality}; remove it")
-        check_order(self)
+        check_augmentations(self)
         return self
 
     def build_augmentation(self, imu_spec: ImuSpec, video_spec: VideoSpec | None) -> Augments:

@@ -6,12 +6,13 @@ from typing import Self
 
 from pydantic import PositiveInt, model_validator
 
-from revalexo_clip.augment import Augmentation, ImuAugmentation, JointAugmentation, VideoAugmentation
-from revalexo_clip.config.base import Experiment, TrainerConfig, check_order
+from revalexo_clip.augment import Augmentation, HorizontalFlip, ImuAugmentation, JointAugmentation, VideoAugmentation
+from revalexo_clip.config.base import Experiment, TrainerConfig, check_augmentations
 from revalexo_clip.core.component import Component
 from revalexo_clip.core.types import ImuSpec, VideoSpec
 from revalexo_clip.data import BatchComposition, Dataset, Recordings, UniformBatches
 from revalexo_clip.losses import Loss
+from revalexo_clip.losses.base import Vector
 from revalexo_clip.losses.info_nce import InfoNCE
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
@@ -23,6 +24,11 @@ COMPONENT_KINDS: tuple[type[Component], ...] = (
     *(Loss, Optimizer, BatchComposition),
 )
 """Kinds of components of an experiment."""
+
+
+def reads_of(loss: Loss) -> frozenset[Vector]:
+    """Return the kinds of vectors that a loss compares, in all its terms."""
+    return frozenset(kind for _, term in loss.build().terms().values() for kind in term.reads)
 
 
 class PretrainExperiment(Experiment):
@@ -66,13 +72,30 @@ class PretrainExperiment(Experiment):
 
     @model_validator(mode="after")
     def _check_augmentations(self) -> Self:
-        check_order(self)
-        return self
+        check_augmentations(self)
+        retiming = [type(one).__name__ for one in self.imu_augment if one.retimes]
+        flips = [type(one).__name__ for one in self.video_augment if isinstance(one, HorizontalFlip)]
+        if not (retiming or flips) or reads_of(self.loss).isdisjoint({"imu_tokens", "video_tokens"}):
+            return self
+        if retiming:
+            raise ValueError(
+                f"imu_augment: {retiming[0]} moves IMU samples in time and not the video, and the loss compares both "
+                f"moment by moment; remove {retiming[0]}, or the term on tokens"
+            )
+        raise ValueError(
+            f"video_augment: {flips[0]} mirrors the motion that the video shows and not that of the body, and the loss "
+            "compares both moment by moment; use Mirror in joint_augment"
+        )
 
     def build_augmentation(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> Augmentation:
         """Build all augmentations, in order. Raises `ConfigError` if one of them does not support the windows."""
         return Augmentation(
-            self.imu_augment, self.video_augment, self.joint_augment, imu_spec=imu_spec, video_spec=video_spec
+            self.imu_augment,
+            self.video_augment,
+            self.joint_augment,
+            imu_spec=imu_spec,
+            video_spec=video_spec,
+            second_view="imu_second" in reads_of(self.loss),
         )
 
     def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> DualEncoder:

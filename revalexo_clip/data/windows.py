@@ -23,8 +23,9 @@ Bools = npt.NDArray[np.bool_]
 TIME_DECIMALS = 6
 """Number of decimals that times [s] are rounded to before they are compared."""
 
-START, AUGMENTATION = 0, 1
-"""Random streams of each window. They are separate, so that augmentation does not change start times."""
+START, AUGMENTATION, SECOND_VIEW = 0, 1, 2
+"""Random streams of each window. They are separate, so that augmentation does not change start times, and a second view
+of the IMU window does not change the first."""
 
 
 def training_windows(begin_N: Floats, end_N: Floats, window: float, per_clip: int | Ints) -> Windows:
@@ -89,7 +90,7 @@ def distinct_moments(placed: Windows, recording_J: Ints, offset_J: Floats, end_J
 
 
 def sample_rng(seed: int, epoch: int, index: int, stream: int = START) -> np.random.Generator:
-    """Return the random generator of window `index` in `epoch`, for its `START` or its `AUGMENTATION`.
+    """Return the random generator of window `index` in `epoch`, for one of its streams.
 
     The generator is counter-based (Philox 4x64; Salmon et al., 2011, doi:10.1145/2063384.2063405). Seed and epoch are
     the key; stream and index are the high words of the counter. Therefore no two windows share a stream, and the

@@ -72,7 +72,7 @@ class ClassifierModule(TrainingModule):
             for start in range(0, rows, part):
                 own = slice(start, min(start + part, rows))
                 step.rows = slice(first + own.start, first + own.stop)
-                imu_bLC, video_b3THW = batch.augmented(own, self.augmentation)
+                imu_bLC, video_b3THW, _, _ = batch.augmented(own, self.augmentation)
                 with self._frozen_without_gradients():
                     output = self.model.classify(imu_bLC, video_b3THW)
                 taught = self._teacher_output(imu_bLC, video_b3THW)

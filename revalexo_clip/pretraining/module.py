@@ -93,7 +93,7 @@ class ContrastiveModule(TrainingModule):
         """Augment and embed some windows: (imu [b, D], video [b, D]). The last part's video is overwritten."""
         buffer = self._video_buffer_B3THW
         into = None if buffer is None else buffer[: rows.stop - rows.start]
-        imu_bLC, video_b3THW = batch.augmented(rows, self.augmentation, into)
+        imu_bLC, video_b3THW, _, _ = batch.augmented(rows, self.augmentation, into)
         if buffer is None or len(buffer) < len(video_b3THW):
             self._video_buffer_B3THW = video_b3THW
         return self.model.embed_imu(imu_bLC), self.model.embed_frames(video_b3THW)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from revalexo_clip.augment import Augments, Draws, stack
+from revalexo_clip.augment import Augmented, Augments, Draws, stack
 from revalexo_clip.config.loading import experiment_files, import_experiment_file
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import Batch, Sample
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.dataset import Fetch, collate
-from revalexo_clip.data.windows import AUGMENTATION, sample_rng
+from revalexo_clip.data.windows import AUGMENTATION, SECOND_VIEW, sample_rng
 
 
 class Portable:
@@ -53,15 +53,15 @@ class TrainingBatch(NamedTuple):
     """Frames are already cropped, [B, T, crop, crop, 3] uint8, in their original colours."""
     draws: Draws
 
-    def augmented(
-        self, rows: slice, augmentation: Augments, into_B3THW: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def augmented(self, rows: slice, augmentation: Augments, into_B3THW: Tensor | None = None) -> Augmented:
         """Augment some of the windows, see `Augments.apply`. The others do not become floats, which take more memory.
 
         A window is augmented in the same way each time, whatever the other rows are.
         """
         windows, draws = self.windows, self.draws.of(rows)
-        return augmentation.apply(windows.imu_BLC[rows], windows.video_BTHWC[rows], draws, into_B3THW)
+        return augmentation.apply(
+            windows.imu_BLC[rows], windows.video_BTHWC[rows], windows.motion_BMYX3[rows], draws, into_B3THW
+        )
 
 
 class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
@@ -80,7 +80,9 @@ class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
         if isinstance(window, DataError):
             return window
         rng = sample_rng(self.seed, *key, stream=AUGMENTATION)
-        imu_LC, video_THWC, draws = self.augmentation.sample(rng, window.imu_LC.numpy(), window.video_THWC.numpy())
+        second = sample_rng(self.seed, *key, stream=SECOND_VIEW) if self.augmentation.second_view else None
+        read = window.imu_LC.numpy(), window.video_THWC.numpy()
+        imu_LC, video_THWC, draws = self.augmentation.sample(rng, *read, second)
         changed = window._replace(imu_LC=torch.from_numpy(imu_LC), video_THWC=torch.from_numpy(video_THWC))
         return TrainingSample(changed, draws)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.fabric.utilities.apply_func import move_data_to_device
-from support.augment_specs import IMU, VIDEO, augmented, generators, imu_windows, sampled, video_windows
+from support.augment_specs import IMU, VIDEO, applied, augmented, generators, imu_windows, sampled, video_windows
 from torch import Tensor
 
 from revalexo_clip.augment import (
@@ -102,7 +102,7 @@ def test_without_augmentation_frames_are_cropped_in_the_centre_and_normalised() 
     imu_BLC, video_BTHWC = imu_windows(2), video_windows(2)
     same_BLC, frames_BTHWC, draws = sampled(augmentation, imu_BLC, video_BTHWC)
     assert torch.equal(frames_BTHWC, video_BTHWC[:, :, 2:26, 6:30])
-    _, video_B3THW = augmentation.apply(same_BLC, frames_BTHWC, draws)
+    _, video_B3THW = applied(augmentation, same_BLC, frames_BTHWC, draws)
     assert torch.equal(same_BLC, imu_BLC)
     torch.testing.assert_close(video_B3THW, FrameNormalization(VIDEO)(frames_BTHWC), rtol=1e-5, atol=1e-5)
 
@@ -120,13 +120,13 @@ def test_a_crop_selects_from_whole_frames_and_other_augmentations_from_the_centr
 def test_the_pipeline_equals_its_augmentations_in_order() -> None:
     augmentation = pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),))
     imu_BLC, video_BTHWC, draws = sampled(augmentation, imu_windows(6), video_windows(6))
-    out_BLC, out_B3THW = augmentation.apply(imu_BLC, video_BTHWC, draws)
+    out_BLC, out_B3THW = applied(augmentation, imu_BLC, video_BTHWC, draws)
     expected_BLC, _ = Mirror().apply(imu_BLC, out_B3THW, draws.joint[0])
     for one, params in zip(EVERYTHING_IMU, draws.imu, strict=True):
         expected_BLC = one.apply(expected_BLC, params)
     assert torch.equal(out_BLC, expected_BLC)
     fused = pipeline(video=EVERYTHING_VIDEO[:-1], joint=(Mirror(),))
-    _, before_B3THW = fused.apply(imu_BLC, video_BTHWC, draws._replace(imu=(), video=()))
+    _, before_B3THW = applied(fused, imu_BLC, video_BTHWC, draws._replace(imu=(), video=()))
     assert torch.equal(out_B3THW, RandomErasing().apply(before_B3THW, draws.video[0]))
     assert out_B3THW.isfinite().all()
     assert len(draws.video) == 1
@@ -139,7 +139,7 @@ def test_the_result_of_a_window_does_not_depend_on_its_batch() -> None:
     order = [5, 0, 3]
     some = [augmentation.sample(generators(7)[row], *(field[row].numpy() for field in windows)) for row in order]
     imus, videos, draws = zip(*some, strict=True)
-    apart = augmentation.apply(torch.from_numpy(np.stack(imus)), torch.from_numpy(np.stack(videos)), stack(draws))
+    apart = applied(augmentation, torch.from_numpy(np.stack(imus)), torch.from_numpy(np.stack(videos)), stack(draws))
     for left, right in zip(together, apart, strict=True):
         assert torch.equal(left[order], right)
     assert (together[1][1:] != together[1][:-1]).flatten(1).any(1).all()
@@ -149,7 +149,7 @@ def test_views_and_colours_also_work_on_resampled_frames() -> None:
     augmentation = pipeline(video=(Inverted(), HorizontalFlip(p=1), Grayscale(p=1)))
     assert len(augmentation.video) == 3
     windows = sampled(augmentation, imu_windows(4), video_windows(4, height=24, width=24))
-    _, out_B3THW = augmentation.apply(*windows)
+    _, out_B3THW = applied(augmentation, *windows)
     inverted = FrameNormalization(VIDEO)(windows[1]) * windows[2].video[0].view(-1, 1, 1, 1, 1)
     gray = pipeline(video=(Grayscale(p=1),)).video_spec
     rgb = inverted.flip(-1).movedim(1, -1) * torch.tensor(gray.std) + torch.tensor(gray.mean)
@@ -201,9 +201,9 @@ def test_draws_can_be_sent_between_processes() -> None:
 def test_autocast_does_not_change_the_precision() -> None:
     augmentation = pipeline(EVERYTHING_IMU, (*EVERYTHING_VIDEO, ColorJitter(p=1)), (Mirror(),))
     windows = sampled(augmentation, imu_windows(3), video_windows(3))
-    exact = augmentation.apply(*windows)
+    exact = applied(augmentation, *windows)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        under_autocast = augmentation.apply(*windows)
+        under_autocast = applied(augmentation, *windows)
     for left, right in zip(exact, under_autocast, strict=True):
         assert torch.equal(left, right)
         assert right.dtype == torch.float32

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from revalexo_clip.augment import Augmentation, Draws, stack
 from revalexo_clip.core.types import ImuSpec, VideoSpec
+from revalexo_clip.data.base import NO_MOTION
 
 SEGMENTS = ("Pelvis", *(f"{side}_{part}" for side in ("Right", "Left") for part in ("Upper_Leg", "Lower_Leg", "Foot")))
 CHANNELS = tuple(f"{kind}_{segment}_{axis}" for kind in ("acc", "gyro") for segment in SEGMENTS for axis in "xyz")
@@ -48,6 +49,12 @@ def sampled(augmentation: Augmentation, imu_BLC: Tensor, video_BTHWC: Tensor) ->
     return torch.from_numpy(np.stack(imus)), torch.from_numpy(np.stack(videos)), stack(draws)
 
 
+def applied(augmentation: Augmentation, imu_BLC: Tensor, video_BTHWC: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Return a batch without measured motion as the encoders get it."""
+    motion_BMYX3 = NO_MOTION.expand(len(imu_BLC), *NO_MOTION.shape)
+    return augmentation.apply(imu_BLC, video_BTHWC, motion_BMYX3, draws)[:2]
+
+
 def augmented(augmentation: Augmentation, imu_BLC: Tensor, video_BTHWC: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a batch as the encoders get it."""
-    return augmentation.apply(*sampled(augmentation, imu_BLC, video_BTHWC))
+    """Draw for a batch and return it as the encoders get it."""
+    return applied(augmentation, *sampled(augmentation, imu_BLC, video_BTHWC))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from revalexo_clip.augment import (
     Augmentation,
+    Augmented,
     ChannelDropout,
     ColorJitter,
     GaussianNoise,
@@ -58,9 +59,12 @@ def epoch_of(
     loaded = [arrived(batch) for batch in training_loader(dataset, augmentation, sampler, BATCH // world, workers)]
     batches = [batch for batch in loaded if isinstance(batch, TrainingBatch)]
     assert len(batches) == WINDOWS // BATCH
-    return batches, [
-        augmentation.apply(batch.windows.imu_BLC, batch.windows.video_BTHWC, batch.draws) for batch in batches
-    ]
+    return batches, [applied(augmentation, batch)[:2] for batch in batches]
+
+
+def applied(augmentation: Augmentation, batch: TrainingBatch) -> Augmented:
+    windows = batch.windows
+    return augmentation.apply(windows.imu_BLC, windows.video_BTHWC, windows.motion_BMYX3, batch.draws)
 
 
 def equal(one: list[tuple[Tensor, Tensor]], other: list[tuple[Tensor, Tensor]]) -> bool:
@@ -127,9 +131,9 @@ def test_frames_of_different_sizes_share_a_batch_and_each_is_seen_as_if_alone(ro
         for row, window in enumerate(batch.windows.window_B.tolist()):
             alone = arrived(collate_training([fetch[0, window]]))
             assert isinstance(alone, TrainingBatch)
-            one = augmentation.apply(alone.windows.imu_BLC, alone.windows.video_BTHWC, alone.draws)
-            assert torch.equal(one[0][0], imu_BLC[row])
-            assert torch.equal(one[1][0], video_B3THW[row])
+            one = applied(augmentation, alone)
+            assert torch.equal(one.imu_BLC[0], imu_BLC[row])
+            assert torch.equal(one.video_B3THW[0], video_B3THW[row])
 
 
 @pytest.mark.parametrize("workers", [0, 1])
