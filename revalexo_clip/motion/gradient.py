@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import avg_pool2d, grid_sample, pad
 
 from revalexo_clip.motion.base import Front, hann
 
@@ -34,9 +34,7 @@ class GradientFlow(Front):
         h, w = self.cell_height, self.cell_width
         window_hw = hann(h)[:, None] * hann(w)
         corner = torch.stack(
-            torch.meshgrid(
-                self.left + w * torch.arange(columns), self.top + h * torch.arange(rows), indexing="xy"
-            ),
+            torch.meshgrid(self.left + w * torch.arange(columns), self.top + h * torch.arange(rows), indexing="xy"),
             dim=-1,
         )
         place = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy"), dim=-1)
@@ -48,7 +46,7 @@ class GradientFlow(Front):
         """See `Front.measure`."""
         pyramid = [(first_BHW[:, None], second_BHW[:, None])]
         for _ in range(LEVELS - 1):
-            pyramid.append((F.avg_pool2d(pyramid[-1][0], 2), F.avg_pool2d(pyramid[-1][1], 2)))
+            pyramid.append((avg_pool2d(pyramid[-1][0], 2), avg_pool2d(pyramid[-1][1], 2)))
         shift_BYX2 = self.corner_YX2.new_zeros((len(first_BHW), self.rows, self.columns, 2))
         confidence_BYX = shift_BYX2[..., 0]
         for level in reversed(range(LEVELS)):
@@ -71,7 +69,7 @@ class GradientFlow(Front):
         grid = (point + 0.5) / size * 2 - 1
         batch, rows, columns, h, w, _ = grid.shape
         flat = grid.transpose(2, 3).reshape(batch, rows * h, columns * w, 2)
-        sampled = F.grid_sample(image_BCHW, flat, mode="bilinear", padding_mode="border", align_corners=False)
+        sampled = grid_sample(image_BCHW, flat, mode="bilinear", padding_mode="border", align_corners=False)
         return sampled.reshape(batch, -1, rows, h, columns, w).transpose(3, 4)
 
     def _step(self, first: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,7 +100,7 @@ class GradientFlow(Front):
 
 def _gradient(image_B1HW: Tensor) -> Tensor:
     """Compute the gradient to the right and down [B, 2, H, W], by central differences."""
-    padded = F.pad(image_B1HW, (1, 1, 1, 1), mode="replicate")
+    padded = pad(image_B1HW, (1, 1, 1, 1), mode="replicate")
     right = 0.5 * (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2])
     down = 0.5 * (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1])
     return torch.cat([right, down], dim=1)

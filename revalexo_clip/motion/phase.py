@@ -12,7 +12,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import avg_pool2d
 
 from revalexo_clip.motion.base import Front, hann
 
@@ -45,10 +45,10 @@ class PhaseCorrelation(Front):
         """See `Front.measure`."""
         first_BYXhw, second_BYXhw = self._cells(first_BHW, None)[0], self._cells(second_BHW, None)[0]
         spectrum = self.cells.transform(first_BYXhw)
-        still_BYX3 = self.cells(spectrum, self.cells.transform(second_BYXhw))
+        still_BYX3: Tensor = self.cells(spectrum, self.cells.transform(second_BYXhw))
         if self.whole is None:
             return still_BYX3
-        half = [F.avg_pool2d(frame_BHW[:, None], 2)[:, 0] for frame_BHW in (first_BHW, second_BHW)]
+        half = [avg_pool2d(frame_BHW[:, None], 2)[:, 0] for frame_BHW in (first_BHW, second_BHW)]
         whole_B3 = self.whole(*(self.whole.transform(half_BHW) for half_BHW in half))
         shift_B2 = (2 * whole_B3[:, :2]).round().long()
         moved_BYXhw, offset_BYX2 = self._cells(second_BHW, shift_B2)
@@ -102,7 +102,6 @@ class _Correlation(nn.Module):
         twice_K = torch.where(across_K > 0, 2.0, 1.0)  # frequencies to the left are conjugate to those to the right
         window_hw = hann(height)[:, None] * hann(width)
         self.floor = FLOOR * float((window_hw**2).sum())
-        self.frequencies = len(across_K)
         for name, matrix in (
             ("window_hw", window_hw),
             ("across_wK", torch.cat([angle_Kw.cos(), -angle_Kw.sin()]).T),
@@ -117,7 +116,7 @@ class _Correlation(nn.Module):
         """Compute real and imaginary part [..., J, K] of the transform of images [..., h, w]."""
         centred_hw = (image_hw - image_hw.mean(dim=(-1, -2), keepdim=True)) * self.window_hw
         across_hK = centred_hw @ self.across_wK
-        real_hK, imaginary_hK = across_hK.split(self.frequencies, dim=-1)
+        real_hK, imaginary_hK = across_hK.chunk(2, dim=-1)
         cos_Jh, sin_Jh = self.down_Jh.chunk(2)
         return cos_Jh @ real_hK + sin_Jh @ imaginary_hK, cos_Jh @ imaginary_hK - sin_Jh @ real_hK
 

@@ -32,8 +32,8 @@ class MotionTrack(NamedTuple):
     """[P, Y, X, 3]: mean velocity to the right and down [picture widths / s], and its confidence from 0 to 1."""
 
     @property
-    def time_P(self) -> Floats:
-        """[P] times that motion belongs to: the midpoints of the pairs [s in the clip]."""
+    def midpoints(self) -> Floats:
+        """[P] times that the motion of the pairs belongs to [s in the clip]."""
         return np.asarray((self.edge_E[1:] + self.edge_E[:-1]) / 2)
 
 
@@ -70,9 +70,7 @@ def resample(track: MotionTrack, start: float, spec: MotionSpec) -> Float32:
     share_MP = overlap_MP.clip(min=0) * spec.rate
     total_MYX3 = np.tensordot(share_MP, weighted_PYX3, axes=1)
     confidence_MYX1 = total_MYX3[..., 2:]
-    velocity_MYX2 = np.where(
-        confidence_MYX1 > LEAST, total_MYX3[..., :2] / np.maximum(confidence_MYX1, LEAST), 0.0
-    )
+    velocity_MYX2 = np.where(confidence_MYX1 > LEAST, total_MYX3[..., :2] / np.maximum(confidence_MYX1, LEAST), 0.0)
     return np.concatenate([velocity_MYX2, confidence_MYX1.clip(0, 1)], axis=-1).astype(np.float32)
 
 
