@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.blocks import LEAST_BLOCKS, TimeUnits
@@ -107,28 +107,13 @@ class TimeBootstrap:
             return None
         second = np.flatnonzero(self.units.follows_U[units] & np.append(False, np.diff(units) == 1))
         degrees = free / (1 + len(second) / len(units))
-        tail = float(stats.norm.cdf(np.sqrt(len(units) / free) * stats.t.ppf((1 - COVERAGE) / 2, degrees)))
+        tail = float(special.ndtr(np.sqrt(len(units) / free) * special.stdtrit(degrees, (1 - COVERAGE) / 2)))
         low, median, high = np.quantile(known, [tail, 0.5, 1 - tail])
-        r = self._correlation(known, self.weight_RU[known_R][:, units], second, subjects)
-        stretch = np.sqrt((1 + r) / (1 - r))
+        r = _correlation(known, self.weight_RU[np.ix_(known_R, units)], second, subjects) if len(second) else 0.0
+        stretch = math.sqrt((1 + r) / (1 - r))
         least, most = within
-        return max(float(median - stretch * (median - low)), least), min(float(median + stretch * (high - median)), most)
-
-    def _correlation(self, figure_R: Floats, weight_RU: Floats, second: Ints, subjects: int) -> float:
-        """Estimate the correlation of neighbouring units' influences on the figure, between 0 and 0.5.
-
-        The influence of a unit is the covariance of the figure with the weight of the unit; `second` are the units that
-        follow another. Correlations in short series are estimated too low, by (1 + 4 r) / n for n units (Kendall, 1954,
-        doi:10.1093/biomet/41.3-4.403), because influences of a subject add up to zero. This is corrected.
-        """
-        if len(second) == 0:
-            return 0.0
-        units = weight_RU.shape[1]
-        deviation_R = figure_R - figure_R.mean()
-        influence_U = deviation_R @ weight_RU / len(figure_R)
-        products = (influence_U[second - 1] * influence_U[second]).sum() / deviation_R.var()
-        uncorrelated = -len(second) * subjects / (units * (units - subjects))  # expected if units are independent
-        return float(np.clip((products - uncorrelated) * (1 + 4 * subjects / units), 0.0, _MOST_CORRELATED))
+        ends = max(median - stretch * (median - low), least), min(median + stretch * (high - median), most)
+        return float(ends[0]), float(ends[1])
 
     def intervals(
         self, names: Sequence[str], figure_RF: Floats, unit_N: Ints, ranges: Mapping[str, Range] | None = None
@@ -140,3 +125,18 @@ class TimeBootstrap:
         within = ((ranges or {}).get(name, UNLIMITED) for name in names)
         found = (self.interval(figure_R, unit_N, of) for figure_R, of in zip(figure_RF.T, within, strict=True))
         return {name: ends and list(ends) for name, ends in zip(names, found, strict=True)}
+
+
+def _correlation(figure_R: Floats, weight_RU: Floats, second: Ints, subjects: int) -> float:
+    """Estimate the correlation of neighbouring units' influences on the figure, between 0 and 0.5.
+
+    The influence of a unit is the covariance of the figure with the weight of the unit; `second` are the units that
+    follow another. Correlations in short series are estimated too low, by (1 + 4 r) / n for n units (Kendall, 1954,
+    doi:10.1093/biomet/41.3-4.403), because influences of a subject add up to zero. This is corrected.
+    """
+    units = weight_RU.shape[1]
+    deviation_R = figure_R - figure_R.mean()
+    influence_U = deviation_R @ weight_RU / len(figure_R)
+    products = (influence_U[second - 1] * influence_U[second]).sum() / deviation_R.var()
+    uncorrelated = -len(second) * subjects / (units * (units - subjects))  # expected if units are independent
+    return float(np.clip((products - uncorrelated) * (1 + 4 * subjects / units), 0.0, _MOST_CORRELATED))

@@ -7,6 +7,7 @@ last some seconds, and each subject has a level of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -67,7 +68,7 @@ class Layout:
         recording_N, time_N, subject_N = self.windows()
         return time_units(recording_N, time_N, subject_N.astype(str).tolist())
 
-    def level_of_subject_N(self) -> Floats:
+    def subject_levels(self) -> Floats:
         """Return how easy each window's subject is."""
         return _subject_levels(self.subjects)[self.windows()[2]]
 
@@ -110,10 +111,10 @@ class Evaluations(NamedTuple):
         }
 
 
-def simulate(layout: Layout, seconds: float, count: int, seed: int) -> Evaluations:
+def simulate(layout: Layout, seconds: float, count: int, seed: Sequence[int]) -> Evaluations:
     """Simulate evaluations; the correlation of the difficulty of two windows is exp(-distance / `seconds`)."""
     rng = np.random.default_rng(seed)
-    subject_N = layout.level_of_subject_N()
+    subject_N = layout.subject_levels()
     one_EN, other_EN, third_EN = (_slow_noise(rng, layout, seconds, count) for _ in range(3))
     ranks = _draw_ranks_of_two(rng, subject_N, one_EN, other_EN)
     return Evaluations(*ranks, _draw_probes(rng, _draw_activities(rng, layout, count), subject_N, third_EN))
