@@ -42,6 +42,12 @@ def synthesize(
     overlap: Annotated[
         float, typer.Option(min=0, help="Time that neighbouring clips share [s]; RevalExo's clips share 4 s.")
     ] = 0.0,
+    world: Annotated[
+        int, typer.Option(min=1, max=2, help="1: the simulation of the demo, frozen; 2: harder, like real recordings.")
+    ] = 1,
+    camera_imu: Annotated[
+        bool, typer.Option("--camera-imu", help="Add an IMU in the camera: acc_Camera_x to gyro_Camera_z.")
+    ] = False,
 ) -> None:
     """Write a simulated dataset in RevalExo's layout."""
     from revalexo_clip.core.text import counted
@@ -54,6 +60,8 @@ def synthesize(
             clips=clips,
             seed=seed,
             overlap=overlap,
+            world=world,
+            camera_imu=camera_imu,
             on_progress=on_progress,
         )
     say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")

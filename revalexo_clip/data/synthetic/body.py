@@ -64,7 +64,7 @@ def draw_limb(
     inside = off < 1.0
     if depth is not None:
         # Half a metre of tolerance: feet touch the ground, and figures are rounder than what is drawn.
-        inside &= depth[top:bottom, left:right] + np.float32(0.5) > a[0] + (b[0] - a[0]) * along
+        inside &= depth[top:bottom, left:right] + np.float32(0.5) > float(a[0]) + float(b[0] - a[0]) * along
     region = picture[top:bottom, left:right]
     region[inside] = (1.0 - 0.6 * off[inside])[:, None] * colour.astype(np.float32)
 

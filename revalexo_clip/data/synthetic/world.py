@@ -146,10 +146,15 @@ class View:
         along, across, height = ox + depth * x, oy + depth * y, oz + depth * z
         u = np.where(is_wall, along, along + height)
         v = np.where(is_wall, height, across)
-        return self.shaded(texture, u, v, depth)
+        return self.shaded(texture, u, v, depth, np.float32(world.exposure))
 
-    def shaded(self, texture: NDArray[np.int32], u: Float32, v: Float32, depth: Float32) -> Float32:
-        """Compute the colours [H, W, 3] of texture points `u`, `v` [m] seen from `depth` [m]."""
+    def shaded(
+        self, texture: NDArray[np.int32], u: Float32, v: Float32, depth: Float32, exposure: Float32 | np.float32
+    ) -> Float32:
+        """Compute the colours [H, W, 3] of texture points `u`, `v` [m] seen from `depth` [m].
+
+        `exposure` is a factor for the whole image, or one for each pixel, [H, W, 1].
+        """
         density = (SIZE / self.world.place.metres)[texture]
         level = np.clip(np.log2(depth * density * np.float32(1.5 / self.world.focal)), 0, LEVELS - 1).astype(np.int32)
         column = (u * density).astype(np.int32) & (SIZE - 1)
@@ -159,7 +164,7 @@ class View:
         light = clear[:, :, None]
         colour: Float32 = texel.view(np.uint8).reshape(HEIGHT, WIDTH, 4)[:, :, :3] * light
         colour += (1.0 - clear)[:, :, None] * (255.0 * self.world.place.air).astype(np.float32)
-        colour *= np.float32(self.world.exposure)
+        colour *= exposure
         return colour
 
 

@@ -43,11 +43,11 @@ def draw_parts(
     `camera` is its position [3], its rotation [3, 3] and its focal length [px].
     """
     position, rotation, focal = camera
-    seen_P23 = (parts.ends[frame] - position) @ rotation
+    seen_P23 = ((parts.ends[frame].reshape(-1, 3) - position) @ rotation).reshape(-1, 2, 3)
     order = _visible(seen_P23, parts.radii, focal)
     for index in order[np.argsort(-seen_P23[order, :, 0].sum(axis=1), kind="stable")]:
         a, b = seen_P23[index]
-        (width_a, width_b), colour = parts.radii[index], 255.0 * parts.colours[index]
+        (width_a, width_b), colour = parts.radii[index].tolist(), 255.0 * parts.colours[index]
         clear = np.exp(-max(0.5 * (a[0] + b[0]), 0.0) / place.sight)
         colour = clear * colour + (1.0 - clear) * 255.0 * place.air
         draw_limb(picture, (a, b), (width_a, width_b), colour, focal, depth)

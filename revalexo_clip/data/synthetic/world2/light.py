@@ -50,13 +50,13 @@ def draw_light(rng: np.random.Generator, *, indoors: bool) -> Light:
     is_dark = rng.random() < DARK
     flickers = indoors and rng.random() < 0.4
     return Light(
-        target=rng.uniform(30.0, 55.0) if is_dark else rng.uniform(80.0, 140.0),
+        target=rng.uniform(38.0, 65.0) if is_dark else rng.uniform(80.0, 140.0),
         lag=1.0 if rng.random() < 0.3 else rng.uniform(0.9, 0.985),
         flicker=rng.uniform(0.03, 0.15) if flickers else 0.0,
         flicker_rate=rng.uniform(-10.0, 10.0),
         bands=rng.uniform(0.3, 2.0),
         vignette=rng.uniform(0.0, 0.5),
-        gamma=rng.uniform(0.75, 1.35),
+        gamma=rng.uniform(0.8, 1.05) if is_dark else rng.uniform(0.75, 1.3),
         tint=np.exp(rng.normal(0.0, 0.08, size=3)),
         noise=rng.uniform(4.0, 12.0) if is_dark else rng.uniform(0.5, 6.0),
         shutter=rng.uniform(0.012, 0.03) if is_dark or indoors else rng.uniform(0.001, 0.012),
@@ -95,7 +95,7 @@ class Camera:
         picture *= self.fixed_HW3 * (self.gain * flicker_H1)[:, :, None].astype(np.float32)
         top, left = self.rng.integers(65, size=2)
         picture += self.noise[top : top + HEIGHT, left : left + WIDTH]
-        exposed: NDArray[np.uint8] = self.curve[np.clip(picture, 0.0, 255.0).astype(np.uint8)]
+        exposed: NDArray[np.uint8] = self.curve.take(np.clip(picture, 0.0, 255.0, out=picture).astype(np.uint8))
         return exposed
 
 
@@ -105,13 +105,14 @@ def blur(picture: Float32, right: float, down: float) -> Float32:
     if length < 1.0:
         return picture
     scale = min(1.0, _MAX_BLUR / length)
-    # Averages of two shifted images, of four, of eight: a line in a few steps.
+    # Averages of two shifted images, of four, of eight: a line in a few steps. All steps but the first go back, so that
+    # the line's middle stays where it is.
     share = 0.5
-    while share * length * scale >= 0.5:
+    while abs(share) * length * scale >= 0.5:
         dx, dy = round(share * right * scale), round(share * down * scale)
         if dx or dy:
             picture = _average_shifted(picture, dx, dy)
-        share *= 0.5
+        share = -0.5 * abs(share)
     return picture
 
 

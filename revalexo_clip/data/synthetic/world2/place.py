@@ -100,7 +100,7 @@ def draw_surroundings(rng: np.random.Generator) -> Surroundings:
         sides[1] = sides[0]
     above = CEILINGS[rng.integers(len(CEILINGS))] if indoors else clouds
     sky = _colour(rng, (0.5, 0.65), (0.0, 0.5), (0.55, 1.0))
-    ground = _colour(rng, (0.0, 0.4), (0.0, 0.45), (0.15, 0.75))
+    ground = _colour(rng, (0.0, 0.4), (0.0, 0.35), (0.2, 0.75))
     # Stairs are of the floor's material, or of another one; their edges hardly differ from them.
     stairs = ground if rng.random() < 0.6 else _colour(rng, (0.0, 1.0), (0.0, 0.3), (0.15, 0.75))
     contrast = rng.uniform(0.15, 0.55)
@@ -113,6 +113,8 @@ def draw_surroundings(rng: np.random.Generator) -> Surroundings:
         paint(rng, steps, np.clip(stairs * rng.uniform(0.8, 1.25), 0.0, 1.0), rng.uniform(0.1, 0.4)),
     ]
     sizes = rng.uniform([5.0, 5.0, 3.0, 1.5, 1.5, 1.5, 1.5], [12.0, 12.0, 8.0, 6.0, 5.0, 6.0, 5.0])
+    if not indoors:
+        sizes[2] = rng.uniform(40.0, 90.0)
     # Narrow corridors and wide halls are as frequent as what lies between.
     half_width = float(np.exp(rng.uniform(np.log(1.1), np.log(5.0)) if indoors else rng.uniform(np.log(2), np.log(12))))
     headroom = rng.uniform(2.4, 3.6) if half_width < 2.5 else rng.uniform(2.7, 7.0)
@@ -121,7 +123,7 @@ def draw_surroundings(rng: np.random.Generator) -> Surroundings:
         headroom=headroom if indoors else rng.uniform(20.0, 60.0),
         textures=np.stack(textures),
         air=_colour(rng, (0.0, 1.0), (0.0, 0.2), (0.2, 0.7)) if indoors else sky,
-        sight=rng.uniform(10.0, 40.0) if indoors else rng.uniform(20.0, 90.0),
+        sight=rng.uniform(10.0, 40.0) if indoors else rng.uniform(20.0, 60.0),
         metres=sizes.astype(np.float32),
     )
     return Surroundings(

@@ -54,15 +54,13 @@ class HeadView(View):
         place = self.world.place
         ahead, left, up = rotation[:, 0], rotation[:, 1], rotation[:, 2]
         x, y, z = (((ahead[i] + up[i] * self.up_H1) + left[i] * self.left_W).astype(np.float32) for i in range(3))
-        x = np.where(np.abs(x) < np.float32(1e-3), np.float32(1e-3), x)
-        y = np.where(np.abs(y) < np.float32(1e-6), np.float32(1e-6), y)
         surface = self._ground_or_ceiling(position, x, z)
         ox, oy, oz = (np.float32(value) for value in position)
         a, c, k = (line[surface] for line in self.lines)
         with np.errstate(divide="ignore", invalid="ignore"):
             depth = (k - a * ox - c * oz) / (a * x + c * z)
-        depth = np.where(depth > 0, np.minimum(depth, _FAR), _FAR)
-        wall_depth = (np.copysign(np.float32(place.half_width), y) - oy) / y
+            wall_depth = (np.copysign(np.float32(place.half_width), y) - oy) / y
+        depth = np.where((depth > 0) & (depth < _FAR), depth, _FAR)
         is_wall = wall_depth < depth
         if np.isfinite(self.wall_height):
             is_wall &= oz + wall_depth * z < self.wall_top[self._cell(ox + np.minimum(wall_depth, _FAR) * x)]
@@ -71,18 +69,15 @@ class HeadView(View):
         along, across, height = ox + depth * x, oy + depth * y, oz + depth * z
         u = np.where(is_wall, along, along + height)
         v = np.where(is_wall, height, across)
-        colours = self.shaded(texture, u, v, depth)
-        colours *= self.light[self._cell(along)][:, :, None]
-        return colours, depth
+        return self.shaded(texture, u, v, depth, self.light[self._cell(along)][:, :, None]), depth
 
     def _cell(self, along: Float32) -> NDArray[np.int32]:
         return np.clip((along - self.first_cell) * np.float32(1.0 / _CELL), 0, len(self.light) - 1).astype(np.int32)
 
     def _ground_or_ceiling(self, position: Float, x: Float32, z: Float32) -> NDArray[np.int32]:
         """Find the segment of ground or ceiling that each ray hits if there are no walls, [H, W]."""
-        steepness = np.abs(z)
-        steepness += np.abs(x)
-        index = np.minimum(((z / steepness + np.float32(1.0)) * np.float32(0.5 * ANGLES)).astype(np.int32), ANGLES - 1)
+        slope = z / (np.abs(x) + np.abs(z) + np.float32(1e-9))
+        index = np.minimum(((slope + np.float32(1.0)) * np.float32(0.5 * ANGLES)).astype(np.int32), ANGLES - 1)
         behind = x < 0
         if not behind.any():
             return self._table(position, 1.0)[index]
