@@ -34,7 +34,7 @@ class TimeZero(StrEnum):
     first_row = "first_row"
 
 
-def synthesize(
+def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder.")],
     subjects: Annotated[int, typer.Option(min=1, help="Number of subjects.")] = 10,
     clips: Annotated[int, typer.Option(min=1, help="Number of 12 s clips per subject.")] = 10,

@@ -25,7 +25,7 @@ def draw_legs(picture: Float32, motion: Motion, index: int, world: World) -> Non
         parts.append((hip, knee, (0.09, 0.07), _TROUSERS))
     seen = [((a - position) @ rotation, (b - position) @ rotation, *rest) for a, b, *rest in parts]
     for a, b, widths, colour in sorted(seen, key=lambda part: -(part[0][0] + part[1][0])):
-        draw_limb(picture, (a, b), widths, colour * 255.0 * world.exposure, world.focal)
+        draw_limb(picture, (a, b), widths, colour * 255.0 * world.exposure, focal=world.focal)
 
 
 def draw_limb(
@@ -33,6 +33,7 @@ def draw_limb(
     ends: tuple[Float, Float],
     widths: tuple[float, float],
     colour: Float,
+    *,
     focal: float,
     depth: Float32 | None = None,
 ) -> None:

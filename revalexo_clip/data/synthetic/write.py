@@ -48,28 +48,15 @@ def synthesize(
     "recording" and "offset" of each clip into the JSON files. `world` is 1, which never changes, or 2, which differs
     from it as real recordings do; `camera_imu` adds the columns of an IMU in the camera.
 
-    The data depends only on (seed, subject, clip), `world` and `overlap`. If `root` already has the complete dataset, nothing
-    is written; an incomplete one is completed. `processes` defaults to the number of cores; `on_progress(done, total)`
-    counts clips.
+    The data depends only on (seed, subject, clip), `world` and `overlap`. If `root` already has the complete dataset,
+    nothing is written; an incomplete one is completed. `processes` defaults to the number of cores;
+    `on_progress(done, total)` counts clips.
 
     Raises `ConfigError` if `root` contains something else, or a dataset with other parameters.
     """
-    if subjects < 1 or clips < 1 or seed < 0 or (processes is not None and processes < 1):
-        raise ConfigError("subjects, clips and processes must be at least 1, and seed at least 0")
-    if world not in _WORLDS:
-        raise ConfigError(f"world: {world} must be one of {', '.join(map(str, _WORLDS))}")
-    if not 0 <= overlap < CLIP_SECONDS or (overlap * IMU_RATE) % 2:
-        raise ConfigError(
-            f"overlap: {overlap:g} s must be at least 0, less than the {CLIP_SECONDS:g} s of a clip, and a whole "
-            "number of frames at 30 Hz"
-        )
-    parameters: dict[str, float] = {"format": _FORMAT, "subjects": subjects, "clips": clips, "seed": seed}
-    if overlap:
-        parameters |= {"overlap": overlap, "declare": declare}
-    if world != 1:
-        parameters["world"] = world
-    if camera_imu:
-        parameters["camera_imu"] = camera_imu
+    parameters = _parameters(subjects, clips, seed, overlap, declare=declare, world=world, camera_imu=camera_imu)
+    if processes is not None and processes < 1:
+        raise ConfigError("processes must be at least 1")
     if _is_complete(root, parameters):
         return
     write_json(root / MARKER, {**parameters, "complete": False})
@@ -94,6 +81,29 @@ def synthesize(
     names = {str(number): activity for activity, number in index.items()}
     write_json(root / "label_mapping.json", {"label_to_idx": index, "idx_to_label": names})
     write_json(root / MARKER, {**parameters, "complete": True})
+
+
+def _parameters(
+    subjects: int, clips: int, seed: int, overlap: float, *, declare: bool, world: int, camera_imu: bool
+) -> dict[str, float]:
+    """Check the parameters, and return those that the marker file holds. Raises `ConfigError`."""
+    if subjects < 1 or clips < 1 or seed < 0:
+        raise ConfigError("subjects and clips must be at least 1, and seed at least 0")
+    if world not in _WORLDS:
+        raise ConfigError(f"world: {world} must be one of {', '.join(map(str, _WORLDS))}")
+    if not 0 <= overlap < CLIP_SECONDS or (overlap * IMU_RATE) % 2:
+        raise ConfigError(
+            f"overlap: {overlap:g} s must be at least 0, less than the {CLIP_SECONDS:g} s of a clip, and a whole "
+            "number of frames at 30 Hz"
+        )
+    parameters: dict[str, float] = {"format": _FORMAT, "subjects": subjects, "clips": clips, "seed": seed}
+    if overlap:
+        parameters |= {"overlap": overlap, "declare": declare}
+    if world != 1:
+        parameters["world"] = world
+    if camera_imu:
+        parameters["camera_imu"] = camera_imu
+    return parameters
 
 
 def _recordings(clips: int, overlap: float) -> list[range]:
@@ -179,9 +189,7 @@ def _write_clips(jobs: list[Job], processes: int, on_progress: OnProgress | None
             pool.shutdown(cancel_futures=True)
 
 
-def _pairs(
-    root: Path, key: tuple[int, int, int], clips: int, overlap: float, *, declare: bool
-) -> dict[str, object]:
+def _pairs(root: Path, key: tuple[int, int, int], clips: int, overlap: float, *, declare: bool) -> dict[str, object]:
     """Return the content of the file in `data_pairs` of a subject: `key` is world, seed and subject."""
     world, seed, subject = key
     pairs: dict[str, dict[str, object]] = {}

@@ -13,7 +13,7 @@ from revalexo_clip.data.synthetic.script import CLIP_SECONDS, Segment
 from revalexo_clip.data.synthetic.sensors import CAMERA_CHANNELS, CHANNELS, body_rates
 from revalexo_clip.data.synthetic.world import WIDTH
 from revalexo_clip.data.synthetic.world2.crowd import draw_people, draw_skin, draw_things
-from revalexo_clip.data.synthetic.world2.figures import Parts, draw_parts, gestures, join, wearer
+from revalexo_clip.data.synthetic.world2.figures import Indices, Parts, draw_parts, gestures, join, wearer
 from revalexo_clip.data.synthetic.world2.light import Camera, Light, draw_light
 from revalexo_clip.data.synthetic.world2.place import Surroundings, draw_clothes, draw_surroundings
 from revalexo_clip.data.synthetic.world2.plan import plan_recording
@@ -93,13 +93,13 @@ def clip_frames(seed: int, subject: int, recording: int, motion: Motion, seconds
     for frame, sample in enumerate(samples_F):
         position, rotation = motion.camera.position[sample], motion.camera.rotation[sample]
         picture, depth = view.look(position, rotation)
-        draw_parts(picture, depth, parts, frame, (position, rotation, focal), surroundings.place)
+        draw_parts(picture, depth, parts, frame, camera=(position, rotation, focal), place=surroundings.place)
         # Turning left moves the image to the right, bending down moves it up.
         turn = (focal * turns_F3[frame, 2], -focal * turns_F3[frame, 1])
         yield camera.expose(picture, turn, frame / VIDEO_RATE)
 
 
-def _draw_wearer(key: tuple[int, int, int], motion: Motion, samples_F: Float) -> Parts:
+def _draw_wearer(key: tuple[int, int, int], motion: Motion, samples_F: Indices) -> Parts:
     """Draw what the wearer sees of the own body: other clothes every day, hands that sometimes gesture."""
     rng = _generator("hands", *key)
     raised_F2 = gestures(rng, motion.times[samples_F], rng.uniform(0.0, 1.0) if rng.random() < 0.4 else 0.0)

@@ -10,7 +10,7 @@ import numpy as np
 from revalexo_clip.data.synthetic.gait import Terrain
 from revalexo_clip.data.synthetic.geometry import Float, smooth, wander
 from revalexo_clip.data.synthetic.person import MOTION_RATE, Motion
-from revalexo_clip.data.synthetic.world2.figures import Parts, gestures, person
+from revalexo_clip.data.synthetic.world2.figures import Indices, Parts, gestures, person
 from revalexo_clip.data.synthetic.world2.place import Surroundings, draw_clothes
 
 _KINDS = {"passing": 0.35, "crossing": 0.2, "standing": 0.25, "companion": 0.2}
@@ -19,7 +19,7 @@ EMPTY = 0.2
 
 
 def draw_people(
-    rng: np.random.Generator, motion: Motion, samples_F: Float, surroundings: Surroundings, terrain: Terrain
+    rng: np.random.Generator, motion: Motion, samples_F: Indices, surroundings: Surroundings, terrain: Terrain
 ) -> list[Parts]:
     """Draw the people in a recording, who walk by, cross the way, stand and talk, or walk along."""
     if rng.random() < EMPTY:
@@ -27,7 +27,9 @@ def draw_people(
     kinds, weights = list(_KINDS), list(_KINDS.values())
     count = min(int(rng.poisson(surroundings.crowd)), 6)
     return [
-        _move_person(rng, str(rng.choice(kinds, p=weights)), motion, samples_F, surroundings, terrain)
+        _move_person(
+            rng, str(rng.choice(kinds, p=weights)), motion, samples_F, surroundings=surroundings, terrain=terrain
+        )
         for _ in range(count)
     ]
 
@@ -36,7 +38,8 @@ def _move_person(
     rng: np.random.Generator,
     kind: str,
     motion: Motion,
-    samples_F: Float,
+    samples_F: Indices,
+    *,
     surroundings: Surroundings,
     terrain: Terrain,
 ) -> Parts:
@@ -77,9 +80,9 @@ def _move_person(
         np.stack([x_F, y_F, terrain.height(x_F)], axis=1),
         turns + wander(rng, times_F, 0.12, 5.0, 1.5),
         ways * np.pi / rng.uniform(0.55, 0.8) + rng.uniform(0.0, 6.0),
-        np.clip(speed_F / 0.8, 0.0, 1.0),
-        gestures(rng, times_F, liveliness),
-        clothes,
+        stride_F=np.clip(speed_F / 0.8, 0.0, 1.0),
+        gestures_F2=gestures(rng, times_F, liveliness),
+        clothes=clothes,
     )
 
 

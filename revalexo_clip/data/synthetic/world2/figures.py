@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from revalexo_clip.data.synthetic.body import draw_limb
 from revalexo_clip.data.synthetic.geometry import Float, wander
@@ -16,6 +17,8 @@ from revalexo_clip.data.synthetic.person import Motion
 from revalexo_clip.data.synthetic.world import HEIGHT, WIDTH, Float32, Place
 
 _NEAREST, _FARTHEST = 0.12, 40.0
+
+Indices = NDArray[np.intp]
 
 
 class Parts(NamedTuple):
@@ -36,7 +39,7 @@ def join(figures: Sequence[Parts], frames: int) -> Parts:
 
 
 def draw_parts(
-    picture: Float32, depth: Float32, parts: Parts, frame: int, camera: tuple[Float, Float, float], place: Place
+    picture: Float32, depth: Float32, parts: Parts, frame: int, *, camera: tuple[Float, Float, float], place: Place
 ) -> None:
     """Draw all parts of a frame into an image [H, W, 3] of depth [H, W], farthest first.
 
@@ -50,10 +53,10 @@ def draw_parts(
         (width_a, width_b), colour = parts.radii[index].tolist(), 255.0 * parts.colours[index]
         clear = np.exp(-max(0.5 * (a[0] + b[0]), 0.0) / place.sight)
         colour = clear * colour + (1.0 - clear) * 255.0 * place.air
-        draw_limb(picture, (a, b), (width_a, width_b), colour, focal, depth)
+        draw_limb(picture, (a, b), (width_a, width_b), colour, focal=focal, depth=depth)
 
 
-def _visible(seen_P23: Float, radii_P2: Float, focal: float) -> Float:
+def _visible(seen_P23: Float, radii_P2: Float, focal: float) -> Indices:
     """Return the indices of parts that reach into the image."""
     depth = np.maximum(seen_P23[:, :, 0], _NEAREST)
     reach = focal * radii_P2 / depth
@@ -68,7 +71,8 @@ def _limb_end(start_F3: Float, length: float, angle_F: Float, forward_F3: Float,
     """Return the end [F, 3] of a limb that hangs down and is raised forward by `angle_F` [rad]."""
     down = np.array([0.0, 0.0, -1.0])
     along = np.sin(angle_F)[:, None] * forward_F3 + np.cos(angle_F)[:, None] * down + side_F3
-    return start_F3 + length * along
+    end_F3: Float = start_F3 + length * along
+    return end_F3
 
 
 def person(
@@ -76,20 +80,15 @@ def person(
     ground_F3: Float,
     heading_F: Float,
     phase_F: Float,
+    *,
     stride_F: Float,
     gestures_F2: Float,
     clothes: Sequence[Float],
 ) -> Parts:
     """Return a person who stands at `ground_F3` [m] and faces `heading_F` [rad].
 
-    Args:
-        rng: For the person's build.
-        ground_F3: Point between the feet.
-        heading_F: Direction the person faces.
-        phase_F: Phase of the gait [rad].
-        stride_F: Amount of gait motion, 0 to 1.
-        gestures_F2: How high each forearm is raised, 0 to 1.
-        clothes: Colours [3] of jacket, trousers, shoes, skin and hair.
+    `phase_F` is the phase of the gait [rad], `stride_F` the amount of gait motion and `gestures_F2` how high each
+    forearm is raised, both 0 to 1. `clothes` are the colours [3] of jacket, trousers, shoes, skin and hair.
     """
     size, stout = rng.uniform(1.5, 1.95), rng.uniform(0.85, 1.35)
     forward_F3 = np.stack([np.cos(heading_F), np.sin(heading_F), np.zeros_like(heading_F)], axis=1)
@@ -97,7 +96,9 @@ def person(
     bounce_F = 0.02 * np.abs(np.sin(phase_F)) * stride_F
 
     def at(left: float, up: float) -> Float:
-        return ground_F3 + size * (left * left_F3 + np.array([0.0, 0.0, up])) + bounce_F[:, None] * [0.0, 0.0, 1.0]
+        point_F3: Float = ground_F3 + size * (left * left_F3 + np.array([0.0, 0.0, up]))
+        point_F3[:, 2] += bounce_F
+        return point_F3
 
     jacket, trousers, shoes, skin, hair = clothes
     limbs: list[tuple[Float, Float, float, float, Float]] = []
@@ -138,11 +139,11 @@ def gestures(rng: np.random.Generator, times_F: Float, liveliness: float) -> Flo
     return np.stack(raised, axis=1)
 
 
-def wearer(motion: Motion, samples_F: Float, gestures_F2: Float, clothes: Sequence[Float]) -> Parts:
+def wearer(motion: Motion, samples_F: Indices, gestures_F2: Float, clothes: Sequence[Float]) -> Parts:
     """Return the wearer's legs and arms at `samples_F`. Arms swing with the legs; gestures come on top."""
     jacket, trousers, shoes, skin, _ = clothes
     position_F3, trunk_F33 = motion.pelvis.position[samples_F], motion.trunk[samples_F]
-    scale = np.linalg.norm(motion.legs[0].hip[0] - motion.legs[0].knee[0]) / 0.44
+    scale = float(np.linalg.norm(motion.legs[0].hip[0] - motion.legs[0].knee[0])) / 0.44
     limbs: list[tuple[Float, Float, float, float, Float]] = []
     for number, (side, leg) in enumerate(zip((-1.0, 1.0), motion.legs, strict=True)):
         hip, knee, ankle, toe = (point[samples_F] for point in (leg.hip, leg.knee, leg.ankle, leg.toe))

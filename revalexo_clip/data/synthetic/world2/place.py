@@ -44,7 +44,8 @@ def _noise(rng: np.random.Generator, u: Float, v: Float) -> Float:
 
 def _plain(rng: np.random.Generator, u: Float, v: Float) -> Float:
     """Return a painted wall with a skirting board and the dirt of years."""
-    return 0.25 * _noise(rng, u, v) - 0.8 * (v < 0.02) - 0.2 * (v < 0.15) * rng.uniform()
+    wall: Float = 0.25 * _noise(rng, u, v) - 0.8 * (v < 0.02) - 0.2 * (v < 0.15) * rng.uniform()
+    return wall
 
 
 def _posters(rng: np.random.Generator, u: Float, v: Float) -> Float:
@@ -105,7 +106,10 @@ def draw_surroundings(rng: np.random.Generator) -> Surroundings:
     stairs = ground if rng.random() < 0.6 else _colour(rng, (0.0, 1.0), (0.0, 0.3), (0.15, 0.75))
     contrast = rng.uniform(0.15, 0.55)
     textures = [
-        *(paint(rng, side, _colour(rng, (0.0, 1.0), (0.0, 0.55), (0.2, 0.9)), rng.uniform(0.12, 0.6)) for side in sides),
+        *(
+            paint(rng, side, _colour(rng, (0.0, 1.0), (0.0, 0.55), (0.2, 0.9)), rng.uniform(0.12, 0.6))
+            for side in sides
+        ),
         paint(rng, above, _colour(rng, (0.0, 1.0), (0.0, 0.15), (0.4, 0.95)) if indoors else sky, 0.15),
         paint(rng, floor, ground, contrast),
         paint(rng, steps, np.clip(stairs * rng.uniform(0.55, 1.15), 0.0, 1.0), rng.uniform(0.1, 0.4)),

@@ -12,11 +12,19 @@ _STARTS = (
 )
 _NEXT: dict[str, dict[str, float]] = {
     "walking": {
-        **{"standing": 2.0, "stairs_up": 2.0, "stairs_down": 2.0, "ramp_up": 2.0, "ramp_down": 2.0},
+        "standing": 2.0,
+        "stairs_up": 2.0,
+        "stairs_down": 2.0,
+        "ramp_up": 2.0,
+        "ramp_down": 2.0,
         "sitting_down": 1.0,
     },
     "standing": {
-        **{"walking": 3.0, "sitting_down": 2.5, "stairs_up": 0.5, "stairs_down": 0.5, "ramp_up": 0.5},
+        "walking": 3.0,
+        "sitting_down": 2.5,
+        "stairs_up": 0.5,
+        "stairs_down": 0.5,
+        "ramp_up": 0.5,
         "ramp_down": 0.5,
     },
     "stairs_up": {"walking": 3.0, "standing": 1.0},

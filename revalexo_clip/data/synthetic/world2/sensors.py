@@ -123,7 +123,7 @@ def _flawed(rng: np.random.Generator, force_L3: Float, rate_L3: Float, sensors: 
 
 def _impacts(motion: Motion, sensors: Sensors, segment: str) -> Float:
     """Compute the acceleration [T, 3] of landing feet at a sensor, in world axes: a short, damped oscillation."""
-    jolt_T = np.zeros_like(motion.times)
+    jolt_T: Float = np.zeros_like(motion.times)
     for step in motion.course.footsteps:
         part = segment.partition("_")[2]
         near = segment.startswith(("Right", "Left")[step.side])
@@ -132,4 +132,4 @@ def _impacts(motion: Motion, sensors: Sensors, segment: str) -> Float:
         since = motion.times - step.land
         decay = np.where(since >= 0, np.exp(-np.maximum(since, 0.0) / 0.03), 0.0)
         jolt_T += share * strength * sensors.impact * decay * np.sin(2.0 * np.pi * 16.0 * since)
-    return jolt_T[:, None] * np.array([-0.4, 0.0, 1.0])
+    return np.outer(jolt_T, [-0.4, 0.0, 1.0])

@@ -72,7 +72,9 @@ class HeadView(View):
         return self.shaded(texture, u, v, depth, self.light[self._cell(along)][:, :, None]), depth
 
     def _cell(self, along: Float32) -> NDArray[np.int32]:
-        return np.clip((along - self.first_cell) * np.float32(1.0 / _CELL), 0, len(self.light) - 1).astype(np.int32)
+        cell = (along - self.first_cell) * np.float32(1.0 / _CELL)
+        limited: Float32 = np.clip(cell, np.float32(0.0), np.float32(len(self.light) - 1))
+        return limited.astype(np.int32)
 
     def _ground_or_ceiling(self, position: Float, x: Float32, z: Float32) -> NDArray[np.int32]:
         """Find the segment of ground or ceiling that each ray hits if there are no walls, [H, W]."""
