@@ -23,6 +23,9 @@ FOCAL = 0.36 * WIDTH
 """Focal length [px], as of a wide-angle action camera with a horizontal field of view of 109 degrees."""
 ANGLES = 2048
 """Number of slopes in the table that finds ground and ceiling."""
+_PSEUDO_ANGLES = np.linspace(-1.0, 1.0, ANGLES + 1)[:-1] + 1.0 / ANGLES
+SLOPES = _PSEUDO_ANGLES / (1.0 - np.abs(_PSEUDO_ANGLES))
+"""Slopes of the table, evenly spaced in slope / (1 + |slope|)."""
 _WALL_LEFT, _WALL_RIGHT, _CEILING, _GROUND = range(4)
 METRES = np.array([8.0, 8.0, 5.0, 4.0, 4.0, 4.0, 4.0], dtype=np.float32)
 """Side length of each texture in the world [m]: two walls, ceiling, floor, riser, ramp, nosing."""
@@ -121,9 +124,8 @@ class View:
 
     def surfaces(self, position: Float, x: Float32, z: Float32) -> NDArray[np.int32]:
         """Find the segment of ground or ceiling that each ray hits if there are no walls, [H, W]."""
-        slope = pseudo_slopes()
-        below = first_hit(position, self.x, self.z, slope, 1.0)
-        above = first_hit(position, self.ceiling_x, self.ceiling_z, slope, -1.0)
+        below = first_hit(position, self.x, self.z, SLOPES, 1.0)
+        above = first_hit(position, self.ceiling_x, self.ceiling_z, SLOPES, -1.0)
         nearer = np.where(below[1] <= above[1], below[0] + self.first_ground, above[0])
         nearer[np.isinf(np.minimum(below[1], above[1]))] = len(self.texture) - 1
         index = ((z / (x + np.abs(z)) + np.float32(1.0)) * np.float32(0.5 * ANGLES)).astype(np.int32)
@@ -166,12 +168,6 @@ class View:
         colour += (1.0 - clear)[:, :, None] * (255.0 * self.world.place.air).astype(np.float32)
         colour *= exposure
         return colour
-
-
-def pseudo_slopes() -> Float:
-    """Return slopes from minus to plus infinity, [ANGLES], evenly spaced in slope / (1 + |slope|)."""
-    pseudo_angle = np.linspace(-1.0, 1.0, ANGLES + 1)[:-1] + 1.0 / ANGLES
-    return pseudo_angle / (1.0 - np.abs(pseudo_angle))
 
 
 def _lines(x: Float, z: Float) -> Float:

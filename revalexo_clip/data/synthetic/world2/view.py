@@ -16,11 +16,11 @@ from revalexo_clip.data.synthetic.gait import FLOOR, Terrain
 from revalexo_clip.data.synthetic.geometry import Float
 from revalexo_clip.data.synthetic.world import (
     ANGLES,
+    SLOPES,
     Float32,
     View,
     World,
     first_hit,
-    pseudo_slopes,
 )
 from revalexo_clip.data.synthetic.world2.place import Surroundings
 
@@ -53,7 +53,8 @@ class HeadView(View):
         """
         place = self.world.place
         ahead, left, up = rotation[:, 0], rotation[:, 1], rotation[:, 2]
-        x, y, z = (((ahead[i] + up[i] * self.up_H1) + left[i] * self.left_W).astype(np.float32) for i in range(3))
+        down_H3, across_W3 = np.outer(self.up_H1, up) + ahead, np.outer(self.left_W, left)
+        x, y, z = (down_H3[:, i, None].astype(np.float32) + across_W3[:, i].astype(np.float32) for i in range(3))
         surface = self._ground_or_ceiling(position, x, z)
         ox, oy, oz = (np.float32(value) for value in position)
         a, c, k = (line[surface] for line in self.lines)
@@ -91,10 +92,10 @@ class HeadView(View):
         found = []
         for line_x, line_z, side in ((self.x, self.z, 1.0), (self.ceiling_x, self.ceiling_z, -1.0)):
             if direction > 0:
-                segment, distance = first_hit(position, line_x, line_z, pseudo_slopes(), side)
+                segment, distance = first_hit(position, line_x, line_z, SLOPES, side)
             else:
                 turned = np.array([-position[0], position[1], position[2]])
-                segment, distance = first_hit(turned, -line_x[::-1], line_z[::-1], pseudo_slopes(), side)
+                segment, distance = first_hit(turned, -line_x[::-1], line_z[::-1], SLOPES, side)
                 segment = len(line_x) - 2 - segment
             found.append((segment, distance))
         (ground, near), (ceiling, above) = found
