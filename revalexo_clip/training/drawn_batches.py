@@ -53,9 +53,7 @@ class TrainingBatch(NamedTuple):
     """Frames are already cropped, [B, T, crop, crop, 3] uint8, in their original colours."""
     draws: Draws
 
-    def augmented(
-        self, rows: slice, augmentation: Augments, into_B3THW: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def augmented(self, rows: slice, augmentation: Augments, into_B3THW: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Augment some of the windows, see `Augments.apply`. The others do not become floats, which take more memory.
 
         A window is augmented in the same way each time, whatever the other rows are.
