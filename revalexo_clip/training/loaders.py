@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from typing import TypeVar
 
@@ -178,18 +179,21 @@ class _Loader(DataLoader[Item]):
     def __iter__(self) -> _BaseDataLoaderIter:
         if not self.num_workers:
             return super().__iter__()
-        with _signals_blocked():
+        with _signals_blocked(forks=self.multiprocessing_context is None):
             return super().__iter__()
 
 
 @contextmanager
-def _signals_blocked() -> Iterator[None]:
+def _signals_blocked(*, forks: bool) -> Iterator[None]:
     """Block the signals that a run handles itself; processes that are started inside never receive them."""
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
+        if not forks:
+            resource_tracker.ensure_running()  # its start unblocks some signals, so it comes first
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -152,12 +152,12 @@ def test_the_loss_and_all_backward_passes_run_outside_autocast(distinct: Path, m
 @pytest.mark.slow
 @pytest.mark.parametrize("average", ["none", "0.5"])
 def test_two_processes_validate_the_model_that_is_saved(distinct: Path, tmp_path: Path, average: str) -> None:
-    settings = {
-        **{"data.root": distinct, "data.val_subjects": "05,08,09", "data.crop": 32, "data.workers": 1},
-        **{"video.type": "X3D", "video.weights": "none", "batch_size": 6, "optim.lr": 0.01},
-        **{"trainer.max_epochs": 2, "trainer.average": average},
-    }
-    overrides = [text for name, value in settings.items() for text in ("--set", f"{name}={value}")]
+    settings = (
+        *(f"data.root={distinct}", "data.val_subjects=05,08,09", "data.crop=32", "data.workers=1"),
+        *("video.type=X3D", "video.weights=none", "batch_size=6", "optim.lr=0.01"),
+        *("trainer.max_epochs=2", f"trainer.average={average}"),
+    )
+    overrides = [text for setting in settings for text in ("--set", setting)]
     succeed("pretrain", EXPERIMENT, "--devices", "2", *overrides, cwd=tmp_path)
     run = tmp_path / "runs" / "latest"
     import_experiment_file(EXPERIMENT)
