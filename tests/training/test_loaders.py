@@ -108,7 +108,7 @@ def test_workers_of_one_of_several_processes_are_not_its_forks_and_never_get_sig
     monkeypatch.setattr(loaders, "world_size", lambda: 2)
     module = data(written, workers=1)
     loader = loaders._loader(_Where(), collate_where, range(10), 5, workers=1)  # type: ignore[arg-type]
-    found: list[tuple[int, str]] = list(loader)  # type: ignore[arg-type]
+    found: list[tuple[int, str]] = list(loader)
     assert all(parent != os.getpid() for parent, _ in found)
     assert all(blocked == "SIGINT SIGTERM SIGUSR1" for _, blocked in found)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()

@@ -136,7 +136,7 @@ class WatchedLoss(InfoNCELoss):
     def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
         self.seen.add(("forward", torch.is_autocast_enabled("cpu")))
         if imu_ND.requires_grad:
-            imu_ND.register_hook(lambda _: self.seen.add(("backward", torch.is_autocast_enabled("cpu"))))
+            imu_ND.register_hook(lambda _: self.seen.add(("backward", torch.is_autocast_enabled("cpu"))))  # type: ignore[no-untyped-call]
         return super().forward(imu_ND, video_ND, overlap)
 
 
@@ -171,6 +171,6 @@ def test_two_processes_validate_the_model_that_is_saved(distinct: Path, tmp_path
     loss = experiment.loss.build().double()
     loss.load_state_dict({"log_scale": checkpoint.state["loss.log_scale"]})
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(experiment.seed))
-    batches = [rows for rows in order.split(6) if len(rows) == 6]
+    batches = [rows for rows in torch.split(order, 6) if len(rows) == 6]
     losses = [loss(imu_ND[rows], video_ND[rows], Overlap(recording_N[rows], time_N[rows], 2.0)) for rows in batches]
     assert torch.stack(losses).mean().item() == pytest.approx(min(logged(run, "val/loss")), rel=1e-6)

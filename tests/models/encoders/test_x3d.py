@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import pytest
 import torch
@@ -200,7 +200,8 @@ def test_synchronised_batch_norm_replaces_the_fast_one(checkpointed: bool) -> No
     torch.manual_seed(0)
     video = VideoSpec(frames=4, crop=32, short_side=32, window=2.0)
     net = X3D(weights=None, dropout=0, gradient_checkpointing=checkpointed).build(video, 8)
-    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(net))
+    convert = cast("Callable[[nn.Module], nn.Module]", nn.SyncBatchNorm.convert_sync_batchnorm)
+    synchronised = convert(copy.deepcopy(net))
     assert not any(isinstance(module, FastBatchNorm3d) for module in synchronised.modules())
     norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     assert sum(isinstance(module, nn.SyncBatchNorm) for module in synchronised.modules()) == len(norms)
