@@ -16,7 +16,7 @@ from revalexo_clip.pretraining.module import ContrastiveModule
 from revalexo_clip.runs.checkpoint import PRETRAINING_KEY, PretrainingMetadata
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.summary import subjects_of
-from revalexo_clip.training.trainer import build_trainer, compile_encoders, share_cores
+from revalexo_clip.training.trainer import build_trainer, check_sync_batchnorm, compile_encoders, share_cores
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
     Raises `ConfigError` or `DataError` if the experiment cannot run.
     """
     trainer = build_trainer(experiment.trainer, [], loggers=[])  # raises if the devices do not exist
+    check_sync_batchnorm(experiment, trainer.world_size)
     if isinstance(trainer.accelerator, CPUAccelerator):
         share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
     train, val = _windows(experiment, trainer.world_size)

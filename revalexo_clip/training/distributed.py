@@ -64,14 +64,15 @@ def gather_with_gradient(x_BD: Tensor) -> Tensor:
 def average_over_ranks(tensors: Sequence[Tensor]) -> None:
     """Replace each floating-point tensor by its average over all processes, on all of them.
 
-    The tensors have the same shapes in all processes. Values that are already equal do not change, not even by rounding.
+    The tensors have the same shapes in all processes. Values that are already equal do not change, not even by
+    rounding.
     """
     if world_size() == 1 or not tensors:
         return
     all_WN = gather(torch.cat([tensor.flatten().double() for tensor in tensors])[None])
     differs_N = (all_WN != all_WN[0]).any(dim=0)
     average_N = torch.where(differs_N, all_WN.mean(dim=0), all_WN[0])
-    for tensor, values in zip(tensors, average_N.split([tensor.numel() for tensor in tensors]), strict=True):
+    for tensor, values in zip(tensors, torch.split(average_N, [tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(values.view_as(tensor))
 
 

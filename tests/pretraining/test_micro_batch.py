@@ -195,3 +195,32 @@ def test_under_autocast_the_second_pass_has_gradients_too() -> None:
             backward=partial(backward, []),
         )
     assert all(gradient.abs().sum() > 0 for gradient in gradients(towers, loss_module))
+
+
+@pytest.mark.parametrize("part", [12, 5])
+@pytest.mark.parametrize("scaled", [1.0, 2.0**14], ids=["", "as for fp16"])
+def test_under_autocast_the_gradients_of_the_loss_are_those_of_full_precision(part: int, scaled: float) -> None:
+    imu_ND, video_ND = (
+        nn.functional.normalize(torch.randn(ROWS, 64), dim=1).requires_grad_() for _ in ("imu", "video")
+    )
+    loss_module = InfoNCE(temperature=0.07).build()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        contrast_in_parts(
+            nn.Module(),
+            rows=ROWS,
+            part=part,
+            embed=lambda rows: (imu_ND[rows], video_ND[rows]),
+            contrast=loss_module,
+            loss_parameters=list(loss_module.parameters()),
+            backward=lambda loss, last: torch.autograd.backward(loss * scaled),
+        )
+    exact = [x_ND.detach().double().requires_grad_() for x_ND in (imu_ND, video_ND)]
+    exact_loss = InfoNCE(temperature=0.07).build().double()
+    torch.autograd.backward(exact_loss(*exact) * scaled)
+    for found, expected in zip(
+        (imu_ND, video_ND, *loss_module.parameters()), (*exact, *exact_loss.parameters()), strict=True
+    ):
+        assert found.grad is not None
+        assert expected.grad is not None
+        error = (found.grad.double() - expected.grad).norm() / expected.grad.norm()
+        assert error <= 1e-6

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from revalexo_clip.data.batches import share_of
 from revalexo_clip.losses import InfoNCE, Loss, Overlap, SigLIP
-from revalexo_clip.training.distributed import gather, gather_with_gradient, rank, world_size
+from revalexo_clip.training.distributed import average_over_ranks, gather, gather_with_gradient, rank, world_size
 
 ROWS = 8
 WINDOW = 2.0
@@ -24,7 +24,15 @@ def uneven() -> list[Tensor]:
         gather(torch.arange(8.0).view(4, 2)[: 4 * (rank() == 0)]),
         gather(torch.tensor([rank() == 1])),
         gather(torch.full((1 + rank(),), 1 / 3, dtype=torch.float64)),
+        *averaged(),
     ]
+
+
+def averaged() -> tuple[Tensor, Tensor]:
+    """Return one tensor that differs between processes, and one that does not, after averaging."""
+    tensors = torch.full((2, 2), float(rank())), torch.full((3,), 0.1)
+    average_over_ranks(tensors)
+    return tensors
 
 
 def rows() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -94,10 +102,12 @@ def test_processes_see_all_rows_and_give_every_parameter_the_gradient_of_one_pro
     assert {"loss.bias", "loss.log_scale"} <= set(alone[1])
     for outcome in in_processes(processes, gathered_and_stepped, tmp_path):
         assert isinstance(outcome, tuple)
-        (integers, matrix, flags, doubles), stepped = outcome
+        (integers, matrix, flags, doubles, average, same), stepped = outcome
         assert integers.tolist() == [0, 1, 2, *[3, 4] * (processes - 1)]
         assert torch.equal(matrix, torch.arange(8.0).view(4, 2))
         assert flags.tolist() == [place == 1 for place in range(processes)]
+        assert average.tolist() == [[(processes - 1) / 2] * 2] * 2
+        assert torch.equal(same, torch.full((3,), 0.1))
         assert doubles.tolist() == [1 / 3] * sum(range(1, processes + 1))
         for found, expected in zip(stepped, alone, strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
