@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydantic import ValidationError
@@ -21,7 +22,6 @@ from revalexo_clip import (
     TimeWarp,
 )
 from revalexo_clip.config.pretraining import reads_of
-from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.data import Dataset, Recordings
 from revalexo_clip.losses import LossModule
 from revalexo_clip.losses.base import Vector
@@ -58,7 +58,7 @@ class Finetuning(FinetuneExperiment):
 
     data: Recordings = DATA
     encoder: Path | None = Path("run")
-    modality: str = "both"
+    modality: Literal["imu", "video", "both"] = "both"
 
 
 @pytest.mark.parametrize("kind", [Experiment, Finetuning])
@@ -93,6 +93,5 @@ def test_silenced_sensors_stay_silent(kind: type[Experiment | Finetuning]) -> No
 
 @pytest.mark.parametrize(("loss", "second"), [(InfoNCE(), False), (TWO_VIEWS, True)])
 def test_windows_have_a_second_view_if_the_loss_compares_it(loss: Loss, second: bool) -> None:
-    spec: ImuSpec = IMU
     experiment = Experiment(imu_augment=(GaussianNoise(),), loss=loss)
-    assert experiment.build_augmentation(spec, VIDEO).second_view is second
+    assert experiment.build_augmentation(IMU, VIDEO).second_view is second
