@@ -17,6 +17,7 @@ from .augment import PerWindowVideo as PerWindowVideo
 from .augment import RandomErasing as RandomErasing
 from .augment import RandomResizedCrop as RandomResizedCrop
 from .augment import Scale as Scale
+from .augment import SensorDropout as SensorDropout
 from .augment import SensorRotation as SensorRotation
 from .augment import TimeWarp as TimeWarp
 from .augment import VideoAugmentation as VideoAugmentation

@@ -1,6 +1,7 @@
 """Augmentation of training windows: parameters are drawn when a window is loaded and applied to a whole batch.
 
-`base` defines the interface; `imu`, `sensors`, `crop`, `color`, `erasing` and `mirror` hold the augmentations;
+`base` defines the interface; `imu`, `sensors`, `sensor_dropout`, `crop`, `color`, `erasing` and `mirror` hold the
+augmentations;
 `render` turns source frames into an encoder's input; `motion` does to measured motion what is done to frames;
 `pipeline` combines all of them, and `draws` holds what travels between its two steps.
 """
@@ -22,6 +23,7 @@ from revalexo_clip.augment.erasing import RandomErasing
 from revalexo_clip.augment.imu import ChannelDropout, GaussianNoise, MagnitudeWarp, Scale, TimeWarp
 from revalexo_clip.augment.mirror import Mirror
 from revalexo_clip.augment.pipeline import Augmentation, ImuAugmentations
+from revalexo_clip.augment.sensor_dropout import SensorDropout
 from revalexo_clip.augment.sensors import HalfTurn, SensorRotation
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "RandomResizedCrop",
     "Scale",
     "SecondDraws",
+    "SensorDropout",
     "SensorRotation",
     "Shown",
     "TimeWarp",

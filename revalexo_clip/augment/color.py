@@ -2,7 +2,9 @@
 
 They differ from torchvision's transforms of the same names, which are not affine, in three ways: contrast changes
 around a fixed grey instead of the mean of each image; hue rotates colours in YIQ space instead of HSV; and colours are
-not clipped to 0 ... 1 between the maps or at the end.
+not clipped to 0 ... 1 between the maps or at the end. With the default settings, 10% of evenly distributed colours
+leave this range. They are not clipped, because encoders need no bounds, clipping would remove differences between
+colours, and it would be another pass over all pixels.
 """
 
 from __future__ import annotations

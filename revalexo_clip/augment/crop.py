@@ -66,8 +66,8 @@ class RandomResizedCrop(ViewAugmentation):
 
     It is drawn as in Szegedy et al., 2015 (arXiv:1409.4842), and torchvision: area and ratio are drawn until the
     rectangle fits into the frame; after ten attempts the middle of the frame is used. In frames of 16:9, the default
-    ranges rarely fit: 49% of the windows show the same middle (of 4:3: less than 0.1%). With `ratio=None` every
-    rectangle fits.
+    ranges rarely fit, and 49% of the windows show the same middle (in frames of 4:3, less than 1%). This is kept
+    because published recipes do so; with `ratio=None` every rectangle fits.
     """
 
     whole_frame: ClassVar[bool] = True

@@ -54,7 +54,7 @@ class MagnitudeWarp(ImuAugmentation):
     def apply(self, imu_BLC: Tensor, drawn: Tensor) -> Tensor:
         """See `ImuAugmentation.apply`."""
         place_L = torch.linspace(0, self.knots + 1, imu_BLC.shape[1], device=imu_BLC.device)
-        return imu_BLC * between(drawn, place_L.expand(len(drawn), -1))
+        return imu_BLC * _between(drawn, place_L.expand(len(drawn), -1))
 
 
 class TimeWarp(ImuAugmentation):
@@ -84,7 +84,7 @@ class TimeWarp(ImuAugmentation):
 
     def apply(self, imu_BLC: Tensor, drawn: Tensor) -> Tensor:
         """See `ImuAugmentation.apply`. Interpolates linearly between two samples."""
-        return between(imu_BLC, drawn)
+        return _between(imu_BLC, drawn)
 
 
 class ChannelDropout(ImuAugmentation):
@@ -128,7 +128,7 @@ class GaussianNoise(ImuAugmentation):
         return imu_BLC + drawn
 
 
-def between(x_BKC: Tensor, place_BL: Tensor) -> Tensor:
+def _between(x_BKC: Tensor, place_BL: Tensor) -> Tensor:
     """Interpolate linearly between the rows of x at positions from 0 to K - 1: [B, L, C]. Exact at the rows."""
     last = x_BKC.shape[1] - 1
     row_BL = place_BL.floor().long().clamp(0, max(last - 1, 0))

@@ -9,8 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from revalexo_clip.augment.imu import between
-
 
 def resample_motion(motion_BMYX3: Tensor, box_B4: Tensor) -> Tensor:
     """Return the motion of a part of each picture as if the part were the picture: [B, M, Y, X, 3] -> the same.
@@ -23,6 +21,17 @@ def resample_motion(motion_BMYX3: Tensor, box_B4: Tensor) -> Tensor:
     """
     top_B, left_B, bottom_B, right_B = box_B4.unbind(1)
     mirrored_B, (left_B, right_B) = left_B > right_B, (left_B.minimum(right_B), left_B.maximum(right_B))
+    whole_B = (top_B == 0) & (left_B == 0) & (bottom_B == 1) & (right_B == 1)
+    shown = motion_BMYX3
+    if shown.device.type != "cpu" or not whole_B.all():  # a GPU would have to wait for the answer
+        part = _part(motion_BMYX3, torch.stack([top_B, left_B, bottom_B, right_B], dim=1))
+        shown = torch.where(_along(whole_B, part), motion_BMYX3, part)
+    return torch.where(_along(mirrored_B, shown), mirror_motion(shown), shown)
+
+
+def _part(motion_BMYX3: Tensor, box_B4: Tensor) -> Tensor:
+    """Return the motion of parts that are not mirrored."""
+    top_B, left_B, bottom_B, right_B = box_B4.unbind(1)
     rows, columns = motion_BMYX3.shape[2:4]
     motion, confidence = motion_BMYX3[..., :2], motion_BMYX3[..., 2:]
     weighted = torch.cat([motion * confidence, confidence], dim=-1)
@@ -33,10 +42,7 @@ def resample_motion(motion_BMYX3: Tensor, box_B4: Tensor) -> Tensor:
     inside_BY, inside_BX = _inside(top_B, bottom_B, rows), _inside(left_B, right_B, columns)
     inside = inside_BY[:, None, :, None, None] * inside_BX[:, None, None, :, None]
     width = _along(right_B - left_B, motion)
-    part = torch.cat([mean * (inside > 0) / width, weight * inside], dim=-1)
-    whole_B = (top_B == 0) & (left_B == 0) & (bottom_B == 1) & (right_B == 1)
-    shown = torch.where(_along(whole_B, part), motion_BMYX3, part)
-    return torch.where(_along(mirrored_B, shown), mirror_motion(shown), shown)
+    return torch.cat([mean * (inside > 0) / width, weight * inside], dim=-1)
 
 
 def mirror_motion(motion_BMYX3: Tensor) -> Tensor:
@@ -71,8 +77,13 @@ def _between_cells(grid_BMYX3: Tensor, axis: int, first_B: Tensor, last_B: Tenso
     count = grid_BMYX3.shape[axis]
     centre_n = (torch.arange(count, device=grid_BMYX3.device) + 0.5) / count
     place_Bn = ((first_B[:, None] + centre_n * (last_B - first_B)[:, None]) * count - 0.5).clamp(0, count - 1)
-    moved = grid_BMYX3.movedim(axis, 1)
-    return between(moved.flatten(2), place_Bn).view_as(moved).movedim(1, axis)
+    # Cells are added one by one instead of by a matrix product, whose rounding depends on the batch size.
+    size = [1 if dim not in {0, axis} else length for dim, length in enumerate(grid_BMYX3.shape)]
+    found = torch.zeros_like(grid_BMYX3)
+    for cell in range(count):
+        weight_Bn = (1 - (place_Bn - cell).abs()).clamp(min=0)
+        found.addcmul_(weight_Bn.view(size), grid_BMYX3.narrow(axis, cell, 1))
+    return found
 
 
 def _inside(first_B: Tensor, last_B: Tensor, count: int) -> Tensor:

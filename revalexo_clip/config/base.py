@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationError, model_validator
 
-from revalexo_clip.augment import HorizontalFlip, ImuAugmentation, JointAugmentation, Mirror, VideoAugmentation
+from revalexo_clip.augment import (
+    HorizontalFlip,
+    ImuAugmentation,
+    JointAugmentation,
+    Mirror,
+    SensorDropout,
+    VideoAugmentation,
+)
 from revalexo_clip.augment.base import PerWindowImu, PerWindowVideo
 from revalexo_clip.core.component import Component, Config, describe
 from revalexo_clip.core.errors import ConfigError
@@ -153,6 +160,12 @@ class WithAugmentations(Protocol):
 def check_augmentations(experiment: WithAugmentations) -> None:
     """Raise `ValueError` if augmentations are in the wrong order or contradict each other."""
     _check_order(experiment)
+    last = len(experiment.imu_augment) - sum(isinstance(one, SensorDropout) for one in experiment.imu_augment)
+    if early := [one for one in experiment.imu_augment[:last] if isinstance(one, SensorDropout)]:
+        raise ValueError(
+            f"imu_augment: {type(early[0]).__name__} must come last: others would change the constant that a "
+            "silenced sensor is set to"
+        )
     kinds = {type(one) for one in (*experiment.joint_augment, *experiment.video_augment)}
     if any(issubclass(kind, Mirror) for kind in kinds) and any(issubclass(kind, HorizontalFlip) for kind in kinds):
         raise ValueError(

@@ -93,7 +93,10 @@ def build_finetune_setup(
     data = PairsDataModule(
         train,
         val,
-        experiment.build_augmentation(train.imu_spec, train.video_spec if isinstance(train, WindowDataset) else None),
+        experiment.build_augmentation(
+            pretrained.architecture.imu_spec or train.imu_spec,
+            train.video_spec if isinstance(train, WindowDataset) else None,
+        ),
         batches=experiment.batches,
         batch_size=experiment.batch_size,
         micro_batch=experiment.micro_batch,

@@ -52,6 +52,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
     if experiment.standardize:
         mean, std = train.imu_statistics()
         imu_spec = replace(imu_spec, mean=mean, std=std)
+        augmentation = experiment.build_augmentation(imu_spec, train.video_spec)  # again: some silence to the mean
     data = PairsDataModule(
         train,
         val,

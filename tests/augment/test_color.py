@@ -131,6 +131,19 @@ def test_probabilities_and_ranges() -> None:
     assert 1.38 < factors.max() <= 1.4
 
 
+def test_a_tenth_of_the_colours_leaves_the_range_and_is_not_clipped() -> None:
+    rgb_n3 = np.random.default_rng(0).random((500, 3))
+    affines = [ColorJitter().affine(rng, VIDEO) for rng in generators(500)]
+    jittered = np.array([rgb_n3 @ affine[:3, :3].T + affine[:3, 3] for affine in affines])
+    assert ((jittered < 0) | (jittered > 1)).mean() == pytest.approx(0.1, abs=0.02)
+    strongest = int(jittered.max((1, 2)).argmax())
+    drawn = torch.from_numpy(ColorJitter().sample(generators(500)[strongest], VIDEO, WHOLE))[None]
+    mean, std = np.array(VIDEO.mean), np.array(VIDEO.std)
+    finished = torch.from_numpy(((rgb_n3 - mean) / std).T.astype(np.float32)).view(1, 3, 1, 20, 25)
+    colors = ColorJitter().apply(finished, drawn).view(3, -1).T.numpy() * std + mean
+    assert colors.max() > 1.2
+
+
 def test_nothing_to_jitter_changes_nothing() -> None:
     still = ColorJitter(brightness=0, contrast=0, saturation=0, hue=0, p=1.0)
     np.testing.assert_allclose(still.affine(np.random.default_rng(0), VIDEO), np.eye(4), atol=1e-12)

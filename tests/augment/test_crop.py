@@ -53,6 +53,27 @@ def test_the_middle_is_used_if_no_rectangle_fits() -> None:
     assert view.left + view.right == pytest.approx(400, rel=1e-4)
 
 
+def test_in_wide_frames_half_of_the_windows_show_the_middle_as_in_torchvision() -> None:
+    for height, width, low, high in ((360, 640, 0.46, 0.52), (360, 480, 0.0, 0.01)):
+        views = crops(height, width)
+        middle = sum(view.height == height and view.left + view.right == width for view in views)
+        assert low <= middle / DRAWS <= high
+
+
+@pytest.mark.parametrize(("height", "width"), [(360, 640), (640, 360), (300, 300)])
+def test_with_the_ratio_of_the_frame_every_rectangle_fits(height: int, width: int) -> None:
+    frame, crop = View(0, 0, height, width), RandomResizedCrop(scale=(0.5, 0.9), ratio=None)
+    assert crop.only_zooms
+    assert not RandomResizedCrop().only_zooms
+    views = [frame.part(crop.sample(rng, VIDEO, frame)) for rng in generators(DRAWS)]
+    assert len(set(views)) == DRAWS
+    np.testing.assert_allclose([view.width / view.height for view in views], width / height, rtol=1e-5)
+    shares = np.array([view.height * view.width / (height * width) for view in views])
+    assert (shares.min(), shares.max()) == pytest.approx((0.5, 0.9), abs=0.01)
+    assert all(view.top >= 0 and view.bottom <= height + 1e-3 for view in views)
+    assert all(view.left >= 0 and view.right <= width + 1e-3 for view in views)
+
+
 def test_flips_have_the_given_probability() -> None:
     frame = View(0, 0, 20, 30)
     flipped = [frame.part(HorizontalFlip().sample(rng, VIDEO, frame)) for rng in generators(DRAWS)]

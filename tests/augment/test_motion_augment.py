@@ -63,8 +63,8 @@ def augmented(
         for rng, imu_LC, video_THWC in zip(generators(len(imu_BLC), seed), imu_BLC, video_BTHWC, strict=True)
     ]
     imus, videos, draws = zip(*sampled, strict=True)
-    windows = (torch.from_numpy(np.stack(field)) for field in (imus, videos))
-    return augmentation.apply(*windows, motion_BMYX3, stack(draws)), stack(draws)
+    sampled_BLC, sampled_BTHWC = (torch.from_numpy(np.stack(field)) for field in (imus, videos))
+    return augmentation.apply(sampled_BLC, sampled_BTHWC, motion_BMYX3, stack(draws)), stack(draws)
 
 
 class Inverted(VideoAugmentation):

@@ -134,10 +134,10 @@ def test_the_pipeline_equals_its_augmentations_in_order() -> None:
 
 def test_the_result_of_a_window_does_not_depend_on_its_batch() -> None:
     augmentation = pipeline(EVERYTHING_IMU, EVERYTHING_VIDEO, (Mirror(),))
-    windows = imu_windows(7), video_windows(7)
-    together = augmented(augmentation, *windows)
+    imu_BLC, video_BTHWC = imu_windows(7), video_windows(7)
+    together = augmented(augmentation, imu_BLC, video_BTHWC)
     order = [5, 0, 3]
-    some = [augmentation.sample(generators(7)[row], *(field[row].numpy() for field in windows)) for row in order]
+    some = [augmentation.sample(generators(7)[row], imu_BLC[row].numpy(), video_BTHWC[row].numpy()) for row in order]
     imus, videos, draws = zip(*some, strict=True)
     apart = applied(augmentation, torch.from_numpy(np.stack(imus)), torch.from_numpy(np.stack(videos)), stack(draws))
     for left, right in zip(together, apart, strict=True):

@@ -59,8 +59,9 @@ def augmented(
         )
     ]
     imus, videos, draws = zip(*sampled, strict=True)
-    windows = (torch.from_numpy(np.stack(field)) for field in (imus, videos))
-    return augmentation.apply(*windows, NO_MOTION.expand(len(imu_BLC), *NO_MOTION.shape), stack(draws))
+    sampled_BLC, sampled_BTHWC = (torch.from_numpy(np.stack(field)) for field in (imus, videos))
+    no_motion = NO_MOTION.expand(len(imu_BLC), *NO_MOTION.shape)
+    return augmentation.apply(sampled_BLC, sampled_BTHWC, no_motion, stack(draws))
 
 
 def test_a_second_view_leaves_the_first_and_the_video_as_they_are() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities.apply_func import move_data_to_device
 from support.small_process import EXPERIMENT, succeed
 from support.tiny_dataset import revalexo, steady, write_video
 from torch import Tensor
@@ -27,7 +28,9 @@ from revalexo_clip.augment import (
     TimeWarp,
     VideoAugmentation,
 )
+from revalexo_clip.augment.base import Draw, PerWindowImu
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import arrived
@@ -179,6 +182,68 @@ def test_training_takes_augmented_windows_and_parts_of_a_batch_change_nothing(ro
     plain_shape, plain_loss = summary("Small")
     assert plain_shape == "8 x 4 x 36 x 36 x 3"
     assert plain_loss != pytest.approx(loss, abs=2e-3)
+
+
+class Shifted(PerWindowImu):
+    """Add a random number to a window; in tests only."""
+
+    def __call__(self, imu_LC: Draw, rng: np.random.Generator, spec: ImuSpec) -> Draw:
+        return imu_LC + np.float32(rng.uniform(10, 20))
+
+
+def test_a_second_view_is_drawn_from_a_stream_of_its_own(written: Path) -> None:
+    dataset = revalexo(written, crop=32).build("train", seed=5)
+
+    def views(*, second_view: bool, epoch: int = 0, row: int | None = None) -> Augmented:
+        augmentation = Augmentation(
+            (Shifted(), *IMU_AUGMENT),
+            VIDEO_AUGMENT,
+            (),
+            imu_spec=dataset.imu_spec,
+            video_spec=dataset.video_spec,
+            second_view=second_view,
+        )
+        fetch = FetchAndDraw(dataset, augmentation, 5)
+        rows = range(6) if row is None else (row,)
+        batch = arrived(collate_training([fetch[epoch, index] for index in rows]))
+        assert isinstance(batch, TrainingBatch)
+        return applied(augmentation, batch)
+
+    alone, both = views(second_view=False), views(second_view=True)
+    assert alone.second_BLC is None
+    assert torch.equal(alone.imu_BLC, both.imu_BLC)
+    assert torch.equal(alone.video_B3THW, both.video_B3THW)
+    second_BLC, other, single = (
+        found.second_BLC for found in (both, views(second_view=True, epoch=1), views(second_view=True, row=3))
+    )
+    assert second_BLC is not None
+    assert other is not None
+    assert single is not None
+    assert (second_BLC != both.imu_BLC).flatten(1).any(1).all()
+    assert (second_BLC != other).flatten(1).any(1).all()
+    assert torch.equal(second_BLC[3], single[0])
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_a_second_view_travels_from_workers(written: Path) -> None:
+    dataset = revalexo(written, crop=32).build("train", seed=5)
+    augmentation = Augmentation(
+        (Shifted(), GaussianNoise(p=1)),
+        (),
+        (),
+        imu_spec=dataset.imu_spec,
+        video_spec=dataset.video_spec,
+        second_view=True,
+    )
+    batches = []
+    for workers in (0, 1):
+        sampler = EpochSampler(len(dataset), BATCH, 5)
+        (first, *_) = (arrived(batch) for batch in training_loader(dataset, augmentation, sampler, BATCH, workers))
+        assert isinstance(first, TrainingBatch)
+        batches.append(applied(augmentation, move_data_to_device(first, torch.device("cpu"))).second_BLC)
+    assert batches[0] is not None
+    assert batches[1] is not None
+    assert torch.equal(batches[0], batches[1])
 
 
 def test_specs_with_statistics_make_no_difference_to_what_is_drawn(written: Path) -> None:
