@@ -57,7 +57,7 @@ class EncoderDescription(Config):
     encoder: ImuEncoder | VideoEncoder
     """Architecture."""
     embed_dim: PositiveInt
-    """D, size of the features and of the embeddings."""
+    """D, size of the embeddings, and of the features of most encoders."""
     imu: ImuSpec | None = None
     """Input of an IMU encoder: ordered channels, units, rate [Hz], window [s], standardisation."""
     video: VideoSpec | None = None
@@ -68,6 +68,11 @@ class EncoderDescription(Config):
     """Origin of the encoder."""
     onnx: OnnxCheck | None = None
     """Check of `encoder.onnx`; null if the folder has none."""
+
+    @property
+    def feature_dim(self) -> int:
+        """F, number of features."""
+        return self.encoder.feature_dim(self.embed_dim)
 
     @model_validator(mode="after")
     def _check_input(self) -> Self:

@@ -28,7 +28,7 @@ class PretrainedEncoder(nn.Module, ABC):
         super().__init__()
         self.description = description
         self.encoder = encoder
-        self.head = ProjectionHead(description.embed_dim) if description.projection else None
+        self.head = ProjectionHead(description.feature_dim, description.embed_dim) if description.projection else None
 
     @property
     def subjects(self) -> Mapping[Split, tuple[str, ...]] | None:

@@ -74,8 +74,8 @@ class ClassifierModule(TrainingModule):
                 own = slice(start, min(start + part, rows))
                 step.rows = slice(first + own.start, first + own.stop)
                 with self._frozen_without_gradients():
-                    output = self.model.classify(imu_BLC[own], video_B3THW[own])
-                taught = self._teacher_output(imu_BLC[own], video_B3THW[own])
+                    output = self.model.classify(imu_BLC[own], video_B3THW[own], windows.motion_BMYX3[own])
+                taught = self._teacher_output(imu_BLC[own], video_B3THW[own], windows.motion_BMYX3[own])
                 # DDP averages gradients over processes, so each loss is scaled for the mean over the whole batch.
                 loss = self.loss(output, windows.label_BK[own], taught).sum() * (world_size() / size)
                 total += loss.detach()
@@ -84,9 +84,9 @@ class ClassifierModule(TrainingModule):
             parameter.grad = None
         return PendingStep(windows, imu_BLC, video_B3THW, gather(total[None]).mean())
 
-    def _teacher_output(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput | None:
+    def _teacher_output(self, imu_BLC: Tensor, video_B3THW: Tensor, motion_BMYX3: Tensor) -> ClassifierOutput | None:
         with torch.no_grad():
-            return next((teacher.classify(imu_BLC, video_B3THW) for teacher in self._teacher), None)
+            return next((teacher.classify(imu_BLC, video_B3THW, motion_BMYX3) for teacher in self._teacher), None)
 
     def _update_frozen(self) -> None:
         """Put the blocks that the experiment freezes in this epoch into eval mode."""
@@ -130,7 +130,11 @@ class ClassifierModule(TrainingModule):
 
     def collect(self, batch: Batch) -> Sequence[Tensor]:
         """Classify one batch."""
-        return batch.window_B, self.model(batch.imu_BLC, batch.video_BTHWC).logits_BKA, batch.label_BK
+        return (
+            batch.window_B,
+            self.model(batch.imu_BLC, batch.video_BTHWC, batch.motion_BMYX3).logits_BKA,
+            batch.label_BK,
+        )
 
     def on_collected(self, parts: Sequence[Tensor]) -> None:
         """Log the cross-entropy over all horizons, and the scores at the first.

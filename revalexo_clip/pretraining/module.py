@@ -73,7 +73,8 @@ class ContrastiveModule(TrainingModule):
 
             def embed(rows: slice) -> tuple[Tensor, Tensor]:
                 step.rows = slice(first + rows.start, first + rows.stop)
-                return self.model.embed_imu(imu_BLC[rows]), self.model.embed_frames(video_B3THW[rows])
+                motion_BMYX3 = windows.motion_BMYX3[rows]
+                return self.model.embed_imu(imu_BLC[rows]), self.model.embed_frames(video_B3THW[rows], motion_BMYX3)
 
             def contrast(imu_BD: Tensor, video_BD: Tensor) -> Tensor:
                 imu_ND, video_ND = gather_with_gradient(imu_BD), gather_with_gradient(video_BD)
@@ -107,7 +108,9 @@ class ContrastiveModule(TrainingModule):
 
         def embed() -> tuple[Tensor, Tensor]:
             imu = [self.model.embed_imu(rows) for rows in torch.split(step.imu_BLC, part)]
-            video = [self.model.embed_frames(rows) for rows in torch.split(step.video_B3THW, part)]
+            motion = torch.split(step.windows.motion_BMYX3, part)
+            frames = torch.split(step.video_B3THW, part)
+            video = [self.model.embed_frames(*rows) for rows in zip(frames, motion, strict=True)]
             return torch.cat(imu), torch.cat(video)
 
         return diverged(where, step.loss, norm, names, embed)
@@ -125,7 +128,7 @@ class ContrastiveModule(TrainingModule):
 
     def collect(self, batch: Batch) -> Gallery:
         """Embed one batch."""
-        imu_BD, video_BD = self.model(batch.imu_BLC, batch.video_BTHWC)
+        imu_BD, video_BD = self.model(batch.imu_BLC, batch.video_BTHWC, batch.motion_BMYX3)
         return Gallery(batch.window_B, batch.recording_B, batch.time_B, imu_BD, video_BD)
 
     def on_collected(self, parts: Sequence[Tensor]) -> None:
