@@ -8,6 +8,7 @@ then the product of two vectors, as it is for embeddings of the whole window.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -43,13 +44,15 @@ class TokenHead(nn.Module):
 
     weight_ST: Tensor
 
-    def __init__(self, tokens: Tokens, sequence_dim: int, time_T: Tensor, time_S: npt.NDArray[np.float64]) -> None:
+    def __init__(self, tokens: Tokens, sequence_dim: int, time_T: Tensor, time_S: Sequence[float]) -> None:
         """Build a head for an encoder with `sequence_dim` features at `time_T` [s]; `time_S` are the common times."""
         super().__init__()
+        self.time_S = tuple(map(float, time_S))
+        """Times of the tokens [s]."""
         self.each = tokens.normalize == "token"
         self.linear = nn.Linear(sequence_dim, tokens.dim)
         self.linear.apply(initialize)
-        weight_ST = torch.from_numpy(interpolation(time_T.double().numpy(), time_S))
+        weight_ST = torch.from_numpy(interpolation(time_T.double().numpy(), np.array(time_S)))
         self.register_buffer("weight_ST", weight_ST.float(), persistent=False)  # derived from the specs
 
     def forward(self, sequence_BTE: Tensor) -> Tensor:
@@ -83,7 +86,7 @@ def token_heads(tokens: Tokens, encoders: dict[Modality, nn.Module]) -> dict[Mod
     }
 
 
-def common_times(count: int, time_T: dict[Modality, Tensor]) -> npt.NDArray[np.float64]:
+def common_times(count: int, time_T: dict[Modality, Tensor]) -> list[float]:
     """Return [S] times [s]: the centres of equal parts of the time that all encoders cover.
 
     Raises `ConfigError` if there is no such time.
@@ -96,7 +99,7 @@ def common_times(count: int, time_T: dict[Modality, Tensor]) -> npt.NDArray[np.f
             f"tokens: the encoders have no time of the window in common ({covered}); use a longer window, or more "
             "moments in each encoder"
         )
-    return first + (np.arange(count, dtype=np.float64) + 0.5) * ((last - first) / count)
+    return [first + (place + 0.5) * (last - first) / count for place in range(count)]
 
 
 def interpolation(time_T: npt.NDArray[np.float64], time_S: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

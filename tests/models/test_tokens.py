@@ -72,7 +72,7 @@ def test_tokens_are_the_mapped_sequence_interpolated_in_time_and_normalised(
     normalize: Literal["window", "token"],
 ) -> None:
     torch.manual_seed(0)
-    time_T, time_S = torch.tensor([0.0, 0.2, 0.8, 1.0]), np.array([0.1, 0.5, 0.9])
+    time_T, time_S = torch.tensor([0.0, 0.2, 0.8, 1.0]), [0.1, 0.5, 0.9]
     head = TokenHead(Tokens(count=3, dim=2, normalize=normalize), 5, time_T, time_S)
     nn.init.normal_(head.linear.bias)
     sequence_BTE = torch.randn(2, 4, 5)
@@ -91,7 +91,7 @@ def test_tokens_are_the_mapped_sequence_interpolated_in_time_and_normalised(
 
 
 def test_the_product_of_two_windows_with_equal_tokens_is_the_mean_of_the_cosines() -> None:
-    head = TokenHead(Tokens(count=3, dim=2, normalize="token"), 5, torch.tensor([0.0, 1.0]), np.array([0.1, 0.5, 0.9]))
+    head = TokenHead(Tokens(count=3, dim=2, normalize="token"), 5, torch.tensor([0.0, 1.0]), [0.1, 0.5, 0.9])
     a_BE, b_BE = head(torch.randn(1, 2, 5)), head(torch.randn(1, 2, 5))
     cosines = nn.functional.cosine_similarity(a_BE.view(3, 2), b_BE.view(3, 2), dim=1)
     torch.testing.assert_close((a_BE * b_BE).sum(), cosines.mean())
@@ -106,7 +106,7 @@ def test_an_event_is_at_the_same_token_in_encoders_with_other_moments() -> None:
         nn.init.eye_(head.linear.weight)
         event_1T5 = (-((encoder.time_T - 1.4) ** 2) / 0.01).exp().view(1, -1, 1).expand(1, -1, 5)
         places.append(int(head(event_1T5).view(30, 5)[:, 0].argmax()))
-    assert places[0] == places[1] == int(np.abs(time_S - 1.4).argmin())
+    assert places[0] == places[1] == int(np.abs(np.array(time_S) - 1.4).argmin())
 
 
 def test_a_model_with_tokens_gives_all_vectors_and_retrieves_by_tokens() -> None:

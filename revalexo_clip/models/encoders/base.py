@@ -68,6 +68,16 @@ class VideoEncoder(Encoder, Component, ABC):
         motion as a second input is a `TakesMotion`.
         """
 
+    @property
+    def takes_frames(self) -> bool:
+        """Whether a module from `build` looks at frames."""
+        return True
+
+    @property
+    def takes_motion(self) -> bool:
+        """Whether a module from `build` is a `TakesMotion`."""
+        return False
+
     def load_pretrained(self, module: nn.Module) -> None:
         """Load published weights into a module from `build`. Called once, when pretraining starts.
 

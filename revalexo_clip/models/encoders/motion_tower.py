@@ -38,6 +38,16 @@ class MotionTower(TemporalEncoder, VideoEncoder):
         body = self.body(channels, rate=motion.rate, samples=motion.moments, first=0.5 / motion.rate)
         return MotionNet(body, build_readout(self.readout, self.width), self.width)
 
+    @property
+    def takes_frames(self) -> bool:
+        """See `VideoEncoder.takes_frames`."""
+        return False
+
+    @property
+    def takes_motion(self) -> bool:
+        """See `VideoEncoder.takes_motion`."""
+        return True
+
     def blocks(self, module: nn.Module) -> list[nn.Module]:
         """See `Encoder.blocks`: the first convolution, the strided part, the residual blocks and the readout."""
         assert isinstance(module, MotionNet)
