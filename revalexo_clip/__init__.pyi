@@ -69,10 +69,16 @@ from .models.classifier import LinearHeads as LinearHeads
 from .models.encoders import X3D as X3D
 from .models.encoders import DeepConvLSTM as DeepConvLSTM
 from .models.encoders import ImuEncoder as ImuEncoder
+from .models.encoders import MotionTower as MotionTower
 from .models.encoders import MViT as MViT
+from .models.encoders import ResNet1D as ResNet1D
 from .models.encoders import SpectralAttention as SpectralAttention
 from .models.encoders import VideoEncoder as VideoEncoder
 from .models.layers import Dropout as Dropout
+from .models.sequence import Encoded as Encoded
+from .models.sequence import SequenceNet as SequenceNet
+from .models.sequence import TakesMotion as TakesMotion
+from .models.tokens import Tokens as Tokens
 from .optim import Adam as Adam
 from .optim import AdamW as AdamW
 from .optim import Optimizer as Optimizer

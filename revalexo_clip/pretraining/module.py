@@ -93,10 +93,10 @@ class ContrastiveModule(TrainingModule):
         """Augment and embed some windows: (imu [b, D], video [b, D]). The last part's video is overwritten."""
         buffer = self._video_buffer_B3THW
         into = None if buffer is None else buffer[: rows.stop - rows.start]
-        imu_bLC, video_b3THW, _, _ = batch.augmented(rows, self.augmentation, into)
+        imu_bLC, video_b3THW, motion_bMYX3, _ = batch.augmented(rows, self.augmentation, into)
         if buffer is None or len(buffer) < len(video_b3THW):
             self._video_buffer_B3THW = video_b3THW
-        return self.model.embed_imu(imu_bLC), self.model.embed_frames(video_b3THW)
+        return self.model.embed_imu(imu_bLC), self.model.embed_frames(video_b3THW, motion_bMYX3)
 
     def log_step(self) -> None:
         """Log the temperature, and the loss of chance if it is defined."""
@@ -130,7 +130,7 @@ class ContrastiveModule(TrainingModule):
 
     def collect(self, batch: Batch) -> Gallery:
         """Embed one batch."""
-        imu_BD, video_BD = self.model(batch.imu_BLC, batch.video_BTHWC)
+        imu_BD, video_BD = self.model(batch.imu_BLC, batch.video_BTHWC, batch.motion_BMYX3)
         return Gallery(batch.window_B, batch.recording_B, batch.time_B, imu_BD, video_BD)
 
     def on_collected(self, parts: Sequence[Tensor]) -> None:
