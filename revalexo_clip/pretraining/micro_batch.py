@@ -7,17 +7,18 @@ embeddings. Embed each part again, with a graph, and backpropagate its share of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from revalexo_clip.losses import Vector
 from revalexo_clip.models.encoders.checkpointing import running_statistics_untouched
 
-Embed = Callable[[slice], tuple[Tensor, Tensor]]
-"""Embeds the rows of a slice of this process's batch: (imu [b, D], video [b, D])."""
-Contrast = Callable[[Tensor, Tensor], Tensor]
-"""Computes the loss of this process's embeddings, contrasted with those of all processes."""
+Embed = Callable[[slice], Mapping[Vector, Tensor]]
+"""Computes the vectors of the rows of a slice of this process's batch, [b, D] of each kind."""
+Contrast = Callable[[Mapping[Vector, Tensor]], Tensor]
+"""Computes the loss of this process's vectors, contrasted with those of all processes."""
 Backward = Callable[[Tensor, bool], None]
 """Runs the backward pass of a scalar; the flag marks the last pass of a step, in which gradients are synchronised."""
 
@@ -39,7 +40,7 @@ def contrast_in_parts(
     """
     slices = [slice(start, min(start + part, rows)) for start in range(0, rows, part)]
     if len(slices) == 1:
-        loss = contrast(*embed(slices[0]))
+        loss = contrast(embed(slices[0]))
         backward(loss, True)
         return loss.detach()
 
@@ -50,16 +51,16 @@ def contrast_in_parts(
             embedded.append(embed(rows_of_part))
     # Autocast caches the weights that it cast without a graph; the second pass must not use them.
     torch.clear_autocast_cache()
-    imu_BD = torch.cat([imu for imu, _ in embedded]).requires_grad_()
-    video_BD = torch.cat([video for _, video in embedded]).requires_grad_()
-    loss = contrast(imu_BD, video_BD)
+    vectors = {kind: torch.cat([part[kind] for part in embedded]).requires_grad_() for kind in embedded[0]}
+    loss = contrast(vectors)
     trainable = [parameter for parameter in loss_parameters if parameter.requires_grad]
-    imu_grad_BD, video_grad_BD, *parameter_grads = torch.autograd.grad(loss, [imu_BD, video_BD, *trainable])
+    found = torch.autograd.grad(loss, [*vectors.values(), *trainable])
+    grads, parameter_grads = dict(zip(vectors, found, strict=False)), found[len(vectors) :]
 
     for rows_of_part, state in zip(slices, states, strict=True):
         state.restore()
-        imu_bD, video_bD = embed(rows_of_part)
-        surrogate = (imu_bD * imu_grad_BD[rows_of_part]).sum() + (video_bD * video_grad_BD[rows_of_part]).sum()
+        part_vectors = embed(rows_of_part)
+        surrogate = torch.stack([(x_bD * grads[kind][rows_of_part]).sum() for kind, x_bD in part_vectors.items()]).sum()
         last = rows_of_part is slices[-1]
         if last:  # include the loss's parameters, so that one synchronised pass has all parameters
             surrogate = surrogate + sum(

@@ -66,3 +66,31 @@ def plain_siglip(
             target = (1 - smoothing) * (i == j) + smoothing / 2
             total = total - target * yes.log() - (1 - target) * (1 - yes).log()
     return total / len(imu_ND)
+
+
+def plain_nearest_neighbours(
+    imu_ND: Tensor,
+    video_ND: Tensor,
+    scale: Tensor,
+    overlap: Overlap | None,
+    queue: list[tuple[Tensor, Tensor, int, float]],
+) -> Tensor:
+    """Cross-entropy of the search with the nearest neighbour in place of the window, averaged over both directions.
+
+    `queue` has the IMU, the video, the recording and the start of windows of earlier batches.
+    """
+    found = []
+    for side, (query_ND, gallery_ND) in enumerate([(imu_ND, video_ND), (video_ND, imu_ND)]):
+        for i, rivals in enumerate(candidates(overlap, len(imu_ND))):
+            allowed = [
+                entry
+                for entry in queue
+                if overlap is None
+                or entry[2] != overlap.recording_N[i]
+                or abs(entry[3] - float(overlap.time_N[i])) >= WINDOW
+            ]
+            similar = [float(entry[side] @ query_ND[i].detach()) for entry in allowed]
+            nearest = allowed[similar.index(max(similar))][side] if allowed else query_ND[i].detach()
+            logits = torch.stack([scale * (nearest * gallery_ND[j]).sum() for j in rivals])
+            found.append(-logits.log_softmax(0)[rivals.index(i)])
+    return torch.stack(found).mean()
