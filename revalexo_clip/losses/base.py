@@ -1,8 +1,8 @@
 """The interface of contrastive losses, and what they share.
 
-`WithTemperature` holds a learnable temperature as the logarithm of a bounded scale (Radford et al., 2021, arXiv:2103.00020).
-`in_blocks` computes the similarity matrix a block of rows at a time, so that memory grows linearly with the batch
-size, not quadratically.
+`WithTemperature` holds a learnable temperature as the logarithm of a bounded scale (Radford et al., 2021,
+arXiv:2103.00020). `in_blocks` computes the similarity matrix a block of rows at a time, so that memory grows linearly
+with the batch size, not quadratically.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class LossModule(nn.Module, ABC):
     no_weight_decay = True
     """Excludes the parameters from weight decay, which would change the temperature."""
 
-    part = "loss"
-    """The part of the model that an optimizer's `loss_lr_scale` refers to."""
+    is_loss = True
+    """Lets optimizers give the parameters a learning rate of their own, `loss_lr_scale`."""
 
     @abstractmethod
     def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:

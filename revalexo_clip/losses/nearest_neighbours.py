@@ -59,20 +59,21 @@ class NearestNeighbours(Loss):
 
 
 class NearestNeighboursLoss(InfoNCELoss):
-    """See `NearestNeighbours`. The queue is saved with the parameters."""
+    """See `NearestNeighbours`. The queue is saved with the parameters, as bits.
+
+    Buffers of integers are neither converted to another precision nor averaged, over steps or over processes.
+    """
 
     validated = False
-    no_averaging = True
-    """Excludes the queue from moving averages of the weights."""
 
-    imu_QD: Tensor
-    """[Q, D] float32, unit vectors of IMU; [0] before the first step."""
-    video_QD: Tensor
-    """[Q, D] float32, unit vectors of video; [0] before the first step."""
+    imu_bits_QD: Tensor
+    """[Q, D] int32, the bits of float32 unit vectors of IMU; [0] before the first step."""
+    video_bits_QD: Tensor
+    """[Q, D] int32, those of video."""
     recording_Q: Tensor
     """[Q] int64."""
-    time_Q: Tensor
-    """[Q] float64, start in the recording [s]."""
+    time_bits_Q: Tensor
+    """[Q] int64, the bits of float64: start in the recording [s]."""
     pushed: Tensor
     """[] int64, number of windows that were pushed since the start of the training; the oldest are overwritten."""
 
@@ -87,10 +88,10 @@ class NearestNeighboursLoss(InfoNCELoss):
     ) -> None:
         super().__init__(temperature, reads=reads, direction=direction, block_rows=block_rows)
         self.size = queue
-        self.register_buffer("imu_QD", torch.zeros(0))
-        self.register_buffer("video_QD", torch.zeros(0))
+        self.register_buffer("imu_bits_QD", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("video_bits_QD", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("recording_Q", torch.zeros(queue, dtype=torch.int64))
-        self.register_buffer("time_Q", torch.zeros(queue, dtype=torch.float64))
+        self.register_buffer("time_bits_Q", torch.zeros(queue, dtype=torch.int64))
         self.register_buffer("pushed", torch.tensor(0))
 
     @property
@@ -104,14 +105,13 @@ class NearestNeighboursLoss(InfoNCELoss):
             return 0 * self.log_scale  # a gradient of 0, which other processes wait for
         with torch.autocast(imu_ND.device.type, enabled=False):
             scale, x_ND, y_ND = self.scale(), at_least_float32(imu_ND), at_least_float32(video_ND)
-            ways = {"imu_to_video": (x_ND, self.imu_QD, y_ND), "video_to_imu": (y_ND, self.video_QD, x_ND)}
+            ways = {"imu_to_video": (x_ND, self.imu_bits_QD, y_ND), "video_to_imu": (y_ND, self.video_bits_QD, x_ND)}
             selected = ways.values() if self.direction == "both" else [ways[self.direction]]
-            return torch.stack(
-                [
-                    self.search(scale * self._neighbours(query_ND, queue_QD, overlap, rows), other_ND, overlap, rows)
-                    for query_ND, queue_QD, other_ND in selected
-                ]
-            ).mean()
+            costs = []
+            for query_ND, bits_QD, other_ND in selected:
+                neighbour_ND = self._neighbours(query_ND, bits_QD.view(torch.float32), overlap, rows)
+                costs.append(self.search(scale * neighbour_ND, other_ND, overlap, rows))
+            return torch.stack(costs).mean()
 
     @torch.no_grad()
     def _neighbours(self, query_ND: Tensor, queue_QD: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:
@@ -119,32 +119,31 @@ class NearestNeighboursLoss(InfoNCELoss):
 
         A query that shares time with all of the queue is its own neighbour.
         """
-        query_ND = query_ND.detach()
-        neighbour_ND = query_ND.clone()
+        neighbour_ND = query_ND.detach().clone()
         for block in row_blocks(self.size, self.block_rows, rows):
-            similarity_bQ = query_ND[block] @ queue_QD.T
+            similarity_bQ = query_ND[block].float() @ queue_QD.T
             if overlap is not None:
                 windows = overlap.recording_N[block], overlap.time_N[block]
-                shared = sharing_time(*windows, self.recording_Q, self.time_Q, overlap.window)
-                similarity_bQ[shared] = -torch.inf
+                queued = self.recording_Q, self.time_bits_Q.view(torch.float64)
+                similarity_bQ[sharing_time(*windows, *queued, overlap.window)] = -torch.inf
             nearest = similarity_bQ.max(dim=1)
             found_b1 = nearest.values.isfinite()[:, None]
-            neighbour_ND[block] = torch.where(found_b1, queue_QD[nearest.indices], query_ND[block])
+            neighbour_ND[block] = torch.where(found_b1, queue_QD[nearest.indices].to(query_ND), query_ND[block])
         return neighbour_ND
 
     @torch.no_grad()
     def update(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap) -> None:
         """Push the windows of a training step into the queue."""
-        if not self.imu_QD.numel():
-            self.imu_QD = at_least_float32(imu_ND.new_zeros(self.size, imu_ND.shape[1]))
-            self.video_QD = at_least_float32(video_ND.new_zeros(self.size, video_ND.shape[1]))
+        if not self.imu_bits_QD.numel():
+            self.imu_bits_QD = self.pushed.new_zeros(self.size, imu_ND.shape[1], dtype=torch.int32)
+            self.video_bits_QD = self.pushed.new_zeros(self.size, video_ND.shape[1], dtype=torch.int32)
         newest = slice(max(len(imu_ND) - self.size, 0), None)
         count = len(imu_ND[newest])
         place_N = (self.pushed + torch.arange(count, device=self.pushed.device)) % self.size
-        self.imu_QD[place_N] = imu_ND[newest].to(self.imu_QD)
-        self.video_QD[place_N] = video_ND[newest].to(self.video_QD)
-        self.recording_Q[place_N] = overlap.recording_N[newest].to(self.recording_Q)
-        self.time_Q[place_N] = overlap.time_N[newest].to(self.time_Q)
+        self.imu_bits_QD[place_N] = imu_ND[newest].float().contiguous().view(torch.int32)
+        self.video_bits_QD[place_N] = video_ND[newest].float().contiguous().view(torch.int32)
+        self.recording_Q[place_N] = overlap.recording_N[newest].long()
+        self.time_bits_Q[place_N] = overlap.time_N[newest].double().contiguous().view(torch.int64)
         self.pushed += count
 
     def chance(self, overlap: Overlap) -> Tensor | None:
@@ -153,7 +152,7 @@ class NearestNeighboursLoss(InfoNCELoss):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Allocate the queue, whose size is known from the first step on."""
-        for name in ("imu_QD", "video_QD"):
+        for name in ("imu_bits_QD", "video_bits_QD"):
             if (saved := state_dict.get(prefix + name)) is not None:
                 setattr(self, name, torch.zeros_like(saved, device=self.pushed.device))
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -167,9 +167,8 @@ class ContrastiveModule(TrainingModule):
 
         Raises `UserError` if the training has diverged.
         """
-        window_N, recording_N, time_N, *vectors = parts
-        gallery = self.gallery = Gallery(window_N, recording_N, time_N, dict(zip(self._kinds, vectors, strict=True)))
-        if not all(x_ND.isfinite().all() for x_ND in vectors):
+        gallery = self.gallery = Gallery.of(parts, self._kinds)
+        if not all(x_ND.isfinite().all() for x_ND in gallery.vectors.values()):
             fail_on_all_ranks(
                 UserError(
                     f"the training diverged: in epoch {self.current_epoch + 1} embeddings are no longer finite; "

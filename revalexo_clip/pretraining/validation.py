@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from revalexo_clip.losses import LossModule, Overlap
+from revalexo_clip.losses import LossModule, Overlap, Vector
 from revalexo_clip.losses.terms import weighted_sum
 from revalexo_clip.pretraining.contrast import Vectors, retrieval_kinds
 
@@ -24,16 +24,18 @@ class Gallery(NamedTuple):
     """[N] float64, start in the recording [s]."""
     vectors: Vectors
     """[N, D] float32 unit vectors of each kind that retrieval or a term of the validation loss reads."""
+    imu_ND: Tensor
+    """[N, D], those of IMU that retrieval compares."""
+    video_ND: Tensor
+    """[N, D], those of video that retrieval compares."""
 
-    @property
-    def imu_ND(self) -> Tensor:
-        """[N, D], the vectors of IMU that retrieval compares."""
-        return self.vectors[retrieval_kinds(self.vectors)[0]]
-
-    @property
-    def video_ND(self) -> Tensor:
-        """[N, D], the vectors of video that retrieval compares."""
-        return self.vectors[retrieval_kinds(self.vectors)[1]]
+    @classmethod
+    def of(cls, parts: Sequence[Tensor], kinds: Sequence[Vector]) -> Gallery:
+        """Combine window, recording, time and the vectors of each kind, in this order."""
+        window_N, recording_N, time_N, *vectors_ND = parts
+        vectors = dict(zip(kinds, vectors_ND, strict=True))
+        imu, video = retrieval_kinds(vectors)
+        return cls(window_N, recording_N, time_N, vectors, vectors[imu], vectors[video])
 
 
 class ValidationLoss(NamedTuple):

@@ -54,12 +54,12 @@ def gather(x_B: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
 
 
 def gather_with_gradient(x_BD: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Gather [B, D] on each process to [N, D] on all, in rank order. Differentiable; `sizes` are the B of all processes.
+    """Gather [B, D] on each process to [N, D] on all, in rank order. Differentiable.
 
-    Every process may compute another loss of the result: the backward pass adds up the gradients of all processes, and
-    each goes on with its own rows. All processes must run it. The gradients of parameters are then those of the sum of
-    the losses, divided among the processes. DDP takes their mean, so each loss is to be multiplied by the number of
-    processes.
+    `sizes` are the B of all processes. Every process may compute another loss of the result: the backward pass, which
+    all must run, adds up the gradients of all processes, and each goes on with those of its own rows. The sum of a
+    parameter's gradients over processes is then its gradient of the sum of the losses. DDP takes their mean instead, so
+    each loss must be multiplied by the number of processes.
     """
     return x_BD if world_size() == 1 else cast("Callable[[Tensor, Sequence[int]], Tensor]", _Gather.apply)(x_BD, sizes)
 

@@ -97,10 +97,10 @@ def test_a_share_has_no_more_rows_in_memory_than_block_rows(name: str, monkeypat
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_autocast_does_not_change_a_share(name: str, dtype: torch.dtype) -> None:
     module = built(LOSSES[name]).float()
-    vectors = [unit(COUNT, 5, seed=seed).to(dtype) for seed in (1, 2)]
-    exact = module.share(*vectors, moments(COUNT), slice(3, 9))
+    imu_ND, video_ND = (unit(COUNT, 5, seed=seed).to(dtype) for seed in (1, 2))
+    exact = module.share(imu_ND, video_ND, moments(COUNT), slice(3, 9))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        share = module.share(*vectors, moments(COUNT), slice(3, 9))
+        share = module.share(imu_ND, video_ND, moments(COUNT), slice(3, 9))
     assert share.dtype == torch.float32
     assert torch.equal(share, exact)
 

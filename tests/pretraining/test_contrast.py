@@ -87,11 +87,16 @@ def train(part: int) -> dict[str, Tensor]:
         windows, overlap = batch(number)
         sizes = [len(share_of(ROWS, place, world_size())) for place in range(world_size())]
         contrast = Contrast(training.loss, overlap, sizes)
+
+        def embed(rows: slice, windows: tuple[Tensor, ...] = windows) -> Vectors:
+            found: Vectors = training.towers(*(x_NC[own.start : own.stop][rows] for x_NC in windows))
+            return found
+
         contrast_in_parts(
             training,
             rows=len(own),
             part=part,
-            embed=lambda rows, windows=windows: training.towers(*(x[own.start : own.stop][rows] for x in windows)),
+            embed=embed,
             contrast=contrast,
             loss_parameters=list(training.loss.parameters()),
             backward=lambda loss, last: torch.autograd.backward(loss),
@@ -167,7 +172,7 @@ def test_a_vector_that_no_term_reads_gets_a_gradient_of_zero() -> None:
     windows, overlap = batch(0)
     towers = Towers().double()
     contrast = Contrast(InfoNCE(on="tokens").build(), overlap, [ROWS])
-    contrast(towers(*windows)).backward()
+    torch.autograd.backward(contrast(towers(*windows)))
     assert set(contrast.vectors) == {"imu_tokens", "video_tokens"}
     for name, parameter in towers.named_parameters():
         assert parameter.grad is not None, name

@@ -40,7 +40,8 @@ CLASSES = (
 
 ENTRIES = (
     *("data_position", "schedule", "epoch_averages", "epoch_row", "between_subjects", "training_weights"),
-    *("callbacks/best_checkpoints", "callbacks/early_stopping", "callbacks/collapse_warning"),
+    *("callbacks/best_checkpoints", "callbacks/early_stopping"),
+    *("callbacks/collapse_warning", "callbacks/memorising_warning"),
 )
 
 

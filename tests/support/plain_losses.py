@@ -80,17 +80,18 @@ def plain_nearest_neighbours(
     `queue` has the IMU, the video, the recording and the start of windows of earlier batches.
     """
     found = []
+    entries = [((imu_D, video_D), recording, start) for imu_D, video_D, recording, start in queue]
     for side, (query_ND, gallery_ND) in enumerate([(imu_ND, video_ND), (video_ND, imu_ND)]):
         for i, rivals in enumerate(candidates(overlap, len(imu_ND))):
             allowed = [
-                entry
-                for entry in queue
+                entry[side]
+                for entry, recording, start in entries
                 if overlap is None
-                or entry[2] != overlap.recording_N[i]
-                or abs(entry[3] - float(overlap.time_N[i])) >= WINDOW
+                or recording != overlap.recording_N[i]
+                or abs(start - float(overlap.time_N[i])) >= WINDOW
             ]
-            similar = [float(entry[side] @ query_ND[i].detach()) for entry in allowed]
-            nearest = allowed[similar.index(max(similar))][side] if allowed else query_ND[i].detach()
+            similar = [float(entry_D @ query_ND[i].detach()) for entry_D in allowed]
+            nearest = allowed[similar.index(max(similar))] if allowed else query_ND[i].detach()
             logits = torch.stack([scale * (nearest * gallery_ND[j]).sum() for j in rivals])
             found.append(-logits.log_softmax(0)[rivals.index(i)])
     return torch.stack(found).mean()

@@ -53,8 +53,8 @@ class Towers(nn.Module):
         overlap = Overlap(gather(clip_B), gather(start_B), WINDOW)
         sizes = [len(share_of(ROWS, place, world_size())) for place in range(world_size())]
         own = share_of(ROWS, rank(), world_size())
-        vectors = (gather_with_gradient(x_BD, sizes) for x_BD in (imu_BD, video_BD))
-        share: Tensor = self.loss.share(*vectors, overlap, slice(own.start, own.stop))
+        imu_ND, video_ND = gather_with_gradient(imu_BD, sizes), gather_with_gradient(video_BD, sizes)
+        share: Tensor = self.loss.share(imu_ND, video_ND, overlap, slice(own.start, own.stop))
         return world_size() * share
 
 
