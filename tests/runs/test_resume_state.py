@@ -33,6 +33,7 @@ CLASSES = (
     (build, "PairsDataModule"),
     (build, "ContrastiveModule"),
     (pretraining, "CollapseWarning"),
+    (pretraining, "MemorisingWarning"),
     *((training, name) for name in ("BestCheckpoints", "LastCheckpoint", "EpochAverages", "EpochRow")),
     (early_stopping, "_EarlyStopping"),
     (weight_averaging, "Averaging"),
