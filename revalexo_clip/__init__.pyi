@@ -62,8 +62,12 @@ from .losses import Distillation as Distillation
 from .losses import InfoNCE as InfoNCE
 from .losses import Loss as Loss
 from .losses import LossModule as LossModule
+from .losses import NearestNeighbours as NearestNeighbours
 from .losses import Overlap as Overlap
+from .losses import SelfContrast as SelfContrast
 from .losses import SigLIP as SigLIP
+from .losses import Sum as Sum
+from .losses import Term as Term
 from .models.classifier import Head as Head
 from .models.classifier import LinearHeads as LinearHeads
 from .models.encoders import X3D as X3D

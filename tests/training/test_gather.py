@@ -11,7 +11,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from revalexo_clip.data.batches import share_of
 from revalexo_clip.losses import InfoNCE, Loss, Overlap, SigLIP
-from revalexo_clip.training.distributed import average_over_ranks, gather, gather_with_gradient, rank, world_size
+from revalexo_clip.training.distributed import (
+    average_over_ranks,
+    gather,
+    gather_with_gradient,
+    rank,
+    sum_over_ranks,
+    world_size,
+)
 
 ROWS = 8
 WINDOW = 2.0
@@ -46,7 +53,7 @@ def rows() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 class Towers(nn.Module):
-    """Two linear towers and the loss of all rows of all processes, computed three rows at a time."""
+    """Two linear towers and this process's share of the loss of all rows, computed three rows at a time."""
 
     def __init__(self, loss: Loss) -> None:
         super().__init__()
@@ -59,8 +66,11 @@ class Towers(nn.Module):
         imu_BD = nn.functional.normalize(self.imu(imu_BC), dim=1)
         video_BD = nn.functional.normalize(self.video(video_BC), dim=1)
         overlap = Overlap(gather(clip_B), gather(start_B), WINDOW)
-        loss: Tensor = self.loss(gather_with_gradient(imu_BD), gather_with_gradient(video_BD), overlap)
-        return loss
+        sizes = [len(share_of(ROWS, place, world_size())) for place in range(world_size())]
+        own = share_of(ROWS, rank(), world_size())
+        imu_ND, video_ND = gather_with_gradient(imu_BD, sizes), gather_with_gradient(video_BD, sizes)
+        share: Tensor = self.loss.share(imu_ND, video_ND, overlap, slice(own.start, own.stop))
+        return world_size() * share
 
 
 OBJECTIVES = (
@@ -77,7 +87,7 @@ def step(objective: Loss) -> dict[str, Tensor]:
     loss = model(*(part[own.start : own.stop] for part in rows()))
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in towers.named_parameters() if parameter.grad is not None}
-    return {"": loss.detach(), **gradients}
+    return {"": sum_over_ranks(loss) / world_size(), **gradients}
 
 
 def gathered_and_stepped() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
@@ -116,5 +126,6 @@ def test_processes_see_all_rows_and_give_every_parameter_the_gradient_of_one_pro
 def test_a_process_alone_keeps_its_rows() -> None:
     x_BD = torch.randn(3, 2, requires_grad=True)
     assert gather(x_BD) is x_BD
-    assert gather_with_gradient(x_BD) is x_BD
+    assert gather_with_gradient(x_BD, [3]) is x_BD
+    assert torch.equal(sum_over_ranks(x_BD), x_BD)
     assert (rank(), world_size()) == (0, 1)
