@@ -26,7 +26,8 @@ def shifted(right: float, down: float, noise: float = 0.0, seed: int = 0) -> tup
 def error(front: Front, right: float, down: float, noise: float = 0.0) -> Tensor:
     """[12] distance of each cell's shift from the true one [px]."""
     measured_YX3 = front(*shifted(right, down, noise))[0]
-    return (measured_YX3[..., :2] * 160 - torch.tensor([right, down])).norm(dim=-1).flatten()
+    distance_YX: Tensor = (measured_YX3[..., :2] * 160 - torch.tensor([right, down])).norm(dim=-1)
+    return distance_YX.flatten()
 
 
 @EVERY
