@@ -39,10 +39,7 @@ class RetrievalScores(ProgressText):
     def of_epoch(self, metrics: Metrics) -> str:
         """See `ProgressText.of_epoch`."""
         found, back = (value_of(metrics, f"val/{way}/r_at_1") for way in ("imu_to_video", "video_to_imu"))
-        return (
-            f"R@1 {100 * found:5.1f}% imu->video {100 * back:5.1f}% video->imu  "
-            f"{_temperatures(metrics)}"
-        )
+        return f"R@1 {100 * found:5.1f}% imu->video {100 * back:5.1f}% video->imu  {_temperatures(metrics)}"
 
 
 def _temperatures(metrics: Metrics) -> str:
