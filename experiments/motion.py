@@ -13,7 +13,9 @@ from pathlib import Path
 from revalexo_clip import (
     AdamW,
     BatchComposition,
+    ColorJitter,
     Dataset,
+    FrameTokens,
     GaussianNoise,
     GroupedBatches,
     ImuAugmentation,
@@ -25,15 +27,17 @@ from revalexo_clip import (
     Motion,
     MotionTower,
     Optimizer,
+    PerFrame,
     PretrainExperiment,
     ResNet1D,
     RevalExo,
-    SensorDropout,
+    Scale,
     SensorRotation,
     Sum,
     Term,
     Tokens,
     TrainerConfig,
+    VideoAugmentation,
     VideoEncoder,
 )
 
@@ -45,28 +49,35 @@ class MotionRecipe(PretrainExperiment):
         train_subjects=("29", "02", "24", "26", "05", "07", "17", "06", "11", "03", "20", "01"),
         val_subjects=("08",),
         windows_per_clip=32,
-        frames=0,
+        frames=4,
+        crop=32,
+        short_side=32,
         motion=Motion(),
         workers=0,
     )
-    imu: ImuEncoder = ResNet1D()
-    video: VideoEncoder = MotionTower()
+    imu: ImuEncoder = ResNet1D(width=48, shared=16)
+    video: VideoEncoder = MotionTower(width=48, color="scene", color_width=64)
     standardize: bool = True
-    tokens: Tokens | None = Tokens(count=30, dim=32)
+    tokens: Tokens | None = Tokens(count=30, dim=16)
+    frame_tokens: FrameTokens | None = FrameTokens()
     embed_dim: int = 128
     joint_augment: tuple[JointAugmentation, ...] = (Mirror(p=0.5),)
     imu_augment: tuple[ImuAugmentation, ...] = (
-        SensorRotation(angle=15),
-        GaussianNoise(std=0.05),
-        SensorDropout(rate=0.5, p=0.8),
+        SensorRotation(angle=30),
+        Scale(range=(0.9, 1.1)),
+        GaussianNoise(std=0.1),
+    )
+    video_augment: tuple[VideoAugmentation, ...] = (
+        ColorJitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05),
     )
     loss: Loss = Sum(
         terms={
             "aligned": Term(InfoNCE(on="tokens")),
             "pooled": Term(InfoNCE()),
+            "frames": Term(PerFrame(loss=InfoNCE())),
         }
     )
     optim: Optimizer = AdamW(lr=2e-3, weight_decay=0.05, warmup=0.1)
-    batch_size: int = 128
+    batch_size: int = 96
     batches: BatchComposition = GroupedBatches(by="recording", windows=4)
     trainer: TrainerConfig = TrainerConfig(max_epochs=12)

@@ -64,6 +64,7 @@ from .losses import Loss as Loss
 from .losses import LossModule as LossModule
 from .losses import NearestNeighbours as NearestNeighbours
 from .losses import Overlap as Overlap
+from .losses import PerFrame as PerFrame
 from .losses import SelfContrast as SelfContrast
 from .losses import SigLIP as SigLIP
 from .losses import Sum as Sum
@@ -78,6 +79,7 @@ from .models.encoders import MViT as MViT
 from .models.encoders import ResNet1D as ResNet1D
 from .models.encoders import SpectralAttention as SpectralAttention
 from .models.encoders import VideoEncoder as VideoEncoder
+from .models.frame_tokens import FrameTokens as FrameTokens
 from .models.layers import Dropout as Dropout
 from .models.sequence import Encoded as Encoded
 from .models.sequence import SequenceNet as SequenceNet

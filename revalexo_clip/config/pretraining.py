@@ -16,6 +16,7 @@ from revalexo_clip.losses.base import Vector
 from revalexo_clip.losses.info_nce import InfoNCE
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
+from revalexo_clip.models.frame_tokens import FrameTokens
 from revalexo_clip.models.tokens import Tokens
 from revalexo_clip.optim import AdamW, Optimizer
 
@@ -49,6 +50,8 @@ class PretrainExperiment(Experiment):
     tokens: Tokens | None = None
     """Time-aligned tokens, which retrieval compares instead of embeddings of the whole window; null for none. Both
     encoders must keep time."""
+    frame_tokens: FrameTokens | None = None
+    """Vectors of the moments that have frames, for terms that compare them one by one (`PerFrame`); null for none."""
     imu_augment: tuple[ImuAugmentation, ...] = ()
     """Augmentations of the IMU window, in order. All augmentations are applied in training only."""
     video_augment: tuple[VideoAugmentation, ...] = ()
@@ -79,7 +82,7 @@ class PretrainExperiment(Experiment):
         check_augmentations(self)
         retiming = [type(one).__name__ for one in self.imu_augment if one.retimes]
         flips = [type(one).__name__ for one in self.video_augment if isinstance(one, HorizontalFlip)]
-        if not (retiming or flips) or reads_of(self.loss).isdisjoint({"imu_tokens", "video_tokens"}):
+        if not (retiming or flips) or reads_of(self.loss).isdisjoint({"imu_tokens", "video_tokens", "imu_frames"}):
             return self
         if retiming:
             raise ValueError(
@@ -121,6 +124,7 @@ class PretrainExperiment(Experiment):
                 "video": self.video.feature_dim(self.embed_dim),
             },
             tokens=self.tokens,
+            frame_tokens=self.frame_tokens,
         )
         model.freeze([*self.imu.frozen_blocks(imu), *self.video.frozen_blocks(video)])
         return model

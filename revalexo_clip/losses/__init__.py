@@ -6,6 +6,7 @@ from revalexo_clip.losses.classification import ClassificationLoss, Classificati
 from revalexo_clip.losses.info_nce import InfoNCE
 from revalexo_clip.losses.nearest_neighbours import NearestNeighbours
 from revalexo_clip.losses.overlap import Overlap
+from revalexo_clip.losses.per_frame import PerFrame
 from revalexo_clip.losses.self_contrast import SelfContrast
 from revalexo_clip.losses.siglip import SigLIP
 from revalexo_clip.losses.terms import Sum, Term
@@ -21,6 +22,7 @@ __all__ = [
     "LossModule",
     "NearestNeighbours",
     "Overlap",
+    "PerFrame",
     "SelfContrast",
     "SigLIP",
     "Sum",

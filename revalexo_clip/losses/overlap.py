@@ -29,6 +29,17 @@ class Overlap:
     """[N] float64, start of each window in its recording [s]."""
     window: float
     """Length of a window [s]."""
+    frame_times: tuple[float, ...] = ()
+    """Moments of the frames of a window that have vectors of their own [s from the start of the window]."""
+
+    def of_frames(self, gap: float) -> Overlap:
+        """Return the overlap of the moments of all frames, N x K, those of a window after one another.
+
+        Two moments of a recording overlap if they are less than `gap` [s] apart.
+        """
+        time_K = self.time_N.new_tensor(self.frame_times)
+        time_M = (self.time_N[:, None] + time_K).flatten()
+        return Overlap(self.recording_N.repeat_interleave(len(time_K)), time_M, gap)
 
     def pairs(self) -> tuple[Tensor, Tensor]:
         """Return the pairs (i, j) of windows that share some time, [P] int64 each, ascending in i.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
+from revalexo_clip.models.frame_tokens import FrameTokens, frame_heads
 from revalexo_clip.models.layers import PartlyFrozen, initialize, number_dropouts
 from revalexo_clip.models.sequence import SequenceNet, TakesMotion
 from revalexo_clip.models.tokens import TokenHead, Tokens, token_heads
@@ -78,6 +79,8 @@ class Vectors(NamedTuple):
     """Unit vectors of the window, from the projection head; float32."""
     tokens_BE: Tensor | None
     """Unit vectors of the tokens of all moments, E = S * d; float32. None if the model has no tokens."""
+    frames_BE: Tensor | None = None
+    """Unit vectors of the moments that have frames, after one another; float32. None if the model has none."""
 
     @property
     def retrieval(self) -> Tensor:
@@ -107,6 +110,7 @@ class DualEncoder(PartlyFrozen):
         blocks: Mapping[Modality, Sequence[nn.Module]] | None = None,
         feature_dims: Mapping[Modality, int] | None = None,
         tokens: Tokens | None = None,
+        frame_tokens: FrameTokens | None = None,
     ) -> None:
         """Combine two encoders.
 
@@ -125,6 +129,10 @@ class DualEncoder(PartlyFrozen):
         self.video_head = ProjectionHead(sizes.get("video", embed_dim), embed_dim)
         heads = {} if tokens is None else token_heads(tokens, {"imu": imu, "video": video})
         self.imu_tokens, self.video_tokens = heads.get("imu"), heads.get("video")
+        of_frames = {} if frame_tokens is None else frame_heads(frame_tokens, imu, video)
+        self.imu_frames, self.video_frames = of_frames.get("imu"), of_frames.get("video")
+        self.frame_times = video.frame_times if of_frames and isinstance(video, SequenceNet) else ()
+        """Moments of the frames that have vectors of their own [s from the start of the window]; empty without."""
         number_dropouts(self)
         self._blocks = blocks or {"imu": [imu], "video": [video]}
 
@@ -140,12 +148,12 @@ class DualEncoder(PartlyFrozen):
 
     def encode_imu(self, imu_BLC: Tensor) -> Vectors:
         """Compute all vectors of IMU windows in the channels' units."""
-        return _vectors(self.imu, (self.samples(imu_BLC),), self.imu_head, self.imu_tokens)
+        return _vectors(self.imu, (self.samples(imu_BLC),), self.imu_head, self.imu_tokens, self.imu_frames)
 
     def encode_frames(self, video_B3THW: Tensor, motion_BMYX3: Tensor | None = None) -> Vectors:
         """Compute all vectors of video windows in normalised colour, as augmentation returns them."""
         inputs = video_inputs(self.video, video_B3THW, motion_BMYX3)
-        return _vectors(self.video, inputs, self.video_head, self.video_tokens)
+        return _vectors(self.video, inputs, self.video_head, self.video_tokens, self.video_frames)
 
     def encode_video(self, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None) -> Vectors:
         """Compute all vectors of video windows, uint8 RGB."""
@@ -190,13 +198,23 @@ def video_inputs(encoder: nn.Module, video_B3THW: Tensor, motion_BMYX3: Tensor |
     return video_B3THW, motion_BMYX3
 
 
-def _vectors(encoder: nn.Module, inputs: tuple[Tensor, ...], head: ProjectionHead, tokens: TokenHead | None) -> Vectors:
-    if tokens is None:
+def _vectors(
+    encoder: nn.Module,
+    inputs: tuple[Tensor, ...],
+    head: ProjectionHead,
+    tokens: TokenHead | None,
+    frames: nn.Module | None,
+) -> Vectors:
+    if tokens is None and frames is None:
         features_BF: Tensor = encoder(*inputs)
         return Vectors(features_BF, unit(head(features_BF)), None)
     assert isinstance(encoder, SequenceNet)
-    encoded = encoder.sequence(*inputs)
-    return Vectors(encoded.features_BF, unit(head(encoded.features_BF)), tokens(encoded.sequence_BTE))
+    encoded = encoder.encode(*inputs)
+    of_frames = None
+    if frames is not None:
+        of_frames = frames(encoded.sequence_BTE if encoded.frames_BKV is None else encoded.frames_BKV)
+    of_moments = None if tokens is None else tokens(encoded.sequence_BTE)
+    return Vectors(encoded.features_BF, unit(head(encoded.features_BF)), of_moments, of_frames)
 
 
 def unit(x_BD: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ class Encoded(NamedTuple):
     """[B, F] features of the whole window, which downstream tasks use."""
     sequence_BTE: Tensor
     """[B, T, E] features of T moments of the window."""
+    frames_BKV: Tensor | None = None
+    """[B, K, V] features of what single frames show, at K moments; None unless it is a video network that has them."""
 
 
 class SequenceNet(nn.Module, ABC):
@@ -27,6 +29,10 @@ class SequenceNet(nn.Module, ABC):
     the centre of the input that the feature depends on; for a recurrent network, of its newest input."""
     sequence_dim: int
     """E, the number of features of each moment."""
+    frame_times: tuple[float, ...] = ()
+    """The K moments of the features of frames [s from the start of the window]; empty if there are none."""
+    frame_dim: int = 0
+    """V, the number of features of a frame."""
     _compiled: Callable[..., Encoded] | None = None
 
     @abstractmethod

@@ -71,7 +71,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
     if experiment.trainer.compile:
         compile_encoders(model, (model.imu, model.video))
     loss = experiment.loss.build()
-    check_vectors(loss, tokens=experiment.tokens is not None)
+    check_vectors(loss, tokens=experiment.tokens is not None, frame_tokens=experiment.frame_tokens is not None)
     description = PretrainingMetadata(
         version=__version__,
         experiment=experiment,

@@ -17,6 +17,7 @@ Vectors = dict[Vector, Tensor]
 
 POOLED: tuple[Vector, Vector] = ("imu", "video")
 TOKENS: tuple[Vector, Vector] = ("imu_tokens", "video_tokens")
+FRAMES: tuple[Vector, Vector] = ("imu_frames", "video_frames")
 
 
 def retrieval_kinds(vectors: Mapping[Vector, Tensor]) -> tuple[Vector, Vector]:
@@ -83,12 +84,17 @@ class Contrast:
         return dict(zip(own, torch.split(packed, widths, dim=1), strict=True))
 
 
-def check_vectors(loss: LossModule, *, tokens: bool) -> None:
-    """Raise `ConfigError` if a loss and a model do not fit; `tokens` is whether the model gives tokens."""
-    reads = {kind for kind in kinds_read(loss) if kind in TOKENS}
-    if reads and not tokens:
-        raise ConfigError('loss: a term with on="tokens" needs a model that gives tokens; set tokens=...')
-    if tokens and not reads:
-        raise ConfigError('tokens: no term of the loss reads tokens; add one with on="tokens", or set tokens=none')
+def check_vectors(loss: LossModule, *, tokens: bool, frame_tokens: bool = False) -> None:
+    """Raise `ConfigError` if a loss and a model do not fit; the flags are whether the model gives these vectors."""
+    read = kinds_read(loss)
+    for kinds, setting, gives, term in (
+        (TOKENS, "tokens", tokens, 'InfoNCE(on="tokens")'),
+        (FRAMES, "frame_tokens", frame_tokens, "PerFrame(loss=InfoNCE())"),
+    ):
+        reads = any(kind in kinds for kind in read)
+        if reads and not gives:
+            raise ConfigError(f"loss: a term such as {term} needs a model that gives {setting}; set {setting}=...")
+        if gives and not reads:
+            raise ConfigError(f"{setting}: no term of the loss reads them; add {term}, or set {setting}=none")
     if not any(term.validated for _, term in loss.terms().values()):
         raise ConfigError("loss: no term can be computed on validation windows; add InfoNCE or SigLIP")

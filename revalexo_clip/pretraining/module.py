@@ -78,7 +78,7 @@ class ContrastiveModule(TrainingModule):
         windows = batch.windows
         sizes = [len(share_of(self.experiment.batch_size, place, world_size())) for place in range(world_size())]
         moment_N2 = gather(torch.stack([windows.recording_B.to(windows.time_B), windows.time_B], dim=1), sizes)
-        overlap = Overlap(moment_N2[:, 0].long(), moment_N2[:, 1], self.window)
+        overlap = Overlap(moment_N2[:, 0].long(), moment_N2[:, 1], self.window, self.model.frame_times)
         contrast = self._contrast = Contrast(self.loss, overlap, sizes)
         first = contrast.rows.start
         with one_step(self.experiment.seed, self.global_step, self.experiment.batch_size) as step:
@@ -119,6 +119,8 @@ class ContrastiveModule(TrainingModule):
         found: Vectors = {"imu": imu.embedding_BD, "video": video.embedding_BD}
         if imu.tokens_BE is not None and video.tokens_BE is not None:
             found |= {"imu_tokens": imu.tokens_BE, "video_tokens": video.tokens_BE}
+        if imu.frames_BE is not None and video.frames_BE is not None:
+            found |= {"imu_frames": imu.frames_BE, "video_frames": video.frames_BE}
         if windows.second_BLC is not None:
             found["imu_second"] = self.model.encode_imu(windows.second_BLC).embedding_BD
         return found
@@ -197,7 +199,14 @@ class ContrastiveModule(TrainingModule):
 
     def _log_validation_loss(self, gallery: Gallery) -> None:
         """Log loss and chance, of the sum and of each named term."""
-        found = validation_loss(self.loss, gallery, self.window, self.experiment.batch_size, self.experiment.seed)
+        found = validation_loss(
+            self.loss,
+            gallery,
+            window=self.window,
+            frame_times=self.model.frame_times,
+            batch_size=self.experiment.batch_size,
+            seed=self.experiment.seed,
+        )
         for name, (loss, chance) in {"": (found.loss, found.chance), **found.terms}.items():
             self.log(named("val/loss", name), loss)
             if chance is not None:

@@ -49,10 +49,19 @@ class ValidationLoss(NamedTuple):
     """Loss and chance of each of the terms, not weighted, by name."""
 
 
-def validation_loss(loss: LossModule, gallery: Gallery, window: float, batch_size: int, seed: int) -> ValidationLoss:
+def validation_loss(
+    loss: LossModule,
+    gallery: Gallery,
+    *,
+    window: float,
+    frame_times: tuple[float, ...],
+    batch_size: int,
+    seed: int,
+) -> ValidationLoss:
     """Compute the mean loss of batches of `batch_size` windows, composed at random but the same for each seed.
 
-    `window` is the length of a window [s]. Terms that are not `LossModule.validated` are left out.
+    `window` is the length of a window [s], `frame_times` are those of `Overlap`. Terms that are not
+    `LossModule.validated` are left out.
     """
     terms = {name: term for name, (_, term) in loss.terms().items() if term.validated}
     count = len(gallery.window_N)
@@ -62,7 +71,7 @@ def validation_loss(loss: LossModule, gallery: Gallery, window: float, batch_siz
     chances: dict[str, list[Tensor | None]] = {name: [] for name in terms}
     for start in range(0, count - size + 1, size):
         rows = order[start : start + size].to(gallery.window_N.device)
-        overlap = Overlap(gallery.recording_N[rows], gallery.time_N[rows], window)
+        overlap = Overlap(gallery.recording_N[rows], gallery.time_N[rows], window, frame_times)
         for name, term in terms.items():
             one, other = (gallery.vectors[kind][rows] for kind in term.reads)
             losses[name].append(term(one, other, overlap))

@@ -10,15 +10,22 @@ from torch import Tensor, nn
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.models.layers import initialize
 
+LAYOUT = 4
+"""Largest height and width of the maps that are read, so that a frame's features tell where things are."""
+
 
 class ColorNet(nn.Module):
     """Frames [B, 3, T, H, W] -> features of their moments [B, V, K]; T is K bursts of one or two frames.
 
-    Of a burst of two it takes the first frame, and the difference to the second.
+    Of a burst of two it takes the first frame, and the difference to the second. Strided convolutions halve frames
+    until they have at most `LAYOUT` rows; the features are a linear map of all of these.
     """
 
-    def __init__(self, width: int, burst: int) -> None:
-        """Build it for V = `width` features. Raises `ConfigError` if a burst has more than two frames."""
+    def __init__(self, width: int, burst: int, crop: int) -> None:
+        """Build it for V = `width` features of frames of `crop` rows and columns.
+
+        Raises `ConfigError` if a burst has more than two frames.
+        """
         super().__init__()
         if burst > 2:
             raise ConfigError(
@@ -26,12 +33,15 @@ class ColorNet(nn.Module):
                 "video.color=null"
             )
         self.burst = burst
-        widths = (3 * burst, width // 4, width // 2, width)
+        size, widths = crop, [3 * burst]
+        while size > LAYOUT or len(widths) < 2:
+            size = (size + 1) // 2
+            widths.append(min(16 * len(widths), width))
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
-            layers += [nn.Conv2d(before, after, 5, stride=2, padding=2), nn.GroupNorm(1, after), nn.GELU()]
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(1, after), nn.GELU()]
         self.layers = nn.Sequential(*layers)
-        self.output = nn.Linear(width, width)
+        self.output = nn.Linear(widths[-1] * size**2, width)
         self.apply(initialize)
 
     def forward(self, video_B3THW: Tensor) -> Tensor:
@@ -41,6 +51,6 @@ class ColorNet(nn.Module):
         if self.burst == 2:
             first, second = frames_BKb3HW.unbind(dim=2)
             frames_BKb3HW = torch.stack((first, second - first), dim=2)
-        maps = self.layers(frames_BKb3HW.flatten(2, 3).flatten(0, 1))
-        features: Tensor = self.output(maps.mean(dim=(2, 3)))
+        frames = frames_BKb3HW.flatten(2, 3).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.output(self.layers(frames).flatten(1))
         return features.view(batch, images // self.burst, -1).transpose(1, 2)

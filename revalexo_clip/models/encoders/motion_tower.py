@@ -17,6 +17,8 @@ from revalexo_clip.models.encoders.temporal import TemporalBody, TemporalEncoder
 from revalexo_clip.models.sequence import Encoded, SequenceNet, TakesMotion
 from revalexo_clip.models.tokens import interpolation
 
+SCENE_READOUT = 3
+"""Features of the window for each feature of a frame: mean, maximum, and that of the last frame."""
 SCALE = 3.0
 """Factor of motion [picture widths / s]: while a person walks, the picture moves by about a third of its width a
 second."""
@@ -31,10 +33,12 @@ class MotionTower(TemporalEncoder, VideoEncoder):
     Windows must have measured motion. Without `color`, frames are ignored, and windows need not have any.
     """
 
-    color: Literal["sequence", "pooled"] | None = None
+    color: Literal["sequence", "pooled", "scene"] | None = None
     """Also look at frames, with a small network that is trained from scratch: motion does not show stairs or a chair.
     `sequence`: its features are interpolated in time and join the maps. `pooled`: they join the features of the window
-    only. null: frames are ignored."""
+    only. `scene`: they alone are the features of the window, the maps show motion alone, and `frame_tokens` can compare
+    single frames; a pooled objective then asks what the body does and where, and not how it moves, which tokens tell.
+    null: frames are ignored."""
     color_width: PositiveInt = 32
     """Number of features of a frame; divisible by 4."""
 
@@ -46,6 +50,8 @@ class MotionTower(TemporalEncoder, VideoEncoder):
 
     def feature_dim(self, embed_dim: int) -> int:
         """See `Encoder.feature_dim`: the size of the readout of all maps, whatever the embedding size."""
+        if self.color == "scene":
+            return SCENE_READOUT * self.color_width
         return readout_dim(self.readout, self.width + (0 if self.color is None else self.color_width))
 
     def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
@@ -64,7 +70,9 @@ class MotionTower(TemporalEncoder, VideoEncoder):
         if self.color is None:
             return MotionNet(body, build_readout(self.readout, self.width), self.width)
         time_T = frame_times(spec, "MotionTower.color")
-        color = ColorNet(self.color_width, spec.burst)
+        color = ColorNet(self.color_width, spec.burst, spec.crop)
+        if self.color == "scene":
+            return SceneMotionNet(body, color, width=self.width, color_width=self.color_width, time_K=time_T)
         return ColorMotionNet(self, body, color, time_T)
 
     @property
@@ -79,7 +87,7 @@ class MotionTower(TemporalEncoder, VideoEncoder):
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
         """See `Encoder.blocks`: the first convolution, the strided part, the residual blocks and the readout."""
-        assert isinstance(module, MotionNet | ColorMotionNet)
+        assert isinstance(module, MotionNet | ColorMotionNet | SceneMotionNet)
         *parts, last = module.body.blocks()
         after = [child for child in module.children() if child is not module.body]
         return [*parts, nn.ModuleList([last, *after])]
@@ -100,6 +108,28 @@ class MotionNet(SequenceNet, TakesMotion):
         _, motion_BMYX3 = inputs
         maps_BWT = self.body(motion_signals(motion_BMYX3))
         return Encoded(self.readout(maps_BWT), maps_BWT.transpose(1, 2))
+
+
+class SceneMotionNet(SequenceNet, TakesMotion):
+    """Frames [B, 3, T, H, W] -> features [B, F] and features of frames [B, K, V]; motion -> maps [B, T', W]."""
+
+    def __init__(self, body: TemporalBody, color: ColorNet, *, width: int, color_width: int, time_K: Tensor) -> None:
+        """Combine both; `time_K` are the times of the moments that have frames [s]."""
+        super().__init__()
+        self.body = body
+        self.color = color
+        self.sequence_dim = width
+        self.frame_dim = color_width
+        self.frame_times = tuple(time_K.tolist())
+        self.register_buffer("time_T", body.time_T.float(), persistent=False)
+
+    def encode(self, *inputs: Tensor) -> Encoded:
+        """See `SequenceNet.encode`; the inputs are frames and motion."""
+        video_B3THW, motion_BMYX3 = inputs
+        maps_BWT = self.body(motion_signals(motion_BMYX3))
+        color_BVK = nn.functional.gelu(self.color(video_B3THW))
+        features_BF = torch.cat((color_BVK.mean(dim=2), color_BVK.amax(dim=2), color_BVK[:, :, -1]), dim=1)
+        return Encoded(features_BF, maps_BWT.transpose(1, 2), color_BVK.transpose(1, 2))
 
 
 class ColorMotionNet(SequenceNet, TakesMotion):

@@ -1,13 +1,19 @@
-"""ResNet1D: a small residual network along time for IMU windows, which mixes all channels from its first layer on."""
+"""ResNet1D: a small residual network along time for IMU windows."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.types import ImuSpec, whole_triads
 from revalexo_clip.models.encoders.base import ImuEncoder
 from revalexo_clip.models.encoders.readout import build_readout
 from revalexo_clip.models.encoders.temporal import TemporalBody, TemporalEncoder
+from revalexo_clip.models.layers import initialize
 from revalexo_clip.models.sequence import Encoded, SequenceNet
 
 
@@ -17,9 +23,20 @@ class ResNet1D(TemporalEncoder, ImuEncoder):
     Use it with `standardize`: acceleration and angular velocity then have the same scale.
     """
 
+    shared: Annotated[int, Field(ge=0)] = 0
+    """Feature maps of a first convolution that is shared by all sensors, which knows each sensor's place; 0 for a first
+    convolution over all channels. Shared weights learn more from few subjects. Every sensor must then have an
+    accelerometer and a gyroscope with three axes each."""
+
     def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
-        """See `ImuEncoder.build`; `embed_dim` has no effect. Raises `ConfigError` if the window is too short."""
+        """See `ImuEncoder.build`; `embed_dim` has no effect.
+
+        Raises `ConfigError` if the window is too short, or if sensors cannot share weights.
+        """
         body = self.body(len(spec.channels), rate=spec.rate, samples=spec.samples, first=0.0)
+        if self.shared:
+            assert isinstance(body.stem, nn.Conv1d)
+            body.stem = SharedStem(sensors_of(spec.channels), self.shared, self.width, body.stem)
         return ResNet1DNet(body, build_readout(self.readout, self.width), self.width)
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
@@ -27,6 +44,53 @@ class ResNet1D(TemporalEncoder, ImuEncoder):
         assert isinstance(module, ResNet1DNet)
         *parts, last = module.body.blocks()
         return [*parts, nn.ModuleList([last, module.readout])]
+
+
+def sensors_of(channels: tuple[str, ...]) -> list[list[int]]:
+    """Return the indices of the six channels of each sensor: accelerometer, then gyroscope.
+
+    Raises `ConfigError` if a channel does not belong to a sensor with both.
+    """
+    acc, gyro = whole_triads(channels, "acc"), whole_triads(channels, "gyro")
+    sensors = [acc[segment] + gyro[segment] for segment in acc if segment in gyro]
+    lone = sorted(set(range(len(channels))).difference(*sensors))
+    if lone:
+        raise ConfigError(
+            f"ResNet1D: shared weights need an accelerometer and a gyroscope with x, y and z for every sensor; "
+            f"{channels[lone[0]]} has none of the other kind or lacks an axis; choose other data.channels, or "
+            "--set imu.shared=0"
+        )
+    return sensors
+
+
+class SharedStem(nn.Module):
+    """A first convolution that all sensors share, [B, C, L] -> [B, W, T].
+
+    Each sensor's maps get a learned offset, which tells the sensor's place. After a non-linearity, a pointwise
+    convolution mixes all sensors.
+    """
+
+    order: Tensor
+
+    def __init__(self, sensors: list[list[int]], maps: int, width: int, like: nn.Conv1d) -> None:
+        """Build it for the channels of each of the `sensors`; kernel and stride are those of `like`."""
+        super().__init__()
+        order = torch.tensor([channel for sensor in sensors for channel in sensor])
+        self.register_buffer("order", order, persistent=False)
+        self.sensors = len(sensors)
+        kernel, stride = like.kernel_size[0], like.stride[0]
+        self.convolution = nn.Conv1d(6, maps, kernel, stride=stride, padding=kernel // 2)
+        self.place = nn.Parameter(0.5 * torch.randn(self.sensors, maps, 1))
+        self.mix = nn.Conv1d(self.sensors * maps, width, 1)
+        self.apply(initialize)
+
+    def forward(self, x_BCL: Tensor) -> Tensor:
+        """Compute the first feature maps [B, W, T] of windows [B, C, L]."""
+        batch, _, length = x_BCL.shape
+        x_P6L = x_BCL[:, self.order].reshape(batch * self.sensors, 6, length)  # P: windows x sensors
+        maps = self.convolution(x_P6L).unflatten(0, (batch, self.sensors)) + self.place
+        mixed_BWT: Tensor = self.mix(nn.functional.gelu(maps).flatten(1, 2))
+        return mixed_BWT
 
 
 class ResNet1DNet(SequenceNet):

@@ -80,7 +80,7 @@ class TemporalBody(nn.Module):
         """Build it; `samples` is L at `rate` [Hz], the first of them at time `first` [s]."""
         super().__init__()
         width = of.width
-        self.stem = nn.Conv1d(channels, width, 7, stride=strides[0], padding=3)
+        self.stem: nn.Module = nn.Conv1d(channels, width, 7, stride=strides[0], padding=3)
         self.fine = FineBlock(width, of.kernel)
         reach = max(strides[1], 2)
         self.down = nn.Conv1d(width, width, 2 * reach + 1, stride=strides[1], padding=reach)
