@@ -35,6 +35,7 @@ from .core.component import Config as Config
 from .core.errors import ConfigError as ConfigError
 from .core.errors import DataError as DataError
 from .core.types import ImuSpec as ImuSpec
+from .core.types import MotionSpec as MotionSpec
 from .core.types import VideoSpec as VideoSpec
 from .core.version import __version__ as __version__
 from .data import BalancedBatches as BalancedBatches
@@ -42,6 +43,7 @@ from .data import BatchComposition as BatchComposition
 from .data import Dataset as Dataset
 from .data import GroupedBatches as GroupedBatches
 from .data import ImuRecordings as ImuRecordings
+from .data import Motion as Motion
 from .data import Recordings as Recordings
 from .data import RevalExo as RevalExo
 from .data import UniformBatches as UniformBatches

@@ -39,6 +39,14 @@ class Draws(NamedTuple):
     second: SecondDraws | None
     """Second view of the IMU window, if there is one."""
 
+    def of(self, rows: slice) -> Draws:
+        """Return the draws of some of the windows, if they are stacked."""
+        joint, imu, video = ([drawn[rows] for drawn in drawn_K] for drawn_K in (self.joint, self.imu, self.video))
+        second = self.second
+        if second is not None:
+            second = SecondDraws(second.imu_LC[rows], [drawn[rows] for drawn in second.imu])
+        return Draws(self.color[rows], joint, imu, video, self.view[rows], self.shown[rows], second)
+
 
 class Augmented(NamedTuple):
     """B augmented windows: the input of the encoders."""

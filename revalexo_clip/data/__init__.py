@@ -4,17 +4,20 @@
 - `windows`: start times, samples, frames and labels of windows (arithmetic, no I/O)
 - `index`: the clips of a dataset as arrays
 - `source`, `imu`, `video`, `packets`: reading the IMU samples and video frames of a window
+- `motion`: measuring the image motion of a video
 - `resampling`: converting IMU recordings to another sampling rate
 - `dataset`: windows as samples, and passing them from loader workers to training
 - `batches`: batch composition and samplers
 - `subjects`: splits by subject
-- `revalexo/`: datasets in RevalExo's layout; `revalexo/check/` validates them, `revalexo/pack/` packs them
+- `revalexo/`: datasets in RevalExo's layout; `revalexo/check/` validates them, `revalexo/pack/` packs them,
+  `revalexo/motion/` keeps their measured motion
 - `recordings/`: labelled IMU recordings without video, from CSV or .npz files
 - `synthetic/`: a synthetic dataset in RevalExo's layout
 """
 
 from revalexo_clip.data.base import Dataset, LabelledWindows, Recordings, WindowDataset, Windows
 from revalexo_clip.data.batches import BalancedBatches, BatchComposition, GroupedBatches, UniformBatches
+from revalexo_clip.data.motion import Motion
 from revalexo_clip.data.recordings.imu_recordings import ImuRecordings
 from revalexo_clip.data.revalexo.revalexo import RevalExo
 
@@ -25,6 +28,7 @@ __all__ = [
     "GroupedBatches",
     "ImuRecordings",
     "LabelledWindows",
+    "Motion",
     "Recordings",
     "RevalExo",
     "UniformBatches",

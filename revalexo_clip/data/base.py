@@ -94,10 +94,10 @@ class LabelledWindows(TorchDataset[Sample], ABC):
 
 
 class WindowDataset(LabelledWindows):
-    """Windows of IMU and video.
+    """Windows of IMU and video: frames, measured motion, or both.
 
     Training windows have full frames with short side `video_spec.short_side`. Evaluation windows have a square centre
-    crop of side `video_spec.crop`.
+    crop of side `video_spec.crop`. Motion is that of the full upright frames.
     """
 
     video_spec: VideoSpec

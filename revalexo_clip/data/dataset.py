@@ -23,7 +23,7 @@ from revalexo_clip.core.types import Batch, ImuSpec, Sample, VideoSpec
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import NO_MOTION, NO_VIDEO, LabelledWindows, WindowDataset, Windows
 from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.source import ClipSource, ImuSource
+from revalexo_clip.data.source import ClipSource, ImuSource, MotionSource
 
 Arrival = TypeVar("Arrival")
 
@@ -70,13 +70,14 @@ class LabelledClips(LabelledWindows):
         start = self._start(epoch, index)
         try:
             imu_LC, video_THWC = self.source.imu(clip, self._imu_place(clip, start)), self._video(clip, start)
+            motion_MYX3 = self._motion(clip, start)
         except DataError as error:
             raise DataError(f"{self.clip_names[clip]}, window at {start:.3f} s: {error}") from error
         label_K, transition_K = self._labels(clip, start)
         return Sample(
             imu_LC=torch.from_numpy(imu_LC),
             video_THWC=video_THWC,
-            motion_MYX3=NO_MOTION,
+            motion_MYX3=motion_MYX3,
             label_K=torch.from_numpy(label_K),
             transition_K=torch.from_numpy(transition_K),
             clip=torch.tensor(clip),
@@ -135,6 +136,9 @@ class LabelledClips(LabelledWindows):
     def _video(self, clip: int, start: float) -> Tensor:
         return NO_VIDEO
 
+    def _motion(self, clip: int, start: float) -> Tensor:
+        return NO_MOTION
+
     def _labels(self, clip: int, start: float) -> tuple[windows.Ints, windows.Bools]:
         (time_K,) = self._times(np.array([start]))
         starts_S, ends_S, _ = self.index.transition.of(clip)
@@ -150,7 +154,7 @@ class LabelledClips(LabelledWindows):
 
 
 class ClipWindows(LabelledClips, WindowDataset):
-    """`LabelledClips` with video. Training windows have full frames, which augmentation crops."""
+    """`LabelledClips` with video or measured motion. Training windows have full frames, which augmentation crops."""
 
     source: ClipSource
 
@@ -166,8 +170,9 @@ class ClipWindows(LabelledClips, WindowDataset):
         seed: int,
         segment_N: windows.Floats | None,
         excluded: Mapping[str, str] | None = None,
+        motion: MotionSource | None = None,
     ) -> None:
-        """Set the windows' start times, as in `LabelledClips`."""
+        """Set the windows' start times, as in `LabelledClips`. `motion` is needed if `video_spec.motion` is set."""
         super().__init__(
             index,
             placed,
@@ -179,12 +184,20 @@ class ClipWindows(LabelledClips, WindowDataset):
             excluded=excluded,
         )
         self.video_spec = video_spec
+        self.motion = motion
 
     def _video(self, clip: int, start: float) -> Tensor:
         spec = self.video_spec
+        if not spec.frames:
+            return NO_VIDEO
         time_T = windows.frame_times(start, spec.window, spec.frames)
         crop = spec.crop if self.segment_N is None else None
-        return torch.from_numpy(self.source.frames(clip, time_T, spec.short_side, crop))
+        return torch.from_numpy(self.source.frames(clip, time_T, spec.short_side, crop, spec.burst))
+
+    def _motion(self, clip: int, start: float) -> Tensor:
+        if self.motion is None or self.video_spec.motion is None:
+            return NO_MOTION
+        return torch.from_numpy(self.motion.motion(clip, start, self.video_spec.motion))
 
 
 class Fetch(TorchDataset[Sample | DataError]):

@@ -13,7 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.windows import Floats, shown_frames
+from revalexo_clip.data.windows import Floats, burst_frames
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
@@ -164,14 +164,14 @@ def packets_until(video: Video, until: float) -> list[VideoPacket]:
     return packets
 
 
-def nearest_pts(video: Video, packets: list[VideoPacket], time_T: Floats) -> list[int]:
-    """Return the presentation time, in the stream's units, of the frame nearest to each time."""
+def nearest_pts(video: Video, packets: list[VideoPacket], time_T: Floats, burst: int) -> list[int]:
+    """Return the presentation times, in the stream's units, of `burst` frames near each time, see `burst_frames`."""
     shown = shown_pts(packets)
     if not shown:
         raise DataError(f"{video.path}: has no frame before {time_T[-1]:.3f} s")
     time_P = np.array([video.seconds(pts) for pts in shown])
     try:
-        return [shown[place] for place in shown_frames(time_P, time_T, video.tolerance)]
+        return [shown[place] for place in burst_frames(time_P, time_T, burst, video.tolerance)]
     except DataError as error:
         raise DataError(f"{video.path}: {error}") from error
 

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from revalexo_clip.core.types import MotionSpec
 from revalexo_clip.data import windows
 from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.video import Pixels
+from revalexo_clip.motion.track import Float32
 
 
 class ImuSource(ABC):
@@ -39,8 +41,19 @@ class ClipSource(ImuSource):
     """Source of the IMU recordings and video frames of indexed clips."""
 
     @abstractmethod
-    def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None) -> Pixels:
-        """Return the frames nearest to the given times [s], [T, H, W, 3] uint8. See `read_frames`."""
+    def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
+        """Return the frames or bursts nearest to the given times [s], [T, H, W, 3] uint8. See `read_frames`."""
+
+
+class MotionSource(ABC):
+    """Source of the measured image motion of indexed clips. It can be forked and pickled."""
+
+    @abstractmethod
+    def motion(self, clip: int, start: float, spec: MotionSpec) -> Float32:
+        """Return the motion of a window that starts at `start` [s in the clip], [M, Y, X, 3]. See `resample`.
+
+        Raises `DataError`, naming the video, if it could not be measured.
+        """
 
 
 class InMemory(ImuSource):

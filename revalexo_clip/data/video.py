@@ -37,29 +37,34 @@ from revalexo_clip.data.windows import Floats
 Pixels = npt.NDArray[np.uint8]
 
 
-def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
+def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
     """Read the frame nearest to each of the ascending times [s in the clip], [T, crop, crop, 3] uint8 RGB.
+
+    With `burst`, read that many consecutive frames near each time, see `burst_frames`; T is then the number of all.
 
     Frames are resized to `short_side`, cropped in the centre, and rotated upright as the file says. If `crop` is None,
     they are not cropped: [T, H, W, 3], where the shorter of H and W is `short_side`. Raises `DataError` if the file is
     not a video, if a frame or one that it depends on is corrupt, or if there is no frame near a time.
     """
     try:
-        return _read(path, time_T, short_side, crop, seek=True)
+        return _read(path, time_T, short_side, crop, burst, seek=True)
     except (av.error.FFmpegError, DataError):
         # Either seeking does not work in this container or the file is corrupt: decoding from the start tells which.
         pass
     try:
-        return _read(path, time_T, short_side, crop, seek=False)
+        return _read(path, time_T, short_side, crop, burst, seek=False)
     except av.error.FFmpegError as error:
         raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
 
 
-def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, *, seek: bool) -> Pixels:
+def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, burst: int, *, seek: bool) -> Pixels:
     with opened_video(path) as container:
         video = Video(path, container)
-        packets = packets_from_keyframe(video, time_T) if seek else packets_until(video, time_T[-1])
-        pts_T = nearest_pts(video, packets, time_T)
+        # The burst around a single time begins before it.
+        reach = video.tolerance * burst if len(time_T) == 1 and burst > 1 else 0.0
+        span = np.array([max(time_T[0] - reach, 0.0), time_T[-1] + reach])
+        packets = packets_from_keyframe(video, span) if seek else packets_until(video, span[-1])
+        pts_T = nearest_pts(video, packets, time_T, burst)
         reformatter = VideoReformatter()
         shown = {
             frame.pts: _pixels(frame, reformatter, short_side, crop)
@@ -99,6 +104,39 @@ def every_frame(path: Path, short_side: int) -> Iterator[Shown]:
                 turns = round(frame.rotation / 90)
                 assert frame.pts is not None
                 yield Shown(video.seconds(frame.pts), rgb_HWC, turns, size, video.tolerance)
+    except av.error.FFmpegError as error:
+        raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
+
+
+def grey_frames(path: Path, width: int) -> Iterator[tuple[float, Pixels]]:
+    """Yield time [s in the clip] and brightness of all frames that `read_frames` can return, in presentation order.
+
+    Frames are upright, [H, W] uint8, and resized to a width W [px]. Raises `DataError` if the file is corrupt, or if
+    the size of frames changes.
+    """
+    reformatter, first = VideoReformatter(), None
+    try:
+        with opened_video(path) as container:
+            video = Video(path, container)
+            packets = from_keyframe(packets_until(video, FOREVER))
+            for frame in _decoded(video, packets, set(shown_pts(packets))):
+                turns = round(frame.rotation / 90)
+                size = frame.width, frame.height, turns
+                first = first or size
+                assert frame.pts is not None
+                if size != first:
+                    raise DataError(f"{path}: the frame size changes at {video.seconds(frame.pts):.3f} s")
+                scale = width / size[turns % 2]
+                small = reformatter.reformat(
+                    frame,
+                    round(frame.width * scale),
+                    round(frame.height * scale),
+                    "gray",
+                    interpolation=Interpolation.BILINEAR,
+                    threads=1,
+                )
+                grey_HW = np.rot90(small.to_ndarray(), k=turns)
+                yield video.seconds(frame.pts), np.ascontiguousarray(grey_HW, dtype=np.uint8)
     except av.error.FFmpegError as error:
         raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
 

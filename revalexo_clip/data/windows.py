@@ -131,6 +131,33 @@ def shown_frames(time_P: Floats, time_T: Floats, tolerance: float) -> Ints:
     return nearest_T
 
 
+def burst_frames(time_P: Floats, time_T: Floats, burst: int, tolerance: float) -> Ints:
+    """Return [T x burst], indices into `time_P` (any order) of `burst` consecutive frames near each time of a window.
+
+    `time_T` are the ascending times of a window, as from `frame_times`. A burst of one is the frame of `shown_frames`.
+    Longer ones lie in the window: the last ends with the frame nearest to the last time, and all begin at the frames
+    nearest to moments spread evenly from the first time to the begin of the last. A single burst is around its time.
+    Raises `DataError` if a nearest frame is more than `tolerance` [s] away, or if there are fewer than `burst` frames.
+    """
+    nearest_T = shown_frames(time_P, time_T, tolerance)
+    if burst == 1:
+        return nearest_T
+    order_P = np.argsort(time_P, kind="stable")
+    sorted_P = time_P[order_P]
+    rank_P = np.argsort(order_P)
+    begin, end = int(rank_P[nearest_T[0]]), int(rank_P[nearest_T[-1]])
+    if len(time_T) == 1:
+        begin -= (burst - 1) // 2
+        end = begin + burst - 1
+    if begin < 0 or end >= len(sorted_P) or end - begin + 1 < burst:
+        around = f"around {time_T[0]:.3f} s" if len(time_T) == 1 else f"from {time_T[0]:.3f} s to {time_T[-1]:.3f} s"
+        raise DataError(f"has too few frames {around} for bursts of {burst} (data.burst)")
+    last = end - burst + 1
+    moment_T = np.linspace(time_T[0], time_T[-1] - (sorted_P[end] - sorted_P[last]), len(time_T))
+    first_T = nearest_frames(sorted_P, moment_T).clip(begin, last)
+    return np.asarray(order_P[(first_T[:, None] + np.arange(burst)).ravel()], dtype=np.int64)
+
+
 def imu_slice(start: float, rate: float, samples: int, available: int, begin: int = 0) -> slice:
     """Return the place of a window among the `available` samples of its clip: `samples`, from `round(start * rate)`.
 

@@ -13,11 +13,12 @@ from torch.utils.data import DataLoader
 from revalexo_clip.config.base import TrainerConfig
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.progress import OnProgress
-from revalexo_clip.core.types import Batch, Sample
+from revalexo_clip.core.types import Batch, ImuSpec, Sample
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.dataset import Arrival, arrived
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.handcrafted_features import handcrafted_features
+from revalexo_clip.metrics.moving import moving
 from revalexo_clip.models.classifier import ActivityClassifier
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.training.loaders import evaluation_loader
@@ -143,19 +144,21 @@ class Extract(NamedTuple):
     """Statistics and spectrum of the IMU channels."""
     video_features_BD: Tensor
     """Before the projection head."""
+    moving_B: Tensor
+    """Whether the body moves."""
 
 
 class FeatureModule(pl.LightningModule):
     """Computes an `Extract` for each batch, so that each window is read only once.
 
-    `untrained` is the dual encoder with its initial weights, `rate` the sampling rate of the IMU [Hz].
+    `untrained` is the dual encoder with its initial weights, `spec` the format of the IMU windows.
     """
 
-    def __init__(self, model: DualEncoder, untrained: DualEncoder, rate: float) -> None:
+    def __init__(self, model: DualEncoder, untrained: DualEncoder, spec: ImuSpec) -> None:
         super().__init__()
         self.model = model
         self.untrained = untrained
-        self.rate = rate
+        self.spec = spec
 
     def on_before_batch_transfer(self, batch: Arrival | DataError, dataloader_idx: int) -> Arrival | DataError:
         """Raise the `DataError` of a window that could not be read."""
@@ -178,8 +181,9 @@ class FeatureModule(pl.LightningModule):
             model.project_video(video_features_BD),
             imu_features_BD,
             self.untrained.imu_features(batch.imu_BLC),
-            handcrafted_features(batch.imu_BLC, self.rate),
+            handcrafted_features(batch.imu_BLC, self.spec.rate),
             video_features_BD,
+            moving(batch.imu_BLC, self.spec.units),
         )
         return Extract(*(part.cpu() for part in parts))
 

@@ -158,7 +158,7 @@ def _encode(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(described.experiment.seed)  # the initial weights of the training
         untrained = described.experiment.build_model(described.imu_spec, described.video_spec)
-    module = FeatureModule(checkpoint.build_model(), untrained, described.imu_spec.rate)
+    module = FeatureModule(checkpoint.build_model(), untrained, described.imu_spec)
     loader = evaluation_loader(
         dataset, batch_size=experiment.micro_batch or experiment.batch_size, workers=experiment.data.workers
     )
@@ -186,6 +186,7 @@ def _encode(
         clip_names=dataset.clip_names,
         activities=dataset.activities,
         horizons=dataset.horizons,
+        moving_N=found.moving_B,
     )
 
 

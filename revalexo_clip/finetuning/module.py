@@ -63,10 +63,7 @@ class ClassifierModule(TrainingModule):
 
     def compute_gradients(self, batch: TrainingBatch) -> PendingStep:
         """Compute the gradients of one batch, in parts of `micro_batch` windows."""
-        windows, draws = batch
-        imu_BLC, video_B3THW, _, _ = self.augmentation.apply(
-            windows.imu_BLC, windows.video_BTHWC, windows.motion_BMYX3, draws
-        )
+        windows = batch.windows
         size, rows = self.experiment.batch_size, len(windows.window_B)
         part = self.experiment.micro_batch or rows
         first = share_of(size, rank(), world_size()).start
@@ -75,16 +72,17 @@ class ClassifierModule(TrainingModule):
             for start in range(0, rows, part):
                 own = slice(start, min(start + part, rows))
                 step.rows = slice(first + own.start, first + own.stop)
+                imu_bLC, video_b3THW, _, _ = batch.augmented(own, self.augmentation)
                 with self._frozen_without_gradients():
-                    output = self.model.classify(imu_BLC[own], video_B3THW[own])
-                taught = self._teacher_output(imu_BLC[own], video_B3THW[own])
+                    output = self.model.classify(imu_bLC, video_b3THW)
+                taught = self._teacher_output(imu_bLC, video_b3THW)
                 # DDP averages gradients over processes, so each loss is scaled for the mean over the whole batch.
                 loss = self.loss(output, windows.label_BK[own], taught).sum() * (world_size() / size)
                 total += loss.detach()
                 self.backward_pass(loss, last=own.stop == rows)
         for parameter in self._frozen_parameters():
             parameter.grad = None
-        return PendingStep(windows, imu_BLC, video_B3THW, gather(total[None]).mean())
+        return PendingStep(batch, gather(total[None]).mean())
 
     def _teacher_output(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput | None:
         with torch.no_grad():
@@ -123,7 +121,7 @@ class ClassifierModule(TrainingModule):
 
     def divergence_error(self, step: PendingStep, norm: Tensor, where: str) -> UserError:
         """See `TrainingModule.divergence_error`."""
-        names = ", ".join(self.window_names(step.windows)[:8])
+        names = ", ".join(self.window_names(step.batch.windows)[:8])
         return UserError(
             f"the training diverged: {where}, the loss is {step.loss:g} and the gradient norm {norm:g}; the batch "
             f"starts with {names}\n"

@@ -48,6 +48,8 @@ class EvaluatedWindows:
     """Activity names; a label is an index into them."""
     horizons: tuple[float, ...]
     """Prediction horizons of the K labels, after the end of the window [s]."""
+    moving_N: Tensor | None = None
+    """[N] bool, whether the body moves, see `moving`; None if that is not known."""
 
     def __len__(self) -> int:
         return len(self.clip_N)

@@ -108,26 +108,34 @@ def measure_retrieval(
 
 
 def of_all_and_of_parts(windows: EvaluatedWindows, measure: Measure) -> JsonObject:
-    """Measure all windows in each gallery, and the windows of each of the `subjects` and `activities`."""
+    """Measure all windows in each gallery, and the windows of each of the parts.
+
+    Parts are the windows in which the body is still or moves, those of each subject, and those of each activity.
+    """
     everyone = np.ones(len(windows), dtype=bool)
     measured: JsonObject = {name: measure(name, everyone) for name in ALL_GALLERIES}
+    moving_N = np.full(len(windows), -1) if windows.moving_N is None else windows.moving_N.numpy().astype(np.int64)
     return measured | {
+        "motion": _parts(windows, ("still", "moving"), moving_N, measure),
         "subjects": _parts(windows, windows.subjects, windows.of_subject(), measure),
         "activities": _parts(windows, windows.activities, windows.label_NK[:, 0].numpy(), measure),
     }
 
 
 def _parts(windows: EvaluatedWindows, names: Sequence[str], part_N: Ints, measure: Measure) -> JsonObject:
-    """Measure each subject or activity with windows: in the whole gallery, and under `within_...` in the others."""
-    parts: JsonObject = {}
-    for number, name in enumerate(names):
-        selected_N = part_N == number
-        whole = measure(WHOLE, selected_N)
-        if whole is not None:
-            inner = {one.removeprefix("retrieval_"): measure(one, selected_N) for one in ALL_GALLERIES if one != WHOLE}
-            clips = len(np.unique(windows.clip_N.numpy()[selected_N]))
-            parts[name] = {"windows": int(selected_N.sum()), "clips": clips, **whole, **inner}
-    return parts
+    """Measure each part with windows: in the whole gallery, and under `within_...` in the others."""
+    found = {name: _part(windows, part_N == number, measure) for number, name in enumerate(names)}
+    return {name: part for name, part in found.items() if part is not None}
+
+
+def _part(windows: EvaluatedWindows, selected_N: Bools, measure: Measure) -> JsonObject | None:
+    """Measure some windows, which are compared with all windows of each gallery; None if none of them is in it."""
+    whole = measure(WHOLE, selected_N)
+    if whole is None:
+        return None
+    inner = {one.removeprefix("retrieval_"): measure(one, selected_N) for one in ALL_GALLERIES if one != WHOLE}
+    clips = len(np.unique(windows.clip_N.numpy()[selected_N]))
+    return {"windows": int(selected_N.sum()), "clips": clips, **whole, **inner}
 
 
 def values(rank_M: Ints) -> Floats:

@@ -12,18 +12,10 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
-from revalexo_clip.metrics.classification import SCORES, ClassifierOutput, gain, measure, scores
+from revalexo_clip.metrics.classification import ClassifierOutput, gain, measure
 from revalexo_clip.metrics.evaluated import FEATURES, Bools, EvaluatedWindows, Floats, Ints
-from revalexo_clip.metrics.probe import (
-    DRAWS,
-    FRACTIONS,
-    PROBES,
-    Fold,
-    leave_one_subject_out,
-    predict,
-    predict_with_few_labels,
-    training_rows,
-)
+from revalexo_clip.metrics.few_labels import FewLabels, Point, as_metrics
+from revalexo_clip.metrics.probe import PROBES, Fold, leave_one_subject_out, predict, training_rows
 
 BASELINES = {"over_untrained": "imu_untrained", "over_handcrafted": "handcrafted"}
 """Baselines of the pretrained IMU encoder."""
@@ -57,14 +49,16 @@ def probe_windows(
     """
     task = _Task(windows, training, bootstrap)
     predictions = {}
-    few: JsonObject = {}
+    curves: dict[str, list[Point]] = {}
+    single: dict[str, Point] = {}
     for done, name in enumerate(FEATURES):
         features_NF = task.features(name)
         for probe in PROBES:
             found_NK = predict(probe, features_NF, task.label_NK, task.folds, task.classes)
             predictions[f"{probe}/{name}"] = found_NK[: len(windows)]
         if name in ("imu", *BASELINES.values()):
-            few[name] = task.few_labels(features_NF, predictions[f"linear/{name}"])
+            curves[name] = task.few.by_fraction(features_NF, predictions[f"linear/{name}"][:, 0], task.most_labels())
+            single[name] = task.few.of_one_subject(features_NF)
         on_progress(done + 1, len(FEATURES))
     trained = windows if training is None else training
     metrics: JsonObject = {
@@ -84,7 +78,7 @@ def probe_windows(
             for probe in PROBES
         },
         "confusion": task.confusion(predictions["linear/imu"]),
-        "few_labels": few,
+        **as_metrics(curves, single, BASELINES, bootstrap),
     }
     return ProbeResults(metrics, predictions)
 
@@ -104,6 +98,19 @@ class _Task:
         else:
             rows = np.arange(len(self.label_NK))
             self.folds = [Fold(train=rows[len(windows) :], test=rows[: len(windows)])]
+        self.few = FewLabels(
+            self.label_NK[:, 0], self.folds, self._single_subjects(), self.unit_M, len(windows.activities)
+        )
+
+    def _single_subjects(self) -> list[Fold]:
+        """Return a fold for each subject with labels to train on: trained on it, and tested on all other subjects."""
+        trained, first = self.parts[-1], len(self.label_NK) - len(self.parts[-1])
+        subject_N = trained.of_subject()
+        tested = np.arange(len(self.windows))
+        return [
+            Fold(first + np.flatnonzero(subject_N == one), tested if first else np.flatnonzero(subject_N != one))
+            for one in np.unique(subject_N)
+        ]
 
     def features(self, name: str) -> Floats:
         first, *others = (part.feature(name) for part in self.parts)
@@ -142,30 +149,10 @@ class _Task:
             for k, horizon in enumerate(self.windows.horizons)
         ]
 
-    def few_labels(self, features_NF: Floats, of_all_MK: Ints) -> list[JsonValue]:
-        """Compute scores at the first horizon for each fraction of the labels, averaged over draws.
-
-        The last scores are those of the linear probe with all labels, which predicted `of_all_MK`.
-        """
-        label_N = self.label_NK[:, 0]
-        curve: list[JsonValue] = []
-        for fraction in FRACTIONS:
-            draws = [
-                predict_with_few_labels(features_NF, label_N, self.folds, self.classes, fraction=fraction, draw=draw)
-                for draw in range(DRAWS)
-            ]
-            curve.append(self._averaged(fraction, draws[0][1], [predicted_N for predicted_N, _ in draws]))
+    def most_labels(self) -> int:
+        """Return the largest number of labels at the first horizon that a probe is trained with."""
         rows = (training_rows(fold, self.label_NK) for fold in self.folds)
-        most = max(int((label_N[of_fold] != UNLABELLED).sum()) for of_fold in rows)
-        return [*curve, self._averaged(1.0, most, [of_all_MK[:, 0]])]
-
-    def _averaged(self, fraction: float, used: int, draws: Sequence[Ints]) -> JsonObject:
-        windows: JsonObject = {"fraction": fraction, "windows": used}
-        tested = [self.tested(predicted_N[: len(self.windows), None], 0) for predicted_N in draws]
-        if len(tested[0].true_N) == 0:
-            return windows | dict.fromkeys(SCORES)
-        values = scores(np.stack([one.confusion() for one in tested])).mean(axis=0)
-        return windows | dict(zip(SCORES, values.tolist(), strict=True))
+        return max(int((self.label_NK[of_fold, 0] != UNLABELLED).sum()) for of_fold in rows)
 
 
 def can_be_trained(parts: Sequence[EvaluatedWindows]) -> bool:

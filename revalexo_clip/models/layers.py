@@ -1,8 +1,9 @@
 """What all models share: dropout that does not depend on how a batch is divided, initialisation, and freezing.
 
 `nn.Dropout` draws from the random number stream of its process, so the mask of a window depends on how many windows the
-process embedded before it, and therefore on the number of processes and the size of a micro-batch. `Dropout` draws the
-masks of the whole contrastive batch as a function of (seed, step), and each part of the batch uses its rows.
+process embedded before it, and therefore on the number of processes and the size of a micro-batch. `Dropout` computes
+the mask of a window from (seed, step, layer, row of the batch) alone. A part of a batch draws its own rows and no
+others, and all kinds of devices draw the same.
 
 `initialize` and `remember` set the initial weights of layers that are trained from scratch. With PyTorch's defaults, a
 signal shrinks from layer to layer until biases outweigh it: all windows then start with almost the same embedding, and
@@ -13,6 +14,7 @@ a contrastive loss needs long to separate them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +33,6 @@ class Step:
 
     seed: int
     number: int
-    batch_size: int
     rows: slice
 
 
@@ -42,7 +43,7 @@ _steps: list[Step] = []
 @contextmanager
 def one_step(seed: int, number: int, batch_size: int) -> Iterator[Step]:
     """Make `Dropout` draw for a batch of `batch_size` windows; set `rows` of the result before each part."""
-    _steps.append(Step(seed, number, batch_size, slice(0, batch_size)))
+    _steps.append(Step(seed, number, slice(0, batch_size)))
     try:
         yield _steps[-1]
     finally:
@@ -57,12 +58,32 @@ def number_dropouts(model: nn.Module) -> None:
 
 def _factors(step: Step, number: int, p: float, x_B: Tensor) -> Tensor:
     """Draw the factors of the features: 0 with probability `p`, else 1 / (1 - p), which keeps their mean."""
+    assert step.rows.stop - step.rows.start == len(x_B)
     key = np.random.SeedSequence([step.seed, step.number, number]).generate_state(1, np.uint64)
-    generator = torch.Generator(x_B.device).manual_seed(int(key[0] >> 1))
-    uniform_N = torch.rand(step.batch_size, *x_B.shape[1:], generator=generator, device=x_B.device)
-    own_B = uniform_N[step.rows]
-    assert len(own_B) == len(x_B)
-    return (own_B >= p).to(x_B.dtype) / (1 - p)
+    row_B = torch.arange(step.rows.start, step.rows.stop, device=x_B.device)
+    column_F = torch.arange(math.prod(x_B.shape[1:]), device=x_B.device)
+    random_B = _mixed(row_B.mul_(_GAMMA).add_(int(key.astype(np.int64)[0])))
+    random_BF = _mixed(random_B[:, None] + column_F.mul_(_GAMMA))
+    kept_BF = random_BF >= round(p * 2**64) - 2**63
+    return kept_BF.view(x_B.shape).to(x_B.dtype) / (1 - p)
+
+
+def _signed(bits: int) -> int:
+    """Return the int64 with the given 64 bits."""
+    return bits - 2**64 if bits >= 2**63 else bits
+
+
+# SplitMix64 (Steele et al., 2014, doi:10.1145/2660193.2660195): the outputs of consecutive counters pass statistical
+# tests. In contrast to a generator's stream, any of them can be computed without those before it.
+_GAMMA = _signed(0x9E3779B97F4A7C15)
+_ROUNDS = ((30, _signed(0xBF58476D1CE4E5B9)), (27, _signed(0x94D049BB133111EB)), (31, 1))
+
+
+def _mixed(counter: Tensor) -> Tensor:
+    """Replace int64 counters, which are multiples of `_GAMMA` apart, by random int64 numbers."""
+    for shift, factor in _ROUNDS:
+        counter.bitwise_xor_((counter >> shift).bitwise_and_(2 ** (64 - shift) - 1)).mul_(factor)
+    return counter
 
 
 # A compiled graph would reuse the draws of the step in which it was compiled.
@@ -86,6 +107,15 @@ class Dropout(nn.Module):
     def extra_repr(self) -> str:
         """Return the representation of `nn.Dropout`."""
         return f"p={self.p}"
+
+
+def without_autocast(device: torch.device) -> torch.autocast:
+    """Return a context without autocast.
+
+    Lightning runs a whole training step under autocast. A backward pass in there computes the gradients of float32
+    products in half precision.
+    """
+    return torch.autocast(device.type, enabled=False)
 
 
 def initialize(module: nn.Module) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from revalexo_clip.models.encoders.checkpointing import running_statistics_untouched
+from revalexo_clip.models.layers import without_autocast
 
 Embed = Callable[[slice], tuple[Tensor, Tensor]]
 """Embeds the rows of a slice of this process's batch: (imu [b, D], video [b, D])."""
@@ -36,11 +37,14 @@ def contrast_in_parts(
 
     Random numbers are replayed, so that dropout is the same in both passes. The one difference to the undivided batch
     is batch norm: its batch statistics are those of a part. Running statistics are updated once, in the second pass.
+    `contrast` and all backward passes run outside autocast, which would round the gradients of float32 operations too.
     """
     slices = [slice(start, min(start + part, rows)) for start in range(0, rows, part)]
     if len(slices) == 1:
-        loss = contrast(*embed(slices[0]))
-        backward(loss, True)
+        imu_BD, video_BD = embed(slices[0])
+        with without_autocast(imu_BD.device):
+            loss = contrast(imu_BD, video_BD)
+            backward(loss, True)
         return loss.detach()
 
     states, embedded = [], []
@@ -52,21 +56,23 @@ def contrast_in_parts(
     torch.clear_autocast_cache()
     imu_BD = torch.cat([imu for imu, _ in embedded]).requires_grad_()
     video_BD = torch.cat([video for _, video in embedded]).requires_grad_()
-    loss = contrast(imu_BD, video_BD)
     trainable = [parameter for parameter in loss_parameters if parameter.requires_grad]
-    imu_grad_BD, video_grad_BD, *parameter_grads = torch.autograd.grad(loss, [imu_BD, video_BD, *trainable])
+    with without_autocast(imu_BD.device):
+        loss = contrast(imu_BD, video_BD)
+        imu_grad_BD, video_grad_BD, *parameter_grads = torch.autograd.grad(loss, [imu_BD, video_BD, *trainable])
 
     for rows_of_part, state in zip(slices, states, strict=True):
         state.restore()
         imu_bD, video_bD = embed(rows_of_part)
-        surrogate = (imu_bD * imu_grad_BD[rows_of_part]).sum() + (video_bD * video_grad_BD[rows_of_part]).sum()
-        last = rows_of_part is slices[-1]
-        if last:  # include the loss's parameters, so that one synchronised pass has all parameters
-            surrogate = surrogate + sum(
-                ((parameter * grad).sum() for parameter, grad in zip(trainable, parameter_grads, strict=True)),
-                start=surrogate.new_zeros(()),
-            )
-        backward(surrogate, last)
+        with without_autocast(imu_bD.device):
+            surrogate = (imu_bD * imu_grad_BD[rows_of_part]).sum() + (video_bD * video_grad_BD[rows_of_part]).sum()
+            last = rows_of_part is slices[-1]
+            if last:  # include the loss's parameters, so that one synchronised pass has all parameters
+                surrogate = surrogate + sum(
+                    ((parameter * grad).sum() for parameter, grad in zip(trainable, parameter_grads, strict=True)),
+                    start=surrogate.new_zeros(()),
+                )
+            backward(surrogate, last)
     return loss.detach()
 
 

@@ -63,17 +63,13 @@ class ContrastiveModule(TrainingModule):
     def compute_gradients(self, batch: TrainingBatch) -> PendingStep:
         """Compute the gradients of one contrastive batch."""
         windows = batch.windows
-        imu_BLC, video_B3THW, _, _ = self.augmentation.apply(
-            windows.imu_BLC, windows.video_BTHWC, windows.motion_BMYX3, batch.draws, self._video_buffer_B3THW
-        )
-        self._video_buffer_B3THW = video_B3THW
         overlap = self._overlap = Overlap(gather(windows.recording_B), gather(windows.time_B), self.window)
         first = share_of(self.experiment.batch_size, rank(), world_size()).start
         with one_step(self.experiment.seed, self.global_step, self.experiment.batch_size) as step:
 
             def embed(rows: slice) -> tuple[Tensor, Tensor]:
                 step.rows = slice(first + rows.start, first + rows.stop)
-                return self.model.embed_imu(imu_BLC[rows]), self.model.embed_frames(video_B3THW[rows])
+                return self._embed_augmented(batch, rows)
 
             def contrast(imu_BD: Tensor, video_BD: Tensor) -> Tensor:
                 imu_ND, video_ND = gather_with_gradient(imu_BD), gather_with_gradient(video_BD)
@@ -84,14 +80,23 @@ class ContrastiveModule(TrainingModule):
 
             loss = contrast_in_parts(
                 self.model,
-                rows=len(imu_BLC),
-                part=self.experiment.micro_batch or len(imu_BLC),
+                rows=len(windows.window_B),
+                part=self.experiment.micro_batch or len(windows.window_B),
                 embed=embed,
                 contrast=contrast,
                 loss_parameters=list(self.loss.parameters()),
                 backward=self.backward_pass,
             )
-        return PendingStep(windows, imu_BLC, video_B3THW, loss)
+        return PendingStep(batch, loss)
+
+    def _embed_augmented(self, batch: TrainingBatch, rows: slice) -> tuple[Tensor, Tensor]:
+        """Augment and embed some windows: (imu [b, D], video [b, D]). The last part's video is overwritten."""
+        buffer = self._video_buffer_B3THW
+        into = None if buffer is None else buffer[: rows.stop - rows.start]
+        imu_bLC, video_b3THW, _, _ = batch.augmented(rows, self.augmentation, into)
+        if buffer is None or len(buffer) < len(video_b3THW):
+            self._video_buffer_B3THW = video_b3THW
+        return self.model.embed_imu(imu_bLC), self.model.embed_frames(video_b3THW)
 
     def log_step(self) -> None:
         """Log the temperature, and the loss of chance if it is defined."""
@@ -102,12 +107,12 @@ class ContrastiveModule(TrainingModule):
 
     def divergence_error(self, step: PendingStep, norm: Tensor, where: str) -> UserError:
         """See `TrainingModule.divergence_error`. The windows are embedded again to find the bad ones."""
-        names = self.window_names(step.windows)
+        names = self.window_names(step.batch.windows)
         part = self.experiment.micro_batch or len(names)
 
         def embed() -> tuple[Tensor, Tensor]:
-            imu = [self.model.embed_imu(rows) for rows in torch.split(step.imu_BLC, part)]
-            video = [self.model.embed_frames(rows) for rows in torch.split(step.video_B3THW, part)]
+            slices = [slice(start, start + part) for start in range(0, len(names), part)]
+            imu, video = zip(*(self._embed_augmented(step.batch, rows) for rows in slices), strict=True)
             return torch.cat(imu), torch.cat(video)
 
         return diverged(where, step.loss, norm, names, embed)

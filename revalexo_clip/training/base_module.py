@@ -24,8 +24,15 @@ from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError, DataError, UserError
 from revalexo_clip.core.types import Batch
 from revalexo_clip.data.dataset import Arrival, arrived
-from revalexo_clip.runs.resume_state import DATA_POSITION, SCHEDULE
-from revalexo_clip.training.distributed import fail_on_all_ranks, gather, raise_on_all_ranks, world_size
+from revalexo_clip.models.layers import without_autocast
+from revalexo_clip.runs.resume_state import DATA_POSITION, SCHEDULE, TRAINING_WEIGHTS
+from revalexo_clip.training.distributed import (
+    average_over_ranks,
+    fail_on_all_ranks,
+    gather,
+    raise_on_all_ranks,
+    world_size,
+)
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import finite
 from revalexo_clip.training.loaders import PairsDataModule
@@ -34,11 +41,8 @@ from revalexo_clip.training.loaders import PairsDataModule
 class PendingStep(NamedTuple):
     """A step whose gradients are computed and which the optimizer has not taken yet."""
 
-    windows: Batch
-    imu_BLC: Tensor
-    """IMU windows as the model took them, augmented."""
-    video_B3THW: Tensor
-    """Video windows as the model took them, augmented."""
+    batch: TrainingBatch
+    """This process's part of the batch."""
     loss: Tensor
     """[] loss of the batch of all processes, detached."""
 
@@ -76,6 +80,7 @@ class TrainingModule(pl.LightningModule, ABC):
         self._pending_step: PendingStep | None = None
         self._collected: list[tuple[Tensor, ...]] = []
         self._error: DataError | None = None
+        self._statistics_names: list[str] | None = None
 
     # Training
 
@@ -109,6 +114,7 @@ class TrainingModule(pl.LightningModule, ABC):
         assert isinstance(optimizer, LightningOptimizer)
         optimizer.zero_grad()
         step = self._pending_step = self.compute_gradients(batch)
+        average_over_ranks(self._statistics())
         optimizer.step()
         scheduler = self.lr_schedulers()
         assert isinstance(scheduler, LRScheduler)
@@ -117,6 +123,20 @@ class TrainingModule(pl.LightningModule, ABC):
         self.log_dict(learning_rates(scheduler))
         scheduler.step()
 
+    def _statistics(self) -> list[Tensor]:
+        """Return the saved floating-point buffers, such as batch norm's running statistics.
+
+        Each process updates its own by its part of the batches. They are averaged in every step, so that all processes
+        validate the model that the first one saves. DDP would copy them only before an automatic optimization's step.
+        """
+        if world_size() == 1:
+            return []
+        if self._statistics_names is None:
+            saved = self.state_dict().keys()
+            buffers = [(name, buffer) for name, buffer in self.named_buffers() if name in saved]
+            self._statistics_names = [name for name, buffer in buffers if buffer.is_floating_point()]
+        return [self.get_buffer(name) for name in self._statistics_names]
+
     @property
     def parallel_strategy(self) -> ParallelStrategy | None:
         """The strategy of a training on several devices; None on a single one."""
@@ -124,9 +144,12 @@ class TrainingModule(pl.LightningModule, ABC):
         return strategy if isinstance(strategy, ParallelStrategy) else None
 
     def backward_pass(self, loss: Tensor, last: bool) -> None:
-        """Run one of the backward passes of a step; gradients are synchronised between devices in the last one."""
+        """Run one of the backward passes of a step; gradients are synchronised between devices in the last one.
+
+        Each operation has a gradient in the precision of its forward pass.
+        """
         parallel = self.parallel_strategy
-        with parallel.block_backward_sync() if parallel and not last else nullcontext():
+        with without_autocast(loss.device), parallel.block_backward_sync() if parallel and not last else nullcontext():
             self.manual_backward(loss)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -193,8 +216,13 @@ class TrainingModule(pl.LightningModule, ABC):
         checkpoint[DATA_POSITION] = self._data.position()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Continue with the next batch. If optimizer or length were changed, keep only the optimizer's statistics."""
+        """Continue with the next batch. If optimizer or length were changed, keep only the optimizer's statistics.
+
+        If weights are no longer averaged, continue with the training weights, which those statistics belong to.
+        """
         self._data.continue_at(checkpoint[DATA_POSITION])
+        if self.experiment.trainer.average is None and TRAINING_WEIGHTS in checkpoint:
+            checkpoint["state_dict"] = checkpoint.pop(TRAINING_WEIGHTS)
         if checkpoint[SCHEDULE] != self._schedule:
             reschedule(checkpoint, *self.experiment.optim.build(self, self.steps))
 

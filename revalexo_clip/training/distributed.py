@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn, cast
 
@@ -58,6 +58,21 @@ def gather_with_gradient(x_BD: Tensor) -> Tensor:
     gradient of those rows by W, and the average is the gradient of the one loss.
     """
     return x_BD if world_size() == 1 else cast("Callable[[Tensor], Tensor]", _Gather.apply)(x_BD)
+
+
+@torch.no_grad()
+def average_over_ranks(tensors: Sequence[Tensor]) -> None:
+    """Replace each floating-point tensor by its average over all processes, on all of them.
+
+    The tensors have the same shapes in all processes. Values that are already equal do not change, not even by rounding.
+    """
+    if world_size() == 1 or not tensors:
+        return
+    all_WN = gather(torch.cat([tensor.flatten().double() for tensor in tensors])[None])
+    differs_N = (all_WN != all_WN[0]).any(dim=0)
+    average_N = torch.where(differs_N, all_WN.mean(dim=0), all_WN[0])
+    for tensor, values in zip(tensors, average_N.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(values.view_as(tensor))
 
 
 def _parts(x_B: Tensor) -> list[Tensor]:

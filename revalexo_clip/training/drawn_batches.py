@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from revalexo_clip.augment import Augments, Draws, stack
+from revalexo_clip.augment import Augmented, Augments, Draws, stack
 from revalexo_clip.config.loading import experiment_files, import_experiment_file
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import Batch, Sample
@@ -51,6 +52,16 @@ class TrainingBatch(NamedTuple):
     windows: Batch
     """Frames are already cropped, [B, T, crop, crop, 3] uint8, in their original colours."""
     draws: Draws
+
+    def augmented(self, rows: slice, augmentation: Augments, into_B3THW: Tensor | None = None) -> Augmented:
+        """Augment some of the windows, see `Augments.apply`. The others do not become floats, which take more memory.
+
+        A window is augmented in the same way each time, whatever the other rows are.
+        """
+        windows, draws = self.windows, self.draws.of(rows)
+        return augmentation.apply(
+            windows.imu_BLC[rows], windows.video_BTHWC[rows], windows.motion_BMYX3[rows], draws, into_B3THW
+        )
 
 
 class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):

@@ -170,9 +170,9 @@ class ClockedFiles(ClipSource):
         """See `ImuSource.imu`."""
         return self.recordings.read(self.index.imu(clip))[place].copy()
 
-    def frames(self, clip: int, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
+    def frames(self, clip: int, time_T: Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
         """See `ClipSource.frames`."""
-        return self.video.frames(clip, time_T, short_side, crop)
+        return self.video.frames(clip, time_T, short_side, crop, burst)
 
     def fingerprint(self) -> str:
         """See `ImuSource.fingerprint`."""

@@ -25,9 +25,9 @@ class RawFiles(ClipSource):
         """See `ImuSource.imu`."""
         return self.recordings.read(self.index.imu(clip))[place].copy()
 
-    def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None) -> Pixels:
+    def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
         """See `ClipSource.frames`."""
-        return read_frames(self.index.video(clip), time_T, short_side, crop)
+        return read_frames(self.index.video(clip), time_T, short_side, crop, burst)
 
     def fingerprint(self) -> str:
         """See `ImuSource.fingerprint`."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, PrivateAttr, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
 from revalexo_clip.core.component import nearest
 from revalexo_clip.core.errors import ConfigError
@@ -22,11 +22,14 @@ from revalexo_clip.data.clocks import BadTime, TimeUnit
 from revalexo_clip.data.dataset import ClipWindows, LabelledClips
 from revalexo_clip.data.imu import common_channels, unit_of
 from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.motion import Motion
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.check.exclude import bad_clips
 from revalexo_clip.data.revalexo.clocked import Clock, ClockedFiles, offsets_of
 from revalexo_clip.data.revalexo.index import read_index
+from revalexo_clip.data.revalexo.motion.build import find_motion, prepare_motion
+from revalexo_clip.data.revalexo.motion.source import MotionFiles
 from revalexo_clip.data.revalexo.pack.choose import packed_clips, prepare_pack
 from revalexo_clip.data.revalexo.pack.find import find_pack
 from revalexo_clip.data.revalexo.pack.source import PackedFiles
@@ -78,8 +81,14 @@ class RevalExo(SplitBySubject, Dataset):
     """Stride of evaluation windows [s]."""
     min_duration: PositiveFloat = 10.0
     """Minimum clip duration [s]; shorter clips are left out and counted."""
-    frames: PositiveInt = 4
-    """Number of video frames per window, evenly spaced, including both ends of the window."""
+    frames: NonNegativeInt = 4
+    """Number of moments per window at which there are video frames, evenly spaced, including both ends of the window. 0
+    if windows have measured motion only."""
+    burst: PositiveInt = 1
+    """Number of consecutive frames at each moment. With more than one, moments are spread so that all frames lie in the
+    window."""
+    motion: Motion | None = None
+    """Image motion in windows, measured once from each video; if not set, windows have none."""
     crop: PositiveInt = 182
     """Height and width of the frames that the encoder receives [px]."""
     short_side: PositiveInt = 182
@@ -100,6 +109,10 @@ class RevalExo(SplitBySubject, Dataset):
     def _sizes_fit(self) -> Self:
         if self.crop > self.short_side:
             raise ValueError(f"crop ({self.crop} px) must not be larger than short_side ({self.short_side} px)")
+        if not self.frames and self.motion is None:
+            raise ValueError("frames=0 needs motion: windows would have no video at all")
+        if self.motion is not None and self.motion.spec(self.window).moments < 1:
+            raise ValueError(f"a window of {self.window:g} s has no moment at motion.rate={self.motion.rate:g} Hz")
         if self.min_duration < self.window:
             raise ValueError(f"min_duration ({self.min_duration:g} s) must not be less than window ({self.window:g} s)")
         if round(self.imu_rate * self.window) < 1:
@@ -117,12 +130,20 @@ class RevalExo(SplitBySubject, Dataset):
             placed,
             source,
             imu_spec=imu_spec,
-            video_spec=VideoSpec(self.frames, self.crop, self.short_side, self.window),
+            video_spec=self._video_spec(),
             horizons=self.horizons,
             seed=seed,
             segment_N=segment_N,
             excluded=excluded,
+            motion=None if self.motion is None else MotionFiles(index, self.motion, self._beside_pack()),
         )
+
+    def _video_spec(self) -> VideoSpec:
+        motion = None if self.motion is None else self.motion.spec(self.window)
+        return VideoSpec(self.frames, self.crop, self.short_side, self.window, burst=self.burst, motion=motion)
+
+    def _beside_pack(self) -> Path | None:
+        return self.pack.expanduser().parent if isinstance(self.pack, Path) else None
 
     def labelled(self, split: Split, seed: int) -> LabelledWindows:
         """Index a split and read the header of each of its recordings."""
@@ -149,7 +170,7 @@ class RevalExo(SplitBySubject, Dataset):
             root,
             subjects,
             min_duration=self.min_duration,
-            short_side=self.short_side if video else None,
+            short_side=(self.short_side if self.frames else 1) if video else None,
             without=excluded,
         )
         source: ClipSource
@@ -228,12 +249,23 @@ class RevalExo(SplitBySubject, Dataset):
         return placed, windows.segment_length(times.end_N - times.begin_N, self.window, self.windows_per_clip)
 
     def unprepared(self) -> bool:
-        """Return whether a pack is needed and there is none that is up to date."""
-        return self.pack == "auto" and find_pack(self.root.expanduser())[0] is None
+        """Return whether a pack or a motion file is needed and there is none that is up to date."""
+        return self._needs_pack() or self._needs_motion()
+
+    def _needs_pack(self) -> bool:
+        return self.pack == "auto" and self.frames > 0 and find_pack(self.root.expanduser())[0] is None
+
+    def _needs_motion(self) -> bool:
+        root = self.root.expanduser()
+        return self.motion is not None and root.is_dir() and find_motion(root, self.motion) is None
 
     def prepare(self, on_progress: OnProgress, *, leader: bool) -> None:
-        """Make the pack, or wait for the leader to make it."""
-        prepare_pack(self.root.expanduser(), self.short_side, on_progress, leader=leader)
+        """Make the pack and the motion file, or wait for the leader to make them."""
+        root = self.root.expanduser()
+        if self._needs_pack():
+            prepare_pack(root, self.short_side, on_progress, leader=leader)
+        if self.motion is not None and self._needs_motion():
+            prepare_motion(root, self.motion, on_progress, leader=leader)
 
     def _bad_clips(self, split: Split, *, video: bool) -> dict[str, str]:
         """Return the names of the clips that would stop training, with the first problem of each.

@@ -46,6 +46,9 @@ _FEATURES = {
 }
 
 
+_OVER = {"over_untrained": "over untrained", "over_handcrafted": "over handcrafted"}
+
+
 def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
     """Yield the tables of an evaluation; if test subjects were used in training, a warning comes first."""
     if warning := leakage_warning(metrics["seen"]):
@@ -53,6 +56,8 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
     yield _retrieval_table(metrics)
     yield Text(f"{interval_note(metrics)}\n", style="dim")
     galleries = _galleries(metrics)
+    if object_of(metrics["motion"]):
+        yield _parts_table("Windows that move, and still ones", object_of(metrics["motion"]), galleries)
     if len(object_of(metrics["subjects"])) > 1:
         table = _parts_table("By subject", object_of(metrics["subjects"]), galleries)
         has_mean = _add_means(table, metrics, galleries)
@@ -166,13 +171,13 @@ def _probe_tables(probe: JsonObject) -> Iterator[ReportTable]:
         _add_intervals(table, everything, SCORES)
     for place, (kind, by) in enumerate((("linear", "linear probe"), ("knn", "neighbours"))):
         table.add_row(f"gain, {by}", new_section=place == 0)
-        for name, title in (("over_untrained", "over untrained"), ("over_handcrafted", "over handcrafted")):
+        for name, title in _OVER.items():
             gained = object_of(list_of(object_of(object_of(probe["gain"])[kind])[name])[0])
             table.add_row(f"  {title}", *(_signed(gained[score]) for score in SCORES))
             _add_intervals(table, gained, SCORES)
     yield table
     yield _horizons_table(probe, horizons)
-    yield _few_labels_table(object_of(probe["few_labels"]))
+    yield _few_labels_table(probe)
 
 
 def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue]) -> ReportTable:
@@ -185,13 +190,21 @@ def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue]) -> ReportT
     return table
 
 
-def _few_labels_table(few: JsonObject) -> ReportTable:
+def _few_labels_table(probe: JsonObject) -> ReportTable:
+    few, single = object_of(probe["few_labels"]), object_of(probe["one_subject"])
     shares = [float(str(object_of(point)["fraction"])) for point in list_of(few["imu"])]
-    title = "Macro F1 by share of the labels, linear probe"
-    table = ReportTable(title, [Column(f"{100 * share:g}%") for share in shares])
+    title = "Macro F1 by share of the labels, and with one labelled subject; linear probe"
+    table = ReportTable(title, [Column("1 subject"), *(Column(f"{100 * share:g}%") for share in shares)])
     for name, features in _FEATURES.items():
         if name in few:
-            table.add_row(features, *(percent(object_of(point)["macro_f1"]) for point in list_of(few[name])))
+            points = [single[name], *list_of(few[name])]
+            table.add_row(features, *(percent(object_of(point)["macro_f1"]) for point in points))
+    for over, gains in object_of(probe["few_labels_gain"]).items():
+        points = [object_of(probe["one_subject_gain"])[over], *list_of(gains)]
+        table.add_row(f"gain {_OVER[over]}", *(_signed(object_of(point)["macro_f1"]) for point in points))
+        ends = [object_of(object_of(point)["interval"])["macro_f1"] for point in points]
+        if any(ends):
+            table.add_row("", *(_interval("macro_f1", one) for one in ends), style="dim")
     return table
 
 

@@ -149,7 +149,7 @@ def test_one_window_of_one_clip_is_measured_like_any_other() -> None:
         **{
             **vars(alone),
             **{name: getattr(alone, name)[rows] for name in ("imu_ND", "video_ND", "label_NK", "transition_NK")},
-            **{name: getattr(alone, name)[rows] for name in ("clip_N", "start_N", "recording_N", "time_N")},
+            **{name: getattr(alone, name)[rows] for name in ("clip_N", "start_N", "recording_N", "time_N", "moving_N")},
             "features": {name: rows_NF[rows] for name, rows_NF in alone.features.items()},
         }
     )

@@ -59,13 +59,13 @@ def assemble(path: Path, described: DatasetDescription, parts: Sequence[Part | N
     # No timestamps, and a fixed order of arrays, so that the bytes are reproducible.
     with h5py.File(path, "w", libver="earliest", locking=False) as file:
         file.attrs.update(kind=KIND, format=FORMAT, version=__version__, **settings.model_dump())
-        _put(file, "about", np.frombuffer(text, np.uint8), "u1")
+        put(file, "about", np.frombuffer(text, np.uint8), "u1")
         infos = [part.info if part else None for part in parts]
-        _put(file, "clips/subject", np.array([number[subject] for subject in index.subjects]), "<i4")
-        _put(file, "clips/duration", index.duration_N, "<f8")
-        _put(file, "clips/recording", index.times.recording_N, "<i4")
-        _put(file, "clips/offset", index.times.offset_N, "<f8")
-        _put(file, "clips/declared", index.times.declared_N, "?")
+        put(file, "clips/subject", np.array([number[subject] for subject in index.subjects]), "<i4")
+        put(file, "clips/duration", index.duration_N, "<f8")
+        put(file, "clips/recording", index.times.recording_N, "<i4")
+        put(file, "clips/offset", index.times.offset_N, "<f8")
+        put(file, "clips/declared", index.times.declared_N, "?")
         _put_infos(file, infos, headers)
         _put_segments(file, "activity", index.activity)
         _put_segments(file, "transition", index.transition)
@@ -74,34 +74,35 @@ def assemble(path: Path, described: DatasetDescription, parts: Sequence[Part | N
         file.attrs["sha256"] = digest_of(file["about"][()], tables_of(file))
 
 
-def _put(file: h5py.File, name: str, content: Array, dtype: str) -> None:
+def put(file: h5py.File, name: str, content: Array, dtype: str) -> None:
+    """Write an array."""
     file.create_dataset(name, data=content.astype(dtype, copy=False), track_times=False)
 
 
 def _put_infos(file: h5py.File, infos: Sequence[PartInfo | None], headers: dict[Header, int]) -> None:
-    _put(file, "clips/packed", np.array([info is not None for info in infos]), "?")
+    put(file, "clips/packed", np.array([info is not None for info in infos]), "?")
     for name, column, dtype in (
         ("size", [info.size if info else (0, 0) for info in infos], "<i4"),
         ("turns", [info.turns if info else 0 for info in infos], "i1"),
         ("tolerance", [info.tolerance if info else 0.0 for info in infos], "<f8"),
         ("header", [headers[info.header] if info else -1 for info in infos], "<i4"),
     ):
-        _put(file, f"clips/{name}", np.array(column), dtype)
+        put(file, f"clips/{name}", np.array(column), dtype)
 
 
 def _put_segments(file: h5py.File, group: str, segments: Segments) -> None:
-    _put(file, f"{group}/offset", segments.offset_N1, "<i8")
-    _put(file, f"{group}/start", segments.start_S, "<f8")
-    _put(file, f"{group}/end", segments.end_S, "<f8")
-    _put(file, f"{group}/label", segments.label_S, "<i8")
+    put(file, f"{group}/offset", segments.offset_N1, "<i8")
+    put(file, f"{group}/start", segments.start_S, "<f8")
+    put(file, f"{group}/end", segments.end_S, "<f8")
+    put(file, f"{group}/label", segments.label_S, "<i8")
 
 
 def _put_sources(file: h5py.File, index: ClipIndex, infos: Sequence[PartInfo | None]) -> None:
     rows = [(info.video, info.imu) if info else _unread(index, clip) for clip, info in enumerate(infos)]
     digests = [[bytes.fromhex(one.sha256) if one.sha256 else bytes(32) for one in row] for row in rows]
-    _put(file, "sources/size", np.array([[one.size for one in row] for row in rows]), "<i8")
-    _put(file, "sources/changed", np.array([[one.changed for one in row] for row in rows]), "<i8")
-    _put(file, "sources/sha256", np.frombuffer(b"".join(map(b"".join, digests)), np.uint8).reshape(-1, 2, 32), "u1")
+    put(file, "sources/size", np.array([[one.size for one in row] for row in rows]), "<i8")
+    put(file, "sources/changed", np.array([[one.changed for one in row] for row in rows]), "<i8")
+    put(file, "sources/sha256", np.frombuffer(b"".join(map(b"".join, digests)), np.uint8).reshape(-1, 2, 32), "u1")
 
 
 def _unread(index: ClipIndex, clip: int) -> tuple[Stamp, Stamp]:
@@ -112,13 +113,13 @@ def _put_recordings(file: h5py.File, parts: Sequence[Part | None]) -> None:
     """Write frames and samples clip by clip, so that only a few clips are in memory."""
     sizes = [dict.fromkeys(("length", "jpeg", "values"), 0) if part is None else _sizes(part) for part in parts]
     first_N1 = {name: np.cumsum([0, *(size[name] for size in sizes)], dtype=np.int64) for name in sizes[0]}
-    _put(file, "clips/first_frame", first_N1["length"], "<i8")
-    _put(file, "clips/first_value", first_N1["values"], "<i8")
+    put(file, "clips/first_frame", first_N1["length"], "<i8")
+    put(file, "clips/first_value", first_N1["values"], "<i8")
     frames, pixels, values = (int(first[-1]) for first in first_N1.values())
-    time = _Growing(file, "frames/time", frames, "<f8")
-    place = _Growing(file, "frames/place", frames + 1, "<i8")
-    jpeg = _Growing(file, "frames/jpeg", pixels, "u1")
-    samples = _Growing(file, "imu/values", values, "<f4")
+    time = Growing(file, "frames/time", frames, "<f8")
+    place = Growing(file, "frames/place", frames + 1, "<i8")
+    jpeg = Growing(file, "frames/jpeg", pixels, "u1")
+    samples = Growing(file, "imu/values", values, "<f4")
     for clip, part in enumerate(parts):
         if part is not None:
             length_P = part.array("length").astype(np.int64)
@@ -136,22 +137,25 @@ def _sizes(part: Part) -> dict[str, int]:
     return {"length": len(length_P), "jpeg": int(length_P.sum()), "values": part.array("values").size}
 
 
-class _Growing:
+class Growing:
     """An array that is written sequentially, through a buffer."""
 
     def __init__(self, file: h5py.File, name: str, length: int, dtype: str) -> None:
+        """Create an array of a final length."""
         self.stored = file.create_dataset(name, shape=(length,), dtype=dtype, track_times=False)
         self.held: list[Array] = []
         self.bytes = 0
         self.done = 0
 
     def add(self, content: Array) -> None:
+        """Append some items."""
         self.held.append(content)
         self.bytes += content.nbytes
         if self.bytes > AT_A_TIME:
             self.write()
 
     def write(self) -> None:
+        """Write what is held."""
         content = np.concatenate(self.held) if self.held else np.empty(0)
         if len(content):
             self.stored[self.done : self.done + len(content)] = content

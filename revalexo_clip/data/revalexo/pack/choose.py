@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -94,7 +94,11 @@ def prepare_pack(root: Path, short_side: int, on_progress: OnProgress, *, leader
     and there is no pack.
     """
     if not leader:
-        _wait(root)
+        paths = [root / NAME, cache_folder(root) / NAME]
+        if not wait_for(lambda: find_pack(root)[0] is not None, paths):
+            log.warning(
+                "no progress on the pack for %.0f s, so training starts without it; loading will be slow", GRACE
+            )
         return
     settings = PackSettings(short_side=max(PackSettings().short_side, short_side))
     announced = False
@@ -116,23 +120,22 @@ def prepare_pack(root: Path, short_side: int, on_progress: OnProgress, *, leader
         return
 
 
-def _wait(root: Path) -> None:
-    seen, since = _progress(root), time.monotonic()
-    while find_pack(root)[0] is None:
+def wait_for(ready: Callable[[], bool], paths: Sequence[Path]) -> bool:
+    """Wait until another process has made one of some files; return False if it makes no progress for `GRACE` s."""
+    seen, since = _progress(paths), time.monotonic()
+    while not ready():
         if time.monotonic() - since > GRACE:
-            log.warning(
-                "no progress on the pack for %.0f s, so training starts without it; loading will be slow", GRACE
-            )
-            return
+            return False
         time.sleep(0.5)
-        if (now := _progress(root)) != seen:
+        if (now := _progress(paths)) != seen:
             seen, since = now, time.monotonic()
+    return True
 
 
-def _progress(root: Path) -> list[int]:
-    """Return modification times that change while a pack is being made, even on another machine."""
+def _progress(paths: Sequence[Path]) -> list[int]:
+    """Return modification times that change while a file is being made, even on another machine."""
     changed = []
-    for path in (root / NAME, cache_folder(root) / NAME):
+    for path in paths:
         for part in (parts_of(path), parts_of(path) / ASSEMBLED):
             try:
                 changed.append(os.stat(part).st_mtime_ns)  # noqa: PTH116

@@ -162,11 +162,11 @@ class PackTables:
                 if opened.attrs["sha256"] != digest_of(opened["about"][()], self.tables):
                     raise ValueError("its tables are corrupt: checksum mismatch")
                 names = ("frames/time", "frames/place", "frames/jpeg", "imu/values")
-                self.time, self.place, self.jpeg, self.values = (_place(opened[name]) for name in names)
+                self.time, self.place, self.jpeg, self.values = (place_of(opened[name]) for name in names)
         except FileNotFoundError as error:
             raise PackError(f"{path}: there is no such pack") from error
         except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:  # HDF5's errors for corrupt files
-            raise PackError(f"{path}: is not a pack, or is incomplete or corrupt ({_first_line(error)})") from error
+            raise PackError(f"{path}: is not a pack, or is incomplete or corrupt ({first_line(error)})") from error
 
     @staticmethod
     def _check_format(opened: h5py.File) -> None:
@@ -207,12 +207,14 @@ def digest_of(about: Table, tables: dict[str, Table]) -> str:
     return digest.hexdigest()
 
 
-def _place(stored: h5py.Dataset) -> Place:
+def place_of(stored: h5py.Dataset) -> Place:
+    """Return where a contiguous array lies in its file."""
     start = stored.id.get_offset()
     if start is None and stored.size:
         raise KeyError(f"{stored.name} is not contiguous")
     return Place(start or 0, str(stored.dtype.str), int(stored.size))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
     return str(error).partition("\n")[0].strip("'\"")

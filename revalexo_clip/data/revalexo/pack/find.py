@@ -33,6 +33,11 @@ def cache_folder(root: Path) -> Path:
 
 def default_path(root: Path) -> Path:
     """Return the path that a dataset's pack is written to: in its folder, or in the cache folder if it is read-only."""
+    return writable_folder(root) / NAME
+
+
+def writable_folder(root: Path) -> Path:
+    """Return a dataset's own folder, or its cache folder if that is read-only."""
     probe = root / f".{os.getpid()}-{NAME}"
     try:
         probe.touch()
@@ -40,8 +45,8 @@ def default_path(root: Path) -> Path:
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise DataError(f"{root}: cannot be written to: {error.strerror}") from error
-        return cache_folder(root) / NAME
-    return root / NAME
+        return cache_folder(root)
+    return root
 
 
 def find_pack(

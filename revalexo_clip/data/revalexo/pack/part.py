@@ -6,6 +6,7 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from revalexo_clip.core.files import atomically, sha256_of
 from revalexo_clip.data.imu import header_of, numeric_columns, read_imu
 from revalexo_clip.data.revalexo.pack import jpeg
 from revalexo_clip.data.revalexo.pack.file import FORMAT, Header
+from revalexo_clip.data.revalexo.pack.workers import PartJob
 from revalexo_clip.data.video import every_frame
 
 Bytes = npt.NDArray[np.uint8]
@@ -45,13 +47,23 @@ class Stamp(_Model):
     """SHA-256, in hex; "" if not computed."""
 
 
-class Job(_Model):
+class Job(PartJob):
     """One clip to pack."""
+
+    module: ClassVar[str] = __package__
 
     video: Path | None
     imu: Path
     settings: PackSettings
-    part: Path
+
+    @property
+    def source(self) -> Path:
+        """See `PartJob.source`."""
+        return self.video or self.imu
+
+    def write(self) -> str | None:
+        """See `PartJob.write`."""
+        return write_part(self)
 
 
 class PartInfo(_Model):
@@ -144,7 +156,7 @@ def _bare(full: Stamp) -> Stamp:
 
 
 def _packed(job: Job) -> tuple[PartInfo, dict[str, npt.NDArray[np.generic]]]:
-    stamps = [_full_stamp(path) for path in (job.video, job.imu)]
+    stamps = [full_stamp(path) for path in (job.video, job.imu)]
     kept = numeric_columns(job.imu)
     if not kept:
         raise DataError(f"{job.imu}: no column contains only numbers")
@@ -170,7 +182,8 @@ def _packed(job: Job) -> tuple[PartInfo, dict[str, npt.NDArray[np.generic]]]:
     }
 
 
-def _full_stamp(path: Path | None) -> Stamp:
+def full_stamp(path: Path | None) -> Stamp:
+    """Return a file's stamp with its digest. Raises `DataError` if it cannot be read."""
     if path is None:
         return NOTHING
     try:

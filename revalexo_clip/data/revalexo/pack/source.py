@@ -23,7 +23,7 @@ from revalexo_clip.data.revalexo.timing import Files, raw_files
 from revalexo_clip.data.source import ClipSource
 from revalexo_clip.data.subjects import select_subjects
 from revalexo_clip.data.video import Pixels, frame_size, upright_centre
-from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints, Segments, shown_frames
+from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints, Segments, burst_frames
 
 
 class PackedClips:
@@ -233,24 +233,25 @@ class PackedFiles(ClipSource):
         values = self.file.read(self.values, first + place.start * columns, first + place.stop * columns)
         return np.ascontiguousarray(values.reshape(-1, columns)[:, channel_C], dtype=np.float32)
 
-    def frames(self, clip: int, time_T: Floats, short_side: int, crop: int | None) -> Pixels:
+    def frames(self, clip: int, time_T: Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
         """See `ClipSource.frames`."""
         if self.header_N[clip] < 0:
-            return self.raw_files.frames(clip, time_T, short_side, crop)
+            return self.raw_files.frames(clip, time_T, short_side, crop, burst)
         source, path = (int(size) for size in self.size_N2[clip]), self.root / str(self.video_N[clip])
         height, width = source
         first, end = (int(frame) for frame in self.frame_N2[clip])
         time_P = self.file.read(self.time, first, end).astype(np.float64, copy=False)
         try:
-            frame_T = shown_frames(time_P, time_T, float(self.tolerance_N[clip]))
+            frame_T = burst_frames(time_P, time_T, burst, float(self.tolerance_N[clip]))
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
+        once_U, which_T = np.unique(frame_T, return_inverse=True)
         stored = frame_size(height, width, min(self.short_side, height, width))
         try:
-            frames_THWC = jpeg.decode(self._jpegs(first, frame_T), stored, frame_size(height, width, short_side))
+            frames_UHWC = jpeg.decode(self._jpegs(first, once_U), stored, frame_size(height, width, short_side))
         except ValueError as error:
             raise DataError(f"{self.file.path}: frames of {path} are corrupt ({error}); pack again") from error
-        return np.ascontiguousarray(upright_centre(frames_THWC, crop, int(self.turns_N[clip])))
+        return np.ascontiguousarray(upright_centre(frames_UHWC, crop, int(self.turns_N[clip]))[which_T])
 
     def fingerprint(self) -> str:
         """See `ImuSource.fingerprint`."""

@@ -1,4 +1,4 @@
-"""Packing clips in worker processes, one clip at a time each.
+"""Writing the parts of a pack or of a motion file in worker processes, one clip at a time each.
 
 Workers are started as commands, not by `multiprocessing`, whose workers run the calling script again and outlive a
 parent that is killed. They read jobs from standard input and exit when it is closed. Until then, they also hold the
@@ -10,17 +10,44 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
-from typing import IO
+from typing import IO, ClassVar, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError
-from revalexo_clip.data.revalexo.pack.part import Job, write_part
+
+
+class PartJob(BaseModel, ABC):
+    """A part to write. Its subclasses define `write`, and a module that serves them as a command."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    module: ClassVar[str]
+    """Module that runs `serve` for this kind of job."""
+    part: Path
+    """File to write."""
+
+    @property
+    @abstractmethod
+    def source(self) -> Path:
+        """File that is read, for messages."""
+
+    @abstractmethod
+    def write(self) -> str | None:
+        """Write the part, unless it is already up to date. Returns the source's problem, if it cannot be read.
+
+        Raises `WriteError` if the part cannot be written.
+        """
+
+
+Job = TypeVar("Job", bound=PartJob)
 
 
 class _Answer(BaseModel):
@@ -34,10 +61,10 @@ def write_parts(jobs: Sequence[Job], processes: int, lock: int) -> Generator[tup
 
     Raises `WriteError` if a part cannot be written, and `DataError` if a worker dies.
     """
-    if processes == 1:
-        yield from ((job, write_part(job)) for job in jobs)
+    if processes == 1 or not jobs:
+        yield from ((job, job.write()) for job in jobs)
         return
-    workers = [_start(lock) for _ in range(min(processes, len(jobs)))]
+    workers = [_start(jobs[0].module, lock) for _ in range(min(processes, len(jobs)))]
     idle: SimpleQueue[_Worker] = SimpleQueue()
     for worker in workers:
         idle.put(worker)
@@ -64,18 +91,18 @@ def write_parts(jobs: Sequence[Job], processes: int, lock: int) -> Generator[tup
 _Worker = subprocess.Popen[str]
 
 
-def _start(lock: int) -> _Worker:
+def _start(module: str, lock: int) -> _Worker:
     return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", __package__],
+        [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         pass_fds=[lock],
     )
 
 
-def _ask(worker: _Worker, job: Job) -> str | None:
+def _ask(worker: _Worker, job: PartJob) -> str | None:
     assert worker.stdin is not None
     assert worker.stdout is not None
     with suppress(BrokenPipeError):  # a dead worker gives no answer, which is handled below
@@ -84,8 +111,8 @@ def _ask(worker: _Worker, job: Job) -> str | None:
     line = worker.stdout.readline()
     if not line:
         raise DataError(
-            f"{job.video or job.imu}: the worker process died while packing it (exit code {worker.wait()}), maybe "
-            "because memory ran out; try --jobs 1"
+            f"{job.source}: the worker process died while reading it (exit code {worker.wait()}), maybe "
+            "because memory ran out; try fewer processes"
         )
     answer = _Answer.model_validate_json(line)
     if answer.refused is not None:
@@ -93,11 +120,11 @@ def _ask(worker: _Worker, job: Job) -> str | None:
     return answer.problem
 
 
-def serve(jobs: IO[str], answers: IO[str]) -> None:
+def serve(kind: type[PartJob], jobs: IO[str], answers: IO[str]) -> None:
     """Run a worker: read one job per line of JSON, and answer each with one line."""
     for line in jobs:
         try:
-            answer = _Answer(problem=write_part(Job.model_validate_json(line)))
+            answer = _Answer(problem=kind.model_validate_json(line).write())
         except WriteError as error:
             answer = _Answer(refused=str(error))
         answers.write(answer.model_dump_json() + "\n")

@@ -53,9 +53,9 @@ def write_pack(
     """
     described, problems = describe(root, skip_bad=skip_bad)
     parts_folder = parts_of(path)
-    with _held(parts_folder) as lock:
+    with held(parts_folder) as lock:
         jobs = _jobs(described, parts_folder, settings)
-        with closing(write_parts(jobs, processes or _cores(len(jobs)), lock)) as written:
+        with closing(write_parts(jobs, processes or cores(len(jobs)), lock)) as written:
             wrong = _wrong(written, len(jobs), skip_bad, on_progress or (lambda done, total: None))
         parts = [None if job.part in wrong else read_part(job.part) for job in jobs]
         for job, part in zip(jobs, parts, strict=True):
@@ -64,7 +64,7 @@ def write_pack(
         temporary = parts_folder / ASSEMBLED
         try:
             assemble(temporary, described, parts, settings)
-            _move(temporary, path)
+            move(temporary, path)
         except OSError as error:
             raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
         shutil.rmtree(parts_folder, ignore_errors=True)
@@ -74,7 +74,7 @@ def write_pack(
 def discard_parts(path: Path) -> None:
     """Remove the parts that a process left if it was killed after it had completed the pack."""
     if parts_of(path).exists():
-        with suppress(BusyError, WriteError), _held(parts_of(path)):
+        with suppress(BusyError, WriteError), held(parts_of(path)):
             shutil.rmtree(parts_of(path), ignore_errors=True)
 
 
@@ -144,7 +144,8 @@ def _jobs(described: DatasetDescription, folder: Path, settings: PackSettings) -
     ]
 
 
-def _cores(clips: int) -> int:
+def cores(clips: int) -> int:
+    """Return the number of processes that read a number of clips."""
     return max(1, min(len(os.sched_getaffinity(0)), clips // CLIPS_PER_PROCESS))
 
 
@@ -161,7 +162,7 @@ def _wrong(written: Iterator[tuple[Job, str | None]], total: int, skip: bool, re
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[int]:
+def held(folder: Path) -> Iterator[int]:
     """Create and lock the parts folder; yield the lock, which processes that inherit it keep until they exit."""
     try:
         descriptor = _locked(folder)
@@ -189,11 +190,12 @@ def _locked(folder: Path) -> int:
                 return descriptor
         os.close(descriptor)  # another process holds the lock, or has removed the folder
         if time.monotonic() > give_up:
-            raise BusyError(f"{folder}: another process is writing this pack; wait for it, or stop it")
+            raise BusyError(f"{folder}: another process is writing to it; wait for it, or stop it")
         time.sleep(0.1)
 
 
-def _move(temporary: Path, path: Path) -> None:
+def move(temporary: Path, path: Path) -> None:
+    """Move a complete file to its place, so that it is there or not even after a crash."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -18,16 +18,35 @@ NARROW = 32
 """Input channels up to which the input's covariance costs less time than it saves."""
 
 
-def centred(x_BCP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Centre `x` and append a channel of ones, [B, C + 1, P]; also return the means [C] and the covariance [C, C]."""
+CANCELS = 1e-3
+"""Share of its largest possible value below which an output's variance has lost too many digits in single precision."""
+
+
+def centred(x_BCP: Tensor) -> tuple[Tensor, Tensor]:
+    """Centre `x` and append a channel of ones, [B, C + 1, P]; also return the means [C] in double precision."""
     batch, channels, places = x_BCP.shape
     mean_C = x_BCP.mean(2).mean(0)
     x1_BDP = x_BCP.new_empty(batch, channels + 1, places)
     torch.sub(x_BCP, mean_C[:, None], out=x1_BDP[:, :channels])
     x1_BDP[:, channels] = 1
-    deviations_BCP = x1_BDP[:, :channels]
-    products_BCC = torch.bmm(deviations_BCP, deviations_BCP.transpose(1, 2))
-    return x1_BDP, mean_C.double(), products_BCC.double().sum(0) / (batch * places)
+    return x1_BDP, mean_C.double()
+
+
+def spread(x1_BDP: Tensor, weight_OC: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the covariance of outputs and inputs [O, C] and the variance of outputs [O], given centred inputs.
+
+    If channels nearly cancel in an output, its variance is a small difference of large covariances. These are then
+    computed in double precision.
+    """
+    for deviations_BCP in (x1_BDP[:, :-1], x1_BDP[:, :-1].double()):
+        products_CC = torch.bmm(deviations_BCP, deviations_BCP.transpose(1, 2)).double().sum(0)
+        covariance_CC = products_CC / (len(x1_BDP) * x1_BDP.shape[2])
+        spread_OC = weight_OC @ covariance_CC
+        variance_O = (spread_OC * weight_OC).sum(1).clamp(min=0)
+        largest_O = (weight_OC.abs() @ covariance_CC.diagonal().sqrt()).square()
+        if (variance_O >= CANCELS * largest_O).all():
+            break
+    return spread_OC, variance_O
 
 
 class _NormedPointwise(torch.autograd.Function):
@@ -37,10 +56,9 @@ class _NormedPointwise(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, x_BCP: Tensor, weight_OC: Tensor, affine_2O: Tensor, eps: float
     ) -> tuple[Tensor, Tensor]:
-        x1_BDP, mean_C, covariance_CC = centred(x_BCP)
+        x1_BDP, mean_C = centred(x_BCP)
         weight_OC, (gain_O, bias_O) = weight_OC.double(), affine_2O.double()
-        spread_OC = weight_OC @ covariance_CC
-        variance_O = (spread_OC * weight_OC).sum(1).clamp(min=0)
+        spread_OC, variance_O = spread(x1_BDP, weight_OC)
         inverse_O = (variance_O + eps).rsqrt()
         scaled_OC = (gain_O * inverse_O)[:, None] * weight_OC
         matrix_OD = torch.cat((scaled_OC, bias_O[:, None]), dim=1).to(x_BCP.dtype)

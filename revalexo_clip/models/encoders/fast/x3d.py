@@ -84,8 +84,10 @@ class Bottleneck(nn.Module):
         return narrow
 
     def _widened(self, x_BCTHW: Tensor) -> Tensor:
-        conv, norm = cast("nn.Conv3d", self.conv_a), cast("FastBatchNorm3d", self.norm_a)
-        if conv.in_channels > NARROW or not norm.computes_statistics(x_BCTHW):
+        conv, norm = cast("nn.Conv3d", self.conv_a), self.norm_a
+        narrow = conv.in_channels <= NARROW
+        # `trainer.sync_batchnorm` replaces the fast norm.
+        if not (narrow and isinstance(norm, FastBatchNorm3d) and norm.computes_statistics(x_BCTHW)):
             wide: Tensor = self.act_a(norm(conv(x_BCTHW)))
             return wide
         affine_2O = torch.stack((norm.weight, norm.bias))

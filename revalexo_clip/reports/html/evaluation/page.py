@@ -9,6 +9,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.files import atomically
 from revalexo_clip.core.text import counted
 from revalexo_clip.metrics.galleries import WHOLE
+from revalexo_clip.metrics.moving import LEAST_DEVIATION
 from revalexo_clip.reports.conclusions.evaluation import verdicts
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import confusion, curves
@@ -51,6 +52,8 @@ def sections(findings: Findings) -> Iterator[Section]:
     metrics = findings.metrics
     yield Section("results", "Results", tables(metrics))
     yield Section("retrieval", "Retrieval", retrieval.section_body(metrics, findings.galleries))
+    if child(metrics, "motion"):
+        yield Section("motion", "Still and moving", _by_motion(metrics))
     yield Section("activities", "By activity", _by_activity(metrics))
     yield Section("subjects", "By subject", _by_subject(metrics))
     yield from _probe_sections(metrics)
@@ -61,6 +64,15 @@ def sections(findings: Findings) -> Iterator[Section]:
         findings.windows, findings.galleries[WHOLE], findings.dataset, number(metrics["tolerance"]) or 0.0
     )
     yield Section("examples", "Examples", shown)
+
+
+def _by_motion(metrics: JsonObject) -> Html:
+    about = (
+        "Windows in which the body is still look the same, and cannot be told apart. A window moves if the standard "
+        f"deviation of its accelerometers reaches {LEAST_DEVIATION['m/s^2']:g} m/s² or that of its gyroscopes "
+        f"{LEAST_DEVIATION['rad/s']:g} rad/s. Both kinds are searched among all windows of a gallery."
+    )
+    return joined([paragraph(about), retrieval.part_plot(metrics, "motion")])
 
 
 def _by_activity(metrics: JsonObject) -> Html:

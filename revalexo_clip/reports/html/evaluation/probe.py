@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
-from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag
+from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, row, table, tag, text
 from revalexo_clip.reports.html.plots import (
     COLOUR,
     ROW_HEIGHT,
@@ -34,6 +34,9 @@ from revalexo_clip.reports.values import (
     measured,
     number,
     when,
+    within,
+    written,
+    written_difference,
 )
 
 ROLES = {"imu": "imu", "imu_untrained": "muted", "handcrafted": "c4", "video": "video", "both": "c3"}
@@ -60,7 +63,8 @@ def section_body(probe: JsonObject) -> Html:
         "handcrafted features."
     )
     side = joined([_horizon_plot(probe), _few_labels_plot(child(probe, "few_labels"))])
-    return joined([paragraph(about), _feature_plot(probe), _gain_plot(probe), tag("div", side, class_="side")])
+    drawn = [_feature_plot(probe), _gain_plot(probe), tag("div", side, class_="side")]
+    return joined([paragraph(about), *drawn, _few_labels_table(probe)])
 
 
 def _feature_plot(probe: JsonObject) -> Html:
@@ -126,6 +130,36 @@ def _few_labels_plot(few: JsonObject) -> Html:
     heading(axes, "macro F1 with few labels")
     caption = "Mean over three random selections of labels, with at least one window of each activity."
     return figure(svg(axes, "Macro F1 by the share of labels"), caption)
+
+
+def _few_labels_table(probe: JsonObject) -> Html:
+    """Return macro F1 with the labels of one subject and with shares of all labels, and the gains."""
+    few, single = child(probe, "few_labels"), child(probe, "one_subject")
+    names = [name for name in FEATURES if name in few]
+    shares = [number(point["fraction"]) or 0.0 for point in children(few, names[0])]
+    rows = [
+        row([text(FEATURES[name]), *(_macro_f1(point) for point in [child(single, name), *children(few, name)])])
+        for name in names
+    ]
+    for over, name in _BASELINES.items():
+        points = [child(probe, "one_subject_gain", over), *children(probe, "few_labels_gain", over)]
+        rows.append(row([text(f"gain over {name}"), *map(_macro_f1_gain, points)]))
+    headings = ["Macro F1, linear probe", "labels of one subject", *(f"{100 * share:g}% of labels" for share in shares)]
+    about = (
+        "With the labels of one subject: the mean over these subjects, each tested on all others. A gain is that of "
+        "the pretrained IMU encoder, in percentage points; in brackets its 95% interval."
+    )
+    return joined([table(headings, rows, kind="summary"), paragraph(about, "quiet")])
+
+
+def _macro_f1(point: JsonObject) -> Html:
+    return text(written("macro_f1", number(point["macro_f1"])))
+
+
+def _macro_f1_gain(point: JsonObject) -> Html:
+    gained = measured(point, "macro_f1")
+    shown = text(written_difference("macro_f1", gained.value))
+    return joined([shown, tag("span", text(within("macro_f1", gained.interval)), class_="interval")])
 
 
 def _draw_lines(axes: Axes, x: Sequence[float], lines: Mapping[str, Sequence[float | None]]) -> None:

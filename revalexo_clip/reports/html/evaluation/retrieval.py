@@ -115,7 +115,7 @@ def part_plot(metrics: JsonObject, parts: str) -> Html:
     for axes, (gallery, name) in zip(drawn, shown.items(), strict=True):
         rows = [_part_row(part, child(found, part), gallery, name) for part in found]
         draw(axes, rows, f"{RETRIEVAL[name]}, {GALLERIES[gallery]}")
-    what = "subject" if parts == "subjects" else "activity"
+    what = {"subjects": "subject", "activities": "activity", "motion": "motion"}[parts]
     caption = f"Recall by {what}; number of windows in brackets. {FEW_UNITS} {metrics['interval_unit']}."
     return figure(joined([legend(), svg(drawn[0], f"Recall by {what}")]), caption)
 
