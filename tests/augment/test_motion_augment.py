@@ -64,7 +64,7 @@ def augmented(
     return augmentation.apply(sampled_BLC, sampled_BTHWC, motion_BMYX3, stack(draws)), stack(draws)
 
 
-class Inverted(VideoAugmentation):
+class Undeclared(VideoAugmentation):
     """Invert colours without saying what that does to motion; in tests only."""
 
     def sample(self, rng: np.random.Generator, spec: VideoSpec, view: View) -> Draw:
@@ -74,14 +74,14 @@ class Inverted(VideoAugmentation):
         return -video_B3THW
 
 
-class Halved(Inverted):
+class HalfTrusted(Undeclared):
     """Say that confidence is halved; in tests only."""
 
     def apply_to_motion(self, motion_BMYX3: Tensor, drawn: Tensor, shown: Shown) -> Tensor:
         return motion_BMYX3 * motion_BMYX3.new_tensor([1, 1, 0.5])
 
 
-class Negative(PerWindowVideo):
+class UndeclaredNegative(PerWindowVideo):
     """Return the frames as a negative; in tests only."""
 
     def __call__(self, video_THWC: Pixels, rng: np.random.Generator, spec: VideoSpec) -> Pixels:
@@ -187,7 +187,7 @@ def test_a_crop_that_only_zooms_shows_squares_of_the_picture() -> None:
 
 def test_colours_do_nothing_to_motion() -> None:
     motion = motion_windows(4)
-    result, _ = augmented(pipeline((ColorJitter(p=1), Halved(), Grayscale(p=1))), video_windows(4), motion)
+    result, _ = augmented(pipeline((ColorJitter(p=1), HalfTrusted(), Grayscale(p=1))), video_windows(4), motion)
     assert torch.equal(result.motion_BMYX3, motion * torch.tensor([1, 1, 0.5]))
 
 
@@ -225,9 +225,9 @@ def test_the_motion_of_a_window_does_not_depend_on_its_batch() -> None:
         ((HorizontalFlip(),), r"HorizontalFlip mirrors .* use Mirror in joint_augment"),
         ((RandomResizedCrop(),), r"RandomResizedCrop requires ratio=None"),
         ((UpperHalf(),), r"UpperHalf does not say that it only zooms.* define UpperHalf\.only_zooms"),
-        ((Inverted(),), r"Inverted does not say what it does to motion; define Inverted\.apply_to_motion"),
-        ((Negative(),), r"define Negative\.apply_to_motion"),
-        ((Halved(), RandomResizedCrop(ratio=None)), r"RandomResizedCrop must come before Halved"),
+        ((Undeclared(),), r"Undeclared does not say what it does to motion; define Undeclared\.apply_to_motion"),
+        ((UndeclaredNegative(),), r"define UndeclaredNegative\.apply_to_motion"),
+        ((HalfTrusted(), RandomResizedCrop(ratio=None)), r"RandomResizedCrop must come before HalfTrusted"),
     ],
 )
 def test_augmentations_that_do_not_fit_measured_motion_are_refused(

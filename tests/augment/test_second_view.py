@@ -27,14 +27,14 @@ from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.data.base import NO_MOTION
 
 
-class Shifted(PerWindowImu):
+class ShiftedWindow(PerWindowImu):
     """Add a random number to a window; in tests only."""
 
     def __call__(self, imu_LC: Draw, rng: np.random.Generator, spec: ImuSpec) -> Draw:
         return imu_LC + np.float32(rng.uniform(10, 20))
 
 
-EVERYTHING: tuple[ImuAugmentation, ...] = (Shifted(), SensorRotation(), Scale(p=1), GaussianNoise(p=1))
+EVERYTHING: tuple[ImuAugmentation, ...] = (ShiftedWindow(), SensorRotation(), Scale(p=1), GaussianNoise(p=1))
 
 
 def pipeline(imu: tuple[ImuAugmentation, ...], joint: tuple[JointAugmentation, ...] = ()) -> Augmentation:

@@ -184,7 +184,7 @@ def test_training_takes_augmented_windows_and_parts_of_a_batch_change_nothing(ro
     assert plain_loss != pytest.approx(loss, abs=2e-3)
 
 
-class Shifted(PerWindowImu):
+class ShiftedInLoader(PerWindowImu):
     """Add a random number to a window; in tests only."""
 
     def __call__(self, imu_LC: Draw, rng: np.random.Generator, spec: ImuSpec) -> Draw:
@@ -196,7 +196,7 @@ def test_a_second_view_is_drawn_from_a_stream_of_its_own(written: Path) -> None:
 
     def views(*, second_view: bool, epoch: int = 0, row: int | None = None) -> Augmented:
         augmentation = Augmentation(
-            (Shifted(), *IMU_AUGMENT),
+            (ShiftedInLoader(), *IMU_AUGMENT),
             VIDEO_AUGMENT,
             (),
             imu_spec=dataset.imu_spec,
@@ -228,7 +228,7 @@ def test_a_second_view_is_drawn_from_a_stream_of_its_own(written: Path) -> None:
 def test_a_second_view_travels_from_workers(written: Path) -> None:
     dataset = revalexo(written, crop=32).build("train", seed=5)
     augmentation = Augmentation(
-        (Shifted(), GaussianNoise(p=1)),
+        (ShiftedInLoader(), GaussianNoise(p=1)),
         (),
         (),
         imu_spec=dataset.imu_spec,
