@@ -62,9 +62,11 @@ class ByPlace(Optimizer):
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Decay rates of the running means of the gradient and of its square."""
     imu_lr_scale: PositiveFloat = 1.0
-    """Learning rate of the IMU encoder, relative to `lr`. Heads and the loss use `lr`."""
+    """Learning rate of the IMU encoder, relative to `lr`. Heads use `lr`."""
     video_lr_scale: PositiveFloat = 1.0
     """Learning rate of the video encoder, relative to `lr`."""
+    loss_lr_scale: PositiveFloat = 1.0
+    """Learning rate of the parameters of the loss, such as temperatures, relative to `lr`."""
     imu_layer_decay: LayerDecay = 1.0
     """Learning rate of each block of the IMU encoder, relative to that of the next block; the last block has the
     encoder's rate. Early layers of a pretrained encoder need to change least (Howard & Ruder, 2018, arXiv:1801.06146;
@@ -110,6 +112,10 @@ class ByPlace(Optimizer):
             "video": (self.video_lr_scale, self.video_layer_decay),
         }
         placed: dict[nn.Parameter, Place] = {}
+        if self.loss_lr_scale != 1:
+            losses = [module for module in model.modules() if getattr(module, "is_loss", False) is True]
+            own = (parameter for loss in losses for parameter in loss.parameters())
+            placed.update(dict.fromkeys(own, Place("loss, ", self.loss_lr_scale)))
         towers = [module.towers() for module in model.modules() if isinstance(module, HasTowers)]
         for tower, blocks in (pair for found in towers for pair in found.items()):
             scale, decay = settings[tower]

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
-from revalexo_clip.losses import InfoNCE
+from revalexo_clip.losses import InfoNCE, SigLIP, Sum, Term
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import X3D, DeepConvLSTM, MViT
 from revalexo_clip.optim import AdamW, split_by_decay
@@ -254,3 +254,16 @@ def test_a_layer_decay_needs_more_than_one_block() -> None:
 def test_a_completely_frozen_model_is_refused() -> None:
     with pytest.raises(ConfigError, match="nothing to train"):
         AdamW().build(nn.Linear(2, 2).requires_grad_(requires_grad=False), steps=10)
+
+
+def test_the_parameters_of_the_loss_have_a_rate_of_their_own() -> None:
+    loss = Sum(terms={"one": Term(InfoNCE()), "other": Term(SigLIP(), weight=0.5)}).build()
+    model = nn.ModuleDict({"model": nn.Linear(2, 2), "loss": loss})
+    optimizer, scheduler = AdamW(lr=1e-3, loss_lr_scale=10).build(model, steps=10)
+    rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    assert {rates[id(parameter)] for parameter in loss.parameters()} == {1e-2}
+    assert {rates[id(parameter)] for parameter in model["model"].parameters()} == {1e-3}
+    assert len(rates) == 5
+    assert learning_rates(scheduler) == {"train/lr": 1e-3, "train/lr/loss": 1e-2}
+    unscaled, _ = AdamW(lr=1e-3).build(model, steps=10)
+    assert len(unscaled.param_groups) == 2

@@ -34,7 +34,7 @@ class TimeZero(StrEnum):
     first_row = "first_row"
 
 
-def synthesize(
+def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder.")],
     subjects: Annotated[int, typer.Option(min=1, help="Number of subjects.")] = 10,
     clips: Annotated[int, typer.Option(min=1, help="Number of 12 s clips per subject.")] = 10,
@@ -42,6 +42,12 @@ def synthesize(
     overlap: Annotated[
         float, typer.Option(min=0, help="Time that neighbouring clips share [s]; RevalExo's clips share 4 s.")
     ] = 0.0,
+    world: Annotated[
+        int, typer.Option(min=1, max=2, help="1: the simulation of the demo, frozen; 2: harder, like real recordings.")
+    ] = 1,
+    camera_imu: Annotated[
+        bool, typer.Option("--camera-imu", help="Add an IMU in the camera: acc_Camera_x to gyro_Camera_z.")
+    ] = False,
 ) -> None:
     """Write a simulated dataset in RevalExo's layout."""
     from revalexo_clip.core.text import counted
@@ -54,6 +60,8 @@ def synthesize(
             clips=clips,
             seed=seed,
             overlap=overlap,
+            world=world,
+            camera_imu=camera_imu,
             on_progress=on_progress,
         )
     say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")

@@ -75,6 +75,6 @@ def import_encoder(
 def _say_encoder(description: EncoderDescription, parameters: int, files: Iterable[Path]) -> None:
     from rich import filesize
 
-    say(f"{type(description.encoder).__name__}, {parameters:,} parameters, {description.embed_dim} features")
+    say(f"{type(description.encoder).__name__}, {parameters:,} parameters, {description.feature_dim} features")
     for path in files:
         say(f"  {path}  {filesize.decimal(path.stat().st_size)}")

@@ -16,6 +16,7 @@ from revalexo_clip.losses.base import Vector
 from revalexo_clip.losses.info_nce import InfoNCE
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
+from revalexo_clip.models.tokens import Tokens
 from revalexo_clip.optim import AdamW, Optimizer
 
 COMPONENT_KINDS: tuple[type[Component], ...] = (
@@ -44,7 +45,10 @@ class PretrainExperiment(Experiment):
     """Let the model scale every IMU channel to mean 0 and standard deviation 1, by the training subjects. Inputs stay
     in their units."""
     embed_dim: PositiveInt = 256
-    """Dimension D of the features and of the shared space."""
+    """Dimension D of the shared space, and of the features of most encoders."""
+    tokens: Tokens | None = None
+    """Time-aligned tokens, which retrieval compares instead of embeddings of the whole window; null for none. Both
+    encoders must keep time."""
     imu_augment: tuple[ImuAugmentation, ...] = ()
     """Augmentations of the IMU window, in order. All augmentations are applied in training only."""
     video_augment: tuple[VideoAugmentation, ...] = ()
@@ -101,7 +105,8 @@ class PretrainExperiment(Experiment):
     def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> DualEncoder:
         """Build both towers with new weights, and freeze the blocks that the experiment freezes.
 
-        The weights depend on torch's seed. Raises `ConfigError` if an encoder cannot be built or frozen as configured.
+        The weights depend on torch's seed. Raises `ConfigError` if an encoder cannot be built or frozen as configured,
+        or gives no features of moments for `tokens`.
         """
         imu, video = self.imu.build(imu_spec, self.embed_dim), self.video.build(video_spec, self.embed_dim)
         model = DualEncoder(
@@ -111,6 +116,11 @@ class PretrainExperiment(Experiment):
             imu_spec=imu_spec,
             video_spec=video_spec,
             blocks={"imu": self.imu.blocks(imu), "video": self.video.blocks(video)},
+            feature_dims={
+                "imu": self.imu.feature_dim(self.embed_dim),
+                "video": self.video.feature_dim(self.embed_dim),
+            },
+            tokens=self.tokens,
         )
         model.freeze([*self.imu.frozen_blocks(imu), *self.video.frozen_blocks(video)])
         return model

@@ -33,6 +33,7 @@ from revalexo_clip.reports.findings import ClassifierFindings
 from revalexo_clip.reports.html.classifier.page import write_classifier_report
 from revalexo_clip.runs.classifier_checkpoint import ClassifierCheckpoint, load_classifier_checkpoint
 from revalexo_clip.runs.folder import folder_of
+from revalexo_clip.training.loaders import evaluation_batch_size
 
 Subjects = Mapping[Split, tuple[str, ...]]
 """Subjects of the training (`train`) and of model selection (`val`)."""
@@ -108,7 +109,7 @@ def measure_classifier(
         predictions = predict_all(
             checkpoint.build_model(),
             windows,
-            batch_size=experiment.micro_batch or experiment.batch_size,
+            batch_size=evaluation_batch_size(experiment.batch_size, experiment.micro_batch),
             workers=experiment.data.workers,
             config=experiment.trainer,
             on_progress=on_progress,

@@ -48,7 +48,7 @@ class _PredictionModule(pl.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> _Prediction:
         """Predict one batch."""
-        logits_BKA = self.model(batch.imu_BLC, batch.video_BTHWC).logits_BKA.float()
+        logits_BKA = self.model(batch.imu_BLC, batch.video_BTHWC, batch.motion_BMYX3).logits_BKA.float()
         parts = (
             logits_BKA,
             batch.label_BK,
@@ -133,9 +133,9 @@ class Extract(NamedTuple):
     label_BK: Tensor
     transition_BK: Tensor
     imu_BD: Tensor
-    """Unit vectors in the shared space."""
+    """Unit vectors that retrieval compares."""
     video_BD: Tensor
-    """Unit vectors in the shared space."""
+    """Unit vectors that retrieval compares."""
     imu_features_BD: Tensor
     """Before the projection head."""
     untrained_features_BD: Tensor
@@ -167,8 +167,8 @@ class FeatureModule(pl.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Extract:
         """Encode one batch."""
         model = self.model
-        imu_features_BD = model.imu_features(batch.imu_BLC)
-        video_features_BD = model.video_features(batch.video_BTHWC)
+        imu = model.encode_imu(batch.imu_BLC)
+        video = model.encode_video(batch.video_BTHWC, batch.motion_BMYX3)
         parts = (
             batch.window_B,
             batch.clip_B,
@@ -177,12 +177,12 @@ class FeatureModule(pl.LightningModule):
             batch.time_B,
             batch.label_BK,
             batch.transition_BK,
-            model.project_imu(imu_features_BD),
-            model.project_video(video_features_BD),
-            imu_features_BD,
+            imu.retrieval,
+            video.retrieval,
+            imu.features_BF,
             self.untrained.imu_features(batch.imu_BLC),
             handcrafted_features(batch.imu_BLC, self.spec.rate),
-            video_features_BD,
+            video.features_BF,
             moving(batch.imu_BLC, self.spec.units),
         )
         return Extract(*(part.cpu() for part in parts))

@@ -36,7 +36,7 @@ from revalexo_clip.reports.html.evaluation.page import write_report
 from revalexo_clip.runs.checkpoint import Checkpoint
 from revalexo_clip.runs.classifier_checkpoint import is_classifier
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
-from revalexo_clip.training.loaders import evaluation_loader
+from revalexo_clip.training.loaders import evaluation_batch_size, evaluation_loader
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,8 @@ def _encode(
         torch.manual_seed(described.experiment.seed)  # the initial weights of the training
         untrained = described.experiment.build_model(described.imu_spec, described.video_spec)
     module = FeatureModule(checkpoint.build_model(), untrained, described.imu_spec)
-    loader = evaluation_loader(
-        dataset, batch_size=experiment.micro_batch or experiment.batch_size, workers=experiment.data.workers
-    )
+    batch_size = evaluation_batch_size(experiment.batch_size, experiment.micro_batch)
+    loader = evaluation_loader(dataset, batch_size, experiment.data.workers)
     extracts = predict_batches(module, loader, experiment.trainer, on_progress)
     found = concatenate(cast("list[Extract]", extracts))  # what its predict_step returns
     for modality, embedding_BD in (("IMU", found.imu_BD), ("video", found.video_BD)):

@@ -9,6 +9,7 @@ from pydantic import PositiveInt, model_validator
 from revalexo_clip.core.component import Config, JsonObject
 from revalexo_clip.core.types import ImuSpec, Modality, Split, VideoSpec
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
+from revalexo_clip.models.tokens import Tokens
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "config.json"
@@ -57,21 +58,47 @@ class EncoderDescription(Config):
     encoder: ImuEncoder | VideoEncoder
     """Architecture."""
     embed_dim: PositiveInt
-    """D, size of the features and of the embeddings."""
+    """D, size of the embeddings, and of the features of most encoders."""
     imu: ImuSpec | None = None
     """Input of an IMU encoder: ordered channels, units, rate [Hz], window [s], standardisation."""
     video: VideoSpec | None = None
     """Input of a video encoder: frames, size, window [s], colour normalisation."""
     projection: bool = True
     """Whether it has a projection into the space shared with the other modality."""
+    tokens: Tokens | None = None
+    """Tokens of moments, which retrieval compares; null if it has none."""
+    token_times: tuple[float, ...] | None = None
+    """Times of the tokens [s from the start of the window], which both modalities share; null if it has none."""
     origin: Origin
     """Origin of the encoder."""
     onnx: OnnxCheck | None = None
     """Check of `encoder.onnx`; null if the folder has none."""
+
+    @property
+    def feature_dim(self) -> int:
+        """F, number of features."""
+        return self.encoder.feature_dim(self.embed_dim)
+
+    @property
+    def retrieval_dim(self) -> int:
+        """Size of the unit vectors that retrieval compares."""
+        return self.embed_dim if self.tokens is None else self.tokens.count * self.tokens.dim
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs: `imu`; `video`, `motion` or both."""
+        if isinstance(self.encoder, ImuEncoder):
+            return ("imu",)
+        takes_motion = self.video is not None and self.video.motion is not None and self.encoder.takes_motion
+        return (*(("video",) if self.encoder.takes_frames else ()), *(("motion",) if takes_motion else ()))
 
     @model_validator(mode="after")
     def _check_input(self) -> Self:
         imu = self.modality == "imu"
         if isinstance(self.encoder, ImuEncoder) is not imu or (self.imu if imu else self.video) is None:
             raise ValueError("the encoder and its input do not match the modality")
+        if (self.tokens is None) is not (self.token_times is None):
+            raise ValueError("tokens and token_times belong together")
+        if self.tokens is not None and len(self.token_times or ()) != self.tokens.count:
+            raise ValueError(f"token_times has {len(self.token_times or ())} times for {self.tokens.count} tokens")
         return self

@@ -1,4 +1,4 @@
-"""The module of an exported encoder: features, embeddings, and those of whole recordings."""
+"""The module of an exported encoder: features, embeddings, tokens, and those of whole recordings."""
 
 from __future__ import annotations
 
@@ -14,21 +14,30 @@ from torch.nn import functional
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.export.description import EncoderDescription
 from revalexo_clip.export.sliding_windows import RecordingVectors, Table, finite, slide, stacked
-from revalexo_clip.models.dual_encoder import FrameNormalization, ProjectionHead, Standardization
+from revalexo_clip.models.dual_encoder import FrameNormalization, ProjectionHead, Standardization, video_inputs
 from revalexo_clip.models.encoders import ImuEncoder
+from revalexo_clip.models.sequence import SequenceNet
+from revalexo_clip.models.tokens import TokenHead
 
 ImuWindow = Tensor | npt.NDArray[np.generic] | Table
 """Windows [B, L, C] as a tensor or an array, or named channels."""
 
 
 class PretrainedEncoder(nn.Module, ABC):
-    """A pretrained encoder with its projection into the space shared by both modalities."""
+    """A pretrained encoder with its projection into the space shared by both modalities, and its tokens."""
 
     def __init__(self, description: EncoderDescription, encoder: nn.Module) -> None:
         super().__init__()
         self.description = description
         self.encoder = encoder
-        self.head = ProjectionHead(description.embed_dim) if description.projection else None
+        self.head = ProjectionHead(description.feature_dim, description.embed_dim) if description.projection else None
+        self.token_head: TokenHead | None = None
+        if description.tokens is not None:
+            assert isinstance(encoder, SequenceNet)
+            assert description.token_times is not None
+            self.token_head = TokenHead(
+                description.tokens, encoder.sequence_dim, encoder.time_T, description.token_times
+            )
 
     @property
     def subjects(self) -> Mapping[Split, tuple[str, ...]] | None:
@@ -39,26 +48,50 @@ class PretrainedEncoder(nn.Module, ABC):
         return self.description.origin.subjects
 
     @abstractmethod
+    def inputs_from(self, **windows: Tensor) -> tuple[Tensor, ...]:
+        """Check windows, named as in `description.inputs`, and normalise them: the inputs of the encoder's module."""
+
+    @abstractmethod
     def features(self, window: Tensor) -> Tensor:
-        """Compute features [B, D] for downstream tasks, before the projection head."""
+        """Compute features [B, F] for downstream tasks, before the projection head."""
 
-    def forward(self, window: Tensor) -> Tensor:
-        """Compute the features, see `features`."""
-        return self.features(window)
-
+    @abstractmethod
     def embed(self, window: Tensor) -> Tensor:
-        """Compute embeddings: unit vectors [B, D] in the space shared with the other modality."""
-        return self.project(self.features(window))
+        """Compute the unit vectors [B, D] that retrieval compares with those of the other modality."""
 
-    def project(self, features_BD: Tensor) -> Tensor:
-        """Project features [B, D] to unit vectors [B, D]. Raises `ValueError` if the encoder has no projection."""
+    @abstractmethod
+    def tokens(self, window: Tensor) -> Tensor:
+        """Compute tokens [B, S, d]. Raises `ValueError` if the encoder has none."""
+
+    def project(self, features_BF: Tensor) -> Tensor:
+        """Project features [B, F] to embeddings of the whole window: unit vectors [B, D].
+
+        Raises `ValueError` if the encoder has no projection.
+        """
         if self.head is None:
             raise ValueError(
                 f"this encoder has features only: it was imported from {self.description.origin.checkpoint}, which "
                 "contains no projection into a shared space"
             )
-        projected_BD: Tensor = self.head(features_BD)
+        projected_BD: Tensor = self.head(features_BF)
         return functional.normalize(projected_BD.float(), dim=-1)
+
+    def encode(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute features [B, F] and embeddings for retrieval from inputs of the encoder's module, see `embed`."""
+        if self.token_head is None:
+            features_BF: Tensor = self.encoder(*inputs)
+            return features_BF, self.project(features_BF)
+        assert isinstance(self.encoder, SequenceNet)
+        encoded = self.encoder.encode(*inputs)
+        tokens_BE: Tensor = self.token_head(encoded.sequence_BTE)
+        return encoded.features_BF, tokens_BE
+
+    def _as_tokens(self, embedding_BE: Tensor) -> Tensor:
+        """Divide embeddings into tokens. Raises `ValueError` if the encoder has none."""
+        tokens = self.description.tokens
+        if tokens is None:
+            raise ValueError("this encoder has no tokens: it was trained without them (tokens=null in its experiment)")
+        return embedding_BE.view(-1, tokens.count, tokens.dim)
 
 
 class PretrainedImuEncoder(PretrainedEncoder):
@@ -70,10 +103,36 @@ class PretrainedImuEncoder(PretrainedEncoder):
         self.samples = Standardization(spec)
 
     def features(self, window: ImuWindow) -> Tensor:
-        """Compute features [B, D] of windows [B, L, C]: a tensor, an array, or named channels (see `window_from`).
+        """Compute features [B, F] of windows [B, L, C]: a tensor, an array, or named channels (see `window_from`).
 
         Raises `ValueError` if the shape is not the [B, L, C] of `spec`.
         """
+        features_BF: Tensor = self.encoder(self._input(window))
+        return features_BF
+
+    def forward(self, window: ImuWindow) -> Tensor:
+        """Compute the features, see `features`."""
+        return self.features(window)
+
+    def embed(self, window: ImuWindow) -> Tensor:
+        """Compute the unit vectors [B, D] that retrieval compares with those of video: tokens if there are any.
+
+        See `features` for the input. `project` gives embeddings of the whole window in any case.
+        """
+        return self.encode(self._input(window))[1]
+
+    def tokens(self, window: ImuWindow) -> Tensor:
+        """Compute tokens [B, S, d] at the times `description.token_times`: the vectors of `embed` by moment.
+
+        Raises `ValueError` if the encoder has none.
+        """
+        return self._as_tokens(self.embed(window))
+
+    def inputs_from(self, **windows: Tensor) -> tuple[Tensor, ...]:
+        """See `PretrainedEncoder.inputs_from`; the name is `imu`."""
+        return (self._input(windows["imu"]),)
+
+    def _input(self, window: ImuWindow) -> Tensor:
         imu_BLC = window if isinstance(window, Tensor) else self.window_from(window)
         expected = (self.spec.samples, len(self.spec.channels))
         if imu_BLC.ndim != 3 or tuple(imu_BLC.shape[1:]) != expected:
@@ -82,16 +141,8 @@ class PretrainedImuEncoder(PretrainedEncoder):
                 f"{self.spec.rate:g} Hz, channels in the order of spec.channels), not {list(imu_BLC.shape)}; "
                 "embed_recording cuts a recording into such windows"
             )
-        features_BD: Tensor = self.encoder(self.samples(imu_BLC.to(self._like.dtype)))
-        return features_BD
-
-    def forward(self, window: ImuWindow) -> Tensor:
-        """Compute the features, see `features`."""
-        return self.features(window)
-
-    def embed(self, window: ImuWindow) -> Tensor:
-        """Compute embeddings: unit vectors [B, D] in the space shared with video."""
-        return self.project(self.features(window))
+        standardized_BLC: Tensor = self.samples(imu_BLC.to(self._like.dtype))
+        return standardized_BLC
 
     def window_from(self, window: npt.NDArray[np.generic] | Table) -> Tensor:
         """Convert an array [B, L, C], or named channels [L] or [B, L] in any order, to a tensor [B, L, C].
@@ -168,26 +219,79 @@ class PretrainedImuEncoder(PretrainedEncoder):
 
 
 class PretrainedVideoEncoder(PretrainedEncoder):
-    """Video encoder for the number and size of frames of its `spec`."""
+    """Video encoder for the frames and the measured motion of its `spec`. `description.inputs` says what it takes."""
 
     def __init__(self, description: EncoderDescription, spec: VideoSpec, encoder: nn.Module) -> None:
         super().__init__(description, encoder)
         self.spec = spec
         self.frames = FrameNormalization(spec)
 
-    def features(self, window: Tensor) -> Tensor:
-        """Compute features [B, D] of frames [B, T, H, W, 3], uint8 RGB, H = W = `spec.crop` [px].
+    def features(self, window: Tensor | None = None, motion: Tensor | None = None) -> Tensor:
+        """Compute features [B, F].
 
-        Raises `ValueError` if the shape or the data type is wrong.
+        - `window`: frames [B, T, H, W, 3], uint8 RGB, H = W = `spec.crop` [px]; not needed if the encoder ignores them.
+        - `motion`: measured motion [B, M, Y, X, 3], float32: to the right and down [picture widths / s], and its
+          confidence from 0 to 1; only for encoders that take it.
+
+        Raises `ValueError` if an input is missing, or its shape or data type is wrong.
         """
-        expected = (self.spec.frames, self.spec.crop, self.spec.crop, 3)
+        features_BF: Tensor = self.encoder(*self._inputs(window, motion))
+        return features_BF
+
+    def forward(self, window: Tensor | None = None, motion: Tensor | None = None) -> Tensor:
+        """Compute the features, see `features`."""
+        return self.features(window, motion)
+
+    def embed(self, window: Tensor | None = None, motion: Tensor | None = None) -> Tensor:
+        """Compute the unit vectors [B, D] that retrieval compares with those of IMU: tokens if there are any.
+
+        See `features` for the inputs. `project` gives embeddings of the whole window in any case.
+        """
+        return self.encode(*self._inputs(window, motion))[1]
+
+    def tokens(self, window: Tensor | None = None, motion: Tensor | None = None) -> Tensor:
+        """Compute tokens [B, S, d] at the times `description.token_times`: the vectors of `embed` by moment.
+
+        Raises `ValueError` if the encoder has none.
+        """
+        return self._as_tokens(self.embed(window, motion))
+
+    def inputs_from(self, **windows: Tensor) -> tuple[Tensor, ...]:
+        """See `PretrainedEncoder.inputs_from`; the names are `video` and `motion`."""
+        return self._inputs(windows.get("video"), windows.get("motion"))
+
+    def _inputs(self, window: Tensor | None, motion: Tensor | None) -> tuple[Tensor, ...]:
+        names = self.description.inputs
+        if "motion" in names:
+            self._check_motion(motion)
+        if "video" not in names:
+            assert motion is not None
+            window = motion.new_zeros((motion.shape[0], 0, 0, 0, 3))
+        elif window is None:
+            raise ValueError("this encoder takes frames: pass uint8 [B, T, H, W, 3]")
+        else:
+            self._check_frames(window)
+        return video_inputs(self.encoder, self.frames(window), motion)
+
+    def _check_frames(self, window: Tensor) -> None:
+        expected = (self.spec.images, self.spec.crop, self.spec.crop, 3)
         if window.dtype != torch.uint8 or window.ndim != 5 or tuple(window.shape[1:]) != expected:
             raise ValueError(
                 f"video windows must be uint8 [B, {', '.join(map(str, expected))}], "
                 f"not {window.dtype} {list(window.shape)}"
             )
-        features: Tensor = self.encoder(self.frames(window))
-        return features
+
+    def _check_motion(self, motion: Tensor | None) -> None:
+        spec = self.spec.motion
+        assert spec is not None
+        expected = (spec.moments, spec.rows, spec.columns, 3)
+        if motion is None:
+            raise ValueError(f"this encoder takes measured motion: pass motion=[B, {', '.join(map(str, expected))}]")
+        if not motion.is_floating_point() or motion.ndim != 5 or tuple(motion.shape[1:]) != expected:
+            raise ValueError(
+                f"measured motion must be float [B, {', '.join(map(str, expected))}] ({spec.window:g} s at "
+                f"{spec.rate:g} Hz), not {motion.dtype} {list(motion.shape)}"
+            )
 
 
 def build_encoder(description: EncoderDescription) -> PretrainedEncoder:

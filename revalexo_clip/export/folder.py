@@ -37,15 +37,14 @@ from revalexo_clip.export import (
 )
 from revalexo_clip.export.model_card import model_card
 from revalexo_clip.export.onnx import CheckWindows, require_onnx, write_onnx
-from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTMNet
+from revalexo_clip.export.own_files import REVALEXO_FILE, move, refuse_files_of_others, staged
+from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM, DeepConvLSTMNet
 from revalexo_clip.runs.checkpoint import Checkpoint, load_checkpoint
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
 
 log = logging.getLogger("revalexo_clip")
 
 Format = Literal["safetensors", "onnx", "revalexo"]
-
-REVALEXO_FILE = "encoder.pt"
 
 CHECKED_WINDOWS = 8
 """Number of windows on which an ONNX file is compared with torch."""
@@ -74,20 +73,26 @@ class Export:
 
 
 def write_folder(folder: Path, encoder: PretrainedEncoder, onnx: CheckWindows | None = None) -> Written:
-    """Write a folder for `load_encoder`, with `encoder.onnx` if there are windows to check it on."""
+    """Write a folder for `load_encoder`, with `encoder.onnx` if there are windows to check it on.
+
+    If that fails, an export that is already in the folder stays as it is. Raises `ConfigError` if the folder has files
+    of somebody else under these names.
+    """
     description = encoder.description
-    # The description is deleted first and written last, so that it never describes other weights.
-    (folder / DESCRIPTION).unlink(missing_ok=True)
-    (folder / ONNX).unlink(missing_ok=True)
-    if onnx is not None:
-        description = description.model_copy(update={"onnx": write_onnx(folder / ONNX, encoder, onnx)})
-    with atomically(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(save(own_tensors(encoder), metadata={"format": "pt"}))
-    with atomically(folder / CARD) as temporary:
-        temporary.write_text(model_card(description), encoding="utf-8")
-    write_json(folder / DESCRIPTION, description.model_dump(mode="json"))
-    names = (WEIGHTS, DESCRIPTION, CARD, *(() if onnx is None else (ONNX,)))
-    return Written(tuple(folder / name for name in names), description)
+    names = (WEIGHTS, CARD, *(() if onnx is None else (ONNX,)), DESCRIPTION)
+    refuse_files_of_others(folder, (WEIGHTS, CARD, ONNX, DESCRIPTION))
+    with staged(folder) as stage:
+        if onnx is not None:
+            description = description.model_copy(update={"onnx": write_onnx(stage / ONNX, encoder, onnx)})
+        with atomically(stage / WEIGHTS) as temporary:
+            temporary.write_bytes(save(own_tensors(encoder), metadata={"format": "pt"}))
+        with atomically(stage / CARD) as temporary:
+            temporary.write_text(model_card(description), encoding="utf-8")
+        write_json(stage / DESCRIPTION, description.model_dump(mode="json"))
+        # The description is deleted first and moved last, so that it never describes other weights.
+        move(stage, folder, names, without=(DESCRIPTION, ONNX))
+    written = (WEIGHTS, DESCRIPTION, CARD, *(() if onnx is None else (ONNX,)))
+    return Written(tuple(folder / name for name in written), description)
 
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -125,18 +130,20 @@ def export_encoder(
         import_experiment_file(file)
     checkpoint = load_checkpoint(find_checkpoint(None if ckpt is None else Path(ckpt)), file)
     run = folder_of(checkpoint.path)
-    description = _describe(checkpoint, modality, _metrics_of(run, checkpoint.path))
-    encoder = _take_tower(checkpoint, description)
+    encoder = _take_tower(checkpoint, modality, _metrics_of(run, checkpoint.path))
+    description = encoder.description
     folder = checked_folder(run / "export" / modality if out is None else Path(out))
     if format == "revalexo":
         written = _write_revalexo(folder, encoder)
     else:
-        written = write_folder(folder, encoder, _check_windows(checkpoint, modality) if format == "onnx" else None)
+        written = write_folder(folder, encoder, _check_windows(checkpoint, description) if format == "onnx" else None)
     tower = encoder.encoder if format == "revalexo" else encoder  # RevalExo has no projection head
     return Export(written.files, written.description, sum(parameter.numel() for parameter in tower.parameters()))
 
 
-def _describe(checkpoint: Checkpoint, modality: Modality, metrics: JsonObject | None) -> EncoderDescription:
+def _describe(
+    checkpoint: Checkpoint, modality: Modality, metrics: JsonObject | None, token_times: tuple[float, ...] | None
+) -> EncoderDescription:
     described = checkpoint.description
     experiment = described.experiment
     imu = modality == "imu"
@@ -146,6 +153,8 @@ def _describe(checkpoint: Checkpoint, modality: Modality, metrics: JsonObject | 
         embed_dim=experiment.embed_dim,
         imu=described.imu_spec if imu else None,
         video=None if imu else described.video_spec,
+        tokens=experiment.tokens,
+        token_times=token_times,
         origin=Origin(
             experiment=experiment.name,
             checkpoint=checkpoint.path.name,
@@ -163,12 +172,14 @@ def _describe(checkpoint: Checkpoint, modality: Modality, metrics: JsonObject | 
     )
 
 
-def _take_tower(checkpoint: Checkpoint, description: EncoderDescription) -> PretrainedEncoder:
+def _take_tower(checkpoint: Checkpoint, modality: Modality, metrics: JsonObject | None) -> PretrainedEncoder:
     model = checkpoint.build_model()
-    encoder = build_encoder(description)
-    imu = description.modality == "imu"
+    imu = modality == "imu"
+    tokens = model.imu_tokens if imu else model.video_tokens
+    encoder = build_encoder(_describe(checkpoint, modality, metrics, None if tokens is None else tokens.time_S))
     encoder.encoder = model.imu if imu else model.video
     encoder.head = model.imu_head if imu else model.video_head
+    encoder.token_head = tokens
     return encoder.eval()
 
 
@@ -189,7 +200,7 @@ def _metrics_of(run: Path, checkpoint: Path) -> JsonObject | None:
     return {name: value for name, value in metrics.items() if name not in _NOT_EXPORTED}
 
 
-def _check_windows(checkpoint: Checkpoint, modality: Modality) -> CheckWindows:
+def _check_windows(checkpoint: Checkpoint, encoder: EncoderDescription) -> CheckWindows:
     """Return windows of the validation subjects, evenly spread; random ones if the dataset is not available."""
     described = checkpoint.description
     try:
@@ -201,10 +212,12 @@ def _check_windows(checkpoint: Checkpoint, modality: Modality) -> CheckWindows:
         samples = [dataset[0, place] for place in places]
     except DataError as error:
         log.warning("using random windows, because the dataset cannot be read: %s", error)
-        window = _random_imu(described.imu_spec) if modality == "imu" else _random_video(described.video_spec)
-        return CheckWindows(window, f"{len(window)} random windows, because the dataset was not available")
-    window = torch.stack([sample.imu_LC if modality == "imu" else sample.video_THWC for sample in samples])
-    return CheckWindows(window, f"{counted(len(window), 'window')} of the validation subjects")
+        drawn = {"imu": _random_imu(described.imu_spec), **_random_video(described.video_spec)}
+        inputs = {name: drawn[name] for name in encoder.inputs}
+        return CheckWindows(inputs, f"{CHECKED_WINDOWS} random windows, because the dataset was not available")
+    fields = {"imu": "imu_LC", "video": "video_THWC", "motion": "motion_MYX3"}
+    inputs = {name: torch.stack([getattr(sample, fields[name]) for sample in samples]) for name in encoder.inputs}
+    return CheckWindows(inputs, f"{counted(len(samples), 'window')} of the validation subjects")
 
 
 def _random_imu(spec: ImuSpec) -> Tensor:
@@ -217,9 +230,16 @@ def _random_imu(spec: ImuSpec) -> Tensor:
     return noise_BLC * torch.tensor(spec.std) + torch.tensor(spec.mean)
 
 
-def _random_video(spec: VideoSpec) -> Tensor:
-    size = (CHECKED_WINDOWS, spec.frames, spec.crop, spec.crop, 3)
-    return torch.randint(256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+def _random_video(spec: VideoSpec) -> dict[str, Tensor]:
+    """Draw frames, and motion if windows have any."""
+    generator = torch.Generator().manual_seed(0)
+    size = (CHECKED_WINDOWS, spec.images, spec.crop, spec.crop, 3)
+    drawn = {"video": torch.randint(256, size, dtype=torch.uint8, generator=generator)}
+    if spec.motion is not None:
+        grid = (CHECKED_WINDOWS, spec.motion.moments, spec.motion.rows, spec.motion.columns)
+        shift_BMYX2 = torch.randn(*grid, 2, generator=generator)
+        drawn["motion"] = torch.cat((shift_BMYX2, torch.rand(*grid, 1, generator=generator)), dim=-1)
+    return drawn
 
 
 def _write_revalexo(folder: Path, encoder: PretrainedEncoder) -> Written:
@@ -235,7 +255,14 @@ def _write_revalexo(folder: Path, encoder: PretrainedEncoder) -> Written:
             "--format revalexo cannot hold the mean and deviation with which this encoder standardises its channels; "
             "pretrain with standardize=false, or export as safetensors"
         )
+    if isinstance(description.encoder, DeepConvLSTM) and description.encoder.hidden == description.embed_dim:
+        raise ConfigError(
+            f"--format revalexo cannot express this encoder: its embedding size, {description.embed_dim}, equals the "
+            "size of its LSTM. RevalExo's encoder then has no feature_projector, would skip ours without a message and "
+            "give other features; pretrain with another embed_dim, or export as safetensors"
+        )
     path = folder / REVALEXO_FILE
+    refuse_files_of_others(folder, (REVALEXO_FILE,))
     # An open file, because torch would write the temporary name of a path into the file.
     with atomically(path) as temporary, temporary.open("wb") as file:
         torch.save(own_tensors(encoder.encoder), file)

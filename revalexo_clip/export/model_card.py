@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
-from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.core.types import ImuSpec, VideoSpec
 from revalexo_clip.export import EncoderDescription, Origin
 from revalexo_clip.reports.values import object_of
 
@@ -84,20 +84,42 @@ def _summary(description: EncoderDescription) -> str:
 
 
 def _output(description: EncoderDescription) -> str:
-    features = f"`encoder(window)` returns features [B, {description.embed_dim}] for downstream tasks"
+    features = (
+        f"`encoder({_arguments(description)})` returns features [B, {description.feature_dim}] for downstream tasks"
+    )
     if not description.projection:
         return f"{features}. There is no projection into a space shared with video, because the imported file had none."
     text = (
-        f"{features}; `encoder.embed(window)` returns unit vectors [B, {description.embed_dim}] in the space shared "
-        "with the other modality."
+        f"{features}; `encoder.embed({_arguments(description)})` returns unit vectors [B, {description.retrieval_dim}] "
+        f"in the space shared with the other modality{_tokens(description)}."
     )
     if description.onnx is None:
         return text
     return (
-        f"{text} `encoder.onnx` has the input `{description.modality}` and the outputs `features` and `embedding`, for "
+        f"{text} `encoder.onnx` has the {_onnx_inputs(description)} and the outputs `features` and `embedding`, for "
         f"any B. Its outputs differ from torch by at most {description.onnx.difference:.1g} on "
         f"{description.onnx.windows}."
     )
+
+
+def _arguments(description: EncoderDescription) -> str:
+    return {("motion",): "motion=motion", ("video", "motion"): "window, motion"}.get(description.inputs, "window")
+
+
+def _tokens(description: EncoderDescription) -> str:
+    if description.tokens is None or description.token_times is None:
+        return ""
+    first, last = description.token_times[0], description.token_times[-1]
+    return (
+        f": {description.tokens.count} tokens of {description.tokens.dim} values each, for moments from {first:.2f} to "
+        f"{last:.2f} s of the window (`encoder.tokens`). `encoder.project(features)` returns embeddings of the whole "
+        f"window [B, {description.embed_dim}]"
+    )
+
+
+def _onnx_inputs(description: EncoderDescription) -> str:
+    names = [f"`{name}`" for name in description.inputs]
+    return f"input{'s' if len(names) > 1 else ''} {' and '.join(names)}"
 
 
 def _subjects(origin: Origin) -> str:
@@ -170,11 +192,26 @@ def _input(description: EncoderDescription) -> str:
         )
     spec_of_video = description.video
     assert spec_of_video is not None
-    side = spec_of_video.crop
+    parts = {"video": _frames, "motion": _motion}
+    return "\n\n".join(parts[name](spec_of_video) for name in description.inputs)
+
+
+def _frames(spec: VideoSpec) -> str:
+    bursts = "" if spec.burst == 1 else f", in {spec.frames} bursts of {spec.burst} adjacent frames"
     return (
-        f"[B, {spec_of_video.frames}, {side}, {side}, 3] uint8 RGB: {spec_of_video.frames} frames spread evenly over "
-        f"{spec_of_video.window:g} s, first and last time included, resized to a short side of "
-        f"{spec_of_video.short_side} and cropped at the centre. The encoder normalises the colours."
+        f"[B, {spec.images}, {spec.crop}, {spec.crop}, 3] uint8 RGB: {spec.images} frames{bursts} spread evenly over "
+        f"{spec.window:g} s, first and last time included, resized to a short side of {spec.short_side} and cropped at "
+        "the centre. The encoder normalises the colours."
+    )
+
+
+def _motion(spec: VideoSpec) -> str:
+    motion = spec.motion
+    assert motion is not None
+    return (
+        f"Measured motion [B, {motion.moments}, {motion.rows}, {motion.columns}, 3] float32: motion of the image to "
+        f"the right and down [picture widths / s], and its confidence from 0 to 1, in a grid of {motion.rows} x "
+        f"{motion.columns} cells, at {motion.rate:g} moments per second over {motion.window:g} s."
     )
 
 
@@ -187,7 +224,9 @@ def _usage(description: EncoderDescription) -> str:
     source = "" if own else ', experiment_file="the file that defines ' + type(description.encoder).__name__ + '"'
     lines = ["from revalexo_clip import load_encoder", "", f'encoder = load_encoder("path/to/this/folder"{source})']
     if description.imu is None:
-        lines.append("features = encoder(frames)  # uint8 tensor [B, T, H, W, 3]")
+        shapes = {"video": "frames: uint8 [B, T, H, W, 3]", "motion": "motion: float32 [B, M, Y, X, 3]"}
+        names = _arguments(description).replace("window", "frames")
+        lines.append(f"features = encoder({names})  # {', '.join(shapes[name] for name in description.inputs)}")
     else:
         first = description.imu.channels[0]
         lines.append(f'features = encoder({{"{first}": ..., ...}})  # every channel by name, or one tensor [B, L, C]')

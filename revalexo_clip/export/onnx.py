@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -35,8 +36,8 @@ _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 class CheckWindows(NamedTuple):
     """Windows on which an ONNX file is compared with torch."""
 
-    window: Tensor
-    """[B, L, C] or [B, T, H, W, 3]."""
+    inputs: Mapping[str, Tensor]
+    """The encoder's inputs by name, see `EncoderDescription.inputs`."""
     source: str
     """Description of their origin."""
 
@@ -51,30 +52,32 @@ def require_onnx() -> None:
 def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) -> OnnxCheck:
     """Write an encoder with its standardisation and projection, for batches of any size.
 
-    The file has one input, `imu` [B, L, C] or `video` [B, T, H, W, 3], and the outputs `features` and `embedding`,
-    [B, D] each. Its metadata describes them. Raises `ConfigError` if ONNX cannot express the encoder; `DataError`, and
-    leaves no file, if the outputs of onnxruntime differ from those of torch.
+    The file has the inputs `imu` [B, L, C], or `video` [B, T, H, W, 3], `motion` [B, M, Y, X, 3] or both, and the
+    outputs `features` [B, F] and `embedding` [B, D], those of the encoder's `features` and `embed`. Its metadata
+    describes them. Raises `ConfigError` if ONNX cannot express the encoder; `DataError`, and leaves no file, if the
+    outputs of onnxruntime differ from those of torch.
     """
     module = _Outputs(encoder).eval()
-    with torch.no_grad():  # before the export, so that cached tensors are real ones and not the tracer's
-        expected = tuple(output.numpy() for output in module(windows.window))
     description = encoder.description
+    inputs = [windows.inputs[name] for name in description.inputs]
+    with torch.no_grad():  # before the export, so that cached tensors are real ones and not the tracer's
+        expected = tuple(output.numpy() for output in module(*inputs))
     names = ("features", "embedding")[: len(expected)]
+    batch = torch.export.Dim("batch")
     with _quietly():
         try:
             program = torch.onnx.export(
                 module,
-                (torch.cat([windows.window[:1]] * 2),),  # a batch size of one would be treated as a constant
+                tuple(torch.cat([each[:1]] * 2) for each in inputs),  # a batch size of one would become a constant
                 dynamo=True,
                 verbose=False,
-                input_names=[description.modality],
+                input_names=list(description.inputs),
                 output_names=list(names),
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=(tuple({0: batch} for _ in inputs),),
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise ConfigError(
-                f"--format onnx cannot express this {type(description.encoder).__name__}: "
-                f"{str(error).strip().splitlines()[0]}"
+                f"--format onnx cannot express this {type(description.encoder).__name__}: {_cause(error)}"
             ) from error
     assert program is not None
     shape = program.model.graph.inputs[0].shape
@@ -86,11 +89,12 @@ def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) ->
     program.model.metadata_props.update(_metadata(description))
     with atomically(path) as temporary:
         program.save(temporary)
-        difference = _difference(temporary, description.modality, windows.window.numpy(), expected)
+        given = {name: each.numpy() for name, each in zip(description.inputs, inputs, strict=True)}
+        difference = _difference(temporary, given, expected)
         scale = max(1.0, *(float(np.abs(output).max()) for output in expected))
         if not difference <= TOLERANCE * scale:
             raise DataError(
-                f"{path} was not written: onnxruntime's outputs differ from torch's by {difference:.2g} on "
+                f"{path.name} was not written: onnxruntime's outputs differ from torch's by {difference:.2g} on "
                 f"{windows.source}, more than {TOLERANCE * scale:.2g}"
             )
     return OnnxCheck(windows=windows.source, difference=difference)
@@ -101,21 +105,29 @@ class _Outputs(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, window: Tensor) -> tuple[Tensor, ...]:
-        features_BD = self.encoder.features(window)
-        return (features_BD, self.encoder.project(features_BD)) if self.encoder.head else (features_BD,)
+    def forward(self, *windows: Tensor) -> tuple[Tensor, ...]:
+        inputs = self.encoder.inputs_from(**dict(zip(self.encoder.description.inputs, windows, strict=True)))
+        return self.encoder.encode(*inputs) if self.encoder.head else (self.encoder.encoder(*inputs),)
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first line of the error that came first: the exporter wraps it in descriptions of its own steps."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _difference(
-    path: Path, name: str, window: npt.NDArray[np.generic], expected: tuple[npt.NDArray[np.float32], ...]
+    path: Path, inputs: Mapping[str, npt.NDArray[np.generic]], expected: tuple[npt.NDArray[np.float32], ...]
 ) -> float:
     """Compute the largest difference of the outputs, for all windows in one batch and for the first alone."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     differences = []
-    for size in (len(window), 1):
-        outputs = session.run(None, {name: window[:size]})
+    for size in (len(expected[0]), 1):
+        outputs = session.run(None, {name: window[:size] for name, window in inputs.items()})
         differences += [np.abs(output - wanted[:size]).max() for output, wanted in zip(outputs, expected, strict=True)]
     return float(np.max(differences))  # NaN if one of them is NaN
 
@@ -123,7 +135,9 @@ def _difference(
 def _metadata(description: EncoderDescription) -> dict[str, str]:
     spec = description.imu or description.video
     assert spec is not None
-    fields = {name: value for name, value in vars(spec).items() if value is not None}
+    fields = {name: value for name, value in asdict(spec).items() if value is not None}
+    if description.tokens is not None:
+        fields |= {"tokens": description.tokens.model_dump(), "token_times": description.token_times}
     return {
         "modality": description.modality,
         "encoder": type(description.encoder).__name__,

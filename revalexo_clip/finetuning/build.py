@@ -29,7 +29,7 @@ from revalexo_clip.runs.classifier_checkpoint import (
 from revalexo_clip.runs.folder import find_checkpoint
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.summary import subjects_of
-from revalexo_clip.training.trainer import build_trainer, compile_encoders, share_cores
+from revalexo_clip.training.trainer import build_trainer, check_sync_batchnorm, compile_encoders, share_cores
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def build_finetune_setup(
     `DataError` if the experiment cannot run, or if test subjects were used in training the encoder or the teacher.
     """
     trainer = build_trainer(experiment.trainer, [], loggers=[])  # raises if there are no such devices
+    check_sync_batchnorm(experiment, trainer.world_size)
     if isinstance(trainer.accelerator, CPUAccelerator):
         share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
     teacher = read_teacher(experiment)

@@ -72,10 +72,10 @@ class ClassifierModule(TrainingModule):
             for start in range(0, rows, part):
                 own = slice(start, min(start + part, rows))
                 step.rows = slice(first + own.start, first + own.stop)
-                imu_bLC, video_b3THW, _, _ = batch.augmented(own, self.augmentation)
+                imu_bLC, video_b3THW, motion_bMYX3, _ = batch.augmented(own, self.augmentation)
                 with self._frozen_without_gradients():
-                    output = self.model.classify(imu_bLC, video_b3THW)
-                taught = self._teacher_output(imu_bLC, video_b3THW)
+                    output = self.model.classify(imu_bLC, video_b3THW, motion_bMYX3)
+                taught = self._teacher_output(imu_bLC, video_b3THW, motion_bMYX3)
                 # DDP averages gradients over processes, so each loss is scaled for the mean over the whole batch.
                 loss = self.loss(output, windows.label_BK[own], taught).sum() * (world_size() / size)
                 total += loss.detach()
@@ -84,9 +84,9 @@ class ClassifierModule(TrainingModule):
             parameter.grad = None
         return PendingStep(batch, gather(total[None]).mean())
 
-    def _teacher_output(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput | None:
+    def _teacher_output(self, imu_BLC: Tensor, video_B3THW: Tensor, motion_BMYX3: Tensor) -> ClassifierOutput | None:
         with torch.no_grad():
-            return next((teacher.classify(imu_BLC, video_B3THW) for teacher in self._teacher), None)
+            return next((teacher.classify(imu_BLC, video_B3THW, motion_BMYX3) for teacher in self._teacher), None)
 
     def _update_frozen(self) -> None:
         """Put the blocks that the experiment freezes in this epoch into eval mode."""
@@ -130,7 +130,11 @@ class ClassifierModule(TrainingModule):
 
     def collect(self, batch: Batch) -> Sequence[Tensor]:
         """Classify one batch."""
-        return batch.window_B, self.model(batch.imu_BLC, batch.video_BTHWC).logits_BKA, batch.label_BK
+        return (
+            batch.window_B,
+            self.model(batch.imu_BLC, batch.video_BTHWC, batch.motion_BMYX3).logits_BKA,
+            batch.label_BK,
+        )
 
     def on_collected(self, parts: Sequence[Tensor]) -> None:
         """Log the cross-entropy over all horizons, and the scores at the first.

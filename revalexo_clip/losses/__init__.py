@@ -1,10 +1,14 @@
 """Losses for contrastive pretraining and for activity classifiers."""
 
 from revalexo_clip.core.types import ClassifierOutput
-from revalexo_clip.losses.base import Loss, LossModule, Overlap
+from revalexo_clip.losses.base import Loss, LossModule, Vector
 from revalexo_clip.losses.classification import ClassificationLoss, ClassificationLossModule, CrossEntropy, Distillation
 from revalexo_clip.losses.info_nce import InfoNCE
+from revalexo_clip.losses.nearest_neighbours import NearestNeighbours
+from revalexo_clip.losses.overlap import Overlap
+from revalexo_clip.losses.self_contrast import SelfContrast
 from revalexo_clip.losses.siglip import SigLIP
+from revalexo_clip.losses.terms import Sum, Term
 
 __all__ = [
     "ClassificationLoss",
@@ -15,6 +19,11 @@ __all__ = [
     "InfoNCE",
     "Loss",
     "LossModule",
+    "NearestNeighbours",
     "Overlap",
+    "SelfContrast",
     "SigLIP",
+    "Sum",
+    "Term",
+    "Vector",
 ]

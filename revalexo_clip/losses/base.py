@@ -1,9 +1,8 @@
 """The interface of contrastive losses, and what they share.
 
-`Overlap` tells which windows of a batch share some time: these are not negatives of each other. `WithTemperature`
-holds a learnable temperature as the logarithm of a bounded scale (Radford et al., 2021, arXiv:2103.00020).
-`in_blocks` computes the similarity matrix a block of rows at a time, so that memory grows linearly with the batch
-size, not quadratically.
+`WithTemperature` holds a learnable temperature as the logarithm of a bounded scale (Radford et al., 2021,
+arXiv:2103.00020). `in_blocks` computes the similarity matrix a block of rows at a time, so that memory grows linearly
+with the batch size, not quadratically.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, NamedTuple, TypeVar, cast
+from typing import Annotated, Literal, TypeVar, cast
 
 import torch
 from pydantic import Field
@@ -19,36 +18,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from revalexo_clip.core.component import Component
-
-MICROSECOND = 1e-6
-"""Times are compared to a microsecond [s]: offsets are sums of decimal fractions."""
-
-
-class Overlap(NamedTuple):
-    """Positions in absolute time of the N windows of a batch, which determine the windows that share some time."""
-
-    recording_N: Tensor
-    """[N] int, index of each window's recording."""
-    time_N: Tensor
-    """[N] float64, start of each window in its recording [s]."""
-    window: float
-    """Length of a window [s]."""
-
-    def rows(self, rows: slice) -> Tensor:
-        """Return [b, N] bool: whether each of b consecutive windows shares some time with each of all N windows.
-
-        Windows of two clips overlap if the clips do. Windows that only touch do not overlap, and a window does not
-        overlap itself. `rows(slice(None))` is the whole matrix; for large batches, only blocks of rows are computed.
-        """
-        place_N = torch.arange(len(self.recording_N), device=self.recording_N.device)
-        same_recording_bN = self.recording_N[rows, None] == self.recording_N
-        close_bN = (self.time_N[rows, None] - self.time_N).abs() < self.window - MICROSECOND
-        return same_recording_bN & close_bN & (place_N[rows, None] != place_N)
-
+from revalexo_clip.losses.overlap import Overlap
 
 Vector = Literal["imu", "video", "imu_tokens", "video_tokens", "imu_second"]
 """Kinds of unit vectors that a loss can compare, one per window: embeddings of the whole window of IMU or video; tokens
 of IMU or video, those of all moments as one vector; embeddings of a second augmentation of the IMU window."""
+
+On = Literal["pooled", "tokens"]
+"""What of the windows a loss compares."""
+READS: Mapping[On, tuple[Vector, Vector]] = {"pooled": ("imu", "video"), "tokens": ("imu_tokens", "video_tokens")}
+"""The vectors that a loss of IMU and video reads."""
 
 
 class LossModule(nn.Module, ABC):
@@ -57,8 +36,14 @@ class LossModule(nn.Module, ABC):
     reads: tuple[Vector, Vector] = ("imu", "video")
     """Kinds of vectors that `forward` compares, in this order."""
 
+    validated = True
+    """Whether the loss of validation windows is meaningful. If not, it is left out of the validation loss."""
+
     no_weight_decay = True
     """Excludes the parameters from weight decay, which would change the temperature."""
+
+    is_loss = True
+    """Lets optimizers give the parameters a learning rate of their own, `loss_lr_scale`."""
 
     @abstractmethod
     def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
@@ -70,8 +55,9 @@ class LossModule(nn.Module, ABC):
     def share(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:
         """Compute the part of the loss [] that belongs to some consecutive windows.
 
-        The sum over slices that divide all N windows is the loss. Each process computes the share of its own windows,
-        and gradients are added up. Unless a loss overrides this method, shares are proportional to the number of rows.
+        `rows` has a start and a stop. The sum over slices that divide all N windows is the loss. Each process computes
+        the share of its own windows, and gradients are added up. Unless a loss overrides this method, shares are
+        proportional to the number of rows.
         """
         loss: Tensor = self(imu_ND, video_ND, overlap)
         share: Tensor = loss * ((rows.stop - rows.start) / len(imu_ND))
@@ -137,26 +123,45 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def is_all(rows: slice, count: int) -> bool:
+    """Return whether a slice takes all of `count` rows."""
+    return rows == slice(0, count)
+
+
 Result = TypeVar("Result", bound=Tensor | tuple[Tensor, ...])
 
 LARGE = 2**25
 """Maximum elements of the similarity matrix in memory at a time: 128 MiB of float32 for each intermediate result."""
 
 
-def row_blocks(count: int, rows: int | None) -> list[slice]:
-    """Divide `count` rows into slices of `rows` rows; None for as many rows as `LARGE` permits."""
+def row_blocks(count: int, rows: int | None, within: slice | None = None) -> list[slice]:
+    """Divide `count` rows, or those `within` a slice of them, into slices of `rows` rows.
+
+    If `rows` is None, a slice has as many rows of `count` columns as `LARGE` permits.
+    """
     size = rows or max(LARGE // count, 1)
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    own = within or slice(0, count)
+    return [slice(start, min(start + size, own.stop)) for start in range(own.start, own.stop, size)]
 
 
-def in_blocks(reduce: Callable[[Tensor, slice], Result], imu_ND: Tensor, blocks: list[slice]) -> list[Result]:
-    """Call `reduce` with each block of rows of `imu_ND` and its slice, and return the results.
+def in_blocks(reduce: Callable[[Tensor, slice], Result], x_ND: Tensor, blocks: list[slice]) -> list[Result]:
+    """Call `reduce` with each block of rows of `x_ND` and its slice, and return the results.
 
     The result is differentiable, also with respect to tensors that `reduce` uses beside its arguments. A block's
     intermediate results are not stored but computed again in the backward pass (Chen et al., 2016, arXiv:1604.06174);
     if there is only one block, it is computed once.
     """
     if len(blocks) == 1 or not torch.is_grad_enabled():
-        return [reduce(imu_ND[rows], rows) for rows in blocks]
-    again = [checkpoint(reduce, imu_ND[rows], rows, use_reentrant=False, preserve_rng_state=False) for rows in blocks]
+        return [reduce(x_ND[rows], rows) for rows in blocks]
+    again = [checkpoint(reduce, x_ND[rows], rows, use_reentrant=False, preserve_rng_state=False) for rows in blocks]
     return cast("list[Result]", again)
+
+
+def fill_overlaps(x_bN: Tensor, overlap: Overlap | None, rows: slice, value: float) -> Tensor:
+    """Set the elements of windows that overlap to `value`, in place; `rows` are the rows of `x_bN` among all N.
+
+    Only where windows of one recording meet, so that no mask of the size of `x_bN` is needed.
+    """
+    if overlap is not None:
+        x_bN[overlap.of_rows(rows)] = value
+    return x_bN

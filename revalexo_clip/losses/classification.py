@@ -18,6 +18,9 @@ from revalexo_clip.core.types import UNLABELLED, ClassifierOutput
 class ClassificationLossModule(nn.Module, ABC):
     """A classification loss with its parameters, if any."""
 
+    is_loss = True
+    """Lets optimizers give the parameters a learning rate of their own, `loss_lr_scale`."""
+
     @abstractmethod
     def forward(self, output: ClassifierOutput, label_BK: Tensor, teacher: ClassifierOutput | None) -> Tensor:
         """Compute the loss [B] of each window. The loss of a batch is the mean, however the batch is divided.

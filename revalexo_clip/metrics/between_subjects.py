@@ -12,15 +12,11 @@ import numpy as np
 from scipy import stats
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import COVERAGE
+from revalexo_clip.metrics.bootstrap import COVERAGE, UNLIMITED, Range
 from revalexo_clip.metrics.evaluated import Floats
 
 LEAST_SUBJECTS = 6
 """Subjects needed for an interval between subjects."""
-
-Range = tuple[float, float]
-SHARE: Range = (0.0, 1.0)
-"""Range of a figure that is a share."""
 
 
 def between_subjects(
@@ -38,7 +34,7 @@ def between_subjects(
     half_F = stats.t.ppf((1 + COVERAGE) / 2, subjects - 1) * figure_SF.std(axis=0, ddof=1) / np.sqrt(subjects)
     found: JsonObject = {}
     for name, mean, half in zip(names, figure_SF.mean(axis=0).tolist(), half_F.tolist(), strict=True):
-        least, most = (ranges or {}).get(name, (-np.inf, np.inf))
+        least, most = (ranges or {}).get(name, UNLIMITED)
         ends = [max(mean - half, least), min(mean + half, most)] if half > 0 else None
         found[name] = {"mean": mean, "interval": [*ends] if ends else None}
     return found

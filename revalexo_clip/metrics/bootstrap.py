@@ -7,10 +7,10 @@ not with other subjects (see `between_subjects`). Galleries and the training win
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.blocks import LEAST_BLOCKS, TimeUnits
@@ -22,6 +22,10 @@ _MOST_CORRELATED = 0.5
 """Largest correlation of neighbouring blocks that is believed: estimates from few blocks are inexact."""
 
 Interval = tuple[float, float]
+Range = tuple[float, float]
+SHARE: Range = (0.0, 1.0)
+"""Range of a result that is a share."""
+UNLIMITED: Range = (-math.inf, math.inf)
 
 
 class TimeBootstrap:
@@ -79,12 +83,20 @@ class TimeBootstrap:
         middle_R = (reaching(np.ceil(count_R / 2)) + reaching(np.floor(count_R / 2) + 1)) / 2
         return np.where(count_R > 0, middle_R, np.nan)
 
-    def interval(self, figure_R: Floats, unit_N: Ints) -> Interval | None:
+    def interval(self, figure_R: Floats, unit_N: Ints, within: Range = UNLIMITED) -> Interval | None:
         """Return the interval of a result from its value in each resample; `unit_N` are the units of its windows.
 
         The ends are percentiles, further out if there are few units (Hesterberg, 2015,
-        doi:10.1080/00031305.2015.1089789). None if there are too few units, or if the result is the same in all
-        resamples, which says nothing about its error.
+        doi:10.1080/00031305.2015.1089789), and further from the median if neighbouring units depend on each other: the
+        variance is multiplied by (1 + r) / (1 - r), see `_correlation`. They are cut to `within`, the range of the
+        result. None if there are too few units, or if the result is the same in all resamples, which says nothing about
+        its error.
+
+        That r is an estimate costs degrees of freedom of the t distribution. With n pairs of neighbours among U units
+        the variance of r is about n / U^2, of which half remains because r is never below zero; that of the logarithm
+        of the factor is four times as much. Adding it to the variance of the logarithm of the estimated variance,
+        2 / f with f = U - subjects, gives f / (1 + n / U) degrees of freedom (after Satterthwaite, 1946,
+        doi:10.2307/3002019).
         """
         units = np.unique(unit_N)
         subjects = len(np.unique(self.subject_U[units]))
@@ -93,30 +105,38 @@ class TimeBootstrap:
         known = figure_R[known_R]
         if free + 1 < LEAST_BLOCKS or len(known) == 0 or np.ptp(known) == 0:
             return None
-        widened = np.sqrt(len(units) / free) * stats.t.ppf((1 - COVERAGE) / 2, free)
-        inflation = self._inflation(known, self.weight_RU[known_R], units, subjects)
-        tail = float(stats.norm.cdf(widened * np.sqrt(inflation)))
-        low, high = np.quantile(known, [tail, 1 - tail])
-        return float(low), float(high)
+        second = np.flatnonzero(self.units.follows_U[units] & np.append(False, np.diff(units) == 1))
+        degrees = free / (1 + len(second) / len(units))
+        tail = float(special.ndtr(np.sqrt(len(units) / free) * special.stdtrit(degrees, (1 - COVERAGE) / 2)))
+        low, median, high = np.quantile(known, [tail, 0.5, 1 - tail])
+        r = _correlation(known, self.weight_RU[np.ix_(known_R, units)], second, subjects) if len(second) else 0.0
+        stretch = math.sqrt((1 + r) / (1 - r))
+        least, most = within
+        ends = max(median - stretch * (median - low), least), min(median + stretch * (high - median), most)
+        return float(ends[0]), float(ends[1])
 
-    def _inflation(self, figure_R: Floats, weight_RU: Floats, units: Ints, subjects: int) -> float:
-        """Return by how much the variance is larger because neighbouring blocks of a recording depend on each other.
+    def intervals(
+        self, names: Sequence[str], figure_RF: Floats, unit_N: Ints, ranges: Mapping[str, Range] | None = None
+    ) -> JsonObject:
+        """Return the object `interval` of `metrics.json`: the ends of each interval, or null.
 
-        It is (1 + r) / (1 - r), as for a first-order autoregressive process. r is the correlation of neighbouring
-        units' influences on the figure, between 0 and 0.5; an influence is the covariance of the figure with the weight
-        of the unit. Influences of a subject add up to zero, which would lower r and is corrected.
+        Intervals are cut to the range of the result if `ranges` has it.
         """
-        place = np.flatnonzero(self.units.follows_U[units] & np.append(False, np.diff(units) == 1))
-        if len(place) == 0:
-            return 1.0
-        deviation_R = figure_R - figure_R.mean()
-        influence_U = deviation_R @ weight_RU[:, units] / len(figure_R)
-        products = (influence_U[place - 1] * influence_U[place]).sum() / deviation_R.var()
-        correction = len(place) * subjects / (len(units) * (len(units) - subjects))
-        r = float(np.clip(products + correction, 0.0, _MOST_CORRELATED))
-        return (1 + r) / (1 - r)
-
-    def intervals(self, names: Sequence[str], figure_RF: Floats, unit_N: Ints) -> JsonObject:
-        """Return the object `interval` of `metrics.json`: the ends of each interval, or null."""
-        found = (self.interval(figure_R, unit_N) for figure_R in figure_RF.T)
+        within = ((ranges or {}).get(name, UNLIMITED) for name in names)
+        found = (self.interval(figure_R, unit_N, of) for figure_R, of in zip(figure_RF.T, within, strict=True))
         return {name: ends and list(ends) for name, ends in zip(names, found, strict=True)}
+
+
+def _correlation(figure_R: Floats, weight_RU: Floats, second: Ints, subjects: int) -> float:
+    """Estimate the correlation of neighbouring units' influences on the figure, between 0 and 0.5.
+
+    The influence of a unit is the covariance of the figure with the weight of the unit; `second` are the units that
+    follow another. Correlations in short series are estimated too low, by (1 + 4 r) / n for n units (Kendall, 1954,
+    doi:10.1093/biomet/41.3-4.403), because influences of a subject add up to zero. This is corrected.
+    """
+    units = weight_RU.shape[1]
+    deviation_R = figure_R - figure_R.mean()
+    influence_U = deviation_R @ weight_RU / len(figure_R)
+    products = (influence_U[second - 1] * influence_U[second]).sum() / deviation_R.var()
+    uncorrelated = -len(second) * subjects / (units * (units - subjects))  # expected if units are independent
+    return float(np.clip((products - uncorrelated) * (1 + 4 * subjects / units), 0.0, _MOST_CORRELATED))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.between_subjects import SHARE, between_subjects
+from revalexo_clip.metrics.between_subjects import between_subjects
 from revalexo_clip.metrics.blocks import LEAST_BLOCKS
-from revalexo_clip.metrics.bootstrap import TimeBootstrap
+from revalexo_clip.metrics.bootstrap import SHARE, TimeBootstrap
 from revalexo_clip.metrics.evaluated import Bools, Floats, Ints
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1")
@@ -111,13 +111,12 @@ def measure(output: ClassifierOutput, bootstrap: TimeBootstrap, names: Sequence[
     counted_A = (confusion_AA.sum(axis=0) + confusion_AA.sum(axis=1)) > 0
     if (output.units()[counted_A] < LEAST_BLOCKS).any():
         resampled_RM[:, [name == "macro_f1" for name in names]] = np.nan
+    ranges = dict.fromkeys(names, SHARE)
     return {
         "windows": windows,
         **dict(zip(names, value_M.tolist(), strict=True)),
-        "interval": bootstrap.intervals(names, resampled_RM, output.unit_N),
-        "between_subjects": between_subjects(
-            names, output.of_each_subject(bootstrap, names), dict.fromkeys(names, SHARE)
-        ),
+        "interval": bootstrap.intervals(names, resampled_RM, output.unit_N, ranges),
+        "between_subjects": between_subjects(names, output.of_each_subject(bootstrap, names), ranges),
     }
 
 

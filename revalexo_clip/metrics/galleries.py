@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.between_subjects import SHARE, Range, between_subjects
-from revalexo_clip.metrics.bootstrap import TimeBootstrap
+from revalexo_clip.metrics.between_subjects import between_subjects
+from revalexo_clip.metrics.bootstrap import SHARE, Range, TimeBootstrap
 from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints
 from revalexo_clip.metrics.retrieval import Moments, Ranks, partner_ranks_within, score
 
@@ -57,7 +57,8 @@ class Gallery:
             of_direction = found[direction]
             assert isinstance(of_direction, dict)
             rank_M = self.found_at(direction)[places]
-            of_direction["interval"] = bootstrap.intervals(FIGURES, resampled(rank_M, unit_M, bootstrap), unit_M)
+            figure_R5 = resampled(rank_M, unit_M, bootstrap)
+            of_direction["interval"] = bootstrap.intervals(FIGURES, figure_R5, unit_M, RANGES)
             own_S5 = of_each_subject(rank_M, bootstrap.subject_U[unit_M])
             of_direction["between_subjects"] = between_subjects(FIGURES, own_S5, RANGES)
         return found

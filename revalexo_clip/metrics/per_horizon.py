@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.types import UNLABELLED
-from revalexo_clip.metrics.bootstrap import TimeBootstrap
+from revalexo_clip.metrics.bootstrap import SHARE, TimeBootstrap
 from revalexo_clip.metrics.classification import (
     CLASS_FIGURES,
     CLASSIFICATION_SCORES,
@@ -166,7 +166,7 @@ def _classes(found: ClassifierOutput, activities: Sequence[str], bootstrap: Time
         rows = dict(zip(CLASS_FIGURES, (predicted_N, true_N, true_N | predicted_N), strict=True))
         intervals: JsonObject = {}
         for number, (figure, row_N) in enumerate(rows.items()):
-            interval = bootstrap.interval(resampled_RA3[:, label, number], found.unit_N[row_N])
+            interval = bootstrap.interval(resampled_RA3[:, label, number], found.unit_N[row_N], SHARE)
             intervals[figure] = interval and list(interval)
         classes[name] = {
             "support": int(true_N.sum()),

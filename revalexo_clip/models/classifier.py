@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from revalexo_clip.core.component import Component
 from revalexo_clip.core.types import ClassifierOutput, ImuSpec, Modality, VideoSpec
-from revalexo_clip.models.dual_encoder import FrameNormalization, Standardization
+from revalexo_clip.models.dual_encoder import FrameNormalization, Standardization, video_inputs
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
 from revalexo_clip.models.layers import Dropout, PartlyFrozen, initialize, number_dropouts
 
@@ -65,11 +65,16 @@ class Architecture:
     """The encoders of an activity classifier and their input specifications; None for a modality without an encoder."""
 
     embed_dim: int
-    """D, number of features of each encoder."""
+    """D, the embedding size that encoders are built for; the number of features of most of them."""
     imu: ImuEncoder | None
     imu_spec: ImuSpec | None
     video: VideoEncoder | None
     video_spec: VideoSpec | None
+
+    @property
+    def feature_dims(self) -> list[int]:
+        """F, the number of features of each encoder, IMU first."""
+        return [encoder.feature_dim(self.embed_dim) for encoder in (self.imu, self.video) if encoder is not None]
 
     def build(self, head: Head, fusion: Fusion, *, horizons: int, activities: int) -> ActivityClassifier:
         """Build an activity classifier with new weights. Raises `ConfigError` if an encoder cannot be built."""
@@ -84,7 +89,7 @@ class Architecture:
             encoders["video"] = self.video.build(self.video_spec, self.embed_dim)
             blocks["video"] = self.video.blocks(encoders["video"])
         joined = fusion == "features" or len(encoders) == 1
-        sizes = [len(encoders) * self.embed_dim] if joined else [self.embed_dim] * len(encoders)
+        sizes = [sum(self.feature_dims)] if joined else self.feature_dims
         heads = [head.build(size, horizons, activities) for size in sizes]
         norm = nn.LayerNorm(sizes[0]) if len(encoders) > len(heads) else None
         return ActivityClassifier(
@@ -111,9 +116,9 @@ class ActivityClassifier(PartlyFrozen):
     ) -> None:
         """Combine encoders and heads.
 
-        `encoders` map [B, L, C] or [B, 3, T, H, W] to [B, D]; `heads` map features to [B, K, A]. There is either one
-        head per encoder, in the same order, or a single head for the concatenated features, to which `norm` is applied
-        first. `blocks` are the blocks of each encoder from input to output.
+        `encoders` map [B, L, C] or [B, 3, T, H, W] to [B, F], see `Encoder.feature_dim`; `heads` map features to
+        [B, K, A]. There is either one head per encoder, in the same order, or a single head for the concatenated
+        features, to which `norm` is applied first. `blocks` are the blocks of each encoder from input to output.
         """
         super().__init__()
         self.imu, self.video = encoders.get("imu"), encoders.get("video")
@@ -134,21 +139,21 @@ class ActivityClassifier(PartlyFrozen):
         assert found is not None
         return found
 
-    def forward(self, imu_BLC: Tensor, video_BTHWC: Tensor) -> ClassifierOutput:
+    def forward(self, imu_BLC: Tensor, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None) -> ClassifierOutput:
         """Classify B windows: IMU in the channels' units, video uint8 RGB. Ignores a modality without an encoder."""
-        return self.classify(imu_BLC, video_BTHWC if self.frames is None else self.frames(video_BTHWC))
+        return self.classify(imu_BLC, video_BTHWC if self.frames is None else self.frames(video_BTHWC), motion_BMYX3)
 
-    def classify(self, imu_BLC: Tensor, video_B3THW: Tensor) -> ClassifierOutput:
-        """Classify B windows with video in normalised colour, as augmentation returns it."""
+    def classify(self, imu_BLC: Tensor, video_B3THW: Tensor, motion_BMYX3: Tensor | None = None) -> ClassifierOutput:
+        """Classify B windows with video in normalised colour and measured motion, as augmentation returns them."""
         features = []
         if self.imu is not None:
             assert self.samples is not None
             features.append(self.imu(self.samples(imu_BLC)))
         if self.video is not None:
-            features.append(self.video(video_B3THW))
+            features.append(self.video(*video_inputs(self.video, video_B3THW, motion_BMYX3)))
         features_BF = torch.cat(features, dim=1)
         if len(self.heads) == 1:
             features_BF = features_BF if self.norm is None else self.norm(features_BF)
             return ClassifierOutput(self.heads[0](features_BF), features_BF)
-        logits = [head(features_BD) for head, features_BD in zip(self.heads, features, strict=True)]
+        logits = [head(own_BF) for head, own_BF in zip(self.heads, features, strict=True)]
         return ClassifierOutput(torch.stack(logits).mean(dim=0), features_BF)

@@ -7,12 +7,15 @@ layers follows Chen et al., 2020 (arXiv:2002.05709).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
 from revalexo_clip.models.layers import PartlyFrozen, initialize, number_dropouts
+from revalexo_clip.models.sequence import SequenceNet, TakesMotion
+from revalexo_clip.models.tokens import TokenHead, Tokens, token_heads
 
 
 class FrameNormalization(nn.Module):
@@ -52,25 +55,45 @@ class Standardization(nn.Module):
 
 
 class ProjectionHead(nn.Module):
-    """[B, D] -> Linear -> ReLU -> Linear -> [B, D]: from an encoder's features to the shared embedding space."""
+    """[B, F] -> Linear -> ReLU -> Linear -> [B, D]: from an encoder's features to the shared embedding space."""
 
-    def __init__(self, embed_dim: int) -> None:
+    def __init__(self, feature_dim: int, embed_dim: int) -> None:
         super().__init__()
-        self.hidden = nn.Linear(embed_dim, embed_dim)
+        self.hidden = nn.Linear(feature_dim, embed_dim)
         self.output = nn.Linear(embed_dim, embed_dim)
         self.apply(initialize)
 
-    def forward(self, features_BD: Tensor) -> Tensor:
-        """Project features [B, D]. The result is not normalised."""
-        projected_BD: Tensor = self.output(nn.functional.relu(self.hidden(features_BD)))
+    def forward(self, features_BF: Tensor) -> Tensor:
+        """Project features [B, F]. The result [B, D] is not normalised."""
+        projected_BD: Tensor = self.output(nn.functional.relu(self.hidden(features_BF)))
         return projected_BD
+
+
+class Vectors(NamedTuple):
+    """What a model computes from B windows of one modality."""
+
+    features_BF: Tensor
+    """Output of the encoder, which downstream tasks use."""
+    embedding_BD: Tensor
+    """Unit vectors of the window, from the projection head; float32."""
+    tokens_BE: Tensor | None
+    """Unit vectors of the tokens of all moments, E = S * d; float32. None if the model has no tokens."""
+
+    @property
+    def retrieval(self) -> Tensor:
+        """The unit vectors that retrieval compares: tokens if there are any, else embeddings."""
+        return self.embedding_BD if self.tokens_BE is None else self.tokens_BE
 
 
 class DualEncoder(PartlyFrozen):
     """An IMU encoder and a video encoder, trained to give similar embeddings for the same moment.
 
     Features are the output of an encoder and are used by downstream tasks. Embeddings are the output of the projection
-    head, normalised to unit length, and are compared by the contrastive loss and in retrieval.
+    head, normalised to unit length. Tokens, if the model has them, are unit vectors of moments, see `Tokens`. The
+    contrastive loss compares embeddings, tokens, or both; retrieval compares tokens if there are any.
+
+    Methods that take video also take measured motion [B, M, Y, X, 3], which only video encoders that are marked
+    `TakesMotion` need.
     """
 
     def __init__(
@@ -82,19 +105,26 @@ class DualEncoder(PartlyFrozen):
         imu_spec: ImuSpec,
         video_spec: VideoSpec,
         blocks: Mapping[Modality, Sequence[nn.Module]] | None = None,
+        feature_dims: Mapping[Modality, int] | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         """Combine two encoders.
 
-        `imu` maps [B, L, C] to [B, D], `video` maps [B, 3, T, H, W] to [B, D]; D is `embed_dim`. `blocks` are the
-        blocks of each encoder from input to output; without them, each encoder is a single block.
+        `imu` maps [B, L, C] to [B, F], `video` maps [B, 3, T, H, W], and motion if it is a `TakesMotion`, to [B, F].
+        `feature_dims` are F of each, without them D, which is `embed_dim`. `blocks` are the blocks of each encoder from
+        input to output; without them, each encoder is a single block. Raises `ConfigError` if there are to be `tokens`
+        and an encoder gives no features of moments.
         """
         super().__init__()
+        sizes = feature_dims or {}
         self.samples = Standardization(imu_spec)
         self.imu = imu
         self.video = video
         self.frames = FrameNormalization(video_spec)
-        self.imu_head = ProjectionHead(embed_dim)
-        self.video_head = ProjectionHead(embed_dim)
+        self.imu_head = ProjectionHead(sizes.get("imu", embed_dim), embed_dim)
+        self.video_head = ProjectionHead(sizes.get("video", embed_dim), embed_dim)
+        heads = {} if tokens is None else token_heads(tokens, {"imu": imu, "video": video})
+        self.imu_tokens, self.video_tokens = heads.get("imu"), heads.get("video")
         number_dropouts(self)
         self._blocks = blocks or {"imu": [imu], "video": [video]}
 
@@ -102,41 +132,73 @@ class DualEncoder(PartlyFrozen):
         """Return the blocks of each encoder, from input to output."""
         return self._blocks
 
-    def forward(self, imu_BLC: Tensor, video_BTHWC: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embeddings of B windows: those of IMU and those of video, [B, D] each."""
-        return self.embed_imu(imu_BLC), self.embed_video(video_BTHWC)
+    def forward(
+        self, imu_BLC: Tensor, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the vectors that retrieval compares of B windows: those of IMU and those of video, [B, D] each."""
+        return self.embed_imu(imu_BLC), self.embed_video(video_BTHWC, motion_BMYX3)
+
+    def encode_imu(self, imu_BLC: Tensor) -> Vectors:
+        """Compute all vectors of IMU windows in the channels' units."""
+        return _vectors(self.imu, (self.samples(imu_BLC),), self.imu_head, self.imu_tokens)
+
+    def encode_frames(self, video_B3THW: Tensor, motion_BMYX3: Tensor | None = None) -> Vectors:
+        """Compute all vectors of video windows in normalised colour, as augmentation returns them."""
+        inputs = video_inputs(self.video, video_B3THW, motion_BMYX3)
+        return _vectors(self.video, inputs, self.video_head, self.video_tokens)
+
+    def encode_video(self, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None) -> Vectors:
+        """Compute all vectors of video windows, uint8 RGB."""
+        return self.encode_frames(self.frames(video_BTHWC), motion_BMYX3)
 
     def embed_imu(self, imu_BLC: Tensor) -> Tensor:
-        """Embed IMU windows in the channels' units: unit vectors [B, D], float32."""
-        return self.project_imu(self.imu_features(imu_BLC))
+        """Embed IMU windows in the channels' units for retrieval: unit vectors [B, D], float32."""
+        return self.encode_imu(imu_BLC).retrieval
 
-    def embed_video(self, video_BTHWC: Tensor) -> Tensor:
-        """Embed video windows, uint8 RGB: unit vectors [B, D], float32."""
-        return self.embed_frames(self.frames(video_BTHWC))
+    def embed_video(self, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None) -> Tensor:
+        """Embed video windows, uint8 RGB, for retrieval: unit vectors [B, D], float32."""
+        return self.embed_frames(self.frames(video_BTHWC), motion_BMYX3)
 
-    def embed_frames(self, video_B3THW: Tensor) -> Tensor:
-        """Embed video windows in normalised colour, as augmentation returns them: unit vectors [B, D], float32."""
-        return self.project_video(self.video(video_B3THW))
+    def embed_frames(self, video_B3THW: Tensor, motion_BMYX3: Tensor | None = None) -> Tensor:
+        """Embed video windows in normalised colour for retrieval: unit vectors [B, D], float32."""
+        return self.encode_frames(video_B3THW, motion_BMYX3).retrieval
 
-    def project_imu(self, features_BD: Tensor) -> Tensor:
+    def project_imu(self, features_BF: Tensor) -> Tensor:
         """Project features from `imu_features` to embeddings: unit vectors [B, D], float32."""
-        return _unit(self.imu_head(features_BD))
+        return unit(self.imu_head(features_BF))
 
-    def project_video(self, features_BD: Tensor) -> Tensor:
+    def project_video(self, features_BF: Tensor) -> Tensor:
         """Project features from `video_features` to embeddings: unit vectors [B, D], float32."""
-        return _unit(self.video_head(features_BD))
+        return unit(self.video_head(features_BF))
 
     def imu_features(self, imu_BLC: Tensor) -> Tensor:
-        """Compute features [B, D] of IMU windows in the channels' units."""
-        features_BD: Tensor = self.imu(self.samples(imu_BLC))
-        return features_BD
+        """Compute features [B, F] of IMU windows in the channels' units."""
+        features_BF: Tensor = self.imu(self.samples(imu_BLC))
+        return features_BF
 
-    def video_features(self, video_BTHWC: Tensor) -> Tensor:
-        """Compute features [B, D] of video windows, uint8 RGB."""
-        features_BD: Tensor = self.video(self.frames(video_BTHWC))
-        return features_BD
+    def video_features(self, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None) -> Tensor:
+        """Compute features [B, F] of video windows, uint8 RGB."""
+        features_BF: Tensor = self.video(*video_inputs(self.video, self.frames(video_BTHWC), motion_BMYX3))
+        return features_BF
 
 
-def _unit(x_BD: Tensor) -> Tensor:
+def video_inputs(encoder: nn.Module, video_B3THW: Tensor, motion_BMYX3: Tensor | None) -> tuple[Tensor, ...]:
+    """Return what a video encoder takes of a window: frames, and motion if it is a `TakesMotion`."""
+    if not isinstance(encoder, TakesMotion):
+        return (video_B3THW,)
+    assert motion_BMYX3 is not None, f"{type(encoder).__name__} takes measured motion"
+    return video_B3THW, motion_BMYX3
+
+
+def _vectors(encoder: nn.Module, inputs: tuple[Tensor, ...], head: ProjectionHead, tokens: TokenHead | None) -> Vectors:
+    if tokens is None:
+        features_BF: Tensor = encoder(*inputs)
+        return Vectors(features_BF, unit(head(features_BF)), None)
+    assert isinstance(encoder, SequenceNet)
+    encoded = encoder.encode(*inputs)
+    return Vectors(encoded.features_BF, unit(head(encoded.features_BF)), tokens(encoded.sequence_BTE))
+
+
+def unit(x_BD: Tensor) -> Tensor:
     """Normalise in at least float32: under autocast x is bfloat16, in which lengths would be off by 1e-2."""
     return nn.functional.normalize(x_BD.to(torch.promote_types(x_BD.dtype, torch.float32)), dim=-1)

@@ -16,9 +16,10 @@ from torch.nn.functional import avg_pool2d
 
 from revalexo_clip.motion.base import Front, hann
 
-PASS = 0.12
+PASS = 0.1
 """Standard deviation of the Gaussian weight of frequencies [cycles / px]. The peak is a Gaussian, too, so that a
-parabola through the logarithms of its heights finds its summit between pixels."""
+parabola through the logarithms of its heights finds its summit between pixels. Wider ones follow noise, narrower ones
+are less exact (see benchmarks/motion.py)."""
 CUT = 2.3
 """Frequencies beyond this many standard deviations are left out; their weight is below 0.07."""
 FLOOR = 0.5

@@ -12,11 +12,12 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.version import __version__
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.models.dual_encoder import DualEncoder
+from revalexo_clip.pretraining.contrast import check_vectors
 from revalexo_clip.pretraining.module import ContrastiveModule
 from revalexo_clip.runs.checkpoint import PRETRAINING_KEY, PretrainingMetadata
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.summary import subjects_of
-from revalexo_clip.training.trainer import build_trainer, compile_encoders, share_cores
+from revalexo_clip.training.trainer import build_trainer, check_sync_batchnorm, compile_encoders, share_cores
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
     Raises `ConfigError` or `DataError` if the experiment cannot run.
     """
     trainer = build_trainer(experiment.trainer, [], loggers=[])  # raises if the devices do not exist
+    check_sync_batchnorm(experiment, trainer.world_size)
     if isinstance(trainer.accelerator, CPUAccelerator):
         share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
     train, val = _windows(experiment, trainer.world_size)
@@ -68,6 +70,8 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
         experiment.video.load_pretrained(model.video)
     if experiment.trainer.compile:
         compile_encoders(model, (model.imu, model.video))
+    loss = experiment.loss.build()
+    check_vectors(loss, tokens=experiment.tokens is not None)
     description = PretrainingMetadata(
         version=__version__,
         experiment=experiment,
@@ -81,7 +85,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
     module = ContrastiveModule(
         experiment,
         model,
-        experiment.loss.build(),
+        loss,
         augmentation,
         window=train.imu_spec.window,
         steps=data.steps_per_epoch * experiment.trainer.max_epochs,

@@ -7,18 +7,19 @@ embeddings. Embed each part again, with a graph, and backpropagate its share of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from revalexo_clip.losses import Vector
 from revalexo_clip.models.encoders.checkpointing import running_statistics_untouched
 from revalexo_clip.models.layers import without_autocast
 
-Embed = Callable[[slice], tuple[Tensor, Tensor]]
-"""Embeds the rows of a slice of this process's batch: (imu [b, D], video [b, D])."""
-Contrast = Callable[[Tensor, Tensor], Tensor]
-"""Computes the loss of this process's embeddings, contrasted with those of all processes."""
+Embed = Callable[[slice], Mapping[Vector, Tensor]]
+"""Computes the vectors of the rows of a slice of this process's batch, [b, D] of each kind."""
+Contrast = Callable[[Mapping[Vector, Tensor]], Tensor]
+"""Computes the loss of this process's vectors, contrasted with those of all processes."""
 Backward = Callable[[Tensor, bool], None]
 """Runs the backward pass of a scalar; the flag marks the last pass of a step, in which gradients are synchronised."""
 
@@ -41,9 +42,9 @@ def contrast_in_parts(
     """
     slices = [slice(start, min(start + part, rows)) for start in range(0, rows, part)]
     if len(slices) == 1:
-        imu_BD, video_BD = embed(slices[0])
-        with without_autocast(imu_BD.device):
-            loss = contrast(imu_BD, video_BD)
+        vectors = embed(slices[0])
+        with without_autocast(_device(vectors)):
+            loss = contrast(vectors)
             backward(loss, True)
         return loss.detach()
 
@@ -54,18 +55,19 @@ def contrast_in_parts(
             embedded.append(embed(rows_of_part))
     # Autocast caches the weights that it cast without a graph; the second pass must not use them.
     torch.clear_autocast_cache()
-    imu_BD = torch.cat([imu for imu, _ in embedded]).requires_grad_()
-    video_BD = torch.cat([video for _, video in embedded]).requires_grad_()
+    vectors = {kind: torch.cat([part[kind] for part in embedded]).requires_grad_() for kind in embedded[0]}
     trainable = [parameter for parameter in loss_parameters if parameter.requires_grad]
-    with without_autocast(imu_BD.device):
-        loss = contrast(imu_BD, video_BD)
-        imu_grad_BD, video_grad_BD, *parameter_grads = torch.autograd.grad(loss, [imu_BD, video_BD, *trainable])
+    with without_autocast(_device(vectors)):
+        loss = contrast(vectors)
+        found = torch.autograd.grad(loss, [*vectors.values(), *trainable])
+    grads, parameter_grads = dict(zip(vectors, found, strict=False)), found[len(vectors) :]
 
     for rows_of_part, state in zip(slices, states, strict=True):
         state.restore()
-        imu_bD, video_bD = embed(rows_of_part)
-        with without_autocast(imu_bD.device):
-            surrogate = (imu_bD * imu_grad_BD[rows_of_part]).sum() + (video_bD * video_grad_BD[rows_of_part]).sum()
+        part_vectors = embed(rows_of_part)
+        with without_autocast(_device(part_vectors)):
+            products = [(x_bD * grads[kind][rows_of_part]).sum() for kind, x_bD in part_vectors.items()]
+            surrogate = torch.stack(products).sum()
             last = rows_of_part is slices[-1]
             if last:  # include the loss's parameters, so that one synchronised pass has all parameters
                 surrogate = surrogate + sum(
@@ -74,6 +76,10 @@ def contrast_in_parts(
                 )
             backward(surrogate, last)
     return loss.detach()
+
+
+def _device(vectors: Mapping[Vector, Tensor]) -> torch.device:
+    return next(iter(vectors.values())).device
 
 
 class _RandomState:

@@ -9,22 +9,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from revalexo_clip.augment import Augmentation
+from revalexo_clip.augment import Augmentation, Augmented
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.types import Batch
 from revalexo_clip.data.batches import share_of
 from revalexo_clip.losses import LossModule, Overlap
+from revalexo_clip.losses.terms import weighted_sum
 from revalexo_clip.metrics.retrieval import retrieve, retrieve_within
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.layers import one_step
+from revalexo_clip.pretraining.contrast import Contrast, Vectors, retrieval_kinds
 from revalexo_clip.pretraining.micro_batch import contrast_in_parts
-from revalexo_clip.pretraining.validation import BetweenSubjects, Gallery
+from revalexo_clip.pretraining.validation import BetweenSubjects, Gallery, validation_loss
 from revalexo_clip.runs.resume_state import BETWEEN_SUBJECTS
 from revalexo_clip.training.base_module import PendingStep, TrainingModule
-from revalexo_clip.training.distributed import fail_on_all_ranks, gather, gather_with_gradient, rank, world_size
+from revalexo_clip.training.distributed import fail_on_all_ranks, gather, world_size
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import diverged
+
+
+def named(metric: str, term: str) -> str:
+    """Return the name under which a metric of a term is logged; that of a loss without terms is the metric's."""
+    return f"{metric}/{term}" if term else metric
 
 
 class ContrastiveModule(TrainingModule):
@@ -58,27 +65,29 @@ class ContrastiveModule(TrainingModule):
         self.gallery: Gallery | None = None
         """The validation windows, after a validation."""
         self._video_buffer_B3THW: Tensor | None = None
-        self._overlap: Overlap | None = None
+        self._contrast: Contrast | None = None
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """Take one optimizer step, and let the loss take note of its vectors."""
+        super().training_step(batch, batch_idx)
+        assert self._contrast is not None
+        self._contrast.update()
 
     def compute_gradients(self, batch: TrainingBatch) -> PendingStep:
         """Compute the gradients of one contrastive batch."""
         windows = batch.windows
-        overlap = self._overlap = Overlap(gather(windows.recording_B), gather(windows.time_B), self.window)
-        first = share_of(self.experiment.batch_size, rank(), world_size()).start
+        sizes = [len(share_of(self.experiment.batch_size, place, world_size())) for place in range(world_size())]
+        moment_N2 = gather(torch.stack([windows.recording_B.to(windows.time_B), windows.time_B], dim=1), sizes)
+        overlap = Overlap(moment_N2[:, 0].long(), moment_N2[:, 1], self.window)
+        contrast = self._contrast = Contrast(self.loss, overlap, sizes)
+        first = contrast.rows.start
         with one_step(self.experiment.seed, self.global_step, self.experiment.batch_size) as step:
 
-            def embed(rows: slice) -> tuple[Tensor, Tensor]:
+            def embed(rows: slice) -> Vectors:
                 step.rows = slice(first + rows.start, first + rows.stop)
-                return self._embed_augmented(batch, rows)
+                return self._vectors_of(batch, rows)
 
-            def contrast(imu_BD: Tensor, video_BD: Tensor) -> Tensor:
-                imu_ND, video_ND = gather_with_gradient(imu_BD), gather_with_gradient(video_BD)
-                self.between["imu"].add(imu_ND, overlap.recording_N)
-                self.between["video"].add(video_ND, overlap.recording_N)
-                loss: Tensor = self.loss(imu_ND, video_ND, overlap)
-                return loss
-
-            loss = contrast_in_parts(
+            contrast_in_parts(
                 self.model,
                 rows=len(windows.window_B),
                 part=self.experiment.micro_batch or len(windows.window_B),
@@ -87,23 +96,48 @@ class ContrastiveModule(TrainingModule):
                 loss_parameters=list(self.loss.parameters()),
                 backward=self.backward_pass,
             )
+        for modality, kind in zip(self.between, retrieval_kinds(contrast.vectors), strict=True):
+            self.between[modality].add(contrast.vectors[kind], overlap.recording_N)
+        self._losses = contrast.total()
+        loss = weighted_sum(self.loss, self._losses)
+        assert loss is not None
         return PendingStep(batch, loss)
 
-    def _embed_augmented(self, batch: TrainingBatch, rows: slice) -> tuple[Tensor, Tensor]:
-        """Augment and embed some windows: (imu [b, D], video [b, D]). The last part's video is overwritten."""
+    def _vectors_of(self, batch: TrainingBatch, rows: slice) -> Vectors:
+        """Augment some windows and compute their vectors. The video of the last part is overwritten."""
         buffer = self._video_buffer_B3THW
         into = None if buffer is None else buffer[: rows.stop - rows.start]
-        imu_bLC, video_b3THW, _, _ = batch.augmented(rows, self.augmentation, into)
-        if buffer is None or len(buffer) < len(video_b3THW):
-            self._video_buffer_B3THW = video_b3THW
-        return self.model.embed_imu(imu_bLC), self.model.embed_frames(video_b3THW)
+        augmented = batch.augmented(rows, self.augmentation, into)
+        if buffer is None or len(buffer) < len(augmented.video_B3THW):
+            self._video_buffer_B3THW = augmented.video_B3THW
+        return self.vectors(augmented)
+
+    def vectors(self, windows: Augmented) -> Vectors:
+        """Compute the vectors of windows, as augmentation returns them."""
+        imu = self.model.encode_imu(windows.imu_BLC)
+        video = self.model.encode_frames(windows.video_B3THW, windows.motion_BMYX3)
+        found: Vectors = {"imu": imu.embedding_BD, "video": video.embedding_BD}
+        if imu.tokens_BE is not None and video.tokens_BE is not None:
+            found |= {"imu_tokens": imu.tokens_BE, "video_tokens": video.tokens_BE}
+        if windows.second_BLC is not None:
+            found["imu_second"] = self.model.encode_imu(windows.second_BLC).embedding_BD
+        return found
 
     def log_step(self) -> None:
-        """Log the temperature, and the loss of chance if it is defined."""
-        assert self._overlap is not None
-        if (chance := self.loss.chance(self._overlap)) is not None:
-            self.log("train/chance", chance, on_step=False, on_epoch=True, batch_size=self.experiment.batch_size)
-        self.log("train/temperature", self.loss.temperature)
+        """Log the loss of each named term, each temperature, and the loss of chance if it is defined."""
+        assert self._contrast is not None
+        chances = self._contrast.chances()
+        self._log_mean("train/chance", weighted_sum(self.loss, chances))
+        for name, (_, term) in self.loss.terms().items():
+            self.log(named("train/temperature", name), term.temperature)
+            if name:
+                self._log_mean(f"train/loss/{name}", self._losses[name])
+                self._log_mean(f"train/chance/{name}", chances[name])
+
+    def _log_mean(self, name: str, value: Tensor | None) -> None:
+        """Log the mean over the steps of an epoch."""
+        if value is not None:
+            self.log(name, value, on_step=False, on_epoch=True, batch_size=self.experiment.batch_size)
 
     def divergence_error(self, step: PendingStep, norm: Tensor, where: str) -> UserError:
         """See `TrainingModule.divergence_error`. The windows are embedded again to find the bad ones."""
@@ -112,8 +146,9 @@ class ContrastiveModule(TrainingModule):
 
         def embed() -> tuple[Tensor, Tensor]:
             slices = [slice(start, start + part) for start in range(0, len(names), part)]
-            imu, video = zip(*(self._embed_augmented(step.batch, rows) for rows in slices), strict=True)
-            return torch.cat(imu), torch.cat(video)
+            found = [self._vectors_of(step.batch, rows) for rows in slices]
+            imu_BD, video_BD = (torch.cat([part[kind] for part in found]) for kind in retrieval_kinds(found[0]))
+            return imu_BD, video_BD
 
         return diverged(where, step.loss, norm, names, embed)
 
@@ -128,25 +163,28 @@ class ContrastiveModule(TrainingModule):
         if share is not None:
             self.log(name, share)
 
-    def collect(self, batch: Batch) -> Gallery:
+    def collect(self, batch: Batch) -> Sequence[Tensor]:
         """Embed one batch."""
-        imu_BD, video_BD = self.model(batch.imu_BLC, batch.video_BTHWC)
-        return Gallery(batch.window_B, batch.recording_B, batch.time_B, imu_BD, video_BD)
+        vectors = self.vectors(Augmented(batch.imu_BLC, self.model.frames(batch.video_BTHWC), batch.motion_BMYX3, None))
+        read = {kind for _, term in self.loss.terms().values() if term.validated for kind in term.reads}
+        kept = {kind: x_BD for kind, x_BD in vectors.items() if kind in {*read, *retrieval_kinds(vectors)}}
+        self._kinds = tuple(kept)
+        return [batch.window_B, batch.recording_B, batch.time_B, *kept.values()]
 
     def on_collected(self, parts: Sequence[Tensor]) -> None:
         """Log the loss over contrastive batches, and retrieval with all validation windows as one gallery.
 
         Raises `UserError` if the training has diverged.
         """
-        gallery = self.gallery = Gallery(*parts)
-        if not (gallery.imu_ND.isfinite().all() and gallery.video_ND.isfinite().all()):
+        gallery = self.gallery = Gallery.of(parts, self._kinds)
+        if not all(x_ND.isfinite().all() for x_ND in gallery.vectors.values()):
             fail_on_all_ranks(
                 UserError(
                     f"the training diverged: in epoch {self.current_epoch + 1} embeddings are no longer finite; "
                     "lower optim.lr or trainer.gradient_clip, or --set trainer.precision=32"
                 )
             )
-        self.log("val/loss", self._validation_loss(gallery))
+        self._log_validation_loss(gallery)
         by_modality = {modality: BetweenSubjects(self.val_subjects) for modality in self.between}
         by_modality["imu"].add(gallery.imu_ND, gallery.recording_N)
         by_modality["video"].add(gallery.video_ND, gallery.recording_N)
@@ -157,17 +195,13 @@ class ContrastiveModule(TrainingModule):
             for direction, scores in (("imu_to_video", found.imu_to_video), ("video_to_imu", found.video_to_imu)):
                 self.log_dict({f"{prefix}/{direction}/{name}": value for name, value in asdict(scores).items()})
 
-    def _validation_loss(self, gallery: Gallery) -> Tensor:
-        """Return the mean loss of batches of `batch_size` windows, composed at random but the same in every epoch."""
-        count = len(gallery.window_N)
-        size = min(self.experiment.batch_size, count)
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(self.experiment.seed))
-        losses = []
-        for start in range(0, count - size + 1, size):
-            rows = order[start : start + size].to(self.device)
-            overlap = Overlap(gallery.recording_N[rows], gallery.time_N[rows], self.window)
-            losses.append(self.loss(gallery.imu_ND[rows], gallery.video_ND[rows], overlap))
-        return torch.stack(losses).mean()
+    def _log_validation_loss(self, gallery: Gallery) -> None:
+        """Log loss and chance, of the sum and of each named term."""
+        found = validation_loss(self.loss, gallery, self.window, self.experiment.batch_size, self.experiment.seed)
+        for name, (loss, chance) in {"": (found.loss, found.chance), **found.terms}.items():
+            self.log(named("val/loss", name), loss)
+            if chance is not None:
+                self.log(named("val/chance", name), chance)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the sums over the embeddings of an unfinished epoch."""

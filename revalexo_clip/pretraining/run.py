@@ -14,6 +14,7 @@ from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.text import counted
 from revalexo_clip.pretraining.build import TrainingSetup, build_setup
 from revalexo_clip.pretraining.collapse import CollapseWarning
+from revalexo_clip.pretraining.memorising import MemorisingWarning
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.options import RunOptions, optional_path
 from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
@@ -78,7 +79,8 @@ class Pretraining(Training[TrainingSetup]):
 
     def callbacks(self) -> list[Callback]:
         """See `Training.callbacks`."""
-        return [CollapseWarning(), TrainingProgress(self.console, self.experiment.batch_size, RetrievalScores())]
+        progress = TrainingProgress(self.console, self.experiment.batch_size, RetrievalScores())
+        return [CollapseWarning(), MemorisingWarning(), progress]
 
     @property
     def monitored(self) -> Monitored:

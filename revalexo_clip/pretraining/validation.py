@@ -1,4 +1,4 @@
-"""Validation: the gallery of all windows, and the share of the embeddings' variance that lies between subjects."""
+"""Validation: the gallery of all windows, its loss, and the share of variance that lies between subjects."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from revalexo_clip.losses import LossModule, Overlap, Vector
+from revalexo_clip.losses.terms import weighted_sum
+from revalexo_clip.pretraining.contrast import Vectors, retrieval_kinds
+
 
 class Gallery(NamedTuple):
-    """Embeddings of N windows in the order of the dataset, the same on every process."""
+    """Vectors of N windows in the order of the dataset, the same on every process."""
 
     window_N: Tensor
     """[N] int64, 0 to N-1."""
@@ -18,10 +22,60 @@ class Gallery(NamedTuple):
     """[N] int64."""
     time_N: Tensor
     """[N] float64, start in the recording [s]."""
+    vectors: Vectors
+    """[N, D] float32 unit vectors of each kind that retrieval or a term of the validation loss reads."""
     imu_ND: Tensor
-    """[N, D] float32, unit vectors."""
+    """[N, D], those of IMU that retrieval compares."""
     video_ND: Tensor
-    """[N, D] float32, unit vectors."""
+    """[N, D], those of video that retrieval compares."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Tensor], kinds: Sequence[Vector]) -> Gallery:
+        """Combine window, recording, time and the vectors of each kind, in this order."""
+        window_N, recording_N, time_N, *vectors_ND = parts
+        vectors = dict(zip(kinds, vectors_ND, strict=True))
+        imu, video = retrieval_kinds(vectors)
+        return cls(window_N, recording_N, time_N, vectors, vectors[imu], vectors[video])
+
+
+class ValidationLoss(NamedTuple):
+    """The loss of validation windows, beside that of chance."""
+
+    loss: Tensor
+    """[], the sum of the terms that validation windows have."""
+    chance: Tensor | None
+    """[], the loss of embeddings that are all equal; None if it is not a fixed number."""
+    terms: dict[str, tuple[Tensor, Tensor | None]]
+    """Loss and chance of each of the terms, not weighted, by name."""
+
+
+def validation_loss(loss: LossModule, gallery: Gallery, window: float, batch_size: int, seed: int) -> ValidationLoss:
+    """Compute the mean loss of batches of `batch_size` windows, composed at random but the same for each seed.
+
+    `window` is the length of a window [s]. Terms that are not `LossModule.validated` are left out.
+    """
+    terms = {name: term for name, (_, term) in loss.terms().items() if term.validated}
+    count = len(gallery.window_N)
+    size = min(batch_size, count)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    losses: dict[str, list[Tensor]] = {name: [] for name in terms}
+    chances: dict[str, list[Tensor | None]] = {name: [] for name in terms}
+    for start in range(0, count - size + 1, size):
+        rows = order[start : start + size].to(gallery.window_N.device)
+        overlap = Overlap(gallery.recording_N[rows], gallery.time_N[rows], window)
+        for name, term in terms.items():
+            one, other = (gallery.vectors[kind][rows] for kind in term.reads)
+            losses[name].append(term(one, other, overlap))
+            chances[name].append(term.chance(overlap))
+    means = {name: (torch.stack(losses[name]).mean(), _mean(chances[name])) for name in terms}
+    total = weighted_sum(loss, {name: value for name, (value, _) in means.items()})
+    assert total is not None
+    return ValidationLoss(total, weighted_sum(loss, {name: chance for name, (_, chance) in means.items()}), means)
+
+
+def _mean(values: Sequence[Tensor | None]) -> Tensor | None:
+    there = [value for value in values if value is not None]
+    return torch.stack(there).mean() if len(there) == len(values) else None
 
 
 class BetweenSubjects:

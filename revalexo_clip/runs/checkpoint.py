@@ -75,7 +75,8 @@ class PretrainingMetadata(CheckpointMetadata):
 
     def resume_entries(self) -> tuple[str, ...]:
         """See `CheckpointMetadata.resume_entries`."""
-        own = resume_state.BETWEEN_SUBJECTS, resume_state.of_callback(resume_state.COLLAPSE_WARNING)
+        warnings = resume_state.COLLAPSE_WARNING, resume_state.MEMORISING_WARNING
+        own = resume_state.BETWEEN_SUBJECTS, *(resume_state.of_callback(warning) for warning in warnings)
         return *super().resume_entries(), *own
 
 

@@ -21,7 +21,7 @@ class ClassifierMetadata(CheckpointMetadata):
     experiment: FinetuneExperiment
     """The resolved experiment."""
     embed_dim: int
-    """D, number of features of each encoder."""
+    """D, the embedding size that its encoders were built for."""
     imu: ImuEncoder | None
     """Encoder of the IMU window, pretrained or new."""
     imu_spec: ImuSpec | None
@@ -53,7 +53,7 @@ class ClassifierMetadata(CheckpointMetadata):
     @property
     def features(self) -> int:
         """Number of features of all encoders together, the input of the heads."""
-        return self.embed_dim * len(self.experiment.modalities)
+        return sum(self.architecture.feature_dims)
 
     def build_model(self) -> ActivityClassifier:
         """Build the activity classifier with new weights."""

@@ -28,6 +28,7 @@ CALLBACKS = "callbacks"
 BEST_CHECKPOINTS = "best_checkpoints"
 EARLY_STOPPING = "early_stopping"
 COLLAPSE_WARNING = "collapse_warning"
+MEMORISING_WARNING = "memorising_warning"
 
 
 def of_callback(state_key: str) -> str:

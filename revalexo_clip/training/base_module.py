@@ -157,8 +157,11 @@ class TrainingModule(pl.LightningModule, ABC):
 
         Raises `UserError` if loss or gradient is not finite.
         """
-        norm = clip_gradient(optimizer, self.experiment.trainer.gradient_clip)
+        limit = self.experiment.trainer.gradient_clip
+        norm = clip_gradient(optimizer, limit)
         self.log("train/gradient_norm", norm)
+        if limit:
+            self.log("train/clipped", (norm > limit).float(), on_step=False, on_epoch=True, batch_size=1)
         step, self._pending_step = self._pending_step, None
         assert step is not None
         if not finite(step.loss, norm, getattr(self.trainer.precision_plugin, "scaler", None)):

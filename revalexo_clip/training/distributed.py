@@ -45,60 +45,79 @@ def leave_process_group() -> None:
         dist.destroy_process_group()
 
 
-def gather(x_B: Tensor) -> Tensor:
-    """Gather [B, ...] on each process to [N, ...] on all, in rank order. No gradient; B may differ."""
-    return x_B if world_size() == 1 else torch.cat(_parts(x_B))
+def gather(x_B: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
+    """Gather [B, ...] on each process to [N, ...] on all, in rank order. No gradient; B may differ.
 
-
-def gather_with_gradient(x_BD: Tensor) -> Tensor:
-    """Gather [B, D] on each process to [N, D] on all, in rank order. Differentiable; B may differ.
-
-    Every process must compute the same loss from the result. Each of the W processes backpropagates only through its
-    own rows, and DDP averages the parameter gradients over processes. Therefore the backward pass multiplies the
-    gradient of those rows by W, and the average is the gradient of the one loss.
+    `sizes` are the B of all processes; without them, the processes tell each other.
     """
-    return x_BD if world_size() == 1 else cast("Callable[[Tensor], Tensor]", _Gather.apply)(x_BD)
+    return x_B if world_size() == 1 else torch.cat(_parts(x_B, sizes or _sizes(x_B)))
 
 
 @torch.no_grad()
 def average_over_ranks(tensors: Sequence[Tensor]) -> None:
     """Replace each floating-point tensor by its average over all processes, on all of them.
 
-    The tensors have the same shapes in all processes. Values that are already equal do not change, not even by rounding.
+    The tensors have the same shapes in all processes. Values that are already equal do not change, not even by
+    rounding.
     """
     if world_size() == 1 or not tensors:
         return
     all_WN = gather(torch.cat([tensor.flatten().double() for tensor in tensors])[None])
     differs_N = (all_WN != all_WN[0]).any(dim=0)
     average_N = torch.where(differs_N, all_WN.mean(dim=0), all_WN[0])
-    for tensor, values in zip(tensors, average_N.split([tensor.numel() for tensor in tensors]), strict=True):
+    for tensor, values in zip(tensors, torch.split(average_N, [tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(values.view_as(tensor))
 
 
-def _parts(x_B: Tensor) -> list[Tensor]:
-    """Return the rows of each process."""
+def gather_with_gradient(x_BD: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Gather [B, D] on each process to [N, D] on all, in rank order. Differentiable.
+
+    `sizes` are the B of all processes. Every process may compute another loss of the result: the backward pass, which
+    all must run, adds up the gradients of all processes, and each goes on with those of its own rows. The sum of a
+    parameter's gradients over processes is then its gradient of the sum of the losses. DDP takes their mean instead, so
+    each loss must be multiplied by the number of processes.
+    """
+    return x_BD if world_size() == 1 else cast("Callable[[Tensor, Sequence[int]], Tensor]", _Gather.apply)(x_BD, sizes)
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """Return the sum of a tensor over all processes, on each of them. No gradient."""
+    if world_size() == 1:
+        return x.detach()
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total
+
+
+def _sizes(x_B: Tensor) -> list[int]:
+    """Return the number of rows of each process."""
     own = torch.tensor([len(x_B)], device=x_B.device)
     sizes = [torch.empty_like(own) for _ in range(world_size())]
     dist.all_gather(sizes, own)
-    rows = [int(size) for size in sizes]
-    padded = x_B.new_zeros((max(rows), *x_B.shape[1:]))
+    return [int(size) for size in sizes]
+
+
+def _parts(x_B: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    """Return the rows of each process."""
+    padded = x_B.new_zeros((max(sizes), *x_B.shape[1:]))
     padded[: len(x_B)] = x_B
-    parts = [torch.empty_like(padded) for _ in rows]
+    parts = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(parts, padded)
-    return [part[:size] for part, size in zip(parts, rows, strict=True)]
+    return [part[:size] for part, size in zip(parts, sizes, strict=True)]
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: _Rows, x_BD: Tensor) -> Tensor:
-        parts = _parts(x_BD)
-        first = sum(len(part) for part in parts[: rank()])
+    def forward(ctx: _Rows, x_BD: Tensor, sizes: Sequence[int]) -> Tensor:
+        first = sum(sizes[: rank()])
         ctx.own = slice(first, first + len(x_BD))
-        return torch.cat(parts)
+        return torch.cat(_parts(x_BD, sizes))
 
     @staticmethod
-    def backward(ctx: _Rows, *grads: Tensor) -> Tensor:
-        return grads[0][ctx.own] * world_size()
+    def backward(ctx: _Rows, *grads: Tensor) -> tuple[Tensor, None]:
+        total_ND = grads[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total_ND)
+        return total_ND[ctx.own], None
 
 
 class _Rows(FunctionCtx):

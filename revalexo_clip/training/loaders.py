@@ -5,9 +5,12 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import signal
-import time
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from multiprocessing import resource_tracker
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 import lightning.pytorch as pl
@@ -28,6 +31,11 @@ from revalexo_clip.training.distributed import fail_on_all_ranks, rank, world_si
 from revalexo_clip.training.drawn_batches import FetchAndDraw, Portable, TrainingSample, collate_training
 
 Item = TypeVar("Item")
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+
+_ENCODED_AT_ONCE = 64
+"""Windows that are encoded at once without gradients if the experiment sets no `micro_batch`."""
 
 
 class PairsDataModule(pl.LightningDataModule):
@@ -110,8 +118,16 @@ class PairsDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Sample | DataError]:
         """Load this process's part of the validation windows."""
-        size = self.micro_batch or max(self.batch_size // world_size(), 1)
+        size = evaluation_batch_size(max(self.batch_size // world_size(), 1), self.micro_batch)
         return evaluation_loader(self.val, size, self.workers)
+
+
+def evaluation_batch_size(batch_size: int, micro_batch: int | None) -> int:
+    """Return how many windows to encode at once without gradients; results do not depend on it.
+
+    A contrastive batch of many devices, or in many parts, would not fit into the memory of one device.
+    """
+    return micro_batch or min(batch_size, _ENCODED_AT_ONCE)
 
 
 def evaluation_loader(dataset: LabelledWindows, batch_size: int, workers: int) -> DataLoader[Sample | DataError]:
@@ -140,29 +156,58 @@ def _loader(
 ) -> DataLoader[Item]:
     if workers:
         _end_workers_at_exit()
-    return _DelayedLoader(
+    return _Loader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
         collate_fn=collate_fn,
         num_workers=workers,
         persistent_workers=workers > 0,
+        multiprocessing_context=_worker_context() if workers else None,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_ignore_signals,
     )
 
 
-class _DelayedLoader(DataLoader[Item]):
-    """Waits for the threads of collective operations to finish before workers are forked.
+class _Loader(DataLoader[Item]):
+    """A loader whose workers never receive the signals of a run, not even while they start.
 
-    Lightning synchronises processes just before that. If a thread of gloo releases a Python object at the moment of the
-    fork, a lock stays held in the child process, and CPython before 3.12 then waits for it forever.
+    A worker of a training in several processes is not forked from its process: while threads of gloo run, a fork may
+    inherit a lock that is never released, and then hangs. It is forked from a server process without such threads.
     """
 
     def __iter__(self) -> _BaseDataLoaderIter:
-        if self.num_workers and world_size() > 1:
-            time.sleep(0.1)
-        return super().__iter__()
+        if not self.num_workers:
+            return super().__iter__()
+        with _signals_blocked(forks=self.multiprocessing_context is None):
+            return super().__iter__()
+
+
+@contextmanager
+def _signals_blocked(*, forks: bool) -> Iterator[None]:
+    """Block the signals that a run handles itself; processes that are started inside never receive them."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        if not forks:
+            resource_tracker.ensure_running()  # its start unblocks some signals, so it comes first
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _worker_context() -> BaseContext | None:
+    """Return how loader workers are started; None for the system's default."""
+    if world_size() == 1 or "forkserver" not in multiprocessing.get_all_start_methods():
+        return None
+    context = multiprocessing.get_context("forkserver")
+    # Imported once by the server; each worker would otherwise take seconds to import torch.
+    package = __name__.partition(".")[0]
+    context.set_forkserver_preload([name for name in sys.modules if name.startswith(f"{package}.")])
+    return context
 
 
 @cache
@@ -179,5 +224,5 @@ def _end_workers_at_exit() -> None:
 
 def _ignore_signals(worker: int) -> None:
     """Ignore signals in a worker: Ctrl-C reaches all processes, but the current step still needs the workers."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)

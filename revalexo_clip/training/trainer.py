@@ -18,10 +18,11 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import CheckpointIO
 from torch import nn
 
-from revalexo_clip.config.base import TrainerConfig
-from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.config.base import Experiment, TrainerConfig
+from revalexo_clip.core.errors import ConfigError, UserError
 from revalexo_clip.jobs.task import RUNS_HERE
 from revalexo_clip.models.encoders.checkpointing import is_recomputed
+from revalexo_clip.training.distributed import raise_on_all_ranks
 
 
 @contextmanager
@@ -47,6 +48,22 @@ def share_cores(processes: int, workers: int) -> None:
         torch.set_num_threads(max(len(os.sched_getaffinity(0)) // processes - workers, 1))
 
 
+class AgreeingTrainer(pl.Trainer):
+    """Lightning's trainer; if the first process cannot write a checkpoint, all processes raise its error."""
+
+    def save_checkpoint(
+        self, filepath: str | Path, weights_only: bool | None = None, storage_options: object | None = None
+    ) -> None:
+        """Save a checkpoint. All processes call it; the first one writes. Raises `UserError`."""
+        failure: UserError | None = None
+        try:
+            super().save_checkpoint(filepath, weights_only, storage_options)
+        except UserError as error:
+            failure = error
+            self.strategy.barrier("Trainer.save_checkpoint")  # the others wait there
+        raise_on_all_ranks(failure, self.strategy.root_device)
+
+
 def build_trainer(
     config: TrainerConfig,
     callbacks: list[Callback],
@@ -61,7 +78,7 @@ def build_trainer(
     Raises `ConfigError` if this machine does not have the devices.
     """
     with devices_available():
-        trainer = pl.Trainer(
+        trainer = AgreeingTrainer(
             max_epochs=config.max_epochs,
             accelerator=config.accelerator,
             devices=config.devices,
@@ -92,6 +109,16 @@ def _check_cpu(config: TrainerConfig) -> None:
     if config.sync_batchnorm:
         raise ConfigError(
             "trainer.sync_batchnorm: torch synchronises batch norm on GPUs only; set it to false on a CPU"
+        )
+
+
+def check_sync_batchnorm(experiment: Experiment, processes: int) -> None:
+    """Raise `ConfigError` if processes would encode different numbers of parts, and wait for each other forever."""
+    if experiment.trainer.sync_batchnorm and experiment.micro_batch is not None and experiment.batch_size % processes:
+        raise ConfigError(
+            f"trainer.sync_batchnorm: with micro_batch, every device must encode the same number of windows, and "
+            f"{experiment.batch_size} windows cannot be shared evenly by {processes} devices; change batch_size, or "
+            "--set micro_batch=none"
         )
 
 

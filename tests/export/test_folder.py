@@ -90,6 +90,8 @@ def test_the_description_explains_the_video_encoder(run: Path, tmp_path: Path) -
         "window": 2.0,
         "mean": [0.45] * 3,
         "std": [0.225] * 3,
+        "burst": 1,
+        "motion": None,
     }
     assert described["imu"] is None
     assert not (run / "export").exists()

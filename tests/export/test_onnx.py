@@ -116,11 +116,12 @@ def test_wavelets_and_attention_are_written_too(tmp_path: Path) -> None:
     spec = ImuSpec(tuple(f"{kind}_Head_{axis}" for kind in ("acc", "gyro") for axis in "xyz"), ("",) * 6, 60.0, 2.0)
     encoder = PretrainedImuEncoder(plain.description, spec, SpectralAttention(width=8).build(spec, 3)).eval()
     drawn = torch.randn(3, 120, 6, generator=torch.Generator().manual_seed(0))
-    assert write_onnx(tmp_path / "encoder.onnx", encoder, CheckWindows(drawn, "3 windows")).difference < 1e-5
+    assert write_onnx(tmp_path / "encoder.onnx", encoder, CheckWindows({"imu": drawn}, "3 windows")).difference < 1e-5
 
 
 def windows(scale: float = 1.0) -> CheckWindows:
-    return CheckWindows(scale * torch.randn(3, 30, 3, generator=torch.Generator().manual_seed(0)), "3 windows")
+    drawn = scale * torch.randn(3, 30, 3, generator=torch.Generator().manual_seed(0))
+    return CheckWindows({"imu": drawn}, "3 windows")
 
 
 @pytest.mark.slow

@@ -56,7 +56,9 @@ def test_the_loss_of_equal_embeddings_is_the_log_of_the_batch_size() -> None:
     same_ND = unit(1, 3, seed=1).expand(8, 3)
     assert InfoNCELoss(0.1)(same_ND, same_ND).item() == pytest.approx(math.log(8))
     loss_module = InfoNCELoss(0.1, label_smoothing=0.2, block_rows=3)
-    chance = loss_module.chance(moments(8)).item()
+    found = loss_module.chance(moments(8))
+    assert found is not None
+    chance = found.item()
     assert loss_module(same_ND, same_ND, moments(8)).item() == pytest.approx(chance)
     assert chance < math.log(8)
 

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.between_subjects import LEAST_SUBJECTS, SHARE, between_subjects
+from revalexo_clip.metrics.between_subjects import LEAST_SUBJECTS, between_subjects
+from revalexo_clip.metrics.bootstrap import SHARE
 
 
 def test_it_is_the_t_interval_of_the_subjects_own_figures() -> None:

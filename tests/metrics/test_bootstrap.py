@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 import pytest
+from scipy import stats
 from support.units import bootstrap_of
 
-from revalexo_clip.metrics.blocks import LEAST_BLOCKS, TimeUnits, UnitKind
-from revalexo_clip.metrics.bootstrap import TimeBootstrap
-from revalexo_clip.metrics.evaluated import Floats, Ints
+from revalexo_clip.metrics.blocks import LEAST_BLOCKS, TimeUnits
+from revalexo_clip.metrics.bootstrap import SHARE, TimeBootstrap
+from revalexo_clip.metrics.evaluated import Bools, Floats, Ints
 
 
 def test_resamples_are_what_repeating_the_windows_of_drawn_clips_gives() -> None:
@@ -73,20 +75,58 @@ def test_clips_without_windows_are_as_if_they_were_not_there() -> None:
 
 
 def blocks_of_one_recording(values: Floats) -> tuple[float, float]:
-    """Return the interval of a mean over consecutive blocks, one window each, with and without their order."""
-    count = len(values)
+    """Return the width of the interval of a mean over blocks of one window each, with and without their order."""
     widths = []
-    for kind, follows_U in (("blocks of 30 s", np.arange(count) > 0), ("recordings", np.zeros(count, dtype=bool))):
-        units = TimeUnits(np.arange(count), ("a",) * count, cast("UnitKind", kind), follows_U)
-        low, high = interval(TimeBootstrap(units), values, units.unit_N) or (0.0, 0.0)
+    for follows_U in (np.arange(len(values)) > 0, np.zeros(len(values), dtype=bool)):
+        low, high = interval(bootstrap_of_blocks("a" * len(values), follows_U), values, np.arange(len(values))) or (
+            0,
+            0,
+        )
         widths.append(high - low)
     return widths[0], widths[1]
+
+
+def bootstrap_of_blocks(unit_subjects: Sequence[str], follows_U: Bools) -> TimeBootstrap:
+    return TimeBootstrap(TimeUnits(np.arange(len(follows_U)), tuple(unit_subjects), "blocks of 30 s", follows_U))
 
 
 def test_neighbouring_blocks_that_depend_on_each_other_widen_the_interval() -> None:
     slow = np.sin(np.arange(30) / 5)
     widened, plain = blocks_of_one_recording(slow)
-    assert widened > 1.3 * plain
+    assert widened > 1.5 * plain
     alternating = np.arange(30) % 2 + 0.1 * np.random.default_rng(0).standard_normal(30)
     widened, plain = blocks_of_one_recording(alternating)
-    assert widened == plain
+    assert plain < widened < 1.1 * plain  # fewer degrees of freedom, and nothing else
+
+
+def test_the_correlation_of_neighbouring_blocks_is_that_of_their_means() -> None:
+    rng = np.random.default_rng(3)
+    subjects, recordings = np.repeat([0, 1], 15), np.repeat(np.arange(6), 5)
+    follows_U = np.append(False, np.diff(recordings) == 0)
+    value_U = np.convolve(rng.standard_normal(31), [1.0, 0.3], "valid") + subjects
+    bootstrap = bootstrap_of_blocks([str(one) for one in subjects], follows_U)
+    figure_R = bootstrap.means(value_U[:, None], np.arange(30))[:, 0]
+
+    centred = [value - value_U[subjects == subject].mean() for value, subject in zip(value_U, subjects, strict=True)]
+    products = sum(centred[unit - 1] * centred[unit] for unit in range(30) if follows_U[unit])
+    r = (products / sum(value**2 for value in centred) + 24 / 30 * 2 / 28) * (1 + 4 * 2 / 30)
+    assert 0.1 < r < 0.45
+    tail = stats.norm.cdf(np.sqrt(30 / 28) * stats.t.ppf(0.025, 28 / (1 + 24 / 30)))
+    low, median, high = np.quantile(figure_R, [tail, 0.5, 1 - tail])
+    stretch = np.sqrt((1 + r) / (1 - r))
+    expected = (median - stretch * (median - low), median + stretch * (high - median))
+    found = bootstrap.interval(figure_R, np.arange(30)) or (np.nan, np.nan)
+    # influences are estimated from 1000 resamples
+    np.testing.assert_allclose(found, expected, atol=0.05 * (expected[1] - expected[0]))
+
+
+def test_intervals_are_cut_to_the_range_of_the_score() -> None:
+    value_U = np.repeat([1.0, 0.2, 1.0], [12, 3, 15])
+    bootstrap = bootstrap_of_blocks("a" * 30, np.arange(30) > 0)
+    figure_R1 = bootstrap.means(value_U[:, None], np.arange(30))
+    (low, high), (same_low, cut) = (
+        cast("list[float]", bootstrap.intervals(["share"], figure_R1, np.arange(30), ranges)["share"])
+        for ranges in (None, {"share": SHARE})
+    )
+    assert high > 1
+    assert (same_low, cut) == (low, 1.0)

@@ -58,3 +58,25 @@ def test_gradients_pass_through_kept_values() -> None:
         kept_BD = layer(torch.ones(4, 5))
     assert x_BD.grad is not None
     assert torch.equal(x_BD.grad, kept_BD)
+
+
+def test_a_part_draws_nothing_for_the_rest_of_its_batch() -> None:
+    layer, many = Dropout(0.5), 10**13  # their draws would fit into no memory
+    with one_step(seed=3, number=5, batch_size=many) as step:
+        step.rows = slice(many - 3, many)
+        last_BD = layer(torch.ones(3, 16))
+        step.rows = slice(many - 1, many)
+        assert torch.equal(layer(torch.ones(1, 16)), last_BD[2:])
+
+
+def test_masks_of_windows_and_of_features_are_independent() -> None:
+    layer = Dropout(0.3)
+    with one_step(seed=3, number=5, batch_size=400):
+        dropped_ND = (layer(torch.ones(400, 3, 100)) == 0).flatten(1).double()
+    expected = (0.3 * 0.7) ** 0.5
+    assert dropped_ND.mean(0).std().item() == pytest.approx(expected / 400**0.5, rel=0.15)
+    assert dropped_ND.mean(1).std().item() == pytest.approx(expected / 300**0.5, rel=0.15)
+    for rows in (dropped_ND, dropped_ND.T):
+        correlation = torch.corrcoef(rows).fill_diagonal_(0)
+        assert correlation.abs().max() < 6 / rows.shape[1] ** 0.5
+        assert correlation.std().item() == pytest.approx(rows.shape[1] ** -0.5, rel=0.1)

@@ -78,7 +78,7 @@ def test_every_parameter_of_both_towers_gets_a_gradient(model: DualEncoder) -> N
 
 
 def test_projection_head_is_two_layers_of_the_embedding_size() -> None:
-    head = ProjectionHead(DIM)
+    head = ProjectionHead(DIM, DIM)
     assert sum(parameter.numel() for parameter in head.parameters()) == 2 * (DIM * DIM + DIM)
     x_BD = torch.randn(3, DIM)
     torch.testing.assert_close(head(x_BD), head.output(head.hidden(x_BD).clamp(min=0)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from revalexo_clip.losses import InfoNCE, Loss, LossModule, SigLIP
 from revalexo_clip.models.layers import Dropout, Step, number_dropouts, one_step
+from revalexo_clip.pretraining.contrast import Vectors
 from revalexo_clip.pretraining.micro_batch import contrast_in_parts
 
 ROWS = 12
@@ -28,6 +29,10 @@ class Towers(nn.Module):
     def forward(self, imu_BC: Tensor, video_BC: Tensor) -> tuple[Tensor, Tensor]:
         imu_BD, video_BD = self.imu(imu_BC), self.video(self.norm(video_BC))
         return nn.functional.normalize(imu_BD, dim=1), nn.functional.normalize(video_BD, dim=1)
+
+
+def pooled(imu_BD: Tensor, video_BD: Tensor) -> Vectors:
+    return {"imu": imu_BD, "video": video_BD}
 
 
 def windows() -> tuple[Tensor, Tensor]:
@@ -52,8 +57,8 @@ def in_parts(towers: Towers, loss_module: LossModule, part: int) -> tuple[Tensor
         towers,
         rows=ROWS,
         part=part,
-        embed=lambda rows: towers(imu_NC[rows], video_NC[rows]),
-        contrast=lambda imu_ND, video_ND: loss_module(imu_ND, video_ND, moments(ROWS)),
+        embed=lambda rows: pooled(*towers(imu_NC[rows], video_NC[rows])),
+        contrast=lambda vectors: loss_module(vectors["imu"], vectors["video"], moments(ROWS)),
         loss_parameters=list(loss_module.parameters()),
         backward=partial(backward, flags),
     )
@@ -117,17 +122,16 @@ def test_ten_steps_of_32_pairs_end_with_the_same_weights_in_parts_and_blocks_of_
             optimizer.zero_grad()
             with one_step(seed=0, number=number, batch_size=32) as step:
 
-                def embed(rows: slice, step: Step = step) -> tuple[Tensor, Tensor]:
+                def embed(rows: slice, step: Step = step) -> Vectors:
                     step.rows = rows
-                    embedded: tuple[Tensor, Tensor] = towers(imu_NC[rows], video_NC[rows])
-                    return embedded
+                    return pooled(*towers(imu_NC[rows], video_NC[rows]))
 
                 loss = contrast_in_parts(
                     towers,
                     rows=32,
                     part=part,
                     embed=embed,
-                    contrast=lambda imu_ND, video_ND: loss_module(imu_ND, video_ND, moments(32)),
+                    contrast=lambda vectors: loss_module(vectors["imu"], vectors["video"], moments(32)),
                     loss_parameters=list(loss_module.parameters()),
                     backward=partial(backward, []),
                 )
@@ -189,9 +193,38 @@ def test_under_autocast_the_second_pass_has_gradients_too() -> None:
             towers,
             rows=ROWS,
             part=5,
-            embed=lambda rows: towers(imu_NC[rows], video_NC[rows]),
-            contrast=loss_module,
+            embed=lambda rows: pooled(*towers(imu_NC[rows], video_NC[rows])),
+            contrast=lambda vectors: loss_module(vectors["imu"], vectors["video"]),
             loss_parameters=list(loss_module.parameters()),
             backward=partial(backward, []),
         )
     assert all(gradient.abs().sum() > 0 for gradient in gradients(towers, loss_module))
+
+
+@pytest.mark.parametrize("part", [12, 5])
+@pytest.mark.parametrize("scaled", [1.0, 2.0**14], ids=["", "as for fp16"])
+def test_under_autocast_the_gradients_of_the_loss_are_those_of_full_precision(part: int, scaled: float) -> None:
+    imu_ND, video_ND = (
+        nn.functional.normalize(torch.randn(ROWS, 64), dim=1).requires_grad_() for _ in ("imu", "video")
+    )
+    loss_module = InfoNCE(temperature=0.07).build()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        contrast_in_parts(
+            nn.Module(),
+            rows=ROWS,
+            part=part,
+            embed=lambda rows: (imu_ND[rows], video_ND[rows]),
+            contrast=loss_module,
+            loss_parameters=list(loss_module.parameters()),
+            backward=lambda loss, last: torch.autograd.backward(loss * scaled),
+        )
+    exact = [x_ND.detach().double().requires_grad_() for x_ND in (imu_ND, video_ND)]
+    exact_loss = InfoNCE(temperature=0.07).build().double()
+    torch.autograd.backward(exact_loss(*exact) * scaled)
+    for found, expected in zip(
+        (imu_ND, video_ND, *loss_module.parameters()), (*exact, *exact_loss.parameters()), strict=True
+    ):
+        assert found.grad is not None
+        assert expected.grad is not None
+        error = (found.grad.double() - expected.grad).norm() / expected.grad.norm()
+        assert error <= 1e-6

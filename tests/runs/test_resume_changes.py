@@ -22,6 +22,7 @@ from revalexo_clip.optim import AdamW, cosine
 from revalexo_clip.pretraining.run import dry_run_pretraining
 from revalexo_clip.runs.options import RunOptions
 from revalexo_clip.runs.resume import NEWEST, differences
+from revalexo_clip.runs.resume_state import TRAINING_WEIGHTS
 
 pytest_plugins = ("support.interrupted_run",)
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
@@ -160,3 +161,24 @@ def test_differences_are_listed_by_path() -> None:
 )
 def test_resume_needs_no_value(given: list[str], meant: list[str]) -> None:
     assert spelled_out(given) == meant
+
+
+def test_without_averages_a_run_goes_on_from_the_training_weights(go: Go, untouched: Path) -> None:
+    with pytest.raises(Interrupted):
+        go("trainer.average=0.9", signal_at=f"8:{signal.SIGTERM}")
+    run = go("trainer.average=none")
+    state, expected = (weights(folder / "checkpoints/last.ckpt") for folder in (run, untouched))
+    assert all(torch.equal(value, state[name]) for name, value in expected.items())
+    content = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    assert TRAINING_WEIGHTS not in content
+
+
+@pytest.mark.parametrize("before", ["none", "0.5"])
+def test_averages_with_another_decay_do_not_change_the_training(go: Go, untouched: Path, before: str) -> None:
+    with pytest.raises(Interrupted):
+        go(f"trainer.average={before}", signal_at=f"8:{signal.SIGTERM}")
+    run = go("trainer.average=0.9")
+    content = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    expected = weights(untouched / "checkpoints/last.ckpt")
+    assert all(torch.equal(value, content[TRAINING_WEIGHTS][name]) for name, value in expected.items())
+    assert any(not torch.equal(value, content["state_dict"][name]) for name, value in expected.items())

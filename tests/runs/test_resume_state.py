@@ -33,6 +33,7 @@ CLASSES = (
     (build, "PairsDataModule"),
     (build, "ContrastiveModule"),
     (pretraining, "CollapseWarning"),
+    (pretraining, "MemorisingWarning"),
     *((training, name) for name in ("BestCheckpoints", "LastCheckpoint", "EpochAverages", "EpochRow")),
     (early_stopping, "_EarlyStopping"),
     (weight_averaging, "Averaging"),
@@ -40,7 +41,8 @@ CLASSES = (
 
 ENTRIES = (
     *("data_position", "schedule", "epoch_averages", "epoch_row", "between_subjects", "training_weights"),
-    *("callbacks/best_checkpoints", "callbacks/early_stopping", "callbacks/collapse_warning"),
+    *("callbacks/best_checkpoints", "callbacks/early_stopping"),
+    *("callbacks/collapse_warning", "callbacks/memorising_warning"),
 )
 
 

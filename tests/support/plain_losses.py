@@ -66,3 +66,32 @@ def plain_siglip(
             target = (1 - smoothing) * (i == j) + smoothing / 2
             total = total - target * yes.log() - (1 - target) * (1 - yes).log()
     return total / len(imu_ND)
+
+
+def plain_nearest_neighbours(
+    imu_ND: Tensor,
+    video_ND: Tensor,
+    scale: Tensor,
+    overlap: Overlap | None,
+    queue: list[tuple[Tensor, Tensor, int, float]],
+) -> Tensor:
+    """Cross-entropy of the search with the nearest neighbour in place of the window, averaged over both directions.
+
+    `queue` has the IMU, the video, the recording and the start of windows of earlier batches.
+    """
+    found = []
+    entries = [((imu_D, video_D), recording, start) for imu_D, video_D, recording, start in queue]
+    for side, (query_ND, gallery_ND) in enumerate([(imu_ND, video_ND), (video_ND, imu_ND)]):
+        for i, rivals in enumerate(candidates(overlap, len(imu_ND))):
+            allowed = [
+                entry[side]
+                for entry, recording, start in entries
+                if overlap is None
+                or recording != overlap.recording_N[i]
+                or abs(start - float(overlap.time_N[i])) >= WINDOW
+            ]
+            similar = [float(entry_D @ query_ND[i].detach()) for entry_D in allowed]
+            nearest = allowed[similar.index(max(similar))] if allowed else query_ND[i].detach()
+            logits = torch.stack([scale * (nearest * gallery_ND[j]).sum() for j in rivals])
+            found.append(-logits.log_softmax(0)[rivals.index(i)])
+    return torch.stack(found).mean()

@@ -3,18 +3,25 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from support.processes import in_processes
 from support.small_process import EXPERIMENT, rxclip
 from support.small_training import small
 from support.tiny_dataset import steady, write_video
 
 from revalexo_clip.core.errors import ConfigError, DataError, UserError
+from revalexo_clip.core.files import WriteError
 from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.windows import frame_times
+from revalexo_clip.runs.checkpoint import AtomicCheckpointIO
 from revalexo_clip.training.distributed import connected, gather, raise_on_all_ranks, rank
+from revalexo_clip.training.trainer import AgreeingTrainer
 
 CPU = torch.device("cpu")
 
@@ -26,12 +33,32 @@ def ways_to_end() -> list[BaseException]:
         raise_on_all_ranks(DataError("b.mp4 is empty") if rank() == 1 else None, CPU)
     with pytest.raises((UserError, SystemExit)) as both_fail:
         raise_on_all_ranks(ConfigError(f"this is process {rank()}"), CPU)
-    endings = [one_fails.value, both_fail.value]
+    with pytest.raises((UserError, SystemExit)) as full:
+        save_to_a_full_disk()
+    endings = [one_fails.value, both_fail.value, full.value]
     if rank() == 0:  # the other process returns, and ends
         with pytest.raises(UserError) as alone, connected():
             gather(torch.zeros(1))
         endings.append(alone.value)
     return endings
+
+
+class Joined(SingleDeviceStrategy):
+    """A strategy whose processes wait for each other, and of which the first one writes."""
+
+    @property
+    def is_global_zero(self) -> bool:
+        return rank() == 0
+
+    def barrier(self, name: str | None = None) -> None:
+        dist.barrier()
+
+
+def save_to_a_full_disk() -> None:
+    strategy = Joined(CPU, accelerator=CPUAccelerator(), checkpoint_io=AtomicCheckpointIO())
+    trainer = AgreeingTrainer(strategy=strategy, logger=False, enable_progress_bar=False, enable_model_summary=False)
+    strategy.connect(pl.LightningModule())
+    trainer.save_checkpoint(Path(__file__, "last.ckpt"))
 
 
 @pytest.mark.slow
@@ -42,9 +69,10 @@ def test_of_two_processes_the_first_raises_what_either_has_met_and_the_other_lea
     assert [(type(ending), str(ending)) for ending in first] == [
         (DataError, "b.mp4 is empty"),
         (ConfigError, "this is process 0"),
+        (WriteError, f"{__file__}/last.ckpt: cannot be written: File exists"),
         (UserError, "another training process ended; its message is above, or else it was killed"),
     ]
-    assert [(type(ending), ending.code) for ending in second] == [(SystemExit, 0)] * 2
+    assert [(type(ending), ending.code) for ending in second] == [(SystemExit, 0)] * 3
 
 
 def test_a_process_alone_raises_its_own_error_and_keeps_tracebacks_of_defects() -> None:

@@ -252,3 +252,14 @@ def test_specs_with_statistics_make_no_difference_to_what_is_drawn(written: Path
     other = Augmentation(IMU_AUGMENT, VIDEO_AUGMENT, (), imu_spec=measured, video_spec=dataset.video_spec)
     one, two = (each.draw(np.random.default_rng(3), (36, 48))[1] for each in (augmentation, other))
     assert all(torch.equal(a, b) for a, b in zip(one.imu, two.imu, strict=True))
+
+
+@pytest.mark.parametrize("part", [1, 3, 8])
+def test_windows_are_augmented_in_parts_as_all_at_once(written: Path, part: int) -> None:
+    _, augmentation = training(written)
+    (batch, *_), ((imu_BLC, video_B3THW), *_) = epoch_of(written)
+    for start in range(0, BATCH, part):
+        rows = slice(start, min(start + part, BATCH))
+        imu_bLC, video_b3THW = batch.augmented(rows, augmentation)
+        assert torch.equal(imu_bLC, imu_BLC[rows])
+        assert torch.equal(video_b3THW, video_B3THW[rows])

@@ -11,7 +11,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from revalexo_clip.data.batches import share_of
 from revalexo_clip.losses import InfoNCE, Loss, Overlap, SigLIP
-from revalexo_clip.training.distributed import gather, gather_with_gradient, rank, world_size
+from revalexo_clip.training.distributed import (
+    average_over_ranks,
+    gather,
+    gather_with_gradient,
+    rank,
+    sum_over_ranks,
+    world_size,
+)
 
 ROWS = 8
 WINDOW = 2.0
@@ -24,7 +31,15 @@ def uneven() -> list[Tensor]:
         gather(torch.arange(8.0).view(4, 2)[: 4 * (rank() == 0)]),
         gather(torch.tensor([rank() == 1])),
         gather(torch.full((1 + rank(),), 1 / 3, dtype=torch.float64)),
+        *averaged(),
     ]
+
+
+def averaged() -> tuple[Tensor, Tensor]:
+    """Return one tensor that differs between processes, and one that does not, after averaging."""
+    tensors = torch.full((2, 2), float(rank())), torch.full((3,), 0.1)
+    average_over_ranks(tensors)
+    return tensors
 
 
 def rows() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -38,7 +53,7 @@ def rows() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 class Towers(nn.Module):
-    """Two linear towers and the loss of all rows of all processes, computed three rows at a time."""
+    """Two linear towers and this process's share of the loss of all rows, computed three rows at a time."""
 
     def __init__(self, loss: Loss) -> None:
         super().__init__()
@@ -51,8 +66,11 @@ class Towers(nn.Module):
         imu_BD = nn.functional.normalize(self.imu(imu_BC), dim=1)
         video_BD = nn.functional.normalize(self.video(video_BC), dim=1)
         overlap = Overlap(gather(clip_B), gather(start_B), WINDOW)
-        loss: Tensor = self.loss(gather_with_gradient(imu_BD), gather_with_gradient(video_BD), overlap)
-        return loss
+        sizes = [len(share_of(ROWS, place, world_size())) for place in range(world_size())]
+        own = share_of(ROWS, rank(), world_size())
+        imu_ND, video_ND = gather_with_gradient(imu_BD, sizes), gather_with_gradient(video_BD, sizes)
+        share: Tensor = self.loss.share(imu_ND, video_ND, overlap, slice(own.start, own.stop))
+        return world_size() * share
 
 
 OBJECTIVES = (
@@ -69,7 +87,7 @@ def step(objective: Loss) -> dict[str, Tensor]:
     loss = model(*(part[own.start : own.stop] for part in rows()))
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in towers.named_parameters() if parameter.grad is not None}
-    return {"": loss.detach(), **gradients}
+    return {"": sum_over_ranks(loss) / world_size(), **gradients}
 
 
 def gathered_and_stepped() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
@@ -94,10 +112,12 @@ def test_processes_see_all_rows_and_give_every_parameter_the_gradient_of_one_pro
     assert {"loss.bias", "loss.log_scale"} <= set(alone[1])
     for outcome in in_processes(processes, gathered_and_stepped, tmp_path):
         assert isinstance(outcome, tuple)
-        (integers, matrix, flags, doubles), stepped = outcome
+        (integers, matrix, flags, doubles, average, same), stepped = outcome
         assert integers.tolist() == [0, 1, 2, *[3, 4] * (processes - 1)]
         assert torch.equal(matrix, torch.arange(8.0).view(4, 2))
         assert flags.tolist() == [place == 1 for place in range(processes)]
+        assert average.tolist() == [[(processes - 1) / 2] * 2] * 2
+        assert torch.equal(same, torch.full((3,), 0.1))
         assert doubles.tolist() == [1 / 3] * sum(range(1, processes + 1))
         for found, expected in zip(stepped, alone, strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
@@ -106,5 +126,6 @@ def test_processes_see_all_rows_and_give_every_parameter_the_gradient_of_one_pro
 def test_a_process_alone_keeps_its_rows() -> None:
     x_BD = torch.randn(3, 2, requires_grad=True)
     assert gather(x_BD) is x_BD
-    assert gather_with_gradient(x_BD) is x_BD
+    assert gather_with_gradient(x_BD, [3]) is x_BD
+    assert torch.equal(sum_over_ranks(x_BD), x_BD)
     assert (rank(), world_size()) == (0, 1)

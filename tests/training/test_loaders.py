@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
 import torch
 from support.tiny_dataset import revalexo
+from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.augment import Augmentation
 from revalexo_clip.data import UniformBatches
 from revalexo_clip.data.dataset import arrived
+from revalexo_clip.training import loaders
 from revalexo_clip.training.drawn_batches import TrainingBatch
-from revalexo_clip.training.loaders import PairsDataModule
+from revalexo_clip.training.loaders import PairsDataModule, evaluation_batch_size
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -85,3 +89,43 @@ def test_validation_loads_every_window_once_and_no_more_at_a_time_than_are_encod
     batches = [arrived(batch) for batch in data(written, workers=0, micro_batch=micro_batch).val_dataloader()]
     assert [len(batch.window_B) for batch in batches] == sizes
     assert torch.cat([batch.window_B for batch in batches]).tolist() == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "micro_batch", "expected"), [(4096, None, 64), (12, None, 12), (4096, 8, 8), (4096, 128, 128)]
+)
+def test_evaluation_encodes_no_contrastive_batch_at_once(
+    batch_size: int, micro_batch: int | None, expected: int
+) -> None:
+    assert evaluation_batch_size(batch_size, micro_batch) == expected
+
+
+@pytest.mark.slow
+def test_workers_of_one_of_several_processes_are_not_its_forks_and_never_get_signals(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [arrived(batch) for batch in data(written, workers=0).val_dataloader()]
+    monkeypatch.setattr(loaders, "world_size", lambda: 2)
+    module = data(written, workers=1)
+    loader = loaders._loader(_Where(), collate_where, range(10), 5, workers=1)  # type: ignore[arg-type]
+    found: list[tuple[int, str]] = list(loader)
+    assert all(parent != os.getpid() for parent, _ in found)
+    assert all(blocked == "SIGINT SIGTERM SIGUSR1" for _, blocked in found)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+    own = [arrived(batch) for batch in module.val_dataloader()]
+    together = torch.cat([batch.window_B for batch in own])
+    assert together.tolist() == list(range(0, 10, 2))
+    everything = torch.cat([batch.video_BTHWC for batch in alone])
+    assert torch.equal(torch.cat([batch.video_BTHWC for batch in own]), everything[together])
+
+
+class _Where(TorchDataset[tuple[int, str]]):
+    """The parent of the process that loads it, and the signals that this blocks."""
+
+    def __getitem__(self, index: int) -> tuple[int, str]:
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return os.getppid(), " ".join(sorted(signal.Signals(number).name for number in blocked))
+
+
+def collate_where(found: list[tuple[int, str]]) -> tuple[int, str]:
+    return found[0]

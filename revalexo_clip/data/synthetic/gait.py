@@ -93,7 +93,9 @@ class _Stepper:
         self.times = np.arange(BEFORE, end + 2.0, 0.05)
         drift = wander(rng, self.times, 0.3, 10.0, 4.0)
         self.path = np.clip(drift, -0.55, 0.55)
-        self.tempo = np.clip(1.0 + wander(rng, self.times, 0.1, 9.0, 3.0), 0.78, 1.22)
+        self.tempo = np.clip(
+            1.0 + wander(rng, self.times, style.tempo, 9.0, 3.0), 1.0 - 2.2 * style.tempo, 1.0 + 2.2 * style.tempo
+        )
         self.riser, self.tread = rng.uniform(0.14, 0.19), rng.uniform(0.28, 0.33)
         self.grade = rng.uniform(0.12, 0.2)
 

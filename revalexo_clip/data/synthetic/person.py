@@ -49,6 +49,8 @@ class Motion:
     pelvis: Pose
     legs: tuple[Leg, Leg]
     """Right and left leg."""
+    trunk: Float
+    """Rotation of the trunk, [T, 3, 3]."""
     camera: Pose
     course: Course
 
@@ -183,7 +185,7 @@ def move(rng: np.random.Generator, style: Style, plan: tuple[Segment, ...]) -> M
         _leg(pelvis.point(_HIP * np.array([1.0, sign, 1.0])), foot, pelvis, style, sign * style.toe_out)
         for sign, foot in zip((-1.0, 1.0), feet, strict=True)
     )
-    return Motion(times, pelvis, (legs[0], legs[1]), camera, course)
+    return Motion(times, pelvis, (legs[0], legs[1]), trunk, camera, course)
 
 
 def _turn_body(path: Float, style: Style, rhythm: _Rhythm, times_T: Float) -> tuple[Pose, Float]:

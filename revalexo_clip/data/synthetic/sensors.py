@@ -1,4 +1,4 @@
-"""Simulating the signals of seven IMUs on pelvis, thighs, shanks and feet."""
+"""Simulating the signals of seven IMUs on pelvis, thighs, shanks and feet, and of one in the camera."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ GRAVITY = np.array([0.0, 0.0, -9.81])
 SEGMENTS = ("Pelvis", *(f"{side}_{part}" for side in SIDES for part in ("Upper_Leg", "Lower_Leg", "Foot")))
 CHANNELS = tuple(f"{kind}_{segment}_{axis}" for kind in ("acc", "gyro") for segment in SEGMENTS for axis in "xyz")
 """Columns of a recording: accelerometers [m/s^2, gravity included], then gyroscopes [rad/s]."""
+CAMERA_CHANNELS = tuple(f"{kind}_Camera_{axis}" for kind in ("acc", "gyro") for axis in "xyz")
+"""Columns of the IMU in the camera. Its axes are the camera's: x along the optical axis, y left, z up in the image."""
 _PLACES = {"Upper_Leg": (0.0, 0.0, 0.2), "Lower_Leg": (0.04, 0.0, 0.25), "Foot": (0.08, 0.0, -0.02)}
 _MOUNTING = 0.04
 """Standard deviation of the mounting error of a sensor, about each axis [rad]."""
@@ -49,14 +51,27 @@ def specific_force(pose: Pose, rate: float) -> Float:
 
 def record(rng: np.random.Generator, motion: Motion, seconds: float = CLIP_SECONDS) -> Float:
     """Simulate a recording, [60 * seconds, 42], ordered as `CHANNELS`, with mounting error, bias and noise."""
-    start = int(np.searchsorted(motion.times, 0.0 - 1e-9))
-    samples = start + np.arange(round(seconds * IMU_RATE)) * (MOTION_RATE // IMU_RATE)
     forces, rates = [], []
     for pose in sensor_poses(motion).values():
         askew = orientation(*(np.array(angle) for angle in rng.normal(0.0, _MOUNTING, size=3)))
-        mounted = Pose(pose.position, pose.rotation @ askew)
-        force = smooth(specific_force(mounted, MOTION_RATE), 2.0)[samples]
-        rate = smooth(body_rates(mounted.rotation, MOTION_RATE), 2.0)[samples]
-        forces.append(force + rng.normal(0.0, 0.03, size=3) + rng.normal(0.0, 0.08, size=force.shape))
-        rates.append(rate + rng.normal(0.0, 0.005, size=3) + rng.normal(0.0, 0.01, size=rate.shape))
+        force, rate = _measure(rng, motion, Pose(pose.position, pose.rotation @ askew), seconds)
+        forces.append(force)
+        rates.append(rate)
     return np.concatenate([*forces, *rates], axis=1)
+
+
+def record_camera(rng: np.random.Generator, motion: Motion, seconds: float = CLIP_SECONDS) -> Float:
+    """Simulate the IMU in the camera, [60 * seconds, 6], ordered as `CAMERA_CHANNELS`, with bias and noise."""
+    return np.concatenate(_measure(rng, motion, motion.camera, seconds), axis=1)
+
+
+def _measure(rng: np.random.Generator, motion: Motion, pose: Pose, seconds: float) -> tuple[Float, Float]:
+    """Simulate an accelerometer and a gyroscope with bias and noise, each [60 * seconds, 3]."""
+    start = int(np.searchsorted(motion.times, 0.0 - 1e-9))
+    samples = start + np.arange(round(seconds * IMU_RATE)) * (MOTION_RATE // IMU_RATE)
+    force = smooth(specific_force(pose, MOTION_RATE), 2.0)[samples]
+    rate = smooth(body_rates(pose.rotation, MOTION_RATE), 2.0)[samples]
+    return (
+        force + rng.normal(0.0, 0.03, size=3) + rng.normal(0.0, 0.08, size=force.shape),
+        rate + rng.normal(0.0, 0.005, size=3) + rng.normal(0.0, 0.01, size=rate.shape),
+    )

@@ -38,6 +38,8 @@ class Style:
     """Amplitude of weight shifts, as roll."""
     rock: float
     """Amplitude of bending and straightening the back, as pitch."""
+    tempo: float = 0.1
+    """Amplitude of changes of walking speed within a recording, as a fraction."""
 
     @property
     def leg(self) -> float:

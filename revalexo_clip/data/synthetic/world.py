@@ -9,7 +9,7 @@ Shapes: H, W = rows and columns of the image, S = surfaces.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,13 @@ from revalexo_clip.data.synthetic.textures import CEILINGS, FLOORS, LEVELS, SIZE
 HEIGHT, WIDTH = 120, 160
 FOCAL = 0.36 * WIDTH
 """Focal length [px], as of a wide-angle action camera with a horizontal field of view of 109 degrees."""
-_ANGLES = 2048
+ANGLES = 2048
+"""Number of slopes in the table that finds ground and ceiling."""
+_PSEUDO_ANGLES = np.linspace(-1.0, 1.0, ANGLES + 1)[:-1] + 1.0 / ANGLES
+SLOPES = _PSEUDO_ANGLES / (1.0 - np.abs(_PSEUDO_ANGLES))
+"""Slopes of the table, evenly spaced in slope / (1 + |slope|)."""
 _WALL_LEFT, _WALL_RIGHT, _CEILING, _GROUND = range(4)
-_METRES = np.array([8.0, 8.0, 5.0, 4.0, 4.0, 4.0, 4.0], dtype=np.float32)
+METRES = np.array([8.0, 8.0, 5.0, 4.0, 4.0, 4.0, 4.0], dtype=np.float32)
 """Side length of each texture in the world [m]: two walls, ceiling, floor, riser, ramp, nosing."""
 _TEXTURE = {FLOOR: 3, RISER: 4, RAMP: 5, NOSING: 6}
 _RAMP_TINT, _NOSING_COLOUR = np.array([0.5, 1.1, 0.7]), np.array([1.0, 0.85, 0.15])
@@ -45,6 +49,8 @@ class Place:
     """Colour that distant surfaces fade to."""
     sight: float
     """Distance at which two thirds of a surface's colour has faded."""
+    metres: Float32 = field(default_factory=lambda: METRES)
+    """Side length of each texture in the world [m], [7], in the order of `textures`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class World:
     place: Place
     terrain: Terrain
     exposure: float
+    focal: float = FOCAL
+    """Focal length of the camera [px]."""
 
 
 def draw_place(rng: np.random.Generator, *, indoors: bool) -> Place:
@@ -103,8 +111,8 @@ class View:
         self.first_ground = len(self.ceiling_x) - 1
         texture = [_CEILING] * self.first_ground + [_TEXTURE[kind] for kind in terrain.kinds] + [_CEILING]
         self.texture = np.array(texture, dtype=np.int32)
-        across = (np.arange(WIDTH) + 0.5 - 0.5 * WIDTH) / FOCAL
-        down = (np.arange(HEIGHT) + 0.5 - 0.5 * HEIGHT) / FOCAL
+        across = (np.arange(WIDTH) + 0.5 - 0.5 * WIDTH) / world.focal
+        down = (np.arange(HEIGHT) + 0.5 - 0.5 * HEIGHT) / world.focal
         self.left_W, self.up_H1 = -across, -down[:, None]
 
     def rays(self, rotation: Float) -> tuple[Float32, Float32, Float32]:
@@ -116,14 +124,12 @@ class View:
 
     def surfaces(self, position: Float, x: Float32, z: Float32) -> NDArray[np.int32]:
         """Find the segment of ground or ceiling that each ray hits if there are no walls, [H, W]."""
-        pseudo_angle = np.linspace(-1.0, 1.0, _ANGLES + 1)[:-1] + 1.0 / _ANGLES
-        slope = pseudo_angle / (1.0 - np.abs(pseudo_angle))
-        below = _first_hit(position, self.x, self.z, slope, 1.0)
-        above = _first_hit(position, self.ceiling_x, self.ceiling_z, slope, -1.0)
+        below = first_hit(position, self.x, self.z, SLOPES, 1.0)
+        above = first_hit(position, self.ceiling_x, self.ceiling_z, SLOPES, -1.0)
         nearer = np.where(below[1] <= above[1], below[0] + self.first_ground, above[0])
         nearer[np.isinf(np.minimum(below[1], above[1]))] = len(self.texture) - 1
-        index = ((z / (x + np.abs(z)) + np.float32(1.0)) * np.float32(0.5 * _ANGLES)).astype(np.int32)
-        return nearer.astype(np.int32)[np.minimum(index, _ANGLES - 1)]
+        index = ((z / (x + np.abs(z)) + np.float32(1.0)) * np.float32(0.5 * ANGLES)).astype(np.int32)
+        return nearer.astype(np.int32)[np.minimum(index, ANGLES - 1)]
 
     def render(self, position: Float, rotation: Float) -> Float32:
         """Render the world without the wearer, [H, W, 3], 0 to 255, from camera position [3] and rotation [3, 3]."""
@@ -142,12 +148,17 @@ class View:
         along, across, height = ox + depth * x, oy + depth * y, oz + depth * z
         u = np.where(is_wall, along, along + height)
         v = np.where(is_wall, height, across)
-        return self.shaded(texture, u, v, depth)
+        return self.shaded(texture, u, v, depth, np.float32(world.exposure))
 
-    def shaded(self, texture: NDArray[np.int32], u: Float32, v: Float32, depth: Float32) -> Float32:
-        """Compute the colours [H, W, 3] of texture points `u`, `v` [m] seen from `depth` [m]."""
-        density = (SIZE / _METRES)[texture]
-        level = np.clip(np.log2(depth * density * np.float32(1.5 / FOCAL)), 0, LEVELS - 1).astype(np.int32)
+    def shaded(
+        self, texture: NDArray[np.int32], u: Float32, v: Float32, depth: Float32, exposure: Float32 | np.float32
+    ) -> Float32:
+        """Compute the colours [H, W, 3] of texture points `u`, `v` [m] seen from `depth` [m].
+
+        `exposure` is a factor for the whole image, or one for each pixel, [H, W, 1].
+        """
+        density = (SIZE / self.world.place.metres)[texture]
+        level = np.clip(np.log2(depth * density * np.float32(1.5 / self.world.focal)), 0, LEVELS - 1).astype(np.int32)
         column = (u * density).astype(np.int32) & (SIZE - 1)
         row = (v * density).astype(np.int32) & (SIZE - 1)
         texel = self.texels[((texture * LEVELS + level) * SIZE + row) * SIZE + column]
@@ -155,7 +166,7 @@ class View:
         light = clear[:, :, None]
         colour: Float32 = texel.view(np.uint8).reshape(HEIGHT, WIDTH, 4)[:, :, :3] * light
         colour += (1.0 - clear)[:, :, None] * (255.0 * self.world.place.air).astype(np.float32)
-        colour *= np.float32(self.world.exposure)
+        colour *= exposure
         return colour
 
 
@@ -165,7 +176,7 @@ def _lines(x: Float, z: Float) -> Float:
     return np.stack([a, c, a * x[:-1] + c * z[:-1]])
 
 
-def _first_hit(position: Float, x: Float, z: Float, slope: Float, side: float) -> tuple[NDArray[np.int64], Float]:
+def first_hit(position: Float, x: Float, z: Float, slope: Float, side: float) -> tuple[NDArray[np.int64], Float]:
     """Find the segment that each ray slope hits first, and its distance along x; infinity if there is none.
 
     `side` is 1 for ground, which hides everything behind its highest vertex so far, and -1 for a ceiling.

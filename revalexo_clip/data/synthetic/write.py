@@ -8,18 +8,22 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import NamedTuple
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import write_json
 from revalexo_clip.core.progress import OnProgress
-from revalexo_clip.data.synthetic.clip import clip_plan, recording_seconds, write_clip, write_recording
+from revalexo_clip.data.synthetic import clip as world1
+from revalexo_clip.data.synthetic.files import recording_seconds, write_recording
 from revalexo_clip.data.synthetic.script import ACTIVITIES, CLIP_SECONDS, transitions
 from revalexo_clip.data.synthetic.sensors import IMU_RATE
+from revalexo_clip.data.synthetic.world2 import clip as world2
 
 MARKER = "synthetic.json"
 """File that marks a folder as a synthetic dataset, with its parameters and whether it is complete."""
 _FORMAT = 1
 """Version of the data; increase it if the same parameters give different data."""
+_WORLDS = {1: world1, 2: world2}
 CLIPS_PER_RECORDING = 3
 """Clips of a recording if clips overlap: 28 s, if they share 4 s."""
 
@@ -32,6 +36,8 @@ def synthesize(
     seed: int = 0,
     overlap: float = 0.0,
     declare: bool = False,
+    world: int = 1,
+    camera_imu: bool = False,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
@@ -39,29 +45,23 @@ def synthesize(
 
     Without `overlap` [s] every clip is a recording of its own. With it, a recording is `CLIPS_PER_RECORDING` clips
     long, and each clip holds the last `overlap` seconds of the one before, as in RevalExo; `declare` writes
-    "recording" and "offset" of each clip into the JSON files.
+    "recording" and "offset" of each clip into the JSON files. `world` is 1, which never changes, or 2, which differs
+    from it as real recordings do; `camera_imu` adds the columns of an IMU in the camera.
 
-    The data depends only on (seed, subject, clip) and `overlap`. If `root` already has the complete dataset, nothing
-    is written; an incomplete one is completed. `processes` defaults to the number of cores; `on_progress(done, total)`
-    counts clips.
+    The data depends only on (seed, subject, clip), `world` and `overlap`. If `root` already has the complete dataset,
+    nothing is written; an incomplete one is completed. `processes` defaults to the number of cores;
+    `on_progress(done, total)` counts clips.
 
     Raises `ConfigError` if `root` contains something else, or a dataset with other parameters.
     """
-    if subjects < 1 or clips < 1 or seed < 0 or (processes is not None and processes < 1):
-        raise ConfigError("subjects, clips and processes must be at least 1, and seed at least 0")
-    if not 0 <= overlap < CLIP_SECONDS or (overlap * IMU_RATE) % 2:
-        raise ConfigError(
-            f"overlap: {overlap:g} s must be at least 0, less than the {CLIP_SECONDS:g} s of a clip, and a whole "
-            "number of frames at 30 Hz"
-        )
-    parameters: dict[str, float] = {"format": _FORMAT, "subjects": subjects, "clips": clips, "seed": seed}
-    if overlap:
-        parameters |= {"overlap": overlap, "declare": declare}
+    parameters = _parameters(subjects, clips, seed, overlap, declare=declare, world=world, camera_imu=camera_imu)
+    if processes is not None and processes < 1:
+        raise ConfigError("processes must be at least 1")
     if _is_complete(root, parameters):
         return
     write_json(root / MARKER, {**parameters, "complete": False})
     jobs = [
-        (seed, subject, recording, [_files(root, subject, clip) for clip in own], overlap)
+        Job(world, seed, subject, recording, [_files(root, subject, clip) for clip in own], overlap, camera_imu)
         for subject in range(subjects)
         for recording, own in enumerate(_recordings(clips, overlap))
     ]
@@ -74,12 +74,36 @@ def synthesize(
     (root / "data_pairs").mkdir(exist_ok=True)
     for subject in range(subjects):
         write_json(
-            root / "data_pairs" / f"{_name(subject)}.json", _pairs(root, seed, subject, clips, overlap, declare=declare)
+            root / "data_pairs" / f"{_name(subject)}.json",
+            _pairs(root, (world, seed, subject), clips, overlap, declare=declare),
         )
     index = {activity: number for number, activity in enumerate(ACTIVITIES)}
     names = {str(number): activity for activity, number in index.items()}
     write_json(root / "label_mapping.json", {"label_to_idx": index, "idx_to_label": names})
     write_json(root / MARKER, {**parameters, "complete": True})
+
+
+def _parameters(
+    subjects: int, clips: int, seed: int, overlap: float, *, declare: bool, world: int, camera_imu: bool
+) -> dict[str, float]:
+    """Check the parameters, and return those that the marker file holds. Raises `ConfigError`."""
+    if subjects < 1 or clips < 1 or seed < 0:
+        raise ConfigError("subjects and clips must be at least 1, and seed at least 0")
+    if world not in _WORLDS:
+        raise ConfigError(f"world: {world} must be one of {', '.join(map(str, _WORLDS))}")
+    if not 0 <= overlap < CLIP_SECONDS or (overlap * IMU_RATE) % 2:
+        raise ConfigError(
+            f"overlap: {overlap:g} s must be at least 0, less than the {CLIP_SECONDS:g} s of a clip, and a whole "
+            "number of frames at 30 Hz"
+        )
+    parameters: dict[str, float] = {"format": _FORMAT, "subjects": subjects, "clips": clips, "seed": seed}
+    if overlap:
+        parameters |= {"overlap": overlap, "declare": declare}
+    if world != 1:
+        parameters["world"] = world
+    if camera_imu:
+        parameters["camera_imu"] = camera_imu
+    return parameters
 
 
 def _recordings(clips: int, overlap: float) -> list[range]:
@@ -121,23 +145,33 @@ def _files(root: Path, subject: int, clip: int) -> tuple[Path, Path]:
     return root / "videos" / _name(subject) / f"{stem}.mp4", root / "imu" / _name(subject) / f"{stem}.csv"
 
 
-Job = tuple[int, int, int, list[tuple[Path, Path]], float]
-"""Seed, subject, recording, the files of its clips, and their overlap [s]."""
+class Job(NamedTuple):
+    """A recording to write."""
+
+    world: int
+    seed: int
+    subject: int
+    recording: int
+    files: list[tuple[Path, Path]]
+    """Video and IMU file of each clip."""
+    overlap: float
+    camera_imu: bool
 
 
 def _write(job: Job) -> int:
     """Write a recording; returns its number of clips."""
-    seed, subject, recording, files, overlap = job
-    if overlap:
-        write_recording(seed, subject, recording, files, overlap)
-    else:
-        write_clip(seed, subject, recording, *files[0])
-    return len(files)
+    if not all(file.exists() for pair in job.files for file in pair):
+        seconds = recording_seconds(len(job.files), job.overlap)
+        recording = _WORLDS[job.world].simulate(
+            job.seed, job.subject, job.recording, seconds, camera_imu=job.camera_imu
+        )
+        write_recording(recording, job.files, job.overlap)
+    return len(job.files)
 
 
 def _write_clips(jobs: list[Job], processes: int, on_progress: OnProgress | None) -> None:
     report = on_progress or (lambda done, total: None)
-    done, total = 0, sum(len(files) for *_, files, _ in jobs)
+    done, total = 0, sum(len(job.files) for job in jobs)
     if processes == 1 or len(jobs) == 1:
         for job in jobs:
             done += _write(job)
@@ -155,11 +189,12 @@ def _write_clips(jobs: list[Job], processes: int, on_progress: OnProgress | None
             pool.shutdown(cancel_futures=True)
 
 
-def _pairs(root: Path, seed: int, subject: int, clips: int, overlap: float, *, declare: bool) -> dict[str, object]:
-    """Return the content of a subject's file in `data_pairs`."""
+def _pairs(root: Path, key: tuple[int, int, int], clips: int, overlap: float, *, declare: bool) -> dict[str, object]:
+    """Return the content of the file in `data_pairs` of a subject: `key` is world, seed and subject."""
+    world, seed, subject = key
     pairs: dict[str, dict[str, object]] = {}
     for recording, own in enumerate(_recordings(clips, overlap)):
-        plan = clip_plan(seed, subject, recording, recording_seconds(len(own), overlap))
+        plan = _WORLDS[world].clip_plan(seed, subject, recording, recording_seconds(len(own), overlap))
         for number, clip in enumerate(own):
             video, imu = _files(root, subject, clip)
             offset = number * (CLIP_SECONDS - overlap)

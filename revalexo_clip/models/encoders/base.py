@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from revalexo_clip.core.component import Component, Config
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, VideoSpec
 from revalexo_clip.models.layers import Dropout, initialize
+from revalexo_clip.models.sequence import Encoded, SequenceNet
 
 
 class Encoder(Config):
@@ -66,6 +68,16 @@ class VideoEncoder(Encoder, Component, ABC):
         motion as a second input is a `TakesMotion`.
         """
 
+    @property
+    def takes_frames(self) -> bool:
+        """Whether a module from `build` looks at frames."""
+        return True
+
+    @property
+    def takes_motion(self) -> bool:
+        """Whether a module from `build` is a `TakesMotion`."""
+        return False
+
     def load_pretrained(self, module: nn.Module) -> None:
         """Load published weights into a module from `build`. Called once, when pretraining starts.
 
@@ -73,8 +85,24 @@ class VideoEncoder(Encoder, Component, ABC):
         """
 
 
-class VideoNet(nn.Module):
-    """[B, 3, T, H, W] -> backbone -> [B, F] -> Linear -> ReLU -> Dropout -> [B, D]."""
+def frame_times(spec: VideoSpec, encoder: str) -> Tensor:
+    """Return [T] the times of the moments at which windows have frames [s], float64.
+
+    The frames of a burst count as one moment: they are one or two hundredths of a second apart. Raises `ConfigError`,
+    which names the `encoder`, if windows have no frames.
+    """
+    if not spec.frames:
+        raise ConfigError(f"{encoder}: the windows have no frames; --set data.frames=4, or another number")
+    if spec.frames == 1:
+        return torch.tensor([spec.window / 2], dtype=torch.float64)
+    return torch.linspace(0.0, spec.window, spec.frames, dtype=torch.float64)
+
+
+class VideoNet(SequenceNet):
+    """[B, 3, T, H, W] -> backbone -> [B, F] -> Linear -> ReLU -> Dropout -> [B, D].
+
+    Its subclasses say what the backbone's sequence is.
+    """
 
     def __init__(self, backbone: nn.Module, backbone_dim: int, embed_dim: int, dropout: float) -> None:
         super().__init__()
@@ -84,7 +112,11 @@ class VideoNet(nn.Module):
         self.activation = nn.ReLU()
         self.dropout = Dropout(dropout)
 
-    def forward(self, video_B3THW: Tensor) -> Tensor:
-        """Compute features [B, D] of video windows in normalised colour."""
-        features_BD: Tensor = self.dropout(self.activation(self.projection(self.backbone(video_B3THW))))
-        return features_BD
+    @abstractmethod
+    def backbone_outputs(self, video_B3THW: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the backbone's features of the window [B, F], and those of its moments [B, T, E]."""
+
+    def encode(self, *inputs: Tensor) -> Encoded:
+        """See `SequenceNet.encode`; the input is video windows in normalised colour."""
+        features_BF, sequence_BTE = self.backbone_outputs(*inputs)
+        return Encoded(self.dropout(self.activation(self.projection(features_BF))), sequence_BTE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
@@ -9,12 +10,18 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.models.encoders.base import ImuEncoder
 from revalexo_clip.models.layers import initialize, remember
+from revalexo_clip.models.sequence import Encoded, SequenceNet
 
 CONVOLUTIONS = 4
 
 
 class DeepConvLSTM(ImuEncoder):
-    """Four convolutions along time, shared by all IMU channels, an LSTM over all channels, and a projection."""
+    """Four convolutions along time, shared by all IMU channels, an LSTM over all channels, and a projection.
+
+    Its sequence has the LSTM's outputs, which see the past: the output at a moment depends on all samples before it and
+    on half of the convolutions' receptive field after it. The convolutions are unpadded, so that the moments lie at
+    0.33 to 1.65 s of a window of 2 s at 60 Hz.
+    """
 
     kernel: PositiveInt = 11
     """Kernel length of each convolution [samples]."""
@@ -32,8 +39,10 @@ class DeepConvLSTM(ImuEncoder):
                 f"samples, but a window of {spec.window:g} s at {spec.rate:g} Hz has {spec.samples}; "
                 "use a longer window or a shorter kernel"
             )
-        net = DeepConvLSTMNet(len(spec.channels), embed_dim, self.kernel, self.maps, self.hidden)
-        remember(net.lstm, spec.samples - used_up)
+        steps = spec.samples - used_up
+        time_T = (torch.arange(steps, dtype=torch.float64) + used_up / 2) / spec.rate
+        net = DeepConvLSTMNet(len(spec.channels), embed_dim, self.kernel, self.maps, self.hidden, time_T=time_T)
+        remember(net.lstm, steps)
         return net
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
@@ -41,15 +50,18 @@ class DeepConvLSTM(ImuEncoder):
         return list(module.children())
 
 
-class DeepConvLSTMNet(nn.Module):
-    """[B, L, C] -> [B, D].
+class DeepConvLSTMNet(SequenceNet):
+    """[B, L, C] -> [B, D] and the LSTM's outputs [B, T, H].
 
     Names and shapes of the layers are those that the RevalExo benchmark loads: `conv1` ... `conv4` (kernel x 1, along
     time), `lstm`, `feature_projector`.
     """
 
-    def __init__(self, channels: int, embed_dim: int, kernel: int, maps: int, hidden: int) -> None:
+    def __init__(self, channels: int, embed_dim: int, kernel: int, maps: int, hidden: int, *, time_T: Tensor) -> None:
+        """Build the layers; `time_T` are the centres of the convolutions' receptive fields [s]."""
         super().__init__()
+        self.sequence_dim = hidden
+        self.register_buffer("time_T", time_T.float(), persistent=False)
         self.conv1 = nn.Conv2d(1, maps, (kernel, 1))
         self.conv2 = nn.Conv2d(maps, maps, (kernel, 1))
         self.conv3 = nn.Conv2d(maps, maps, (kernel, 1))
@@ -58,12 +70,12 @@ class DeepConvLSTMNet(nn.Module):
         self.feature_projector = nn.Linear(hidden, embed_dim)
         self.apply(initialize)
 
-    def forward(self, imu_BLC: Tensor) -> Tensor:
-        """Compute features [B, D] of IMU windows."""
+    def encode(self, *inputs: Tensor) -> Encoded:
+        """See `SequenceNet.encode`; the input is IMU windows [B, L, C]."""
+        (imu_BLC,) = inputs
         x_BMLC = imu_BLC.unsqueeze(1)  # M: feature maps
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             x_BMLC = nn.functional.relu(conv(x_BMLC))
         x_BLF = x_BMLC.transpose(1, 2).flatten(2)  # F: maps x channels; the channels of a map are adjacent
         hidden_BLH, _ = self.lstm(x_BLF)
-        features_BD: Tensor = self.feature_projector(hidden_BLH[:, -1])
-        return features_BD
+        return Encoded(self.feature_projector(hidden_BLH[:, -1]), hidden_BLH)

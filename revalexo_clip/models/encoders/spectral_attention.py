@@ -23,8 +23,10 @@ from torch.nn import functional
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.models.encoders.base import ImuEncoder
-from revalexo_clip.models.encoders.sensor_streams import LEAST, SensorStreams
+from revalexo_clip.models.encoders.readout import AttentionPooling
+from revalexo_clip.models.encoders.sensor_streams import SensorStreams
 from revalexo_clip.models.layers import Dropout, initialize
+from revalexo_clip.models.sequence import Encoded, SequenceNet
 
 CYCLES = 3.0
 """Standard deviation of a wavelet's Gaussian envelope [radians of its oscillation]."""
@@ -93,8 +95,8 @@ class SpectralAttention(ImuEncoder):
         ]
 
 
-class SpectralAttentionNet(nn.Module):
-    """[B, L, C] -> [B, D]. M: streams, F: bands, T: moments, W: feature maps."""
+class SpectralAttentionNet(SequenceNet):
+    """[B, L, C] -> [B, D] and maps [B, T, W]. M: streams, F: bands, T: moments, W: feature maps."""
 
     def __init__(self, of: SpectralAttention, spec: ImuSpec, embed_dim: int, stride: int) -> None:
         super().__init__()
@@ -110,15 +112,18 @@ class SpectralAttentionNet(nn.Module):
         self.projection = nn.Linear(2 * of.width, embed_dim)
         self.apply(initialize)
         nn.init.zeros_(self.pooling.score.weight)
+        self.sequence_dim = of.width
+        self.register_buffer("time_T", moment_times(spec, stride), persistent=False)
 
-    def forward(self, imu_BLC: Tensor) -> Tensor:
-        """Compute features [B, D] of IMU windows."""
+    def encode(self, *inputs: Tensor) -> Encoded:
+        """See `SequenceNet.encode`; the input is IMU windows [B, L, C]."""
+        (imu_BLC,) = inputs
         x_BWT: Tensor = self.mixing(self.spectra(imu_BLC))
         for block in self.residual:
             x_BWT = block(x_BWT)
-        pooled_BP = self.pooling(functional.relu(self.norm(x_BWT)))
-        features_BD: Tensor = self.projection(self.dropout(pooled_BP))
-        return features_BD
+        maps_BWT = functional.relu(self.norm(x_BWT))
+        features_BD: Tensor = self.projection(self.dropout(self.pooling(maps_BWT)))
+        return Encoded(features_BD, maps_BWT.transpose(1, 2))
 
     def spectra(self, imu_BLC: Tensor) -> Tensor:
         """Compute [B, M F + C, T]: the log power of each stream in each band, and each channel's mean (the posture)."""
@@ -126,6 +131,12 @@ class SpectralAttentionNet(nn.Module):
         power_BMFT = self.wavelets(self.streams(imu_BLC))[..., : posture_BCT.shape[-1]]
         loudness_BMFT = ((power_BMFT + FLOOR).log() - TYPICAL) / SPREAD
         return torch.cat((loudness_BMFT.flatten(1, 2), posture_BCT), dim=1)
+
+
+def moment_times(spec: ImuSpec, stride: int) -> Tensor:
+    """Return [T] the times of the moments [s]: the middle of the two positions over which power is averaged."""
+    moments = min(spec.samples // (2 * stride), -(-spec.samples // stride) // 2)
+    return ((2 * torch.arange(moments, dtype=torch.float64) + 0.5) * (stride / spec.rate)).float()
 
 
 class Wavelets(nn.Module):
@@ -178,23 +189,3 @@ class Residual(nn.Module):
         """Apply the block: [B, W, T] -> [B, W, T]."""
         added_BWT: Tensor = self.dropout(functional.relu(self.convolution(self.norm(x_BWT))))
         return x_BWT + added_BWT
-
-
-class AttentionPooling(nn.Module):
-    """Feature maps [B, W, T] -> [B, 2 W]: their mean and standard deviation over moments, with attention weights.
-
-    Each head computes weights of the moments for its part of the maps. Initially, all weights are equal.
-    """
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.score = nn.Conv1d(width, heads, 1)
-
-    def forward(self, x_BWT: Tensor) -> Tensor:
-        """Pool feature maps: [B, W, T] -> [B, 2 W]."""
-        weight_Bh1T = self.score(x_BWT).softmax(dim=-1).unsqueeze(2)
-        batch, heads, _, moments = weight_Bh1T.shape
-        x_BhVT = x_BWT.view(batch, heads, -1, moments)  # V: the feature maps of a head
-        mean_BhV1 = (weight_Bh1T * x_BhVT).sum(dim=-1, keepdim=True)
-        variance_BhV1 = (weight_Bh1T * (x_BhVT - mean_BhV1).square()).sum(dim=-1, keepdim=True)
-        return torch.cat((mean_BhV1, (variance_BhV1 + LEAST).sqrt()), dim=1).flatten(1)

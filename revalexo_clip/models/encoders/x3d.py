@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from revalexo_clip.core.types import VideoSpec
-from revalexo_clip.models.encoders.base import VideoEncoder, VideoNet
+from revalexo_clip.models.encoders.base import VideoEncoder, VideoNet, frame_times
 from revalexo_clip.models.encoders.checkpointing import recompute
 from revalexo_clip.models.encoders.fast.convolution import PointwiseConv3d
 from revalexo_clip.models.encoders.fast.x3d import speed_up
@@ -44,7 +44,8 @@ class X3D(VideoEncoder):
     takes more time."""
 
     def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
-        """See `VideoEncoder.build`."""
+        """See `VideoEncoder.build`. Raises `ConfigError` if windows have no frames."""
+        time_T = frame_times(spec, "X3D")
         model = builder("x3d", f"x3d_{self.size}")()
         remove_classifier(model)
         if self.average_shortcuts:
@@ -56,7 +57,7 @@ class X3D(VideoEncoder):
             stem, *stages, head = model.get_submodule("blocks").children()
             residual = [block for stage in stages for block in stage.get_submodule("res_blocks").children()]
             recompute([stem, *residual, head])
-        return VideoNet(model, BACKBONE_DIM * moments, embed_dim, self.dropout)
+        return X3DNet(model, BACKBONE_DIM * moments, embed_dim, self.dropout, time_T=time_T)
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
         """See `Encoder.blocks`: the stem, four stages, the head, the projection."""
@@ -69,6 +70,33 @@ class X3D(VideoEncoder):
         if self.weights is not None:
             url = checkpoint_url("x3d", f"x3d_{self.size}")
             load_weights(module.backbone, self.weights, published=url, without=CLASSIFIER)
+
+
+class X3DNet(VideoNet):
+    """X3D with the features of its moments: the last stage's maps, averaged over the picture and over a burst."""
+
+    def __init__(
+        self, backbone: nn.Module, backbone_dim: int, embed_dim: int, dropout: float, *, time_T: Tensor
+    ) -> None:
+        super().__init__(backbone, backbone_dim, embed_dim, dropout)
+        *_, stage, _ = backbone.get_submodule("blocks").children()
+        *_, last = stage.get_submodule("res_blocks").children()
+        self.sequence_dim = cast("nn.Conv3d", last.get_submodule("branch2.conv_c")).out_channels
+        self.register_buffer("time_T", time_T.float(), persistent=False)
+
+    def backbone_outputs(self, video_B3THW: Tensor) -> tuple[Tensor, Tensor]:
+        """See `VideoNet.backbone_outputs`."""
+        *stages, head = self.backbone.get_submodule("blocks").children()
+        x_BCTHW = video_B3THW
+        for stage in stages:
+            x_BCTHW = stage(x_BCTHW)
+        map_BTC = x_BCTHW.mean(dim=(3, 4)).transpose(1, 2)
+        return head(x_BCTHW), _over_bursts(map_BTC, self.time_T.shape[0])
+
+
+def _over_bursts(map_BTC: Tensor, moments: int) -> Tensor:
+    """Average the frames of each burst, [B, T, C] -> [B, moments, C]."""
+    return map_BTC.reshape(map_BTC.shape[0], moments, -1, map_BTC.shape[2]).mean(dim=2)
 
 
 def remove_classifier(model: nn.Module) -> None:
@@ -98,6 +126,14 @@ def average_shortcuts(model: nn.Module) -> None:
             module.__class__ = AveragedConv3d
 
 
+class PictureAverage(nn.Module):
+    """Average over the picture, [B, C, T, H, W] -> [B, C, T, 1, 1]: adaptive pooling that ONNX can express."""
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        """Average over height and width."""
+        return x_BCTHW.mean(dim=(3, 4), keepdim=True)
+
+
 def fit_pooling(model: nn.Module, spec: VideoSpec, *, keep_time: bool) -> int:
     """Fit the head's pooling window to the input: the published size, or less for fewer frames or a smaller crop.
 
@@ -109,8 +145,8 @@ def fit_pooling(model: nn.Module, spec: VideoSpec, *, keep_time: bool) -> int:
     assert isinstance(published.kernel_size, tuple)
     frames, height, width = (int(size) for size in published.kernel_size)
     side = math.ceil(spec.crop / SPATIAL_STRIDE)
-    frames = 1 if keep_time else min(frames, spec.frames)
+    frames = 1 if keep_time else min(frames, spec.images)
     head.get_submodule("pool").pool = nn.AvgPool3d((frames, min(height, side), min(width, side)), stride=1)
     if keep_time:
-        head.register_module("output_pool", nn.AdaptiveAvgPool3d((None, 1, 1)))
-    return spec.frames if keep_time else 1
+        head.register_module("output_pool", PictureAverage())
+    return spec.images if keep_time else 1

@@ -34,15 +34,18 @@ class RetrievalScores(ProgressText):
 
     def of_step(self, metrics: Metrics) -> str:
         """See `ProgressText.of_step`."""
-        return f"temperature {value_of(metrics, 'train/temperature'):.3f}"
+        return _temperatures(metrics)
 
     def of_epoch(self, metrics: Metrics) -> str:
         """See `ProgressText.of_epoch`."""
         found, back = (value_of(metrics, f"val/{way}/r_at_1") for way in ("imu_to_video", "video_to_imu"))
-        return (
-            f"R@1 {100 * found:5.1f}% imu->video {100 * back:5.1f}% video->imu  "
-            f"temperature {value_of(metrics, 'train/temperature'):.3f}"
-        )
+        return f"R@1 {100 * found:5.1f}% imu->video {100 * back:5.1f}% video->imu  {_temperatures(metrics)}"
+
+
+def _temperatures(metrics: Metrics) -> str:
+    """Return the temperature of the loss, or of each of its terms."""
+    found = [float(value) for name, value in metrics.items() if name.startswith("train/temperature")]
+    return f"temperature {' '.join(f'{value:.3f}' for value in found)}"
 
 
 class ClassifierScores(ProgressText):

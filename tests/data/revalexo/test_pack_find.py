@@ -6,8 +6,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from support.many_clips import SETTINGS, pack_many, write_many
+from support.read_only import read_only
 from support.tiny_dataset import revalexo, source_of, write_imu
 
 from revalexo_clip.core.errors import DataError
@@ -23,8 +23,6 @@ from revalexo_clip.data.revalexo.pack import choose
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
 from revalexo_clip.data.revalexo.pack.find import NAME, cache_folder, default_path, find_pack
-
-NOBODY = 65534
 
 
 def quiet(done: int, total: int) -> None:
@@ -196,21 +194,6 @@ def test_subjects_and_durations_are_chosen_as_from_the_files(setting: str, packe
         revalexo(packed, pack=value, min_duration=4.5).build("val", seed=0)
     dataset = revalexo(packed, pack=value, train_subjects=("Subject02",)).build("train", seed=0)
     assert dataset.clip_names == ("Subject02/0000", "Subject02/0001")
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Run as a user who cannot write to a folder; root switches to the user `nobody`."""
-    folder.chmod(0o555)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-        folder.chmod(0o755)
 
 
 def test_the_pack_of_a_read_only_dataset_lies_in_the_cache_folder(

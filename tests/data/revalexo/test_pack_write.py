@@ -111,7 +111,7 @@ def test_two_cannot_make_one_pack_at_once(root: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr(write, "PATIENCE", 0.2)
 
     def again(done: int, total: int) -> None:
-        with pytest.raises(BusyError, match=r"pack.h5.parts: another process is writing this pack; wait for it"):
+        with pytest.raises(BusyError, match=r"pack.h5.parts: another process is writing to it; wait for it"):
             write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=1)
 
     write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=1, on_progress=again)
@@ -130,7 +130,7 @@ def test_a_bad_file_ends_it_with_its_name_and_without_a_pack(processes: int, roo
 def test_if_a_worker_dies_the_error_names_the_clip(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(
-        DataError, match=r"Subject0\d/000\d\.mp4: the worker process died while packing it \(exit code 1\)"
+        DataError, match=r"Subject0\d/000\d\.mp4: the worker process died while reading it \(exit code 1\)"
     ):
         pack(root, processes=2)
 

@@ -8,30 +8,43 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.core.types import ImuSpec, VideoSpec
-from revalexo_clip.models.encoders import X3D, DeepConvLSTM, ImuEncoder, MViT, SpectralAttention, VideoEncoder
+from revalexo_clip.core.types import ImuSpec, MotionSpec, VideoSpec
+from revalexo_clip.models.dual_encoder import video_inputs
+from revalexo_clip.models.encoders import (
+    X3D,
+    DeepConvLSTM,
+    ImuEncoder,
+    MotionTower,
+    MViT,
+    ResNet1D,
+    SpectralAttention,
+    VideoEncoder,
+)
 from revalexo_clip.models.encoders.base import Encoder
 from revalexo_clip.models.layers import Dropout
 
 IMU = ImuSpec(("acc_x", "acc_y"), ("m/s^2", "m/s^2"), rate=60.0, window=2.0)
-VIDEO = VideoSpec(frames=2, crop=32, short_side=32, window=2.0)
+VIDEO = VideoSpec(frames=2, crop=32, short_side=32, window=2.0, motion=MotionSpec(30.0, 2.0, rows=2, columns=3))
 
 
-def built(encoder: Encoder) -> tuple[nn.Module, Tensor]:
-    """An encoder's module, and a window for it."""
+def built(encoder: Encoder) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """An encoder's module, and windows for it."""
     if isinstance(encoder, ImuEncoder):
-        return encoder.build(IMU, 4), torch.randn(2, 120, 2)
+        return encoder.build(IMU, 4), (torch.randn(2, 120, 2),)
     assert isinstance(encoder, VideoEncoder)
-    return encoder.build(VIDEO, 4), torch.randn(2, 3, 2, 32, 32)
+    module = encoder.build(VIDEO, 4)
+    return module, video_inputs(module, torch.randn(2, 3, 2, 32, 32), torch.rand(2, 60, 2, 3, 3))
 
 
 ENCODERS = [
     (DeepConvLSTM(maps=2, hidden=3), 6),
     (SpectralAttention(width=8), 4),
+    (ResNet1D(width=8), 5),
+    (MotionTower(width=8, readout="attention"), 5),
     (X3D(weights=None), 7),
     (MViT(weights=None), 18),
 ]
-IDS = ["DeepConvLSTM", "SpectralAttention", "X3D", "MViT"]
+IDS = ["DeepConvLSTM", "SpectralAttention", "ResNet1D", "MotionTower", "X3D", "MViT"]
 
 
 @pytest.mark.parametrize(("encoder", "count"), ENCODERS, ids=IDS)
@@ -47,12 +60,12 @@ def test_blocks_are_all_of_an_encoder_and_share_nothing(encoder: Encoder, count:
 
 @pytest.mark.parametrize(("encoder", "count"), ENCODERS, ids=IDS)
 def test_blocks_come_in_the_order_in_which_a_window_passes_them(encoder: Encoder, count: int) -> None:
-    module, window = built(encoder)
+    module, windows = built(encoder)
     passed: list[int] = []
     for number, block in enumerate(encoder.blocks(module)):
         for part in block.modules():
             part.register_forward_hook(partial(lambda number, *_: passed.append(number), number))
-    module(window)
+    module(*windows)
     assert passed == sorted(passed)
     assert set(passed) == set(range(count))
 

@@ -15,8 +15,9 @@ from revalexo_clip.augment.sensors import rotations
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.models.encoders import SpectralAttention
+from revalexo_clip.models.encoders.readout import AttentionPooling
 from revalexo_clip.models.encoders.sensor_streams import SensorStreams
-from revalexo_clip.models.encoders.spectral_attention import AttentionPooling, SpectralAttentionNet, Wavelets
+from revalexo_clip.models.encoders.spectral_attention import SpectralAttentionNet, Wavelets
 from revalexo_clip.models.layers import number_dropouts, one_step
 
 HEAD = ImuSpec(tuple(f"{kind}_Head_{axis}" for kind in ("acc", "gyro") for axis in "xyz"), ("",) * 6, 60.0, 2.0)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import VideoSpec
 from revalexo_clip.models.encoders import X3D
 from revalexo_clip.models.encoders.base import VideoNet
+from revalexo_clip.models.encoders.fast.batch_norm import FastBatchNorm3d
 from revalexo_clip.models.encoders.pretrained_weights import builder
 
 EMBED_DIM = 256
@@ -191,3 +193,23 @@ def test_published_weights_are_downloaded_from_the_url_of_pytorchvideo(
     monkeypatch.setitem(x3d.checkpoint_paths, "x3d_m", "file:///no/such/place/X3D_M.pyth")
     with pytest.raises(DataError, match=r"cannot download the kinetics400 weights file:///no/such/place/X3D_M\.pyth"):
         X3D(size="m").load_pretrained(build(1, 32, "m"))
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_synchronised_batch_norm_replaces_the_fast_one(checkpointed: bool) -> None:
+    torch.manual_seed(0)
+    video = VideoSpec(frames=4, crop=32, short_side=32, window=2.0)
+    net = X3D(weights=None, dropout=0, gradient_checkpointing=checkpointed).build(video, 8)
+    convert = cast("Callable[[nn.Module], nn.Module]", nn.SyncBatchNorm.convert_sync_batchnorm)
+    synchronised = convert(copy.deepcopy(net))
+    assert not any(isinstance(module, FastBatchNorm3d) for module in synchronised.modules())
+    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert sum(isinstance(module, nn.SyncBatchNorm) for module in synchronised.modules()) == len(norms)
+    x = torch.randn(2, 3, 4, 32, 32)
+    outcomes = []
+    for each in (net, synchronised):  # a process alone has nothing to wait for, and may be on a CPU
+        each.train()
+        y = each(x)
+        y.sum().backward()
+        outcomes.append((y, each.state_dict()))
+    torch.testing.assert_close(outcomes[1], outcomes[0], rtol=1e-3, atol=1e-3)

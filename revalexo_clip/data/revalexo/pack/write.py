@@ -33,7 +33,7 @@ PATIENCE = 10.0
 
 
 class BusyError(DataError):
-    """Another process is writing the same pack."""
+    """Another process is writing the same pack or motion file."""
 
 
 def write_pack(
@@ -145,7 +145,7 @@ def _jobs(described: DatasetDescription, folder: Path, settings: PackSettings) -
 
 
 def cores(clips: int) -> int:
-    """Return the number of processes that read a number of clips."""
+    """Return the number of processes for a number of clips, at most one for each core."""
     return max(1, min(len(os.sched_getaffinity(0)), clips // CLIPS_PER_PROCESS))
 
 

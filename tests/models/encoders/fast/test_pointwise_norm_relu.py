@@ -39,3 +39,24 @@ def test_single_precision_holds_far_from_zero() -> None:
     torch.testing.assert_close(
         got.double(), plain(x.double(), weight.double(), affine.double(), 1e-5), rtol=0, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["a constant", "a signal that cancels"])
+def test_single_precision_holds_for_small_differences_of_a_thousandfold(shared: bool) -> None:
+    torch.manual_seed(0)
+    differences = torch.randn(3, 4, 500)
+    weight = torch.randn(7, 4)
+    if shared:
+        weight[:, 0] = -weight[:, 1:].sum(dim=1)  # the outputs do not see the signal
+    x = differences + 1000 * (torch.randn(3, 1, 500) if shared else 1)
+    affine = torch.ones(2, 7)
+    single = [part.requires_grad_() for part in (x, weight, affine)]
+    double = [part.detach().double().requires_grad_() for part in single]
+    got, _ = normed_pointwise(single[0], single[1], single[2], 1e-5)
+    want = plain(double[0], double[1], double[2], 1e-5)
+    assert (got - want).abs().max() < 1e-3
+    upstream = torch.randn_like(want)
+    for found, expected in zip(
+        torch.autograd.grad(got, single, upstream.float()), torch.autograd.grad(want, double, upstream), strict=True
+    ):
+        assert (found - expected).norm() < 1e-3 * expected.norm()

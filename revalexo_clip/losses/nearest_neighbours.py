@@ -1,0 +1,158 @@
+"""Nearest neighbours as further positives: what earlier batches had that is most like a window.
+
+Contrast with nearest neighbours follows NNCLR (Dwibedi et al., 2021, arXiv:2104.14548); for IMU and video, beside
+other terms, PRIMUS (Das et al., 2024, arXiv:2411.15127).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from revalexo_clip.losses.base import (
+    READS,
+    Loss,
+    LossModule,
+    On,
+    Temperature,
+    Vector,
+    at_least_float32,
+    row_blocks,
+)
+from revalexo_clip.losses.info_nce import Direction, InfoNCELoss
+from revalexo_clip.losses.overlap import Overlap, sharing_time
+
+
+class NearestNeighbours(Loss):
+    """Classify the partner of each window, searched with the window's nearest neighbour in earlier batches.
+
+    The neighbour is the most similar vector of the same modality in a queue of the windows of earlier steps, without
+    those that share time with the window. The loss is 0 until the queue is full. It depends on the windows of the last
+    steps, so that the term is left out of the validation loss.
+    """
+
+    queue: PositiveInt = 4096
+    """Windows in the queue: those of the last queue / batch_size steps."""
+    temperature: Temperature = 0.1
+    """Initial temperature by which similarities are divided; it is learned and stays between 0.01 and 1."""
+    direction: Direction = "both"
+    """`imu_to_video`: the neighbour of each IMU window searches the window's video; `video_to_imu`: the neighbour of
+    each video window searches the window's IMU; or the mean of both."""
+    on: On = "pooled"
+    """What is compared: `pooled` embeddings of the whole window, or the `tokens` of all of its moments."""
+    block_rows: PositiveInt | None = None
+    """Rows of the similarity matrix in memory at a time. Changes only the memory use; null for as many as fit into
+    128 MiB."""
+
+    def build(self) -> LossModule:
+        """See `Loss.build`."""
+        return NearestNeighboursLoss(
+            self.temperature,
+            queue=self.queue,
+            reads=READS[self.on],
+            direction=self.direction,
+            block_rows=self.block_rows,
+        )
+
+
+class NearestNeighboursLoss(InfoNCELoss):
+    """See `NearestNeighbours`. The queue is saved with the parameters, as bits.
+
+    Buffers of integers are neither converted to another precision nor averaged, over steps or over processes.
+    """
+
+    validated = False
+
+    imu_bits_QD: Tensor
+    """[Q, D] int32, the bits of float32 unit vectors of IMU; [0] before the first step."""
+    video_bits_QD: Tensor
+    """[Q, D] int32, those of video."""
+    recording_Q: Tensor
+    """[Q] int64."""
+    time_bits_Q: Tensor
+    """[Q] int64, the bits of float64: start in the recording [s]."""
+    pushed: Tensor
+    """[] int64, number of windows that were pushed since the start of the training; the oldest are overwritten."""
+
+    def __init__(
+        self,
+        temperature: float,
+        *,
+        queue: int,
+        reads: tuple[Vector, Vector] = READS["pooled"],
+        direction: Direction = "both",
+        block_rows: int | None = None,
+    ) -> None:
+        super().__init__(temperature, reads=reads, direction=direction, block_rows=block_rows)
+        self.size = queue
+        self.register_buffer("imu_bits_QD", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("video_bits_QD", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("recording_Q", torch.zeros(queue, dtype=torch.int64))
+        self.register_buffer("time_bits_Q", torch.zeros(queue, dtype=torch.int64))
+        self.register_buffer("pushed", torch.tensor(0))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the queue is full, and the loss is on."""
+        return int(self.pushed) >= self.size
+
+    def share(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:
+        """See `LossModule.share`. Without `overlap`, no entry of the queue shares time with a window."""
+        if not self.is_full:
+            return 0 * self.log_scale  # a gradient of 0, which other processes wait for
+        with torch.autocast(imu_ND.device.type, enabled=False):
+            scale, x_ND, y_ND = self.scale(), at_least_float32(imu_ND), at_least_float32(video_ND)
+            ways = {"imu_to_video": (x_ND, self.imu_bits_QD, y_ND), "video_to_imu": (y_ND, self.video_bits_QD, x_ND)}
+            selected = ways.values() if self.direction == "both" else [ways[self.direction]]
+            costs = []
+            for query_ND, bits_QD, other_ND in selected:
+                neighbour_ND = self._neighbours(query_ND, bits_QD.view(torch.float32), overlap, rows)
+                costs.append(self.search(scale * neighbour_ND, other_ND, overlap, rows))
+            return torch.stack(costs).mean()
+
+    @torch.no_grad()
+    def _neighbours(self, query_ND: Tensor, queue_QD: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:
+        """Return [N, D], with the nearest neighbours of the queries of `rows`.
+
+        A query that shares time with all of the queue is its own neighbour.
+        """
+        neighbour_ND = query_ND.detach().clone()
+        for block in row_blocks(self.size, self.block_rows, rows):
+            similarity_bQ = query_ND[block].float() @ queue_QD.T
+            if overlap is not None:
+                windows = overlap.recording_N[block], overlap.time_N[block]
+                queued = self.recording_Q, self.time_bits_Q.view(torch.float64)
+                similarity_bQ[sharing_time(*windows, *queued, overlap.window)] = -torch.inf
+            nearest = similarity_bQ.max(dim=1)
+            found_b1 = nearest.values.isfinite()[:, None]
+            neighbour_ND[block] = torch.where(found_b1, queue_QD[nearest.indices].to(query_ND), query_ND[block])
+        return neighbour_ND
+
+    @torch.no_grad()
+    def update(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap) -> None:
+        """Push the windows of a training step into the queue."""
+        if not self.imu_bits_QD.numel():
+            self.imu_bits_QD = self.pushed.new_zeros(self.size, imu_ND.shape[1], dtype=torch.int32)
+            self.video_bits_QD = self.pushed.new_zeros(self.size, video_ND.shape[1], dtype=torch.int32)
+        newest = slice(max(len(imu_ND) - self.size, 0), None)
+        count = len(imu_ND[newest])
+        place_N = (self.pushed + torch.arange(count, device=self.pushed.device)) % self.size
+        self.imu_bits_QD[place_N] = imu_ND[newest].float().contiguous().view(torch.int32)
+        self.video_bits_QD[place_N] = video_ND[newest].float().contiguous().view(torch.int32)
+        self.recording_Q[place_N] = overlap.recording_N[newest].long()
+        self.time_bits_Q[place_N] = overlap.time_N[newest].double().contiguous().view(torch.int64)
+        self.pushed += count
+
+    def chance(self, overlap: Overlap) -> Tensor | None:
+        """See `InfoNCELoss.chance`; 0 as long as the loss is off."""
+        return super().chance(overlap) if self.is_full else torch.zeros((), device=self.pushed.device)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Allocate the queue, whose size is known from the first step on."""
+        for name in ("imu_bits_QD", "video_bits_QD"):
+            if (saved := state_dict.get(prefix + name)) is not None:
+                setattr(self, name, torch.zeros_like(saved, device=self.pushed.device))
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,94 @@
+"""The contrastive loss of one batch: which vectors are compared, and what each process computes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.losses import LossModule, Overlap, Vector
+from revalexo_clip.losses.terms import chances, kinds_read, shares, weighted_sum
+from revalexo_clip.training.distributed import gather_with_gradient, rank, sum_over_ranks, world_size
+
+Vectors = dict[Vector, Tensor]
+"""Unit vectors of the same windows, [B, D] of each kind; D differs between kinds."""
+
+POOLED: tuple[Vector, Vector] = ("imu", "video")
+TOKENS: tuple[Vector, Vector] = ("imu_tokens", "video_tokens")
+
+
+def retrieval_kinds(vectors: Mapping[Vector, Tensor]) -> tuple[Vector, Vector]:
+    """Return the kinds of vectors that retrieval compares: tokens if the model gives them, else pooled embeddings."""
+    return TOKENS if TOKENS[0] in vectors else POOLED
+
+
+class Contrast:
+    """The loss of a training batch, of which each process computes the share of its own windows.
+
+    `sizes` are the numbers of windows of all processes. `own` in the methods are the vectors of this process's windows.
+    """
+
+    def __init__(self, loss: LossModule, overlap: Overlap, sizes: Sequence[int]) -> None:
+        self.loss = loss
+        self.overlap = overlap
+        self.sizes = sizes
+        first = sum(sizes[: rank()])
+        self.rows = slice(first, first + sizes[rank()])
+        self.vectors: Vectors = {}
+        """The vectors of all windows, detached, [N, D] of each kind that the loss or retrieval reads."""
+        self.losses: dict[str, Tensor] = {}
+        """The share of each term, not weighted, [], detached."""
+
+    def __call__(self, own: Mapping[Vector, Tensor]) -> Tensor:
+        """Compute what this process backpropagates: its share of the loss, times the number of processes.
+
+        The mean of the gradients over processes, as DDP takes it, is then the gradient of the loss. Vectors that no
+        term reads get a gradient of 0, so that all processes have gradients of the same parameters.
+        """
+        vectors = self._gather({kind: own[kind] for kind in own if kind in {*self._read, *retrieval_kinds(own)}})
+        self.vectors = {kind: x_ND.detach() for kind, x_ND in vectors.items()}
+        found = shares(self.loss, vectors, self.overlap, self.rows)
+        self.losses = {name: share.detach() for name, share in found.items()}
+        total = weighted_sum(self.loss, found)
+        assert total is not None
+        return world_size() * total + torch.stack([0 * x_BD.sum() for x_BD in own.values()]).sum()
+
+    def total(self) -> dict[str, Tensor]:
+        """Return the loss of each term over all processes; all of them must call it, once."""
+        summed = sum_over_ranks(torch.stack(list(self.losses.values())))
+        return dict(zip(self.losses, summed, strict=True))
+
+    def chances(self) -> dict[str, Tensor | None]:
+        """Return the loss of chance of each term; call it before `update`."""
+        return chances(self.loss, self.overlap)
+
+    def update(self) -> None:
+        """Let each term take note of the vectors, after the optimizer's step."""
+        for _, term in self.loss.terms().values():
+            one, other = (self.vectors[kind] for kind in term.reads)
+            term.update(one, other, self.overlap)
+
+    @property
+    def _read(self) -> tuple[Vector, ...]:
+        return kinds_read(self.loss)
+
+    def _gather(self, own: Vectors) -> Vectors:
+        """Gather the vectors of all processes in one operation."""
+        if world_size() == 1:
+            return own
+        widths = [x_BD.shape[1] for x_BD in own.values()]
+        packed = gather_with_gradient(torch.cat(list(own.values()), dim=1), self.sizes)
+        return dict(zip(own, torch.split(packed, widths, dim=1), strict=True))
+
+
+def check_vectors(loss: LossModule, *, tokens: bool) -> None:
+    """Raise `ConfigError` if a loss and a model do not fit; `tokens` is whether the model gives tokens."""
+    reads = {kind for kind in kinds_read(loss) if kind in TOKENS}
+    if reads and not tokens:
+        raise ConfigError('loss: a term with on="tokens" needs a model that gives tokens; set tokens=...')
+    if tokens and not reads:
+        raise ConfigError('tokens: no term of the loss reads tokens; add one with on="tokens", or set tokens=none')
+    if not any(term.validated for _, term in loss.terms().values()):
+        raise ConfigError("loss: no term can be computed on validation windows; add InfoNCE or SigLIP")
