@@ -20,8 +20,9 @@ PIXEL = FPS / WIDTH
 def measured(name: FrontName, frames_THW: Pixels) -> Tensor:
     """Return the motion [1, 1, Y, X, 3] between two frames, [picture widths / s]."""
     first, second = torch.from_numpy(np.ascontiguousarray(frames_THW))
-    front = FRONTS[name](*first.shape, ROWS, COLUMNS)
-    return front(first[None], second[None])[None] * torch.tensor([FPS, FPS, 1.0])
+    height, width = first.shape
+    motion_BYX3: Tensor = FRONTS[name](height, width, ROWS, COLUMNS)(first[None], second[None])
+    return motion_BYX3[None] * torch.tensor([FPS, FPS, 1.0])
 
 
 def part_of(frames_THW: Pixels, box: tuple[float, ...]) -> Pixels:
