@@ -108,7 +108,7 @@ def known_shifts(compared: Mapping[str, Front]) -> None:
 def moved_planes(length: float, change: Change) -> tuple[Tensor, Tensor, Tensor]:
     """Return pairs of frames [B, H, W] uint8 and their shifts [B, 2] in px: `length`, or up to it if that is 1."""
     draw = torch.Generator().manual_seed(0)
-    first, second, shifts = [], [], []
+    first, second, shifts = list[Tensor](), list[Tensor](), list[Tensor]()
     for _ in range(PAIRS):
         plane = texture(draw)
         turn = 2 * torch.pi * torch.rand((), generator=draw)

@@ -59,7 +59,8 @@ class TrainerConfig(Config):
     """Decay of a moving average of the weights, e.g. 0.999. Validation, evaluation and export use the average; the
     training itself does not change. null for none."""
     sync_batchnorm: bool = False
-    """Compute batch norm statistics over the windows of all devices. On GPUs only."""
+    """Compute batch norm statistics over the windows of all devices. On GPUs only; with `micro_batch`, all devices must
+    have the same number of windows."""
     compile: bool = False
     """Compile the encoders with torch.compile at their first call, which takes minutes."""
 

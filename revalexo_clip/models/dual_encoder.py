@@ -195,7 +195,7 @@ def _vectors(encoder: nn.Module, inputs: tuple[Tensor, ...], head: ProjectionHea
         features_BF: Tensor = encoder(*inputs)
         return Vectors(features_BF, unit(head(features_BF)), None)
     assert isinstance(encoder, SequenceNet)
-    encoded = encoder.encode(*inputs)
+    encoded = encoder.sequence(*inputs)
     return Vectors(encoded.features_BF, unit(head(encoded.features_BF)), tokens(encoded.sequence_BTE))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -25,6 +27,7 @@ class SequenceNet(nn.Module, ABC):
     the centre of the input that the feature depends on; for a recurrent network, of its newest input."""
     sequence_dim: int
     """E, the number of features of each moment."""
+    _compiled: Callable[..., Encoded] | None = None
 
     @abstractmethod
     def encode(self, *inputs: Tensor) -> Encoded:
@@ -33,6 +36,21 @@ class SequenceNet(nn.Module, ABC):
     def forward(self, *inputs: Tensor) -> Tensor:
         """Compute features [B, F] of the window."""
         return self.encode(*inputs).features_BF
+
+    def sequence(self, *inputs: Tensor) -> Encoded:
+        """Return what `encode` returns; it is compiled if the network was compiled by `compile`."""
+        return self.encode(*inputs) if self._compiled is None else self._compiled(*inputs)
+
+    def compile(self, *args: object, **kwargs: object) -> None:
+        """Compile `forward`, as every module, and `sequence`."""
+        super().compile(*args, **kwargs)
+        self._compiled = torch.compile(self.encode, *args, **kwargs)  # type: ignore[call-overload]
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the compiled form out of copies, as every module does: it would run the weights of the original."""
+        state: dict[str, object] = super().__getstate__()  # type: ignore[no-untyped-call]
+        state.pop("_compiled", None)
+        return state
 
 
 class TakesMotion(nn.Module):

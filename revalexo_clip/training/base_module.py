@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -21,7 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from revalexo_clip.augment import Augments
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.config.pretraining import PretrainExperiment
-from revalexo_clip.core.errors import ConfigError, DataError, UserError
+from revalexo_clip.core.errors import DataError, UserError
 from revalexo_clip.core.types import Batch
 from revalexo_clip.data.dataset import Arrival, arrived
 from revalexo_clip.models.layers import without_autocast
@@ -36,6 +35,7 @@ from revalexo_clip.training.distributed import (
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import finite
 from revalexo_clip.training.loaders import PairsDataModule
+from revalexo_clip.training.restoring import refuse_other_weights, reschedule
 
 
 class PendingStep(NamedTuple):
@@ -226,8 +226,10 @@ class TrainingModule(pl.LightningModule, ABC):
         self._data.continue_at(checkpoint[DATA_POSITION])
         if self.experiment.trainer.average is None and TRAINING_WEIGHTS in checkpoint:
             checkpoint["state_dict"] = checkpoint.pop(TRAINING_WEIGHTS)
+        optimizer, scheduler = self.experiment.optim.build(self, self.steps)
+        refuse_other_weights(checkpoint, self, optimizer)
         if checkpoint[SCHEDULE] != self._schedule:
-            reschedule(checkpoint, *self.experiment.optim.build(self, self.steps))
+            reschedule(checkpoint, optimizer, scheduler)
 
     @property
     def _data(self) -> PairsDataModule:
@@ -262,28 +264,6 @@ def learning_rates(scheduler: LRScheduler) -> dict[str, float]:
         if found:
             rates[f"train/lr/{place.replace(' block ', '/block_')}"] = float(rate)
     return rates
-
-
-def reschedule(checkpoint: dict[str, Any], optimizer: torch.optim.Optimizer, scheduler: LRScheduler) -> None:
-    """Give a checkpoint the settings of a new optimizer, and the position in its schedule that belongs to its step.
-
-    The optimizer's statistics of each parameter, such as Adam's running means, stay. Without this, restoring the
-    checkpoint would restore the old settings too. Raises `ConfigError` if the parameters are grouped differently.
-    """
-    (saved,) = checkpoint["optimizer_states"]
-    groups = optimizer.param_groups
-    if [len(group["params"]) for group in groups] != [len(group["params"]) for group in saved["param_groups"]]:
-        fail_on_all_ranks(
-            ConfigError("optim: parameters are grouped differently than before; start a new run without --resume")
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the scheduler expects an optimizer step before each of its own
-        for _ in range(checkpoint["global_step"]):
-            scheduler.step()
-    saved["param_groups"] = [
-        {**group, "params": before["params"]} for group, before in zip(groups, saved["param_groups"], strict=True)
-    ]
-    checkpoint["lr_schedulers"] = [scheduler.state_dict()]
 
 
 def seed_step(seed: int, step: int, process: int) -> None:

@@ -63,7 +63,7 @@ def test_the_order_of_frames_in_the_file_does_not_matter() -> None:
 @pytest.mark.parametrize("frames", [1, 4])
 def test_a_window_with_fewer_frames_than_a_burst_is_refused(frames: int) -> None:
     with pytest.raises(DataError, match=r"has too few frames .* for bursts of 6 \(data.burst\)"):
-        burst_frames(np.arange(4) * 0.5, frame_times(0.0, 2.0, frames), 6, 0.75)
+        burst_frames(np.array([0.0, 0.5, 1.0, 1.5]), frame_times(0.0, 2.0, frames), 6, 0.75)
 
 
 def test_a_single_burst_is_in_the_middle_of_the_window(tmp_path: Path) -> None:

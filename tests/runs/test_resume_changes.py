@@ -182,3 +182,11 @@ def test_averages_with_another_decay_do_not_change_the_training(go: Go, untouche
     expected = weights(untouched / "checkpoints/last.ckpt")
     assert all(torch.equal(value, content[TRAINING_WEIGHTS][name]) for name, value in expected.items())
     assert any(not torch.equal(value, content["state_dict"][name]) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("other", ["loss.type=SigLIP", "embed_dim=8", "imu.dilations=[1]"])
+def test_a_model_with_other_weights_cannot_go_on(go: Go, other: str) -> None:
+    with pytest.raises(Interrupted):
+        go(signal_at=f"3:{signal.SIGTERM}")
+    with pytest.raises(ConfigError, match=r"has other weights than the run that is resumed: .*; start a new run"):
+        go(other)

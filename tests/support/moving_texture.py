@@ -39,11 +39,12 @@ def frames(
     path: Path2, times: Sequence[float], *, height: int = 120, width: int = 160, seed: int = 0
 ) -> list[npt.NDArray[np.uint8]]:
     """[H, W] uint8 grey frames of a motion, one for each time [s]."""
-    plane = texture(seed)
-    return [
-        shown(plane, *(width * moved for moved in path(time)), height, width).round().clamp(0, 255).byte().numpy()
-        for time in times
-    ]
+    plane, found = texture(seed), []
+    for time in times:
+        right, down = path(time)
+        frame_HW = shown(plane, width * right, width * down, height, width)
+        found.append(frame_HW.round().clamp(0, 255).byte().numpy())
+    return found
 
 
 def swaying(time: float) -> tuple[float, float]:

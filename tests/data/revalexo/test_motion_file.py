@@ -9,6 +9,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,7 @@ from revalexo_clip.data.dataset import Fetch, arrived, collate
 from revalexo_clip.data.motion import Motion, measure_video
 from revalexo_clip.data.revalexo.motion import measure
 from revalexo_clip.data.revalexo.motion.build import file_name, find_motion, make_motion, write_motion
+from revalexo_clip.data.revalexo.pack import choose
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.find import NAME, cache_folder
 from revalexo_clip.data.revalexo.pack.write import parts_of
@@ -238,6 +240,25 @@ def test_a_killed_process_leaves_no_motion_file(root: Path) -> None:
     assert not (root / FILE).exists()
     make_motion(root, COARSE)
     assert moving(root).build("val", seed=0)[0, 0].motion_MYX3.shape == (60, 2, 2, 3)
+
+
+def test_the_other_processes_of_a_run_wait_for_the_one_that_measures(
+    root: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lead() -> None:
+        threading.Event().wait(0.3)
+        prepared(moving(root))
+
+    leader = threading.Thread(target=lead)
+    leader.start()
+    moving(root).prepare(lambda done, total: None, leader=False)
+    assert find_motion(root, COARSE) is not None
+    leader.join()
+    assert len(counted) == 6
+    monkeypatch.setattr(choose, "GRACE", 0.2)
+    (root / FILE).unlink()
+    moving(root).prepare(lambda done, total: None, leader=False)  # no leader: it goes on, and reading measures
+    assert len(counted) == 6
 
 
 def test_a_pack_alone_needs_its_motion_file_beside_it(root: Path, tmp_path: Path) -> None:

@@ -11,17 +11,18 @@ import shutil
 import time
 from collections.abc import Collection
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from revalexo_clip.core.files import WriteError
 from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.data.motion import Motion
-from revalexo_clip.data.revalexo.motion.file import MotionTables, write_motion_file
-from revalexo_clip.data.revalexo.motion.measure import MeasureJob, Part, PartInfo, read_part
+from revalexo_clip.data.revalexo.motion.file import Measured, MotionTables, write_motion_file
+from revalexo_clip.data.revalexo.motion.measure import MeasureJob, Part, read_part
 from revalexo_clip.data.revalexo.pack.choose import wait_for
 from revalexo_clip.data.revalexo.pack.file import PackError
 from revalexo_clip.data.revalexo.pack.find import cache_folder, writable_folder
-from revalexo_clip.data.revalexo.pack.part import Stamp, stamp
+from revalexo_clip.data.revalexo.pack.part import stamp
 from revalexo_clip.data.revalexo.pack.workers import write_parts
 from revalexo_clip.data.revalexo.pack.write import ASSEMBLED, BusyError, cores, describe, held, move, parts_of
 
@@ -49,7 +50,7 @@ def find_motion(
         try:
             tables = MotionTables(path, motion)
         except PackError as error:
-            log.warning("%s; it is made again", error)
+            _warn(f"motion not used: {error}")
             continue
         if root.is_dir():
             usable = all(tables.is_current(root, video) for video in videos)
@@ -58,6 +59,12 @@ def find_motion(
         if usable:
             return tables
     return None
+
+
+@cache
+def _warn(message: str) -> None:
+    """Log a warning once, although it applies to several datasets of one run."""
+    log.warning("%s", message)
 
 
 def videos_of(root: Path) -> frozenset[str]:
@@ -111,10 +118,10 @@ def write_motion(
     videos, folder = sorted(videos_of(root)), parts_of(path)
     with held(folder) as lock:
         before = _opened(path, motion)
-        measured: dict[str, Part | tuple[Stamp, str]] = {}
+        measured: dict[str, Measured] = {}
         jobs: list[MeasureJob] = []
         for video in videos:
-            kept = _kept(before, root, video, motion) if before else None
+            kept = _kept(before, root, video) if before else None
             if kept is not None:
                 measured[video] = kept
             else:
@@ -139,9 +146,14 @@ def write_motion(
     return tuple(problems[video] for video in sorted(problems))
 
 
-def _result(job: MeasureJob, problem: str | None) -> Part | tuple[Stamp, str]:
+def _result(job: MeasureJob, problem: str | None) -> Measured:
     if problem is not None:
-        return stamp(job.video), problem
+        return Measured(stamp(job.video), 0, problem, None)
+    part = _part(job)
+    return Measured(part.info.stamp, len(part.track.edge_E), "", lambda: _part(job).track)
+
+
+def _part(job: MeasureJob) -> Part:
     part = read_part(job.part)
     if part is None:
         raise WriteError(f"{job.part}: was removed or changed since it was written; start again")
@@ -155,12 +167,11 @@ def _opened(path: Path, motion: Motion) -> MotionTables | None:
         return None
 
 
-def _kept(tables: MotionTables, root: Path, video: str, motion: Motion) -> Part | None:
+def _kept(tables: MotionTables, root: Path, video: str) -> Measured | None:
     """Return the motion of a video from an older motion file, unless it has changed or could not be measured."""
     if not tables.is_current(root, video) or tables.problem(video):
         return None
-    edge_E = tables.edges(video)
-    known = tables.stamps[tables.number[video]]
+    known, edge_E = tables.stamps[tables.number[video]], tables.edges(video)
     now = stamp(root / video).model_copy(update={"sha256": known.sha256})
-    info = PartInfo(video=str(root / video), measurement=motion.measurement, stamp=now)
-    return Part(info, tables.track(video, edge_E, 0, len(edge_E) - 1))
+    pairs = len(edge_E) - 1
+    return Measured(now, len(edge_E), "", lambda: tables.track(video, tables.edges(video), 0, pairs))

@@ -15,8 +15,9 @@ A video that could not be measured has no frames, and a problem.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -25,7 +26,6 @@ from pydantic import BaseModel, ConfigDict
 from revalexo_clip.core.files import sha256_of
 from revalexo_clip.core.version import __version__
 from revalexo_clip.data.motion import Motion
-from revalexo_clip.data.revalexo.motion.measure import Part
 from revalexo_clip.data.revalexo.pack.assemble import Growing, put
 from revalexo_clip.data.revalexo.pack.file import PackError, PackFile, digest_of, first_line, place_of
 from revalexo_clip.data.revalexo.pack.part import Stamp, stamp
@@ -114,16 +114,23 @@ class MotionTables:
 _TABLES = ("clips/first", "sources/size", "sources/changed", "sources/sha256")
 
 
-def write_motion_file(path: Path, motion: Motion, measured: Mapping[str, Part | tuple[Stamp, str]]) -> None:
-    """Write a motion file, given the part of each video, or its stamp and problem."""
+class Measured(NamedTuple):
+    """One video of a motion file that is written."""
+
+    stamp: Stamp
+    frames: int
+    problem: str
+    """Why it could not be measured; "" if it was."""
+    read: Callable[[], MotionTrack] | None
+    """Reads its motion; None if it could not be measured."""
+
+
+def write_motion_file(path: Path, motion: Motion, measured: Mapping[str, Measured]) -> None:
+    """Write a motion file video by video, so that only a few are in memory."""
     found = [measured[video] for video in sorted(measured)]
-    about = About(
-        videos=tuple(sorted(measured)),
-        problems=tuple("" if isinstance(one, Part) else one[1] for one in found),
-    )
+    about = About(videos=tuple(sorted(measured)), problems=tuple(one.problem for one in found))
     text = np.frombuffer(json.dumps(about.model_dump(mode="json"), sort_keys=True).encode(), np.uint8)
-    stamps = [one.info.stamp if isinstance(one, Part) else one[0] for one in found]
-    frames = [len(one.track.edge_E) if isinstance(one, Part) else 0 for one in found]
+    stamps, frames = [one.stamp for one in found], [one.frames for one in found]
     with h5py.File(path, "w", libver="earliest", locking=False) as file:
         file.attrs.update(kind=KIND, format=FORMAT, version=__version__, measurement=motion.measurement)
         put(file, "about", text, "u1")
@@ -134,10 +141,11 @@ def write_motion_file(path: Path, motion: Motion, measured: Mapping[str, Part | 
         time = Growing(file, "frames/time", sum(frames), "<f8")
         value = Growing(file, "frames/value", sum(frames) * motion.rows * motion.columns * 3, "<f4")
         for one in found:
-            if isinstance(one, Part):
-                time.add(one.track.edge_E)
+            if one.read is not None:
+                track = one.read()
+                time.add(track.edge_E)
                 value.add(np.zeros(motion.rows * motion.columns * 3, dtype=np.float32))
-                value.add(one.track.value_PYX3.ravel())
+                value.add(track.value_PYX3.ravel())
         time.write()
         value.write()
         file.attrs["sha256"] = digest_of(text, {name: file[name][()] for name in _TABLES})
