@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from support.augment_specs import CHANNELS, IMU, VIDEO, generators, imu_windows, video_windows
-from support.rendered_motion import COLUMNS, FPS, HEIGHT, ROWS, WIDTH, measured, moving_pictures, prescribed
+from support.rendered_motion import COLUMNS, ROWS
 from torch import Tensor
 
 from revalexo_clip.augment import (
@@ -35,9 +35,6 @@ from revalexo_clip.core.types import ImuSpec, MotionSpec, VideoSpec
 
 MOTION = MotionSpec(rate=15.0, window=2.0, rows=ROWS, columns=COLUMNS)
 WITH_MOTION = replace(VIDEO, motion=MOTION)
-TOLERANCE = 0.3 / WIDTH * FPS
-"""Of measured motion [picture widths / s]: 0.3 px from frame to frame, of motion of up to 6 px."""
-MOVES = [((4.3, -2.7), 0.0), ((-3.0, 1.5), 0.015), ((0.4, 3.6), -0.01)]
 
 
 def pipeline(
@@ -106,46 +103,6 @@ class Both(JointAugmentation):
 
     def apply(self, imu_BLC: Tensor, video_B3THW: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         return imu_BLC, video_B3THW
-
-
-# Augmenting the pixels and measuring equals augmenting what was measured
-
-
-def of_a_part(frames_THWC: Pixels, box: Draw) -> Tensor:
-    """Measure the motion of a part of the pictures in its own pixels."""
-    top, left, bottom, right = np.round(box * [HEIGHT, WIDTH, HEIGHT, WIDTH]).astype(np.int64)
-    part_THW = frames_THWC[:, top:bottom, min(left, right) : max(left, right), 0]
-    return measured(part_THW[:, :, ::-1] if left > right else part_THW)
-
-
-@pytest.mark.parametrize(("shift", "zoom"), MOVES)
-def test_the_plain_measurement_finds_prescribed_motion(shift: tuple[float, float], zoom: float) -> None:
-    found = measured(moving_pictures(shift, zoom)[..., 0])
-    torch.testing.assert_close(found, prescribed(shift, zoom), rtol=0, atol=TOLERANCE)
-
-
-@pytest.mark.parametrize(("shift", "zoom"), MOVES)
-@pytest.mark.parametrize("box", [(0.1, 0.2, 0.8, 0.9), (0.0, 0.4, 0.6, 1.0), (0.25, 0.8, 0.9, 0.15)])
-def test_motion_of_a_part_is_what_is_measured_in_its_pixels(
-    box: tuple[float, ...], shift: tuple[float, float], zoom: float
-) -> None:
-    edges, frames = np.array(box, dtype=np.float32), moving_pictures(shift, zoom)
-    augmented_motion = resample_motion(measured(frames[..., 0]), torch.from_numpy(edges)[None])
-    torch.testing.assert_close(augmented_motion, of_a_part(frames, edges), rtol=0, atol=2 * TOLERANCE)
-
-
-def test_mirrored_motion_is_what_is_measured_in_mirrored_pixels() -> None:
-    frames = moving_pictures((6.0, -2.0), 0.02)
-    augmented_motion = resample_motion(measured(frames[..., 0]), torch.from_numpy(mirrored())[None])
-    torch.testing.assert_close(augmented_motion, measured(frames[:, :, ::-1, 0]), rtol=0, atol=TOLERANCE / 3)
-
-
-def test_covered_motion_is_what_is_measured_in_covered_pixels() -> None:
-    frames = moving_pictures((6.0, -2.0), 0.02)
-    box = torch.tensor([[0.0, 0.25, 2 / 3, 0.75]])
-    augmented_motion = cover_motion(measured(frames[..., 0]), box)
-    frames[:, : HEIGHT * 2 // 3, WIDTH // 4 : WIDTH * 3 // 4] = 127
-    assert torch.equal(augmented_motion, measured(frames[..., 0]))
 
 
 # The grid

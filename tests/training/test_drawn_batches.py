@@ -260,6 +260,6 @@ def test_windows_are_augmented_in_parts_as_all_at_once(written: Path, part: int)
     (batch, *_), ((imu_BLC, video_B3THW), *_) = epoch_of(written)
     for start in range(0, BATCH, part):
         rows = slice(start, min(start + part, BATCH))
-        imu_bLC, video_b3THW = batch.augmented(rows, augmentation)
+        imu_bLC, video_b3THW, _, _ = batch.augmented(rows, augmentation)
         assert torch.equal(imu_bLC, imu_BLC[rows])
         assert torch.equal(video_b3THW, video_B3THW[rows])
