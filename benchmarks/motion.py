@@ -23,7 +23,8 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
-from revalexo_clip.data.synthetic.clip import VIDEO_RATE, clip_frames, clip_motion
+from revalexo_clip.data.synthetic.clip import clip_frames, clip_motion
+from revalexo_clip.data.synthetic.files import VIDEO_RATE
 from revalexo_clip.data.synthetic.person import MOTION_RATE
 from revalexo_clip.motion import Front, GradientFlow, PhaseCorrelation
 

@@ -213,8 +213,8 @@ def test_under_autocast_the_gradients_of_the_loss_are_those_of_full_precision(pa
             nn.Module(),
             rows=ROWS,
             part=part,
-            embed=lambda rows: (imu_ND[rows], video_ND[rows]),
-            contrast=loss_module,
+            embed=lambda rows: {"imu": imu_ND[rows], "video": video_ND[rows]},
+            contrast=lambda vectors: loss_module(vectors["imu"], vectors["video"]),
             loss_parameters=list(loss_module.parameters()),
             backward=lambda loss, last: torch.autograd.backward(loss * scaled),
         )
