@@ -60,9 +60,9 @@ class PhaseCorrelation(Front):
             self._cut(first_BHW, top_BY2[..., 0], left_BX2[..., 0]),
             self._cut(second_BHW, top_BY2[..., 1], left_BX2[..., 1]),
         )
-        offset_BYX2 = torch.stack(
-            torch.broadcast_tensors(_length(left_BX2)[:, None, :], _length(top_BY2)[:, :, None]), dim=-1
-        )
+        right_BYX = _length(left_BX2)[:, None, :].expand(-1, self.rows, -1)
+        down_BYX = _length(top_BY2)[:, :, None].expand(-1, -1, self.columns)
+        offset_BYX2 = torch.stack([right_BYX, down_BYX], dim=-1)
         moved_BYX3 = torch.cat([moved_BYX3[..., :2] + offset_BYX2, moved_BYX3[..., 2:]], dim=-1)
         return torch.where(moved_BYX3[..., 2:] > still_BYX3[..., 2:], moved_BYX3, still_BYX3)
 
