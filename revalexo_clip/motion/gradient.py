@@ -47,7 +47,7 @@ class GradientFlow(Front):
         pyramid = [(first_BHW[:, None], second_BHW[:, None])]
         for _ in range(LEVELS - 1):
             pyramid.append((avg_pool2d(pyramid[-1][0], 2), avg_pool2d(pyramid[-1][1], 2)))
-        shift_BYX2 = self.corner_YX2.new_zeros((len(first_BHW), self.rows, self.columns, 2))
+        shift_BYX2 = self.corner_YX2.new_zeros((first_BHW.shape[0], self.rows, self.columns, 2))
         confidence_BYX = shift_BYX2[..., 0]
         for level in reversed(range(LEVELS)):
             first, second = pyramid[level]
@@ -65,8 +65,8 @@ class GradientFlow(Front):
         place_hw2 = self.place_hw2[step // 2 :: step, step // 2 :: step]
         point = (self.corner_YX2 + shift_BYX2)[:, :, :, None, None] + place_hw2
         height, width = image_BCHW.shape[-2:]
-        size = point.new_tensor((width * step, height * step))
-        grid = (point + 0.5) / size * 2 - 1
+        right, down = ((point + 0.5) * 2).unbind(dim=-1)
+        grid = torch.stack([right / (width * step) - 1, down / (height * step) - 1], dim=-1)
         batch, rows, columns, h, w, _ = grid.shape
         flat = grid.transpose(2, 3).reshape(batch, rows * h, columns * w, 2)
         sampled = grid_sample(image_BCHW, flat, mode="bilinear", padding_mode="border", align_corners=False)

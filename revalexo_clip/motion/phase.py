@@ -30,55 +30,65 @@ class PhaseCorrelation(Front):
     """Phase correlation of each cell, at no shift and at the shift of the whole image; the higher peak counts.
 
     Large shifts leave little of a cell's content in the cell at the same place, and cannot be told from shifts by half
-    a cell the other way. Therefore cells are also compared with cells that are moved by the shift of the whole image,
-    which is measured at half the size.
+    a cell the other way. Therefore cells are also compared after they are moved by the shift of the whole image, which
+    is measured at half the size: by half of it against the motion in the first frame, and with it in the second. At the
+    edge of the image both are moved inwards, so that they show the same content.
     """
 
     version = 1
+    top_Y: Tensor
+    left_X: Tensor
 
     def __init__(self, height: int, width: int, rows: int, columns: int, *, coarse: bool = True) -> None:
         """Set the sizes, see `Front`. If not `coarse`, the shift of the whole image is not used."""
         super().__init__(height, width, rows, columns)
         self.cells = _Correlation(self.cell_height, self.cell_width)
         self.whole = _Correlation(height // 2, width // 2) if coarse else None
+        self.register_buffer("top_Y", self.top + self.cell_height * torch.arange(rows), persistent=False)
+        self.register_buffer("left_X", self.left + self.cell_width * torch.arange(columns), persistent=False)
 
     def measure(self, first_BHW: Tensor, second_BHW: Tensor) -> Tensor:
         """See `Front.measure`."""
-        first_BYXhw, second_BYXhw = self._cells(first_BHW, None)[0], self._cells(second_BHW, None)[0]
-        spectrum = self.cells.transform(first_BYXhw)
-        still_BYX3: Tensor = self.cells(spectrum, self.cells.transform(second_BYXhw))
+        still_BYX3: Tensor = self.cells(self._at_rest(first_BHW), self._at_rest(second_BHW))
         if self.whole is None:
             return still_BYX3
         half = [avg_pool2d(frame_BHW[:, None], 2)[:, 0] for frame_BHW in (first_BHW, second_BHW)]
-        whole_B3 = self.whole(*(self.whole.transform(half_BHW) for half_BHW in half))
-        shift_B2 = (2 * whole_B3[:, :2]).round().long()
-        moved_BYXhw, offset_BYX2 = self._cells(second_BHW, shift_B2)
-        moved_BYX3 = self.cells(spectrum, self.cells.transform(moved_BYXhw))
+        shift_B2 = (2 * self.whole(*half)[:, :2]).round().long()
+        left_BX2 = _moved(self.left_X, shift_B2[:, :1], self.width - self.cell_width)
+        top_BY2 = _moved(self.top_Y, shift_B2[:, 1:], self.height - self.cell_height)
+        moved_BYX3 = self.cells(
+            self._cut(first_BHW, top_BY2[..., 0], left_BX2[..., 0]),
+            self._cut(second_BHW, top_BY2[..., 1], left_BX2[..., 1]),
+        )
+        right_BYX = _length(left_BX2)[:, None, :].expand(-1, self.rows, -1)
+        down_BYX = _length(top_BY2)[:, :, None].expand(-1, -1, self.columns)
+        offset_BYX2 = torch.stack([right_BYX, down_BYX], dim=-1)
         moved_BYX3 = torch.cat([moved_BYX3[..., :2] + offset_BYX2, moved_BYX3[..., 2:]], dim=-1)
         return torch.where(moved_BYX3[..., 2:] > still_BYX3[..., 2:], moved_BYX3, still_BYX3)
 
-    def _cells(self, image_BHW: Tensor, shift_B2: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Cut out cells [B, Y, X, h, w], moved by a shift [B, 2] as far as the image reaches.
+    def _at_rest(self, image_BHW: Tensor) -> Tensor:
+        """Cut out the cells of the grid [B, Y, X, h, w]."""
+        h, w = self.cell_height, self.cell_width
+        inside_BHW = image_BHW[:, self.top : self.top + self.rows * h, self.left : self.left + self.columns * w]
+        return inside_BHW.reshape(-1, self.rows, h, self.columns, w).transpose(2, 3)
 
-        Returns also by how much each cell is moved [B, Y, X, 2], to the right and down.
-        """
-        h, w, batch = self.cell_height, self.cell_width, len(image_BHW)
-        if shift_B2 is None:
-            inside_BHW = image_BHW[:, self.top : self.top + self.rows * h, self.left : self.left + self.columns * w]
-            cells = inside_BHW.reshape(batch, self.rows, h, self.columns, w).transpose(2, 3)
-            return cells, cells.new_zeros(())
-        device = image_BHW.device
-        top_Y = self.top + h * torch.arange(self.rows, device=device)
-        left_X = self.left + w * torch.arange(self.columns, device=device)
-        top_BY = (top_Y + shift_B2[:, 1:]).clamp(0, self.height - h)
-        left_BX = (left_X + shift_B2[:, :1]).clamp(0, self.width - w)
-        row_BYh = top_BY[:, :, None] + torch.arange(h, device=device)
-        column_BXw = left_BX[:, :, None] + torch.arange(w, device=device)
+    def _cut(self, image_BHW: Tensor, top_BY: Tensor, left_BX: Tensor) -> Tensor:
+        """Cut out cells [B, Y, X, h, w] at any places."""
+        row_BYh = top_BY[:, :, None] + torch.arange(self.cell_height, device=image_BHW.device)
+        column_BXw = left_BX[:, :, None] + torch.arange(self.cell_width, device=image_BHW.device)
         place_BYXhw = row_BYh[:, :, None, :, None] * self.width + column_BXw[:, None, :, None, :]
-        cells = image_BHW.flatten(1).gather(1, place_BYXhw.flatten(1)).reshape(place_BYXhw.shape)
-        right_BYX = (left_BX - left_X)[:, None, :].expand(batch, self.rows, self.columns)
-        down_BYX = (top_BY - top_Y)[:, :, None].expand(batch, self.rows, self.columns)
-        return cells, torch.stack([right_BYX, down_BYX], dim=-1).float()
+        return image_BHW.flatten(1).gather(1, place_BYXhw.flatten(1)).reshape(place_BYXhw.shape)
+
+
+def _moved(place_Y: Tensor, shift_B1: Tensor, last: int) -> Tensor:
+    """Return where cells along one axis begin in the first and the second frame [B, Y, 2], from 0 to `last`."""
+    second_BY = (place_Y + shift_B1 // 2).clamp(0, last)
+    first_BY = (second_BY - shift_B1).clamp(0, last)
+    return torch.stack([first_BY, (first_BY + shift_B1).clamp(0, last)], dim=-1)
+
+
+def _length(place_BY2: Tensor) -> Tensor:
+    return (place_BY2[..., 1] - place_BY2[..., 0]).float()
 
 
 class _Correlation(nn.Module):
@@ -113,7 +123,7 @@ class _Correlation(nn.Module):
         ):
             self.register_buffer(name, matrix.float().contiguous(), persistent=False)
 
-    def transform(self, image_hw: Tensor) -> tuple[Tensor, Tensor]:
+    def _transform(self, image_hw: Tensor) -> tuple[Tensor, Tensor]:
         """Compute real and imaginary part [..., J, K] of the transform of images [..., h, w]."""
         centred_hw = (image_hw - image_hw.mean(dim=(-1, -2), keepdim=True)) * self.window_hw
         across_hK = centred_hw @ self.across_wK
@@ -121,8 +131,9 @@ class _Correlation(nn.Module):
         cos_Jh, sin_Jh = self.down_Jh.chunk(2)
         return cos_Jh @ real_hK + sin_Jh @ imaginary_hK, cos_Jh @ imaginary_hK - sin_Jh @ real_hK
 
-    def forward(self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
-        """Find the shift to the right and down [px] and the height of the peak, [..., 3], from transforms."""
+    def forward(self, first_hw: Tensor, second_hw: Tensor) -> Tensor:
+        """Find the shift to the right and down [px] and the height of the peak, [..., 3], of images [..., h, w]."""
+        first, second = self._transform(first_hw), self._transform(second_hw)
         real = second[0] * first[0] + second[1] * first[1]
         imaginary = second[1] * first[0] - second[0] * first[1]
         magnitude = (real.square() + imaginary.square()).sqrt()

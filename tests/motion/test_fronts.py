@@ -35,15 +35,15 @@ def error(front: Front, right: float, down: float, noise: float = 0.0) -> Tensor
 def test_small_shifts_are_measured_to_a_tenth_of_a_pixel(kind: type[Front], right: float, down: float) -> None:
     errors = error(kind(120, 160, 3, 4), right, down, noise=2.0)
     assert errors.median() < 0.1
-    assert errors.max() < 0.5
+    assert errors.max() < 0.35
 
 
 def test_shifts_beyond_half_a_cell_do_not_wrap_around() -> None:
     """A cell of 40 px could tell shifts up to 20 px; the shift of the whole image is measured first."""
     front = PhaseCorrelation(120, 160, 3, 4)
     alone = PhaseCorrelation(120, 160, 3, 4, coarse=False)
-    for right, down in ((24.0, 5.0), (-31.0, -12.0)):
-        assert error(front, right, down, noise=2.0).median() < 0.3
+    for right, down in ((24.0, 5.0), (-31.0, -12.0), (3.0, 26.0)):
+        assert error(front, right, down, noise=2.0).max() < 0.5
         assert error(alone, right, down, noise=2.0).median() > 5
 
 
@@ -109,18 +109,6 @@ def test_autocast_changes_nothing(kind: type[Front]) -> None:
     assert torch.equal(inside, front(*pair))
 
 
-@pytest.mark.slow
-@EVERY
-def test_a_front_is_one_graph_without_complex_numbers(kind: type[Front]) -> None:
-    front = kind(120, 160, 3, 4).eval()
-    program = torch.export.export(front, shifted(1.0, 0.0))
-    for node in program.graph.nodes:
-        value = node.meta.get("val")
-        assert not (isinstance(value, Tensor) and value.is_complex()), node
-        assert "fft" not in str(node.target), node
-        assert "_local_scalar_dense" not in str(node.target), f"{node} would wait for the device"
-
-
 @EVERY
 def test_a_compiled_front_gives_the_same(kind: type[Front]) -> None:
     front, pair = kind(120, 160, 3, 4), shifted(3.0, -1.0)
@@ -140,13 +128,31 @@ class OfPairs(nn.Module):
         return measured
 
 
+def pairs_of_frames() -> Tensor:
+    """[3, 2, 120, 160] frames that move a little, more, and far."""
+    pairs = [shifted(right, 0.3, noise=2.0, seed=seed) for seed, right in enumerate((0.2, 4.0, 22.0))]
+    return torch.stack([torch.cat(pair) for pair in pairs]).float()
+
+
+@pytest.mark.slow
+@EVERY
+def test_a_front_is_one_graph_without_complex_numbers(kind: type[Front]) -> None:
+    """The graph is for any number of pairs."""
+    module, pair_B2HW = OfPairs(kind(120, 160, 3, 4)).eval(), pairs_of_frames()
+    program = torch.export.export(module, (pair_B2HW[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        assert not (isinstance(value, Tensor) and value.is_complex()), node
+        assert "fft" not in str(node.target), node
+        assert "_local_scalar_dense" not in str(node.target), f"{node} would wait for the device"
+    torch.testing.assert_close(program.module()(pair_B2HW), module(pair_B2HW))
+
+
 @pytest.mark.long
 @EVERY
 def test_onnxruntime_gives_the_same(kind: type[Front], tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    module = OfPairs(kind(120, 160, 3, 4)).eval()
-    pairs = [shifted(right, 0.3, noise=2.0, seed=seed) for seed, right in enumerate((0.2, 4.0, 22.0))]
-    pair_B2HW = torch.stack([torch.cat(pair) for pair in pairs]).float()
+    module, pair_B2HW = OfPairs(kind(120, 160, 3, 4)).eval(), pairs_of_frames()
     dynamic = ({0: torch.export.Dim("batch")},)
     program = torch.onnx.export(
         module, (pair_B2HW[:2],), dynamo=True, verbose=False, input_names=["pair"], dynamic_shapes=dynamic

@@ -320,3 +320,22 @@ def test_settings_that_cannot_work_are_refused(root: Path) -> None:
     with pytest.raises(ValueError, match=r"no moment at motion.rate=0.1 Hz"):
         moving(root, motion=Motion(rate=0.1))
     assert file_name(COARSE) == FILE
+
+
+@pytest.mark.slow
+def test_the_motion_of_a_real_video_follows_the_gyroscope(real: Path, tmp_path: Path) -> None:
+    """Neon1 is not stabilised: turning the head moves the whole image, at the same time."""
+    data = revalexo(
+        Path(shutil.copytree(real, tmp_path / "real", copy_function=os.symlink)),
+        channels=("acc_Head_*", "gyro_Head_*"),
+        frames=0,
+        motion=Motion(rate=60),
+    )
+    dataset = data.evaluating(("Neon1",)).build("test", seed=0)
+    samples = [dataset[0, index] for index in range(0, len(dataset), 4)]
+    right_n = np.concatenate([sample.motion_MYX3[..., 0].numpy().reshape(120, -1) for sample in samples]).mean(axis=1)
+    turning_n = np.concatenate([sample.imu_LC[:, dataset.imu_spec.channels.index("gyro_Head_z")] for sample in samples])
+    inside = slice(10, -10)
+    by_lag = {lag: np.corrcoef(np.roll(right_n, -lag)[inside], turning_n[inside])[0, 1] for lag in range(-6, 7)}
+    assert by_lag[0] > 0.95
+    assert max(by_lag, key=lambda lag: by_lag[lag]) in {-1, 0, 1}
