@@ -161,7 +161,7 @@ def test_both_are_written_as_onnx_and_checked(run: Path, color: str | None) -> N
     rewrite(run, TOKENS, color=color, color_width=4)
     encoders: list[PretrainedEncoder] = []
     for modality in ("imu", "video"):
-        export = export_encoder(modality, run, format="onnx")  # type: ignore[arg-type]
+        export = export_encoder(modality, run, format="onnx")
         assert export.description.onnx is not None
         assert export.description.onnx.difference < 1e-4
         encoders.append(load_encoder(export.files[0].parent))
