@@ -55,6 +55,10 @@ class PretrainedEncoder(nn.Module, ABC):
     def features(self, window: Tensor) -> Tensor:
         """Compute features [B, F] for downstream tasks, before the projection head."""
 
+    def forward(self, *windows: Tensor, **named: Tensor) -> Tensor:
+        """Compute the features, see `features`."""
+        return self.features(*windows, **named)
+
     @abstractmethod
     def embed(self, window: Tensor) -> Tensor:
         """Compute the unit vectors [B, D] that retrieval compares with those of the other modality."""
@@ -110,14 +114,10 @@ class PretrainedImuEncoder(PretrainedEncoder):
         features_BF: Tensor = self.encoder(self._input(window))
         return features_BF
 
-    def forward(self, window: ImuWindow) -> Tensor:
-        """Compute the features, see `features`."""
-        return self.features(window)
-
     def embed(self, window: ImuWindow) -> Tensor:
         """Compute the unit vectors [B, D] that retrieval compares with those of video: tokens if there are any.
 
-        See `features` for the input. `project` gives embeddings of the whole window in any case.
+        See `features` for the input.
         """
         return self.encode(self._input(window))[1]
 
@@ -238,14 +238,10 @@ class PretrainedVideoEncoder(PretrainedEncoder):
         features_BF: Tensor = self.encoder(*self._inputs(window, motion))
         return features_BF
 
-    def forward(self, window: Tensor | None = None, motion: Tensor | None = None) -> Tensor:
-        """Compute the features, see `features`."""
-        return self.features(window, motion)
-
     def embed(self, window: Tensor | None = None, motion: Tensor | None = None) -> Tensor:
         """Compute the unit vectors [B, D] that retrieval compares with those of IMU: tokens if there are any.
 
-        See `features` for the inputs. `project` gives embeddings of the whole window in any case.
+        See `features` for the inputs.
         """
         return self.encode(*self._inputs(window, motion))[1]
 
