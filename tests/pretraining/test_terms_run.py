@@ -13,6 +13,7 @@ from support.interrupted_run import Go, assert_same
 from support.small_process import succeed
 from support.small_run import train
 from support.small_training import DESCENT, logged, small, weights
+from torch import Tensor
 
 from revalexo_clip.core.errors import ConfigError, Interrupted
 
@@ -63,12 +64,17 @@ def test_each_term_is_logged_by_its_name_and_the_loss_is_their_weighted_sum(trai
     assert "train/temperature" not in columns(trained)
 
 
+def floats(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state with the vectors of the queue, which are saved as bits."""
+    return {name: value.view(torch.float32) if "bits_QD" in name else value for name, value in state.items()}
+
+
 def test_neighbours_start_when_the_queue_is_full(trained: Path) -> None:
     first, second = logged(trained, "train/loss/neighbours")
     assert 0 < first < 0.6 * second, "three of five steps had none"
     state = weights(trained / "checkpoints/last.ckpt")
     assert state["loss.losses.neighbours.pushed"] == 10 * 8
-    queue_QD = state["loss.losses.neighbours.imu_bits_QD"].view(torch.float32)
+    queue_QD = floats(state)["loss.losses.neighbours.imu_bits_QD"]
     torch.testing.assert_close(queue_QD.norm(dim=1), torch.ones(QUEUE))
     temperature = logged(trained, "train/temperature/neighbours")
     assert len(set(temperature[:3])) == 1, "no gradient before"
@@ -118,11 +124,8 @@ def test_two_processes_train_and_log_the_terms_as_one(written: Path, tmp_path: P
             assert logged(shared, f"train/{metric}/{name}") == pytest.approx(expected, rel=1e-4)
     assert logged(alone, "train/loss/neighbours")[-1] > 1
     assert logged(shared, "val/loss") == pytest.approx(logged(alone, "val/loss"), rel=1e-4)
-    for name, value in weights(alone / "checkpoints/last.ckpt").items():
-        found = weights(shared / "checkpoints/last.ckpt")[name]
-        if "bits_QD" in name:
-            value, found = value.view(torch.float32), found.view(torch.float32)
-        torch.testing.assert_close(found, value, rtol=1e-4, atol=1e-5, msg=name)
+    found, expected = (floats(weights(run / "checkpoints/last.ckpt")) for run in (shared, alone))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_tokens_that_the_model_does_not_give_are_refused_before_training(written: Path, tmp_path: Path) -> None:
