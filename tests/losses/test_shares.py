@@ -10,7 +10,18 @@ from torch import Tensor, nn
 
 from revalexo_clip.core.component import Component
 from revalexo_clip.data.batches import share_of
-from revalexo_clip.losses import InfoNCE, Loss, LossModule, NearestNeighbours, Overlap, SelfContrast, SigLIP, Sum, Term
+from revalexo_clip.losses import (
+    InfoNCE,
+    Loss,
+    LossModule,
+    NearestNeighbours,
+    Overlap,
+    SelfContrast,
+    SigLIP,
+    Sum,
+    Term,
+    Vector,
+)
 from revalexo_clip.losses.terms import shares
 
 COUNT = 11
@@ -121,7 +132,8 @@ def test_the_loss_of_the_documentation_works_as_a_term() -> None:
     for i, rivals in enumerate(candidates(overlap, COUNT)):
         for j in set(rivals) - {i}:
             expected = expected + (0.2 + imu_ND[i] @ video_ND[j] - imu_ND[i] @ video_ND[i]).clamp(min=0)
-    found = sum(shares(module, {"imu": imu_ND, "video": video_ND}, overlap, rows)["margin"] for rows in divided(3))
+    vectors: dict[Vector, Tensor] = {"imu": imu_ND, "video": video_ND}
+    found = torch.stack([shares(module, vectors, overlap, rows)["margin"] for rows in divided(3)]).sum()
     torch.testing.assert_close(found, expected / COUNT)
     torch.autograd.backward(found)
 

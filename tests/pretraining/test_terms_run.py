@@ -124,8 +124,8 @@ def test_two_processes_train_and_log_the_terms_as_one(written: Path, tmp_path: P
             assert logged(shared, f"train/{metric}/{name}") == pytest.approx(expected, rel=1e-4)
     assert logged(alone, "train/loss/neighbours")[-1] > 1
     assert logged(shared, "val/loss") == pytest.approx(logged(alone, "val/loss"), rel=1e-4)
-    found, expected = (floats(weights(run / "checkpoints/last.ckpt")) for run in (shared, alone))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    in_two, in_one = (floats(weights(run / "checkpoints/last.ckpt")) for run in (shared, alone))
+    torch.testing.assert_close(in_two, in_one, rtol=1e-4, atol=1e-5)
 
 
 def test_tokens_that_the_model_does_not_give_are_refused_before_training(written: Path, tmp_path: Path) -> None:
