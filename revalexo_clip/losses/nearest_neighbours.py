@@ -151,8 +151,12 @@ class NearestNeighboursLoss(InfoNCELoss):
         return super().chance(overlap) if self.is_full else torch.zeros((), device=self.pushed.device)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Allocate the queue, whose size is known from the first step on."""
-        for name in ("imu_bits_QD", "video_bits_QD"):
-            if (saved := state_dict.get(prefix + name)) is not None:
-                setattr(self, name, torch.zeros_like(saved, device=self.pushed.device))
+        """Allocate the queue, whose size is known from the first step on; one of another length starts anew."""
+        saved = {name: state_dict[prefix + name] for name, _ in self.named_buffers() if prefix + name in state_dict}
+        if "recording_Q" in saved and len(saved["recording_Q"]) != self.size:
+            state_dict.update({prefix + name: buffer for name, buffer in self.named_buffers()})
+        else:
+            for name in ("imu_bits_QD", "video_bits_QD"):
+                if name in saved:
+                    setattr(self, name, torch.zeros_like(saved[name], device=self.pushed.device))
         super()._load_from_state_dict(state_dict, prefix, *args)

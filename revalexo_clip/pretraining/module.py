@@ -194,8 +194,13 @@ class ContrastiveModule(TrainingModule):
             self._log_share(f"val/between_subjects/{modality}", between)
         within = retrieve_within(gallery.imu_ND, gallery.video_ND, by_modality["imu"].of(gallery.recording_N))
         for prefix, found in (("val", retrieve(gallery.imu_ND, gallery.video_ND)), ("val/within_subject", within)):
-            for direction, scores in (("imu_to_video", found.imu_to_video), ("video_to_imu", found.video_to_imu)):
-                self.log_dict({f"{prefix}/{direction}/{name}": value for name, value in asdict(scores).items()})
+            logged = {
+                "imu_to_video": found.imu_to_video,
+                "video_to_imu": found.video_to_imu,
+                "retrieval_chance": found.chance,
+            }
+            for part, scores in logged.items():
+                self.log_dict({f"{prefix}/{part}/{name}": value for name, value in asdict(scores).items()})
 
     def _log_validation_loss(self, gallery: Gallery) -> None:
         """Log loss and chance, of the sum and of each named term."""

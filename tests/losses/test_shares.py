@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.plain_losses import WINDOW, moments, unit
+from support.pages import ROOT, Page
+from support.plain_losses import WINDOW, candidates, moments, unit
 from torch import Tensor, nn
 
+from revalexo_clip.core.component import Component
 from revalexo_clip.data.batches import share_of
-from revalexo_clip.losses import InfoNCE, Loss, LossModule, NearestNeighbours, Overlap, SelfContrast, SigLIP, Sum, Term
+from revalexo_clip.losses import (
+    InfoNCE,
+    Loss,
+    LossModule,
+    NearestNeighbours,
+    Overlap,
+    SelfContrast,
+    SigLIP,
+    Sum,
+    Term,
+    Vector,
+)
+from revalexo_clip.losses.terms import shares
 
 COUNT = 11
 
@@ -70,9 +84,9 @@ def test_shares_add_up_to_the_loss_and_to_its_gradients(name: str, overlap: Over
     leaves = [imu_ND, video_ND, *module.parameters()]
     whole = module(imu_ND, video_ND, overlap)
     expected = torch.autograd.grad(whole, leaves, allow_unused=True, materialize_grads=True)
-    shares = [module.share(imu_ND, video_ND, overlap, rows) for rows in divided(processes)]
-    torch.testing.assert_close(torch.stack(shares).sum(), whole, rtol=1e-12, atol=1e-14)
-    found = [torch.autograd.grad(share, leaves, allow_unused=True, materialize_grads=True) for share in shares]
+    parts = [module.share(imu_ND, video_ND, overlap, rows) for rows in divided(processes)]
+    torch.testing.assert_close(torch.stack(parts).sum(), whole, rtol=1e-12, atol=1e-14)
+    found = [torch.autograd.grad(share, leaves, allow_unused=True, materialize_grads=True) for share in parts]
     summed = tuple(torch.stack(gradients).sum(0) for gradients in zip(*found, strict=True))
     torch.testing.assert_close(summed, expected, rtol=1e-10, atol=1e-14)
 
@@ -103,6 +117,25 @@ def test_autocast_does_not_change_a_share(name: str, dtype: torch.dtype) -> None
         share = module.share(imu_ND, video_ND, moments(COUNT), slice(3, 9))
     assert share.dtype == torch.float32
     assert torch.equal(share, exact)
+
+
+def test_the_loss_of_the_documentation_works_as_a_term() -> None:
+    (source,) = (text for text in Page(ROOT / "docs/custom-components.md").blocks("python") if "MarginLoss" in text)
+    names: dict[str, type[Loss]] = {"__name__": __name__}  # type: ignore[dict-item]
+    exec(compile(source, "custom-components.md", "exec", dont_inherit=True), names)
+    try:
+        module = Sum(terms={"margin": Term(names["Margin"](), weight=0.5)}).build().double()
+    finally:
+        Component.registry.pop("Margin")
+    imu_ND, video_ND, overlap = unit(COUNT, 5, seed=1).requires_grad_(), unit(COUNT, 5, seed=2), moments(COUNT)
+    expected = torch.zeros((), dtype=torch.float64)
+    for i, rivals in enumerate(candidates(overlap, COUNT)):
+        for j in set(rivals) - {i}:
+            expected = expected + (0.2 + imu_ND[i] @ video_ND[j] - imu_ND[i] @ video_ND[i]).clamp(min=0)
+    vectors: dict[Vector, Tensor] = {"imu": imu_ND, "video": video_ND}
+    found = torch.stack([shares(module, vectors, overlap, rows)["margin"] for rows in divided(3)]).sum()
+    torch.testing.assert_close(found, expected / COUNT)
+    torch.autograd.backward(found)
 
 
 def test_a_sum_of_terms_is_the_weighted_sum_of_their_shares() -> None:

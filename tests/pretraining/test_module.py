@@ -93,6 +93,10 @@ def test_validation_compares_all_windows_with_each_other_in_both_directions(trai
         middle = sorted(ranks)[8:10]
         assert logged(trained, f"val/{direction}/median_rank")[-1] == sum(middle) / 2
         assert len(logged(trained, f"val/{direction}/mrr")) == 2, "once an epoch"
+    for k in (1, 5, 10):
+        assert logged(trained, f"val/retrieval_chance/r_at_{k}") == pytest.approx([k / 18] * 2)
+        expected = min(k / 9, 1)  # each subject has half of the windows
+        assert logged(trained, f"val/within_subject/retrieval_chance/r_at_{k}") == pytest.approx([expected] * 2)
 
 
 def test_validation_compares_each_subjects_windows_with_each_other_too(trained: Path, distinct: Path) -> None:

@@ -13,6 +13,7 @@ from support.interrupted_run import Go, assert_same
 from support.small_process import succeed
 from support.small_run import train
 from support.small_training import DESCENT, logged, small, weights
+from torch import Tensor
 
 from revalexo_clip.core.errors import ConfigError, Interrupted
 
@@ -63,12 +64,17 @@ def test_each_term_is_logged_by_its_name_and_the_loss_is_their_weighted_sum(trai
     assert "train/temperature" not in columns(trained)
 
 
+def floats(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state with the vectors of the queue, which are saved as bits."""
+    return {name: value.view(torch.float32) if "bits_QD" in name else value for name, value in state.items()}
+
+
 def test_neighbours_start_when_the_queue_is_full(trained: Path) -> None:
     first, second = logged(trained, "train/loss/neighbours")
     assert 0 < first < 0.6 * second, "three of five steps had none"
     state = weights(trained / "checkpoints/last.ckpt")
     assert state["loss.losses.neighbours.pushed"] == 10 * 8
-    queue_QD = state["loss.losses.neighbours.imu_bits_QD"].view(torch.float32)
+    queue_QD = floats(state)["loss.losses.neighbours.imu_bits_QD"]
     torch.testing.assert_close(queue_QD.norm(dim=1), torch.ones(QUEUE))
     temperature = logged(trained, "train/temperature/neighbours")
     assert len(set(temperature[:3])) == 1, "no gradient before"

@@ -126,12 +126,13 @@ class TrainingProgress(pl.Callback):
         taken = trainer.global_step - self.epoch_first_step
         rate = taken * self.batch_size / (time.monotonic() - self.epoch_start_time)
         log.info(
-            "epoch %*d/%d  loss %.3f  val %.3f  %s  lr %.1e  %4.0f samples/s  %s left",
+            "epoch %*d/%d  loss %.3f  val %.3f%s  %s  lr %.1e  %4.0f samples/s  %s left",
             len(str(trainer.max_epochs)),
             trainer.current_epoch + 1,
             trainer.max_epochs,
             value_of(metrics, "train/loss_epoch", "train/loss"),
             value_of(metrics, "val/loss"),
+            f" (chance {metrics['val/chance']:.3f})" if "val/chance" in metrics else "",
             self.shown.of_epoch(metrics),
             value_of(metrics, "train/lr"),
             rate,

@@ -58,7 +58,8 @@ def test_without_a_terminal_there_is_one_line_an_epoch(written: Path, tmp_path: 
     epochs = [line for line in lines if line.startswith("epoch")]
     assert len(epochs) == 2
     assert re.fullmatch(
-        r"epoch 2/2  loss \d\.\d{3}  val \d\.\d{3}  R@1 +\d+\.\d% imu->video +\d+\.\d% video->imu  "
+        r"epoch 2/2  loss \d\.\d{3}  val \d\.\d{3} \(chance \d\.\d{3}\)  "
+        r"R@1 +\d+\.\d% imu->video +\d+\.\d% video->imu  "
         r"temperature 0\.1\d\d  lr \d\.\de-\d\d +\d+ samples/s  0:00 left",
         epochs[1],
     )
