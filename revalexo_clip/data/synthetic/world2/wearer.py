@@ -51,10 +51,10 @@ def draw_wearing(rng: np.random.Generator) -> Wearing:
         roll=rng.normal(0.0, 0.07),
         yaw=rng.normal(0.0, 0.1),
         steadiness=rng.uniform(0.3, 0.8),
-        glance=rng.uniform(0.2, 0.6),
-        nod=rng.uniform(0.06, 0.16),
+        glance=rng.uniform(0.1, 0.35),
+        nod=rng.uniform(0.04, 0.12),
         slack=rng.uniform(0.0, 0.05),
-        pause=rng.uniform(0.8, 3.0),
+        pause=rng.uniform(1.0, 3.5),
     )
 
 
