@@ -53,7 +53,6 @@ class MotionRecipe(PretrainExperiment):
         crop=32,
         short_side=32,
         motion=Motion(),
-        workers=0,
     )
     imu: ImuEncoder = ResNet1D(width=48, shared=16)
     video: VideoEncoder = MotionTower(width=48, color="scene", color_width=64)
