@@ -191,3 +191,13 @@ def test_published_weights_are_downloaded_from_the_url_of_pytorchvideo(
     monkeypatch.setitem(x3d.checkpoint_paths, "x3d_m", "file:///no/such/place/X3D_M.pyth")
     with pytest.raises(DataError, match=r"cannot download the kinetics400 weights file:///no/such/place/X3D_M\.pyth"):
         X3D(size="m").load_pretrained(build(1, 32, "m"))
+
+
+@torch.no_grad()
+def test_features_with_keep_time_are_averaged_over_the_picture_as_adaptive_pooling_does() -> None:
+    net = X3D(weights=None, keep_time=True).build(spec(2, 192), 8).eval()  # 6 x 6 maps, pooled over 5 x 5
+    assert isinstance(net, VideoNet)
+    video_B3THW = torch.randn(1, 3, 2, 192, 192)
+    features_BD = net(video_B3THW)
+    net.backbone.get_submodule("blocks.5").register_module("output_pool", nn.AdaptiveAvgPool3d((None, 1, 1)))
+    torch.testing.assert_close(features_BD, net.projection(net.backbone(video_B3THW)).relu(), rtol=1e-6, atol=1e-6)
