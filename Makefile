@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 DEMO   := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-long lint format bench bench-data bench-encoders bench-training bench-evaluation golden clean clean-demo
+.PHONY: help setup demo test test-fast test-long lint format bench bench-data bench-encoders bench-training bench-evaluation ablation golden clean clean-demo
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -69,6 +69,9 @@ bench-training: setup  ## cost of the loss of large batches, a second process, w
 
 bench-evaluation: setup  ## cost of the metrics of 50,000 windows
 	@$(BIN)/python -m benchmarks.evaluation
+
+ablation: setup  ## what each ingredient of the recommended recipe is worth (hours)
+	@$(BIN)/python -m benchmarks.ablation
 
 golden: setup  ## rewrite tests/golden from the experiments; review the difference before committing
 	$(BIN)/python -m tests.test_golden

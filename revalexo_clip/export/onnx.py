@@ -112,7 +112,7 @@ class _Outputs(nn.Module):
 
 def _cause(error: BaseException) -> str:
     """Return the first line of the error that came first: the exporter wraps it in descriptions of its own steps."""
-    while (before := error.__cause__ or error.__context__) is not None:
+    while (before := error.__cause__) is not None:
         error = before
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

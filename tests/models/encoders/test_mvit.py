@@ -84,3 +84,13 @@ def test_every_parameter_gets_a_gradient() -> None:
 def test_frames_or_a_crop_that_cannot_be_divided_into_patches_are_refused(frames: int, crop: int) -> None:
     with pytest.raises(ConfigError, match=f"{frames} frames of {crop}"):
         MViT(weights=None).build(spec(frames, crop), 32)
+
+
+@torch.no_grad()
+def test_features_are_those_of_the_class_token_beside_the_sequence() -> None:
+    net = build(frames=4)
+    video_B3THW = torch.randn(2, 3, 4, 32, 32)
+    encoded = net.encode(video_B3THW)
+    assert torch.equal(encoded.features_BF, net.projection(net.backbone(video_B3THW)).relu())
+    assert encoded.sequence_BTE.shape == (2, 2, 768)
+    torch.testing.assert_close(net.time_T, torch.tensor([0.0, 4 / 3]))

@@ -213,3 +213,13 @@ def test_synchronised_batch_norm_replaces_the_fast_one(checkpointed: bool) -> No
         y.sum().backward()
         outcomes.append((y, each.state_dict()))
     torch.testing.assert_close(outcomes[1], outcomes[0], rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_features_with_keep_time_are_averaged_over_the_picture_as_adaptive_pooling_does() -> None:
+    net = X3D(weights=None, keep_time=True).build(spec(2, 192), 8).eval()  # 6 x 6 maps, pooled over 5 x 5
+    assert isinstance(net, VideoNet)
+    video_B3THW = torch.randn(1, 3, 2, 192, 192)
+    features_BD = net(video_B3THW)
+    net.backbone.get_submodule("blocks.5").register_module("output_pool", nn.AdaptiveAvgPool3d((None, 1, 1)))
+    torch.testing.assert_close(features_BD, net.projection(net.backbone(video_B3THW)).relu(), rtol=1e-6, atol=1e-6)

@@ -1,0 +1,127 @@
+"""What each ingredient of the recommended recipe is worth: each left out in turn, over several seeds.
+
+    make ablation                                 # world 1, three seeds: a few hours on two cores
+    python -m benchmarks.ablation --worlds 1 2 --seeds 0 1 2 --only recipe no-frames
+
+Every run is `rxclip pretrain experiments/motion.py` on subjects 1 to 8 of a simulated world, chosen on subject 9, and
+`rxclip evaluate` on subjects 10 to 18, none of which any training sees. The table shows the median over seeds, and the
+lowest and the highest. Results are kept in `runs/ablation`, so that a run that is there is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import JsonValue
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.values import list_of, object_of
+
+RECIPE = Path("experiments/motion.py")
+RUNS = Path("runs/ablation")
+TRAIN, VAL = "01,02,03,04,05,06,07,08", "09"
+TEST = "10,11,12,13,14,15,16,17,18"
+NO_FRAMES = ("loss.terms.frames=none", "frame_tokens=none")
+
+VARIANTS: Mapping[str, tuple[str, ...]] = {
+    "recipe": (),
+    "no-aligned": ("loss.terms.aligned=none", "tokens=none"),
+    "no-pooled": ("loss.terms.pooled=none",),
+    "no-frames": NO_FRAMES,
+    "motion-in-pooled": (*NO_FRAMES, "video.color=pooled"),
+    "motion-alone": (*NO_FRAMES, "video.color=none"),
+    "no-mirror": ("joint_augment=[]",),
+    "no-rotation": ("imu_augment=[]",),
+    "no-shared": ("imu.shared=0",),
+    "uniform-batches": ('batches={"type": "UniformBatches"}',),
+    "sensor-dropout": ('imu_augment=[{"type": "SensorRotation", "angle": 30}, {"type": "SensorDropout"}]',),
+    "self-contrast": ('loss.terms.self={"loss": {"type": "SelfContrast"}, "weight": 0.5}',),
+}
+"""Settings of each variant."""
+
+COLUMNS = ("R@1 [%]", "moving", "same subject", "macro F1", "1 subject", "1% labels", "untrained", "handcrafted")
+
+
+def main() -> None:
+    """Train what is missing, and print the table of each world."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worlds", type=int, nargs="+", default=[1])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", choices=tuple(VARIANTS), default=tuple(VARIANTS))
+    parser.add_argument("--set", action="append", default=[], help="setting of every run")
+    asked = parser.parse_args()
+    for world in asked.worlds:
+        data = Path(f"data/world{world}")
+        if not (data / "synthetic.json").is_file():
+            rxclip("synthesize", str(data), "--subjects", "18", "--world", str(world))
+        table = Table(box=box.SIMPLE, title=f"World {world}, nine unseen subjects, {len(asked.seeds)} seeds")
+        for heading in ("", *COLUMNS):
+            table.add_column(heading, justify="left" if not heading else "right")
+        for variant in asked.only:
+            results = [result(data, variant, seed, asked.set) for seed in asked.seeds]
+            table.add_row(variant, *map(spread, zip(*map(figures, results), strict=True)))
+        Console(width=150).print(table)
+
+
+def result(data: Path, variant: str, seed: int, settings: Sequence[str]) -> JsonObject:
+    """Return the metrics of a variant with a seed, training and evaluating it if that has not been done."""
+    name = "-".join([data.name, variant, *settings, str(seed)]).replace("/", "_")
+    kept = RUNS / f"{name}.json"
+    if not kept.is_file():
+        given = [f"data.root={data}", f"data.train_subjects={TRAIN}", f"data.val_subjects={VAL}", f"seed={seed}"]
+        given += [f"data.test_subjects={TEST}", f"name={name}", *VARIANTS[variant], *settings]
+        rxclip("pretrain", str(RECIPE), *(part for one in given for part in ("--set", one)))
+        metrics = rxclip("evaluate", "--ckpt", f"runs/{name}", "--json")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(metrics, encoding="utf-8")
+    found: JsonObject = json.loads(kept.read_text(encoding="utf-8"))
+    return found
+
+
+def rxclip(*arguments: str) -> str:
+    """Run a command, and return what it printed."""
+    print(" ".join(("rxclip", *arguments)), file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "revalexo_clip", *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603
+
+
+def figures(metrics: JsonObject) -> list[float]:
+    """Return the figures of the table, in percent."""
+
+    def at(*path: str | int) -> float:
+        value: JsonValue = metrics
+        for place in path:
+            value = object_of(value)[place] if isinstance(place, str) else list_of(value)[place]
+        return 100 * float(str(value))
+
+    def both(*path: str) -> float:
+        return statistics.mean(at(*path, direction, "r_at_1") for direction in ("imu_to_video", "video_to_imu"))
+
+    return [
+        both("retrieval"),
+        both("motion", "moving"),
+        both("retrieval_within_subject"),
+        *(at("probe", "linear", "imu", 0, "all", "macro_f1"), at("probe", "one_subject", "imu", "macro_f1")),
+        at("probe", "few_labels", "imu", 0, "macro_f1"),
+        at("probe", "linear", "imu_untrained", 0, "all", "macro_f1"),
+        at("probe", "linear", "handcrafted", 0, "all", "macro_f1"),
+    ]
+
+
+def spread(values: tuple[float, ...]) -> str:
+    """Return the median, and the lowest and highest value if there are several."""
+    middle = f"{statistics.median(values):.1f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.1f}-{max(values):.1f})"
+
+
+if __name__ == "__main__":
+    main()
