@@ -1,4 +1,4 @@
-"""A first run on your own recordings in RevalExo's layout: DeepConvLSTM <-> X3D-XS, small, no published weights.
+"""A first run on your own recordings in RevalExo's layout: the recommended recipe (`motion.py`), small enough for a CPU.
 
     rxclip check-data data/own --channels 'acc_*' --channels 'gyro_*'
     rxclip pretrain experiments/own_data.py --dry-run
@@ -11,17 +11,31 @@ you have recordings: `rxclip synthesize data/own --subjects 5`.
 from pathlib import Path
 
 from revalexo_clip import (
-    X3D,
     AdamW,
     BatchComposition,
+    ColorJitter,
     Dataset,
-    DeepConvLSTM,
+    FrameTokens,
+    GaussianNoise,
     GroupedBatches,
+    ImuAugmentation,
     ImuEncoder,
+    InfoNCE,
+    Loss,
+    Motion,
+    MotionTower,
     Optimizer,
+    PerFrame,
     PretrainExperiment,
+    ResNet1D,
     RevalExo,
+    Scale,
+    SensorRotation,
+    Sum,
+    Term,
+    Tokens,
     TrainerConfig,
+    VideoAugmentation,
     VideoEncoder,
 )
 
@@ -39,21 +53,37 @@ class OwnData(PretrainExperiment):
         channels=("acc_*", "gyro_*"),
         imu_rate=60.0,  # CHANGE: rows per second in the CSV files [Hz]
         min_duration=4.0,  # shorter clips are not used [s]; must be at least as long as a window
-        windows_per_clip=32,  # drawn from each clip in each epoch; many, because there are few clips
-        frames=8,  # 8 frames in a 2 s window show single steps
-        crop=64,  # small frames, so that a CPU can train; with a GPU, use 160 or more
-        short_side=64,
-        workers=2,
+        # CHANGE: windows drawn from each clip in each epoch. 500 steps in all are a good start:
+        # steps = epochs x clips x windows_per_clip / batch_size.
+        windows_per_clip=64,
+        motion=Motion(),  # image motion, measured once between adjacent frames
+        frames=4,  # frames of a window, beside its motion
+        crop=32,
+        short_side=32,
+        workers=1,
     )
-    imu: ImuEncoder = DeepConvLSTM(maps=16, hidden=128)
-    # Both options help a video encoder that starts with random weights. With published weights, leave them out:
-    # X3D(size="xs", weights="kinetics400").
-    video: VideoEncoder = X3D(size="xs", weights=None, dropout=0.1, keep_time=True, average_shortcuts=True)
+    # Sensors share their first layer. If a sensor has no accelerometer or no gyroscope: ResNet1D(width=48).
+    imu: ImuEncoder = ResNet1D(width=48, shared=16)
+    video: VideoEncoder = MotionTower(width=48, color="scene", color_width=64)
     standardize: bool = True  # scale every IMU channel to mean 0 and deviation 1, measured on the training subjects
+    tokens: Tokens | None = Tokens(count=30, dim=16)
+    frame_tokens: FrameTokens | None = FrameTokens()
     embed_dim: int = 128
-    optim: Optimizer = AdamW(lr=1e-3, warmup=0.15)
-    batch_size: int = 16  # pairs contrasted with each other; larger is better if memory allows
-    batches: BatchComposition = GroupedBatches(
-        by="clip", windows=4
-    )  # negatives from the same clip, not only from others
-    trainer: TrainerConfig = TrainerConfig(max_epochs=10)
+    # CHANGE: joint_augment=(Mirror(),) helps if segments are named Left and Right and their axes mirror each other.
+    imu_augment: tuple[ImuAugmentation, ...] = (
+        SensorRotation(angle=30),
+        Scale(range=(0.9, 1.1)),
+        GaussianNoise(std=0.1),
+    )
+    video_augment: tuple[VideoAugmentation, ...] = (ColorJitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05),)
+    loss: Loss = Sum(
+        terms={
+            "aligned": Term(InfoNCE(on="tokens")),
+            "pooled": Term(InfoNCE()),
+            "frames": Term(PerFrame(loss=InfoNCE())),
+        }
+    )
+    optim: Optimizer = AdamW(lr=2e-3, weight_decay=0.05, warmup=0.1)
+    batch_size: int = 96  # pairs contrasted with each other; lower it if you have fewer windows
+    batches: BatchComposition = GroupedBatches(by="recording", windows=4)  # negatives from the same recording, too
+    trainer: TrainerConfig = TrainerConfig(max_epochs=20)
