@@ -52,7 +52,7 @@ def read_pretrained(experiment: FinetuneExperiment, data: LabelledWindows) -> Pr
             has = " and ".join(found.weights)
             raise ConfigError(
                 f"encoder: {found.source} has only an encoder of {has}, and modality is {experiment.modality}; name a "
-                "pretraining run, which has both encoders"
+                "pretraining run that has both encoders"
             )
     if experiment.from_scratch:
         found = replace(found, weights={}, subjects={})

@@ -35,18 +35,18 @@ def test_the_next_window_is_searched_as_in_a_plain_loop() -> None:
     times = [*np.arange(9) * 0.5, *np.arange(7) * 1.0, *np.arange(4) * 0.5, *(9 + np.arange(4) * 0.5)]
     subjects = [0 if recording < 2 else 1 for recording in recordings]
     features_NF = rng.normal(size=(len(times), 3)) * [1, 100, 0.01]
-    found = next_window_mrr(features_NF, *map(np.array, (subjects, recordings, times)), WINDOW)
+    where = np.array(subjects), np.array(recordings), np.array(times)
+    found = next_window_mrr(features_NF, *where, WINDOW)
     assert found is not None
     assert found[0] == pytest.approx(plain_mrr(features_NF, subjects, recordings, times))
     order = rng.permutation(len(times))
-    shuffled = next_window_mrr(
-        features_NF[order], *(np.array(one)[order] for one in (subjects, recordings, times)), WINDOW
-    )
+    subject_N, recording_N, time_N = where
+    shuffled = next_window_mrr(features_NF[order], subject_N[order], recording_N[order], time_N[order], WINDOW)
     assert shuffled == pytest.approx(found)
 
 
 def test_features_that_are_all_alike_find_the_next_window_no_better_than_chance() -> None:
-    time_N = np.arange(40) * 2.0
+    time_N = np.arange(0, 80, 2, dtype=np.float64)
     zeros_N = np.zeros(40, dtype=np.int64)
     alike, following = np.ones((40, 4)), np.stack([np.cos(time_N / 100), np.sin(time_N / 100)], axis=1)
     mrr, chance = next_window_mrr(alike, zeros_N, zeros_N, time_N, WINDOW) or (0.0, 0.0)

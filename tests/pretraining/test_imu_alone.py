@@ -72,9 +72,7 @@ def test_the_best_checkpoint_is_chosen_by_neighbours_and_not_by_the_loss(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted = iter([0.3, 0.9, 0.5, 0.4])
-    monkeypatch.setattr(
-        pretraining_module, "selection_metrics", lambda *_, **__: {"val/selection": next(scripted)}
-    )
+    monkeypatch.setattr(pretraining_module, "selection_metrics", lambda *_, **__: {"val/selection": next(scripted)})
     run = train(imu_alone(recordings, "trainer.max_epochs=4", "optim.lr=0.01"), tmp_path)
     losses = logged(run, "train/loss_epoch")
     assert min(losses) != losses[1], "the loss would choose another epoch"
@@ -84,7 +82,9 @@ def test_the_best_checkpoint_is_chosen_by_neighbours_and_not_by_the_loss(
 
 def test_with_one_labelled_subject_the_next_window_and_the_rank_choose(recordings: Path, tmp_path: Path) -> None:
     run = train(imu_alone(recordings, "data.val_subjects=3", "trainer.max_epochs=1"), tmp_path)
-    (chosen,), (mrr,), (rank,) = (logged(run, f"val/{name}") for name in ("selection", "next_window/mrr", "effective_rank"))
+    (chosen,), (mrr,), (rank,) = (
+        logged(run, f"val/{name}") for name in ("selection", "next_window/mrr", "effective_rank")
+    )
     assert chosen == pytest.approx((mrr * rank / 8) ** 0.5)
     assert "val/knn_macro_f1" not in columns(run)
     assert "best   chosen by the next window of a recording" in (run / "log.txt").read_text()
@@ -118,17 +118,27 @@ def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(
 
 
 @pytest.mark.slow
-def test_the_command_pretrains_on_revalexo_without_videos_and_exports(written: Path, tmp_path: Path) -> None:
+def test_the_command_pretrains_on_revalexo_without_videos_and_exports(distinct: Path, tmp_path: Path) -> None:
     root = tmp_path / "dataset"
-    shutil.copytree(written, root, ignore=shutil.ignore_patterns("*.mp4"))
+    shutil.copytree(distinct, root, ignore=shutil.ignore_patterns("*.mp4"))
     sets = [part for text in (f"data.root={root}", *REVALEXO, "trainer.max_epochs=1") for part in ("--set", text)]
-    shown = succeed("pretrain", IMU_ALONE, "--dry-run", *sets, cwd=tmp_path).stdout
-    assert "video" not in shown
     succeed("pretrain", IMU_ALONE, *sets, cwd=tmp_path)
     run = tmp_path / "runs/latest"
-    assert load_checkpoint(run / "checkpoints/best.ckpt").description.video_spec is None
-    succeed("export-encoder", "--modality", "imu", "--experiment", IMU_ALONE, cwd=tmp_path)
-    assert json.loads((run / "export/imu/config.json").read_text())["video"] is None
+    assert load_checkpoint(run / "checkpoints/best.ckpt", IMU_ALONE).description.video_spec is None
+    shown = call("pretrain", IMU_ALONE, "--dry-run", *sets, cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "imu encoder" in shown.stdout
+    assert "video" not in shown.stdout
+    evaluated = call("evaluate", "--experiment", IMU_ALONE, "--data", root, cwd=tmp_path)
+    assert "IMU alone: the encoder was pretrained without video" in evaluated.stdout
+    assert (run / "evaluation/report.html").is_file()
+    exported = call("export-encoder", "--modality", "imu", "--experiment", IMU_ALONE, cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    described = json.loads((run / "export/imu/config.json").read_text())
+    assert (described["video"], described["alone"]) == (None, True)
+    card = (run / "export/imu/README.md").read_text()
+    assert "on augmentations of IMU windows, without video" in card
+    assert "Retrieval" not in card
 
 
 def test_the_imu_encoder_is_exported_and_that_of_video_is_said_to_be_missing(trained: Path, tmp_path: Path) -> None:
