@@ -124,11 +124,11 @@ def test_the_command_pretrains_on_revalexo_without_videos_and_exports(distinct: 
     sets = [part for text in (f"data.root={root}", *REVALEXO, "trainer.max_epochs=1") for part in ("--set", text)]
     succeed("pretrain", IMU_ALONE, *sets, cwd=tmp_path)
     run = tmp_path / "runs/latest"
-    assert load_checkpoint(run / "checkpoints/best.ckpt", IMU_ALONE).description.video_spec is None
     shown = call("pretrain", IMU_ALONE, "--dry-run", *sets, cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert "imu encoder" in shown.stdout
     assert "video" not in shown.stdout
+    assert load_checkpoint(run / "checkpoints/best.ckpt").description.video_spec is None
     evaluated = call("evaluate", "--experiment", IMU_ALONE, "--data", root, cwd=tmp_path)
     assert "IMU alone: the encoder was pretrained without video" in evaluated.stdout
     assert (run / "evaluation/report.html").is_file()
