@@ -5,12 +5,15 @@ Tests run this very file; nothing imports it. See `interrupted_experiment` for t
 
 from pathlib import Path
 
+from torch import nn
+
 from revalexo_clip import (
     AdamW,
     GaussianNoise,
     ImuAugmentation,
     ImuEncoder,
     ImuRecordings,
+    ImuSpec,
     Loss,
     Optimizer,
     PretrainExperiment,
@@ -20,7 +23,15 @@ from revalexo_clip import (
     TrainerConfig,
     VideoEncoder,
 )
-from support.interrupted_experiment import Interrupted
+from support.interrupted_experiment import SignalAtStep
+from support.small_experiment import TCNNet
+
+
+class Signalled(ImuEncoder):
+    """Convolutions and dropout, with a signal at a step."""
+
+    def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
+        return nn.Sequential(TCNNet(len(spec.channels), embed_dim, 9, (1, 2)), nn.Dropout(0.5), SignalAtStep())
 
 
 class ImuAlone(PretrainExperiment):
@@ -31,7 +42,7 @@ class ImuAlone(PretrainExperiment):
         test_subjects=("5", "6"),
         workers=0,
     )
-    imu: ImuEncoder = Interrupted()
+    imu: ImuEncoder = Signalled()
     video: VideoEncoder | None = None
     embed_dim: int = 8
     imu_augment: tuple[ImuAugmentation, ...] = (Scale(), GaussianNoise(std=0.1))
