@@ -62,6 +62,7 @@ def measure(name: str) -> None:
     datasets = [each.data.build("train", each.seed) for each in (raw, fast)]
     spec = datasets[0].video_spec
     augmentation = raw.build_augmentation(datasets[0].imu_spec, spec)
+    assert isinstance(augmentation, Augmentation)
     ways: dict[str, tuple[Callable[[int], object], int]] = {
         "plain": (plain(datasets[0]), SAMPLES),
         "raw files": (ours(datasets[0], augmentation, SAMPLES), SAMPLES),

@@ -146,8 +146,8 @@ def test_the_published_augmentations_are_the_defaults() -> None:
 
 def test_the_published_backbones_are_those_of_the_paper() -> None:
     x3d, mvit = (load_experiment(str(HERE.parent / "experiments" / name)) for name in ("x3d_xs.py", "mvit_base.py"))
-    assert x3d.video.model_dump()["size"] == "xs"
-    assert mvit.video.model_dump()["variant"] == "16x4"
+    assert x3d.model_dump()["video"]["size"] == "xs"
+    assert mvit.model_dump()["video"]["variant"] == "16x4"
 
 
 if __name__ == "__main__":

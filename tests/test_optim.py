@@ -220,7 +220,7 @@ def test_of_mvit_patches_train_slowest_and_the_projection_at_the_rate_of_the_enc
         "projection.weight": 1.0,
     }.items():
         assert rates[id(video.get_parameter(name))] == expected
-    assert rates[id(imu.weight)] == rates[id(model.video_head.output.weight)] == 1.0
+    assert rates[id(imu.weight)] == rates[id(model.get_parameter("video_head.output.weight"))] == 1.0
 
 
 def test_groups_are_named_after_their_place() -> None:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 from pydantic import PositiveInt, model_validator
+from torch import nn
 
-from revalexo_clip.augment import Augmentation, HorizontalFlip, ImuAugmentation, JointAugmentation, VideoAugmentation
+from revalexo_clip.augment import (
+    Augmentation,
+    Augments,
+    HorizontalFlip,
+    ImuAugmentation,
+    ImuAugmentations,
+    JointAugmentation,
+    VideoAugmentation,
+)
 from revalexo_clip.config.base import Experiment, TrainerConfig, check_augmentations
 from revalexo_clip.core.component import Component
-from revalexo_clip.core.types import ImuSpec, VideoSpec
-from revalexo_clip.data import BatchComposition, Dataset, Recordings, UniformBatches
+from revalexo_clip.core.types import ImuSpec, Modality, Split, VideoSpec
+from revalexo_clip.data import BatchComposition, Dataset, LabelledWindows, Recordings, UniformBatches
 from revalexo_clip.losses import Loss
 from revalexo_clip.losses.base import Vector
 from revalexo_clip.losses.info_nce import InfoNCE
@@ -33,15 +43,20 @@ def reads_of(loss: Loss) -> frozenset[Vector]:
     return frozenset(kind for _, term in loss.build().terms().values() for kind in term.reads)
 
 
-class PretrainExperiment(Experiment):
-    """Contrastive pretraining of an IMU encoder and a video encoder."""
+IMU_ALONE: frozenset[Vector] = frozenset({"imu", "imu_second"})
+"""Kinds of vectors that a loss can compare without video."""
 
-    data: Dataset
-    """Recordings, split by subject and cut into windows."""
+
+class PretrainExperiment(Experiment):
+    """Contrastive pretraining of an IMU encoder and a video encoder, or of an IMU encoder alone."""
+
+    data: Recordings
+    """Recordings, split by subject and cut into windows; a `Dataset`, which has video, unless `video` is null."""
     imu: ImuEncoder
     """Encoder of the IMU window."""
-    video: VideoEncoder
-    """Encoder of the video window."""
+    video: VideoEncoder | None
+    """Encoder of the video window; null for IMU alone, with a loss that compares augmentations of IMU windows
+    (`SelfContrast`). No video is read then."""
     standardize: bool = False
     """Let the model scale every IMU channel to mean 0 and standard deviation 1, by the training subjects. Inputs stay
     in their units."""
@@ -78,6 +93,25 @@ class PretrainExperiment(Experiment):
         return self
 
     @model_validator(mode="after")
+    def _check_modalities(self) -> Self:
+        if self.video is not None:
+            if not isinstance(self.data, Dataset):
+                raise ValueError(
+                    f"data: {type(self.data).__name__} has no video, and video is {type(self.video).__name__}; for "
+                    "IMU alone set video=none and loss.type=SelfContrast"
+                )
+            return self
+        if more := sorted(reads_of(self.loss) - IMU_ALONE):
+            raise ValueError(
+                f"loss: it compares {more[0]}, which needs video, and video is null; for IMU alone set "
+                "loss.type=SelfContrast, or a Sum of such terms"
+            )
+        for field in ("tokens", "frame_tokens", "video_augment", "joint_augment"):
+            if getattr(self, field):
+                raise ValueError(f"{field}: it needs video, and video is null; remove it")
+        return self
+
+    @model_validator(mode="after")
     def _check_augmentations(self) -> Self:
         check_augmentations(self)
         retiming = [type(one).__name__ for one in self.imu_augment if one.retimes]
@@ -94,37 +128,52 @@ class PretrainExperiment(Experiment):
             "compares both moment by moment; use Mirror in joint_augment"
         )
 
-    def build_augmentation(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> Augmentation:
+    def windows(self, split: Split) -> LabelledWindows:
+        """Index the windows of a split, a `WindowDataset` unless `video` is null.
+
+        Raises `DataError`, naming the file, if the dataset is invalid.
+        """
+        return self.data.labelled(split, self.seed) if self.video is None else self.data.build(split, self.seed)
+
+    def build_augmentation(self, imu_spec: ImuSpec, video_spec: VideoSpec | None) -> Augments:
         """Build all augmentations, in order. Raises `ConfigError` if one of them does not support the windows."""
+        second_view = "imu_second" in reads_of(self.loss)
+        if video_spec is None:
+            return ImuAugmentations(self.imu_augment, imu_spec=imu_spec, second_view=second_view)
         return Augmentation(
             self.imu_augment,
             self.video_augment,
             self.joint_augment,
             imu_spec=imu_spec,
             video_spec=video_spec,
-            second_view="imu_second" in reads_of(self.loss),
+            second_view=second_view,
         )
 
-    def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec) -> DualEncoder:
-        """Build both towers with new weights, and freeze the blocks that the experiment freezes.
+    def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec | None) -> DualEncoder:
+        """Build the towers with new weights, and freeze the blocks that the experiment freezes.
 
         The weights depend on torch's seed. Raises `ConfigError` if an encoder cannot be built or frozen as configured,
         or gives no features of moments for `tokens`.
         """
-        imu, video = self.imu.build(imu_spec, self.embed_dim), self.video.build(video_spec, self.embed_dim)
+        imu, video = self.imu.build(imu_spec, self.embed_dim), None
+        blocks: dict[Modality, Sequence[nn.Module]] = {"imu": self.imu.blocks(imu)}
+        sizes: dict[Modality, int] = {"imu": self.imu.feature_dim(self.embed_dim)}
+        frozen = list(self.imu.frozen_blocks(imu))
+        if self.video is not None:
+            assert video_spec is not None
+            video = self.video.build(video_spec, self.embed_dim)
+            blocks["video"], sizes["video"] = self.video.blocks(video), self.video.feature_dim(self.embed_dim)
+            frozen += self.video.frozen_blocks(video)
         model = DualEncoder(
             imu,
             video,
             embed_dim=self.embed_dim,
             imu_spec=imu_spec,
             video_spec=video_spec,
-            blocks={"imu": self.imu.blocks(imu), "video": self.video.blocks(video)},
-            feature_dims={
-                "imu": self.imu.feature_dim(self.embed_dim),
-                "video": self.video.feature_dim(self.embed_dim),
-            },
+            blocks=blocks,
+            feature_dims=sizes,
             tokens=self.tokens,
             frame_tokens=self.frame_tokens,
         )
-        model.freeze([*self.imu.frozen_blocks(imu), *self.video.frozen_blocks(video)])
+        model.freeze(frozen)
         return model

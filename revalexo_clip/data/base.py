@@ -15,6 +15,7 @@ from pydantic import NonNegativeInt
 from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.core.component import Component
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.types import ImuSpec, Sample, Split, VideoSpec
 
@@ -59,6 +60,8 @@ class LabelledWindows(TorchDataset[Sample], ABC):
     horizons: tuple[float, ...]
     """Label times, relative to the end of the window [s]."""
     imu_spec: ImuSpec
+    video_spec: VideoSpec | None = None
+    """None except for a `WindowDataset`."""
     num_too_short: int
     """Number of clips that are left out because they are shorter than the minimum."""
     excluded: Mapping[str, str] = MappingProxyType({})
@@ -115,6 +118,10 @@ class Recordings(Component, ABC):
 
         Ignores videos. Raises `DataError`, naming the file, if the dataset is invalid.
         """
+
+    def build(self, split: Split, seed: int) -> WindowDataset:
+        """Index the IMU and video data of a split, see `Dataset.build`. Raises `ConfigError` if there is no video."""
+        raise ConfigError(f"data: {type(self).__name__} has no video")
 
     @abstractmethod
     def subjects(self, split: Split) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import write_json
 from revalexo_clip.core.progress import OnProgress, Progress, no_progress, silent_progress
-from revalexo_clip.data import WindowDataset
+from revalexo_clip.data import LabelledWindows
 from revalexo_clip.evaluation.folder import chosen_folder, results_folder
 from revalexo_clip.evaluation.held_out import load_for_evaluation
 from revalexo_clip.evaluation.protocol import Evaluation, check_tolerance, measure
@@ -107,6 +107,12 @@ def compare(
         )
         for path in paths
     ]
+    for name, one in zip(names, loaded, strict=True):
+        if one.experiment.video is None:
+            raise ConfigError(
+                f"{name} was pretrained on IMU alone, and comparisons are of retrieval; evaluate it alone, with a "
+                "single --ckpt"
+            )
     check_same_windows({name: one.dataset for name, one in zip(names, loaded, strict=True)})
     evaluations = tuple(
         measure(one, probe=probe, tolerance=tolerance, progress=_labelled(letter, progress))
@@ -124,7 +130,7 @@ def compare(
     return result
 
 
-def check_same_windows(datasets: Mapping[str, WindowDataset]) -> None:
+def check_same_windows(datasets: Mapping[str, LabelledWindows]) -> None:
     """Raise `ConfigError` if datasets, by the name of their checkpoint, do not have the same evaluation windows.
 
     The input of the encoders may differ: channels, frames, sizes. The recording, start, length and labels of each
@@ -138,7 +144,7 @@ def check_same_windows(datasets: Mapping[str, WindowDataset]) -> None:
             raise ConfigError(f"{name} does not have the same evaluation windows as {first}: {what}; {remedy}")
 
 
-def _difference(first: str, one: WindowDataset, second: str, other: WindowDataset) -> tuple[str, str] | None:
+def _difference(first: str, one: LabelledWindows, second: str, other: LabelledWindows) -> tuple[str, str] | None:
     """Return the first difference and its remedy."""
     for what, ones, others, remedy in (
         ("subjects", tuple(sorted(set(one.clip_subjects))), tuple(sorted(set(other.clip_subjects))), _SUBJECTS),
@@ -158,7 +164,7 @@ def _difference(first: str, one: WindowDataset, second: str, other: WindowDatase
     return None
 
 
-def _places(dataset: WindowDataset) -> Floats:
+def _places(dataset: LabelledWindows) -> Floats:
     """Return clip, start in it [s], recording and time in it [s] of each window, [N, 4]."""
     clip_N, start_N = dataset.windows.clip_N, dataset.windows.start_N
     time_N = start_N + dataset.clip_offsets[clip_N]

@@ -19,7 +19,7 @@ from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import JsonObject, describe
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
-from revalexo_clip.data import LabelledWindows, WindowDataset
+from revalexo_clip.data import LabelledWindows
 from revalexo_clip.evaluation.folder import changed_data
 from revalexo_clip.runs.checkpoint import Checkpoint, load_checkpoint
 
@@ -48,8 +48,8 @@ class HeldOut:
     """Data settings that differ from the checkpoint's own, see `changed_data`."""
     split: Split
     """Split that the windows belong to: `test`, or `val` if there are no test subjects."""
-    dataset: WindowDataset
-    """Evaluation windows."""
+    dataset: LabelledWindows
+    """Evaluation windows; a `WindowDataset` unless the checkpoint is of IMU alone."""
 
 
 def load_for_evaluation(
@@ -103,7 +103,7 @@ def edited(experiment: E, overrides: Sequence[str]) -> E:
 
 def _dataset(
     checkpoint: Checkpoint, experiment: PretrainExperiment, allow_seen_subjects: bool
-) -> tuple[Split, WindowDataset]:
+) -> tuple[Split, LabelledWindows]:
     """Index the windows of the test subjects; of the validation subjects if none are named and seen ones are allowed.
 
     Raises `ConfigError` if the subjects were used in training and that is not allowed, `DataError` if the windows do
@@ -118,7 +118,7 @@ def _dataset(
                 f"were used for model selection. {_CHOOSE}"
             )
         split = "val"
-    dataset = experiment.data.build(split, experiment.seed)
+    dataset = experiment.windows(split)
     used = describe_seen(seen_subjects(checkpoint, dataset))
     if used and not allow_seen_subjects:
         raise ConfigError(f"{checkpoint.path}: {used}, so the results would not measure generalisation. {_CHOOSE}")
@@ -140,7 +140,7 @@ def describe_seen(seen: JsonObject) -> str:
     return f"Test subjects {' and '.join(used)}" if used else ""
 
 
-def seen_subjects(checkpoint: Checkpoint, dataset: WindowDataset) -> JsonObject:
+def seen_subjects(checkpoint: Checkpoint, dataset: LabelledWindows) -> JsonObject:
     """Return the subjects of a dataset that a checkpoint was trained on (`train`) or selected on (`val`)."""
     return seen_among(checkpoint.description.subjects, dataset)
 
@@ -150,11 +150,13 @@ def seen_among(subjects: Mapping[Split, tuple[str, ...]], dataset: LabelledWindo
     return {use: [one for one in seen if one in dataset.clip_subjects] for use, seen in subjects.items()}
 
 
-def check_same_input(checkpoint: Checkpoint, dataset: WindowDataset) -> None:
+def check_same_input(checkpoint: Checkpoint, dataset: LabelledWindows) -> None:
     """Raise `DataError` if windows do not have the format of the checkpoint's encoders."""
     described = checkpoint.description
     check_same_imu(described.imu_spec, dataset.imu_spec, checkpoint.path)
-    check_same_video(described.video_spec, dataset.video_spec, checkpoint.path)
+    if described.video_spec is not None:
+        assert dataset.video_spec is not None
+        check_same_video(described.video_spec, dataset.video_spec, checkpoint.path)
 
 
 def check_same_imu(trained: ImuSpec, given: ImuSpec, source: Path | None) -> None:

@@ -135,7 +135,7 @@ class Extract(NamedTuple):
     imu_BD: Tensor
     """Unit vectors that retrieval compares."""
     video_BD: Tensor
-    """Unit vectors that retrieval compares."""
+    """Unit vectors that retrieval compares; [B, 0] without video."""
     imu_features_BD: Tensor
     """Before the projection head."""
     untrained_features_BD: Tensor
@@ -143,7 +143,7 @@ class Extract(NamedTuple):
     handcrafted_BF: Tensor
     """Statistics and spectrum of the IMU channels."""
     video_features_BD: Tensor
-    """Before the projection head."""
+    """Before the projection head; [B, 0] without video."""
     moving_B: Tensor
     """Whether the body moves."""
 
@@ -168,7 +168,10 @@ class FeatureModule(pl.LightningModule):
         """Encode one batch."""
         model = self.model
         imu = model.encode_imu(batch.imu_BLC)
-        video = model.encode_video(batch.video_BTHWC, batch.motion_BMYX3)
+        video_BD = video_features_BF = imu.retrieval[:, :0]
+        if model.video is not None:
+            video = model.encode_video(batch.video_BTHWC, batch.motion_BMYX3)
+            video_BD, video_features_BF = video.retrieval, video.features_BF
         parts = (
             batch.window_B,
             batch.clip_B,
@@ -178,11 +181,11 @@ class FeatureModule(pl.LightningModule):
             batch.label_BK,
             batch.transition_BK,
             imu.retrieval,
-            video.retrieval,
+            video_BD,
             imu.features_BF,
             self.untrained.imu_features(batch.imu_BLC),
             handcrafted_features(batch.imu_BLC, self.spec.rate),
-            video.features_BF,
+            video_features_BF,
             moving(batch.imu_BLC, self.spec.units),
         )
         return Extract(*(part.cpu() for part in parts))

@@ -19,7 +19,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import sha256_of, write_json
 from revalexo_clip.core.progress import OnProgress, Progress, silent_progress
-from revalexo_clip.data import WindowDataset
+from revalexo_clip.data import LabelledWindows
 from revalexo_clip.evaluation.classifier import ClassifierEvaluation, evaluate_classifier
 from revalexo_clip.evaluation.folder import chosen_folder, results_folder
 from revalexo_clip.evaluation.held_out import HeldOut, check_same_input, load_for_evaluation, seen_subjects
@@ -29,7 +29,7 @@ from revalexo_clip.metrics.blocks import units_of
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Ints
-from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
+from revalexo_clip.metrics.galleries import Gallery, count_parts, measure_retrieval, rank_galleries
 from revalexo_clip.metrics.probe_results import ProbeResults, can_be_trained, probe_windows, unprobed
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html.evaluation.page import write_report
@@ -74,8 +74,9 @@ def evaluate(
 ) -> Evaluation | ClassifierEvaluation:
     """Evaluate a checkpoint on its test subjects, and write `metrics.json`, `report.html` and an HDF5 file.
 
-    A pretrained dual encoder is evaluated by retrieval, embedding geometry and linear probes (`embeddings.h5`); an
-    activity classifier by its predictions (`predictions.h5`), to which `probe` and `tolerance` do not apply.
+    A pretrained dual encoder is evaluated by retrieval, embedding geometry and linear probes (`embeddings.h5`), an
+    encoder of IMU alone without retrieval; an activity classifier by its predictions (`predictions.h5`), to which
+    `probe` and `tolerance` do not apply.
 
     - `ckpt`: a checkpoint or a run folder; None for the newest run.
     - `data_root`: dataset root, if it moved.
@@ -132,9 +133,13 @@ def measure(
         windows = _encode(checkpoint, dataset, experiment, on_progress)
     bootstrap = TimeBootstrap(units_of(windows))
     metrics = _heading(checkpoint, dataset, windows, bootstrap) | {"split": held_out.split, "tolerance": tolerance}
-    with progress("retrieval"):
-        galleries = rank_galleries(windows, tolerance)
-        metrics |= measure_retrieval(windows, galleries, bootstrap)
+    galleries: Mapping[str, Gallery] = {}
+    if windows.has_video:
+        with progress("retrieval"):
+            galleries = rank_galleries(windows, tolerance)
+            metrics |= measure_retrieval(windows, galleries, bootstrap)
+    else:
+        metrics |= count_parts(windows)
     metrics["geometry"] = geometry(windows.imu_ND, windows.video_ND)
     probe_results = _probe(checkpoint, windows, experiment, bootstrap, progress) if probe else unprobed("not asked for")
     metrics |= {"probe": probe_results.metrics, "probe_reason": probe_results.reason}
@@ -151,7 +156,7 @@ def measure(
 
 
 def _encode(
-    checkpoint: Checkpoint, dataset: WindowDataset, experiment: PretrainExperiment, on_progress: OnProgress
+    checkpoint: Checkpoint, dataset: LabelledWindows, experiment: PretrainExperiment, on_progress: OnProgress
 ) -> EvaluatedWindows:
     """Encode the windows of a dataset. Each window is read once."""
     described = checkpoint.description
@@ -173,7 +178,7 @@ def _encode(
             "imu": found.imu_features_BD,
             "imu_untrained": found.untrained_features_BD,
             "handcrafted": found.handcrafted_BF,
-            "video": found.video_features_BD,
+            **({} if described.video_spec is None else {"video": found.video_features_BD}),
         },
         label_NK=found.label_BK,
         transition_NK=found.transition_BK,
@@ -190,7 +195,7 @@ def _encode(
 
 
 def _heading(
-    checkpoint: Checkpoint, dataset: WindowDataset, windows: EvaluatedWindows, bootstrap: TimeBootstrap
+    checkpoint: Checkpoint, dataset: LabelledWindows, windows: EvaluatedWindows, bootstrap: TimeBootstrap
 ) -> JsonObject:
     """Describe the checkpoint and its windows, and why intervals may be missing."""
     return {
@@ -228,10 +233,11 @@ def _probe(
         return probe_windows(windows, training, bootstrap, on_progress)
 
 
-def _windows_of(checkpoint: Checkpoint, experiment: PretrainExperiment, subjects: tuple[str, ...]) -> WindowDataset:
+def _windows_of(checkpoint: Checkpoint, experiment: PretrainExperiment, subjects: tuple[str, ...]) -> LabelledWindows:
     """Index evaluation windows of the training subjects."""
+    data = experiment.data.evaluating(subjects)
     try:
-        dataset = experiment.data.evaluating(subjects).build("test", experiment.seed)
+        dataset = experiment.model_copy(update={"data": data}).windows("test")
         check_same_input(checkpoint, dataset)
     except DataError as error:
         raise DataError(

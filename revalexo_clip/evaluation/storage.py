@@ -110,7 +110,7 @@ def write_embeddings(
 
         clip [N], start [N] (s, in the clip), recording [N], time [N] (s, in the recording)
         label [N, K], transition [N, K]
-        embedding/imu, embedding/video [N, D]      features/imu, features/video [N, D]
+        embedding/imu, embedding/video [N, D]      features/imu, features/video [N, D] (video unless IMU alone)
         probe/linear/..., probe/knn/... [N, K]
         clip_names, clip_subjects [J]   activities [A]   horizons [K] (s)
 
@@ -125,12 +125,12 @@ def write_embeddings(
         "label": windows.label_NK.numpy(),
         "transition": windows.transition_NK.numpy(),
         "embedding/imu": windows.imu_ND.numpy(),
-        "embedding/video": windows.video_ND.numpy(),
         "features/imu": windows.features["imu"].numpy(),
-        "features/video": windows.features["video"].numpy(),
         "horizons": np.array(windows.horizons),
         **{f"probe/{name}": predicted_NK for name, predicted_NK in predictions.items()},
     }
+    if windows.has_video:
+        arrays |= {"embedding/video": windows.video_ND.numpy(), "features/video": windows.features["video"].numpy()}
     names = {
         "clip_names": windows.clip_names,
         "clip_subjects": windows.clip_subjects,

@@ -65,6 +65,8 @@ class EncoderDescription(Config):
     """Input of a video encoder: frames, size, window [s], colour normalisation."""
     projection: bool = True
     """Whether it has a projection into the space shared with the other modality."""
+    alone: bool = False
+    """Whether it was pretrained without the other modality: no other encoder shares the space of its projection."""
     tokens: Tokens | None = None
     """Tokens of moments, which retrieval compares; null if it has none."""
     token_times: tuple[float, ...] | None = None

@@ -129,6 +129,8 @@ def export_encoder(
     if file is not None:
         import_experiment_file(file)
     checkpoint = load_checkpoint(find_checkpoint(None if ckpt is None else Path(ckpt)), file)
+    if modality == "video" and checkpoint.description.experiment.video is None:
+        raise ConfigError(f"{checkpoint.path} was pretrained on IMU alone and has no video encoder; use --modality imu")
     run = folder_of(checkpoint.path)
     encoder = _take_tower(checkpoint, modality, _metrics_of(run, checkpoint.path))
     description = encoder.description
@@ -147,12 +149,15 @@ def _describe(
     described = checkpoint.description
     experiment = described.experiment
     imu = modality == "imu"
+    encoder = experiment.imu if imu else experiment.video
+    assert encoder is not None, "see `export_encoder`"
     return EncoderDescription(
         modality=modality,
-        encoder=experiment.imu if imu else experiment.video,
+        encoder=encoder,
         embed_dim=experiment.embed_dim,
         imu=described.imu_spec if imu else None,
         video=None if imu else described.video_spec,
+        alone=experiment.video is None,
         tokens=experiment.tokens,
         token_times=token_times,
         origin=Origin(
@@ -177,8 +182,10 @@ def _take_tower(checkpoint: Checkpoint, modality: Modality, metrics: JsonObject 
     imu = modality == "imu"
     tokens = model.imu_tokens if imu else model.video_tokens
     encoder = build_encoder(_describe(checkpoint, modality, metrics, None if tokens is None else tokens.time_S))
-    encoder.encoder = model.imu if imu else model.video
-    encoder.head = model.imu_head if imu else model.video_head
+    tower, head = (model.imu, model.imu_head) if imu else (model.video, model.video_head)
+    assert tower is not None, "see `export_encoder`"
+    assert head is not None, "see `export_encoder`"
+    encoder.encoder, encoder.head = tower, head
     encoder.token_head = tokens
     return encoder.eval()
 
@@ -204,7 +211,7 @@ def _check_windows(checkpoint: Checkpoint, encoder: EncoderDescription) -> Check
     """Return windows of the validation subjects, evenly spread; random ones if the dataset is not available."""
     described = checkpoint.description
     try:
-        dataset = described.experiment.data.build("val", described.experiment.seed)
+        dataset = described.experiment.windows("val")
         imu = replace(dataset.imu_spec, mean=described.imu_spec.mean, std=described.imu_spec.std)
         if (imu, dataset.video_spec) != (described.imu_spec, described.video_spec):
             raise DataError("its windows do not have the format of the training")
@@ -212,7 +219,8 @@ def _check_windows(checkpoint: Checkpoint, encoder: EncoderDescription) -> Check
         samples = [dataset[0, place] for place in places]
     except DataError as error:
         log.warning("using random windows, because the dataset cannot be read: %s", error)
-        drawn = {"imu": _random_imu(described.imu_spec), **_random_video(described.video_spec)}
+        video = {} if described.video_spec is None else _random_video(described.video_spec)
+        drawn = {"imu": _random_imu(described.imu_spec), **video}
         inputs = {name: drawn[name] for name in encoder.inputs}
         return CheckWindows(inputs, f"{CHECKED_WINDOWS} random windows, because the dataset was not available")
     fields = {"imu": "imu_LC", "video": "video_THWC", "motion": "motion_MYX3"}

@@ -39,8 +39,7 @@ def model_card(description: EncoderDescription) -> str:
         _output(description),
         "## Data and subjects",
         _subjects(description.origin),
-        "## Retrieval",
-        _results(description.origin.metrics),
+        *(() if description.alone else ("## Retrieval", _results(description.origin.metrics))),
         "## Intended use",
         _use(description),
         "## Limits",
@@ -75,9 +74,14 @@ def _summary(description: EncoderDescription) -> str:
             f"{origin.versions['imported_with']}. Channels, units, rate and window are those of experiment "
             f"`{origin.experiment}`, because the imported file does not contain them."
         )
+    partner = "first-person video" if description.modality == "imu" else "body-worn IMUs"
+    how = (
+        "on augmentations of IMU windows, without video"
+        if description.alone
+        else f"with {partner} of the same time window"
+    )
     return (
-        f"The {_long_name(description)} of experiment `{origin.experiment}`, pretrained contrastively with "
-        f"{'first-person video' if description.modality == 'imu' else 'body-worn IMUs'} of the same time window, for "
+        f"The {_long_name(description)} of experiment `{origin.experiment}`, pretrained contrastively {how}, for "
         f"{counted(origin.epoch, 'epoch')} ({counted(origin.step, 'step')}) with revalexo_clip "
         f"{origin.versions['trained_with']}."
     )
@@ -89,9 +93,10 @@ def _output(description: EncoderDescription) -> str:
     )
     if not description.projection:
         return f"{features}. There is no projection into a space shared with video, because the imported file had none."
+    space = "in which augmentations of a window are close" if description.alone else "shared with the other modality"
     text = (
         f"{features}; `encoder.embed({_arguments(description)})` returns unit vectors [B, {description.retrieval_dim}] "
-        f"in the space shared with the other modality{_tokens(description)}."
+        f"in the space {space}{_tokens(description)}."
     )
     if description.onnx is None:
         return text

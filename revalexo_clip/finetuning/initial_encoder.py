@@ -52,7 +52,7 @@ def read_pretrained(experiment: FinetuneExperiment, data: LabelledWindows) -> Pr
             has = " and ".join(found.weights)
             raise ConfigError(
                 f"encoder: {found.source} has only an encoder of {has}, and modality is {experiment.modality}; name a "
-                "pretraining run, which has both encoders"
+                "pretraining run that has both encoders"
             )
     if experiment.from_scratch:
         found = replace(found, weights={}, subjects={})
@@ -88,10 +88,13 @@ def _checkpoint(where: Path) -> Pretrained:
         experiment.embed_dim,
         imu=experiment.imu.model_copy(update={"frozen": 0}),  # a setting of the pretraining
         imu_spec=described.imu_spec,
-        video=experiment.video.model_copy(update={"frozen": 0}),
+        video=experiment.video and experiment.video.model_copy(update={"frozen": 0}),
         video_spec=described.video_spec,
     )
-    return Pretrained(architecture, {"imu": model.imu, "video": model.video}, path, described.subjects)
+    weights: dict[Modality, nn.Module] = {"imu": model.imu}
+    if model.video is not None:
+        weights["video"] = model.video
+    return Pretrained(architecture, weights, path, described.subjects)
 
 
 def _exported(folder: Path) -> Pretrained:

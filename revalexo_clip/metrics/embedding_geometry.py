@@ -19,8 +19,19 @@ MOST = 10_000
 
 
 def geometry(imu_ND: Tensor, video_ND: Tensor) -> JsonObject:
-    """Compute the object `geometry` of `metrics.json` from unit vectors of N windows."""
+    """Compute the object `geometry` of `metrics.json` from unit vectors of N windows.
+
+    If `video_ND` is [N, 0], only IMU is measured; what compares it with video is None.
+    """
     imu_ND, video_ND = imu_ND.double(), video_ND.double()
+    if not video_ND.shape[1]:
+        return {
+            "alignment": None,
+            "uniformity": {"imu": uniformity(imu_ND)},
+            "modality_gap": None,
+            "effective_rank": {"imu": effective_rank(imu_ND)},
+            "dimensions": imu_ND.shape[1],
+        }
     return {
         "alignment": (imu_ND - video_ND).square().sum(dim=1).mean().item(),
         "uniformity": {"imu": uniformity(imu_ND), "video": uniformity(video_ND)},

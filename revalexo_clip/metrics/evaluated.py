@@ -25,9 +25,10 @@ class EvaluatedWindows:
     imu_ND: Tensor
     """[N, D] float32, unit vectors in the shared space."""
     video_ND: Tensor
-    """[N, D] float32, unit vectors in the shared space."""
+    """[N, D] float32, unit vectors in the shared space; [N, 0] for a model of IMU alone."""
     features: Mapping[str, Tensor]
-    """[N, F] float32 for each of the `FEATURES` except `both`: encoder outputs before the projection."""
+    """[N, F] float32 for each of the `FEATURES` except `both`: encoder outputs before the projection. Without video
+    there is no `video`."""
     label_NK: Tensor
     """[N, K] int64, the activity at each horizon, `UNLABELLED` outside every segment."""
     transition_NK: Tensor
@@ -53,6 +54,16 @@ class EvaluatedWindows:
 
     def __len__(self) -> int:
         return len(self.clip_N)
+
+    @property
+    def has_video(self) -> bool:
+        """Whether the windows were encoded with video, too."""
+        return "video" in self.features
+
+    @property
+    def probed(self) -> tuple[str, ...]:
+        """The `FEATURES` that there are."""
+        return FEATURES if self.has_video else tuple(name for name in FEATURES if name in self.features)
 
     @property
     def subjects(self) -> tuple[str, ...]:

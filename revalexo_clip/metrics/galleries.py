@@ -108,6 +108,12 @@ def measure_retrieval(
     return of_all_and_of_parts(windows, measure)
 
 
+def count_parts(windows: EvaluatedWindows) -> JsonObject:
+    """Return what `measure_retrieval` returns, for a model of IMU alone: no galleries, and the size of each part."""
+    sized = of_all_and_of_parts(windows, lambda name, selected_N: {} if name == WHOLE and selected_N.any() else None)
+    return {**sized, WHOLE: None}
+
+
 def of_all_and_of_parts(windows: EvaluatedWindows, measure: Measure) -> JsonObject:
     """Measure all windows in each gallery, and the windows of each of the parts.
 

@@ -13,7 +13,7 @@ from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import ClassifierOutput, gain, measure
-from revalexo_clip.metrics.evaluated import FEATURES, Bools, EvaluatedWindows, Floats, Ints
+from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints
 from revalexo_clip.metrics.few_labels import FewLabels, Point, as_metrics
 from revalexo_clip.metrics.probe import PROBES, Fold, leave_one_subject_out, predict, training_rows
 
@@ -51,7 +51,8 @@ def probe_windows(
     predictions = {}
     curves: dict[str, list[Point]] = {}
     single: dict[str, Point] = {}
-    for done, name in enumerate(FEATURES):
+    probed = windows.probed
+    for done, name in enumerate(probed):
         features_NF = task.features(name)
         for probe in PROBES:
             found_NK = predict(probe, features_NF, task.label_NK, task.folds, task.classes)
@@ -59,7 +60,7 @@ def probe_windows(
         if name in ("imu", *BASELINES.values()):
             curves[name] = task.few.by_fraction(features_NF, predictions[f"linear/{name}"][:, 0], task.most_labels())
             single[name] = task.few.of_one_subject(features_NF)
-        on_progress(done + 1, len(FEATURES))
+        on_progress(done + 1, len(probed))
     trained = windows if training is None else training
     metrics: JsonObject = {
         "protocol": "leave_one_subject_out" if training is None else "train_subjects",
@@ -69,7 +70,7 @@ def probe_windows(
         "horizons": list(windows.horizons),
         "unlabelled": (windows.label_NK == UNLABELLED).sum(dim=0).tolist(),
         "activities": list(windows.activities),
-        **{probe: {name: task.measure(predictions[f"{probe}/{name}"]) for name in FEATURES} for probe in PROBES},
+        **{probe: {name: task.measure(predictions[f"{probe}/{name}"]) for name in probed} for probe in PROBES},
         "gain": {
             probe: {
                 over: task.gain(predictions[f"{probe}/imu"], predictions[f"{probe}/{name}"])

@@ -88,6 +88,9 @@ class Vectors(NamedTuple):
         return self.embedding_BD if self.tokens_BE is None else self.tokens_BE
 
 
+NO_VIDEO_ENCODER = "a model of IMU alone has no video encoder"
+
+
 class DualEncoder(PartlyFrozen):
     """An IMU encoder and a video encoder, trained to give similar embeddings for the same moment.
 
@@ -96,23 +99,24 @@ class DualEncoder(PartlyFrozen):
     contrastive loss compares embeddings, tokens, or both; retrieval compares tokens if there are any.
 
     Methods that take video also take measured motion [B, M, Y, X, 3], which only video encoders that are marked
-    `TakesMotion` need.
+    `TakesMotion` need. A model of IMU alone has neither a video encoder nor its head, and its methods that take video
+    must not be called.
     """
 
     def __init__(
         self,
         imu: nn.Module,
-        video: nn.Module,
+        video: nn.Module | None,
         *,
         embed_dim: int,
         imu_spec: ImuSpec,
-        video_spec: VideoSpec,
+        video_spec: VideoSpec | None,
         blocks: Mapping[Modality, Sequence[nn.Module]] | None = None,
         feature_dims: Mapping[Modality, int] | None = None,
         tokens: Tokens | None = None,
         frame_tokens: FrameTokens | None = None,
     ) -> None:
-        """Combine two encoders.
+        """Combine two encoders, or wrap that of IMU if `video` and `video_spec` are None.
 
         `imu` maps [B, L, C] to [B, F], `video` maps [B, 3, T, H, W], and motion if it is a `TakesMotion`, to [B, F].
         `feature_dims` are F of each, without them D, which is `embed_dim`. `blocks` are the blocks of each encoder from
@@ -124,17 +128,17 @@ class DualEncoder(PartlyFrozen):
         self.samples = Standardization(imu_spec)
         self.imu = imu
         self.video = video
-        self.frames = FrameNormalization(video_spec)
+        self.frames = None if video_spec is None else FrameNormalization(video_spec)
         self.imu_head = ProjectionHead(sizes.get("imu", embed_dim), embed_dim)
-        self.video_head = ProjectionHead(sizes.get("video", embed_dim), embed_dim)
-        heads = {} if tokens is None else token_heads(tokens, {"imu": imu, "video": video})
+        self.video_head = None if video is None else ProjectionHead(sizes.get("video", embed_dim), embed_dim)
+        heads = {} if tokens is None or video is None else token_heads(tokens, {"imu": imu, "video": video})
         self.imu_tokens, self.video_tokens = heads.get("imu"), heads.get("video")
-        of_frames = {} if frame_tokens is None else frame_heads(frame_tokens, imu, video)
+        of_frames = {} if frame_tokens is None or video is None else frame_heads(frame_tokens, imu, video)
         self.imu_frames, self.video_frames = of_frames.get("imu"), of_frames.get("video")
         self.frame_times = video.frame_times if of_frames and isinstance(video, SequenceNet) else ()
         """Moments of the frames that have vectors of their own [s from the start of the window]; empty without."""
         number_dropouts(self)
-        self._blocks = blocks or {"imu": [imu], "video": [video]}
+        self._blocks = blocks or ({"imu": [imu]} if video is None else {"imu": [imu], "video": [video]})
 
     def towers(self) -> Mapping[Modality, Sequence[nn.Module]]:
         """Return the blocks of each encoder, from input to output."""
@@ -152,12 +156,14 @@ class DualEncoder(PartlyFrozen):
 
     def encode_frames(self, video_B3THW: Tensor, motion_BMYX3: Tensor | None = None) -> Vectors:
         """Compute all vectors of video windows in normalised colour, as augmentation returns them."""
+        assert self.video is not None, NO_VIDEO_ENCODER
+        assert self.video_head is not None, NO_VIDEO_ENCODER
         inputs = video_inputs(self.video, video_B3THW, motion_BMYX3)
         return _vectors(self.video, inputs, self.video_head, self.video_tokens, self.video_frames)
 
     def encode_video(self, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None) -> Vectors:
         """Compute all vectors of video windows, uint8 RGB."""
-        return self.encode_frames(self.frames(video_BTHWC), motion_BMYX3)
+        return self.encode_frames(self.normalized(video_BTHWC), motion_BMYX3)
 
     def embed_imu(self, imu_BLC: Tensor) -> Tensor:
         """Embed IMU windows in the channels' units for retrieval: unit vectors [B, D], float32."""
@@ -165,7 +171,7 @@ class DualEncoder(PartlyFrozen):
 
     def embed_video(self, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None) -> Tensor:
         """Embed video windows, uint8 RGB, for retrieval: unit vectors [B, D], float32."""
-        return self.embed_frames(self.frames(video_BTHWC), motion_BMYX3)
+        return self.embed_frames(self.normalized(video_BTHWC), motion_BMYX3)
 
     def embed_frames(self, video_B3THW: Tensor, motion_BMYX3: Tensor | None = None) -> Tensor:
         """Embed video windows in normalised colour for retrieval: unit vectors [B, D], float32."""
@@ -177,6 +183,7 @@ class DualEncoder(PartlyFrozen):
 
     def project_video(self, features_BF: Tensor) -> Tensor:
         """Project features from `video_features` to embeddings: unit vectors [B, D], float32."""
+        assert self.video_head is not None, NO_VIDEO_ENCODER
         return unit(self.video_head(features_BF))
 
     def imu_features(self, imu_BLC: Tensor) -> Tensor:
@@ -186,8 +193,15 @@ class DualEncoder(PartlyFrozen):
 
     def video_features(self, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None) -> Tensor:
         """Compute features [B, F] of video windows, uint8 RGB."""
-        features_BF: Tensor = self.video(*video_inputs(self.video, self.frames(video_BTHWC), motion_BMYX3))
+        assert self.video is not None, NO_VIDEO_ENCODER
+        features_BF: Tensor = self.video(*video_inputs(self.video, self.normalized(video_BTHWC), motion_BMYX3))
         return features_BF
+
+    def normalized(self, video_BTHWC: Tensor) -> Tensor:
+        """Normalise the colours of video windows, uint8 RGB: [B, T, H, W, 3] -> [B, 3, T, H, W] float32."""
+        assert self.frames is not None, NO_VIDEO_ENCODER
+        normalized_B3THW: Tensor = self.frames(video_BTHWC)
+        return normalized_B3THW
 
 
 def video_inputs(encoder: nn.Module, video_B3THW: Tensor, motion_BMYX3: Tensor | None) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.version import __version__
-from revalexo_clip.data import WindowDataset
+from revalexo_clip.data import LabelledWindows
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.pretraining.contrast import check_vectors
 from revalexo_clip.pretraining.module import ContrastiveModule
@@ -25,8 +25,8 @@ class TrainingSetup:
     """Everything that a pretraining needs, built."""
 
     experiment: PretrainExperiment
-    train: WindowDataset
-    val: WindowDataset
+    train: LabelledWindows
+    val: LabelledWindows
     model: DualEncoder
     module: ContrastiveModule
     data: PairsDataModule
@@ -34,8 +34,8 @@ class TrainingSetup:
 
     @property
     def frames(self) -> int:
-        """Number of video frames of a window."""
-        return self.train.video_spec.frames
+        """Number of video frames of a window, 0 without video."""
+        return 0 if self.train.video_spec is None else self.train.video_spec.frames
 
 
 def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> TrainingSetup:
@@ -66,12 +66,13 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
     )
     pl.seed_everything(experiment.seed, workers=True, verbose=False)
     model = experiment.build_model(imu_spec, train.video_spec)
-    if not resumed:
+    if experiment.video is not None and model.video is not None and not resumed:
         experiment.video.load_pretrained(model.video)
     if experiment.trainer.compile:
-        compile_encoders(model, (model.imu, model.video))
+        compile_encoders(model, [encoder for encoder in (model.imu, model.video) if encoder is not None])
     loss = experiment.loss.build()
-    check_vectors(loss, tokens=experiment.tokens is not None, frame_tokens=experiment.frame_tokens is not None)
+    if experiment.video is not None:
+        check_vectors(loss, tokens=experiment.tokens is not None, frame_tokens=experiment.frame_tokens is not None)
     description = PretrainingMetadata(
         version=__version__,
         experiment=experiment,
@@ -96,10 +97,9 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
     return TrainingSetup(experiment, train, val, model, module, data, description)
 
 
-def _windows(experiment: PretrainExperiment, processes: int) -> tuple[WindowDataset, WindowDataset]:
+def _windows(experiment: PretrainExperiment, processes: int) -> tuple[LabelledWindows, LabelledWindows]:
     """Build the training and validation windows, and check that there are enough for all processes."""
-    train = experiment.data.build("train", experiment.seed)
-    val = experiment.data.build("val", experiment.seed)
+    train, val = experiment.windows("train"), experiment.windows("val")
     if len(train) < experiment.batch_size:
         raise ConfigError(
             f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows "

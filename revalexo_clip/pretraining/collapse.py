@@ -54,12 +54,15 @@ class CollapseWarning(Callback):
         if self.epochs >= EPOCHS and self.steps >= STEPS and not self.warned:
             self.warned = True
             at_chance = "" if chance is None else f"; the loss is at chance ({loss:.3f}, chance {chance:.3f})"
+            alone = pl_module.model.video is None
+            partners = "two augmentations of a window" if alone else "IMU and video"
+            check = "use weaker augmentations" if alone else "check with rxclip check-data that IMU and video match"
             log.warning(
-                "the model is not learning: after %d epochs, %s%s; change optim.lr, raise batch_size, and check with "
-                "rxclip check-data that IMU and video match",
+                "the model is not learning: after %d epochs, %s%s; change optim.lr, raise batch_size, and %s",
                 trainer.current_epoch + 1,
-                " and ".join(collapsed) or "the embeddings of IMU and video do not match",
+                " and ".join(collapsed) or f"the embeddings of {partners} do not match",
                 at_chance,
+                check,
             )
 
 

@@ -20,9 +20,14 @@ TOKENS: tuple[Vector, Vector] = ("imu_tokens", "video_tokens")
 FRAMES: tuple[Vector, Vector] = ("imu_frames", "video_frames")
 
 
-def retrieval_kinds(vectors: Mapping[Vector, Tensor]) -> tuple[Vector, Vector]:
-    """Return the kinds of vectors that retrieval compares: tokens if the model gives them, else pooled embeddings."""
-    return TOKENS if TOKENS[0] in vectors else POOLED
+def retrieval_kinds(vectors: Mapping[Vector, Tensor]) -> tuple[Vector, ...]:
+    """Return the kinds of vectors that retrieval compares: tokens if the model gives them, else pooled embeddings.
+
+    Of IMU alone, which is not retrieved, they are the embeddings of IMU.
+    """
+    if TOKENS[0] in vectors:
+        return TOKENS
+    return POOLED if POOLED[1] in vectors else POOLED[:1]
 
 
 class Contrast:

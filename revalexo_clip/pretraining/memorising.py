@@ -39,7 +39,9 @@ class MemorisingWarning(Callback):
             setattr(self, name, value)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare the losses of the epoch with those of the first."""
+        """Compare the losses of the epoch with those of the first, if there is a validation loss."""
+        if "val/loss" not in trainer.callback_metrics:
+            return
         train, val = (trainer.callback_metrics[name].item() for name in ("train/loss_epoch", "val/loss"))
         if self.first is None:
             self.first = train, val

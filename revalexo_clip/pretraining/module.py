@@ -9,17 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from revalexo_clip.augment import Augmentation, Augmented
+from revalexo_clip.augment import Augmented, Augments
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.types import Batch
 from revalexo_clip.data.batches import share_of
-from revalexo_clip.losses import LossModule, Overlap
+from revalexo_clip.losses import LossModule, Overlap, Vector
 from revalexo_clip.losses.terms import weighted_sum
 from revalexo_clip.metrics.retrieval import retrieve, retrieve_within
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.layers import one_step
 from revalexo_clip.pretraining.contrast import Contrast, Vectors, retrieval_kinds
+from revalexo_clip.pretraining.imu_alone import selection_metrics
 from revalexo_clip.pretraining.micro_batch import contrast_in_parts
 from revalexo_clip.pretraining.validation import BetweenSubjects, Gallery, validation_loss
 from revalexo_clip.runs.resume_state import BETWEEN_SUBJECTS
@@ -37,6 +38,9 @@ def named(metric: str, term: str) -> str:
 class ContrastiveModule(TrainingModule):
     """Trains a `DualEncoder` with a contrastive loss over `batch_size` pairs from all processes.
 
+    If the model has no video encoder, the pairs are augmentations of IMU windows, and validation measures neighbours
+    and rank of features instead of retrieval.
+
     `window` is the length of a window [s]; `subjects` are the subjects of the training clips and of the validation
     clips, one for each clip. See `TrainingModule` for the rest.
     """
@@ -50,7 +54,7 @@ class ContrastiveModule(TrainingModule):
         experiment: PretrainExperiment,
         model: DualEncoder,
         loss: LossModule,
-        augmentation: Augmentation,
+        augmentation: Augments,
         *,
         window: float,
         steps: int,
@@ -61,11 +65,13 @@ class ContrastiveModule(TrainingModule):
         super().__init__(experiment, model, loss, augmentation, steps=steps, described=described, clips=clips)
         self.window = window
         train_subjects, self.val_subjects = subjects
-        self.between = {modality: BetweenSubjects(train_subjects) for modality in ("imu", "video")}
+        modalities = ("imu",) if model.video is None else ("imu", "video")
+        self.between = {modality: BetweenSubjects(train_subjects) for modality in modalities}
         self.gallery: Gallery | None = None
         """The validation windows, after a validation."""
         self._video_buffer_B3THW: Tensor | None = None
         self._contrast: Contrast | None = None
+        self._kinds: tuple[Vector, ...] = ()
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Take one optimizer step, and let the loss take note of its vectors."""
@@ -115,12 +121,14 @@ class ContrastiveModule(TrainingModule):
     def vectors(self, windows: Augmented) -> Vectors:
         """Compute the vectors of windows, as augmentation returns them."""
         imu = self.model.encode_imu(windows.imu_BLC)
-        video = self.model.encode_frames(windows.video_B3THW, windows.motion_BMYX3)
-        found: Vectors = {"imu": imu.embedding_BD, "video": video.embedding_BD}
-        if imu.tokens_BE is not None and video.tokens_BE is not None:
-            found |= {"imu_tokens": imu.tokens_BE, "video_tokens": video.tokens_BE}
-        if imu.frames_BE is not None and video.frames_BE is not None:
-            found |= {"imu_frames": imu.frames_BE, "video_frames": video.frames_BE}
+        found: Vectors = {"imu": imu.embedding_BD}
+        if self.model.video is not None:
+            video = self.model.encode_frames(windows.video_B3THW, windows.motion_BMYX3)
+            found["video"] = video.embedding_BD
+            if imu.tokens_BE is not None and video.tokens_BE is not None:
+                found |= {"imu_tokens": imu.tokens_BE, "video_tokens": video.tokens_BE}
+            if imu.frames_BE is not None and video.frames_BE is not None:
+                found |= {"imu_frames": imu.frames_BE, "video_frames": video.frames_BE}
         if windows.second_BLC is not None:
             found["imu_second"] = self.model.encode_imu(windows.second_BLC).embedding_BD
         return found
@@ -146,11 +154,10 @@ class ContrastiveModule(TrainingModule):
         names = self.window_names(step.batch.windows)
         part = self.experiment.micro_batch or len(names)
 
-        def embed() -> tuple[Tensor, Tensor]:
+        def embed() -> list[Tensor]:
             slices = [slice(start, start + part) for start in range(0, len(names), part)]
             found = [self._vectors_of(step.batch, rows) for rows in slices]
-            imu_BD, video_BD = (torch.cat([part[kind] for part in found]) for kind in retrieval_kinds(found[0]))
-            return imu_BD, video_BD
+            return [torch.cat([part[kind] for part in found]) for kind in retrieval_kinds(found[0])]
 
         return diverged(where, step.loss, norm, names, embed)
 
@@ -166,33 +173,52 @@ class ContrastiveModule(TrainingModule):
             self.log(name, share)
 
     def collect(self, batch: Batch) -> Sequence[Tensor]:
-        """Embed one batch."""
-        vectors = self.vectors(Augmented(batch.imu_BLC, self.model.frames(batch.video_BTHWC), batch.motion_BMYX3, None))
+        """Embed one batch. Of IMU alone, also keep features and labels, by which checkpoints are chosen."""
+        where = [batch.window_B, batch.recording_B, batch.time_B]
+        if self.model.video is None:
+            imu = self.model.encode_imu(batch.imu_BLC)
+            self._kinds = ("imu",)
+            return [*where, imu.embedding_BD, imu.features_BF.float(), batch.label_BK[:, 0]]
+        frames_B3THW = self.model.normalized(batch.video_BTHWC)
+        vectors = self.vectors(Augmented(batch.imu_BLC, frames_B3THW, batch.motion_BMYX3, None))
         read = {kind for _, term in self.loss.terms().values() if term.validated for kind in term.reads}
         kept = {kind: x_BD for kind, x_BD in vectors.items() if kind in {*read, *retrieval_kinds(vectors)}}
         self._kinds = tuple(kept)
-        return [batch.window_B, batch.recording_B, batch.time_B, *kept.values()]
+        return [*where, *kept.values()]
 
     def on_collected(self, parts: Sequence[Tensor]) -> None:
         """Log the loss over contrastive batches, and retrieval with all validation windows as one gallery.
 
-        Raises `UserError` if the training has diverged.
+        Of IMU alone, log neighbours and rank of the features. Raises `UserError` if the training has diverged.
         """
-        gallery = self.gallery = Gallery.of(parts, self._kinds)
-        if not all(x_ND.isfinite().all() for x_ND in gallery.vectors.values()):
+        count = 3 + len(self._kinds)
+        gallery = self.gallery = Gallery.of(parts[:count], self._kinds)
+        if not all(x_ND.isfinite().all() for x_ND in parts[3:]):
             fail_on_all_ranks(
                 UserError(
                     f"the training diverged: in epoch {self.current_epoch + 1} embeddings are no longer finite; "
                     "lower optim.lr or trainer.gradient_clip, or --set trainer.precision=32"
                 )
             )
-        self._log_validation_loss(gallery)
-        by_modality = {modality: BetweenSubjects(self.val_subjects) for modality in self.between}
-        by_modality["imu"].add(gallery.imu_ND, gallery.recording_N)
-        by_modality["video"].add(gallery.video_ND, gallery.recording_N)
-        for modality, between in by_modality.items():
+        for modality, x_ND in zip(self.between, (gallery.imu_ND, gallery.video_ND), strict=False):
+            between = BetweenSubjects(self.val_subjects)
+            between.add(x_ND, gallery.recording_N)
             self._log_share(f"val/between_subjects/{modality}", between)
-        within = retrieve_within(gallery.imu_ND, gallery.video_ND, by_modality["imu"].of(gallery.recording_N))
+        subject_N = BetweenSubjects(self.val_subjects).of(gallery.recording_N)
+        if self.model.video is None:
+            features_NF, label_N = parts[count:]
+            by_neighbours = selection_metrics(
+                features_NF,
+                label_N,
+                subject_N=subject_N,
+                recording_N=gallery.recording_N,
+                time_N=gallery.time_N,
+                window=self.window,
+            )
+            self.log_dict(by_neighbours)
+            return
+        self._log_validation_loss(gallery)
+        within = retrieve_within(gallery.imu_ND, gallery.video_ND, subject_N)
         for prefix, found in (("val", retrieve(gallery.imu_ND, gallery.video_ND)), ("val/within_subject", within)):
             logged = {
                 "imu_to_video": found.imu_to_video,

@@ -12,14 +12,17 @@ from rich.console import Console
 
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.text import counted
+from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.data import LabelledWindows
 from revalexo_clip.pretraining.build import TrainingSetup, build_setup
 from revalexo_clip.pretraining.collapse import CollapseWarning
+from revalexo_clip.pretraining.imu_alone import SELECTION, describe_selection
 from revalexo_clip.pretraining.memorising import MemorisingWarning
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.options import RunOptions, optional_path
 from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
 from revalexo_clip.training.callbacks.early_stopping import LOSS, Monitored
-from revalexo_clip.training.callbacks.progress import RetrievalScores, TrainingProgress
+from revalexo_clip.training.callbacks.progress import NeighbourScores, RetrievalScores, TrainingProgress
 from revalexo_clip.training.dry_run import DryRun, try_one_batch
 from revalexo_clip.training.run import Training
 from revalexo_clip.training.summary import count, size_of, sized
@@ -35,7 +38,7 @@ def pretrain(
     resume: Path | str | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Pretrain both encoders, and return the run folder.
+    """Pretrain both encoders, or that of IMU alone, and return the run folder.
 
     `source` is the experiment's file, which is kept with the run. `resume` is the folder of a run, or `"newest"`.
     `overrides` are the `path=value` texts that were applied to the experiment, see `find_resumed`. Raises `ConfigError`
@@ -48,7 +51,7 @@ def pretrain(
 
 @dataclass(frozen=True)
 class Pretraining(Training[TrainingSetup]):
-    """Contrastive pretraining of both encoders."""
+    """Contrastive pretraining of both encoders, or of that of IMU alone."""
 
     experiment: PretrainExperiment
 
@@ -61,14 +64,11 @@ class Pretraining(Training[TrainingSetup]):
         experiment = self.experiment
         log.info("train  %s", size_of(setup.train))
         log.info("val    %s", size_of(setup.val))
-        log.info(
-            "model  %s (%s) and %s (%s), D=%d",
-            type(experiment.imu).__name__,
-            sized(setup.model.imu),
-            type(experiment.video).__name__,
-            sized(setup.model.video),
-            experiment.embed_dim,
-        )
+        towers = ((experiment.imu, setup.model.imu), (experiment.video, setup.model.video))
+        described = [f"{type(one).__name__} ({sized(module)})" for one, module in towers if module is not None]
+        log.info("model  %s, D=%d", " and ".join(described), experiment.embed_dim)
+        if experiment.video is None:
+            log.info("best   chosen by %s", describe_selection(_labelled_subjects(setup.val)))
         log.info(
             "run    %s: %s of %s, batch %d",
             folder,
@@ -79,13 +79,19 @@ class Pretraining(Training[TrainingSetup]):
 
     def callbacks(self) -> list[Callback]:
         """See `Training.callbacks`."""
-        progress = TrainingProgress(self.console, self.experiment.batch_size, RetrievalScores())
+        shown = NeighbourScores() if self.experiment.video is None else RetrievalScores()
+        progress = TrainingProgress(self.console, self.experiment.batch_size, shown)
         return [CollapseWarning(), MemorisingWarning(), progress]
 
     @property
     def monitored(self) -> Monitored:
         """See `Training.monitored`."""
-        return LOSS
+        return SELECTION if self.experiment.video is None else LOSS
+
+    @property
+    def reads_video(self) -> bool:
+        """See `Training.reads_video`."""
+        return self.experiment.video is not None
 
     @property
     def load(self) -> LoadCheckpoint:
@@ -102,10 +108,17 @@ def dry_run_pretraining(experiment: PretrainExperiment, options: RunOptions) -> 
     resumed = find_resumed(experiment, options, load_checkpoint)
     setup = build_setup(experiment, resumed=resumed is not None)
     model = setup.model
+    heads = [head for head in (model.imu_head, model.video_head) if head is not None]
     parameters = {
         "imu encoder": count(model.imu),
-        "video encoder": count(model.video),
-        "projection heads": count(model.imu_head) + count(model.video_head),
+        **({} if model.video is None else {"video encoder": count(model.video)}),
+        "projection heads" if len(heads) > 1 else "projection head": sum(map(count, heads)),
         "loss": count(setup.module.loss),
     }
     return try_one_batch(experiment, setup, parameters, {"train": setup.train, "val": setup.val}, resumed)
+
+
+def _labelled_subjects(windows: LabelledWindows) -> list[str]:
+    """Return the subjects that have a label at the first horizon."""
+    clip_M = windows.windows.clip_N[windows.labels(0)[:, 0] != UNLABELLED]
+    return sorted({windows.clip_subjects[clip] for clip in clip_M.tolist()})

@@ -27,15 +27,15 @@ class Gallery(NamedTuple):
     imu_ND: Tensor
     """[N, D], those of IMU that retrieval compares."""
     video_ND: Tensor
-    """[N, D], those of video that retrieval compares."""
+    """[N, D], those of video that retrieval compares; [N, 0] if there is no video."""
 
     @classmethod
     def of(cls, parts: Sequence[Tensor], kinds: Sequence[Vector]) -> Gallery:
         """Combine window, recording, time and the vectors of each kind, in this order."""
         window_N, recording_N, time_N, *vectors_ND = parts
         vectors = dict(zip(kinds, vectors_ND, strict=True))
-        imu, video = retrieval_kinds(vectors)
-        return cls(window_N, recording_N, time_N, vectors, vectors[imu], vectors[video])
+        imu_ND, *others = (vectors[kind] for kind in retrieval_kinds(vectors))
+        return cls(window_N, recording_N, time_N, vectors, imu_ND, others[0] if others else imu_ND[:, :0])
 
 
 class ValidationLoss(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.data import WindowDataset
+from revalexo_clip.data import LabelledWindows
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Predictions
 from revalexo_clip.metrics.galleries import Gallery
 
@@ -23,7 +23,7 @@ class Findings:
     windows: EvaluatedWindows
     galleries: Mapping[str, Gallery]
     """Galleries of `metrics`, by name."""
-    dataset: WindowDataset
+    dataset: LabelledWindows
     """Dataset from which the windows can be read again."""
     log: Path
     """`metrics.csv` of the training run; it may be missing."""

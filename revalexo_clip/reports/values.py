@@ -31,6 +31,7 @@ FEATURES = {
     "both": "IMU and video",
 }
 MODALITIES = {"imu": "IMU", "video": "video"}
+IMU_ALONE = "IMU alone: the encoder was pretrained without video, so there is no retrieval."
 PROBES = {"linear": "linear probe", "knn": "nearest neighbours"}
 BASELINES = {"over_untrained": "the same encoder untrained", "over_handcrafted": "handcrafted features"}
 
@@ -163,6 +164,16 @@ def written_difference(name: str, value: float | None) -> str:
 def within(name: str, interval: tuple[float, float] | None) -> str:
     """Format the interval of a difference in brackets, in its unit; empty if there is none."""
     return "" if interval is None else f"[{', '.join(written_difference(name, end) for end in interval)}]"
+
+
+def is_imu_alone(metrics: JsonObject) -> bool:
+    """Return whether an encoder was evaluated that was pretrained without video."""
+    return metrics[WHOLE] is None
+
+
+def probed_features(probe: JsonObject) -> dict[str, str]:
+    """Return the titles of the features that were probed; without video there are fewer."""
+    return {name: title for name, title in FEATURES.items() if name in child(probe, "linear")}
 
 
 def first_horizon(probe: JsonObject) -> float:

@@ -70,8 +70,8 @@ class PretrainingMetadata(CheckpointMetadata):
     """The resolved experiment."""
     imu_spec: ImuSpec
     """Format of the IMU windows that it was trained on."""
-    video_spec: VideoSpec
-    """Format of the video windows that it was trained on."""
+    video_spec: VideoSpec | None
+    """Format of the video windows that it was trained on; None for IMU alone."""
 
     def resume_entries(self) -> tuple[str, ...]:
         """See `CheckpointMetadata.resume_entries`."""

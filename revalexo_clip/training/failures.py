@@ -5,7 +5,7 @@ A step whose loss or gradient is not finite ends the run before the optimizer ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -32,17 +32,18 @@ def finite(loss: Tensor, norm: Tensor, scaler: torch.amp.GradScaler | None) -> b
 
 
 def diverged(
-    where: str, loss: Tensor, norm: Tensor, windows: list[str], embed: Callable[[], tuple[Tensor, Tensor]]
+    where: str, loss: Tensor, norm: Tensor, windows: list[str], embed: Callable[[], Sequence[Tensor]]
 ) -> UserError:
     """Return the error for a step that is not finite. All processes must call it.
 
-    `windows` are the names of this process's windows, `embed` embeds them again: [B, D] of IMU and of video.
+    `windows` are the names of this process's windows, `embed` embeds them again: [B, D] of IMU, and of
+    video if there is any.
     """
     with torch.no_grad():
         sound_B = [embedding_BD.isfinite().all(dim=1).tolist() for embedding_BD in embed()]
     bad = {
         modality: [name for name, sound in zip(windows, found_B, strict=True) if not sound]
-        for modality, found_B in zip(("IMU", "video"), sound_B, strict=True)
+        for modality, found_B in zip(("IMU", "video"), sound_B, strict=False)
     }
     found: list[tuple[dict[str, list[str]], list[str]]] = [(bad, windows)]
     if world_size() > 1:
@@ -51,7 +52,7 @@ def diverged(
     batch = [name for _, own in found for name in own]
     lines = [
         f"the {modality} embeddings are not finite of {_some(names) if len(names) < len(batch) else 'all windows'}"
-        for modality in ("IMU", "video")
+        for modality in bad
         if (names := [name for parts, _ in found for name in parts[modality]])
     ] or [f"all embeddings are finite; the windows of the batch are {_some(batch)}"]
     return UserError(

@@ -59,6 +59,7 @@ def test_embeddings_are_features_through_the_head_of_their_modality(model: DualE
     imu_BD, video_BD = model(imu_BLC, video_BTHWC)
     projected_BD = model.imu_head(model.imu_features(imu_BLC))
     torch.testing.assert_close(imu_BD, projected_BD / projected_BD.norm(dim=1, keepdim=True))
+    assert model.video_head is not None
     projected_BD = model.video_head(model.video_features(video_BTHWC))
     torch.testing.assert_close(video_BD, projected_BD / projected_BD.norm(dim=1, keepdim=True))
 
@@ -117,7 +118,7 @@ def half_frozen() -> DualEncoder:
 
 
 def frozen_parts(model: DualEncoder) -> list[nn.Module]:
-    return [model.imu, model.video.get_submodule("0")]
+    return [model.imu, model.get_submodule("video.0")]
 
 
 def test_frozen_parts_always_stay_in_eval_mode() -> None:
@@ -126,7 +127,7 @@ def test_frozen_parts_always_stay_in_eval_mode() -> None:
     for call in (whole.train, whole.eval, model.train, lambda: model.train(mode=False), whole.train):
         call()
         assert not any(module.training for part in frozen_parts(model) for module in part.modules())
-        assert model.video.get_submodule("1.2").training == model.video_head.training == model.training
+        assert model.get_submodule("video.1.2").training == model.get_submodule("video_head").training == model.training
     assert model.training
 
 
@@ -136,7 +137,8 @@ def test_frozen_parts_keep_weights_and_statistics_and_drop_nothing() -> None:
     features = [model.imu(torch.ones(6, 3)) for _ in range(2)]
     assert torch.equal(*features)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    (model.imu_head(features[0]).sum() + model.video_head(model.video(torch.randn(6, 5))).sum()).backward()
+    assert model.video is not None
+    (model.imu_head(features[0]).sum() + model.project_video(model.video(torch.randn(6, 5)))[:, 0].sum()).backward()
     optimizer.step()
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert not any(name.startswith(("imu.", "video.0.")) for name in changed)
@@ -146,7 +148,7 @@ def test_frozen_parts_keep_weights_and_statistics_and_drop_nothing() -> None:
 def test_no_graph_is_built_through_frozen_parts() -> None:
     model = half_frozen()
     assert model.imu(torch.randn(6, 3)).grad_fn is None
-    assert model.video.get_submodule("0")(torch.randn(6, 5)).grad_fn is None
+    assert model.get_submodule("video.0")(torch.randn(6, 5)).grad_fn is None
     assert model.imu_head(model.imu(torch.randn(6, 3))).requires_grad
 
 

@@ -114,6 +114,7 @@ def test_a_checkpoint_of_a_run_describes_itself(trained: Path, written: Path) ->
     assert described.activities == ("standing", "walking", "stairs_up")
     assert described.experiment.to_json() == small(written, "standardize=true", "trainer.max_epochs=2").to_json()
     assert len(described.imu_spec.channels) == len(described.imu_spec.mean or ()) == 6
+    assert described.video_spec is not None
     assert described.video_spec.frames == 4
 
 

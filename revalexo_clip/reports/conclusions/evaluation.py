@@ -26,6 +26,7 @@ from revalexo_clip.reports.values import (
     child,
     children,
     first_horizon,
+    is_imu_alone,
     mean_of_subjects,
     measured,
     number,
@@ -38,7 +39,10 @@ from revalexo_clip.reports.values import (
 
 
 def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
-    """Yield the main conclusions of an evaluation."""
+    """Yield the main conclusions of an evaluation; of IMU alone, whether pretraining was worth it."""
+    if is_imu_alone(metrics):
+        yield _pretraining(metrics)
+        return
     yield _retrieval(metrics)
     yield _moment(metrics)
     yield _pretraining(metrics)

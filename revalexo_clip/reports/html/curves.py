@@ -38,6 +38,13 @@ _RECALLS = {
 }
 
 
+_NEIGHBOURS = {
+    "val/knn_macro_f1": ("macro F1 of neighbours", "imu"),
+    "val/next_window/mrr": ("MRR of the next window", "c3"),
+    "val/next_window/chance": ("its chance", "muted"),
+}
+
+
 _SCORES = {
     "val/weighted_f1": ("weighted F1", "imu"),
     "val/macro_f1": ("macro F1", "c3"),
@@ -54,6 +61,16 @@ def section_body(log: Path, epoch: int) -> Html:
     return _drawn(log, epoch, "retrieval, validation subjects", _RECALLS, caption)
 
 
+def of_imu_alone(log: Path, epoch: int) -> Html:
+    """Return curves of the training loss and of what chooses the checkpoints of IMU alone, with the evaluated epoch."""
+    caption = (
+        f"Dotted line: the evaluated checkpoint, epoch {epoch}. Checkpoints are chosen by neighbours among the "
+        "validation windows, not by the loss, which also falls if the encoder only learns to see through the "
+        "augmentations."
+    )
+    return _drawn(log, epoch, "neighbours, validation subjects", _NEIGHBOURS, caption, loss="train/loss_epoch")
+
+
 def of_classifier(log: Path, epoch: int) -> Html:
     """Return curves of the losses and of scores on the validation subjects, with the tested epoch."""
     caption = (
@@ -63,10 +80,20 @@ def of_classifier(log: Path, epoch: int) -> Html:
     return _drawn(log, epoch, "classification, validation subjects", _SCORES, caption)
 
 
-def _drawn(log: Path, epoch: int, title: str, shown: Mapping[str, tuple[str, str]], caption: str) -> Html:
+def _drawn(
+    log: Path,
+    epoch: int,
+    title: str,
+    shown: Mapping[str, tuple[str, str]],
+    caption: str,
+    *,
+    loss: str = "val/loss",
+) -> Html:
+    """Draw losses and the columns `shown`, if there is the column `loss`."""
     curves = read_curves(log)
-    if not curves.get("val/loss"):
-        return paragraph(f"No curves: there are no validation losses in {log.name} of this checkpoint's run.")
+    if not curves.get(loss):
+        which = "validation" if loss == "val/loss" else "training"
+        return paragraph(f"No curves: there are no {which} losses in {log.name} of this checkpoint's run.")
     losses, shares = panels(WIDTH, 3.0, columns=2)
     training = next((one for one in ("train/loss", "train/loss_epoch") if one in curves), "train/loss_step")
     _draw(losses, curves, {training: ("training", "c5"), "val/loss": ("validation", "imu")})

@@ -16,6 +16,7 @@ from revalexo_clip.reports.terminal.report_table import Column, ReportTable
 from revalexo_clip.reports.values import (
     DIRECTIONS,
     GALLERIES,
+    IMU_ALONE,
     MODALITIES,
     NONE,
     RETRIEVAL,
@@ -25,6 +26,7 @@ from revalexo_clip.reports.values import (
     Measured,
     horizon_text,
     interval_note,
+    is_imu_alone,
     list_of,
     mean_of_subjects,
     number,
@@ -53,6 +55,21 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
     """Yield the tables of an evaluation; if test subjects were used in training, a warning comes first."""
     if warning := leakage_warning(metrics["seen"]):
         yield Text(warning, style="yellow")
+    if is_imu_alone(metrics):
+        yield Text(f"{IMU_ALONE} {interval_note(metrics)}\n", style="dim")
+    else:
+        yield from _retrieval_tables(metrics)
+    yield _geometry_table(object_of(metrics["geometry"]))
+    probe = metrics["probe"]
+    if isinstance(probe, dict):
+        yield from _probe_tables(probe)
+        if warning := single_activity_warning(probe):
+            yield Text(warning, style="yellow")
+    else:
+        yield Text(f"No probe: {metrics['probe_reason']}.", style="dim")
+
+
+def _retrieval_tables(metrics: JsonObject) -> Iterator[RenderableType]:
     yield _retrieval_table(metrics)
     yield Text(f"{interval_note(metrics)}\n", style="dim")
     galleries = _galleries(metrics)
@@ -65,14 +82,6 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
         yield Text(f"{SUBJECT_INTERVALS if has_mean else TOO_FEW_SUBJECTS}\n", style="dim")
     if len(object_of(metrics["activities"])) > 1:
         yield _parts_table("By activity", object_of(metrics["activities"]), galleries)
-    yield _geometry_table(object_of(metrics["geometry"]))
-    probe = metrics["probe"]
-    if isinstance(probe, dict):
-        yield from _probe_tables(probe)
-        if warning := single_activity_warning(probe):
-            yield Text(warning, style="yellow")
-    else:
-        yield Text(f"No probe: {metrics['probe_reason']}.", style="dim")
 
 
 def _retrieval_table(metrics: JsonObject) -> ReportTable:
@@ -144,11 +153,14 @@ def _decimals(share: float | None) -> str:
 def _geometry_table(geometry: JsonObject) -> ReportTable:
     table = ReportTable("Embedding geometry", [Column("value"), Column("reference values", text=True, style="dim")])
     uniformity, rank = object_of(geometry["uniformity"]), object_of(geometry["effective_rank"])
-    table.add_row("alignment", _decimal(geometry["alignment"]), "0: partners coincide; 2: unrelated")
-    for modality, title in MODALITIES.items():
+    measured = {modality: MODALITIES[modality] for modality in uniformity}
+    if geometry["alignment"] is not None:
+        table.add_row("alignment", _decimal(geometry["alignment"]), "0: partners coincide; 2: unrelated")
+    for modality, title in measured.items():
         table.add_row(f"uniformity, {title}", _decimal(uniformity[modality]), "-4: spread evenly; 0: one point")
-    table.add_row("modality gap", _decimal(geometry["modality_gap"]), "0: no gap; 2: on opposite sides")
-    for modality, title in MODALITIES.items():
+    if geometry["modality_gap"] is not None:
+        table.add_row("modality gap", _decimal(geometry["modality_gap"]), "0: no gap; 2: on opposite sides")
+    for modality, title in measured.items():
         meaning = f"{geometry['dimensions']}: all dimensions; 1: collapsed"
         table.add_row(f"effective rank, {title}", f"{float(str(rank[modality])):.1f}", meaning)
     return table
@@ -161,10 +173,11 @@ def _probe_tables(probe: JsonObject) -> Iterator[ReportTable]:
     else:
         how = f"trained on {counted(len(list_of(probe['trained_on'])), 'training subject')}"
     linear = object_of(probe["linear"])
-    now = {name: object_of(list_of(linear[name])[0]) for name in _FEATURES}
+    probed = {name: title for name, title in _FEATURES.items() if name in linear}
+    now = {name: object_of(list_of(linear[name])[0]) for name in probed}
     columns = [Column(title) for title in (*SCORES.values(), "steady F1", "trans. F1")]
     table = ReportTable(f"Linear probe: activity {when(horizons[0])}, {how}", columns)
-    for name, title in _FEATURES.items():
+    for name, title in probed.items():
         everything, *parts = (object_of(now[name][among]) for among in ("all", "steady", "transition"))
         figures = (percent(everything[score]) for score in SCORES)
         table.add_row(title, *figures, *(percent(part["macro_f1"]) for part in parts))
@@ -185,6 +198,8 @@ def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue]) -> ReportT
     table = ReportTable(title, [Column(horizon_text(horizon)) for horizon in horizons])
     linear, knn = object_of(probe["linear"]), object_of(probe["knn"])
     for name, features in _FEATURES.items():
+        if name not in linear:
+            continue
         pairs = zip(list_of(linear[name]), list_of(knn[name]), strict=True)
         table.add_row(features, *("/".join(_whole_percent(one) for one in pair) for pair in pairs))
     return table

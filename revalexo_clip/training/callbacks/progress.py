@@ -48,6 +48,22 @@ def _temperatures(metrics: Metrics) -> str:
     return f"temperature {' '.join(f'{value:.3f}' for value in found)}"
 
 
+class NeighbourScores(ProgressText):
+    """Text for a contrastive training of IMU alone: what chooses its checkpoints, and the rank of features."""
+
+    def of_step(self, metrics: Metrics) -> str:
+        """See `ProgressText.of_step`."""
+        return _temperatures(metrics)
+
+    def of_epoch(self, metrics: Metrics) -> str:
+        """See `ProgressText.of_epoch`."""
+        name, value = "neighbours' F1", value_of(metrics, "val/knn_macro_f1")
+        if "val/knn_macro_f1" not in metrics:
+            name, value = "next window MRR", value_of(metrics, "val/next_window/mrr")
+        rank = value_of(metrics, "val/effective_rank")
+        return f"{name} {100 * value:5.1f}%  rank {rank:4.1f}  {_temperatures(metrics)}"
+
+
 class ClassifierScores(ProgressText):
     """Text for an activity classifier: accuracy and F1 at the first horizon."""
 
@@ -126,13 +142,12 @@ class TrainingProgress(pl.Callback):
         taken = trainer.global_step - self.epoch_first_step
         rate = taken * self.batch_size / (time.monotonic() - self.epoch_start_time)
         log.info(
-            "epoch %*d/%d  loss %.3f  val %.3f%s  %s  lr %.1e  %4.0f samples/s  %s left",
+            "epoch %*d/%d  loss %.3f  %s%s  lr %.1e  %4.0f samples/s  %s left",
             len(str(trainer.max_epochs)),
             trainer.current_epoch + 1,
             trainer.max_epochs,
             value_of(metrics, "train/loss_epoch", "train/loss"),
-            value_of(metrics, "val/loss"),
-            f" (chance {metrics['val/chance']:.3f})" if "val/chance" in metrics else "",
+            _validation_loss(metrics),
             self.shown.of_epoch(metrics),
             value_of(metrics, "train/lr"),
             rate,
@@ -157,3 +172,11 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _validation_loss(metrics: Mapping[str, Tensor]) -> str:
+    """Return the validation loss and that of chance; nothing if there is none."""
+    if "val/loss" not in metrics:
+        return ""
+    chance = f" (chance {metrics['val/chance']:.3f})" if "val/chance" in metrics else ""
+    return f"val {value_of(metrics, 'val/loss'):.3f}{chance}  "

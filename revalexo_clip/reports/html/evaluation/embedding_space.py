@@ -37,25 +37,31 @@ def section_body(windows: EvaluatedWindows) -> Html:
         return paragraph(f"No map: there are fewer than {LEAST} windows.")
     rows = np.linspace(0, len(windows) - 1, min(len(windows), MOST)).round().astype(np.int64)
     of = torch.from_numpy(rows)
-    place_m2 = flat(torch.cat([windows.imu_ND[of], windows.video_ND[of]]).double().numpy())
+    embeddings = [windows.imu_ND[of], *([windows.video_ND[of]] if windows.has_video else [])]
+    place_m2 = flat(torch.cat(embeddings).double().numpy())
     label_M = windows.label_NK[of, 0].numpy()
     named: dict[str, tuple[Ints, Sequence[str]]] = {
         "activity": (label_M, windows.activities),
         "subject": (windows.of_subject()[rows], windows.subjects),
     }
     drawn = [_coloured(place_m2, name, *kinds) for name, kinds in named.items()]
-    drawn.append(_by_modality(place_m2))
-    names = [*named, "modality"]
+    names = [*named]
+    if windows.has_video:
+        drawn.append(_by_modality(place_m2))
+        names.append("modality")
     switches = []
     for place, name in enumerate(names):
         checked = {"checked": "checked"} if place == 0 else {}
         button = tag("input", type="radio", name="colouring", id=f"by-{name}", **checked)
         switches += [button, tag("label", text(f"by {name}"), for_=f"by-{name}")]
     shown = f"all {len(windows)}" if len(rows) == len(windows) else f"{len(rows)} of {len(windows)}"
+    twice = "twice, as IMU (filled) and as video (hollow)" if windows.has_video else "by its IMU"
+    desirable = "partners together, activities in clusters, subjects and modalities mixed"
+    if not windows.has_video:
+        desirable = "activities in clusters, subjects mixed"
     about = (
-        f"Each window ({shown}) is on this t-SNE map twice, as IMU (filled) and as video (hollow). Similar windows are "
-        "close to each other; large distances have no meaning. Desirable: partners together, activities "
-        "in clusters, subjects and modalities mixed."
+        f"Each window ({shown}) is on this t-SNE map {twice}. Similar windows are close to each other; large distances "
+        f"have no meaning. Desirable: {desirable}."
     )
     return joined([paragraph(about), tag("div", joined([*switches, *drawn], "\n"), class_="switch")])
 
@@ -86,8 +92,8 @@ def _coloured(place_m2: Floats, what: str, kind_M: Ints, names: Sequence[str]) -
 def _by_modality(place_m2: Floats) -> Html:
     everything_M = np.ones(len(place_m2) // 2, dtype=bool)
     axes = _canvas(place_m2)
-    _draw(axes, place_m2, everything_M, "imu", "imu")
-    _draw(axes, place_m2, everything_M, "video", "video")
+    _draw(axes, place_m2[: len(everything_M)], everything_M, "imu", "imu")
+    _draw(axes, place_m2[len(everything_M) :], everything_M, "video", "video")
     keys = [_key("imu", "IMU"), _key("video", "video")]
     return _framed(axes, "Map by modality", keys)
 
@@ -95,8 +101,9 @@ def _by_modality(place_m2: Floats) -> Html:
 def _drawn(place_m2: Floats, title: str, groups: Sequence[tuple[str, str, Bools]]) -> Html:
     axes = _canvas(place_m2)
     for _, role, rows_M in reversed(groups):
-        _draw(axes, place_m2, rows_M, "video", role)
-        _draw(axes, place_m2, rows_M, "imu", role)
+        if len(place_m2) > len(rows_M):
+            _draw(axes, place_m2[len(rows_M) :], rows_M, "video", role)
+        _draw(axes, place_m2[: len(rows_M)], rows_M, "imu", role)
     return _framed(axes, title, [_key(role, name) for name, role, _ in groups])
 
 
@@ -109,9 +116,8 @@ def _canvas(place_m2: Floats) -> Axes:
     return axes
 
 
-def _draw(axes: Axes, place_m2: Floats, rows_M: Bools, modality: Literal["imu", "video"], role: str) -> None:
-    half = len(place_m2) // 2
-    x, y = (place_m2[:half] if modality == "imu" else place_m2[half:])[rows_M].T
+def _draw(axes: Axes, place_M2: Floats, rows_M: Bools, modality: Literal["imu", "video"], role: str) -> None:
+    x, y = place_M2[rows_M].T
     fill = COLOUR[role] if modality == "imu" else "none"
     axes.plot(x, y, "o", markersize=4, color=COLOUR[role], markerfacecolor=fill, markeredgewidth=0.9)
 
@@ -126,14 +132,17 @@ def _key(role: str, name: str) -> Html:
 
 def geometry_table(geometry: JsonObject) -> Html:
     """Return alignment, uniformity, modality gap and effective rank with reference values."""
-    rows = [
-        _row("alignment", number(geometry["alignment"]), "0: partners coincide; 2: unrelated"),
-        _row("modality gap", number(geometry["modality_gap"]), "0: no gap; 2: on opposite sides"),
-    ]
-    for modality, title in MODALITIES.items():
+    rows = []
+    if geometry["alignment"] is not None:
+        rows = [
+            _row("alignment", number(geometry["alignment"]), "0: partners coincide; 2: unrelated"),
+            _row("modality gap", number(geometry["modality_gap"]), "0: no gap; 2: on opposite sides"),
+        ]
+    measured = {modality: MODALITIES[modality] for modality in child(geometry, "uniformity")}
+    for modality, title in measured.items():
         uniformity = number(child(geometry, "uniformity")[modality])
         rows.append(_row(f"uniformity, {title}", uniformity, f"{MINUS}4: spread evenly; 0: one point"))
-    for modality, title in MODALITIES.items():
+    for modality, title in measured.items():
         rank = number(child(geometry, "effective_rank")[modality])
         rows.append(_row(f"effective rank, {title}", rank, f"{geometry['dimensions']}: all dimensions; 1: collapsed"))
     return table(["Geometry", "value", "reference values"], rows, kind="geometry")

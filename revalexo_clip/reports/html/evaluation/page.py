@@ -8,6 +8,7 @@ from pathlib import Path
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.files import atomically
 from revalexo_clip.core.text import counted
+from revalexo_clip.data import WindowDataset
 from revalexo_clip.metrics.galleries import WHOLE
 from revalexo_clip.metrics.moving import LEAST_DEVIATION
 from revalexo_clip.reports.conclusions.evaluation import verdicts
@@ -21,8 +22,8 @@ from revalexo_clip.reports.html.page import Html, Section, group, joined, page, 
 from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.values import (
     DIRECTIONS,
-    FEATURES,
     GALLERIES,
+    IMU_ALONE,
     RETRIEVAL,
     SCORES,
     SUBJECT_INTERVALS,
@@ -31,8 +32,10 @@ from revalexo_clip.reports.values import (
     child,
     children,
     first_horizon,
+    is_imu_alone,
     measured,
     number,
+    probed_features,
     resampled_text,
     shown_galleries,
     when,
@@ -51,19 +54,36 @@ def sections(findings: Findings) -> Iterator[Section]:
     """Yield all sections; a section with nothing to show says why."""
     metrics = findings.metrics
     yield Section("results", "Results", tables(metrics))
+    if is_imu_alone(metrics):
+        yield from _sections_of_imu(findings)
+        return
     yield Section("retrieval", "Retrieval", retrieval.section_body(metrics, findings.galleries))
     if child(metrics, "motion"):
         yield Section("motion", "Still and moving", _by_motion(metrics))
     yield Section("activities", "By activity", _by_activity(metrics))
     yield Section("subjects", "By subject", _by_subject(metrics))
     yield from _probe_sections(metrics)
-    space = [embedding_map.section_body(findings.windows), geometry_table(child(metrics, "geometry"))]
-    yield Section("map", "Embedding map", joined(space))
+    yield _map(findings)
     yield Section("training", "Training", curves.section_body(findings.log, int(number(metrics["epoch"]) or 0)))
+    assert isinstance(findings.dataset, WindowDataset)
     shown = examples.section_body(
         findings.windows, findings.galleries[WHOLE], findings.dataset, number(metrics["tolerance"]) or 0.0
     )
     yield Section("examples", "Examples", shown)
+
+
+def _sections_of_imu(findings: Findings) -> Iterator[Section]:
+    """Yield the sections of a checkpoint of IMU alone, which has no retrieval."""
+    metrics = findings.metrics
+    yield Section("subjects", "By subject", joined([paragraph(IMU_ALONE), *_probe_means(metrics)]))
+    yield from _probe_sections(metrics)
+    yield _map(findings)
+    yield Section("training", "Training", curves.of_imu_alone(findings.log, int(number(metrics["epoch"]) or 0)))
+
+
+def _map(findings: Findings) -> Section:
+    space = [embedding_map.section_body(findings.windows), geometry_table(child(findings.metrics, "geometry"))]
+    return Section("map", "Embedding map", joined(space))
 
 
 def _by_motion(metrics: JsonObject) -> Html:
@@ -101,13 +121,18 @@ def _mean_tables(metrics: JsonObject) -> Iterator[Html]:
             found = child(metrics, gallery, direction)
             rows.append(row([text(arrow), *(mean_cell(name, found) for name in RETRIEVAL)]))
     yield table(["Mean of subjects, gallery", *RETRIEVAL.values()], rows, kind="summary")
+    yield from _probe_means(metrics)
+    yield paragraph(SUBJECT_INTERVALS, "quiet")
+
+
+def _probe_means(metrics: JsonObject) -> Iterator[Html]:
     if isinstance(metrics["probe"], dict):
-        now = {name: child(children(metrics, "probe", "linear", name)[0], "all") for name in FEATURES}
+        features = probed_features(child(metrics, "probe"))
+        now = {name: child(children(metrics, "probe", "linear", name)[0], "all") for name in features}
         probed = [
-            row([text(title), *(mean_cell(score, now[name]) for score in SCORES)]) for name, title in FEATURES.items()
+            row([text(title), *(mean_cell(score, now[name]) for score in SCORES)]) for name, title in features.items()
         ]
         yield table(["Mean of subjects, linear probe", *SCORES.values()], probed, kind="summary")
-    yield paragraph(SUBJECT_INTERVALS, "quiet")
 
 
 def _probe_sections(metrics: JsonObject) -> Iterator[Section]:
@@ -137,14 +162,13 @@ def head(name: str, metrics: JsonObject) -> Html:
 
 def tables(metrics: JsonObject) -> Html:
     """Return the main results with their intervals."""
-    parts = [_retrieval_table(metrics)]
+    parts = [paragraph(IMU_ALONE)] if is_imu_alone(metrics) else [_retrieval_table(metrics)]
     if isinstance(metrics["probe"], dict):
         parts.append(_probe_table(child(metrics, "probe")))
     if metrics["interval_reason"] is None:
-        within = (
-            f"Below each value: its 95% interval, {resampled_text(metrics)} (see By subject). R@k: share of queries "
-            "whose partner is among the k nearest. MRR: mean of 1 / rank."
-        )
+        within = f"Below each value: its 95% interval, {resampled_text(metrics)} (see By subject)."
+        if not is_imu_alone(metrics):
+            within += " R@k: share of queries whose partner is among the k nearest. MRR: mean of 1 / rank."
     else:
         within = f"There are no intervals: {metrics['interval_reason']}."
     return joined([*parts, paragraph(within, "quiet")])
@@ -165,9 +189,10 @@ def _retrieval_table(metrics: JsonObject) -> Html:
 
 
 def _probe_table(probe: JsonObject) -> Html:
-    now = {name: child(children(probe, "linear", name)[0], "all") for name in FEATURES}
+    features = probed_features(probe)
+    now = {name: child(children(probe, "linear", name)[0], "all") for name in features}
     rows = [
         row([text(title), *(cell(score, measured(now[name], score)) for score in SCORES)])
-        for name, title in FEATURES.items()
+        for name, title in features.items()
     ]
     return table([f"Linear probe: activity {when(first_horizon(probe))}", *SCORES.values()], rows, kind="summary")

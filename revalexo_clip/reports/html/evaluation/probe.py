@@ -33,6 +33,7 @@ from revalexo_clip.reports.values import (
     first_horizon,
     measured,
     number,
+    probed_features,
     when,
     within,
     written,
@@ -68,11 +69,12 @@ def section_body(probe: JsonObject) -> Html:
 
 
 def _feature_plot(probe: JsonObject) -> Html:
-    now = {name: children(probe, "linear", name)[0] for name in FEATURES}
-    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(FEATURES), columns=3, share_y=True)
+    features = probed_features(probe)
+    now = {name: children(probe, "linear", name)[0] for name in features}
+    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(features), columns=3, share_y=True)
     for axes, among in zip(drawn, ("all", "steady", "transition"), strict=True):
         rows = [
-            Row(title, {ROLES[name]: measured(child(now[name], among), "macro_f1")}) for name, title in FEATURES.items()
+            Row(title, {ROLES[name]: measured(child(now[name], among), "macro_f1")}) for name, title in features.items()
         ]
         windows = child(now["imu"], among)["windows"]
         draw(axes, rows, f"macro F1, {SETS[among]} ({windows})")
@@ -105,7 +107,8 @@ def _horizon_plot(probe: JsonObject) -> Html:
     assert isinstance(horizons, list)
     x = [number(one) or 0.0 for one in horizons]
     lines = {
-        name: [number(child(one, "all")["macro_f1"]) for one in children(probe, "linear", name)] for name in FEATURES
+        name: [number(child(one, "all")["macro_f1"]) for one in children(probe, "linear", name)]
+        for name in probed_features(probe)
     }
     (axes,) = panels(_HALF, 3.2)
     _draw_lines(axes, x, lines)
