@@ -117,7 +117,8 @@ def _differences(described: ClassifierMetadata, pretrained: Checkpoint) -> Itera
     for field in _SPEC_FIELDS:
         here, there = getattr(described.imu_spec, field), getattr(spec, field)
         if here != there:
-            yield f"was trained on other IMU windows than {pretrained.path}: {field} {_listed(here)}, not {_listed(there)}"
+            found = f"{field} {_listed(here)}, not {_listed(there)}"
+            yield f"was trained on other IMU windows than {pretrained.path}: {found}"
 
 
 def _listed(value: object) -> str:

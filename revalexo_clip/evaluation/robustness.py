@@ -26,15 +26,20 @@ from revalexo_clip.evaluation.perturbations import (
     without_sensor,
 )
 from revalexo_clip.metrics.evaluated import Ints
-from revalexo_clip.metrics.robustness import EARLY, LATE, MISSING, SLOW, TURNED, NotPerturbed, Perturbed
+from revalexo_clip.metrics.robustness import (
+    ANGLE,
+    EARLY,
+    LATE,
+    MISSING,
+    SHIFT,
+    SLOW,
+    TURNED,
+    NotPerturbed,
+    Perturbed,
+)
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.runs.checkpoint import Checkpoint
 from revalexo_clip.training.loaders import evaluation_batch_size, evaluation_loader
-
-ANGLE = 30.0
-"""By how much sensors are turned [degrees]."""
-SHIFT = 0.1
-"""By how much IMU is late or early [s]."""
 
 
 class _Encoded(NamedTuple):
@@ -120,7 +125,7 @@ def rows_inside(dataset: WindowDataset, shift: float) -> Ints | None:
     for row, (clip, start) in enumerate(zip(dataset.windows.clip_N.tolist(), dataset.windows.start_N, strict=True)):
         first = round((start + shift) * spec.rate) - source.first(clip)
         place = slice(first, first + spec.samples)
-        if 0 <= first and place.stop <= source.samples(clip) and np.isfinite(source.imu(clip, place)).all():
+        if first >= 0 and place.stop <= source.samples(clip) and np.isfinite(source.imu(clip, place)).all():
             kept.append(row)
     return np.array(kept, dtype=np.int64)
 

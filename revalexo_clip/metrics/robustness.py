@@ -29,6 +29,10 @@ GALLERIES = (WHOLE, SUBJECT)
 FIGURES = ("r_at_1", "mrr")
 SCORE = "macro_f1"
 
+ANGLE = 30.0
+"""By how much sensors are turned [degrees]."""
+SHIFT = 0.1
+"""By how much IMU is late or early [s]."""
 MISSING, MEAN, WORST = "sensor_missing", "sensor_missing_mean", "sensor_missing_worst"
 TURNED, LATE, EARLY, SLOW = "sensors_turned", "imu_late", "imu_early", "half_rate"
 """Names of perturbations in `metrics.json`. Of a missing sensor there is one result for each sensor, and their mean and
@@ -117,8 +121,6 @@ def measure_robustness(
     for one in perturbations:
         if isinstance(one, NotPerturbed):
             reasons[one.name] = one.reason
-        elif len(one.rows) == 0:
-            reasons[one.name] = "no window stays inside its recording"
         else:
             scored = measure.perturbed(one)
             found.append(measure.as_metrics(one.name, one.sensor, one.rows, scored))
@@ -130,9 +132,10 @@ def measure_robustness(
         mean = _Scored(np.mean(values, axis=0), np.mean(resamples, axis=0), missing[0].units)
         # Which sensor is the worst depends on the figure and on the resample, so the worst has no interval.
         worst = _Scored(np.min(values, axis=0), np.full_like(resamples[0], np.nan), missing[0].units)
-        for name, scored in ((MEAN, mean), (WORST, worst)):
-            found.append(measure.as_metrics(name, None, everything, scored))
-    return {"perturbations": found, "reason": reasons}
+        both = ((MEAN, mean), (WORST, worst))
+        summary = [measure.as_metrics(name, None, everything, scored) for name, scored in both]
+        found = [*found[: len(missing)], *summary, *found[len(missing) :]]  # after the single sensors, which come first
+    return {"angle": ANGLE, "shift": SHIFT, "perturbations": found, "reason": reasons}
 
 
 class _Measurement:

@@ -11,11 +11,12 @@ from revalexo_clip.core.text import counted
 from revalexo_clip.metrics.galleries import WHOLE
 from revalexo_clip.metrics.moving import LEAST_DEVIATION
 from revalexo_clip.reports.conclusions.evaluation import verdicts
+from revalexo_clip.reports import headline
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import confusion, curves
 from revalexo_clip.reports.html.cells import as_list, cell, mean_cell, warning_box
 from revalexo_clip.reports.html.evaluation import embedding_space as embedding_map
-from revalexo_clip.reports.html.evaluation import examples, probe, retrieval
+from revalexo_clip.reports.html.evaluation import examples, probe, retrieval, robustness
 from revalexo_clip.reports.html.evaluation.embedding_space import geometry_table
 from revalexo_clip.reports.html.page import Html, Section, group, joined, page, paragraph, row, table, tag, text
 from revalexo_clip.reports.leakage import leakage_warning
@@ -23,6 +24,7 @@ from revalexo_clip.reports.values import (
     DIRECTIONS,
     FEATURES,
     GALLERIES,
+    NONE,
     RETRIEVAL,
     SCORES,
     SUBJECT_INTERVALS,
@@ -33,10 +35,15 @@ from revalexo_clip.reports.values import (
     first_horizon,
     measured,
     number,
+    probed_features,
     resampled_text,
     shown_galleries,
     when,
+    within,
+    written_difference,
 )
+
+_OVER = {"over_untrained": "untrained", "over_handcrafted": "handcrafted"}
 
 
 def write_report(path: Path, findings: Findings) -> None:
@@ -57,6 +64,8 @@ def sections(findings: Findings) -> Iterator[Section]:
     yield Section("activities", "By activity", _by_activity(metrics))
     yield Section("subjects", "By subject", _by_subject(metrics))
     yield from _probe_sections(metrics)
+    if isinstance(metrics.get("robustness"), dict):
+        yield Section("robustness", "Robustness", robustness.section_body(child(metrics, "robustness")))
     space = [embedding_map.section_body(findings.windows), geometry_table(child(metrics, "geometry"))]
     yield Section("map", "Embedding map", joined(space))
     yield Section("training", "Training", curves.section_body(findings.log, int(number(metrics["epoch"]) or 0)))
@@ -102,9 +111,10 @@ def _mean_tables(metrics: JsonObject) -> Iterator[Html]:
             rows.append(row([text(arrow), *(mean_cell(name, found) for name in RETRIEVAL)]))
     yield table(["Mean of subjects, gallery", *RETRIEVAL.values()], rows, kind="summary")
     if isinstance(metrics["probe"], dict):
-        now = {name: child(children(metrics, "probe", "linear", name)[0], "all") for name in FEATURES}
+        titles = probed_features(child(metrics, "probe"))
+        now = {name: child(children(metrics, "probe", "linear", name)[0], "all") for name in titles}
         probed = [
-            row([text(title), *(mean_cell(score, now[name]) for score in SCORES)]) for name, title in FEATURES.items()
+            row([text(title), *(mean_cell(score, now[name]) for score in SCORES)]) for name, title in titles.items()
         ]
         yield table(["Mean of subjects, linear probe", *SCORES.values()], probed, kind="summary")
     yield paragraph(SUBJECT_INTERVALS, "quiet")
@@ -139,7 +149,8 @@ def tables(metrics: JsonObject) -> Html:
     """Return the main results with their intervals."""
     parts = [_retrieval_table(metrics)]
     if isinstance(metrics["probe"], dict):
-        parts.append(_probe_table(child(metrics, "probe")))
+        found = child(metrics, "probe")
+        parts = [_headline_table(found), *parts, _probe_table(found)]
     if metrics["interval_reason"] is None:
         within = (
             f"Below each value: its 95% interval, {resampled_text(metrics)} (see By subject). R@k: share of queries "
@@ -164,10 +175,30 @@ def _retrieval_table(metrics: JsonObject) -> Html:
     return table(["Retrieval, gallery", *RETRIEVAL.values()], rows, kind="summary")
 
 
+def _headline_table(found: JsonObject) -> Html:
+    """Return macro F1 with the fewest labels, with those of one subject and in transitions, and the gains."""
+    rows = [
+        row([text(FEATURES[name]), *(cell("macro_f1", one) for one in headline.figures(found, name))])
+        for name in headline.shown_features(found)
+    ]
+    for over, baseline in _OVER.items():
+        cells = (_gain_cell(one) for one in headline.gains(found, over))
+        rows.append(row([text(f"gain over {baseline}"), *cells]))
+    return table(["Macro F1, linear probe", *headline.columns(found)], rows, kind="summary")
+
+
+def _gain_cell(gained: Measured) -> Html:
+    if gained.value is None:
+        return text(NONE)
+    ends = tag("span", text(within("macro_f1", gained.interval)), class_="interval")
+    return joined([text(written_difference("macro_f1", gained.value)), ends])
+
+
 def _probe_table(probe: JsonObject) -> Html:
-    now = {name: child(children(probe, "linear", name)[0], "all") for name in FEATURES}
+    titles = probed_features(probe)
+    now = {name: child(children(probe, "linear", name)[0], "all") for name in titles}
     rows = [
         row([text(title), *(cell(score, measured(now[name], score)) for score in SCORES)])
-        for name, title in FEATURES.items()
+        for name, title in titles.items()
     ]
     return table([f"Linear probe: activity {when(first_horizon(probe))}", *SCORES.values()], rows, kind="summary")

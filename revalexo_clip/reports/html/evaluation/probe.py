@@ -9,6 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
+from revalexo_clip.reports.headline import closed_by_labels
 from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, row, table, tag, text
 from revalexo_clip.reports.html.plots import (
     COLOUR,
@@ -33,13 +34,21 @@ from revalexo_clip.reports.values import (
     first_horizon,
     measured,
     number,
+    probed_features,
     when,
     within,
     written,
     written_difference,
 )
 
-ROLES = {"imu": "imu", "imu_untrained": "muted", "handcrafted": "c4", "video": "video", "both": "c3"}
+ROLES = {
+    "imu": "imu",
+    "imu_untrained": "muted",
+    "handcrafted": "c4",
+    "imu_supervised": "c2",
+    "video": "video",
+    "both": "c3",
+}
 _BASELINES = {"over_untrained": "untrained", "over_handcrafted": "handcrafted"}
 _HALF = WIDTH / 2 - 0.15
 
@@ -63,16 +72,42 @@ def section_body(probe: JsonObject) -> Html:
         "handcrafted features."
     )
     side = joined([_horizon_plot(probe), _few_labels_plot(child(probe, "few_labels"))])
-    drawn = [_feature_plot(probe), _gain_plot(probe), tag("div", side, class_="side")]
+    drawn = [_gap_plot(probe), _feature_plot(probe), _gain_plot(probe), tag("div", side, class_="side")]
     return joined([paragraph(about), *drawn, _few_labels_table(probe)])
 
 
+def _gap_plot(probe: JsonObject) -> Html:
+    """Return the share of the gap that pretraining closes; without a reference, how to measure it."""
+    found = closed_by_labels(probe)
+    if not found:
+        about = (
+            "Which share of the gap between this network untrained and trained on all labels pretraining closes is "
+            "measured with rxclip evaluate --reference RUN, RUN being a classifier with the same encoder trained from "
+            "scratch."
+        )
+        return paragraph(about, "quiet")
+    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(found), columns=len(SCORES), share_y=True)
+    for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
+        rows = [Row(labels, {"imu": measured(one, score)}) for labels, one in found.items()]
+        draw(axes, rows, title)
+        ends = [end for row in rows for one in row.dots.values() for end in (*(one.interval or ()), one.value or 0.0)]
+        axes.set_xlim(left=min(0.0, *ends))
+        axes.axvline(0, color=COLOUR["muted"], linewidth=1.2)
+    caption = (
+        "Share of the gap between the untrained and the supervised network that pretraining closes without a label, by "
+        "the labels that the linear probe is given. Whiskers are 95% intervals. There is no dot if the supervised "
+        "network is not significantly better than the untrained one."
+    )
+    return figure(svg(drawn[0], "Share of the gap that pretraining closes"), caption)
+
+
 def _feature_plot(probe: JsonObject) -> Html:
-    now = {name: children(probe, "linear", name)[0] for name in FEATURES}
-    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(FEATURES), columns=3, share_y=True)
+    titles = probed_features(probe)
+    now = {name: children(probe, "linear", name)[0] for name in titles}
+    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(titles), columns=3, share_y=True)
     for axes, among in zip(drawn, ("all", "steady", "transition"), strict=True):
         rows = [
-            Row(title, {ROLES[name]: measured(child(now[name], among), "macro_f1")}) for name, title in FEATURES.items()
+            Row(title, {ROLES[name]: measured(child(now[name], among), "macro_f1")}) for name, title in titles.items()
         ]
         windows = child(now["imu"], among)["windows"]
         draw(axes, rows, f"macro F1, {SETS[among]} ({windows})")
@@ -105,7 +140,8 @@ def _horizon_plot(probe: JsonObject) -> Html:
     assert isinstance(horizons, list)
     x = [number(one) or 0.0 for one in horizons]
     lines = {
-        name: [number(child(one, "all")["macro_f1"]) for one in children(probe, "linear", name)] for name in FEATURES
+        name: [number(child(one, "all")["macro_f1"]) for one in children(probe, "linear", name)]
+        for name in probed_features(probe)
     }
     (axes,) = panels(_HALF, 3.2)
     _draw_lines(axes, x, lines)
