@@ -82,7 +82,8 @@ ReferenceOption = Annotated[
     typer.Option(
         "--reference",
         metavar="CKPT|RUN",
-        help="Classifier with the same IMU encoder, trained from scratch: which share of the gap does pretraining close?",
+        help="Classifier with the same IMU encoder, trained from scratch. Measures which share of the gap to it "
+        "pretraining closes.",
     ),
 ]
 RobustnessOption = Annotated[

@@ -10,8 +10,8 @@ from revalexo_clip.core.files import atomically
 from revalexo_clip.core.text import counted
 from revalexo_clip.metrics.galleries import WHOLE
 from revalexo_clip.metrics.moving import LEAST_DEVIATION
-from revalexo_clip.reports.conclusions.evaluation import verdicts
 from revalexo_clip.reports import headline
+from revalexo_clip.reports.conclusions.evaluation import verdicts
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import confusion, curves
 from revalexo_clip.reports.html.cells import as_list, cell, mean_cell, warning_box

@@ -24,9 +24,9 @@ from revalexo_clip.reports.values import (
 )
 
 _ABOUT = (
-    "The same evaluation with perturbed IMU, encoded again; video and the probe, which is trained on windows as recorded, "
-    "stay the same. Sensors are missing one at a time (their channels keep their mean), all sensors are turned around "
-    "random axes, IMU is late or early against video, or it is recorded at half the rate and interpolated."
+    "The same evaluation with perturbed IMU, encoded again. Video stays the same, and so does the probe: it is trained "
+    "on windows as recorded. Sensors are missing one at a time (their channels are constant), all sensors are turned "
+    "around random axes, IMU is late or early against video, or it is recorded at half the rate and interpolated."
 )
 _FIGURES = ("r_at_1", "mrr")
 
