@@ -17,8 +17,9 @@ from support.small_run import built_in_experiment, link_run, train
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.evaluation.held_out import HeldOut, load_for_evaluation
 from revalexo_clip.evaluation.protocol import evaluate
-from revalexo_clip.evaluation.reference import SupervisedEncoder
+from revalexo_clip.evaluation.reference import SupervisedEncoder, load_reference
 from revalexo_clip.runs.checkpoint import CLASSIFIER_KEY, load_checkpoint
 from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
 
@@ -28,6 +29,12 @@ def reference(trained_run: Path, distinct: Path, tmp_path_factory: pytest.TempPa
     """A classifier with the encoder of `trained_run`, trained from scratch. Do not write to it."""
     experiment = finetuning(distinct, trained_run, from_scratch=True)
     return train_classifier(experiment, tmp_path_factory.mktemp("reference"))
+
+
+def held_out(run: Path) -> HeldOut:
+    """Return the checkpoint of a run with its evaluation windows."""
+    path = run / "checkpoints" / "best.ckpt"
+    return load_for_evaluation(path, data_root=None, overrides=(), experiment_file=None, allow_seen_subjects=False)
 
 
 def changed(reference: Path, folder: Path, change: Callable[[Any], None]) -> Path:
@@ -41,6 +48,7 @@ def changed(reference: Path, folder: Path, change: Callable[[Any], None]) -> Pat
     return path
 
 
+@pytest.mark.slow
 def test_its_features_are_probed_beside_the_others(run: Path, reference: Path) -> None:
     result = evaluate(run, reference=reference)
     probe = cast("dict[str, Any]", result.metrics["probe"])
@@ -63,6 +71,7 @@ def test_its_features_are_probed_beside_the_others(run: Path, reference: Path) -
         assert np.asarray(file["probe/linear/imu_supervised"]).shape == (10, 6)
 
 
+@pytest.mark.slow
 def test_of_a_single_subject_the_training_subjects_are_encoded_by_it_too(run: Path, reference: Path) -> None:
     found = evaluate(run, reference=reference, overrides=["data.test_subjects=05"]).metrics
     probe = cast("dict[str, Any]", found["probe"])
@@ -117,12 +126,12 @@ def test_a_classifier_that_would_be_unfair_is_refused(
 
 def test_seen_subjects_of_the_reference_may_be_allowed(run: Path, reference: Path, tmp_path: Path) -> None:
     path = changed(reference, tmp_path, lambda described: described["subjects"].update(val=["Subject05"]))
-    assert evaluate(run, reference=path, allow_seen_subjects=True).metrics["reference"] is not None
+    assert load_reference(path, held_out(run), allow_seen_subjects=True).path == path
 
 
 def test_a_frozen_pretraining_has_the_same_encoder(run: Path, reference: Path, tmp_path: Path) -> None:
     path = changed(reference, tmp_path, lambda described: described["imu"].update(frozen="all"))
-    assert evaluate(run, reference=path).metrics["reference"] is not None
+    assert load_reference(path, held_out(run)).path == path
 
 
 def test_options_that_contradict_each_other_are_refused(run: Path, reference: Path, tmp_path: Path) -> None:
@@ -131,5 +140,5 @@ def test_options_that_contradict_each_other_are_refused(run: Path, reference: Pa
     with pytest.raises(ConfigError, match="--reference requires the probe; leave out --no-probe"):
         evaluate(run, reference=reference, probe=False)
     classifier = link_run(reference, tmp_path / "classifier")
-    with pytest.raises(ConfigError, match="--robustness requires a pretraining checkpoint; .* is that of an activity"):
+    with pytest.raises(ConfigError, match=r"--robustness requires a pretraining checkpoint; .* is that of an activity"):
         evaluate(classifier, robustness=True)
