@@ -8,6 +8,9 @@ from revalexo_clip.reports.values import Measured, child, children, list_of, mea
 IMU_FEATURES = ("imu", "imu_untrained", "handcrafted", "imu_supervised")
 """Features whose headline figures are shown, if they were probed."""
 
+OVER = {"over_untrained": "untrained", "over_handcrafted": "handcrafted"}
+"""Baselines of gains, in a word."""
+
 
 def columns(probe: JsonObject) -> list[str]:
     """Return the titles of the headline figures: macro F1 with the fewest labels, of one subject, in transitions."""

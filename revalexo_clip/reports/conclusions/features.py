@@ -25,7 +25,6 @@ from revalexo_clip.reports.values import (
 
 MIN_GAP_CLOSED = 0.5
 """A green answer needs this share of the gap between the untrained and the supervised network."""
-_OVER = {"over_untrained": "untrained", "over_handcrafted": "handcrafted"}
 
 
 def feature_verdicts(metrics: JsonObject) -> Iterator[Verdict]:
@@ -69,7 +68,7 @@ def _few_labels(probe: JsonObject) -> Verdict:
     gained = {
         f"{over}, {column}": headline.gains(probe, key)[place]
         for place, column in enumerate((fewest, single))
-        for key, over in _OVER.items()
+        for key, over in headline.OVER.items()
     }
     windows = children(probe, "few_labels", "imu")[0]["windows"]
     reasons = (
@@ -84,7 +83,7 @@ def _transitions(probe: JsonObject) -> Verdict:
     windows = child(_of_horizon(probe, "imu"), "transition")["windows"]
     if not windows:
         return Verdict(question, "open", "Not known", f"No window is in a transition {_when(probe)}.")
-    gained = {over: headline.gains(probe, key)[2] for key, over in _OVER.items()}
+    gained = {over: headline.gains(probe, key)[2] for key, over in headline.OVER.items()}
     reasons = f"Macro F1 of the {windows} windows in a transition {_when(probe)}: {_against(probe, 2)}."
     return Verdict(question, *of_differences(gained), reasons)
 
@@ -107,7 +106,7 @@ def _against(probe: JsonObject, place: int) -> str:
     """Return the score of the pretrained features, those of the baselines, and the differences, of a column."""
     ours = headline.figures(probe, "imu")[place]
     others = []
-    for key, name in _OVER.items():
+    for key, name in headline.OVER.items():
         feature = "imu_untrained" if name == "untrained" else name
         gained = headline.gains(probe, key)[place]
         change = NONE if gained.value is None else f"{points(gained.value)} {within('macro_f1', gained.interval)}"

@@ -18,7 +18,8 @@ FEATURES = {
     "both": "IMU and video",
 }
 """Titles of probed features."""
-OVER = {"over_untrained": "over untrained", "over_handcrafted": "over handcrafted"}
+OVER = {key: f"over {name}" for key, name in headline.OVER.items()}
+"""Titles of gains."""
 
 
 def headline_table(probe: JsonObject) -> ReportTable:

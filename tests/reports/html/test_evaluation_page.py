@@ -24,8 +24,9 @@ from revalexo_clip.reports.conclusions.evaluation import verdicts
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import curves
 from revalexo_clip.reports.html import plots as plot
-from revalexo_clip.reports.html.evaluation import examples, retrieval
+from revalexo_clip.reports.html.evaluation import examples, retrieval, robustness
 from revalexo_clip.reports.html.evaluation import page as summary
+from revalexo_clip.reports.html.evaluation import probe as probe_section
 from revalexo_clip.reports.html.evaluation.page import sections, write_report
 
 ODD = '<b>"walking" & co'
@@ -181,9 +182,7 @@ def test_it_begins_with_what_the_features_are_worth(findings: Findings) -> None:
     for name in ("imu", "imu_untrained", "handcrafted"):
         assert f"{100 * probe['few_labels'][name][0]['macro_f1']:.1f}%" in text
     assert f"{100 * probe['transition_gain']['over_untrained']['macro_f1']:+.1f}".replace("-", "−") in text  # noqa: RUF001
-    told = {section.anchor: Page(section.body).text for section in sections(findings)}
-    assert "is measured with rxclip evaluate --reference RUN" in told["probe"]
-    assert "robustness" not in told
+    assert "is measured with rxclip evaluate --reference RUN" in Page(probe_section.section_body(probe)).text
 
 
 def test_with_a_reference_the_share_of_the_gap_comes_first() -> None:
@@ -195,10 +194,10 @@ def test_with_a_reference_the_share_of_the_gap_comes_first() -> None:
     closed = f"{100 * probe['gap_closed']['macro_f1']:.1f}%"
     assert first.short.startswith(closed)
     assert first.short.endswith("of the gap between the untrained and the supervised network")
-    told = {section.anchor: section.body for section in sections(found)}
-    assert "Share of the gap that pretraining closes" in told["probe"]
-    assert "IMU, supervised" in Page(told["results"]).text
-    assert "--reference" not in told["probe"]
+    drawn = probe_section.section_body(probe)
+    assert "Share of the gap that pretraining closes" in drawn
+    assert "--reference" not in drawn
+    assert "IMU, supervised" in Page(summary.tables(found.metrics)).text
     probe["gap_closed"]["macro_f1"], probe["gap_closed"]["reason"]["macro_f1"] = None, "it is so"
     unknown = next(verdicts(found.metrics))
     assert (unknown.answer, unknown.short) == ("open", "Not known")
@@ -207,10 +206,8 @@ def test_with_a_reference_the_share_of_the_gap_comes_first() -> None:
 
 def test_robustness_has_a_plot_and_a_table() -> None:
     windows = made_windows(subjects=2)
-    found = made_evaluation(windows, "made", made_probe_results(windows)).findings
-    robustness: Any = measure_robustness(windows, None, iter(perturbed(windows)), probed=True)
-    found.metrics["robustness"] = robustness
-    body = next(section.body for section in sections(found) if section.anchor == "robustness")
+    found: Any = measure_robustness(windows, None, iter(perturbed(windows)), probed=True)
+    body = robustness.section_body(found)
     assert "<svg" in body
     text = Page(body).text
     for title in (
@@ -222,7 +219,7 @@ def test_robustness_has_a_plot_and_a_table() -> None:
     ):
         assert title in text
     assert "sensors turned by 30°: not measured" in text
-    for one in robustness["perturbations"]:
+    for one in found["perturbations"]:
         assert f"{100 * one['perturbed']['probe']['macro_f1']:.1f}%" in text
         assert f"{one['perturbed']['retrieval']['video_to_imu']['mrr']:.3f}" in text
 

@@ -87,7 +87,7 @@ def test_the_share_of_the_gap_is_one_line(metrics: JsonObject) -> None:
     probe["gap_closed"]["reason"]["macro_f1"] = "it is so"
     reason = "Share of the gap between untrained and supervised: not known, because it is so."
     assert reason in " ".join(shown({**metrics, "probe": probe}, width=200))
-    assert "gap" not in " ".join(shown(metrics))
+    assert "gap in macro F1" not in " ".join(shown(metrics))
     assert_numbers_fit(lambda: evaluation_report({**metrics, "probe": probe}))
 
 

@@ -43,8 +43,6 @@ from revalexo_clip.reports.values import (
     written_difference,
 )
 
-_OVER = {"over_untrained": "untrained", "over_handcrafted": "handcrafted"}
-
 
 def write_report(path: Path, findings: Findings) -> None:
     """Write the report. Raises `DataError` if windows cannot be read, `WriteError` if it cannot be written."""
@@ -181,7 +179,7 @@ def _headline_table(found: JsonObject) -> Html:
         row([text(FEATURES[name]), *(cell("macro_f1", one) for one in headline.figures(found, name))])
         for name in headline.shown_features(found)
     ]
-    for over, baseline in _OVER.items():
+    for over, baseline in headline.OVER.items():
         cells = (_gain_cell(one) for one in headline.gains(found, over))
         rows.append(row([text(f"gain over {baseline}"), *cells]))
     return table(["Macro F1, linear probe", *headline.columns(found)], rows, kind="summary")

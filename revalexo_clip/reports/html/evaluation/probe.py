@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
-from revalexo_clip.reports.headline import closed_by_labels
+from revalexo_clip.reports.headline import OVER, closed_by_labels
 from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, row, table, tag, text
 from revalexo_clip.reports.html.plots import (
     COLOUR,
@@ -49,7 +49,6 @@ ROLES = {
     "video": "video",
     "both": "c3",
 }
-_BASELINES = {"over_untrained": "untrained", "over_handcrafted": "handcrafted"}
 _HALF = WIDTH / 2 - 0.15
 
 
@@ -119,12 +118,12 @@ def _feature_plot(probe: JsonObject) -> Html:
 
 
 def _gain_plot(probe: JsonObject) -> Html:
-    drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(PROBES) * len(_BASELINES), columns=len(SCORES), share_y=True)
+    drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(PROBES) * len(OVER), columns=len(SCORES), share_y=True)
     for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
         gained = {
             f"{by}, over {name}": measured(children(probe, "gain", key, over)[0], score)
             for key, by in PROBES.items()
-            for over, name in _BASELINES.items()
+            for over, name in OVER.items()
         }
         rows = [Row(label, {"imu": one}) for label, one in gained.items()]
         draw_gains(axes, rows, f"gain, {title}")
@@ -177,7 +176,7 @@ def _few_labels_table(probe: JsonObject) -> Html:
         row([text(FEATURES[name]), *(_macro_f1(point) for point in [child(single, name), *children(few, name)])])
         for name in names
     ]
-    for over, name in _BASELINES.items():
+    for over, name in OVER.items():
         points = [child(probe, "one_subject_gain", over), *children(probe, "few_labels_gain", over)]
         rows.append(row([text(f"gain over {name}"), *map(_macro_f1_gain, points)]))
     headings = ["Macro F1, linear probe", "labels of one subject", *(f"{100 * share:g}% of labels" for share in shares)]
