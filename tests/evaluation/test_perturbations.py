@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -38,7 +39,7 @@ def test_sensors_are_turned_by_the_angle_and_stay_rigid(windows: torch.Tensor) -
     assert turn is not None
     found_BLC = turn(windows, RECORDING_B)
     assert torch.equal(found_BLC[..., 12], windows[..., 12])
-    rotations = {}
+    rotations: dict[tuple[int, int], npt.NDArray[np.float64]] = {}
     for place, recording in enumerate(RECORDING_B.tolist()):
         for first in (0, 3, 6, 9):
             before_L3, after_L3 = (x[place, :, first : first + 3].double().numpy() for x in (windows, found_BLC))
@@ -48,8 +49,8 @@ def test_sensors_are_turned_by_the_angle_and_stay_rigid(windows: torch.Tensor) -
             known = rotations.setdefault((recording, first // 6), rotation_33)
             np.testing.assert_allclose(rotation_33, known, atol=1e-5)  # of both kinds, and in each window
     assert len(rotations) == 4
-    for one, other in (((3, 0), (3, 1)), ((3, 0), (8, 0))):
-        assert np.abs(rotations[one] - rotations[other]).max() > 0.05
+    for key in ((3, 1), (8, 0)):
+        assert np.abs(rotations[key] - rotations[3, 0]).max() > 0.05
     again = turned(SPEC, 30.0, seed=0)
     other = turned(SPEC, 30.0, seed=1)
     assert again is not None

@@ -39,7 +39,10 @@ def test_windows_are_encoded_with_perturbed_imu(
     imu_BLC = torch.stack([sample.imu_LC for sample in samples])
     channels = checkpoint.description.imu_spec.channels
     silent_BLC = imu_BLC * torch.tensor([float("Pelvis" not in name) for name in channels])
-    expected = {("sensor_missing", "Pelvis"): silent_BLC, ("half_rate", None): half_rate(imu_BLC, torch.zeros(10))}
+    expected: dict[tuple[str, str | None], torch.Tensor] = {
+        ("sensor_missing", "Pelvis"): silent_BLC,
+        ("half_rate", None): half_rate(imu_BLC, torch.zeros(10)),
+    }
     for key, shift in ((("imu_late", None), -SAMPLES), (("imu_early", None), SAMPLES)):
         one = perturbed[key]
         assert isinstance(one, Perturbed)

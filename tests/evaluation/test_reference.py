@@ -18,7 +18,7 @@ from support.small_run import built_in_experiment, link_run, train
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.evaluation.held_out import HeldOut, load_for_evaluation
-from revalexo_clip.evaluation.protocol import evaluate
+from revalexo_clip.evaluation.protocol import Evaluation, evaluate
 from revalexo_clip.evaluation.reference import SupervisedEncoder, load_reference
 from revalexo_clip.runs.checkpoint import CLASSIFIER_KEY, load_checkpoint
 from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
@@ -66,6 +66,7 @@ def test_its_features_are_probed_beside_the_others(run: Path, reference: Path) -
     with torch.no_grad():
         expected_BF = classifier.build_model()(imu_BLC, torch.empty(10, 0, 0, 0, 3)).features_BF
         torch.testing.assert_close(SupervisedEncoder(classifier)(imu_BLC), expected_BF)
+    assert isinstance(result, Evaluation)
     torch.testing.assert_close(result.findings.windows.features["imu_supervised"], expected_BF)
     with h5py.File(run / "evaluation" / "embeddings.h5") as file:
         assert np.asarray(file["probe/linear/imu_supervised"]).shape == (10, 6)
@@ -84,7 +85,9 @@ def test_an_encoder_that_keeps_time_has_a_reference_too(distinct: Path, tmp_path
     encoder = {"type": "ResNet1D", "width": 8}
     pretrained = train(built_in_experiment(distinct, imu=encoder, standardize=True), tmp_path)
     reference = train_classifier(finetuning(distinct, pretrained, from_scratch=True), tmp_path)
-    windows = evaluate(pretrained, reference=reference).findings.windows
+    result = evaluate(pretrained, reference=reference)
+    assert isinstance(result, Evaluation)
+    windows = result.findings.windows
     assert windows.features["imu_supervised"].shape == windows.features["imu"].shape
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_there_is_none_unless_the_supervised_network_is_clearly_better() -> None
     windows = supervised(made_windows(subjects=3))
     untrained_NF = windows.features["imu_untrained"]
     alike = replace(windows, features={**windows.features, "imu_supervised": untrained_NF})
-    found = objects(probed(alike)[1]["gap_closed"])
+    found = cast("dict[str, Any]", probed(alike)[1]["gap_closed"])
     assert found["macro_f1"] is None
     assert found["interval"]["macro_f1"] is None
     assert found["reason"]["macro_f1"] == "the supervised network is not better than the untrained one"
