@@ -6,6 +6,7 @@ They happen to the recording, so that the encoder's standardisation comes after 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -57,6 +58,7 @@ def turned(spec: ImuSpec, angle: float, seed: int) -> Perturb | None:
     if not segments:
         return None
 
+    @cache
     def drawn(recording: int) -> Tensor:
         rng = np.random.default_rng([seed, recording])
         axis_S3 = rng.standard_normal((len(segments), 3))

@@ -43,14 +43,14 @@ def test_windows_are_encoded_with_perturbed_imu(
         ("sensor_missing", "Pelvis"): silent_BLC,
         ("half_rate", None): half_rate(imu_BLC, torch.zeros(10)),
     }
-    for key, shift in ((("imu_late", None), -SAMPLES), (("imu_early", None), SAMPLES)):
-        one = perturbed[key]
+    for name, shift in (("imu_late", -SAMPLES), ("imu_early", SAMPLES)):
+        one = perturbed[name, None]
         assert isinstance(one, Perturbed)
         windows = []
         for row in one.rows.tolist():
             clip, first = int(samples[row].clip), round(60 * float(samples[row].start)) + shift
             windows.append(torch.from_numpy(cast("Any", dataset).source.imu(clip, slice(first, first + 120))))
-        expected[key] = torch.stack(windows)
+        expected[name, None] = torch.stack(windows)
     for key, windows_BLC in expected.items():
         one = perturbed[key]
         assert isinstance(one, Perturbed)
