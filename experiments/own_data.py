@@ -75,7 +75,9 @@ class OwnData(PretrainExperiment):
         Scale(range=(0.9, 1.1)),
         GaussianNoise(std=0.1),
     )
-    video_augment: tuple[VideoAugmentation, ...] = (ColorJitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05),)
+    video_augment: tuple[VideoAugmentation, ...] = (
+        ColorJitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05),
+    )
     loss: Loss = Sum(
         terms={
             "aligned": Term(InfoNCE(on="tokens")),

@@ -13,7 +13,9 @@ from revalexo_clip.cli.options import (
     ExperimentFilesOption,
     JsonOption,
     ProbeOption,
+    ReferenceOption,
     ResultsFolderOption,
+    RobustnessOption,
     SeenOption,
     SetOption,
     ToleranceOption,
@@ -37,6 +39,8 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     allow_seen_subjects: SeenOption = False,
     probe: ProbeOption = True,
     tolerance: ToleranceOption = 0.0,
+    reference: ReferenceOption = None,
+    robustness: RobustnessOption = False,
     folder: ResultsFolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,6 +54,9 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     result: Evaluation | ClassifierEvaluation | Comparison
     checkpoints, files = ckpt or [], experiment or []
     if len(checkpoints) > 1:
+        for option, given in (("--reference", reference is not None), ("--robustness", robustness)):
+            if given:
+                raise ConfigError(f"{option} applies to a single checkpoint; evaluate each --ckpt on its own")
         result = comparison.compare(
             checkpoints,
             data_root=data,
@@ -70,6 +77,8 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
             allow_seen_subjects=allow_seen_subjects,
             probe=probe,
             tolerance=tolerance,
+            reference=reference,
+            robustness=robustness,
             out=folder,
             progress=counting,
         )

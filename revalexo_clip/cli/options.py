@@ -77,6 +77,18 @@ ExperimentFilesOption = Annotated[
 ]
 DataRootOption = Annotated[Path | None, typer.Option("--data", metavar="ROOT", help="Dataset root, if it moved.")]
 ProbeOption = Annotated[bool, typer.Option("--probe/--no-probe", help="Train activity probes on frozen features.")]
+ReferenceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference",
+        metavar="CKPT|RUN",
+        help="Classifier with the same IMU encoder, trained from scratch. Measures which share of the gap to it "
+        "pretraining closes.",
+    ),
+]
+RobustnessOption = Annotated[
+    bool, typer.Option("--robustness", help="Evaluate again with sensors missing or turned, another time or rate.")
+]
 ToleranceOption = Annotated[
     float,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from revalexo_clip.config.base import TrainerConfig
@@ -146,16 +146,22 @@ class Extract(NamedTuple):
     """Before the projection head; [B, 0] without video."""
     moving_B: Tensor
     """Whether the body moves."""
+    supervised_features_BF: Tensor
+    """Features of the supervised reference; none, F = 0, without one."""
 
 
 class FeatureModule(pl.LightningModule):
     """Computes an `Extract` for each batch, so that each window is read only once.
 
-    `untrained` is the dual encoder with its initial weights, `spec` the format of the IMU windows.
+    `untrained` is the dual encoder with its initial weights, `spec` the format of the IMU windows, `supervised` maps
+    them to the features of the supervised reference if there is one.
     """
 
-    def __init__(self, model: DualEncoder, untrained: DualEncoder, spec: ImuSpec) -> None:
+    def __init__(
+        self, model: DualEncoder, untrained: DualEncoder, spec: ImuSpec, supervised: nn.Module | None = None
+    ) -> None:
         super().__init__()
+        self.supervised = supervised
         self.model = model
         self.untrained = untrained
         self.spec = spec
@@ -187,6 +193,9 @@ class FeatureModule(pl.LightningModule):
             handcrafted_features(batch.imu_BLC, self.spec.rate),
             video_features_BF,
             moving(batch.imu_BLC, self.spec.units),
+            batch.imu_BLC.new_empty(len(batch.imu_BLC), 0)
+            if self.supervised is None
+            else self.supervised(batch.imu_BLC),
         )
         return Extract(*(part.cpu() for part in parts))
 

@@ -10,20 +10,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import torch
-
-from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import sha256_of, write_json
-from revalexo_clip.core.progress import OnProgress, Progress, silent_progress
-from revalexo_clip.data import LabelledWindows
+from revalexo_clip.core.progress import Progress, silent_progress
+from revalexo_clip.data import LabelledWindows, WindowDataset
 from revalexo_clip.evaluation.classifier import ClassifierEvaluation, evaluate_classifier
+from revalexo_clip.evaluation.encoding import encode, encode_training_subjects
 from revalexo_clip.evaluation.folder import chosen_folder, results_folder
-from revalexo_clip.evaluation.held_out import HeldOut, check_same_input, load_for_evaluation, seen_subjects
-from revalexo_clip.evaluation.inference import Extract, FeatureModule, concatenate, predict_batches
+from revalexo_clip.evaluation.held_out import HeldOut, load_for_evaluation, seen_subjects
+from revalexo_clip.evaluation.reference import SupervisedEncoder, identity_of, load_reference
+from revalexo_clip.evaluation.robustness import encode_perturbed
 from revalexo_clip.evaluation.storage import write_embeddings
 from revalexo_clip.metrics.blocks import units_of
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
@@ -31,12 +29,12 @@ from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Ints
 from revalexo_clip.metrics.galleries import Gallery, count_parts, measure_retrieval, rank_galleries
 from revalexo_clip.metrics.probe_results import ProbeResults, can_be_trained, probe_windows, unprobed
+from revalexo_clip.metrics.robustness import measure_robustness
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html.evaluation.page import write_report
 from revalexo_clip.runs.checkpoint import Checkpoint
-from revalexo_clip.runs.classifier_checkpoint import is_classifier
+from revalexo_clip.runs.classifier_checkpoint import ClassifierCheckpoint, is_classifier
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
-from revalexo_clip.training.loaders import evaluation_batch_size, evaluation_loader
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,8 @@ def evaluate(
     allow_seen_subjects: bool = False,
     probe: bool = True,
     tolerance: float = 0.0,
+    reference: str | Path | None = None,
+    robustness: bool = False,
     out: str | Path | None = None,
     progress: Progress = silent_progress,
 ) -> Evaluation | ClassifierEvaluation:
@@ -76,7 +76,7 @@ def evaluate(
 
     A pretrained dual encoder is evaluated by retrieval, embedding geometry and linear probes (`embeddings.h5`), an
     encoder of IMU alone without retrieval; an activity classifier by its predictions (`predictions.h5`), to which
-    `probe` and `tolerance` do not apply.
+    `probe`, `tolerance`, `reference` and `robustness` do not apply.
 
     - `ckpt`: a checkpoint or a run folder; None for the newest run.
     - `data_root`: dataset root, if it moved.
@@ -85,6 +85,10 @@ def evaluate(
     - `allow_seen_subjects`: evaluate on subjects that were used in training, too.
     - `probe`: train linear probes on frozen features.
     - `tolerance`: windows of a recording that start less than this apart [s] count as one answer in retrieval.
+    - `reference`: run folder or checkpoint of an activity classifier with the same IMU encoder, trained from scratch on
+      all labels of the same subjects. Its features are probed, too, and show which share of the gap between the
+      untrained and the supervised network pretraining closes (`probe.gap_closed`).
+    - `robustness`: evaluate again with perturbed IMU: sensors missing or turned, another time or rate.
     - `out`: output folder. The default is `evaluation/` in the run folder for the checkpoint's own test subjects, with
       the probe and without tolerance; anything else has a folder inside it, e.g. `evaluation/no-probe/`.
     - `progress`: opens a progress display for each step.
@@ -93,11 +97,18 @@ def evaluate(
     cannot be read or written, or if the data do not have the format of the training.
     """
     check_tolerance(tolerance)
+    if reference is not None and not probe:
+        raise ConfigError("--reference requires the probe; leave out --no-probe")
     folder = chosen_folder(out)
     path = find_checkpoint(None if ckpt is None else Path(ckpt))
     root = None if data_root is None else Path(data_root)
     file = None if experiment_file is None else Path(experiment_file)
     if is_classifier(path):
+        for option, given in (("--reference", reference is not None), ("--robustness", robustness)):
+            if given:
+                raise ConfigError(
+                    f"{option} requires a pretraining checkpoint; {path} is that of an activity classifier"
+                )
         return evaluate_classifier(
             path,
             data_root=root,
@@ -114,7 +125,18 @@ def evaluate(
         experiment_file=file,
         allow_seen_subjects=allow_seen_subjects,
     )
-    return measure(held_out, probe=probe, tolerance=tolerance, out=folder, progress=progress)
+    supervised = None
+    if reference is not None:
+        supervised = load_reference(reference, held_out, experiment_file=file, allow_seen_subjects=allow_seen_subjects)
+    return measure(
+        held_out,
+        probe=probe,
+        tolerance=tolerance,
+        reference=supervised,
+        robustness=robustness,
+        out=folder,
+        progress=progress,
+    )
 
 
 def check_tolerance(tolerance: float) -> None:
@@ -124,13 +146,23 @@ def check_tolerance(tolerance: float) -> None:
 
 
 def measure(
-    held_out: HeldOut, *, probe: bool, tolerance: float, progress: Progress, out: Path | None = None
+    held_out: HeldOut,
+    *,
+    probe: bool,
+    tolerance: float,
+    progress: Progress,
+    reference: ClassifierCheckpoint | None = None,
+    robustness: bool = False,
+    out: Path | None = None,
 ) -> Evaluation:
     """Evaluate a pretrained checkpoint on its evaluation windows, and write the results. See `evaluate`."""
     checkpoint, experiment, dataset = held_out.checkpoint, held_out.experiment, held_out.dataset
     folder = out or results_folder(checkpoint.path, held_out.changed, probe=probe, tolerance=tolerance)
+    if robustness and not isinstance(dataset, WindowDataset):
+        raise ConfigError("--robustness: needs a video encoder, because it measures retrieval; the checkpoint has none")
+    supervised = None if reference is None else SupervisedEncoder(reference)
     with progress("embedding") as on_progress:
-        windows = _encode(checkpoint, dataset, experiment, on_progress)
+        windows = encode(checkpoint, dataset, experiment, on_progress, supervised)
     bootstrap = TimeBootstrap(units_of(windows))
     metrics = _heading(checkpoint, dataset, windows, bootstrap) | {"split": held_out.split, "tolerance": tolerance}
     galleries: Mapping[str, Gallery] = {}
@@ -141,8 +173,18 @@ def measure(
     else:
         metrics |= count_parts(windows)
     metrics["geometry"] = geometry(windows.imu_ND, windows.video_ND)
-    probe_results = _probe(checkpoint, windows, experiment, bootstrap, progress) if probe else unprobed("not asked for")
+    training, probe_results = None, unprobed("not asked for")
+    if probe:
+        if len(windows.subjects) == 1:
+            training = encode_training_subjects(checkpoint, experiment, windows, progress, supervised)
+        probe_results = _probe(windows, training, bootstrap, progress)
     metrics |= {"probe": probe_results.metrics, "probe_reason": probe_results.reason}
+    metrics |= {"reference": None if reference is None else identity_of(reference), "robustness": None}
+    if robustness and isinstance(dataset, WindowDataset):
+        with progress("perturbing") as on_progress:
+            perturbed = encode_perturbed(checkpoint, dataset, experiment, on_progress)
+            probed = probe_results.metrics is not None
+            metrics["robustness"] = measure_robustness(windows, training, perturbed, probed=probed, tolerance=tolerance)
     path = folder / "metrics.json"
     write_json(path, metrics)
     identity = {"checkpoint": str(metrics["checkpoint"]), "sha256": str(metrics["sha256"])}
@@ -153,45 +195,6 @@ def measure(
     with progress("report"):
         write_report(result.report, findings)
     return result
-
-
-def _encode(
-    checkpoint: Checkpoint, dataset: LabelledWindows, experiment: PretrainExperiment, on_progress: OnProgress
-) -> EvaluatedWindows:
-    """Encode the windows of a dataset. Each window is read once."""
-    described = checkpoint.description
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(described.experiment.seed)  # the initial weights of the training
-        untrained = described.experiment.build_model(described.imu_spec, described.video_spec)
-    module = FeatureModule(checkpoint.build_model(), untrained, described.imu_spec)
-    batch_size = evaluation_batch_size(experiment.batch_size, experiment.micro_batch)
-    loader = evaluation_loader(dataset, batch_size, experiment.data.workers)
-    extracts = predict_batches(module, loader, experiment.trainer, on_progress)
-    found = concatenate(cast("list[Extract]", extracts))  # what its predict_step returns
-    for modality, embedding_BD in (("IMU", found.imu_BD), ("video", found.video_BD)):
-        if not embedding_BD.isfinite().all():
-            raise DataError(f"{checkpoint.path}: its {modality} embeddings are not finite; training may have diverged")
-    return EvaluatedWindows(
-        imu_ND=found.imu_BD,
-        video_ND=found.video_BD,
-        features={
-            "imu": found.imu_features_BD,
-            "imu_untrained": found.untrained_features_BD,
-            "handcrafted": found.handcrafted_BF,
-            **({} if described.video_spec is None else {"video": found.video_features_BD}),
-        },
-        label_NK=found.label_BK,
-        transition_NK=found.transition_BK,
-        clip_N=found.clip_B,
-        start_N=found.start_B,
-        recording_N=found.recording_B,
-        time_N=found.time_B,
-        clip_subjects=dataset.clip_subjects,
-        clip_names=dataset.clip_names,
-        activities=dataset.activities,
-        horizons=dataset.horizons,
-        moving_N=found.moving_B,
-    )
 
 
 def _heading(
@@ -210,38 +213,15 @@ def _heading(
 
 
 def _probe(
-    checkpoint: Checkpoint,
     windows: EvaluatedWindows,
-    experiment: PretrainExperiment,
+    training: EvaluatedWindows | None,
     bootstrap: TimeBootstrap,
     progress: Progress,
 ) -> ProbeResults:
-    """Train and test the probes, or say why that is impossible.
-
-    If there is a single test subject, the probes are trained on the training subjects.
-    """
-    training = None
-    if len(windows.subjects) == 1:
-        others = tuple(name for name in checkpoint.description.subjects["train"] if name not in windows.subjects)
-        if not others:
-            return unprobed("there are no other subjects with labels to train a probe on")
-        with progress("embedding training subjects") as on_progress:
-            training = _encode(checkpoint, _windows_of(checkpoint, experiment, others), experiment, on_progress)
+    """Train and test the probes, or say why that is impossible. `training` is that of `probe_windows`."""
+    if len(windows.subjects) == 1 and training is None:
+        return unprobed("there are no other subjects with labels to train a probe on")
     if not can_be_trained([windows] if training is None else [training]):
         return unprobed("no window has a label at any of data.horizons")
     with progress("probing") as on_progress:
         return probe_windows(windows, training, bootstrap, on_progress)
-
-
-def _windows_of(checkpoint: Checkpoint, experiment: PretrainExperiment, subjects: tuple[str, ...]) -> LabelledWindows:
-    """Index evaluation windows of the training subjects."""
-    data = experiment.data.evaluating(subjects)
-    try:
-        dataset = experiment.model_copy(update={"data": data}).windows("test")
-        check_same_input(checkpoint, dataset)
-    except DataError as error:
-        raise DataError(
-            f"{error}\nWith a single test subject, the probe is trained on the training subjects. Pass --no-probe, or "
-            "name more subjects: --set data.test_subjects=NAME,..."
-        ) from error
-    return dataset

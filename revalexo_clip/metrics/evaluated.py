@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 Floats = npt.NDArray[np.float64]
@@ -16,6 +17,9 @@ Bools = npt.NDArray[np.bool_]
 FEATURES = ("imu", "imu_untrained", "handcrafted", "video", "both")
 """Names of the probed features: of the pretrained IMU encoder; of the same encoder with its initial weights; statistics
 and spectrum of the raw channels; of the video encoder; of IMU and video concatenated."""
+SUPERVISED = "imu_supervised"
+"""Name of the features of the reference, the same IMU encoder trained on all labels. They are there only if one is
+given."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class EvaluatedWindows:
     video_ND: Tensor
     """[N, D] float32, unit vectors in the shared space; [N, 0] for a model of IMU alone."""
     features: Mapping[str, Tensor]
-    """[N, F] float32 for each of the `FEATURES` except `both`: encoder outputs before the projection. Without video
-    there is no `video`."""
+    """[N, F] float32 for each of the `FEATURES` except `both`, and perhaps `SUPERVISED`: encoder outputs before the
+    projection. Without video there is no `video`."""
     label_NK: Tensor
     """[N, K] int64, the activity at each horizon, `UNLABELLED` outside every segment."""
     transition_NK: Tensor
@@ -61,14 +65,26 @@ class EvaluatedWindows:
         return "video" in self.features
 
     @property
-    def probed(self) -> tuple[str, ...]:
-        """The `FEATURES` that there are."""
-        return FEATURES if self.has_video else tuple(name for name in FEATURES if name in self.features)
-
-    @property
     def subjects(self) -> tuple[str, ...]:
         """All subjects, sorted."""
         return tuple(sorted(set(self.clip_subjects)))
+
+    def among(self, row_M: Ints) -> EvaluatedWindows:
+        """Return some of the windows, [M] rows. Clips keep their numbers."""
+        of = torch.from_numpy(row_M)
+        return replace(
+            self,
+            imu_ND=self.imu_ND[of],
+            video_ND=self.video_ND[of],
+            features={name: rows_NF[of] for name, rows_NF in self.features.items()},
+            label_NK=self.label_NK[of],
+            transition_NK=self.transition_NK[of],
+            clip_N=self.clip_N[of],
+            start_N=self.start_N[of],
+            recording_N=self.recording_N[of],
+            time_N=self.time_N[of],
+            moving_N=None if self.moving_N is None else self.moving_N[of],
+        )
 
     def of_subject(self) -> Ints:
         """Return the subject of each window as its index in `subjects`, [N]."""
@@ -76,8 +92,14 @@ class EvaluatedWindows:
         of_clip_J = np.array([place[subject] for subject in self.clip_subjects], dtype=np.int64)
         return np.asarray(of_clip_J[self.clip_N.numpy()])
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of all features that there are: of the `FEATURES`, and `SUPERVISED`."""
+        there = FEATURES if self.has_video else tuple(name for name in FEATURES if name in self.features)
+        return (*there, SUPERVISED) if SUPERVISED in self.features else there
+
     def feature(self, name: str) -> Floats:
-        """Return one of the `FEATURES`, [N, F]."""
+        """Return the features of that name, [N, F]."""
         parts = ("imu", "video") if name == "both" else (name,)
         return np.concatenate([self.features[part].numpy() for part in parts], axis=1, dtype=np.float64)
 

@@ -11,11 +11,12 @@ from pydantic import JsonValue
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import SCORES, ClassifierOutput, scores
-from revalexo_clip.metrics.evaluated import Floats, Ints
+from revalexo_clip.metrics.evaluated import SUPERVISED, Floats, Ints
+from revalexo_clip.metrics.gap_closed import gap_closed
 from revalexo_clip.metrics.probe import DRAWS, FRACTIONS, Fold, predict, predict_with_few_labels
 
-PRETRAINED = "imu"
-"""Features that are compared with the baselines."""
+PRETRAINED, UNTRAINED = "imu", "imu_untrained"
+"""Features that are compared with the baselines, and those without any training."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,10 @@ def as_metrics(
     baselines: Mapping[str, str],
     bootstrap: TimeBootstrap,
 ) -> JsonObject:
-    """Return the objects `few_labels`, `one_subject` and their gains of `metrics.json`, by features and by baseline."""
+    """Return the objects `few_labels`, `one_subject` and their gains of `metrics.json`, by features and by baseline.
+
+    Shares of the gap to the `SUPERVISED` features are null if these are not among the curves.
+    """
     scored: JsonObject = {name: [point.scores() for point in points] for name, points in curves.items()}
     gained: JsonObject = {over: _gains(curves[PRETRAINED], curves[name], bootstrap) for over, name in baselines.items()}
     return {
@@ -114,7 +118,22 @@ def as_metrics(
         "one_subject_gain": {
             over: single[PRETRAINED].gain(single[name], bootstrap) for over, name in baselines.items()
         },
+        "few_labels_gap_closed": [_closed(points, bootstrap) for points in _by_place(curves)] or None,
+        "one_subject_gap_closed": _closed(single, bootstrap) if SUPERVISED in single else None,
     }
+
+
+def _by_place(curves: Mapping[str, Sequence[Point]]) -> list[Mapping[str, Point]]:
+    """Return the points of all features with each number of labels; none without `SUPERVISED` features."""
+    if SUPERVISED not in curves:
+        return []
+    return [{name: points[place] for name, points in curves.items()} for place in range(len(curves[SUPERVISED]))]
+
+
+def _closed(points: Mapping[str, Point], bootstrap: TimeBootstrap) -> JsonObject:
+    """Return which share of the gap is closed with one number of labels."""
+    pretrained, untrained, supervised = (points[name] for name in (PRETRAINED, UNTRAINED, SUPERVISED))
+    return pretrained.described | gap_closed(pretrained.draws, untrained.draws, supervised.draws, bootstrap)
 
 
 def _gains(ours: Sequence[Point], theirs: Sequence[Point], bootstrap: TimeBootstrap) -> list[JsonValue]:

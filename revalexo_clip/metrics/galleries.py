@@ -6,7 +6,7 @@ to distinguish clips. Only in the last is it the moment that distinguishes the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,8 +64,10 @@ class Gallery:
         return found
 
 
-def rank_galleries(windows: EvaluatedWindows, tolerance: float = 0.0) -> dict[str, Gallery]:
-    """Rank partners in each gallery; that of `ACTIVITY` is missing if no window has an activity at the first horizon.
+def rank_galleries(
+    windows: EvaluatedWindows, tolerance: float = 0.0, names: Collection[str] = ALL_GALLERIES
+) -> dict[str, Gallery]:
+    """Rank partners in each named gallery; that of `ACTIVITY` is missing if no window has one at the first horizon.
 
     Of windows that show the same moment of a recording, because clips share it, one is in the galleries and asked
     about. Windows of a recording that start less than `tolerance` [s] apart count as one answer. Activities are those
@@ -78,7 +80,11 @@ def rank_galleries(windows: EvaluatedWindows, tolerance: float = 0.0) -> dict[st
     if len(labelled):
         grouped[ACTIVITY] = (labelled, subject_N * len(windows.activities) + label_N)
     grouped[CLIP] = (distinct, windows.clip_N.numpy())
-    return {name: _rank(windows, rows, group_N[rows], tolerance) for name, (rows, group_N) in grouped.items()}
+    return {
+        name: _rank(windows, rows, group_N[rows], tolerance)
+        for name, (rows, group_N) in grouped.items()
+        if name in names
+    }
 
 
 def distinct_rows(windows: EvaluatedWindows) -> Ints:

@@ -13,11 +13,12 @@ from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import ClassifierOutput, gain, measure
-from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints
-from revalexo_clip.metrics.few_labels import FewLabels, Point, as_metrics
+from revalexo_clip.metrics.evaluated import SUPERVISED, Bools, EvaluatedWindows, Floats, Ints
+from revalexo_clip.metrics.few_labels import UNTRAINED, FewLabels, Point, as_metrics
+from revalexo_clip.metrics.gap_closed import gap_closed
 from revalexo_clip.metrics.probe import PROBES, Fold, leave_one_subject_out, predict, training_rows
 
-BASELINES = {"over_untrained": "imu_untrained", "over_handcrafted": "handcrafted"}
+BASELINES = {"over_untrained": UNTRAINED, "over_handcrafted": "handcrafted"}
 """Baselines of the pretrained IMU encoder."""
 
 
@@ -51,16 +52,16 @@ def probe_windows(
     predictions = {}
     curves: dict[str, list[Point]] = {}
     single: dict[str, Point] = {}
-    probed = windows.probed
-    for done, name in enumerate(probed):
+    names = windows.feature_names
+    for done, name in enumerate(names):
         features_NF = task.features(name)
         for probe in PROBES:
             found_NK = predict(probe, features_NF, task.label_NK, task.folds, task.classes)
             predictions[f"{probe}/{name}"] = found_NK[: len(windows)]
-        if name in ("imu", *BASELINES.values()):
+        if name in {"imu", *BASELINES.values(), SUPERVISED}:
             curves[name] = task.few.by_fraction(features_NF, predictions[f"linear/{name}"][:, 0], task.most_labels())
             single[name] = task.few.of_one_subject(features_NF)
-        on_progress(done + 1, len(probed))
+        on_progress(done + 1, len(names))
     trained = windows if training is None else training
     metrics: JsonObject = {
         "protocol": "leave_one_subject_out" if training is None else "train_subjects",
@@ -70,7 +71,7 @@ def probe_windows(
         "horizons": list(windows.horizons),
         "unlabelled": (windows.label_NK == UNLABELLED).sum(dim=0).tolist(),
         "activities": list(windows.activities),
-        **{probe: {name: task.measure(predictions[f"{probe}/{name}"]) for name in probed} for probe in PROBES},
+        **{probe: {name: task.measure(predictions[f"{probe}/{name}"]) for name in names} for probe in PROBES},
         "gain": {
             probe: {
                 over: task.gain(predictions[f"{probe}/imu"], predictions[f"{probe}/{name}"])
@@ -78,6 +79,11 @@ def probe_windows(
             }
             for probe in PROBES
         },
+        "transition_gain": {
+            over: task.gain_in_transitions(predictions["linear/imu"], predictions[f"linear/{name}"])
+            for over, name in BASELINES.items()
+        },
+        "gap_closed": task.gap_closed(predictions) if SUPERVISED in names else None,
         "confusion": task.confusion(predictions["linear/imu"]),
         **as_metrics(curves, single, BASELINES, bootstrap),
     }
@@ -149,6 +155,16 @@ class _Task:
             {"horizon": horizon, **gain(self.tested(one_MK, k), self.tested(other_MK, k), self.bootstrap)}
             for k, horizon in enumerate(self.windows.horizons)
         ]
+
+    def gain_in_transitions(self, one_MK: Ints, other_MK: Ints) -> JsonObject:
+        """Compare predictions for the windows in transitions at the first horizon."""
+        among_M = self.transition_MK[:, 0]
+        return gain(self.tested(one_MK, 0, among_M), self.tested(other_MK, 0, among_M), self.bootstrap)
+
+    def gap_closed(self, predictions: Mapping[str, Ints]) -> JsonObject:
+        """Return which share of the gap between untrained and supervised features is closed, at the first horizon."""
+        ours, least, most = (self.tested(predictions[f"linear/{name}"], 0) for name in ("imu", UNTRAINED, SUPERVISED))
+        return gap_closed([ours], [least], [most], self.bootstrap)
 
     def most_labels(self) -> int:
         """Return the largest number of labels at the first horizon that a probe is trained with."""

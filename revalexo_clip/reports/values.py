@@ -27,6 +27,7 @@ FEATURES = {
     "imu": "IMU, pretrained",
     "imu_untrained": "IMU, untrained",
     "handcrafted": "IMU, handcrafted",
+    "imu_supervised": "IMU, supervised",
     "video": "video",
     "both": "IMU and video",
 }
@@ -171,14 +172,14 @@ def is_imu_alone(metrics: JsonObject) -> bool:
     return metrics[WHOLE] is None
 
 
-def probed_features(probe: JsonObject) -> dict[str, str]:
-    """Return the titles of the features that were probed; without video there are fewer."""
-    return {name: title for name, title in FEATURES.items() if name in child(probe, "linear")}
-
-
 def first_horizon(probe: JsonObject) -> float:
     """Return the first prediction horizon of a probe [s]."""
     return number(children(probe, "linear", "imu")[0]["horizon"]) or 0.0
+
+
+def probed_features(probe: JsonObject) -> dict[str, str]:
+    """Return the titles of the features that were probed: there may be no video, and no supervised reference."""
+    return {name: title for name, title in FEATURES.items() if name in child(probe, "linear")}
 
 
 def single_activity_warning(probe: JsonObject) -> str:

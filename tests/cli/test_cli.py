@@ -112,6 +112,14 @@ def test_seen_subjects_are_refused_unless_they_are_allowed(home: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("option", [("--reference", "elsewhere"), ("--robustness",)])
+def test_a_comparison_takes_no_option_of_a_single_checkpoint(option: tuple[str, ...], tmp_path: Path) -> None:
+    refused = call("evaluate", "--ckpt", "one", "--ckpt", "other", *option, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert f"{option[0]} applies to a single checkpoint; evaluate each --ckpt on its own" in refused.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_built_in")
 def test_show_prints_the_resolved_experiment(tmp_path: Path) -> None:
     arguments = ("show", EXPERIMENT, "--set", "imu.kernel=5")

@@ -51,6 +51,8 @@ def made_evaluation(
         "geometry": geometry(windows.imu_ND, windows.video_ND),
         "probe": probe_results.metrics,
         "probe_reason": probe_results.reason,
+        "reference": None,
+        "robustness": None,
     }
     findings = Findings(name, metrics, windows, galleries, MadeDataset(windows), log)
     return Evaluation(findings, Path("evaluation/metrics.json"), probe_results.predictions)

@@ -14,6 +14,7 @@ from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.base import NO_MOTION, Windows
 from revalexo_clip.data.windows import distinct_moments
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
+from revalexo_clip.metrics.robustness import NotPerturbed, Perturbed
 
 
 def made_windows(subjects: int, clips: int = 7) -> EvaluatedWindows:
@@ -39,6 +40,37 @@ def made_windows(subjects: int, clips: int = 7) -> EvaluatedWindows:
         horizons=(0.0, 0.5),
         moving_N=torch.arange(count) % 4 > 0,
     )
+
+
+def supervised(windows: EvaluatedWindows) -> EvaluatedWindows:
+    """The same windows with features of a supervised reference, which know the activity better than the others."""
+    rng = torch.Generator().manual_seed(9)
+    known_NF = torch.randn(len(windows), 5, generator=rng) + 4.0 * windows.label_NK[:, :1]
+    noise_NF = torch.randn(len(windows), 5, generator=rng) + 0.2 * windows.label_NK[:, :1]
+    features = {**windows.features, "imu_untrained": noise_NF, "imu_supervised": known_NF}
+    return replace(windows, features=features)
+
+
+def perturbed(windows: EvaluatedWindows) -> list[Perturbed | NotPerturbed]:
+    """Noise in place of each perturbation: two sensors are missing, one window leaves its clip, sensors do not turn."""
+    rng, rows = torch.Generator().manual_seed(5), np.arange(len(windows))
+
+    def noisy(name: str, noise: float, sensor: str | None = None, of: npt.NDArray[np.int64] = rows) -> Perturbed:
+        imu_ND = windows.imu_ND + noise * torch.randn(windows.imu_ND.shape, generator=rng)
+        features_NF = windows.features["imu"] + noise * torch.randn(windows.features["imu"].shape, generator=rng)
+        unit_ND = torch.nn.functional.normalize(imu_ND, dim=1)
+        return Perturbed(
+            name, sensor, of, unit_ND[torch.from_numpy(of)], features_NF[torch.from_numpy(of)].double().numpy()
+        )
+
+    return [
+        noisy("sensor_missing", 0.5, "Foot"),
+        noisy("sensor_missing", 2.0, "Pelvis"),
+        NotPerturbed("sensors_turned", "no sensor has channels of all three axes"),
+        noisy("imu_late", 0.3, of=rows[1:]),
+        noisy("imu_early", 0.3),
+        noisy("half_rate", 0.1),
+    ]
 
 
 LENGTH, STEP, WINDOW, STRIDE = 12.0, 8.0, 2.0, 0.5

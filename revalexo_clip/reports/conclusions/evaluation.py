@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.galleries import ACTIVITY, CLIP, SUBJECT, WHOLE
+from revalexo_clip.reports.conclusions.features import feature_verdicts
 from revalexo_clip.reports.conclusions.verdict import (
     FAR_ABOVE_CHANCE,
     MIN_R_AT_1,
@@ -39,7 +40,8 @@ from revalexo_clip.reports.values import (
 
 
 def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
-    """Yield the main conclusions of an evaluation; of IMU alone, whether pretraining was worth it."""
+    """Yield the main conclusions of an evaluation: those on the features first, if they were probed."""
+    yield from feature_verdicts(metrics)
     if is_imu_alone(metrics):
         yield _pretraining(metrics)
         return

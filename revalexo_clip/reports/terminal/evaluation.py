@@ -12,7 +12,9 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
 from revalexo_clip.metrics.galleries import WHOLE
 from revalexo_clip.reports.leakage import leakage_warning
+from revalexo_clip.reports.terminal.headline import FEATURES, OVER, gap_line, headline_table
 from revalexo_clip.reports.terminal.report_table import Column, ReportTable
+from revalexo_clip.reports.terminal.robustness import robustness_tables
 from revalexo_clip.reports.values import (
     DIRECTIONS,
     GALLERIES,
@@ -39,34 +41,28 @@ from revalexo_clip.reports.values import (
 )
 
 _FIGURES = RETRIEVAL | {"median_rank": "median"}
-_FEATURES = {
-    "imu": "IMU",
-    "imu_untrained": "  untrained",
-    "handcrafted": "  handcrafted",
-    "video": "video",
-    "both": "IMU and video",
-}
-
-
-_OVER = {"over_untrained": "over untrained", "over_handcrafted": "over handcrafted"}
 
 
 def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
     """Yield the tables of an evaluation; if test subjects were used in training, a warning comes first."""
     if warning := leakage_warning(metrics["seen"]):
         yield Text(warning, style="yellow")
+    probe = metrics["probe"]
+    if isinstance(probe, dict):
+        yield headline_table(probe)
     if is_imu_alone(metrics):
         yield Text(f"{IMU_ALONE} {interval_note(metrics)}\n", style="dim")
     else:
         yield from _retrieval_tables(metrics)
     yield _geometry_table(object_of(metrics["geometry"]))
-    probe = metrics["probe"]
     if isinstance(probe, dict):
         yield from _probe_tables(probe)
         if warning := single_activity_warning(probe):
             yield Text(warning, style="yellow")
     else:
         yield Text(f"No probe: {metrics['probe_reason']}.", style="dim")
+    if isinstance(metrics.get("robustness"), dict):
+        yield from robustness_tables(object_of(metrics["robustness"]))
 
 
 def _retrieval_tables(metrics: JsonObject) -> Iterator[RenderableType]:
@@ -166,40 +162,40 @@ def _geometry_table(geometry: JsonObject) -> ReportTable:
     return table
 
 
-def _probe_tables(probe: JsonObject) -> Iterator[ReportTable]:
+def _probe_tables(probe: JsonObject) -> Iterator[RenderableType]:
     horizons = list_of(probe["horizons"])
     if probe["protocol"] == "leave_one_subject_out":
         how = "leave one subject out"
     else:
         how = f"trained on {counted(len(list_of(probe['trained_on'])), 'training subject')}"
     linear = object_of(probe["linear"])
-    probed = {name: title for name, title in _FEATURES.items() if name in linear}
-    now = {name: object_of(list_of(linear[name])[0]) for name in probed}
+    features = {name: title for name, title in FEATURES.items() if name in linear}
+    now = {name: object_of(list_of(linear[name])[0]) for name in features}
     columns = [Column(title) for title in (*SCORES.values(), "steady F1", "trans. F1")]
     table = ReportTable(f"Linear probe: activity {when(horizons[0])}, {how}", columns)
-    for name, title in probed.items():
+    for name, title in features.items():
         everything, *parts = (object_of(now[name][among]) for among in ("all", "steady", "transition"))
         figures = (percent(everything[score]) for score in SCORES)
         table.add_row(title, *figures, *(percent(part["macro_f1"]) for part in parts))
         _add_intervals(table, everything, SCORES)
     for place, (kind, by) in enumerate((("linear", "linear probe"), ("knn", "neighbours"))):
         table.add_row(f"gain, {by}", new_section=place == 0)
-        for name, title in _OVER.items():
+        for name, title in OVER.items():
             gained = object_of(list_of(object_of(object_of(probe["gain"])[kind])[name])[0])
             table.add_row(f"  {title}", *(_signed(gained[score]) for score in SCORES))
             _add_intervals(table, gained, SCORES)
     yield table
-    yield _horizons_table(probe, horizons)
+    if line := gap_line(probe):
+        yield line
+    yield _horizons_table(probe, horizons, features)
     yield _few_labels_table(probe)
 
 
-def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue]) -> ReportTable:
+def _horizons_table(probe: JsonObject, horizons: Sequence[JsonValue], shown: Mapping[str, str]) -> ReportTable:
     title = "Macro F1 [%] by prediction horizon, linear probe / nearest neighbours"
     table = ReportTable(title, [Column(horizon_text(horizon)) for horizon in horizons])
     linear, knn = object_of(probe["linear"]), object_of(probe["knn"])
-    for name, features in _FEATURES.items():
-        if name not in linear:
-            continue
+    for name, features in shown.items():
         pairs = zip(list_of(linear[name]), list_of(knn[name]), strict=True)
         table.add_row(features, *("/".join(_whole_percent(one) for one in pair) for pair in pairs))
     return table
@@ -210,13 +206,13 @@ def _few_labels_table(probe: JsonObject) -> ReportTable:
     shares = [float(str(object_of(point)["fraction"])) for point in list_of(few["imu"])]
     title = "Macro F1 by share of the labels, and with one labelled subject; linear probe"
     table = ReportTable(title, [Column("1 subject"), *(Column(f"{100 * share:g}%") for share in shares)])
-    for name, features in _FEATURES.items():
+    for name, features in FEATURES.items():
         if name in few:
             points = [single[name], *list_of(few[name])]
             table.add_row(features, *(percent(object_of(point)["macro_f1"]) for point in points))
     for over, gains in object_of(probe["few_labels_gain"]).items():
         points = [object_of(probe["one_subject_gain"])[over], *list_of(gains)]
-        table.add_row(f"gain {_OVER[over]}", *(_signed(object_of(point)["macro_f1"]) for point in points))
+        table.add_row(f"gain {OVER[over]}", *(_signed(object_of(point)["macro_f1"]) for point in points))
         ends = [object_of(object_of(point)["interval"])["macro_f1"] for point in points]
         if any(ends):
             table.add_row("", *(_interval("macro_f1", one) for one in ends), style="dim")

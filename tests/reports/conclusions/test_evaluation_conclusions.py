@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.conclusions.evaluation import against_chance, of_gains, of_subjects
+from revalexo_clip.reports.conclusions.features import of_differences, of_gap
 from revalexo_clip.reports.conclusions.verdict import MIN_R_AT_1, MIN_R_AT_10, against
 from revalexo_clip.reports.html.plots import panels, percent_axis, spread
 from revalexo_clip.reports.values import Measured, points, written, written_interval
@@ -147,3 +148,35 @@ def test_small_shares_have_labels_of_their_own() -> None:
         "20%",
         "100%",
     ]
+
+
+@pytest.mark.parametrize(
+    ("closed", "answer"),
+    [
+        (Measured(0.5, (0.3, 0.7)), "yes"),
+        (Measured(0.49, (0.3, 0.7)), "open"),
+        (Measured(0.6, (-0.1, 1.2)), "open"),
+        (Measured(-0.3, (-0.5, -0.1)), "no"),
+        (Measured(0.9), "open"),
+    ],
+)
+def test_half_of_the_gap_is_green_if_it_is_significant(closed: Measured, answer: str) -> None:
+    got, short = of_gap(closed)
+    assert got == answer
+    assert short.startswith(written("share", closed.value))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "answer", "says"),
+    [
+        (UP, UP, "yes", "Yes: better than untrained and than handcrafted features"),
+        (UP, BOTH, "open", "In part: better than a; other differences are not significant"),
+        (UP, DOWN, "open", "Mixed: worse than b"),
+        (NO_INTERVAL, DOWN, "no", "No: worse than b"),
+        (BOTH, NO_INTERVAL, "open", "No significant difference"),
+    ],
+)
+def test_features_must_be_better_than_both_baselines(one: Measured, other: Measured, answer: str, says: str) -> None:
+    got, short = of_differences({"a": one, "b": other})
+    assert got == answer
+    assert short.startswith(says)

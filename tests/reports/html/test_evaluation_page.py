@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from support.html_page import Page
 from support.made_evaluation import made_evaluation, made_probe_results
-from support.made_windows import MadeDataset, made_pieces, made_windows
+from support.made_windows import MadeDataset, made_pieces, made_windows, perturbed, supervised
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.blocks import units_of
@@ -18,11 +19,14 @@ from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.galleries import ALL_GALLERIES, measure_retrieval, rank_galleries
+from revalexo_clip.metrics.robustness import measure_robustness
+from revalexo_clip.reports.conclusions.evaluation import verdicts
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import curves
 from revalexo_clip.reports.html import plots as plot
-from revalexo_clip.reports.html.evaluation import examples, retrieval
+from revalexo_clip.reports.html.evaluation import examples, retrieval, robustness
 from revalexo_clip.reports.html.evaluation import page as summary
+from revalexo_clip.reports.html.evaluation import probe as probe_section
 from revalexo_clip.reports.html.evaluation.page import sections, write_report
 
 ODD = '<b>"walking" & co'
@@ -163,6 +167,61 @@ def test_six_subjects_have_means_with_intervals_between_subjects() -> None:
     assert isinstance(mrr, dict)
     assert f"{mrr['mean']:.3f}" in told
     assert "its interval says how it would vary with other subjects" in Page(summary.head("made", found.metrics)).text
+
+
+def test_it_begins_with_what_the_features_are_worth(findings: Findings) -> None:
+    questions = [one.question for one in verdicts(findings.metrics)]
+    assert questions[:3] == [
+        "Are its features worth more where labels are few?",
+        "Are they worth more in transitions?",
+        "Does IMU find the matching video?",
+    ]
+    text = Page(summary.tables(findings.metrics)).text
+    assert text.index("Macro F1, linear probe") < text.index("Retrieval, gallery")
+    probe: Any = findings.metrics["probe"]
+    for name in ("imu", "imu_untrained", "handcrafted"):
+        assert f"{100 * probe['few_labels'][name][0]['macro_f1']:.1f}%" in text
+    assert f"{100 * probe['transition_gain']['over_untrained']['macro_f1']:+.1f}".replace("-", "−") in text  # noqa: RUF001
+    assert "is measured with rxclip evaluate --reference RUN" in Page(probe_section.section_body(probe)).text
+
+
+def test_with_a_reference_the_share_of_the_gap_comes_first() -> None:
+    windows = supervised(made_windows(subjects=2))
+    found = made_evaluation(windows, "made", made_probe_results(windows)).findings
+    first = next(verdicts(found.metrics))
+    assert first.question == "How much of what labels teach does pretraining teach without them?"
+    probe: Any = found.metrics["probe"]
+    closed = f"{100 * probe['gap_closed']['macro_f1']:.1f}%"
+    assert first.short.startswith(closed)
+    assert first.short.endswith("of the gap between the untrained and the supervised network")
+    drawn = probe_section.section_body(probe)
+    assert "Share of the gap that pretraining closes" in drawn
+    assert "--reference" not in drawn
+    assert "IMU, supervised" in Page(summary.tables(found.metrics)).text
+    probe["gap_closed"]["macro_f1"], probe["gap_closed"]["reason"]["macro_f1"] = None, "it is so"
+    unknown = next(verdicts(found.metrics))
+    assert (unknown.answer, unknown.short) == ("open", "Not known")
+    assert unknown.reasons.endswith("because it is so.")
+
+
+def test_robustness_has_a_plot_and_a_table() -> None:
+    windows = made_windows(subjects=2)
+    found: Any = measure_robustness(windows, None, iter(perturbed(windows)), probed=True)
+    body = robustness.section_body(found)
+    assert "<svg" in body
+    text = Page(body).text
+    for title in (
+        "as recorded",
+        "without Foot",
+        "a sensor missing, worst",
+        "IMU 100 ms early",
+        "half the sampling rate",
+    ):
+        assert title in text
+    assert "sensors turned by 30°: not measured" in text
+    for one in found["perturbations"]:
+        assert f"{100 * one['perturbed']['probe']['macro_f1']:.1f}%" in text
+        assert f"{one['perturbed']['retrieval']['video_to_imu']['mrr']:.3f}" in text
 
 
 def test_clips_of_one_recording_are_told_from_each_other() -> None:

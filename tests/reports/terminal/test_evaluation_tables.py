@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from support.made_windows import made_windows
+from support.made_windows import made_windows, perturbed, supervised
 from support.narrow_terminal import assert_numbers_fit
 
 from revalexo_clip.core.component import JsonObject
@@ -16,6 +18,7 @@ from revalexo_clip.metrics.embedding_geometry import geometry
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.metrics.probe_results import probe_windows
+from revalexo_clip.metrics.robustness import measure_robustness
 from revalexo_clip.reports.terminal.evaluation import evaluation_report
 from revalexo_clip.reports.values import single_activity_warning
 
@@ -55,7 +58,56 @@ def test_everything_fits_without_being_cut(metrics: JsonObject) -> None:
 
 def test_it_begins_with_the_subjects_that_were_seen(metrics: JsonObject) -> None:
     assert shown(metrics)[0].startswith("Test subject Subject[0] was used in training, so these results do not")
-    assert shown({**metrics, "seen": {"train": [], "val": []}})[0].startswith("Retrieval: 112 windows of 14 clips")
+    unseen = shown({**metrics, "seen": {"train": [], "val": []}})
+    assert unseen[0].startswith("Macro F1 of a linear probe: few labels, transitions")
+    without = shown({**metrics, "seen": {"train": [], "val": []}, "probe": None, "probe_reason": "not asked for"})
+    assert without[0].startswith("Retrieval: 112 windows of 14 clips")
+
+
+def test_it_begins_with_few_labels_and_transitions(metrics: JsonObject) -> None:
+    lines = [line.split() for line in shown({**metrics, "seen": {"train": [], "val": []}})[:12]]
+    probe = metrics["probe"]
+    assert isinstance(probe, dict)
+    for title, name in (("IMU", "imu"), ("untrained", "imu_untrained"), ("handcrafted", "handcrafted")):
+        few, single, linear = (probe[key] for key in ("few_labels", "one_subject", "linear"))
+        values: Any = [few[name][0], single[name], linear[name][0]["transition"]]  # type: ignore[index,call-overload]
+        assert [title, *(f"{100 * value['macro_f1']:.1f}%" for value in values)] in lines
+    gained: Any = probe["transition_gain"]
+    row = next(line for line in lines if line[:3] == ["gain", "over", "untrained"])
+    assert row[-1] == f"{100 * gained['over_untrained']['macro_f1']:+.1f}"
+
+
+def test_the_share_of_the_gap_is_one_line(metrics: JsonObject) -> None:
+    windows = supervised(made_windows(subjects=2))
+    probe: Any = probe_windows(windows, None, TimeBootstrap(units_of(windows), resamples=50)).metrics
+    lines = " ".join(shown({**metrics, "probe": probe}, width=200))
+    closed = f"Pretraining closes {100 * probe['gap_closed']['macro_f1']:.1f}% (95% interval "
+    assert closed in lines
+    assert "supervised" in lines
+    probe["gap_closed"]["reason"]["macro_f1"] = "it is so"
+    reason = "Share of the gap between untrained and supervised: not known, because it is so."
+    assert reason in " ".join(shown({**metrics, "probe": probe}, width=200))
+    assert "gap in macro F1" not in " ".join(shown(metrics))
+    assert_numbers_fit(lambda: evaluation_report({**metrics, "probe": probe}))
+
+
+def test_perturbations_have_their_figures_and_differences(metrics: JsonObject) -> None:
+    windows = made_windows(subjects=2)
+    found: Any = measure_robustness(windows, None, iter(perturbed(windows)), probed=True)
+    whole: JsonObject = {**metrics, "robustness": found}
+    lines = shown(whole, width=120)
+    place = next(number for number, line in enumerate(lines) if line.startswith("without Pelvis"))
+    one = found["perturbations"][1]
+    for line, part, form in ((lines[place], one["perturbed"], ".1f"), (lines[place + 1], one["difference"], "+.1f")):
+        both = (part["retrieval"][way]["r_at_1"] for way in ("imu_to_video", "video_to_imu"))
+        assert "/".join(f"{100 * value:{form}}" for value in both) in line.split()
+        assert line.split()[-1] == f"{100 * part['probe']['macro_f1']:{form}}"
+    text = " ".join(lines)
+    for title in ("as recorded", "a sensor missing, mean", "a sensor missing, worst", "IMU 100 ms late", "half the"):
+        assert title in text
+    assert "IMU 100 ms late: 111 of 112 windows stay inside their recording" in text
+    assert "sensors turned by 30°: not measured, because no sensor has channels of all three axes." in text
+    assert_numbers_fit(lambda: evaluation_report(whole))
 
 
 def test_a_probe_of_a_single_activity_comes_with_a_warning() -> None:

@@ -11,19 +11,22 @@ from revalexo_clip.core.text import counted
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.metrics.galleries import WHOLE
 from revalexo_clip.metrics.moving import LEAST_DEVIATION
+from revalexo_clip.reports import headline
 from revalexo_clip.reports.conclusions.evaluation import verdicts
 from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import confusion, curves
 from revalexo_clip.reports.html.cells import as_list, cell, mean_cell, warning_box
 from revalexo_clip.reports.html.evaluation import embedding_space as embedding_map
-from revalexo_clip.reports.html.evaluation import examples, probe, retrieval
+from revalexo_clip.reports.html.evaluation import examples, probe, retrieval, robustness
 from revalexo_clip.reports.html.evaluation.embedding_space import geometry_table
 from revalexo_clip.reports.html.page import Html, Section, group, joined, page, paragraph, row, table, tag, text
 from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.values import (
     DIRECTIONS,
+    FEATURES,
     GALLERIES,
     IMU_ALONE,
+    NONE,
     RETRIEVAL,
     SCORES,
     SUBJECT_INTERVALS,
@@ -39,6 +42,8 @@ from revalexo_clip.reports.values import (
     resampled_text,
     shown_galleries,
     when,
+    within,
+    written_difference,
 )
 
 
@@ -63,6 +68,8 @@ def sections(findings: Findings) -> Iterator[Section]:
     yield Section("activities", "By activity", _by_activity(metrics))
     yield Section("subjects", "By subject", _by_subject(metrics))
     yield from _probe_sections(metrics)
+    if isinstance(metrics.get("robustness"), dict):
+        yield Section("robustness", "Robustness", robustness.section_body(child(metrics, "robustness")))
     yield _map(findings)
     yield Section("training", "Training", curves.section_body(findings.log, int(number(metrics["epoch"]) or 0)))
     assert isinstance(findings.dataset, WindowDataset)
@@ -164,7 +171,8 @@ def tables(metrics: JsonObject) -> Html:
     """Return the main results with their intervals."""
     parts = [paragraph(IMU_ALONE)] if is_imu_alone(metrics) else [_retrieval_table(metrics)]
     if isinstance(metrics["probe"], dict):
-        parts.append(_probe_table(child(metrics, "probe")))
+        found = child(metrics, "probe")
+        parts = [_headline_table(found), *parts, _probe_table(found)]
     if metrics["interval_reason"] is None:
         within = f"Below each value: its 95% interval, {resampled_text(metrics)} (see By subject)."
         if not is_imu_alone(metrics):
@@ -186,6 +194,25 @@ def _retrieval_table(metrics: JsonObject) -> Html:
         blind = (cell(name, Measured(number(child(found, "chance")[name]))) for name in RETRIEVAL)
         rows.append(row([tag("span", text("chance"), class_="open"), *blind]))
     return table(["Retrieval, gallery", *RETRIEVAL.values()], rows, kind="summary")
+
+
+def _headline_table(found: JsonObject) -> Html:
+    """Return macro F1 with the fewest labels, with those of one subject and in transitions, and the gains."""
+    rows = [
+        row([text(FEATURES[name]), *(cell("macro_f1", one) for one in headline.figures(found, name))])
+        for name in headline.shown_features(found)
+    ]
+    for over, baseline in headline.OVER.items():
+        cells = (_gain_cell(one) for one in headline.gains(found, over))
+        rows.append(row([text(f"gain over {baseline}"), *cells]))
+    return table(["Macro F1, linear probe", *headline.columns(found)], rows, kind="summary")
+
+
+def _gain_cell(gained: Measured) -> Html:
+    if gained.value is None:
+        return text(NONE)
+    ends = tag("span", text(within("macro_f1", gained.interval)), class_="interval")
+    return joined([text(written_difference("macro_f1", gained.value)), ends])
 
 
 def _probe_table(probe: JsonObject) -> Html:

@@ -9,6 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
+from revalexo_clip.reports.headline import OVER, closed_by_labels
 from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, row, table, tag, text
 from revalexo_clip.reports.html.plots import (
     COLOUR,
@@ -40,8 +41,14 @@ from revalexo_clip.reports.values import (
     written_difference,
 )
 
-ROLES = {"imu": "imu", "imu_untrained": "muted", "handcrafted": "c4", "video": "video", "both": "c3"}
-_BASELINES = {"over_untrained": "untrained", "over_handcrafted": "handcrafted"}
+ROLES = {
+    "imu": "imu",
+    "imu_untrained": "muted",
+    "handcrafted": "c4",
+    "imu_supervised": "c2",
+    "video": "video",
+    "both": "c3",
+}
 _HALF = WIDTH / 2 - 0.15
 
 
@@ -64,8 +71,33 @@ def section_body(probe: JsonObject) -> Html:
         "handcrafted features."
     )
     side = joined([_horizon_plot(probe), _few_labels_plot(child(probe, "few_labels"))])
-    drawn = [_feature_plot(probe), _gain_plot(probe), tag("div", side, class_="side")]
+    drawn = [_gap_plot(probe), _feature_plot(probe), _gain_plot(probe), tag("div", side, class_="side")]
     return joined([paragraph(about), *drawn, _few_labels_table(probe)])
+
+
+def _gap_plot(probe: JsonObject) -> Html:
+    """Return the share of the gap that pretraining closes; without a reference, how to measure it."""
+    found = closed_by_labels(probe)
+    if not found:
+        about = (
+            "Which share of the gap between this network untrained and trained on all labels pretraining closes is "
+            "measured with rxclip evaluate --reference RUN, RUN being a classifier with the same encoder trained from "
+            "scratch."
+        )
+        return paragraph(about, "quiet")
+    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(found), columns=len(SCORES), share_y=True)
+    for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
+        rows = [Row(labels, {"imu": measured(one, score)}) for labels, one in found.items()]
+        draw(axes, rows, title)
+        ends = [end for row in rows for one in row.dots.values() for end in (*(one.interval or ()), one.value or 0.0)]
+        axes.set_xlim(left=min(0.0, *ends))
+        axes.axvline(0, color=COLOUR["muted"], linewidth=1.2)
+    caption = (
+        "Share of the gap between the untrained and the supervised network that pretraining closes without a label, by "
+        "the labels that the linear probe is given. Whiskers are 95% intervals. There is no dot if the supervised "
+        "network is not significantly better than the untrained one."
+    )
+    return figure(svg(drawn[0], "Share of the gap that pretraining closes"), caption)
 
 
 def _feature_plot(probe: JsonObject) -> Html:
@@ -86,12 +118,12 @@ def _feature_plot(probe: JsonObject) -> Html:
 
 
 def _gain_plot(probe: JsonObject) -> Html:
-    drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(PROBES) * len(_BASELINES), columns=len(SCORES), share_y=True)
+    drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(PROBES) * len(OVER), columns=len(SCORES), share_y=True)
     for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
         gained = {
             f"{by}, over {name}": measured(children(probe, "gain", key, over)[0], score)
             for key, by in PROBES.items()
-            for over, name in _BASELINES.items()
+            for over, name in OVER.items()
         }
         rows = [Row(label, {"imu": one}) for label, one in gained.items()]
         draw_gains(axes, rows, f"gain, {title}")
@@ -144,7 +176,7 @@ def _few_labels_table(probe: JsonObject) -> Html:
         row([text(FEATURES[name]), *(_macro_f1(point) for point in [child(single, name), *children(few, name)])])
         for name in names
     ]
-    for over, name in _BASELINES.items():
+    for over, name in OVER.items():
         points = [child(probe, "one_subject_gain", over), *children(probe, "few_labels_gain", over)]
         rows.append(row([text(f"gain over {name}"), *map(_macro_f1_gain, points)]))
     headings = ["Macro F1, linear probe", "labels of one subject", *(f"{100 * share:g}% of labels" for share in shares)]
