@@ -13,6 +13,7 @@ from pathlib import Path
 from revalexo_clip import (
     AdamW,
     BatchComposition,
+    BestBy,
     ColorJitter,
     Dataset,
     FrameTokens,
@@ -79,4 +80,5 @@ class MotionRecipe(PretrainExperiment):
     optim: Optimizer = AdamW(lr=2e-3, weight_decay=0.05, warmup=0.1)
     batch_size: int = 96
     batches: BatchComposition = GroupedBatches(by="recording", windows=4)
-    trainer: TrainerConfig = TrainerConfig(max_epochs=12)
+    best: BestBy = "last"  # terms do not agree on an epoch, and the learning rate ends near 0
+    trainer: TrainerConfig = TrainerConfig(max_epochs=20)

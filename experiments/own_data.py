@@ -13,6 +13,7 @@ from pathlib import Path
 from revalexo_clip import (
     AdamW,
     BatchComposition,
+    BestBy,
     ColorJitter,
     Dataset,
     FrameTokens,
@@ -88,4 +89,5 @@ class OwnData(PretrainExperiment):
     optim: Optimizer = AdamW(lr=2e-3, weight_decay=0.05, warmup=0.1)
     batch_size: int = 96  # pairs contrasted with each other; lower it if you have fewer windows
     batches: BatchComposition = GroupedBatches(by="recording", windows=4)  # negatives from the same recording, too
+    best: BestBy = "last"  # terms do not agree on an epoch, and the learning rate ends near 0
     trainer: TrainerConfig = TrainerConfig(max_epochs=20)

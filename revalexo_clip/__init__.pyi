@@ -29,6 +29,7 @@ from .config.finetuning import Freezing as Freezing
 from .config.folds import Fold as Fold
 from .config.folds import Folds as Folds
 from .config.folds import LeaveOneSubjectOut as LeaveOneSubjectOut
+from .config.pretraining import BestBy as BestBy
 from .config.pretraining import PretrainExperiment as PretrainExperiment
 from .core.component import Component as Component
 from .core.component import Config as Config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import PositiveInt, model_validator
 from torch import nn
@@ -47,6 +47,10 @@ IMU_ALONE: frozenset[Vector] = frozenset({"imu", "imu_second"})
 """Kinds of vectors that a loss can compare without video."""
 
 
+BestBy = Literal["loss", "mrr", "last"]
+"""What the best checkpoint of a pretraining is chosen by, see `PretrainExperiment.best`."""
+
+
 class PretrainExperiment(Experiment):
     """Contrastive pretraining of an IMU encoder and a video encoder, or of an IMU encoder alone."""
 
@@ -83,8 +87,20 @@ class PretrainExperiment(Experiment):
     """How batches are composed of windows."""
     micro_batch: PositiveInt | None = None
     """Windows that a device encodes at a time, to limit memory; null for all at once."""
+    best: BestBy = "loss"
+    """What `best.ckpt` is chosen by: the lowest `val/loss`; the highest `val/mrr`, the mean reciprocal rank of retrieval
+    in both directions; or it is the `last` epoch, for losses whose terms do not agree on an epoch, with a learning rate
+    that ends near 0. IMU alone has a measure of its own."""
     trainer: TrainerConfig = TrainerConfig()
     """Length, precision and devices of the training."""
+
+    @model_validator(mode="after")
+    def _check_best(self) -> Self:
+        if self.best != "loss" and self.video is None:
+            raise ValueError("best: checkpoints of IMU alone are chosen by val/selection; leave best out")
+        if self.best == "last" and self.trainer.early_stopping is not None:
+            raise ValueError("best: the last epoch cannot be chosen by and stop early; set trainer.early_stopping=none")
+        return self
 
     @model_validator(mode="after")
     def _check_batch_size(self) -> Self:

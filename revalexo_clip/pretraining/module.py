@@ -25,6 +25,7 @@ from revalexo_clip.pretraining.micro_batch import contrast_in_parts
 from revalexo_clip.pretraining.validation import BetweenSubjects, Gallery, validation_loss
 from revalexo_clip.runs.resume_state import BETWEEN_SUBJECTS
 from revalexo_clip.training.base_module import PendingStep, TrainingModule
+from revalexo_clip.training.callbacks.early_stopping import LAST, MRR
 from revalexo_clip.training.distributed import fail_on_all_ranks, gather, world_size
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import diverged
@@ -218,8 +219,11 @@ class ContrastiveModule(TrainingModule):
             self.log_dict(by_neighbours)
             return
         self._log_validation_loss(gallery)
+        self.log(LAST.name, float(self.current_epoch + 1))
         within = retrieve_within(gallery.imu_ND, gallery.video_ND, subject_N)
-        for prefix, found in (("val", retrieve(gallery.imu_ND, gallery.video_ND)), ("val/within_subject", within)):
+        whole = retrieve(gallery.imu_ND, gallery.video_ND)
+        self.log(MRR.name, (whole.imu_to_video.mrr + whole.video_to_imu.mrr) / 2)
+        for prefix, found in (("val", whole), ("val/within_subject", within)):
             logged = {
                 "imu_to_video": found.imu_to_video,
                 "video_to_imu": found.video_to_imu,

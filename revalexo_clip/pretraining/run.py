@@ -21,7 +21,7 @@ from revalexo_clip.pretraining.memorising import MemorisingWarning
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.options import RunOptions, optional_path
 from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
-from revalexo_clip.training.callbacks.early_stopping import LOSS, Monitored
+from revalexo_clip.training.callbacks.early_stopping import LAST, LOSS, MRR, Monitored
 from revalexo_clip.training.callbacks.progress import NeighbourScores, RetrievalScores, TrainingProgress
 from revalexo_clip.training.dry_run import DryRun, try_one_batch
 from revalexo_clip.training.run import Training
@@ -86,7 +86,9 @@ class Pretraining(Training[TrainingSetup]):
     @property
     def monitored(self) -> Monitored:
         """See `Training.monitored`."""
-        return SELECTION if self.experiment.video is None else LOSS
+        if self.experiment.video is None:
+            return SELECTION
+        return {"loss": LOSS, "mrr": MRR, "last": LAST}[self.experiment.best]
 
     @property
     def reads_video(self) -> bool:

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from revalexo_clip.core.errors import Interrupted
 from revalexo_clip.core.files import link_atomically
 from revalexo_clip.runs.resume_state import BEST_CHECKPOINTS
-from revalexo_clip.training.callbacks.early_stopping import LOSS, Monitored
+from revalexo_clip.training.callbacks.early_stopping import LAST, LOSS, Monitored
 from revalexo_clip.training.distributed import fail_on_all_ranks, largest, rank
 
 _WAIT = b"\nstopping after this step or validation, to save a checkpoint; press Ctrl-C again to stop at once\n"
@@ -77,7 +77,7 @@ class BestCheckpoints(ModelCheckpoint):
         metric = monitored.name.removeprefix("val/")
         super().__init__(
             dirpath=folder,
-            filename=f"epoch={{epoch:03d}}-{metric}={{{monitored.name}:.4f}}",
+            filename="epoch={epoch:03d}" + ("" if monitored == LAST else f"-{metric}={{{monitored.name}:.4f}}"),
             auto_insert_metric_name=False,
             monitor=monitored.name,
             mode=monitored.best,

@@ -22,6 +22,9 @@ class Monitored:
 
 
 LOSS = Monitored("val/loss", "min")
+MRR = Monitored("val/mrr", "max", least=0.001)
+LAST = Monitored("val/epoch", "max")
+"""The number of the epoch: the last one is the best."""
 
 
 def early_stopping(config: TrainerConfig, monitored: Monitored) -> list[Callback]:
