@@ -22,7 +22,7 @@ def pretrain(
     devices: DevicesOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Pretrain an IMU and a video encoder contrastively."""
+    """Pretrain an IMU and a video encoder contrastively, or an IMU encoder alone."""
     quiet_libraries()
     from revalexo_clip.config.loading import load_experiment
     from revalexo_clip.pretraining import run as command

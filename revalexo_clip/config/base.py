@@ -51,7 +51,7 @@ class TrainerConfig(Config):
     """Maximum norm of the whole gradient; null or 0 for no clipping."""
     early_stopping: PositiveInt | None = None
     """Stop after this many epochs without improvement of the metric that selects checkpoints (in pretraining the
-    validation loss); null to train to the end."""
+    validation loss; of IMU alone `val/selection`); null to train to the end."""
     checkpoint_minutes: NonNegativeFloat | None = 10.0
     """Time between writes of `last.ckpt` within an epoch [min]. 0: after every step; null: at the end of epochs
     only."""

@@ -55,19 +55,22 @@ def next_window_mrr(
     """
     mean_F, scale_F = standardization(torch.from_numpy(features_NF))
     x_NF = torch.nn.functional.normalize((torch.from_numpy(features_NF) - mean_F) / scale_F, dim=1).numpy()
+    asked_N = np.zeros(len(x_NF), dtype=bool)
+    asked_N[np.linspace(0, len(x_NF) - 1, min(len(x_NF), MOST)).round().astype(np.int64)] = True
     found, chance = [], []
-    for row in np.linspace(0, len(x_NF) - 1, min(len(x_NF), MOST)).round().astype(np.int64):
-        rows = np.flatnonzero(subject_N == subject_N[row])
-        same_M = recording_N[rows] == recording_N[row]
-        later_M = np.where(same_M, time_N[rows] - time_N[row], np.inf)
-        gallery_M = np.abs(later_M) >= window - _MICROSECOND
-        next_M = np.where(gallery_M & (later_M > 0) & (later_M < 2 * window), later_M, np.inf)
-        partner = int(next_M.argmin())
-        if not np.isfinite(next_M[partner]):
-            continue
-        similarity_M = x_NF[rows] @ x_NF[row]
-        lead_M = similarity_M[gallery_M] - similarity_M[partner]
-        ties = int((np.abs(lead_M) <= _TIE).sum()) - 1
-        found.append(1 / (1 + int((lead_M > _TIE).sum()) + ties / 2))
-        chance.append(float((1 / np.arange(1, int(gallery_M.sum()) + 1)).mean()))
+    for subject in np.unique(subject_N):
+        rows = np.flatnonzero(subject_N == subject)
+        x_MF, recording_M, time_M = x_NF[rows], recording_N[rows], time_N[rows]
+        for place in np.flatnonzero(asked_N[rows]):
+            later_M = np.where(recording_M == recording_M[place], time_M - time_M[place], np.inf)
+            gallery_M = np.abs(later_M) >= window - _MICROSECOND
+            next_M = np.where(gallery_M & (later_M > 0) & (later_M < 2 * window), later_M, np.inf)
+            partner = int(next_M.argmin())
+            if not np.isfinite(next_M[partner]):
+                continue
+            similarity_M = x_MF @ x_MF[place]
+            lead_M = similarity_M[gallery_M] - similarity_M[partner]
+            ties = int((np.abs(lead_M) <= _TIE).sum()) - 1
+            found.append(1 / (1 + int((lead_M > _TIE).sum()) + ties / 2))
+            chance.append(float((1 / np.arange(1, len(lead_M) + 1)).mean()))
     return (float(np.mean(found)), float(np.mean(chance))) if found else None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from revalexo_clip.core.types import UNLABELLED
+from revalexo_clip.metrics import neighbours
 from revalexo_clip.metrics.evaluated import Floats
 from revalexo_clip.metrics.neighbours import feature_rank, knn_macro_f1, next_window_mrr
 
@@ -84,3 +85,14 @@ def test_neighbours_need_labels_of_two_subjects() -> None:
     label_N, subject_N = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
     assert knn_macro_f1(np.eye(4), np.where(subject_N == 1, UNLABELLED, label_N), subject_N) is None
     assert knn_macro_f1(np.eye(4), np.full(4, UNLABELLED), subject_N) is None
+
+
+def test_of_many_windows_an_evenly_spaced_selection_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    features_NF, time_N, zeros_N = rng.normal(size=(20, 4)), np.arange(0, 40, 2.0), np.zeros(20, dtype=np.int64)
+    monkeypatch.setattr(neighbours, "MOST", 1)
+    found = next_window_mrr(features_NF, zeros_N, zeros_N, time_N, WINDOW)
+    x_NF = (features_NF - features_NF.mean(axis=0)) / features_NF.std(axis=0)
+    similarity_N = x_NF @ x_NF[0] / np.linalg.norm(x_NF, axis=1)
+    rank = 1 + int((similarity_N[1:] > similarity_N[1]).sum())
+    assert found == pytest.approx((1 / rank, np.mean(1 / np.arange(1, 20))))

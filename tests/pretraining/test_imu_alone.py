@@ -16,7 +16,8 @@ from support.small_process import call, succeed
 from support.small_run import train
 from support.small_training import logged, metrics, weights
 
-from revalexo_clip.core.errors import ConfigError, Interrupted
+from revalexo_clip.core.errors import ConfigError, Interrupted, UserError
+from revalexo_clip.pretraining import collapse
 from revalexo_clip.pretraining import module as pretraining_module
 from revalexo_clip.pretraining.run import pretrain
 from revalexo_clip.runs.checkpoint import load_checkpoint
@@ -159,6 +160,23 @@ def test_two_processes_train_as_one(recordings: Path, tmp_path: Path) -> None:
     shared = tmp_path / "runs/latest"
     for name in ("train/loss", "val/selection", "val/effective_rank", "val/next_window/mrr"):
         assert logged(shared, name) == pytest.approx(logged(alone, name), rel=1e-2)
+
+
+def test_a_loss_that_stays_at_chance_is_warned_of_without_a_word_of_video(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(collapse, "STEPS", 6)
+    nothing_learned = "optim.lr=1e-30", "optim.final_lr=0", "loss.temperature=1"
+    noise = 'imu_augment=[{"type": "GaussianNoise", "std": 1000}]'
+    train(imu_alone(recordings, *nothing_learned, noise), tmp_path)
+    (said,) = [record.getMessage() for record in caplog.records if "not learning" in record.getMessage()]
+    assert "use weaker augmentations" in said
+    assert "video" not in said
+
+
+def test_a_diverged_step_names_the_windows_of_imu(recordings: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"the IMU embeddings are not finite of all windows\n"):
+        train(imu_alone(recordings, "optim.lr=1e30", "trainer.gradient_clip=0"), tmp_path)
 
 
 @pytest.mark.parametrize(
