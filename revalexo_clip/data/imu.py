@@ -7,10 +7,12 @@ of video takes 60 ms or more every time. Faster CSV readers use a thread pool, w
 from __future__ import annotations
 
 import csv
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
@@ -33,9 +35,31 @@ UNITS = {"acc": "m/s^2", "gyro": "rad/s"}
 """Unit of a channel, by the first part of its name."""
 
 
+_CLOCK_NAME = re.compile(r"(^|[^a-z])(time|timestamps?|t|ts|clock|utc|epoch|secs?|seconds|ms|us|ns)([^a-z]|$)")
+_OTHER_NAME = re.compile(r"index|frame|count|sample|acc|gyr|mag")
+
+
 def unit_of(channel: str) -> str:
     """Return the unit of a channel, `unknown` if RevalExo's layout does not define it."""
     return UNITS.get(channel.split("_", 1)[0], "unknown")
+
+
+@cache
+def clock_like(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns whose names are those of clocks."""
+    names = ((column, column.strip().lower()) for column in columns)
+    return tuple(column for column, name in names if _CLOCK_NAME.search(name) and not _OTHER_NAME.search(name))
+
+
+def matching_columns(columns: Sequence[str], pattern: str) -> list[str]:
+    """Return the columns that a channel pattern matches, in file order.
+
+    Columns whose names are those of clocks are not sensor channels: only their full name matches them.
+    """
+    if pattern in columns:
+        return [column for column in columns if column == pattern]
+    clocks = clock_like(tuple(columns))
+    return [column for column in columns if fnmatchcase(column, pattern) and column not in clocks]
 
 
 def select_channels(columns: Sequence[str], patterns: Sequence[str], path: Path) -> tuple[str, ...]:
@@ -45,9 +69,12 @@ def select_channels(columns: Sequence[str], patterns: Sequence[str], path: Path)
     """
     chosen: dict[str, None] = {}
     for pattern in patterns:
-        matching = [column for column in columns if fnmatchcase(column, pattern)]
+        matching = matching_columns(columns, pattern)
         if not matching:
-            raise DataError(f"{path}: no column matches the channel pattern '{pattern}'; columns: {', '.join(columns)}")
+            raise DataError(
+                f"{path}: no column matches the channel pattern '{pattern}'; columns: {', '.join(columns)}"
+                + (" (clocks need their full name)" if any(fnmatchcase(column, pattern) for column in columns) else "")
+            )
         chosen.update(dict.fromkeys(matching))
     repeated = [column for column in chosen if columns.count(column) > 1]
     if repeated:

@@ -44,6 +44,14 @@ def test_a_pattern_that_matches_nothing_names_itself_the_file_and_the_columns() 
         select_channels(["t", "acc_x"], ["acc_x", "acc_Head_*"], Path("a.csv"))
 
 
+def test_a_wildcard_takes_no_clock_and_a_full_name_does() -> None:
+    columns = ["time", "Timestamp (ns)", "acc_x", "gyro_t_x", "t"]
+    assert select_channels(columns, ["*"], Path("a.csv")) == ("acc_x", "gyro_t_x")
+    assert select_channels(columns, ["t", "*_x"], Path("a.csv")) == ("t", "acc_x", "gyro_t_x")
+    with pytest.raises(DataError, match=r"no column matches .* 'time\*'; .*clocks need their full name"):
+        select_channels(columns, ["time*"], Path("a.csv"))
+
+
 def test_patterns_are_case_sensitive_on_every_platform() -> None:
     with pytest.raises(DataError, match="ACC"):
         select_channels(["acc_x"], ["ACC_*"], Path("a.csv"))

@@ -16,12 +16,14 @@ from support.sound_dataset import CHANNELS, samples, write_samples, write_sound_
 from support.tiny_dataset import revalexo, steady, write_json, write_video
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.data import RevalExo
 from revalexo_clip.data.imu import common_channels, read_imu
 from revalexo_clip.data.revalexo.check import KINDS, Findings, Problem, check_dataset
 from revalexo_clip.data.revalexo.check.clip import check_video
-from revalexo_clip.data.revalexo.check.recording import check_recording, check_signals, longest_run
+from revalexo_clip.data.revalexo.check.recording import check_recording
+from revalexo_clip.data.revalexo.check.signals import check_signals, longest_run
+from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.synthetic import synthesize
 from revalexo_clip.data.video import read_frames, survey
 
@@ -199,6 +201,27 @@ def test_units_are_detected_at_rest_and_in_motion_with_and_without_gravity() -> 
     assert [found(signal / 9.81, acc) for signal in (still + gravity, walk / 6 + gravity)] == [["acc_units"]] * 2
     assert [found(signal, gyro) for signal in (still, walk / 3, walk)] == [[]] * 3
     assert [found(np.rad2deg(signal), gyro) for signal in (walk / 6, walk)] == [["gyro_units"]] * 2
+
+
+@pytest.mark.parametrize("name", ["time", "PacketCounter"])
+def test_a_clock_is_no_channel_and_a_counter_is_reported(name: str, root: Path) -> None:
+    for path in root.glob("imu/*/*.csv"):
+        header, *rows = path.read_text().splitlines()
+        timed = [f"{number / 60:.6f},{row.partition(',')[2]}" for number, row in enumerate(rows)]
+        path.write_text("\n".join([header.replace("time", name), *timed]) + "\n")
+    windows = revalexo(root, channels=("*",), train_subjects=("Subject01",), windows_per_clip=1, min_duration=2.0)
+    found = check(root, channels=("*",))
+    if name == "time":
+        assert windows.labelled("train", 0).imu_spec.channels == CHANNELS
+        assert found.problems == ()
+    else:
+        assert kinds(found) == {"counting_channel"}
+        assert "PacketCounter ascends with every row" in str(found.problems[0])
+        with pytest.raises(ConfigError, match=r"column PacketCounter is the clock, data\.time, and no channel"):
+            windows.model_copy(update={"time": name}).labelled("train", 0)
+        with_clock = check(root, channels=("*",), clock=Clock(60.0, name, "s"))
+        assert "bad_clock" in kinds(with_clock)
+    assert kinds(check(root, channels=(name, "acc_*"))) == {"counting_channel"}
 
 
 def test_the_longest_run_is_found() -> None:

@@ -62,6 +62,7 @@ KINDS: dict[str, Kind] = {
     "imu_short": Kind("warning", "a recording ends before the last activity: the clip is cut"),
     "uneven_frames": Kind("warning", "frames are missing, but too few to stop training"),
     "length_mismatch": Kind("warning", "video and recording differ in length: wrong rate, or wrong clip"),
+    "counting_channel": Kind("warning", "a channel ascends with every row: a clock or a counter, not a sensor"),
     "flat_channel": Kind("warning", "a channel is constant for a second or more"),
     "saturated_channel": Kind("warning", "a channel is clipped at its extreme value"),
     "out_of_range": Kind("warning", "a channel has values beyond the range of worn sensors"),
