@@ -31,6 +31,8 @@ CACHE_BYTES = 512 * 2**20
 """Size of the cache of parsed recordings in each process [bytes]. The training clips of RevalExo take 250 MiB. If it is
 full, the least recently used recordings are dropped."""
 
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+
 UNITS = {"acc": "m/s^2", "gyro": "rad/s"}
 """Unit of a channel, by the first part of its name."""
 
@@ -185,17 +187,24 @@ def numeric_columns(path: Path) -> tuple[str, ...]:
 
     Names that occur more than once are left out.
     """
-    columns, channels = header_of(path), []
-    for column in columns:
-        if columns.count(column) > 1:
-            continue
-        if column.split("_", 1)[0] not in UNITS:
-            try:
-                read_imu(path, [column])
-            except DataError:  # it is raised again if a user selects the column
-                continue
-        channels.append(column)
-    return tuple(channels)
+    columns = header_of(path)
+    try:
+        _, rows = _even_rows(path, ())
+    except DataError:  # it is raised again when the channels are read
+        rows = []
+    return tuple(
+        column
+        for place, column in enumerate(columns)
+        if columns.count(column) == 1 and (column.split("_", 1)[0] in UNITS or (rows and _are_numbers(place, rows)))
+    )
+
+
+def _are_numbers(place: int, rows: Rows) -> bool:
+    """Return whether all cells of a column are finite numbers that float32 can hold."""
+    try:
+        return all(abs(float(row[place])) <= LARGEST_FLOAT32 for _, row in rows)
+    except ValueError:
+        return False
 
 
 def _is_number(cell: str) -> bool:

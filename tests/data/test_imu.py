@@ -8,8 +8,17 @@ import pytest
 from support.tiny_dataset import CHANNELS, write_imu
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data import RevalExo
-from revalexo_clip.data.imu import ImuCache, common_channels, read_imu, select_channels, unit_of
+from revalexo_clip.data import RevalExo, imu
+from revalexo_clip.data.imu import (
+    ImuCache,
+    common_channels,
+    header_of,
+    numeric_columns,
+    read_imu,
+    read_rows,
+    select_channels,
+    unit_of,
+)
 
 SEGMENTS = (
     "Pelvis", "Right_Upper_Leg", "Right_Lower_Leg", "Right_Foot", "Left_Upper_Leg", "Left_Lower_Leg", "Left_Foot"
@@ -139,6 +148,48 @@ def test_a_recording_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     for read in (lambda path: read_imu(path, ["acc_x"]), lambda path: common_channels([path], ["acc_x"])):
         with pytest.raises(DataError, match=r"gone\.csv: cannot be read: No such file"):
             read(tmp_path / "gone.csv")
+
+
+def plain_numeric_columns(path: Path) -> tuple[str, ...]:
+    """Reference: read each column alone."""
+    kept = []
+    for column in header_of(path):
+        try:
+            read_imu(path, [column])
+        except DataError:
+            if not column.startswith("acc_"):
+                continue
+        kept.append(column)
+    return tuple(kept)
+
+
+@pytest.mark.parametrize("last", ["", "1,2\n"], ids=["even", "with a short row"])
+def test_the_numeric_columns_of_a_wide_file_are_found_by_parsing_it_once(
+    last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = {
+        "text": "walking",
+        "empty": "",
+        "nan": "nan",
+        "inf": "-inf",
+        "too large": "1e39",
+        "acc_x": "nan",
+        "ok": " 7",
+    }
+    columns = {**{f"mag_{number}": f"{number}e-3" for number in range(106)}, **cells}
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(columns) + "\n" + (",".join(columns.values()) + "\n") * 3 + last)
+    expected = plain_numeric_columns(path)
+    assert expected == (("acc_x",) if last else (*[f"mag_{number}" for number in range(106)], "acc_x", "ok"))
+    parsed: list[Path] = []
+
+    def counted(path: Path) -> tuple[list[str], imu.Rows]:
+        parsed.append(path)
+        return read_rows(path)
+
+    monkeypatch.setattr(imu, "read_rows", counted)
+    assert numeric_columns(path) == expected
+    assert parsed == [path]
 
 
 def test_a_recording_is_parsed_once_and_kept(tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.imu import (
+    LARGEST_FLOAT32,
     Rows,
     clock_like,
     header_of,
@@ -24,8 +23,6 @@ from revalexo_clip.data.revalexo.check.signals import check_signals
 from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.revalexo.survey import Span, imu_facts
 from revalexo_clip.data.revalexo.timing import wrong_rate
-
-LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @dataclass
