@@ -338,7 +338,7 @@ def test_without_a_cache_folder_every_process_checks_for_itself(root: Path, monk
 
 
 def test_a_clip_that_is_described_wrongly_is_excluded(root: Path) -> None:
-    first_pair(activity_segments=[])(root)
+    first_pair(activity_segments=None)(root)
     assert list(revalexo(root, on_bad_clip="exclude", workers=0).build("train", seed=0).excluded) == ["Subject01/0000"]
     with pytest.raises(DataError, match=r"Subject01\.json: pairs\.0000\.activity_segments"):
         revalexo(root, workers=0).build("train", seed=0)

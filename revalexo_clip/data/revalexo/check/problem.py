@@ -55,6 +55,7 @@ KINDS: dict[str, Kind] = {
     "contradictory_offsets": Kind("error", "equal IMU rows put a clip at two places of a recording"),
     # Problems that do not stop training.
     "repeated_key": Kind("warning", "a JSON object has a key twice; only the last one is read"),
+    "unlabelled": Kind("warning", "a clip has no activity, although the label mapping has some"),
     "overlapping_segments": Kind("warning", "two activities, or two transitions, overlap in time"),
     "late_video": Kind("warning", "a video starts later than its file: the clip is cut"),
     "video_short": Kind("warning", "a video ends before the last activity: the clip is cut"),

@@ -161,6 +161,8 @@ def _check_time(
     """Find the time that a recording covers, and what of the clip it does not cover."""
     if clock is None:
         found.spans = [Span(0.0, (rows + 1) / rate)]
+        if math.isinf(duration):  # a clip without activities lasts as long as its files
+            return
         if rows >= math.floor(round(duration * rate, 3)) - 1:  # one missing sample is allowed for rounding
             return
         end = f"{rows / rate:.3f} s ({rows} samples at {rate:g} Hz)"
@@ -178,7 +180,7 @@ def _check_time(
         if round(spans[0].begin * rate) > 1:
             late = f"starts at {spans[0].begin:.3f} s: the first {spans[0].begin:.3f} s of the clip are cut"
             found.findings.append(("late_imu", late))
-        if round((duration - spans[-1].end) * rate) <= 1:
+        if math.isinf(duration) or round((duration - spans[-1].end) * rate) <= 1:
             return
         end = f"{spans[-1].end:.3f} s"
     cut = duration - found.spans[-1].end

@@ -5,7 +5,7 @@
     /about             uint8, JSON text: names and other metadata that is not numeric (`About`)
     /clips/...         one row for each of N clips, ordered by (subject, pair id)
       subject          int32 [N], index into the list of subjects
-      duration         float64 [N], end of the last activity [s]
+      duration         float64 [N], end of the last activity [s]; infinite without one
       recording        int32 [N], the recording that the clip is a piece of, as far as it is declared
       offset           float64 [N], start of the clip in its recording [s]
       declared         bool [N], whether the dataset declares recording and offset
