@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import cached_property
+from heapq import heapify, heappop, heappush
 from typing import Literal
 
 import numpy as np
@@ -142,15 +144,35 @@ def _grouped(group_N: Ints, windows: int, groups: int, rng: np.random.Generator)
     order_N = rng.permutation(len(group_N))
     order_N = order_N[np.argsort(group_N[order_N], kind="stable")]  # by group, shuffled within
     size_G = np.bincount(group_N)
-    next_G = np.cumsum(size_G) - size_G
     left_G = size_G // windows
-    batches = []
-    while np.count_nonzero(left_G) >= groups:
-        chosen = np.lexsort((rng.random(len(left_G)), -left_G))[:groups]
-        batches.append(np.concatenate([order_N[next_G[group] : next_G[group] + windows] for group in chosen]))
-        next_G[chosen] += windows
-        left_G[chosen] -= 1
-    return np.stack(batches)[rng.permutation(len(batches))]
+    # A heap by (windows left, random number). A group gets a new number with each batch, so that among groups with
+    # equally many windows left, every choice is equally likely.
+    heap = [
+        (-left, draw, group)
+        for group, (left, draw) in enumerate(zip(left_G.tolist(), rng.random(len(left_G)).tolist(), strict=True))
+        if left
+    ]
+    heapify(heap)
+    chosen = []
+    while len(heap) >= groups:
+        taken = [heappop(heap) for _ in range(groups)]
+        chosen.append([group for _, _, group in taken])
+        for (left, _, group), draw in zip(taken, rng.random(groups).tolist(), strict=True):
+            if left < -1:
+                heappush(heap, (left + 1, draw, group))
+    chosen_BG = np.array(chosen)[rng.permutation(len(chosen))]
+    return order_N[_places(chosen_BG, np.cumsum(size_G) - size_G, windows)]
+
+
+def _places(chosen_BG: Ints, first_G: Ints, windows: int) -> Ints:
+    """Return [B, groups * windows]: the next `windows` places of each chosen group, which begins at `first_G`."""
+    flat_M = chosen_BG.ravel()
+    order_M = np.argsort(flat_M, kind="stable")
+    count_G = np.bincount(flat_M, minlength=len(first_G))
+    turn_M = np.empty_like(flat_M)  # how often the group was chosen before
+    turn_M[order_M] = np.arange(len(flat_M)) - np.repeat(np.cumsum(count_G) - count_G, count_G)
+    place_MW = (first_G[flat_M] + turn_M * windows)[:, None] + np.arange(windows)
+    return place_MW.reshape(len(chosen_BG), -1)
 
 
 Key = tuple[int, int]
@@ -191,7 +213,11 @@ class EpochSampler(Sampler[Key]):
         self.share = share_of(batch_size, rank, world)
         self.seed = seed
         self.epoch, _ = self.start = start
-        self.batches = len(self._draw(0))
+
+    @cached_property
+    def batches(self) -> int:
+        """Number of batches in an epoch. It is counted by drawing one, which takes time with many windows."""
+        return len(self._draw(0))
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration. Lightning calls this before each epoch."""

@@ -6,11 +6,9 @@ nominal one, rows that were lost, a recording that starts late.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from itertools import pairwise
 from typing import Literal
 
@@ -31,8 +29,6 @@ _SAME_RATE = 0.1
 """A clock runs at a rate if its last row is not farther than this from where the rate puts it [samples]."""
 _PLAUSIBLE_HZ = (5.0, 20_000.0)
 """Rates of IMUs that people wear lie between these."""
-_CLOCK_NAME = re.compile(r"(^|[^a-z])(time|timestamps?|t|ts|clock|utc|epoch|secs?|seconds|ms|us|ns)([^a-z]|$)")
-_OTHER_NAME = re.compile(r"index|frame|count|sample|acc|gyr|mag")
 
 
 class ClockError(ValueError):
@@ -166,13 +162,6 @@ def on_grid(piece: Piece, rate: float) -> tuple[Samples, int]:
     end = int(np.ceil(round(float(time_n[0] + len(time_n) / own) * rate, 3)))  # a row lasts until the next one
     place_m = np.arange(first, end) * (own / rate) - time_n[0] * own
     return resampled_at(samples_nC, place_m, own, rate), first
-
-
-@cache
-def clock_like(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns whose names are those of clocks."""
-    names = ((column, column.strip().lower()) for column in columns)
-    return tuple(column for column, name in names if _CLOCK_NAME.search(name) and not _OTHER_NAME.search(name))
 
 
 def contradiction(time_n: Floats, rate: float) -> str | None:

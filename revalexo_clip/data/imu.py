@@ -7,10 +7,12 @@ of video takes 60 ms or more every time. Faster CSV readers use a thread pool, w
 from __future__ import annotations
 
 import csv
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
@@ -29,13 +31,37 @@ CACHE_BYTES = 512 * 2**20
 """Size of the cache of parsed recordings in each process [bytes]. The training clips of RevalExo take 250 MiB. If it is
 full, the least recently used recordings are dropped."""
 
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+
 UNITS = {"acc": "m/s^2", "gyro": "rad/s"}
 """Unit of a channel, by the first part of its name."""
+
+
+_CLOCK_NAME = re.compile(r"(^|[^a-z])(time|timestamps?|t|ts|clock|utc|epoch|secs?|seconds|ms|us|ns)([^a-z]|$)")
+_OTHER_NAME = re.compile(r"index|frame|count|sample|acc|gyr|mag")
 
 
 def unit_of(channel: str) -> str:
     """Return the unit of a channel, `unknown` if RevalExo's layout does not define it."""
     return UNITS.get(channel.split("_", 1)[0], "unknown")
+
+
+@cache
+def clock_like(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns whose names are those of clocks."""
+    names = ((column, column.strip().lower()) for column in columns)
+    return tuple(column for column, name in names if _CLOCK_NAME.search(name) and not _OTHER_NAME.search(name))
+
+
+def matching_columns(columns: Sequence[str], pattern: str) -> list[str]:
+    """Return the columns that a channel pattern matches, in file order.
+
+    Columns whose names are those of clocks are not sensor channels: only their full name matches them.
+    """
+    if pattern in columns:
+        return [column for column in columns if column == pattern]
+    clocks = clock_like(tuple(columns))
+    return [column for column in columns if fnmatchcase(column, pattern) and column not in clocks]
 
 
 def select_channels(columns: Sequence[str], patterns: Sequence[str], path: Path) -> tuple[str, ...]:
@@ -45,9 +71,12 @@ def select_channels(columns: Sequence[str], patterns: Sequence[str], path: Path)
     """
     chosen: dict[str, None] = {}
     for pattern in patterns:
-        matching = [column for column in columns if fnmatchcase(column, pattern)]
+        matching = matching_columns(columns, pattern)
         if not matching:
-            raise DataError(f"{path}: no column matches the channel pattern '{pattern}'; columns: {', '.join(columns)}")
+            raise DataError(
+                f"{path}: no column matches the channel pattern '{pattern}'; columns: {', '.join(columns)}"
+                + (" (clocks need their full name)" if any(fnmatchcase(column, pattern) for column in columns) else "")
+            )
         chosen.update(dict.fromkeys(matching))
     repeated = [column for column in chosen if columns.count(column) > 1]
     if repeated:
@@ -158,17 +187,24 @@ def numeric_columns(path: Path) -> tuple[str, ...]:
 
     Names that occur more than once are left out.
     """
-    columns, channels = header_of(path), []
-    for column in columns:
-        if columns.count(column) > 1:
-            continue
-        if column.split("_", 1)[0] not in UNITS:
-            try:
-                read_imu(path, [column])
-            except DataError:  # it is raised again if a user selects the column
-                continue
-        channels.append(column)
-    return tuple(channels)
+    columns = header_of(path)
+    try:
+        _, rows = _even_rows(path, ())
+    except DataError:  # it is raised again when the channels are read
+        rows = []
+    return tuple(
+        column
+        for place, column in enumerate(columns)
+        if columns.count(column) == 1 and (column.split("_", 1)[0] in UNITS or (rows and _are_numbers(place, rows)))
+    )
+
+
+def _are_numbers(place: int, rows: Rows) -> bool:
+    """Return whether all cells of a column are finite numbers that float32 can hold."""
+    try:
+        return all(abs(float(row[place])) <= LARGEST_FLOAT32 for _, row in rows)
+    except ValueError:
+        return False
 
 
 def _is_number(cell: str) -> bool:

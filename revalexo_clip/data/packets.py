@@ -63,7 +63,13 @@ def _opened(path: Path, **options: str) -> InputContainer:
 
 def _tells_all(container: InputContainer) -> bool:
     """Return whether the container lists all frames, as MP4 and MOV files do unless they are fragmented."""
-    return container.format.name == MP4 and all(stream.frames for stream in container.streams.video[:1])
+    return container.format.name == MP4 and bool(container.streams.video) and best_stream(container).frames > 0
+
+
+def best_stream(container: InputContainer) -> VideoStream:
+    """Return the video stream that players show: not an attached picture, such as cover art."""
+    best = container.streams.best("video")
+    return best if isinstance(best, VideoStream) else container.streams.video[0]
 
 
 class Video:
@@ -75,10 +81,12 @@ class Video:
     def __init__(self, path: Path, container: InputContainer) -> None:
         self.path = path
         self.container = container
-        self.stream = container.streams.video[0]
+        self.stream = best_stream(container)
         codec: VideoCodecContext | None = self.stream.codec_context
         if codec is None or self.stream.time_base is None:
             raise DataError(f"{path}: cannot be decoded as video: its codec is unknown")
+        self.pixel_aspect = float(self.stream.sample_aspect_ratio or 1) or 1.0
+        """Width of a pixel, divided by its height."""
         codec.thread_count = 1  # loader workers already run in parallel; decoder threads only add CPU time
         codec.options = {"max_pixels": str(MAX_PIXELS)}
         self.unit = float(self.stream.time_base)

@@ -7,6 +7,7 @@ The pixels are the same as with a full decode.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,10 @@ from revalexo_clip.data.packets import (
 from revalexo_clip.data.windows import Floats
 
 Pixels = npt.NDArray[np.uint8]
+
+
+MIRRORED = 4
+"""Added to the quarter turns of a frame that is mirrored, too. A multiple of 4, so that the turns are the same."""
 
 
 def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
@@ -67,7 +72,7 @@ def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, burst: 
         pts_T = nearest_pts(video, packets, time_T, burst)
         reformatter = VideoReformatter()
         shown = {
-            frame.pts: _pixels(frame, reformatter, short_side, crop)
+            frame.pts: _pixels(frame, reformatter, short_side, crop, video.pixel_aspect)
             for run in (runs_to_decode(packets, set(pts_T)) if seek else [packets])
             for frame in _decoded(video, run, set(pts_T).intersection(packet.pts for packet in run))
         }
@@ -80,10 +85,11 @@ class Shown(NamedTuple):
     time: float
     """Presentation time [s in the clip]."""
     rgb_HWC: Pixels
-    """Resized, not rotated: rotate it by `turns` quarter turns counterclockwise to make it upright."""
+    """Resized, with square pixels, and not yet upright."""
     turns: int
+    """What makes it upright, see `upright_centre`."""
     size: tuple[int, int]
-    """Height and width in the file, before rotation [px]."""
+    """Height and width of the frame with square pixels, before rotation [px]."""
     tolerance: float
     """Largest allowed difference between a requested time and the presentation time [s]."""
 
@@ -99,9 +105,9 @@ def every_frame(path: Path, short_side: int) -> Iterator[Shown]:
             video = Video(path, container)
             packets = from_keyframe(packets_until(video, FOREVER))
             for frame in _decoded(video, packets, set(shown_pts(packets))):
-                size = frame.height, frame.width
-                rgb_HWC = _resized(frame, reformatter, min(short_side, *size))
-                turns = round(frame.rotation / 90)
+                size = frame.height, max(round(frame.width * video.pixel_aspect), 1)
+                rgb_HWC = _resized(frame, reformatter, min(short_side, *size), video.pixel_aspect)
+                turns = _turns(frame)
                 assert frame.pts is not None
                 yield Shown(video.seconds(frame.pts), rgb_HWC, turns, size, video.tolerance)
     except av.error.FFmpegError as error:
@@ -120,8 +126,8 @@ def grey_frames(path: Path, width: int) -> Iterator[tuple[float, Pixels]]:
             video = Video(path, container)
             packets = from_keyframe(packets_until(video, FOREVER))
             for frame in _decoded(video, packets, set(shown_pts(packets))):
-                turns = round(frame.rotation / 90)
-                size = frame.width, frame.height, turns
+                turns = _turns(frame)
+                size = max(round(frame.width * video.pixel_aspect), 1), frame.height, turns
                 first = first or size
                 assert frame.pts is not None
                 if size != first:
@@ -129,14 +135,14 @@ def grey_frames(path: Path, width: int) -> Iterator[tuple[float, Pixels]]:
                 scale = width / size[turns % 2]
                 small = reformatter.reformat(
                     frame,
-                    round(frame.width * scale),
-                    round(frame.height * scale),
+                    round(size[0] * scale),
+                    round(size[1] * scale),
                     "gray",
                     interpolation=Interpolation.BILINEAR,
                     threads=1,
                 )
-                grey_HW = np.rot90(small.to_ndarray(), k=turns)
-                yield video.seconds(frame.pts), np.ascontiguousarray(grey_HW, dtype=np.uint8)
+                grey_HW = upright_centre(np.asarray(small.to_ndarray(), np.uint8)[None], None, turns)[0]
+                yield video.seconds(frame.pts), np.ascontiguousarray(grey_HW)
     except av.error.FFmpegError as error:
         raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
 
@@ -219,18 +225,34 @@ def _decoded(video: Video, packets: list[VideoPacket], wanted: set[int]) -> Iter
     raise DataError(f"{video.path}: the frame at {video.seconds(min(missing)):.3f} s cannot be decoded")
 
 
-def _pixels(frame: VideoFrame, reformatter: VideoReformatter, short_side: int, crop: int | None) -> Pixels:
+def _pixels(
+    frame: VideoFrame, reformatter: VideoReformatter, short_side: int, crop: int | None, aspect: float
+) -> Pixels:
     """Return [crop, crop, 3], or [H, W, 3] if `crop` is None, uint8 RGB.
 
     swscale widens its bilinear filter when it shrinks an image, so there is no aliasing.
     """
-    rgb_HWC = _resized(frame, reformatter, short_side)
-    upright_HWC: Pixels = upright_centre(rgb_HWC[None], crop, round(frame.rotation / 90))[0]
+    rgb_HWC = _resized(frame, reformatter, short_side, aspect)
+    upright_HWC: Pixels = upright_centre(rgb_HWC[None], crop, _turns(frame))[0]
     return upright_HWC
 
 
-def _resized(frame: VideoFrame, reformatter: VideoReformatter, short_side: int) -> Pixels:
-    height, width = frame_size(frame.height, frame.width, short_side)
+def _turns(frame: VideoFrame) -> int:
+    """Return what makes a frame upright, for `upright_centre`, by its display matrix."""
+    found = frame.side_data.get("DISPLAYMATRIX")
+    if found is None:
+        return 0
+    a, b, _, c, d, *_ = np.frombuffer(
+        found, np.int32
+    ).tolist()  # a step to the right goes to (a, b), one down to (c, d)
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    return -round(math.degrees(math.atan2(b, a)) / 90) % 4 + (MIRRORED if mirrored else 0)
+
+
+def _resized(frame: VideoFrame, reformatter: VideoReformatter, short_side: int, aspect: float) -> Pixels:
+    height, width = frame_size(frame.height, max(round(frame.width * aspect), 1), short_side)
     # Planar output takes half the time, and chroma is interpolated for every pixel; with packed output swscale does
     # that only if the width is odd. One thread: by default swscale starts one per core for every window.
     resized = reformatter.reformat(frame, width, height, "gbrp", interpolation=Interpolation.BILINEAR, threads=1)
@@ -244,8 +266,14 @@ def frame_size(height: int, width: int, short_side: int) -> tuple[int, int]:
 
 
 def upright_centre(video_THWC: Pixels, crop: int | None, turns: int) -> Pixels:
-    """Crop the centre of frames, unless `crop` is None, and rotate them by `turns` quarter turns counterclockwise."""
+    """Crop the centre of frames, unless `crop` is None, and make them upright.
+
+    They are rotated by `turns` quarter turns counterclockwise; if `turns` is `MIRRORED` or more, left and right are
+    swapped before.
+    """
     if crop is not None:
         top, left = ((size - crop) // 2 for size in video_THWC.shape[1:3])
         video_THWC = video_THWC[:, top : top + crop, left : left + crop]
+    if turns >= MIRRORED:
+        video_THWC = video_THWC[:, :, ::-1]
     return np.asarray(np.rot90(video_THWC, k=turns, axes=(1, 2)), dtype=np.uint8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TypeVar
 from revalexo_clip.config.base import Experiment
 from revalexo_clip.core.console import is_main_process
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.files import atomically
+from revalexo_clip.core.files import atomically, lock
 
 E = TypeVar("E", bound=Experiment)
 
@@ -75,7 +74,7 @@ class PartFolder:
             return
         with self._lock.open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file.fileno(), wait=False)  # some file systems have none
             except BlockingIOError as error:
                 raise ConfigError(f"{self.path}: another process is working on it") from error
             self._clear()

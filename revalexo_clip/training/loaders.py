@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from typing import TypeVar
@@ -100,9 +100,9 @@ class PairsDataModule(pl.LightningDataModule):
         sampler = self._sampler(rank(), world_size())
         return training_loader(self.train, self.augmentation, sampler, len(sampler.share), self.workers)
 
-    @property
+    @cached_property
     def steps_per_epoch(self) -> int:
-        """Number of batches in an epoch."""
+        """Number of batches in an epoch, which is counted once: it takes drawing the batches of an epoch."""
         return self._sampler(rank=0, world=1).batches
 
     def _sampler(self, rank: int, world: int) -> EpochSampler:

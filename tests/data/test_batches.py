@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,36 @@ def test_no_window_comes_twice_and_no_group_twice_in_a_batch(
     # No composition has more: a group gives at most one share to a batch.
     most = max(count for count in range(1000) if sum(min(share, count) for share in shares) >= count * groups)
     assert len(batches) == most
+
+
+def plainly_grouped(group_N: Ints, groups: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Plain reference: the groups of each batch, with one window each, drawn from those with most windows left."""
+    left_G = np.bincount(group_N)
+    batches = []
+    while np.count_nonzero(left_G) >= groups:
+        chosen = np.lexsort((rng.random(len(left_G)), -left_G))[:groups]
+        batches.append(tuple(sorted(chosen.tolist())))
+        left_G[chosen] -= 1
+    return batches
+
+
+def test_groups_meet_as_often_as_in_a_plain_loop() -> None:
+    group_N, draws = np.repeat(np.arange(6), [4, 3, 2, 2, 1, 1]), 3000
+    plain: Counter[tuple[int, ...]] = Counter()
+    fast: Counter[tuple[int, ...]] = Counter()
+    for seed in range(draws):
+        plain.update(plainly_grouped(group_N, 3, np.random.default_rng([1, seed])))
+        fast.update(tuple(sorted(row)) for row in group_N[_grouped(group_N, 1, 3, np.random.default_rng([2, seed]))])
+    assert sum(plain.values()) == sum(fast.values())
+    for together in plain | fast:
+        assert fast[together] == pytest.approx(plain[together], abs=5 * np.sqrt(2 * plain[together] + 10))
+
+
+def test_drawing_takes_time_in_proportion_to_the_number_of_clips() -> None:
+    begin = time.process_time()
+    batches = _grouped(np.repeat(np.arange(40_000), 10), 8, 8, np.random.default_rng(0))
+    assert batches.shape == (5_000, 64)
+    assert time.process_time() - begin < 5, "0.25 s; 18 s if each batch looks at each clip"
 
 
 def test_uniform_batches_take_any_windows(dataset: WindowDataset) -> None:

@@ -11,13 +11,12 @@ from revalexo_clip.data.clocks import (
     ClockError,
     Piece,
     TimeUnit,
-    clock_like,
     contradiction,
     on_grid,
     seconds,
     split_at_gaps,
 )
-from revalexo_clip.data.imu import Samples
+from revalexo_clip.data.imu import Samples, clock_like
 from revalexo_clip.data.windows import Floats
 
 

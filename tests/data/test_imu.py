@@ -8,8 +8,17 @@ import pytest
 from support.tiny_dataset import CHANNELS, write_imu
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data import RevalExo
-from revalexo_clip.data.imu import ImuCache, common_channels, read_imu, select_channels, unit_of
+from revalexo_clip.data import RevalExo, imu
+from revalexo_clip.data.imu import (
+    ImuCache,
+    common_channels,
+    header_of,
+    numeric_columns,
+    read_imu,
+    read_rows,
+    select_channels,
+    unit_of,
+)
 
 SEGMENTS = (
     "Pelvis", "Right_Upper_Leg", "Right_Lower_Leg", "Right_Foot", "Left_Upper_Leg", "Left_Lower_Leg", "Left_Foot"
@@ -42,6 +51,14 @@ def test_a_pattern_that_matches_nothing_names_itself_the_file_and_the_columns() 
         DataError, match=r"a\.csv: no column matches the channel pattern 'acc_Head_\*'; columns: t, acc_x"
     ):
         select_channels(["t", "acc_x"], ["acc_x", "acc_Head_*"], Path("a.csv"))
+
+
+def test_a_wildcard_takes_no_clock_and_a_full_name_does() -> None:
+    columns = ["time", "Timestamp (ns)", "acc_x", "gyro_t_x", "t"]
+    assert select_channels(columns, ["*"], Path("a.csv")) == ("acc_x", "gyro_t_x")
+    assert select_channels(columns, ["t", "*_x"], Path("a.csv")) == ("t", "acc_x", "gyro_t_x")
+    with pytest.raises(DataError, match=r"no column matches .* 'time\*'; .*clocks need their full name"):
+        select_channels(columns, ["time*"], Path("a.csv"))
 
 
 def test_patterns_are_case_sensitive_on_every_platform() -> None:
@@ -131,6 +148,48 @@ def test_a_recording_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     for read in (lambda path: read_imu(path, ["acc_x"]), lambda path: common_channels([path], ["acc_x"])):
         with pytest.raises(DataError, match=r"gone\.csv: cannot be read: No such file"):
             read(tmp_path / "gone.csv")
+
+
+def plain_numeric_columns(path: Path) -> tuple[str, ...]:
+    """Reference: read each column alone."""
+    kept = []
+    for column in header_of(path):
+        try:
+            read_imu(path, [column])
+        except DataError:
+            if not column.startswith("acc_"):
+                continue
+        kept.append(column)
+    return tuple(kept)
+
+
+@pytest.mark.parametrize("last", ["", "1,2\n"], ids=["even", "with a short row"])
+def test_the_numeric_columns_of_a_wide_file_are_found_by_parsing_it_once(
+    last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = {
+        "text": "walking",
+        "empty": "",
+        "nan": "nan",
+        "inf": "-inf",
+        "too large": "1e39",
+        "acc_x": "nan",
+        "ok": " 7",
+    }
+    columns = {**{f"mag_{number}": f"{number}e-3" for number in range(106)}, **cells}
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(columns) + "\n" + (",".join(columns.values()) + "\n") * 3 + last)
+    expected = plain_numeric_columns(path)
+    assert expected == (("acc_x",) if last else (*[f"mag_{number}" for number in range(106)], "acc_x", "ok"))
+    parsed: list[Path] = []
+
+    def counted(path: Path) -> tuple[list[str], imu.Rows]:
+        parsed.append(path)
+        return read_rows(path)
+
+    monkeypatch.setattr(imu, "read_rows", counted)
+    assert numeric_columns(path) == expected
+    assert parsed == [path]
 
 
 def test_a_recording_is_parsed_once_and_kept(tmp_path: Path) -> None:

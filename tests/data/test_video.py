@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from av.stream import Disposition
 from support.tiny_dataset import number_of, numbered, steady, write_video
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.packets import opened_video
-from revalexo_clip.data.video import read_frames, video_span
+from revalexo_clip.data.video import every_frame, grey_frames, read_frames, upright_centre, video_span
 
 
 def decode_all(path: Path, late: float = 0.0) -> tuple[npt.NDArray[np.float64], list[int]]:
@@ -229,6 +231,71 @@ def test_frames_are_turned_upright(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", steady(1.0), frames=stored, matrix=clockwise)
     read = read_frames(tmp_path / "a.mp4", np.array([0.1, 0.5, 0.8]), 72, 72)
     assert [number_of(frame) for frame in read] == [3, 15, 24]
+
+
+ONE = 1 << 16
+MATRICES = {
+    "horizontal flip": ([-ONE, 0, 0, 0, ONE, 0, 0, 0, 1 << 30], lambda picture: picture[:, ::-1]),
+    "vertical flip": ([ONE, 0, 0, 0, -ONE, 0, 0, 0, 1 << 30], lambda picture: picture[::-1]),
+    "transposed": ([0, ONE, 0, ONE, 0, 0, 0, 0, 1 << 30], lambda picture: picture.transpose(1, 0, 2)),
+    "half a turn": ([-ONE, 0, 0, 0, -ONE, 0, 0, 0, 1 << 30], lambda picture: picture[::-1, ::-1]),
+    "a quarter turn": ([0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30], lambda picture: np.rot90(picture, -1)),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_frames_are_shown_as_the_display_matrix_says(name: str, tmp_path: Path) -> None:
+    matrix, shown = MATRICES[name]
+    picture = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    for stem, how in (("plain", None), ("a", matrix)):
+        write_video(tmp_path / f"{stem}.mp4", steady(0.5), frames=[picture] * 15, matrix=how)
+    plain = read_frames(tmp_path / "plain.mp4", np.array([0.2]), 36, None)[0]
+    np.testing.assert_array_equal(read_frames(tmp_path / "a.mp4", np.array([0.2]), 36, None)[0], shown(plain))
+    first = next(every_frame(tmp_path / "a.mp4", 36))
+    plain = next(every_frame(tmp_path / "plain.mp4", 36)).rgb_HWC
+    np.testing.assert_array_equal(upright_centre(first.rgb_HWC[None], None, first.turns)[0], shown(plain))
+    grey = next(grey_frames(tmp_path / "a.mp4", 32))[1].astype(int)
+    expected = next(grey_frames(tmp_path / "plain.mp4", 32 if grey.shape[1] > grey.shape[0] else 43))[1]
+    assert np.abs(grey - shown(expected[..., None])[: grey.shape[0], : grey.shape[1], 0]).mean() < 8
+
+
+@pytest.mark.parametrize(("aspect", "size"), [(Fraction(2), (36, 96)), (Fraction(1, 2), (54, 36))])
+def test_pixels_that_are_not_square_are_shown_in_their_shape(
+    aspect: Fraction, size: tuple[int, int], tmp_path: Path
+) -> None:
+    write_video(tmp_path / "square.mp4", steady(0.5))
+    with av.open(str(tmp_path / "square.mp4")) as source, av.open(str(tmp_path / "wide.mp4"), "w") as copy:
+        stream = source.streams.video[0]
+        copied = copy.add_stream_from_template(stream)
+        copied.sample_aspect_ratio = aspect
+        for packet in source.demux(stream):
+            if packet.size:
+                packet.stream = copied
+                copy.mux(packet)
+    path = tmp_path / "wide.mp4"
+    assert read_frames(path, np.array([0.2]), 36, None).shape[1:3] == size
+    assert next(every_frame(path, 36)).rgb_HWC.shape[:2] == size
+    assert next(every_frame(path, 36)).size == (72, round(96 * aspect))
+    height, width = next(grey_frames(path, 48))[1].shape
+    assert width / height == pytest.approx(96 * aspect / 72, rel=0.03)
+
+
+def test_an_attached_picture_is_not_the_video(tmp_path: Path) -> None:
+    write_video(tmp_path / "film.mp4", steady(1.0))
+    picture = av.VideoFrame.from_ndarray(numbered(7), format="rgb24")
+    with av.open(str(tmp_path / "film.mp4")) as source, av.open(str(tmp_path / "a.mp4"), "w") as copy:
+        cover = copy.add_stream("png")
+        cover.width, cover.height, cover.pix_fmt = picture.width, picture.height, "rgb24"
+        cover.disposition = Disposition.attached_pic
+        stream = source.streams.video[0]
+        copied = copy.add_stream_from_template(stream)
+        copy.mux(cover.encode(picture))
+        for packet in source.demux(stream):
+            if packet.size:
+                packet.stream = copied
+                copy.mux(packet)
+    assert [number_of(frame) for frame in read_frames(tmp_path / "a.mp4", np.array([0.1, 0.5]), 72, 72)] == [3, 15]
+    assert video_span(tmp_path / "a.mp4")[1] == pytest.approx(29 / 30 + 0.1, abs=0.02)
 
 
 def damaged(tmp_path: Path, change: Callable[[bytes], bytes]) -> Path:

@@ -95,7 +95,7 @@ DESCRIBED = [
         "subject Subject01 is already described by Subject01.json",
     ),
     Damage("no name of a recording", first_pair(imu="<absent>"), PAIRS, ["clip_description"], "imu: Field required"),
-    Damage("no activity", segments(), PAIRS, ["clip_description"], "at least 1 item"),
+    Damage("no activity", segments(), PAIRS, ["unlabelled"], "pairs.0000: has no activity_segments", UNSEEN),
     Damage("a reversed segment", segments((3, 1, WALKING)), PAIRS, ["clip_description"], "ends at 1 s, before it"),
     Damage("a negative time", segments((-1, 4, WALKING)), PAIRS, ["clip_description"], "greater than or equal to 0"),
     Damage(

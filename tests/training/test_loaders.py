@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 from support.tiny_dataset import revalexo
@@ -12,7 +13,9 @@ from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.augment import Augmentation
 from revalexo_clip.data import UniformBatches
+from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import arrived
+from revalexo_clip.data.windows import Ints
 from revalexo_clip.training import loaders
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.loaders import PairsDataModule, evaluation_batch_size
@@ -129,3 +132,21 @@ class _Where(TorchDataset[tuple[int, str]]):
 
 def collate_where(found: list[tuple[int, str]]) -> tuple[int, str]:
     return found[0]
+
+
+def test_the_steps_of_an_epoch_are_counted_once(written: Path) -> None:
+    drawn: list[int] = []
+    module = data(written, 0)
+    compose = module.compose
+
+    def counted(epoch: int, rng: np.random.Generator) -> Ints:
+        drawn.append(epoch)
+        return compose(epoch, rng)
+
+    module.compose = counted
+    assert {module.steps_per_epoch for _ in range(5)} == {len(module.train) // module.batch_size}
+    module.refuse_other_epoch(module.steps_per_epoch)
+    assert drawn == [0]
+    sampler = EpochSampler(len(module.train), module.batch_size, 0, compose=counted)
+    assert drawn == [0], "nobody has asked for the number of batches"
+    assert len(list(sampler)) == len(sampler)

@@ -11,8 +11,8 @@ import numpy as np
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
-from revalexo_clip.data.clocks import MAX_GAP, BadTime, Piece, TimeUnit, clock_like, on_grid
-from revalexo_clip.data.imu import header_of, read_imu, read_rows
+from revalexo_clip.data.clocks import MAX_GAP, BadTime, Piece, TimeUnit, on_grid
+from revalexo_clip.data.imu import clock_like, header_of, read_imu, read_rows
 from revalexo_clip.data.index import check_file, fingerprint
 from revalexo_clip.data.recordings.base import WHOLE, Recorded, RecordingSet, Track, positions
 from revalexo_clip.data.resampling import resampled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from collections import Counter
@@ -64,7 +65,7 @@ class Pair(_File):
     """Name of the recording that the clip is a piece of; clips of a subject with the same name share it."""
     offset: Seconds | None = None
     """Start of the clip in its recording [s]."""
-    activity_segments: tuple[ActivitySegment, ...] = Field(min_length=1)
+    activity_segments: tuple[ActivitySegment, ...] = ()
     transition_segments: tuple[TransitionSegment, ...] = ()
 
     @model_validator(mode="after")
@@ -75,8 +76,8 @@ class Pair(_File):
 
     @property
     def duration(self) -> float:
-        """End of the last activity [s]."""
-        return max(segment.end for segment in self.activity_segments)
+        """End of the last activity [s]; infinite without one: then the clip lasts as long as its files."""
+        return max((segment.end for segment in self.activity_segments), default=math.inf)
 
 
 class SubjectName(_File):
@@ -104,7 +105,7 @@ class _Outline(SubjectName):
 class LabelMapping(_File):
     """The activities and their class indices."""
 
-    label_to_idx: dict[str, int] = Field(min_length=1)
+    label_to_idx: dict[str, int]
     idx_to_label: dict[str, str] | None = None
 
     @model_validator(mode="after")

@@ -52,7 +52,7 @@ class RevalExo(SplitBySubject, Dataset):
     root: Path
     """Dataset root, with `label_mapping.json` and `data_pairs/`; a relative path starts at the working directory."""
     channels: tuple[str, ...] = Field(default=layout.CHANNELS, min_length=1)
-    """Glob patterns of the IMU columns to use, in order; within a pattern, in file order."""
+    """Glob patterns of the IMU columns to use, in order; within a pattern, in file order. `*` matches no clocks."""
     imu_rate: PositiveFloat = layout.IMU_RATE
     """Sampling rate of the IMU recordings [Hz]."""
     time: str | None = None
@@ -182,6 +182,8 @@ class RevalExo(SplitBySubject, Dataset):
         else:
             index, channels = clips.index, clips.channels(self.channels)
             files = clips.files(survey, self.imu_rate, check_clock=check_clock, video=video)
+        if self.time in channels:
+            raise ConfigError(f"data.channels: column {self.time} is the clock, data.time, and no channel")
         clock = self._clock(index)
         if clock is not None:
             files = self._clocked(files, clock, index, channels, survey)

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError, atomically
-from revalexo_clip.data.clocks import clock_like, contradiction, first_reading
-from revalexo_clip.data.imu import UNITS, Samples, header_of, read_imu, read_timed_imu
+from revalexo_clip.data.clocks import contradiction, first_reading
+from revalexo_clip.data.imu import UNITS, Samples, clock_like, header_of, read_imu, read_timed_imu
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import Placement, place_clips
 from revalexo_clip.data.revalexo.layout import subject_files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import ClipTimes
+from revalexo_clip.data.revalexo.index import none_lasts
 from revalexo_clip.data.revalexo.survey import (
     ImuFacts,
     RowTimes,
@@ -91,27 +93,33 @@ def timed(
 ) -> tuple[ClipIndex, Ints]:
     """Return the index with recordings, offsets and common times, and [N] the place of each entry in the old index.
 
+    A clip without activities lasts as long as its files, and is left out if that is less than `min_duration`.
     Undeclared clips are placed by the IMU rows that they share. A clip whose IMU has gaps becomes several entries. Says
     in the log what is cut. Raises `DataError` if a clip has less than `min_duration` [s] in common although it is
     annotated for longer.
     """
     index = replace(index, times=_placed(index, files, survey, rate))
     recordings = Counter(index.times.recording_N.tolist())
-    entries, begins, ends, cuts = [], [], [], dict[str, float]()
+    entries, begins, ends, durations, cuts = [], [], [], [], dict[str, float]()
     for clip in range(len(index)):
-        duration, imu = float(index.duration_N[clip]), files.imu(clip)
-        _check_start(index, files, clip, recordings)
-        video = Span(0.0, duration) if files.video is None or not index.video_N[clip] else files.video(clip)
+        annotated, imu = float(index.duration_N[clip]), files.imu(clip)
+        video = Span(0.0, annotated) if files.video is None or not index.video_N[clip] else files.video(clip)
+        duration = min(imu[-1].end, video.end) if math.isinf(annotated) else annotated
+        _check_start(index, files, clip, recordings, duration)
         spans = [common_span(span, video, duration) for span in imu]
         usable = [span for span in spans if round(span.end - span.begin, TIME_DECIMALS) >= min_duration]
         if not usable:
-            raise _too_little(index, clip, imu, video, min_duration)
+            if math.isinf(annotated) and any(span.end > span.begin for span in spans):
+                continue  # it is short, and nobody says that it should be longer
+            is_imu, message = too_little(index.names[clip], imu, video, duration, min_duration)
+            raise DataError(f"{index.imu(clip) if is_imu else index.video(clip)}: {message}")
         cut = duration - sum(span.end - span.begin for span in usable)
         if cut > 10**-TIME_DECIMALS:
             cuts[index.names[clip]] = cut
         entries += [clip] * len(usable)
         begins += [span.begin for span in usable]
         ends += [span.end for span in usable]
+        durations += [duration] * len(usable)
     if cuts:
         named = ", ".join(f"{name} ({cut:.2f} s)" for name, cut in list(cuts.items())[:_LISTED])
         more = f" and {len(cuts) - _LISTED} more" if len(cuts) > _LISTED else ""
@@ -120,7 +128,10 @@ def timed(
             f"and video share, by {sum(cuts.values()):.2f} s in all: {named}{more}"
         )
     place_N = np.array(entries, dtype=np.int64)
-    placed = index.take(place_N, index.num_too_short)
+    num_too_short = index.num_too_short + len(index) - len(set(entries))
+    if not entries:
+        raise none_lasts(index.root, sorted(set(index.subjects)), min_duration, num_too_short, 0)
+    placed = replace(index.take(place_N, num_too_short), duration_N=np.array(durations))
     return replace(placed, times=replace(placed.times, begin_N=np.array(begins), end_N=np.array(ends))), place_N
 
 
@@ -134,11 +145,6 @@ def common_span(imu: Span, video: Span, duration: float) -> Span:
     """Return the time that a span of IMU, a video and the annotations of a clip share [s in the clip]."""
     begin = max(imu.begin, video.begin, 0.0)
     return Span(begin, max(min(imu.end, video.end, duration), begin))
-
-
-def _too_little(index: ClipIndex, clip: int, imu: list[Span], video: Span, least: float) -> DataError:
-    is_imu, message = too_little(index.names[clip], imu, video, float(index.duration_N[clip]), least)
-    return DataError(f"{index.imu(clip) if is_imu else index.video(clip)}: {message}")
 
 
 def too_little(name: str, imu: Sequence[Span], video: Span, duration: float, least: float) -> tuple[bool, str]:
@@ -175,11 +181,11 @@ def _placed(index: ClipIndex, files: Files, survey: Survey, rate: float) -> Clip
     return replace(times, recording_N=recording_N, offset_N=offset_N)
 
 
-def _check_start(index: ClipIndex, files: Files, clip: int, recordings: Counter[int]) -> None:
+def _check_start(index: ClipIndex, files: Files, clip: int, recordings: Counter[int], duration: float) -> None:
     """Raise `DataError` if a clip's own clock starts late; `recordings` counts the clips of each."""
     declared, recording = bool(index.times.declared_N[clip]), int(index.times.recording_N[clip])
     alone = not declared and recordings[recording] == 1
-    wrong = late_clock(files.first(clip), float(index.duration_N[clip]), alone=alone)
+    wrong = late_clock(files.first(clip), duration, alone=alone)
     if wrong is not None:
         raise DataError(f"{index.imu(clip)}: {wrong}")
 

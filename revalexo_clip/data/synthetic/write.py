@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -65,16 +66,16 @@ def synthesize(
         for subject in range(subjects)
         for recording, own in enumerate(_recordings(clips, overlap))
     ]
-    for subject in range(subjects):
-        for file in _files(root, subject, 0):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            for leftover in file.parent.glob(".*"):
-                leftover.unlink()
+    pairs_folder = root / "data_pairs"
+    folders = [file.parent for subject in range(subjects) for file in _files(root, subject, 0)]
+    for folder in (root, pairs_folder, *folders):
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in _leftovers(folder):
+            leftover.unlink(missing_ok=True)
     _write_clips(jobs, processes or len(os.sched_getaffinity(0)), on_progress)
-    (root / "data_pairs").mkdir(exist_ok=True)
     for subject in range(subjects):
         write_json(
-            root / "data_pairs" / f"{_name(subject)}.json",
+            pairs_folder / f"{_name(subject)}.json",
             _pairs(root, (world, seed, subject), clips, overlap, declare=declare),
         )
     index = {activity: number for number, activity in enumerate(ACTIVITIES)}
@@ -117,12 +118,12 @@ def _is_complete(root: Path, parameters: dict[str, float]) -> bool:
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root} is a file: choose a folder for the demo dataset")
     root.mkdir(parents=True, exist_ok=True)
-    if not any(root.iterdir()):
+    if set(root.iterdir()) <= set(_leftovers(root)):  # also if the process was killed while it wrote its first file
         return False
     marker = root / MARKER
     try:
         found = json.loads(marker.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         found = None
     if not isinstance(found, dict):
         raise ConfigError(f"{root} is not empty and not a demo dataset (no {MARKER}): choose a new or empty folder")
@@ -133,6 +134,12 @@ def _is_complete(root: Path, parameters: dict[str, float]) -> bool:
             "delete it"
         )
     return complete is True
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    """Return the temporary files, see `atomically`, that killed processes left in a folder of the dataset."""
+    ours = re.compile(rf"\.\d+-({re.escape(MARKER)}|label_mapping\.json|Subject\d+\.json|\d+\.(mp4|csv))")
+    return [path for path in folder.iterdir() if ours.fullmatch(path.name)]
 
 
 def _name(subject: int) -> str:

@@ -16,12 +16,14 @@ from support.sound_dataset import CHANNELS, samples, write_samples, write_sound_
 from support.tiny_dataset import revalexo, steady, write_json, write_video
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.data import RevalExo
 from revalexo_clip.data.imu import common_channels, read_imu
 from revalexo_clip.data.revalexo.check import KINDS, Findings, Problem, check_dataset
 from revalexo_clip.data.revalexo.check.clip import check_video
-from revalexo_clip.data.revalexo.check.recording import check_recording, check_signals, longest_run
+from revalexo_clip.data.revalexo.check.recording import check_recording
+from revalexo_clip.data.revalexo.check.signals import check_signals, longest_run
+from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.synthetic import synthesize
 from revalexo_clip.data.video import read_frames, survey
 
@@ -201,6 +203,27 @@ def test_units_are_detected_at_rest_and_in_motion_with_and_without_gravity() -> 
     assert [found(np.rad2deg(signal), gyro) for signal in (walk / 6, walk)] == [["gyro_units"]] * 2
 
 
+@pytest.mark.parametrize("name", ["time", "PacketCounter"])
+def test_a_clock_is_no_channel_and_a_counter_is_reported(name: str, root: Path) -> None:
+    for path in root.glob("imu/*/*.csv"):
+        header, *rows = path.read_text().splitlines()
+        timed = [f"{number / 60:.6f},{row.partition(',')[2]}" for number, row in enumerate(rows)]
+        path.write_text("\n".join([header.replace("time", name), *timed]) + "\n")
+    windows = revalexo(root, channels=("*",), train_subjects=("Subject01",), windows_per_clip=1, min_duration=2.0)
+    found = check(root, channels=("*",))
+    if name == "time":
+        assert windows.labelled("train", 0).imu_spec.channels == CHANNELS
+        assert found.problems == ()
+    else:
+        assert kinds(found) == {"counting_channel"}
+        assert "PacketCounter ascends with every row" in str(found.problems[0])
+        with pytest.raises(ConfigError, match=r"column PacketCounter is the clock, data\.time, and no channel"):
+            windows.model_copy(update={"time": name}).labelled("train", 0)
+        with_clock = check(root, channels=("*",), clock=Clock(60.0, name, "s"))
+        assert "bad_clock" in kinds(with_clock)
+    assert kinds(check(root, channels=(name, "acc_*"))) == {"counting_channel"}
+
+
 def test_the_longest_run_is_found() -> None:
     for text, expected in (("", (0, 0)), ("..", (0, 0)), ("x", (0, 1)), (".xx.xxx.", (4, 3)), ("xxx..xx", (0, 3))):
         assert longest_run(np.array([mark == "x" for mark in text], dtype=bool)) == expected
@@ -315,7 +338,7 @@ def test_without_a_cache_folder_every_process_checks_for_itself(root: Path, monk
 
 
 def test_a_clip_that_is_described_wrongly_is_excluded(root: Path) -> None:
-    first_pair(activity_segments=[])(root)
+    first_pair(activity_segments=None)(root)
     assert list(revalexo(root, on_bad_clip="exclude", workers=0).build("train", seed=0).excluded) == ["Subject01/0000"]
     with pytest.raises(DataError, match=r"Subject01\.json: pairs\.0000\.activity_segments"):
         revalexo(root, workers=0).build("train", seed=0)

@@ -176,7 +176,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         fields(MAPPING, label_to_idx={"standing": "0"}),
         r"label_mapping\.json: label_to_idx\.standing: Input should be a valid integer",
     ),
-    "no labels": (fields(MAPPING, label_to_idx={}), r"label_mapping\.json: label_to_idx: .* at least 1 item"),
     "two mappings that disagree": (
         fields(MAPPING, idx_to_label={"0": "standing", "1": "stairs_up", "2": "walking"}),
         "label_to_idx and idx_to_label disagree about index 1, 2",
@@ -206,7 +205,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda root: edit(root / PAIRS, lambda subject: subject["pairs"]["0000"].pop("imu")),
         r"Subject01\.json: pairs\.0000\.imu: Field required",
     ),
-    "no activity": (first_pair(activity_segments=[]), r"pairs\.0000\.activity_segments: .* at least 1 item"),
     "reversed segment": (segment(start=3.0, end=2.5), SEGMENT + r": ends at 2\.5 s, before it starts at 3 s"),
     "negative segment": (segment(start=-1.0), SEGMENT + r"\.start: Input should be greater than or equal to 0"),
     "endless segment": (segment(end=float("inf")), SEGMENT + r"\.end: Input should be a finite number"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import logging
 import os
@@ -23,6 +25,7 @@ from support.tiny_dataset import revalexo, steady, write_video
 from torch.utils.data import DataLoader
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.files import WriteError
 from revalexo_clip.data import RevalExo
 from revalexo_clip.data.base import NO_MOTION, NO_VIDEO
 from revalexo_clip.data.dataset import Fetch, arrived, collate
@@ -179,6 +182,34 @@ def test_a_read_only_dataset_is_measured_into_the_cache_folder(root: Path, monke
             assert (cache_folder(dataset) / FILE).is_file()
             assert not moving(dataset).unprepared()
             assert moving(dataset).build("val", seed=0)[0, 0].motion_MYX3.shape == (60, 2, 2, 3)
+
+
+def test_a_motion_file_that_cannot_be_written_beside_the_videos_lies_in_the_cache_folder(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    parts_of(root / FILE).write_bytes(b"in the way, as a full disk or a quota would be")
+    make_motion(root, COARSE)
+    assert (cache_folder(root) / FILE).is_file()
+    assert "motion is kept in the cache folder instead: " in caplog.text
+    assert not moving(root).unprepared()
+    (tmp_path / "cache").rename(tmp_path / "other")
+    (tmp_path / "cache").write_bytes(b"in the way, too")
+    with pytest.raises(WriteError, match="cannot be written"):
+        make_motion(root, COARSE)
+
+
+def test_two_that_measure_at_once_without_locks_both_go_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    def again(done: int, total: int) -> None:
+        if not (root / FILE).exists():
+            make_motion(root, COARSE)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    make_motion(root, COARSE, again)
+    assert not moving(root).unprepared()
 
 
 def test_a_damaged_motion_file_is_made_again(root: Path, counted: list[str]) -> None:

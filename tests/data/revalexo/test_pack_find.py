@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import pwd
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import h5py
 import numpy as np
@@ -218,6 +220,39 @@ def test_the_pack_of_a_read_only_dataset_lies_in_the_cache_folder(
         with read_only(dataset):
             revalexo(dataset, pack="auto").prepare(quiet, leader=True)
         assert "the pack could not be written, so loading will be slow: " in caplog.text
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.ENOSPC, errno.EIO])
+def test_the_pack_of_a_dataset_over_its_quota_lies_in_the_cache_folder(
+    number: int, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touch(path: Path, *arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(Path, "touch", touch)
+    revalexo(root, pack="auto").prepare(quiet, leader=True)
+    assert (cache_folder(root) / NAME).is_file()
+    assert source_of(revalexo(root, pack="auto").build("val", seed=0)) == "PackedFiles"
+
+
+def test_a_home_that_is_missing_or_closed_is_no_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", dict[int, pwd.struct_passwd]().__getitem__)
+    assert cache_folder(root).is_relative_to(gettempdir())
+    with TemporaryDirectory() as folder:  # one that nobody can reach too
+        dataset = Path(shutil.copytree(root, Path(folder) / "dataset"))
+        closed = Path(folder) / "home"
+        (closed / "cache").mkdir(parents=True)
+        closed.chmod(0o000)
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(closed / "cache"))
+        with read_only(dataset):
+            assert find_pack(dataset) == (None, None)
+            revalexo(dataset, pack="auto").prepare(quiet, leader=True)
+            assert source_of(revalexo(dataset, pack="auto").build("val", seed=0)) == "RawFiles"
+        closed.chmod(0o700)
 
 
 def test_the_other_processes_of_a_run_wait_for_the_one_that_packs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

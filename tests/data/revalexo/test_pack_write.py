@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -21,6 +24,7 @@ from support.tiny_dataset import CHANNELS, revalexo, write_dataset, write_imu
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.revalexo.pack import write
 from revalexo_clip.data.revalexo.pack.build import pack
+from revalexo_clip.data.revalexo.pack.choose import prepare_pack
 from revalexo_clip.data.revalexo.pack.file import PackTables
 from revalexo_clip.data.revalexo.pack.find import NAME
 from revalexo_clip.data.revalexo.pack.part import PackSettings
@@ -79,7 +83,7 @@ def test_parts_that_are_finished_are_not_made_again(parts: int, root: Path, tmp_
     assert len(made) == max(parts, 1)
     assert not file.exists()
     (parts_of(file) / ".123-000003.npz").write_bytes(b"half a par")
-    (parts_of(file) / write.ASSEMBLED).write_bytes(b"half a pack")
+    (parts_of(file) / f"{write.ASSEMBLED}host-1").write_bytes(b"half a pack")
     seen: dict[str, int] = {}
 
     def look(done: int, total: int) -> None:
@@ -116,6 +120,51 @@ def test_two_cannot_make_one_pack_at_once(root: Path, tmp_path: Path, monkeypatc
 
     write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=1, on_progress=again)
     assert (tmp_path / "pack.h5").is_file()
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system whose locks fail as those of network file systems do."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_a_dataset_on_a_file_system_without_locks_is_packed(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=2)
+    assert len(PackTables(tmp_path / "pack.h5")) == 6
+    assert not parts_of(tmp_path / "pack.h5").exists()
+    assert caplog.text.count("the file system has no locks") == 1
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_two_that_pack_at_once_without_locks_both_go_on(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def again(done: int, total: int) -> None:
+        if not (root / NAME).exists():
+            prepare_pack(root, 64, lambda done, total: None, leader=True)
+
+    prepare_pack(root, 64, again, leader=True)
+    assert not pack(root).made
+    assert "could not be written" not in caplog.text
+
+
+def test_a_folder_that_cannot_be_flushed_holds_a_pack(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = os.fsync
+
+    def files_only(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    assert pack(root, tmp_path / "pack.h5", processes=1).made
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.files import write_json
 from revalexo_clip.data.synthetic import synthesize
 from revalexo_clip.data.synthetic.clip import clip_frames, clip_imu, clip_motion
 from revalexo_clip.data.synthetic.gait import lay_course
@@ -19,6 +21,7 @@ from revalexo_clip.data.synthetic.script import ACTIVITIES, THEMES, Segment, pla
 from revalexo_clip.data.synthetic.sensors import CHANNELS, body_rates, record, sensor_poses
 from revalexo_clip.data.synthetic.style import Style, draw_style
 from revalexo_clip.data.synthetic.world import FOCAL, WIDTH, View, World, draw_place
+from revalexo_clip.data.synthetic.write import MARKER
 
 SUBJECTS, CLIPS = 2, 1
 
@@ -103,6 +106,43 @@ def test_interrupted_set_is_completed(root: Path, tmp_path: Path) -> None:
     synthesize(tmp_path, subjects=SUBJECTS, clips=CLIPS, processes=1)
     assert first.stat().st_mtime_ns == written
     assert _contents(tmp_path, "*.*") == _contents(root, "*.*")
+
+
+@pytest.mark.parametrize("folder", ["", "data_pairs"])
+def test_set_of_a_process_that_was_killed_while_it_wrote_json_is_completed(
+    folder: str, root: Path, tmp_path: Path
+) -> None:
+    demo = tmp_path / "demo"
+    if folder:  # killed after all clips
+        shutil.copytree(root, demo)
+        write_json(demo / MARKER, json.loads((demo / MARKER).read_text()) | {"complete": False})
+    else:  # killed in its first milliseconds
+        demo.mkdir()
+    for name in (MARKER, "Subject01.json")[: 2 if folder else 1]:
+        leftover = demo / (folder if name != MARKER else "") / f".4711-{name}"
+        leftover.write_text('{"format"')
+    synthesize(demo, subjects=SUBJECTS, clips=CLIPS, processes=1)
+    assert _contents(demo, "*.*") == _contents(root, "*.*")
+
+
+def test_only_own_temporary_files_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".1-notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="not a demo dataset"):
+        synthesize(tmp_path, subjects=1, clips=1)
+    (tmp_path / ".1-notes.txt").rename(tmp_path / MARKER)
+    (tmp_path / MARKER).write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not a demo dataset"):
+        synthesize(tmp_path, subjects=1, clips=1)
+
+
+def test_hidden_files_of_others_do_not_stop_the_completion(root: Path, tmp_path: Path) -> None:
+    demo = tmp_path / "demo"
+    shutil.copytree(root, demo)
+    write_json(demo / MARKER, json.loads((demo / MARKER).read_text()) | {"complete": False})
+    (demo / "videos/Subject01/.ipynb_checkpoints").mkdir()
+    (demo / "videos/Subject01/.DS_Store").write_bytes(b"mac")
+    synthesize(demo, subjects=SUBJECTS, clips=CLIPS, processes=1)
+    assert (demo / "videos/Subject01/.DS_Store").exists()
 
 
 def test_complete_set_is_left_alone(root: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def _findings(seen: Survey, span: Span, duration: float) -> Iterator[Finding]:
     if start > seen.tolerance:
         cut = min(span.begin, duration)
         yield "late_video", f"starts at {start:.3f} s: the first {cut:.3f} s of the clip are cut"
-    if duration - end > seen.tolerance:
+    if math.isfinite(duration) and duration - end > seen.tolerance:
         yield (
             "video_short",
             f"ends at {end:.3f} s, before the end of the clip's last activity at {duration:.3f} s: the last "
@@ -151,10 +152,13 @@ def check_clip(clip: ClipFiles, settings: Settings) -> ClipCheck:
     if imu.spans and shown is not None:
         found.common = max((common_span(span, shown, clip.duration) for span in imu.spans), key=_length)
         least = settings.min_common
-        if round(_length(found.common), TIME_DECIMALS) < least <= round(clip.duration, TIME_DECIMALS):
+        annotated = clip.duration if math.isfinite(clip.duration) else 0.0
+        if round(_length(found.common), TIME_DECIMALS) < least <= round(annotated, TIME_DECIMALS):
             is_imu, message = too_little(clip.name, imu.spans, shown, clip.duration, least)
             file = clip.imu if is_imu or clip.video is None else clip.video
             found.problems.append(Problem("too_little_in_common", file, message, clip.name))
+    if math.isinf(clip.duration):
+        found.clip = replace(clip, duration=found.common.end if found.common is not None else 0.0)
     return found
 
 

@@ -93,7 +93,7 @@ def check_dataset(
     return Findings(
         problems=tuple(sorted(problems, key=lambda problem: problem.order)),
         clips=len(described.clips) + len(described.bad_clips),
-        seconds=sum(clip.duration for clip in described.clips),
+        seconds=sum(each.clip.duration for each in checked),
         subjects=tuple(sorted(described.with_video + described.without_video)),
         subjects_without_video=tuple(described.without_video),
         recordings=recordings_of(checked, times),

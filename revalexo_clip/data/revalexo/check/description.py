@@ -24,7 +24,7 @@ class ClipFiles:
     video: Path | None
     imu: Path
     duration: float
-    """End of the last activity [s]."""
+    """End of the last activity [s]; infinite without one: then the clip lasts as long as its files."""
     described_by: Path
     recording: str | None = None
     """Declared name of the recording that the clip is a piece of."""
@@ -117,6 +117,9 @@ def _check_subject(path: Path, subject: layout.SubjectFile, wrong: dict[str, Dat
             continue
         name = f"{subject.subject}/{pair_id}"
         found.problems += _segments(name, path, pair, found.activities)
+        if found.activities and not pair.activity_segments:
+            message = f"pairs.{pair_id}: has no activity_segments, so none of its windows has a label"
+            found.problems.append(Problem("unlabelled", path, message, name))
         video = None if imu_only else _relative(subject.video_folder, pair.video)
         imu = _relative(subject.imu_folder, pair.imu)
         if not imu_only and (subject.video_folder is None or pair.video is None):

@@ -6,7 +6,6 @@ changes.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from revalexo_clip.core.files import WriteError, atomically, sha256_of
+from revalexo_clip.core.files import WriteError, atomically, lock, sha256_of
 from revalexo_clip.core.version import __version__
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.check.dataset import check_dataset
@@ -112,8 +111,7 @@ def _alone(path: Path) -> Iterator[None]:
         yield
         return
     try:
-        with suppress(OSError):  # file systems without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor, wait=True)
         yield
     finally:
         os.close(descriptor)

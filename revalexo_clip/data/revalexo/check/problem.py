@@ -55,6 +55,7 @@ KINDS: dict[str, Kind] = {
     "contradictory_offsets": Kind("error", "equal IMU rows put a clip at two places of a recording"),
     # Problems that do not stop training.
     "repeated_key": Kind("warning", "a JSON object has a key twice; only the last one is read"),
+    "unlabelled": Kind("warning", "a clip has no activity, although the label mapping has some"),
     "overlapping_segments": Kind("warning", "two activities, or two transitions, overlap in time"),
     "late_video": Kind("warning", "a video starts later than its file: the clip is cut"),
     "video_short": Kind("warning", "a video ends before the last activity: the clip is cut"),
@@ -62,6 +63,7 @@ KINDS: dict[str, Kind] = {
     "imu_short": Kind("warning", "a recording ends before the last activity: the clip is cut"),
     "uneven_frames": Kind("warning", "frames are missing, but too few to stop training"),
     "length_mismatch": Kind("warning", "video and recording differ in length: wrong rate, or wrong clip"),
+    "counting_channel": Kind("warning", "a channel ascends with every row: a clock or a counter, not a sensor"),
     "flat_channel": Kind("warning", "a channel is constant for a second or more"),
     "saturated_channel": Kind("warning", "a channel is clipped at its extreme value"),
     "out_of_range": Kind("warning", "a channel has values beyond the range of worn sensors"),

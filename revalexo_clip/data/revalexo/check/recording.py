@@ -1,130 +1,28 @@
-"""Checking IMU recordings: columns and cells, then constant or clipped channels, implausible values and wrong units.
-
-Thresholds allow for all ordinary motion and usual sensor ranges: in walking, the shank turns at up to 7 rad/s and the
-foot accelerates by up to 40 m/s^2; sensor ranges are at least 2 g and 250 deg/s.
-"""
+"""Checking IMU recordings: columns and cells, clocks, and the time that they cover. Signals are checked last."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.clocks import clock_like
-from revalexo_clip.data.imu import Rows, Samples, header_of, read_imu, read_rows, select_channels
+from revalexo_clip.data.imu import (
+    LARGEST_FLOAT32,
+    Rows,
+    clock_like,
+    header_of,
+    matching_columns,
+    read_imu,
+    read_rows,
+    select_channels,
+)
 from revalexo_clip.data.revalexo.check.problem import Finding
+from revalexo_clip.data.revalexo.check.signals import check_signals
 from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.revalexo.survey import Span, imu_facts
 from revalexo_clip.data.revalexo.timing import wrong_rate
-
-FLAT = 1.0
-"""Shortest time that makes a constant channel a problem [s]. Sensor noise changes every sample."""
-
-CUT_OFF = 5
-"""Number of consecutive samples at the extreme value that count as clipping, not as a peak."""
-
-SMALLEST_RANGE = {"acc": 15.0, "gyro": 4.0}
-"""Slightly below the smallest sensor ranges [m/s^2, rad/s]. Smaller extreme values are not clipping."""
-
-FASTEST = 35.0
-"""Largest range of usual gyroscopes, 2000 deg/s [rad/s]."""
-
-FAST = 8.0
-"""Median angular velocity over a clip that is not possible for a body segment [rad/s]."""
-
-STRONG = 50.0
-"""Median acceleration over a clip that is not possible for a body segment [m/s^2]."""
-
-LARGEST_MOTION = {"acc": 320.0, "gyro": 70.0}
-"""Largest sensor ranges, 32 g and 4000 deg/s [m/s^2, rad/s]."""
-
-Magnitudes = npt.NDArray[np.float64]
-
-
-def check_signals(samples_nC: Samples, channels: Sequence[str], rate: float) -> list[Finding]:
-    """Find suspicious values in finite samples at `rate` [Hz]."""
-    by_channel = dict(zip(channels, samples_nC.T.astype(np.float64), strict=True))
-    units = dict(_units(by_channel))
-    right = {channel: value_n for channel, value_n in by_channel.items() if channel[:-2] not in units}
-    return [*_flat(by_channel, rate), *_cut_off(right), *_out_of_range(right, rate), *units.values()]
-
-
-def _flat(by_channel: dict[str, Magnitudes], rate: float) -> Iterator[Finding]:
-    for channel, value_n in by_channel.items():
-        start, length = longest_run(np.diff(value_n) == 0)
-        if length + 1 == len(value_n) or length / rate >= FLAT:
-            held = (
-                "throughout" if length + 1 == len(value_n) else f"for {length / rate:.3f} s from {start / rate:.3f} s"
-            )
-            yield "flat_channel", f"{channel} is {value_n[start]:g} {held}"
-
-
-def _cut_off(by_channel: dict[str, Magnitudes]) -> Iterator[Finding]:
-    for channel, value_n in by_channel.items():
-        limit = SMALLEST_RANGE.get(channel.split("_", 1)[0])
-        for extreme in (value_n.max(), value_n.min()):
-            if limit is None or abs(extreme) < limit or value_n.max() == value_n.min():
-                continue
-            _, length = longest_run(value_n == extreme)
-            if length >= CUT_OFF:
-                count = int((value_n == extreme).sum())
-                yield "saturated_channel", f"{channel} is clipped at {extreme:g} ({count} samples, {length} in a row)"
-
-
-def longest_run(true_n: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the start and length of the longest run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], true_n, [False]]).astype(np.int8)))
-    starts, ends = edges[::2], edges[1::2]
-    if not len(starts):
-        return 0, 0
-    longest = int((ends - starts).argmax())
-    return int(starts[longest]), int(ends[longest] - starts[longest])
-
-
-def _out_of_range(by_channel: dict[str, Magnitudes], rate: float) -> Iterator[Finding]:
-    for channel, value_n in by_channel.items():
-        beyond_n = np.abs(value_n) > LARGEST_MOTION.get(channel.split("_", 1)[0], np.inf)
-        if beyond_n.any():
-            worst = int(np.abs(value_n).argmax())
-            count = int(beyond_n.sum())
-            more = f" ({count} such samples)" if count > 1 else ""
-            yield "out_of_range", f"{channel} is {value_n[worst]:g} at {worst / rate:.3f} s{more}"
-
-
-def _units(by_channel: dict[str, Magnitudes]) -> Iterator[tuple[str, Finding]]:
-    """Yield the sensors whose unit seems to be wrong."""
-    for sensor, magnitude_n in _magnitudes(by_channel).items():
-        low, median, high = np.percentile(magnitude_n, [5, 50, 99])
-        if sensor.startswith("gyro_"):
-            if high > FASTEST or median > FAST:
-                message = (
-                    f"{sensor}: the magnitude is {median:.0f} (median) to {high:.0f}, as in deg/s; rad/s is expected"
-                )
-                yield sensor, ("gyro_units", message)
-        # Accelerations without gravity can have this median too, but then they also have values near zero.
-        elif 0.85 <= median <= 1.15 and low > 0.5:
-            yield sensor, ("acc_units", f"{sensor}: gravity is {median:.2f}, as in g; m/s^2 is expected")
-        elif median > STRONG:
-            yield sensor, ("acc_units", f"{sensor}: the median magnitude is {median:.0f}, too large for m/s^2")
-
-
-def _magnitudes(by_channel: dict[str, Magnitudes]) -> dict[str, Magnitudes]:
-    """Return the vector magnitude of each accelerometer and gyroscope that has all three axes."""
-    sensors: dict[str, list[Magnitudes]] = {}
-    for channel, value_n in by_channel.items():
-        sensor, _, axis = channel.rpartition("_")
-        if axis in ("x", "y", "z") and sensor.startswith(("acc_", "gyro_")):
-            sensors.setdefault(sensor, []).append(value_n)
-    return {sensor: np.linalg.norm(axes, axis=0) for sensor, axes in sensors.items() if len(axes) == 3}
-
-
-LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @dataclass
@@ -179,11 +77,11 @@ def _without(path: Path, error: DataError) -> str:
 
 
 def _header(columns: list[str], patterns: Sequence[str]) -> Iterator[Finding]:
-    missing = [pattern for pattern in patterns if not any(fnmatchcase(column, pattern) for column in columns)]
+    missing = [pattern for pattern in patterns if not matching_columns(columns, pattern)]
     if missing:
         named = ", ".join(f"'{pattern}'" for pattern in missing)
         yield "missing_channel", f"no column matches {named}; columns: {_shown(columns)}{_delimiter(columns)}"
-    taken = {column for column in columns for pattern in patterns if fnmatchcase(column, pattern)}
+    taken = {column for pattern in patterns for column in matching_columns(columns, pattern)}
     for column in sorted(taken):
         if columns.count(column) > 1:
             yield "repeated_column", f"{columns.count(column)} columns are named {column}"
@@ -201,7 +99,7 @@ def _delimiter(columns: list[str]) -> str:
 
 def _channels(columns: list[str], patterns: Sequence[str]) -> tuple[str, ...]:
     """Return the readable channels, in order, even if others are missing or repeated."""
-    matching = (column for pattern in patterns for column in columns if fnmatchcase(column, pattern))
+    matching = (column for pattern in patterns for column in matching_columns(columns, pattern))
     return tuple(dict.fromkeys(column for column in matching if columns.count(column) == 1))
 
 
@@ -263,10 +161,15 @@ def _check_time(
     """Find the time that a recording covers, and what of the clip it does not cover."""
     if clock is None:
         found.spans = [Span(0.0, (rows + 1) / rate)]
+        if math.isinf(duration):  # a clip without activities lasts as long as its files
+            return
         if rows >= math.floor(round(duration * rate, 3)) - 1:  # one missing sample is allowed for rounding
             return
         end = f"{rows / rate:.3f} s ({rows} samples at {rate:g} Hz)"
     else:
+        if clock.time in channels:
+            found.findings.append(("bad_clock", f"column {clock.time} is both the clock and a channel"))
+            return
         try:
             _, _, spans = clock.read(path, channels)
             clock.check_inside(path, spans, duration)
@@ -277,7 +180,7 @@ def _check_time(
         if round(spans[0].begin * rate) > 1:
             late = f"starts at {spans[0].begin:.3f} s: the first {spans[0].begin:.3f} s of the clip are cut"
             found.findings.append(("late_imu", late))
-        if round((duration - spans[-1].end) * rate) <= 1:
+        if math.isinf(duration) or round((duration - spans[-1].end) * rate) <= 1:
             return
         end = f"{spans[-1].end:.3f} s"
     cut = duration - found.spans[-1].end

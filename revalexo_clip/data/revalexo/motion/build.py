@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 import time
 from collections.abc import Collection
@@ -24,7 +25,7 @@ from revalexo_clip.data.revalexo.pack.file import PackError
 from revalexo_clip.data.revalexo.pack.find import cache_folder, writable_folder
 from revalexo_clip.data.revalexo.pack.part import stamp
 from revalexo_clip.data.revalexo.pack.workers import write_parts
-from revalexo_clip.data.revalexo.pack.write import ASSEMBLED, BusyError, cores, describe, held, move, parts_of
+from revalexo_clip.data.revalexo.pack.write import BusyError, cores, describe, held, incomplete, move, parts_of
 
 log = logging.getLogger("revalexo_clip")
 
@@ -45,7 +46,7 @@ def find_motion(
         videos = videos_of(root)
     for folder in (root, cache_folder(root), *([beside] if beside else ())):
         path = folder / file_name(motion)
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110 - False also if the cache folder is not accessible
             continue
         try:
             tables = MotionTables(path, motion)
@@ -91,9 +92,10 @@ def make_motion(root: Path, motion: Motion, on_progress: OnProgress = no_progres
     Videos that cannot be measured are logged; reading their windows fails. Raises `WriteError` if the file cannot be
     written, and `DataError` if the dataset is invalid.
     """
+    folders = list(dict.fromkeys((writable_folder(root), cache_folder(root))))
     announced = False
     while find_motion(root, motion) is None:
-        path = writable_folder(root) / file_name(motion)
+        path = folders[0] / file_name(motion)
         if not announced:
             log.info("motion %s: measured once", path)
             announced = True
@@ -101,6 +103,15 @@ def make_motion(root: Path, motion: Motion, on_progress: OnProgress = no_progres
             problems = write_motion(root, path, motion, on_progress=on_progress)
         except BusyError:
             time.sleep(1)
+            continue
+        except WriteError as error:
+            if find_motion(root, motion) is not None:  # without locks, another process may have been faster
+                return
+            if len(folders) == 1:
+                raise
+            log.warning("motion is kept in the cache folder instead: %s", error)
+            del folders[0]
+            announced = False
             continue
         for problem in problems:
             log.warning("not measured: %s", problem)
@@ -136,7 +147,7 @@ def write_motion(
         for job in jobs:
             video = job.video.relative_to(root).as_posix()
             measured[video] = _result(job, problems.get(job.video))
-        temporary = folder / ASSEMBLED
+        temporary = incomplete(folder)
         try:
             write_motion_file(temporary, motion, measured)
             move(temporary, path)

@@ -113,6 +113,8 @@ def prepare_pack(root: Path, short_side: int, on_progress: OnProgress, *, leader
             time.sleep(1)
             continue
         except WriteError as error:
+            if find_pack(root)[0] is not None:  # without locks, another process may have been faster
+                return
             log.warning("the pack could not be written, so loading will be slow: %s", error)
             return
         for problem in problems:
@@ -136,7 +138,8 @@ def _progress(paths: Sequence[Path]) -> list[int]:
     """Return modification times that change while a file is being made, even on another machine."""
     changed = []
     for path in paths:
-        for part in (parts_of(path), parts_of(path) / ASSEMBLED):
+        folder = parts_of(path)
+        for part in (folder, *sorted(folder.glob(f"{ASSEMBLED}*"))):
             try:
                 changed.append(os.stat(part).st_mtime_ns)  # noqa: PTH116
             except OSError:

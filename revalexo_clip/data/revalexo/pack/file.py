@@ -5,13 +5,13 @@
     /about             uint8, JSON text: names and other metadata that is not numeric (`About`)
     /clips/...         one row for each of N clips, ordered by (subject, pair id)
       subject          int32 [N], index into the list of subjects
-      duration         float64 [N], end of the last activity [s]
+      duration         float64 [N], end of the last activity [s]; infinite without one
       recording        int32 [N], the recording that the clip is a piece of, as far as it is declared
       offset           float64 [N], start of the clip in its recording [s]
       declared         bool [N], whether the dataset declares recording and offset
       packed           bool [N]; False if the clip could not be read: it has no frames and samples in the pack
       size             int32 [N, 2], height and width of a frame in the source [px]
-      turns            int8 [N], counterclockwise quarter turns that make a frame upright
+      turns            int8 [N], counterclockwise quarter turns; plus 4 if left and right are swapped before
       tolerance        float64 [N], largest allowed difference between a requested time and a presentation time [s]
       header           int32 [N], index into the list of CSV headers, -1 if there is none
       first_frame      int64 [N + 1], index of a clip's first frame in /frames; the last item is the total

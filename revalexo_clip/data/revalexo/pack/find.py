@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,10 +25,18 @@ ABSENT = (NOTHING.size, NOTHING.changed)
 
 def cache_folder(root: Path) -> Path:
     """Return the folder for the pack of a dataset whose own folder is read-only."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = os.environ.get("XDG_CACHE_HOME") or _home() / ".cache"
     resolved = root.resolve()
     digest = hashlib.sha256(str(resolved).encode()).hexdigest()[:12]
     return Path(base) / "revalexo_clip" / f"{resolved.name}-{digest}"
+
+
+def _home() -> Path:
+    """Return the home folder; a user without one, as in some containers, has the folder for temporary files."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir())
 
 
 def default_path(root: Path) -> Path:
@@ -37,14 +45,14 @@ def default_path(root: Path) -> Path:
 
 
 def writable_folder(root: Path) -> Path:
-    """Return a dataset's own folder, or its cache folder if that is read-only."""
+    """Return a dataset's own folder, or its cache folder if no file can be made in its own."""
     probe = root / f".{os.getpid()}-{NAME}"
     try:
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise DataError(f"{root}: cannot be written to: {error.strerror}") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{root}: cannot be written to: {error.strerror}") from error
+    except OSError:  # read-only, over its quota, full, or a network file system that fails
         return cache_folder(root)
     return root
 
@@ -58,7 +66,7 @@ def find_pack(
     """
     wrong = None
     for path in (root / NAME, cache_folder(root) / NAME):
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110 - False also if the cache folder is not accessible
             continue
         try:
             pack = PackTables(path)

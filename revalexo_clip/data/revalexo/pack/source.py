@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.clocks import clock_like
-from revalexo_clip.data.imu import Samples, agreed_channels, header_of
+from revalexo_clip.data.imu import Samples, agreed_channels, clock_like, header_of
 from revalexo_clip.data.index import ClipIndex, fingerprint
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo.index import check_files, no_video, none_lasts

@@ -5,16 +5,18 @@ If it is killed, there is either a complete pack or none, and finished parts are
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
+import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.core.files import WriteError, sha256_of
+from revalexo_clip.core.files import WriteError, lock, sha256_of, sync_folder
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.index import read_subjects
@@ -25,8 +27,10 @@ from revalexo_clip.data.revalexo.pack.workers import write_parts
 CLIPS_PER_PROCESS = 4
 """Minimum number of clips per process: with fewer, starting a process takes longer than it saves."""
 
-ASSEMBLED = "assembled"
-"""Name of the incomplete pack in the parts folder."""
+log = logging.getLogger("revalexo_clip")
+
+ASSEMBLED = "assembled-"
+"""First part of the name of the incomplete pack in the parts folder."""
 
 PATIENCE = 10.0
 """Timeout for the lock of a pack [s]. After a process is killed, its workers still finish their clips."""
@@ -53,15 +57,15 @@ def write_pack(
     """
     described, problems = describe(root, skip_bad=skip_bad)
     parts_folder = parts_of(path)
-    with held(parts_folder) as lock:
+    with held(parts_folder) as descriptor:
         jobs = _jobs(described, parts_folder, settings)
-        with closing(write_parts(jobs, processes or cores(len(jobs)), lock)) as written:
+        with closing(write_parts(jobs, processes or cores(len(jobs)), descriptor)) as written:
             wrong = _wrong(written, len(jobs), skip_bad, on_progress or (lambda done, total: None))
         parts = [None if job.part in wrong else read_part(job.part) for job in jobs]
         for job, part in zip(jobs, parts, strict=True):
             if part is None and job.part not in wrong:
                 raise WriteError(f"{job.part}: was removed or changed since it was written; pack again")
-        temporary = parts_folder / ASSEMBLED
+        temporary = incomplete(parts_folder)
         try:
             assemble(temporary, described, parts, settings)
             move(temporary, path)
@@ -165,33 +169,49 @@ def _wrong(written: Iterator[tuple[Job, str | None]], total: int, skip: bool, re
 def held(folder: Path) -> Iterator[int]:
     """Create and lock the parts folder; yield the lock, which processes that inherit it keep until they exit."""
     try:
-        descriptor = _locked(folder)
-        for leftover in folder.glob(".*"):
-            leftover.unlink()
+        descriptor, alone = _locked(folder)
+        leftovers = [*folder.glob(".*"), *folder.glob(f"{ASSEMBLED}*")] if alone else []
     except OSError as error:
         raise WriteError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    for leftover in leftovers:
+        with suppress(OSError):  # such as the files that NFS keeps while another process has them open
+            leftover.unlink()
     try:
         yield descriptor
     except WriteError:
-        shutil.rmtree(folder, ignore_errors=True)  # the disk may be full, so free the space
+        if alone:
+            shutil.rmtree(folder, ignore_errors=True)  # the disk may be full, so free the space
         raise
     finally:
         os.close(descriptor)
 
 
-def _locked(folder: Path) -> int:
+def _locked(folder: Path) -> tuple[int, bool]:
+    """Return the open parts folder, and whether it is locked: some file systems have no locks."""
     give_up = time.monotonic() + PATIENCE
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         with suppress(BlockingIOError, FileNotFoundError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = lock(descriptor, wait=False)
             if os.path.samestat(os.fstat(descriptor), folder.stat()):
-                return descriptor
+                if not alone:
+                    _warn_of_no_locks(folder.parent)
+                return descriptor, alone
         os.close(descriptor)  # another process holds the lock, or has removed the folder
         if time.monotonic() > give_up:
             raise BusyError(f"{folder}: another process is writing to it; wait for it, or stop it")
         time.sleep(0.1)
+
+
+@cache
+def _warn_of_no_locks(folder: Path) -> None:
+    log.warning("%s: the file system has no locks: runs that start at once may do the same work twice", folder)
+
+
+def incomplete(folder: Path) -> Path:
+    """Return the path of this process's incomplete file in a parts folder, which others may use if it has no lock."""
+    return folder / f"{ASSEMBLED}{platform.node()}-{os.getpid()}"
 
 
 def move(temporary: Path, path: Path) -> None:
@@ -199,8 +219,4 @@ def move(temporary: Path, path: Path) -> None:
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)
