@@ -40,7 +40,9 @@ from revalexo_clip.export.onnx import CheckWindows, require_onnx, write_onnx
 from revalexo_clip.export.own_files import REVALEXO_FILE, move, refuse_files_of_others, staged
 from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM, DeepConvLSTMNet
 from revalexo_clip.runs.checkpoint import Checkpoint, load_checkpoint
+from revalexo_clip.runs.classifier_checkpoint import is_classifier
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
+from revalexo_clip.runs.options import optional_path
 
 log = logging.getLogger("revalexo_clip")
 
@@ -111,7 +113,7 @@ def export_encoder(
     """Write one encoder of a pretraining checkpoint to a folder.
 
     - `modality`: encoder to export, `imu` or `video`.
-    - `ckpt`: a checkpoint or a run folder; None for the newest run.
+    - `ckpt`: a checkpoint or a run folder; None for the newest pretraining run that has one.
     - `format`: `safetensors` for `load_encoder`; `onnx` for the same with `encoder.onnx`; `revalexo` for a state dict
       that RevalExo loads.
     - `out`: output folder; the default is `export/<modality>` in the run folder.
@@ -128,7 +130,8 @@ def export_encoder(
     file = None if experiment_file is None else Path(experiment_file)
     if file is not None:
         import_experiment_file(file)
-    checkpoint = load_checkpoint(find_checkpoint(None if ckpt is None else Path(ckpt)), file)
+    path = find_checkpoint(optional_path(ckpt), suits=lambda found: not is_classifier(found))
+    checkpoint = load_checkpoint(path, file)
     run = folder_of(checkpoint.path)
     encoder = _take_tower(checkpoint, modality, _metrics_of(run, checkpoint.path))
     description = encoder.description
