@@ -20,6 +20,7 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import sha256_of, write_json
 from revalexo_clip.core.progress import OnProgress, Progress, silent_progress
 from revalexo_clip.data import WindowDataset
+from revalexo_clip.data.subjects import alike
 from revalexo_clip.evaluation.classifier import ClassifierEvaluation, evaluate_classifier
 from revalexo_clip.evaluation.folder import chosen_folder, results_folder
 from revalexo_clip.evaluation.held_out import HeldOut, check_same_input, load_for_evaluation, seen_subjects
@@ -217,7 +218,8 @@ def _probe(
     """
     training = None
     if len(windows.subjects) == 1:
-        others = tuple(name for name in checkpoint.description.subjects["train"] if name not in windows.subjects)
+        (tested,) = windows.subjects
+        others = tuple(name for name in checkpoint.description.subjects["train"] if not alike(name, tested))
         if not others:
             return unprobed("there are no other subjects with labels to train a probe on")
         with progress("embedding training subjects") as on_progress:
