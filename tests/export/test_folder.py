@@ -105,6 +105,14 @@ def test_what_was_measured_on_the_same_checkpoint_goes_with_it(run: Path) -> Non
     assert description.origin.metrics == {name: value for name, value in measured.items() if name not in left_behind}
 
 
+def test_results_on_training_subjects_are_not_called_results_on_test_subjects(run: Path) -> None:
+    evaluate(run, overrides=["data.test_subjects=01"], allow_seen_subjects=True, probe=False, out=run / "evaluation")
+    export_encoder("imu", run)
+    card = (run / "export/imu/README.md").read_text()
+    assert "windows of Subject01 (training subject)" in card
+    assert "**Subject01 was used in training or model selection" in card
+
+
 def test_what_was_measured_on_another_checkpoint_stays_behind(run: Path) -> None:
     evaluate(run)
     edit_checkpoint(run, {"version": "0.0.9"})  # as a run that goes on replaces best.ckpt
