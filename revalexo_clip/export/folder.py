@@ -35,6 +35,7 @@ from revalexo_clip.export import (
     PretrainedEncoder,
     build_encoder,
 )
+from revalexo_clip.export.loading import weights_metadata
 from revalexo_clip.export.model_card import model_card
 from revalexo_clip.export.onnx import CheckWindows, require_onnx, write_onnx
 from revalexo_clip.export.own_files import REVALEXO_FILE, move, refuse_files_of_others, staged
@@ -87,7 +88,7 @@ def write_folder(folder: Path, encoder: PretrainedEncoder, onnx: CheckWindows | 
         if onnx is not None:
             description = description.model_copy(update={"onnx": write_onnx(stage / ONNX, encoder, onnx)})
         with atomically(stage / WEIGHTS) as temporary:
-            temporary.write_bytes(save(own_tensors(encoder), metadata={"format": "pt"}))
+            temporary.write_bytes(save(own_tensors(encoder), metadata=weights_metadata(description)))
         with atomically(stage / CARD) as temporary:
             temporary.write_text(model_card(description), encoding="utf-8")
         write_json(stage / DESCRIPTION, description.model_dump(mode="json"))
