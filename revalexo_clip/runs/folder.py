@@ -124,7 +124,7 @@ def _newest_checkpoint(suits: Callable[[Path], bool] | None) -> Path:
     runs = list(dict.fromkeys([*newest, *sorted(stamped, key=_started, reverse=True)]))
     if not runs:
         raise ConfigError(f"no run found in {RUNS.resolve()}; pass a checkpoint or a run folder with --ckpt")
-    skipped = []
+    skipped: list[str] = []
     for run in runs:
         found = _best_in(run)
         if found and (suits is None or suits(found)):
