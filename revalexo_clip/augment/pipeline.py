@@ -26,6 +26,7 @@ from revalexo_clip.augment.draws import Augmented, Draws, SecondDraws
 from revalexo_clip.augment.motion import resample_motion
 from revalexo_clip.augment.motion_check import check_motion
 from revalexo_clip.augment.render import Edges, map_colors, show, whole_pixels
+from revalexo_clip.core.component import Component
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, VideoSpec
 
@@ -55,7 +56,7 @@ class ImuAugmentations:
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         """Draw the parameters of each augmentation for one window."""
-        return tuple(torch.from_numpy(one.sample(rng, self.imu_spec)) for one in self.rest)
+        return tuple(_drawn(one, one.sample(rng, self.imu_spec)) for one in self.rest)
 
     def draw_second(self, rng: np.random.Generator | None, imu_LC: Draw) -> SecondDraws | None:
         """Draw the second view of a window [L, C] of a dataset; None without a generator."""
@@ -64,7 +65,7 @@ class ImuAugmentations:
     def augment(self, imu_BLC: Tensor, draws: Sequence[Tensor]) -> Tensor:
         """Augment B windows by the stacked draws of each augmentation: [B, L, C] -> the same."""
         for one, drawn in zip(self.rest, draws, strict=True):
-            imu_BLC = one.apply(imu_BLC, drawn)
+            imu_BLC = _applied(one, imu_BLC, one.apply(imu_BLC, drawn))
         return imu_BLC
 
     def sample(
@@ -181,9 +182,9 @@ class Augmentation:
             frames = view.part(middle(size, self.video_spec.crop))
         return whole_pixels(frames, *size), Draws(
             color=torch.from_numpy(color[:3].astype(np.float32)),
-            joint=tuple(torch.from_numpy(both.drawn) for both in joint),
+            joint=tuple(_drawn(one, both.drawn) for one, both in zip(self.joint, joint, strict=True)),
             imu=imu,
-            video=tuple(map(torch.from_numpy, video)),
+            video=tuple(_drawn(one, drawn) for one, drawn in zip(self.video, video, strict=True)),
             view=torch.from_numpy(view.box(*size)) if motion else torch.zeros(0),
             shown=torch.from_numpy(middle(size, self.video_spec.crop)) if motion else torch.zeros(0),
             second=None,
@@ -208,10 +209,11 @@ class Augmentation:
             video_B3THW = map_colors(video_BTHWC, draws.color, into_B3THW)
             second_BLC = None if draws.second is None else self._second_view(draws.second, draws.joint, video_B3THW)
             for both, drawn in zip(self.joint, draws.joint, strict=True):
-                imu_BLC, video_B3THW = both.apply(imu_BLC, video_B3THW, drawn)
+                imu, video = both.apply(imu_BLC, video_B3THW, drawn)
+                imu_BLC, video_B3THW = _applied(both, imu_BLC, imu), _applied(both, video_B3THW, video)
             imu_BLC = self.imu.augment(imu_BLC, draws.imu)
             for each, drawn in zip(self.video, draws.video, strict=True):
-                video_B3THW = each.apply(video_B3THW, drawn)
+                video_B3THW = _applied(each, video_B3THW, each.apply(video_B3THW, drawn))
             motion_BMYX3 = self._augment_motion(motion_BMYX3, draws)
         return Augmented(imu_BLC, video_B3THW, motion_BMYX3, second_BLC)
 
@@ -254,5 +256,27 @@ def _alike(function: object, given: Array, returned: Array) -> Array:
         raise ValueError(
             f"{type(function).__name__} must return the dtype and shape of its input, {given.dtype} "
             f"{list(given.shape)}, not {returned.dtype} {list(returned.shape)}"
+        )
+    return returned
+
+
+def _drawn(augmentation: Component, draw: object) -> Tensor:
+    """Convert a draw to a tensor. Raises `ConfigError` if it is not a float32 array."""
+    if not isinstance(draw, np.ndarray) or draw.dtype != np.float32:
+        found = f"a {draw.dtype} array {list(draw.shape)}" if isinstance(draw, np.ndarray) else type(draw).__name__
+        raise ConfigError(
+            f"{type(augmentation).__name__}.sample must return a float32 array, not {found}; write "
+            "np.asarray(..., dtype=np.float32)"
+        )
+    return torch.from_numpy(draw)
+
+
+def _applied(augmentation: Component, given: Tensor, returned: object) -> Tensor:
+    """Return augmented windows. Raises `ConfigError` if they do not have the type of the windows."""
+    if not isinstance(returned, Tensor) or returned.shape != given.shape or returned.dtype != given.dtype:
+        found = f"{returned.dtype} {list(returned.shape)}" if isinstance(returned, Tensor) else type(returned).__name__
+        raise ConfigError(
+            f"{type(augmentation).__name__}.apply must return the dtype and shape of its input, {given.dtype} "
+            f"{list(given.shape)}, not {found}"
         )
     return returned

@@ -15,6 +15,7 @@ from revalexo_clip.cli.options import (
     JsonOption,
 )
 from revalexo_clip.core.console import counting, err, out, say
+from revalexo_clip.core.errors import ConfigError
 
 
 class TimeUnit(StrEnum):
@@ -105,8 +106,8 @@ def check_data(  # noqa: PLR0917 (options, which typer passes by name)
     channels: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN",
-            help="Pattern of the columns to check, as in data.channels. Repeatable.",
+            metavar="PATTERN,...",
+            help="Patterns of the columns to check, as in data.channels, e.g. acc_*,gyro_*. Repeatable.",
             show_default="RevalExo's",
         ),
     ] = None,
@@ -131,14 +132,18 @@ def check_data(  # noqa: PLR0917 (options, which typer passes by name)
 
     The exit code is 1 if there are problems.
     """
+    from revalexo_clip.config.loading import texts_of
     from revalexo_clip.data.revalexo.check import command
     from revalexo_clip.data.revalexo.layout import CHANNELS
     from revalexo_clip.reports.terminal.tables import problem_table, recording_table
 
+    patterns = [pattern for text in channels or [] for pattern in texts_of(text)]
+    if channels and not patterns:
+        raise ConfigError("--channels names no pattern; write it as --channels 'acc_*,gyro_*'")
     with counting("clips") as on_progress:
         result = command.check_data(
             root,
-            channels=channels or CHANNELS,
+            channels=patterns or CHANNELS,
             imu_rate=imu_rate,
             min_duration=min_duration,
             time=time,

@@ -60,10 +60,10 @@ def import_encoder(
     ] = None,
 ) -> None:
     """Convert an encoder that was trained with RevalExo to an encoder folder."""
-    from revalexo_clip.config.loading import load_experiment
+    from revalexo_clip.config.loading import load_experiment, texts_of
     from revalexo_clip.export import revalexo as command
 
-    seen = None if subjects is None else [subject.strip() for subject in subjects.split(",") if subject.strip()]
+    seen = None if subjects is None else texts_of(subjects)
     result = command.import_encoder(file, load_experiment(experiment, overrides or []), out=folder, subjects=seen)
     _say_encoder(result.description, result.parameters, result.files)
     if result.ignored:

@@ -34,7 +34,7 @@ def load_experiment(target: str, overrides: Sequence[str] = ()) -> PretrainExper
 def load_experiment_of(kind: type[E], target: str, overrides: Sequence[str] = ()) -> E:
     """Load the experiment of a kind that `FILE.py` or `FILE.py:Class` defines, and apply `path=value` overrides.
 
-    Raises `ConfigError`, naming the file or the dotted path.
+    Raises `ConfigError`, naming the file or the dotted path of every mistake that can be found.
     """
     path, _, class_name = target.partition(":")
     chosen = _choose_class(import_experiment_file(Path(path)), Path(path), class_name, kind)
@@ -42,9 +42,16 @@ def load_experiment_of(kind: type[E], target: str, overrides: Sequence[str] = ()
         experiment = chosen.model_validate({})
         if not overrides:
             return experiment
-        return chosen.model_validate(apply_overrides(experiment.model_dump(mode="json"), overrides))
     except ValidationError as error:
         raise ConfigError(f"{target}:\n{describe(error)}") from error
+    edited, mistakes = _edit(experiment.model_dump(mode="json"), overrides)
+    try:
+        changed = chosen.model_validate(edited)
+    except ValidationError as error:
+        raise ConfigError("\n".join([*mistakes, f"{target}:\n{describe(error)}"])) from error
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return changed
 
 
 def import_experiment_file(path: Path) -> ModuleType:
@@ -133,15 +140,37 @@ def apply_overrides(dumped: JsonObject, overrides: Sequence[str]) -> JsonObject:
     """Return a copy of an experiment's JSON form, edited by `a.b=value` texts.
 
     `a.type=Name` replaces the component at `a` by `Name` with its defaults, before other fields are set. Values are
-    JSON; text needs no quotes, `none` is null, and a list may be written `a,b`. Raises `ConfigError` if a path does not
-    exist.
+    JSON; text needs no quotes, `none` is null, and a list may be written `a,b`. Raises `ConfigError`, naming each path
+    that does not exist.
     """
+    edited, mistakes = _edit(dumped, overrides)
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return edited
+
+
+def _edit(dumped: JsonObject, overrides: Sequence[str]) -> tuple[JsonObject, list[str]]:
+    """Apply the overrides that can be applied; return the result, and what is wrong with the others."""
     edited = cast("JsonObject", json.loads(json.dumps(dumped)))
-    pairs = [_split(text) for text in overrides]
+    mistakes: list[str] = []
+    pairs: list[tuple[list[str], str]] = []
+    for text in overrides:
+        try:
+            pairs.append(_split(text))
+        except ConfigError as error:
+            mistakes.append(str(error))
     switches = sorted((pair for pair in pairs if pair[0][-1] == "type"), key=lambda pair: len(pair[0]))
     for path, raw in [*switches, *(pair for pair in pairs if pair[0][-1] != "type")]:
-        _set(edited, path, raw)
-    return edited
+        try:
+            _set(edited, path, raw)
+        except ConfigError as error:
+            mistakes.append(str(error))
+    return edited, list(dict.fromkeys(mistakes))
+
+
+def texts_of(raw: str) -> list[str]:
+    """Read a list of texts as `--set` does: `a,b`, `[a,b]` or JSON."""
+    return [str(item) for item in _parse_list(raw, texts=True)]
 
 
 def _split(text: str) -> tuple[list[str], str]:

@@ -23,7 +23,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 JsonObject = dict[str, JsonValue]
 
@@ -50,21 +50,29 @@ class Config(BaseModel):
         polymorphic_serialization=True,
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _refuse_unknown_fields(cls, value: object) -> object:
-        if isinstance(value, Mapping):
-            unknown = [key for key in value if key not in cls.model_fields]
-            if unknown:
-                raise ValidationError.from_exception_data(
-                    cls.__name__, [_unknown_field(str(key), cls.model_fields, value[key]) for key in unknown]
-                )
-        return value
+    def _refuse_unknown_fields(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        unknown = [key for key in value if key not in cls.model_fields] if isinstance(value, Mapping) else []
+        if not isinstance(value, Mapping) or not unknown:
+            return handler(value)
+        mistakes = [_unknown_field(str(key), cls.model_fields, value[key]) for key in unknown]
+        try:  # the values of the other fields may be wrong, too
+            handler({key: item for key, item in value.items() if key not in unknown})
+        except ValidationError as error:
+            mistakes += [_again(item) for item in error.errors(include_url=False)]
+        raise ValidationError.from_exception_data(cls.__name__, mistakes)
 
 
 def _unknown_field(key: str, known: Iterable[str], value: object) -> InitErrorDetails:
     message = f"unknown field{nearest(key, known)}".replace("{", "{{").replace("}", "}}")
     return InitErrorDetails(type=PydanticCustomError("unknown_field", message), loc=(key,), input=value)
+
+
+def _again(item: ErrorDetails) -> InitErrorDetails:
+    """Convert a reported mistake, to report it together with others."""
+    message = item["msg"].replace("{", "{{").replace("}", "}}")
+    return InitErrorDetails(type=PydanticCustomError(item["type"], message), loc=item["loc"], input=item["input"])
 
 
 class Component(Config, ABC):

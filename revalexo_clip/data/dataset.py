@@ -65,6 +65,8 @@ class LabelledClips(LabelledWindows):
         self.segment_N = segment_N
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
+        if not isinstance(key, tuple):
+            raise TypeError(f"a window is chosen by epoch and index, windows[0, {key}], not by {key!r} alone")
         epoch, index = key
         clip = int(self.windows.clip_N[index])
         start = self._start(epoch, index)

@@ -11,6 +11,7 @@ from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.progress import OnProgress, Progress
 from revalexo_clip.data import LabelledWindows
+from revalexo_clip.data.subjects import alike
 from revalexo_clip.evaluation.held_out import check_same_input
 from revalexo_clip.evaluation.inference import Extract, FeatureModule, concatenate, predict_batches
 from revalexo_clip.metrics.evaluated import SUPERVISED, EvaluatedWindows
@@ -76,7 +77,8 @@ def encode_training_subjects(
 
     Returns None if all training subjects are evaluated themselves. Raises `DataError` if they cannot be read.
     """
-    others = tuple(name for name in checkpoint.description.subjects["train"] if name not in windows.subjects)
+    (tested,) = windows.subjects
+    others = tuple(name for name in checkpoint.description.subjects["train"] if not alike(name, tested))
     if not others:
         return None
     with progress("embedding training subjects") as on_progress:

@@ -20,6 +20,7 @@ from revalexo_clip.core.component import JsonObject, describe
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.data import LabelledWindows
+from revalexo_clip.data.subjects import alike
 from revalexo_clip.evaluation.folder import changed_data
 from revalexo_clip.runs.checkpoint import Checkpoint, load_checkpoint
 
@@ -86,10 +87,12 @@ def _benchmark_horizons(experiment: PretrainExperiment) -> list[str]:
 def edited(experiment: E, overrides: Sequence[str]) -> E:
     """Apply overrides to a checkpoint's experiment: another dataset root or other subjects, but not another model.
 
-    Raises `ConfigError` if an override is wrong or changes a field that belongs to the trained model.
+    Subjects that become test subjects leave the other splits; the checkpoint itself says whom training used. Raises
+    `ConfigError` if an override is wrong or changes a field that belongs to the trained model.
     """
     try:
-        changed = experiment.kind().model_validate(apply_overrides(experiment.model_dump(mode="json"), overrides))
+        edited_json = apply_overrides(experiment.model_dump(mode="json"), overrides)
+        changed = experiment.kind().model_validate(_with_disjoint_splits(edited_json, overrides))
     except ValidationError as error:
         raise ConfigError(describe(error)) from error
     for field in type(experiment).model_fields:
@@ -99,6 +102,21 @@ def edited(experiment: E, overrides: Sequence[str]) -> E:
                 f"set {', '.join(_ADJUSTABLE)}"
             )
     return cast("E", changed)  # of the same kind
+
+
+def _with_disjoint_splits(edited_json: JsonObject, overrides: Sequence[str]) -> JsonObject:
+    """Remove test subjects that overrides name from the splits that overrides do not name."""
+    named = {text.partition("=")[0] for text in overrides}
+    data = edited_json.get("data")
+    tested = data.get("test_subjects") if isinstance(data, dict) else None
+    if "data.test_subjects" not in named or not isinstance(data, dict) or not isinstance(tested, list):
+        return edited_json
+    kept: JsonObject = {
+        split: [one for one in subjects if not any(alike(str(one), str(other)) for other in tested)]
+        for split in ("train_subjects", "val_subjects")
+        if f"data.{split}" not in named and isinstance(subjects := data.get(split), list)
+    }
+    return edited_json | {"data": data | kept}
 
 
 def _dataset(
@@ -146,8 +164,15 @@ def seen_subjects(checkpoint: Checkpoint, dataset: LabelledWindows) -> JsonObjec
 
 
 def seen_among(subjects: Mapping[Split, tuple[str, ...]], dataset: LabelledWindows) -> JsonObject:
-    """Keep those of `subjects` that are in a dataset: the object `seen` of `metrics.json`."""
-    return {use: [one for one in seen if one in dataset.clip_subjects] for use, seen in subjects.items()}
+    """Return the subjects of a dataset that are among `subjects`: the object `seen` of `metrics.json`.
+
+    Names are compared as in an experiment: an imported encoder may know Subject10 as 10.
+    """
+    names = dict.fromkeys(dataset.clip_subjects)
+    return {
+        use: list(dict.fromkeys(name for one in seen for name in names if alike(one, name)))
+        for use, seen in subjects.items()
+    }
 
 
 def check_same_input(checkpoint: Checkpoint, dataset: LabelledWindows) -> None:

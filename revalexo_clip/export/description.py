@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
 from pydantic import PositiveInt, model_validator
@@ -103,4 +105,55 @@ class EncoderDescription(Config):
             raise ValueError("tokens and token_times belong together")
         if self.tokens is not None and len(self.token_times or ()) != self.tokens.count:
             raise ValueError(f"token_times has {len(self.token_times or ())} times for {self.tokens.count} tokens")
+        wrong = [*_wrong_imu(self.imu), *_wrong_video(self.video)]
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
+
+    def what_weights_fit(self) -> JsonObject:
+        """Return everything that determines the outputs, as JSON: all but `origin` and `onnx`."""
+        return self.model_dump(mode="json", exclude={"origin", "onnx"})
+
+
+def _wrong_imu(spec: ImuSpec | None) -> Iterator[str]:
+    """Yield what is wrong with the input of an IMU encoder."""
+    if spec is None:
+        return
+    count = len(spec.channels)
+    if twice := sorted({name for name in spec.channels if spec.channels.count(name) > 1}):
+        yield f"imu.channels: {', '.join(twice)} more than once"
+    if not count:
+        yield "imu.channels: there are none"
+    if len(spec.units) != count:
+        yield f"imu.units: {len(spec.units)} units for {count} channels"
+    if not _positive(spec.rate, spec.window) or spec.samples < 1:
+        yield f"imu: rate {spec.rate} Hz and window {spec.window} s must be above 0, and give at least one sample"
+    if (spec.mean is None) is not (spec.std is None):
+        yield "imu: mean and std belong together"
+    for name, values in (("mean", spec.mean), ("std", spec.std)):
+        if values is not None and len(values) != count:
+            yield f"imu.{name}: {len(values)} values for {count} channels"
+    yield from _wrong_scale("imu", spec.mean, spec.std)
+
+
+def _wrong_video(spec: VideoSpec | None) -> Iterator[str]:
+    """Yield what is wrong with the input of a video encoder."""
+    if spec is None:
+        return
+    yield from _wrong_scale("video", spec.mean, spec.std)
+    if spec.frames < 0 or min(spec.crop, spec.short_side, spec.burst) < 1 or not _positive(spec.window):
+        yield "video: crop, short_side, burst and window must be above 0, and frames 0 or more"
+    motion = spec.motion
+    if motion is not None and (min(motion.rows, motion.columns) < 1 or not _positive(motion.rate, motion.window)):
+        yield "video.motion: rate, window, rows and columns must be above 0"
+
+
+def _wrong_scale(modality: Modality, mean: Sequence[float] | None, std: Sequence[float] | None) -> Iterator[str]:
+    if not all(map(math.isfinite, mean or ())):
+        yield f"{modality}.mean: values must be finite"
+    if not _positive(*(std or ())):
+        yield f"{modality}.std: values must be above 0 and finite"
+
+
+def _positive(*values: float) -> bool:
+    return all(0 < value < math.inf for value in values)

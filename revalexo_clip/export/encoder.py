@@ -11,16 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.export.description import EncoderDescription
-from revalexo_clip.export.sliding_windows import RecordingVectors, Table, finite, slide, stacked
+from revalexo_clip.export.sliding_windows import ImuWindow, RecordingVectors, Table, finite, slide, stacked
 from revalexo_clip.models.dual_encoder import FrameNormalization, ProjectionHead, Standardization, video_inputs
 from revalexo_clip.models.encoders import ImuEncoder
 from revalexo_clip.models.sequence import SequenceNet
 from revalexo_clip.models.tokens import TokenHead
-
-ImuWindow = Tensor | npt.NDArray[np.generic] | Table
-"""Windows [B, L, C] as a tensor or an array, or named channels."""
 
 
 class PretrainedEncoder(nn.Module, ABC):
@@ -33,7 +31,8 @@ class PretrainedEncoder(nn.Module, ABC):
         self.head = ProjectionHead(description.feature_dim, description.embed_dim) if description.projection else None
         self.token_head: TokenHead | None = None
         if description.tokens is not None:
-            assert isinstance(encoder, SequenceNet)
+            if not isinstance(encoder, SequenceNet):
+                raise ConfigError(f"tokens: {type(description.encoder).__name__} computes no sequence")
             assert description.token_times is not None
             self.token_head = TokenHead(
                 description.tokens, encoder.sequence_dim, encoder.time_T, description.token_times
@@ -162,7 +161,7 @@ class PretrainedImuEncoder(PretrainedEncoder):
 
     def embed_recording(
         self,
-        recording: Table | npt.NDArray[np.generic],
+        recording: Table | Tensor | npt.NDArray[np.generic],
         *,
         rate: float | None = None,
         time: str | None = None,
@@ -174,20 +173,20 @@ class PretrainedImuEncoder(PretrainedEncoder):
         The recording is resampled to the encoder's rate without aliasing. Windows are cut as in evaluation, the first
         at the first sample.
 
-        - `recording`: named columns [n], e.g. a pandas data frame, or an array [n, C] in the order of `spec.channels`.
+        - `recording`: named columns [n], e.g. a pandas data frame, or an array or tensor [n, C] (`spec.channels`).
         - `rate`: sampling rate of the recording [Hz].
         - `time`: name of the column with the sample times [s], instead of `rate`, if the rate drifts or jitters.
         - `stride`: time from one window to the next [s].
         - `batch`: number of windows that are encoded at a time.
 
-        Raises `ValueError` if channels are missing, a value is not finite, there is a gap, the recording is too short
-        or its rate too low.
+        Raises `ValueError` if channels are missing, a value is not finite, a sensor seems to be in another unit (g or
+        deg/s), there is a gap, the recording is too short or its rate too low; `TypeError` if it is no recording.
         """
         return self._over(recording, self.embed, rate=rate, time=time, stride=stride, batch=batch)
 
     def recording_features(
         self,
-        recording: Table | npt.NDArray[np.generic],
+        recording: Table | Tensor | npt.NDArray[np.generic],
         *,
         rate: float | None = None,
         time: str | None = None,
@@ -199,7 +198,7 @@ class PretrainedImuEncoder(PretrainedEncoder):
 
     def _over(
         self,
-        recording: Table | npt.NDArray[np.generic],
+        recording: Table | Tensor | npt.NDArray[np.generic],
         encode: Callable[[Tensor], Tensor],
         *,
         rate: float | None,

@@ -35,12 +35,15 @@ from revalexo_clip.export import (
     PretrainedEncoder,
     build_encoder,
 )
+from revalexo_clip.export.loading import weights_metadata
 from revalexo_clip.export.model_card import model_card
 from revalexo_clip.export.onnx import CheckWindows, require_onnx, write_onnx
 from revalexo_clip.export.own_files import REVALEXO_FILE, move, refuse_files_of_others, staged
 from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM, DeepConvLSTMNet
 from revalexo_clip.runs.checkpoint import Checkpoint, load_checkpoint
+from revalexo_clip.runs.classifier_checkpoint import is_classifier
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
+from revalexo_clip.runs.options import optional_path
 
 log = logging.getLogger("revalexo_clip")
 
@@ -85,7 +88,7 @@ def write_folder(folder: Path, encoder: PretrainedEncoder, onnx: CheckWindows | 
         if onnx is not None:
             description = description.model_copy(update={"onnx": write_onnx(stage / ONNX, encoder, onnx)})
         with atomically(stage / WEIGHTS) as temporary:
-            temporary.write_bytes(save(own_tensors(encoder), metadata={"format": "pt"}))
+            temporary.write_bytes(save(own_tensors(encoder), metadata=weights_metadata(description)))
         with atomically(stage / CARD) as temporary:
             temporary.write_text(model_card(description), encoding="utf-8")
         write_json(stage / DESCRIPTION, description.model_dump(mode="json"))
@@ -111,7 +114,7 @@ def export_encoder(
     """Write one encoder of a pretraining checkpoint to a folder.
 
     - `modality`: encoder to export, `imu` or `video`.
-    - `ckpt`: a checkpoint or a run folder; None for the newest run.
+    - `ckpt`: a checkpoint or a run folder; None for the newest pretraining run that has one.
     - `format`: `safetensors` for `load_encoder`; `onnx` for the same with `encoder.onnx`; `revalexo` for a state dict
       that RevalExo loads.
     - `out`: output folder; the default is `export/<modality>` in the run folder.
@@ -128,7 +131,8 @@ def export_encoder(
     file = None if experiment_file is None else Path(experiment_file)
     if file is not None:
         import_experiment_file(file)
-    checkpoint = load_checkpoint(find_checkpoint(None if ckpt is None else Path(ckpt)), file)
+    path = find_checkpoint(optional_path(ckpt), suits=lambda found: not is_classifier(found))
+    checkpoint = load_checkpoint(path, file)
     if modality == "video" and checkpoint.description.experiment.video is None:
         raise ConfigError(f"{checkpoint.path} was pretrained on IMU alone and has no video encoder; use --modality imu")
     run = folder_of(checkpoint.path)

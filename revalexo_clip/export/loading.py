@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 
-from pydantic import ValidationError
-from safetensors import SafetensorError
+import torch
+from pydantic import JsonValue, ValidationError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import Tensor
 
 from revalexo_clip.config.loading import import_experiment_file
 from revalexo_clip.core.component import describe
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.export.description import DESCRIPTION, WEIGHTS, EncoderDescription
 from revalexo_clip.export.encoder import PretrainedEncoder, build_encoder
+
+_DESCRIBED = "description"
+"""Entry of a weight file's metadata: `EncoderDescription.what_weights_fit` as JSON text."""
+
+_STANDARDIZATION = ("samples.mean", "samples.std")
+"""Tensors that `config.json` contains, too."""
+
+_SHOWN = 5
 
 
 def load_encoder(folder: str | Path, experiment_file: str | Path | None = None) -> PretrainedEncoder:
@@ -26,24 +38,117 @@ def load_encoder(folder: str | Path, experiment_file: str | Path | None = None) 
     if experiment_file is not None:
         import_experiment_file(Path(experiment_file))
     description = _read_description(folder / DESCRIPTION, experiment_file)
+    path = folder / WEIGHTS
+    weights, settings = _read_weights(path)
+    _refuse_other_sizes(folder, description, weights)
+    module = _build(folder, description)
+    _load_into(module, weights, path)
+    for name, stored in module.named_buffers():
+        if name in _STANDARDIZATION and description.imu is not None:
+            described = torch.tensor(getattr(description.imu, name.rpartition(".")[2]))
+            if not torch.equal(stored, described):
+                raise DataError(
+                    f"{folder / DESCRIPTION}: imu.{name.rpartition('.')[2]} differs from {name} in {WEIGHTS}; one of "
+                    "the two files was changed"
+                )
+    if settings is not None:
+        _refuse_other_settings(path, settings, description)
+    return module.eval()
+
+
+def weights_metadata(description: EncoderDescription) -> dict[str, str]:
+    """Return the metadata of a weight file: the part of the description that determines its outputs.
+
+    So a description that was changed later, such as channels in another order, does not pass.
+    """
+    return {"format": "pt", _DESCRIBED: json.dumps(description.what_weights_fit(), sort_keys=True)}
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """Read the weights, and the settings in their metadata. Raises `DataError` if they cannot be read or are NaN."""
     try:
-        module = build_encoder(description)
+        weights = load_file(path)
+        with safe_open(path, "pt") as file:
+            settings = (file.metadata() or {}).get(_DESCRIBED)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: missing from this encoder folder") from error
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path}: corrupt, or not a safetensors file: {error}") from error
+    if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise DataError(f"{path}: {', '.join(broken[:_SHOWN])}: values must be finite; export the encoder again")
+    return weights, settings
+
+
+def _refuse_other_settings(path: Path, text: str, description: EncoderDescription) -> None:
+    """Raise `DataError` if a description is not the one that weights were written with."""
+    try:
+        written = json.loads(text) | {"origin": description.origin.model_dump(mode="json")}
+        before = EncoderDescription.model_validate(written).what_weights_fit()
+    except (ValueError, TypeError) as error:  # JSON or fields
+        raise DataError(f"{path}: corrupt: its metadata describe no encoder") from error
+    now = description.what_weights_fit()
+    paths = [f"{name}.{key}" if key else name for name in now for key in _differing(before[name], now[name])]
+    if paths:
+        raise DataError(
+            f"{path.with_name(DESCRIPTION)}: {', '.join(paths)}: not what {WEIGHTS} was written with; one of the two "
+            "files was changed"
+        )
+
+
+def _differing(before: JsonValue, now: JsonValue) -> list[str]:
+    """Return the keys in which two values differ, an empty one if they have no keys; nothing if they are equal."""
+    if before == now:
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return [""]
+
+
+def _refuse_other_sizes(folder: Path, description: EncoderDescription, weights: Mapping[str, Tensor]) -> None:
+    """Raise `DataError` if weights have other sizes, before memory is taken for the sizes in a damaged description.
+
+    Encoders of others are not built without memory, because their code may not expect it.
+    """
+    if not _is_built_in(description):
+        return
+    without_tokens = description.model_copy(update={"tokens": None, "token_times": None})
+    try:
+        with torch.device("meta"):
+            module = _build(folder, without_tokens)
+    except _WithoutMemory:
+        return
+    _load_into(module, {name: tensor.to("meta") for name, tensor in weights.items()}, folder / WEIGHTS, strict=False)
+
+
+class _WithoutMemory(Exception):  # noqa: N818 (not an error)
+    """An encoder needs numbers to be built, which tensors without memory do not have."""
+
+
+def _is_built_in(description: EncoderDescription) -> bool:
+    return type(description.encoder).__module__.startswith("revalexo_clip.")
+
+
+def _build(folder: Path, description: EncoderDescription) -> PretrainedEncoder:
+    """Build an encoder. Raises `DataError` if it cannot be built as described."""
+    try:
+        return build_encoder(description)
     except ConfigError as error:
         raise DataError(f"{folder / DESCRIPTION}: {error}") from error
+    except (RuntimeError, TypeError, OverflowError, MemoryError) as error:  # sizes that torch cannot express or store
+        if "meta" in str(error):
+            raise _WithoutMemory from error
+        if not _is_built_in(description):
+            raise
+        cause = shorten((str(error).splitlines() or [type(error).__name__])[0], 200, placeholder=" ...")
+        raise DataError(f"{folder / DESCRIPTION}: no encoder of these sizes can be built: {cause}") from error
+
+
+def _load_into(module: PretrainedEncoder, weights: Mapping[str, Tensor], path: Path, *, strict: bool = True) -> None:
     try:
-        weights = load_file(folder / WEIGHTS)
-    except FileNotFoundError as error:
-        raise DataError(f"{folder / WEIGHTS}: missing from this encoder folder") from error
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{folder / WEIGHTS}: corrupt, or not a safetensors file: {error}") from error
-    try:
-        module.load_state_dict(weights)
+        module.load_state_dict(weights, strict=strict)
     except RuntimeError as error:  # names or shapes differ
         differences = shorten(str(error), 500, placeholder=" ...")
-        raise DataError(
-            f"{folder / WEIGHTS}: the weights do not fit the encoder in {DESCRIPTION}: {differences}"
-        ) from error
-    return module.eval()
+        raise DataError(f"{path}: the weights do not fit the encoder in {DESCRIPTION}: {differences}") from error
 
 
 def _read_description(path: Path, experiment_file: str | Path | None) -> EncoderDescription:

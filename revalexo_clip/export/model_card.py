@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from pydantic import JsonValue
-
-from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import ImuSpec, VideoSpec
 from revalexo_clip.export import EncoderDescription, Origin
-from revalexo_clip.reports.values import object_of
-
-_COLUMNS: dict[str, Callable[[float], str]] = {
-    **{f"r_at_{k}": "{:.1%}".format for k in (1, 5, 10)},
-    "mrr": "{:.3f}".format,
-    "median_rank": "{:.1f}".format,
-}
-"""Retrieval metrics and their formats."""
-
-_SPLITS = {"val": "validation subjects", "test": "test subjects"}
+from revalexo_clip.export.model_card_results import retrieval_section
 
 
 def model_card(description: EncoderDescription) -> str:
@@ -39,7 +25,7 @@ def model_card(description: EncoderDescription) -> str:
         _output(description),
         "## Data and subjects",
         _subjects(description.origin),
-        *(() if description.alone else ("## Retrieval", _results(description.origin.metrics))),
+        *(() if description.alone else ("## Retrieval", retrieval_section(description.origin.metrics))),
         "## Intended use",
         _use(description),
         "## Limits",
@@ -238,42 +224,3 @@ def _usage(description: EncoderDescription) -> str:
         slid = "embed_recording" if description.projection else "recording_features"
         lines.append(f"start, vectors = encoder.{slid}(frame, rate=100.0)  # a whole recording at any rate [Hz]")
     return "```python\n" + "\n".join(lines) + "\n```"
-
-
-def _results(metrics: JsonObject | None) -> str:
-    if metrics is None:
-        return (
-            "Not evaluated: there were no results of `rxclip evaluate` on its own test subjects when it was exported."
-        )
-    retrieval = metrics["retrieval"]
-    assert isinstance(retrieval, dict)
-    rows = [
-        f"| {title} | {' | '.join(_cell(object_of(retrieval[key]), name) for name in _COLUMNS)} |"
-        for title, key in (("IMU to video", "imu_to_video"), ("video to IMU", "video_to_imu"), ("chance", "chance"))
-    ]
-    subjects = metrics["subjects"]
-    assert isinstance(subjects, dict)
-    intervals = any(_interval(figures, name) for figures in retrieval.values() for name in _COLUMNS)
-    return (
-        f"Among {retrieval['gallery_size']} windows of {', '.join(subjects)} ({_SPLITS[str(metrics['split'])]})"
-        f"{', with 95% intervals over clips' if intervals else ''}:\n\n"
-        "| | R@1 | R@5 | R@10 | MRR | median rank |\n| --- | --- | --- | --- | --- | --- |\n" + "\n".join(rows)
-    )
-
-
-def _cell(figures: JsonObject, name: str) -> str:
-    """Format a metric with its interval, if there is one."""
-    shown = " to ".join(_number(name, end) for end in _interval(figures, name))
-    return _number(name, figures[name]) + (f" ({shown})" if shown else "")
-
-
-def _interval(figures: JsonValue, name: str) -> list[JsonValue]:
-    """Return the ends of the interval, or nothing if there is none."""
-    intervals = figures.get("interval") if isinstance(figures, dict) else None
-    ends = intervals.get(name) if isinstance(intervals, dict) else None
-    return ends if isinstance(ends, list) else []
-
-
-def _number(name: str, value: JsonValue) -> str:
-    assert isinstance(value, int | float)
-    return _COLUMNS[name](value)

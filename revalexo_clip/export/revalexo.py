@@ -21,6 +21,7 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import UNPICKLING_ERRORS, checked_folder
 from revalexo_clip.core.types import ImuSpec, Split
 from revalexo_clip.core.version import __version__
+from revalexo_clip.data.subjects import alike
 from revalexo_clip.export import EncoderDescription, Origin, build_encoder
 from revalexo_clip.export.folder import write_folder
 from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM
@@ -59,15 +60,18 @@ def import_encoder(
     - `experiment`: experiment whose dataset has the channels, the rate and the window of the encoder. Its recordings
       must be available, because they name the channels.
     - `out`: output folder; the default is the name of `file` without its suffix.
-    - `subjects`: subjects that the encoder was trained on, if they are known.
+    - `subjects`: subjects of the dataset that the encoder was trained on, if they are known; '08' is Subject08.
 
-    Raises `ConfigError` if there is no such file; `DataError` if it has no such encoder, or one for other channels.
+    Raises `ConfigError` if there is no such file or no such subject; `DataError` if it has no such encoder, or one for
+    other channels.
     """
     file, out = Path(file), None if out is None else Path(out)
     folder = checked_folder(out or file.with_suffix(""))
     tensors = _read(file)
     spec = _input_of(experiment)
-    seen: dict[Split, tuple[str, ...]] | None = None if subjects is None else {"train": tuple(subjects)}
+    seen: dict[Split, tuple[str, ...]] | None = None
+    if subjects is not None:
+        seen = {"train": _full_names(tuple(subjects), experiment)}
     try:
         description = EncoderDescription(
             modality="imu",
@@ -126,6 +130,19 @@ def _input_of(experiment: PretrainExperiment) -> ImuSpec:
         raise DataError(
             f"the recordings of {experiment.name} are needed for the names of the channels: {error}"
         ) from error
+
+
+def _full_names(subjects: tuple[str, ...], experiment: PretrainExperiment) -> tuple[str, ...]:
+    """Return the dataset's names of subjects. Raises `ConfigError` if one is not in the dataset."""
+    if not subjects:
+        raise ConfigError("--subjects names no subject; omit it if the training subjects are unknown")
+    try:
+        known = experiment.data.evaluating(subjects).labelled("test", experiment.seed).clip_subjects
+    except ValidationError as error:  # one subject twice
+        raise ConfigError(f"--subjects: {describe(error)}") from error
+    except DataError as error:
+        raise ConfigError(f"--subjects: {error}") from error
+    return tuple(next((name for name in known if alike(name, one)), one) for one in subjects)
 
 
 def _architecture(file: Path, tensors: Mapping[str, Tensor]) -> DeepConvLSTM:

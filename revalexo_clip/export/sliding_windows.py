@@ -8,15 +8,19 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.resampling import evenly_spaced, resampled
+from revalexo_clip.data.revalexo.check.recording import check_signals
 from revalexo_clip.data.windows import Floats, evaluation_windows, imu_slice
 
 _SHOWN = 6
+
+_CHECKED_UNITS = ("m/s^2", "rad/s")
 
 
 class Table(Protocol):
@@ -28,6 +32,10 @@ class Table(Protocol):
     def __contains__(self, name: object, /) -> bool: ...
 
     def __getitem__(self, name: str, /) -> npt.ArrayLike: ...
+
+
+ImuWindow = Tensor | npt.NDArray[np.generic] | Table
+"""Windows [B, L, C] as a tensor or an array, or named channels."""
 
 
 class RecordingVectors(NamedTuple):
@@ -51,16 +59,30 @@ class Windows(NamedTuple):
 
     def batches(self, size: int) -> Iterable[Samples]:
         """Yield windows [B, L, C], at most `size` at a time to limit the memory."""
+        if size < 1:
+            raise ValueError(f"batch must be 1 window or more, not {size}")
         for first in range(0, len(self.places), size):
             yield np.stack([self.samples_nC[place] for place in self.places[first : first + size]])
 
 
 def slide(
-    recording: Table | npt.NDArray[np.generic], spec: ImuSpec, *, rate: float | None, time: str | None, stride: float
+    recording: Table | Tensor | npt.NDArray[np.generic],
+    spec: ImuSpec,
+    *,
+    rate: float | None,
+    time: str | None,
+    stride: float,
 ) -> Windows:
     """Place a window every `stride` seconds from the first sample on. See `embed_recording`."""
-    if stride <= 0:
+    if not stride > 0:  # also false for NaN
         raise ValueError(f"stride must be above 0 s, not {stride:g}")
+    if isinstance(recording, Tensor):
+        recording = _array_of(recording)
+    if not isinstance(recording, np.ndarray) and not hasattr(recording, "keys"):
+        raise TypeError(
+            "a recording must be named columns, such as a pandas data frame, or an array or tensor [n, C], not "
+            f"{type(recording).__name__}"
+        )
     if (rate is None) is (time is None):
         raise ValueError(
             f"pass either the sampling rate (rate=... [Hz]) or a time column (time=NAME [s]){_hint(recording)}"
@@ -80,6 +102,7 @@ def slide(
         samples_nC, rate = evenly_spaced(samples_nC, time_n)
         first = float(time_n[0])
     assert rate is not None
+    refuse_other_units(samples_nC, spec, rate)
     samples_mC = resampled(samples_nC, rate, spec.rate)
     if len(samples_mC) < spec.samples:
         raise ValueError(
@@ -88,6 +111,30 @@ def slide(
     placed = evaluation_windows(np.zeros(1), np.array([len(samples_mC) / spec.rate]), spec.window, stride)
     places = [imu_slice(start, spec.rate, spec.samples, len(samples_mC)) for start in placed.start_N]
     return Windows(samples_mC, first + placed.start_N, places)
+
+
+def refuse_other_units(samples_nC: Samples, spec: ImuSpec, rate: float) -> None:
+    """Raise `ValueError` if sensors of a recording at `rate` [Hz] seem to be in g, deg/s or another unit.
+
+    Only sensors with all three axes are checked, if the encoder takes them in m/s^2 or rad/s.
+    """
+    places = [place for place, unit in enumerate(spec.units) if unit in _CHECKED_UNITS]
+    if not places or not len(samples_nC):
+        return
+    findings = check_signals(samples_nC[:, places], [spec.channels[place] for place in places], rate)
+    wrong = [message for kind, message in findings if kind in ("acc_units", "gyro_units")]
+    if wrong:
+        raise ValueError(
+            f"{'; '.join(wrong)}. Convert the recording to the encoder's units (spec.units): multiply g by 9.80665, "
+            "deg/s by pi / 180"
+        )
+
+
+def _array_of(values: Tensor) -> npt.NDArray[np.generic]:
+    """Convert a tensor of any device and data type to an array, float32 unless it is float64."""
+    kept = values.detach().cpu()
+    array: npt.NDArray[np.generic] = (kept if kept.dtype == torch.float64 else kept.float()).numpy()
+    return array
 
 
 def _hint(recording: Table | npt.NDArray[np.generic]) -> str:
@@ -126,8 +173,11 @@ def stacked(table: Table, channels: Sequence[str]) -> npt.NDArray[np.float32]:
 
 def finite(samples: npt.NDArray[np.generic], channels: Sequence[str]) -> npt.NDArray[np.float32]:
     """Convert [..., C] to float32. Raises `ValueError`, which names the channels with NaN or infinite values."""
-    with np.errstate(over="ignore"):  # values too large for float32 become infinite
-        as_float = samples.astype(np.float32)
+    try:
+        with np.errstate(over="ignore"):  # values too large for float32 become infinite
+            as_float = samples.astype(np.float32)
+    except (ValueError, TypeError) as error:  # texts; None
+        raise ValueError(f"the array has type {samples.dtype}, which is no number: {error}") from error
     broken = np.argwhere(~np.isfinite(as_float))
     if len(broken):
         names = [channels[place] for place in np.unique(broken[:, -1])]
@@ -140,12 +190,13 @@ def finite(samples: npt.NDArray[np.generic], channels: Sequence[str]) -> npt.NDA
 
 
 def _column(table: Table, name: str) -> Floats:
-    values = np.atleast_1d(np.asarray(table[name]))
+    found = table[name]
+    values = np.atleast_1d(_array_of(found) if isinstance(found, Tensor) else np.asarray(found))
     if values.dtype.kind in "mM":
         raise ValueError(f"column {name} has type {values.dtype}; it must be numbers in seconds")
     try:
         return values.astype(np.float64)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # texts; None
         raise ValueError(f"channel {name}: {error}") from error
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -79,34 +81,76 @@ def runs_of(name: str) -> list[Path]:
 
 
 def _stamped(parent: Path) -> list[Path]:
-    folders = [path for path in parent.glob("????????-??????*") if path.is_dir()]
-    return sorted(folders, key=lambda path: (path.name[:15], int(path.name[16:] or 1)), reverse=True)
+    """Return the run folders in the folder of an experiment, newest first."""
+    return sorted((path for path in parent.glob("????????-??????*") if _is_run(path)), key=_started, reverse=True)
 
 
-def find_checkpoint(where: Path | None) -> Path:
+def _is_run(path: Path) -> bool:
+    return re.fullmatch(r"\d{8}-\d{6}(-\d+)?", path.name) is not None and path.is_dir()
+
+
+def _started(run: Path) -> tuple[str, int]:
+    """Return the second in which a run started, and its number in that second."""
+    return run.name[:15], int(run.name[16:] or 1)
+
+
+def find_checkpoint(where: Path | None, suits: Callable[[Path], bool] | None = None) -> Path:
     """Return a checkpoint file: `where` itself, the best one of a run folder, or that of the newest run if None.
 
-    The folder of all runs of an experiment stands for its newest run with a checkpoint. Raises `ConfigError` if there
-    is none.
+    The folder of all runs of an experiment stands for its newest run with a checkpoint. If `where` is None, the newest
+    run with a checkpoint for which `suits` is true is taken, and logged. Raises `ConfigError` if there is none.
     """
     if where is None:
-        where = RUNS / "latest"
-        if not where.exists():
-            raise ConfigError(f"no run found in {RUNS.resolve()}; pass a checkpoint or a run folder with --ckpt")
+        return _newest_checkpoint(suits)
     if where.is_file():
         return where
     if not where.is_dir():
         raise ConfigError(f"{where}: no such checkpoint or run folder")
-    candidates = ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "best.ckpt", "last.ckpt")
-    if found := next((candidate for candidate in candidates if (where / candidate).is_file()), None):
-        return (where.parent / where.readlink() if where.is_symlink() else where) / found
+    if found := _best_in(where):
+        return found
     for run in _stamped(where):
         if (run / "checkpoints" / "last.ckpt").is_file():
             return find_checkpoint(run)
-    for inside in ("folds", "variants"):
-        if parts := sorted((where / inside).glob("*")):
-            raise ConfigError(f"{where}: this is a run with {inside}; pass one of them, such as {parts[0]}")
+    if parts := _parts_of(where):
+        raise ConfigError(f"{where}: this is a run with {parts[0].parent.name}; pass one of them, such as {parts[0]}")
     raise ConfigError(f"{where}: this run has no checkpoint; it may have stopped before its first epoch ended")
+
+
+def _newest_checkpoint(suits: Callable[[Path], bool] | None) -> Path:
+    """Return the checkpoint of `runs/latest`, or of the newest run that has a suitable one."""
+    latest = RUNS / "latest"
+    newest = [RUNS / latest.readlink()] if latest.is_symlink() and latest.is_dir() else []
+    stamped = [run for experiment in RUNS.glob("*") if not experiment.is_symlink() for run in _stamped(experiment)]
+    runs = list(dict.fromkeys([*newest, *sorted(stamped, key=_started, reverse=True)]))
+    if not runs:
+        raise ConfigError(f"no run found in {RUNS.resolve()}; pass a checkpoint or a run folder with --ckpt")
+    skipped: list[str] = []
+    for run in runs:
+        found = _best_in(run)
+        if found and (suits is None or suits(found)):
+            log.info("%s", "; ".join([f"no --ckpt: using {found}", *(f"the newer run {text}" for text in skipped[:1])]))
+            return found
+        parts = _parts_of(run)
+        if parts and suits is None:  # any of them would do, so the user has to choose
+            return find_checkpoint(run)
+        lack = "has no checkpoint of the kind that is needed" if found or parts else "has no checkpoint"
+        skipped.append(f"{run} {lack}")
+    more = "" if len(runs) == 1 else f", and no older run in {RUNS} has one"
+    raise ConfigError(f"{skipped[0]}{more}; a run may have stopped before its first epoch ended. Pass --ckpt CKPT|RUN")
+
+
+def _best_in(run: Path) -> Path | None:
+    """Return the best checkpoint of a run folder, or of its folder of checkpoints; else the last one."""
+    candidates = ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "best.ckpt", "last.ckpt")
+    found = next((candidate for candidate in candidates if (run / candidate).is_file()), None)
+    if found is None:
+        return None
+    return (run.parent / run.readlink() if run.is_symlink() else run) / found
+
+
+def _parts_of(run: Path) -> list[Path]:
+    """Return the folds or variants of a run."""
+    return next((parts for inside in ("folds", "variants") if (parts := sorted((run / inside).glob("*")))), [])
 
 
 def folder_of(checkpoint: Path) -> Path:

@@ -14,10 +14,11 @@ from lightning.pytorch.callbacks import Callback
 from revalexo_clip.config.base import Experiment
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.runs.resume import Resumed
+from revalexo_clip.training.callbacks.component_outputs import ComponentOutputs
 from revalexo_clip.training.callbacks.weight_averaging import averaging
 from revalexo_clip.training.distributed import connected
 from revalexo_clip.training.drawn_batches import TrainingBatch
-from revalexo_clip.training.failures import enough_memory
+from revalexo_clip.training.failures import enough_memory, own_code_named
 from revalexo_clip.training.run import Trainable
 from revalexo_clip.training.summary import size_of
 from revalexo_clip.training.trainer import build_trainer
@@ -68,9 +69,9 @@ def try_one_batch(
         if (steps := resumed.progress.pending_steps) is not None:
             setup.data.refuse_other_epoch(steps)
     shapes: dict[str, tuple[int, ...]] = {}
-    callbacks = [*averaging(experiment.trainer), _KeepShapes(shapes)]
+    callbacks = [*averaging(experiment.trainer), ComponentOutputs(experiment), _KeepShapes(shapes)]
     trainer = build_trainer(experiment.trainer, callbacks, loggers=[], batches=1)
-    with connected(), enough_memory(experiment, setup.frames):
+    with connected(), own_code_named(), enough_memory(experiment, setup.frames):
         trainer.fit(setup.module, datamodule=setup.data)
     return DryRun(
         parameters=parameters,

@@ -1,19 +1,23 @@
-"""Failures of a training that the user can act on: divergence, and running out of memory.
+"""Failures of a training that the user can act on: divergence, running out of memory, errors in own components.
 
 A step whose loss or gradient is not finite ends the run before the optimizer takes it, so the weights stay valid.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from revalexo_clip.config.base import Experiment
+from revalexo_clip.config.loading import experiment_files
 from revalexo_clip.core.errors import UserError
+from revalexo_clip.runs.log import note
 from revalexo_clip.training.distributed import world_size
 
 _NAMED = 8
@@ -94,6 +98,46 @@ def enough_memory(experiment: Experiment, frames: int) -> Iterator[None]:
                 f"data.workers (now {experiment.data.workers})"
             ) from error
         raise
+
+
+@contextmanager
+def own_code_named(log_file: Path | None = None) -> Iterator[None]:
+    """Raise `UserError`, naming the line, if code of an experiment file fails; any other exception stays as it is.
+
+    The traceback is written to `log_file`, the log of the run, if there is one.
+    """
+    try:
+        yield
+    except UserError as error:
+        if isinstance(error.__cause__, Exception):
+            _note_traceback(error)
+        raise
+    except Exception as error:  # a user's component may raise anything: report it with its line
+        _note_traceback(error)
+        place = _own_line(error)
+        if place is None:
+            raise
+        where = "see it with rxclip --debug" if log_file is None else f"it is in {log_file}"
+        raise UserError(
+            f"{place}: {type(error).__name__}: {_first_line(error)}\nThe code of the experiment file was running. For "
+            f"the traceback, {where}"
+        ) from error
+
+
+def _note_traceback(error: Exception) -> None:
+    note("".join(traceback.format_exception(error)).rstrip())
+
+
+def _own_line(error: Exception) -> str | None:
+    """Return file, line and function of the last frame in an experiment file, or in a file beside it; None if none."""
+    files = {str(path.resolve()) for path in experiment_files()}
+    folders = {str(Path(file).parent) for file in files}
+    package = str(Path(__file__).resolve().parents[1])
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        beside = str(Path(frame.filename).parent) in folders and not frame.filename.startswith(package)
+        if frame.filename in files or beside:
+            return f"{frame.filename}:{frame.lineno}, in {frame.name}"
+    return None
 
 
 def _what_to_change(experiment: Experiment, frames: int, error: Exception) -> str:

@@ -29,12 +29,13 @@ from revalexo_clip.runs.options import RunOptions
 from revalexo_clip.runs.part_folder import write_experiment
 from revalexo_clip.runs.resume import LoadCheckpoint, Resumed, find_resumed
 from revalexo_clip.training.callbacks.checkpoints import BestCheckpoints, LastCheckpoint, StopSignals
+from revalexo_clip.training.callbacks.component_outputs import ComponentOutputs
 from revalexo_clip.training.callbacks.data_wait import DataWaitMonitor
 from revalexo_clip.training.callbacks.early_stopping import Monitored, early_stopping
 from revalexo_clip.training.callbacks.epoch_averages import EpochAverages
 from revalexo_clip.training.callbacks.weight_averaging import averaging
 from revalexo_clip.training.distributed import PeerMonitor, connected, leave_process_group, leave_with_parent
-from revalexo_clip.training.failures import enough_memory
+from revalexo_clip.training.failures import enough_memory, own_code_named
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.metrics_file import EpochRow, MetricsFile
 from revalexo_clip.training.summary import recordings_of
@@ -172,6 +173,7 @@ class Training(ABC, Generic[P]):
                 BestCheckpoints(folder / "checkpoints", self.monitored),
                 LastCheckpoint(folder / "checkpoints", minutes=config.checkpoint_minutes, signals=signals),
                 DataWaitMonitor(),
+                ComponentOutputs(self.experiment),
                 *self.callbacks(),
                 *early_stopping(config, self.monitored),
             ],
@@ -183,7 +185,7 @@ class Training(ABC, Generic[P]):
             folder=folder,
         )
         try:
-            with connected(), enough_memory(self.experiment, setup.frames):
+            with connected(), own_code_named(folder / "log.txt"), enough_memory(self.experiment, setup.frames):
                 trainer.fit(setup.module, datamodule=setup.data, ckpt_path=resumed.checkpoint.path if resumed else None)
             leave_process_group()
         except UserError as error:

@@ -43,6 +43,19 @@ def failed(finished: Finished) -> str:
     return messages[0]
 
 
+@pytest.mark.parametrize("form", ["acc_*,gyro_Pelvis_*", "[acc_*, gyro_Pelvis_*]", '["acc_*", "gyro_Pelvis_*"]'])
+def test_channels_are_written_as_in_an_override(home: Path, form: str) -> None:
+    again = call(*CHECK, "--json", cwd=home)
+    finished = call("check-data", "dataset", "--channels", form, *CHECK[-4:], "--json", cwd=home)
+    assert (finished.returncode, finished.stdout) == (0, again.stdout), finished.stdout + finished.stderr
+
+
+def test_channels_without_a_pattern_are_refused(home: Path) -> None:
+    finished = call("check-data", "dataset", "--channels", " , ", cwd=home)
+    assert finished.returncode == 2
+    assert "--channels names no pattern" in finished.stderr
+
+
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.what)
 def test_check_data_names_the_file_and_says_what_is_wrong_with_it(damage: Damage, home: Path) -> None:
     damage.change(home / "dataset")

@@ -94,15 +94,14 @@ def test_a_component_is_switched_before_its_fields_are_set(swap: bool) -> None:
 
 
 def test_a_switch_starts_from_the_new_components_defaults_and_not_from_the_old_ones_values() -> None:
-    experiment = resolve("video.dropout=0.1", target=EXPERIMENTS / "demo.py")
-    assert experiment.model_dump()["video"]["weights"] is None
-    switched = resolve("video.type=MViT", target=EXPERIMENTS / "demo.py")
-    assert switched.model_dump()["video"]["weights"] == "kinetics400"
+    experiment = resolve("video.weights=none").model_dump(mode="json")
+    assert experiment["video"]["weights"] is None
+    switched = PretrainExperiment.model_validate(apply_overrides(experiment, ["video.type=MViT"]))
+    assert switched.video.model_dump()["weights"] == "kinetics400"
 
 
 def test_naming_the_component_that_is_there_changes_nothing() -> None:
-    demo = EXPERIMENTS / "demo.py"
-    assert resolve("imu.type=DeepConvLSTM", target=demo).to_json() == resolve(target=demo).to_json()
+    assert resolve("imu.type=DeepConvLSTM").to_json() == resolve().to_json()
 
 
 def test_a_component_of_the_same_file_can_be_switched_to() -> None:
@@ -171,6 +170,43 @@ def test_an_override_that_cannot_be_says_why(override: str, says: str) -> None:
     with pytest.raises(ConfigError) as refused:
         resolve(override)
     assert says in str(refused.value)
+
+
+def test_all_mistakes_in_settings_are_reported_at_once() -> None:
+    overrides = (
+        "seed",
+        "trainr.max_epochs=4",
+        "imu=X3D",
+        "batchsize=4",
+        "imu.kernel=wide",
+        "imu.hiden=3",
+        "trainer.precision=fp8",
+        "data.val_subjects=29",
+        "optim.lr=1e-9",
+        "video.type=X4D",
+    )
+    with pytest.raises(ConfigError) as refused:
+        resolve(*overrides)
+    message = str(refused.value)
+    for says in (
+        "--set seed: write it as path=value",
+        "--set trainr: unknown field 'trainr'; did you mean 'trainer'?",
+        "--set imu=X3D: imu has fields of its own",
+        "batchsize: unknown field; did you mean 'batch_size'?",
+        "imu.hiden: unknown field; did you mean 'hidden'?",
+        "imu.kernel: Input should be a valid integer, unable to parse string as an integer (got 'wide')",
+        "trainer.precision: Input should be 'auto', '32', 'bf16-mixed' or '16-mixed' (got 'fp8')",
+        "data: subject 29 is in both train_subjects and val_subjects",
+        "optim: final_lr (1e-06) must not be above lr (1e-09)",
+        "video: unknown VideoEncoder 'X4D'",
+    ):
+        assert message.count(says) == 1, message
+    assert len(message.splitlines()) == len(overrides) + 1  # and the name of the file
+
+
+def test_all_paths_that_do_not_exist_are_reported_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"--set seed: write it .*\n--set trainr: unknown field"):
+        apply_overrides(resolve().model_dump(mode="json"), ["trainr.max_epochs=4", "seed"])
 
 
 def test_the_dumped_experiment_itself_is_not_edited() -> None:

@@ -56,6 +56,18 @@ def problem(kind: type[Config], value: object) -> str:
     return describe(caught.value)
 
 
+def test_unknown_fields_hide_no_other_mistake() -> None:
+    circle = {"type": "Circle", "radius": "wide {x}", "labl": 1}
+    found = problem(Drawing, {"titel": 3, "title": 4, "main": circle, "others": [{"type": "Square", "side": 0}]})
+    assert found.splitlines() == [
+        "titel: unknown field; did you mean 'title'? (known: main, named, others, title)",
+        "title: Input should be a valid string (got 4)",
+        "main.labl: unknown field; did you mean 'label'? (known: label, radius)",
+        "main.radius: Input should be a valid number, unable to parse string as a number (got 'wide {x}')",
+        "others.0.side: Input should be greater than 0 (got 0)",
+    ]
+
+
 def test_a_subclass_is_registered_under_its_name_and_an_abstract_base_is_not() -> None:
     assert Component.registry["Circle"] is Circle
     assert "Shape" not in Component.registry

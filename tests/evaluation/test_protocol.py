@@ -111,6 +111,18 @@ def test_subjects_that_had_a_part_in_training_are_refused_unless_allowed(run: Pa
     assert allowed["probe_reason"] == "not asked for"
 
 
+def test_training_subjects_are_named_as_test_subjects_without_further_settings(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Subject01 were used in .* or pass --allow-seen-subjects\."):
+        evaluate(run, overrides=["data.test_subjects=01,Subject08"])
+    with pytest.raises(ConfigError, match=r"data: subject 01 is in both train_subjects and test_subjects"):
+        evaluate(run, overrides=["data.test_subjects=01", "data.train_subjects=01"], allow_seen_subjects=True)
+    overrides = ["data.test_subjects=01,Subject08"]
+    allowed = evaluate(run, overrides=overrides, allow_seen_subjects=True, probe=False, out=tmp_path / "two").metrics
+    assert allowed["seen"] == {"train": ["Subject01"], "val": ["Subject08"]}
+    one = evaluate(run, overrides=["data.test_subjects=01"], allow_seen_subjects=True, out=tmp_path / "one").metrics
+    assert measured(one, "probe")["trained_on"] == ["Subject02"]
+
+
 def test_probes_leave_out_one_subject_after_the_other(metrics: JsonObject) -> None:
     probe = measured(metrics, "probe")
     assert probe["protocol"] == "leave_one_subject_out"

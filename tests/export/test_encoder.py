@@ -198,6 +198,13 @@ def set_config(folder: Path, *path: str, value: JsonValue) -> None:
         (("encoder", "type"), "X3DD", "unknown .*'X3DD'.*\n.*load_encoder"),
         (("encoder", "kernel"), 99, "need 393 samples"),
         (("imu", "channels"), "acc", "imu.channels"),
+        (("imu", "channels"), [CHANNELS[0], *CHANNELS[:5]], "imu.channels: acc_Pelvis_x more than once"),
+        (("imu", "channels"), [*reversed(CHANNELS)], "imu.channels: not what model.safetensors was written with"),
+        (("imu", "units"), ["m/s^2"] * 5, "imu.units: 5 units for 6 channels"),
+        (("imu", "rate"), 0.0, "imu: rate 0.0 Hz and window 2.0 s must be above 0"),
+        (("imu", "rate"), 50.0, "imu.rate: not what model.safetensors was written with"),
+        (("imu", "mean"), [0.0] * 6, "imu: mean and std belong together"),
+        (("projection",), "perhaps", "projection: Input should be a valid boolean"),
     ],
 )
 def test_a_damaged_description_is_an_error_that_names_the_file(
@@ -207,6 +214,64 @@ def test_a_damaged_description_is_an_error_that_names_the_file(
     with pytest.raises(DataError, match=rf"(?s)imu/config\.json: .*{says}") as raised:
         load_encoder(folder)
     print(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "says"),
+    [
+        ("std", [1.0] * 5 + [0.0], r"imu\.std: values must be above 0 and finite"),
+        ("std", [1.0] * 5 + [float("nan")], r"imu\.std"),
+        ("mean", [0.0] * 5 + [float("inf")], r"imu\.mean"),
+        ("mean", [0.0] * 5, "imu.mean: 5 values for 6 channels"),
+        ("mean", [0.0] * 5 + [0.5], r"imu\.mean differs from samples\.mean in model\.safetensors"),
+        ("std", [1.0] * 5 + [2.0], r"imu\.std differs from samples\.std in model\.safetensors"),
+    ],
+)
+def test_a_standardisation_that_cannot_be_right_is_an_error(
+    folder: Path, name: str, values: list[float], says: str
+) -> None:
+    spec = {"mean": [0.0] * 6, "std": [1.0] * 6} | {name: values}
+    for key, value in spec.items():
+        set_config(folder, "imu", key, value=list(value))
+    weights = load_file(folder / "model.safetensors")
+    weights |= {"samples.mean": torch.zeros(6), "samples.std": torch.ones(6)}
+    save_file(weights, folder / "model.safetensors")  # without metadata, as earlier versions wrote it
+    with pytest.raises(DataError, match=rf"imu/config\.json: .*{says}"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_an_error_that_names_them(folder: Path, value: float) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.conv2.bias"][1] = value
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(DataError, match=r"model\.safetensors: encoder\.conv2\.bias: values must be finite"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize("size", [10**6, 10**9, 10**18, 10**30])
+@pytest.mark.parametrize("path", [("embed_dim",), ("encoder", "hidden"), ("encoder", "maps")])
+def test_huge_sizes_are_an_error_before_memory_is_taken(folder: Path, path: tuple[str, ...], size: int) -> None:
+    save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors")  # without metadata
+    set_config(folder, *path, value=size)
+    with pytest.raises(DataError, match=r"imu/(config\.json: no encoder of these sizes|model\.safetensors: the w)"):
+        load_encoder(folder)
+
+
+def test_weights_of_an_earlier_version_have_no_metadata_and_load(folder: Path) -> None:
+    before = load_encoder(folder)
+    save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors")
+    with torch.no_grad():
+        assert torch.equal(load_encoder(folder)(random_imu()), before(random_imu()))
+
+
+def test_tokens_of_an_encoder_without_a_sequence_are_an_error(run: Path) -> None:
+    folder = export_encoder("video", run).files[0].parent
+    save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors")
+    set_config(folder, "tokens", value={"count": 2, "dim": 4})
+    set_config(folder, "token_times", value=[0.5, 1.5])
+    with pytest.raises(DataError, match=r"config\.json: tokens: X3D computes no sequence|tokens"):
+        load_encoder(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 1}'])

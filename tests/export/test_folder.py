@@ -23,7 +23,7 @@ from revalexo_clip.evaluation.protocol import evaluate
 from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import DeepConvLSTM
-from revalexo_clip.runs.checkpoint import PRETRAINING_KEY, load_checkpoint
+from revalexo_clip.runs.checkpoint import CLASSIFIER_KEY, PRETRAINING_KEY, load_checkpoint
 
 
 def read(path: Path) -> JsonObject:
@@ -105,6 +105,14 @@ def test_what_was_measured_on_the_same_checkpoint_goes_with_it(run: Path) -> Non
     assert description.origin.metrics == {name: value for name, value in measured.items() if name not in left_behind}
 
 
+def test_results_on_training_subjects_are_not_called_results_on_test_subjects(run: Path) -> None:
+    evaluate(run, overrides=["data.test_subjects=01"], allow_seen_subjects=True, probe=False, out=run / "evaluation")
+    export_encoder("imu", run)
+    card = (run / "export/imu/README.md").read_text()
+    assert "windows of Subject01 (training subject)" in card
+    assert "**Subject01 was used in training or model selection" in card
+
+
 def test_what_was_measured_on_another_checkpoint_stays_behind(run: Path) -> None:
     evaluate(run)
     edit_checkpoint(run, {"version": "0.0.9"})  # as a run that goes on replaces best.ckpt
@@ -152,6 +160,28 @@ def test_a_file_is_no_folder_to_export_to(run: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(ConfigError, match="taken is a file; --out must name a folder"):
         export_encoder("imu", run, out=tmp_path / "taken")
+
+
+def test_after_a_finetuning_the_newest_pretraining_is_exported(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pretrained, classifier, failed = (
+        Path("runs") / run for run in ("demo/20261130-101500", "classifier/20261130-101600", "demo/20261130-101700")
+    )
+    for folder in (pretrained, classifier, failed):
+        (folder / "checkpoints").mkdir(parents=True)
+    (pretrained / "checkpoints/best.ckpt").hardlink_to(run / "checkpoints/best.ckpt")
+    torch.save({CLASSIFIER_KEY: "{}"}, classifier / "checkpoints/best.ckpt")
+    Path("runs/latest").symlink_to(classifier.relative_to("runs"))
+    finished = call("export-encoder", "--modality", "imu", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert (
+        f"using {pretrained}/checkpoints/best.ckpt; the newer run {classifier} has no checkpoint of" in finished.stderr
+    )
+    assert f"{pretrained}/export/imu/config.json" in finished.stdout
+    with pytest.raises(DataError, match="is the checkpoint of an activity classifier, which cannot be used here"):
+        export_encoder("imu", classifier)
 
 
 def test_python_and_the_command_write_the_same_files(run: Path, tmp_path: Path) -> None:

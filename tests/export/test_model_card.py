@@ -17,7 +17,8 @@ from revalexo_clip.models.encoders.x3d import X3D
 SCORES: JsonObject = {"r_at_1": 0.25, "r_at_5": 0.5, "r_at_10": 0.75, "mrr": 0.4321, "median_rank": 1234.5}
 METRICS: JsonObject = {
     "retrieval": {"imu_to_video": SCORES, "video_to_imu": SCORES, "chance": SCORES, "gallery_size": 4000},
-    "subjects": {"Subject08": {}},
+    "subjects": {"Subject05": {}},
+    "seen": {"train": [], "val": []},
     "split": "test",
 }
 
@@ -78,8 +79,37 @@ def test_it_mentions_standardisation_if_there_is_some(mean: tuple[float, float] 
 
 def test_it_has_the_results_of_the_evaluation() -> None:
     card = model_card(described(metrics=METRICS))
-    assert "Among 4000 windows of Subject08 (test subjects):" in card
+    assert "Among 4000 windows of Subject05 (test subject):" in card
+    assert "generalisation" not in card
     assert "| IMU to video | 25.0% | 50.0% | 75.0% | 0.432 | 1234.5 |" in card
+
+
+@pytest.mark.parametrize(
+    ("subjects", "seen", "said", "warns"),
+    [
+        (
+            ("Subject01", "Subject02", "Subject08", "Subject05"),
+            {"train": ["Subject01", "Subject02"], "val": ["Subject08"]},
+            "Subject01, Subject02 (training subjects) and Subject08 (validation subject) and Subject05 (test subject):",
+            "**Subject01, Subject02, Subject08 were used in training or model selection, so these results do not",
+        ),
+        (
+            ("Subject08",),
+            {"train": [], "val": ["Subject08"]},
+            "of Subject08 (validation subject):",
+            "**Subject08 was used in training or",
+        ),
+        (("Subject05", "Subject09"), {"train": [], "val": []}, "of Subject05, Subject09 (test subjects):", ""),
+    ],
+)
+def test_it_says_which_evaluated_subjects_were_used_in_training(
+    subjects: tuple[str, ...], seen: JsonObject, said: str, warns: str
+) -> None:
+    of_subjects: JsonObject = {name: {} for name in subjects}
+    card = model_card(described(metrics=METRICS | {"subjects": of_subjects, "seen": seen}))
+    assert said in card
+    assert warns in card
+    assert ("generalisation" in card) is bool(warns)
 
 
 def test_without_an_evaluation_it_has_no_results() -> None:
@@ -111,7 +141,7 @@ def test_intervals_are_beside_their_metrics() -> None:
     retrieval = METRICS["retrieval"]
     assert isinstance(retrieval, dict)
     card = model_card(described(metrics=METRICS | {"retrieval": retrieval | {"imu_to_video": with_intervals}}))
-    assert "(test subjects), with 95% intervals over clips:" in card
+    assert "(test subject), with 95% intervals over clips:" in card
     assert "| IMU to video | 25.0% (20.0% to 30.0%) | " in card
     assert " | 0.432 (0.200 to 0.300) | 1234.5 |" in card
     assert "| video to IMU | 25.0% | 50.0% |" in card

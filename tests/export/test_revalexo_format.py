@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from support.plain_deep_conv_lstm import PlainDeepConvLSTM
+from support.small_finetuning import finetuning
 from support.small_process import EXPERIMENT, call
 from support.small_run import built_in_experiment
 from torch import Tensor
@@ -17,6 +18,7 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.export import PretrainedImuEncoder
 from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.export.revalexo import import_encoder
+from revalexo_clip.finetuning.build import build_finetune_setup
 
 State = dict[str, Tensor]
 
@@ -77,6 +79,46 @@ def test_training_subjects_are_unknown_unless_they_are_named(
     assert "The training subjects are unknown." in card
     assert "trained elsewhere and imported from `theirs.pt`" in card
     assert "embed" not in card
+
+
+def test_training_subjects_are_named_as_in_an_experiment(
+    plain: PlainDeepConvLSTM, distinct: Path, tmp_path: Path
+) -> None:
+    torch.save(plain.state_dict(), tmp_path / "theirs.pt")
+    experiment = built_in_experiment(distinct)
+    imported = import_encoder(tmp_path / "theirs.pt", experiment, subjects=["09", "Subject01"])
+    assert imported.description.origin.subjects == {"train": ("Subject09", "Subject01")}
+
+
+@pytest.mark.parametrize(
+    ("subjects", "says"),
+    [
+        (["01", "nobody"], "--subjects: .*subject 'nobody' is not in the dataset; available subjects: Subject01, Sub"),
+        (["01", "Subject01"], "--subjects: subject 01 is twice in test_subjects"),
+        ([], "--subjects names no subject; omit it if"),
+    ],
+)
+def test_training_subjects_that_are_not_in_the_dataset_are_refused(
+    plain: PlainDeepConvLSTM, distinct: Path, tmp_path: Path, subjects: list[str], says: str
+) -> None:
+    torch.save(plain.state_dict(), tmp_path / "theirs.pt")
+    with pytest.raises(ConfigError, match=says):
+        import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct), subjects=subjects)
+    assert not (tmp_path / "theirs").exists()
+
+
+def test_a_finetuning_is_not_tested_on_training_subjects_that_an_older_import_knows_by_number(
+    plain: PlainDeepConvLSTM, distinct: Path, tmp_path: Path
+) -> None:
+    torch.save(plain.state_dict(), tmp_path / "theirs.pt")
+    folder = (
+        import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct), subjects=["05", "01"]).files[0].parent
+    )
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"Subject05"', '"05"'))
+    assert load_encoder(folder).subjects == {"train": ("05", "Subject01")}
+    with pytest.raises(ConfigError, match="Test subjects Subject05 were used in training, so"):
+        build_finetune_setup(finetuning(distinct, folder, modality="imu"))
 
 
 def without(name: str) -> Callable[[State], object]:

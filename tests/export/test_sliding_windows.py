@@ -5,17 +5,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
 
 import revalexo_clip
 from revalexo_clip import load_encoder
+from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.export import PretrainedImuEncoder
 from revalexo_clip.export.folder import export_encoder
+from revalexo_clip.export.sliding_windows import slide
 from revalexo_clip.runs.checkpoint import load_checkpoint
 
 CHANNELS = [f"acc_{part}_{axis}" for part in ("Pelvis", "Left_Foot") for axis in "xy"] + [
@@ -119,6 +123,71 @@ def test_a_recording_that_will_not_do_is_an_error_that_says_what_is_missing(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         encoder.embed_recording(recording, **sampled)  # type: ignore[arg-type]  # a rate or a name
+
+
+def test_a_tensor_is_taken_as_an_array_is(encoder: PretrainedImuEncoder) -> None:
+    array = frame()[CHANNELS].to_numpy(np.float32)
+    expected = encoder.embed_recording(array, rate=60.0)
+    for tensor in (torch.tensor(array), torch.tensor(array, requires_grad=True), torch.tensor(array).double()):
+        torch.testing.assert_close(encoder.embed_recording(tensor, rate=60.0), expected, rtol=0, atol=1e-6)
+        columns = {name: tensor[:, place] for place, name in enumerate(CHANNELS)}
+        torch.testing.assert_close(encoder.embed_recording(columns, rate=60.0), expected, rtol=0, atol=1e-6)
+    assert encoder.embed_recording(torch.tensor(array).bfloat16(), rate=60.0).vector_ND.shape == (7, 16)
+    with pytest.raises(ValueError, match=r"an array \[n, 6\] .* this is an array \[2, 300, 6\]"):
+        encoder.embed_recording(torch.zeros(2, 300, 6), rate=60.0)
+
+
+@pytest.mark.parametrize("recording", [[[0.0] * 6] * 300, "recording.csv", None, 3.0])
+def test_what_is_no_recording_is_a_type_error(encoder: PretrainedImuEncoder, recording: object) -> None:
+    with pytest.raises(TypeError, match=f"a recording must be named columns, .* not {type(recording).__name__}"):
+        encoder.embed_recording(recording, rate=60.0)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("recording", "arguments", "says"),
+    [
+        (np.zeros((300, 6)), {"batch": 0}, "batch must be 1 window or more, not 0"),
+        (np.zeros((300, 6)), {"stride": float("nan")}, "stride must be above 0 s, not nan"),
+        (np.full((300, 6), "slow"), {}, "the array has type <U4, which is no number"),
+        (np.full((300, 6), {}), {}, "the array has type object, which is no number"),
+        ({name: [{}] * 300 for name in CHANNELS}, {}, "channel acc_Pelvis_x: "),
+    ],
+)
+def test_no_argument_ends_in_an_error_of_a_library(
+    encoder: PretrainedImuEncoder, recording: npt.NDArray[np.generic], arguments: dict[str, float], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        encoder.embed_recording(recording, rate=60.0, **arguments)  # type: ignore[arg-type]
+
+
+TRIADS = tuple(f"{kind}_Pelvis_{axis}" for kind in ("acc", "gyro") for axis in "xyz")
+
+
+def walking(acceleration: float, turning: float) -> npt.NDArray[np.float32]:
+    """Ten seconds of a swaying sensor with gravity [m/s^2] and angular velocity [rad/s], both in multiples."""
+    time_n = np.arange(600) / 60
+    columns = [np.sin(time_n + place) for place in range(3)] + [2 * np.sin(5 * time_n + place) for place in range(3)]
+    samples_nC = np.stack(columns, axis=1)
+    samples_nC[:, 2] += 9.81
+    return (samples_nC * ([acceleration] * 3 + [turning] * 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("acceleration", "turning", "says"),
+    [
+        (1 / 9.80665, 1.0, "acc_Pelvis: gravity is 0.98, as in g; .* multiply g by 9.80665"),
+        (1.0, 180 / np.pi, "gyro_Pelvis: .* as in deg/s; rad/s is expected"),
+        (1000 / 9.80665, 1.0, "acc_Pelvis: .* too large for m/s"),
+    ],
+)
+def test_recordings_in_other_units_are_refused(acceleration: float, turning: float, says: str) -> None:
+    units = ("m/s^2",) * 3 + ("rad/s",) * 3
+    spec = ImuSpec(TRIADS, units, rate=60.0, window=2.0)
+    assert len(slide(walking(1.0, 1.0), spec, rate=60.0, time=None, stride=0.5).start_N) == 17
+    with pytest.raises(ValueError, match=says):
+        slide(walking(acceleration, turning), spec, rate=60.0, time=None, stride=0.5)
+    in_g = replace(spec, units=("g",) * 3 + ("deg/s",) * 3)  # an encoder that was trained on such recordings
+    assert len(slide(walking(acceleration, turning), in_g, rate=60.0, time=None, stride=0.5).start_N) == 17
 
 
 ELSEWHERE = """

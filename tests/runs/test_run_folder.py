@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +79,57 @@ def test_a_run_without_a_best_checkpoint_gives_its_last() -> None:
     assert find_checkpoint(None) == last
 
 
+def test_a_run_that_failed_before_its_first_checkpoint_is_passed_over_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    older = checkpoint(new("other"), "checkpoints/last.ckpt")
+    newer = checkpoint(new("small"), "checkpoints/best.ckpt")
+    failed, failed_last = new("other"), new("small")
+    assert find_checkpoint(None) == newer
+    assert caplog.messages == [f"no --ckpt: using {newer}; the newer run {failed_last} has no checkpoint"]
+    newer.unlink()
+    assert find_checkpoint(None) == older
+    older.unlink()
+    with pytest.raises(ConfigError, match=f"^{failed_last} has no checkpoint, and no older run in runs has one; a run"):
+        find_checkpoint(None)
+    for run in (failed, failed_last):
+        shutil.rmtree(run)  # runs/latest points nowhere
+    checkpoint(newer.parent, "last.ckpt")
+    assert find_checkpoint(None) == newer.with_name("last.ckpt")
+
+
+def test_the_newest_run_says_that_it_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    taken = checkpoint(new(), "checkpoints/best.ckpt")
+    assert find_checkpoint(None) == taken
+    assert caplog.messages == [f"no --ckpt: using {taken}"]
+    caplog.clear()
+    assert find_checkpoint(taken.parent.parent) == taken
+    assert not caplog.messages
+
+
+def test_newer_runs_of_another_kind_are_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    pretrained = checkpoint(new("pretraining"), "checkpoints/best.ckpt")
+    classifier = checkpoint(new("classifier"), "checkpoints/best.ckpt")
+    folds = new("classifier")
+    checkpoint(folds, "folds/01/checkpoints/best.ckpt")
+    with pytest.raises(ConfigError, match=f"{folds}: this is a run with folds; pass one of them, such as {folds}/f"):
+        find_checkpoint(None)
+    assert find_checkpoint(None, suits=lambda path: path != classifier) == pretrained
+    assert caplog.messages == [
+        f"no --ckpt: using {pretrained}; the newer run {folds} has no checkpoint of the kind that is needed"
+    ]
+
+
+def test_a_folder_that_is_only_named_like_a_run_is_none() -> None:
+    run = new()
+    taken = checkpoint(run, "checkpoints/last.ckpt")
+    checkpoint(run.with_name(f"{run.name[:15]}-backup"), "checkpoints/last.ckpt")
+    assert find_checkpoint(None) == find_checkpoint(Path("runs/small")) == taken
+
+
 def test_a_missing_run_is_an_error_that_names_the_searched_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"no run found in {tmp_path / 'runs'}")):
         find_checkpoint(None)
@@ -85,6 +138,8 @@ def test_a_missing_run_is_an_error_that_names_the_searched_folder(tmp_path: Path
     run = new()
     with pytest.raises(ConfigError, match=f"{run}: this run has no checkpoint"):
         find_checkpoint(run)
+    with pytest.raises(ConfigError, match=rf"{run} has no checkpoint; .* Pass --ckpt CKPT\|RUN"):
+        find_checkpoint(None)
     run.joinpath("checkpoints").rmdir()
     run.rmdir()
     with pytest.raises(ConfigError, match="no run found"):

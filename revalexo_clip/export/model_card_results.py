@@ -1,0 +1,91 @@
+"""The retrieval results in a model card, and whom they were measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import JsonValue
+
+from revalexo_clip.core.component import JsonObject
+from revalexo_clip.reports.values import object_of
+
+_COLUMNS: dict[str, Callable[[float], str]] = {
+    **{f"r_at_{k}": "{:.1%}".format for k in (1, 5, 10)},
+    "mrr": "{:.3f}".format,
+    "median_rank": "{:.1f}".format,
+}
+"""Retrieval metrics and their formats."""
+
+_USES = {"train": "training", "val": "validation", "new": "test"}
+"""Kinds of subjects that were evaluated: used in training, used for model selection, or neither."""
+
+
+def retrieval_section(metrics: JsonObject | None) -> str:
+    """Write the results of an evaluation, None if there was none: subjects, metrics and chance."""
+    if metrics is None:
+        return (
+            "Not evaluated: there were no results of `rxclip evaluate` on its own test subjects when it was exported."
+        )
+    retrieval = metrics["retrieval"]
+    assert isinstance(retrieval, dict)
+    rows = [
+        f"| {title} | {' | '.join(_cell(object_of(retrieval[key]), name) for name in _COLUMNS)} |"
+        for title, key in (("IMU to video", "imu_to_video"), ("video to IMU", "video_to_imu"), ("chance", "chance"))
+    ]
+    by_use = _by_use(metrics)
+    intervals = any(_interval(figures, name) for figures in retrieval.values() for name in _COLUMNS)
+    return (
+        f"Among {retrieval['gallery_size']} windows of {_evaluated(by_use)}"
+        f"{', with 95% intervals over clips' if intervals else ''}:\n\n"
+        "| | R@1 | R@5 | R@10 | MRR | median rank |\n| --- | --- | --- | --- | --- | --- |\n"
+        + "\n".join(rows)
+        + _leakage(by_use)
+    )
+
+
+def _by_use(metrics: JsonObject) -> dict[str, list[str]]:
+    """Sort the evaluated subjects by their use in training, with the keys of `_USES`."""
+    subjects, seen = object_of(metrics["subjects"]), object_of(metrics["seen"])
+    by_use: dict[str, list[str]] = {use: [] for use in _USES}
+    for name in subjects:
+        use = next(
+            (use for use in ("train", "val") if isinstance(known := seen.get(use), list) and name in known), "new"
+        )
+        by_use[use].append(name)
+    return {use: names for use, names in by_use.items() if names}
+
+
+def _evaluated(by_use: dict[str, list[str]]) -> str:
+    return " and ".join(
+        f"{', '.join(names)} ({_USES[use]} subject{'s' if len(names) > 1 else ''})" for use, names in by_use.items()
+    )
+
+
+def _leakage(by_use: dict[str, list[str]]) -> str:
+    """Return a warning if subjects were evaluated that were used in training or model selection."""
+    seen = [name for use, names in by_use.items() if use != "new" for name in names]
+    if not seen:
+        return ""
+    verb = "was" if len(seen) == 1 else "were"
+    return (
+        f"\n\n**{', '.join(seen)} {verb} used in training or model selection, so these results do not measure "
+        "generalisation.**"
+    )
+
+
+def _cell(figures: JsonObject, name: str) -> str:
+    """Format a metric with its interval, if there is one."""
+    shown = " to ".join(_number(name, end) for end in _interval(figures, name))
+    return _number(name, figures[name]) + (f" ({shown})" if shown else "")
+
+
+def _interval(figures: JsonValue, name: str) -> list[JsonValue]:
+    """Return the ends of the interval, or nothing if there is none."""
+    intervals = figures.get("interval") if isinstance(figures, dict) else None
+    ends = intervals.get(name) if isinstance(intervals, dict) else None
+    return ends if isinstance(ends, list) else []
+
+
+def _number(name: str, value: JsonValue) -> str:
+    assert isinstance(value, int | float)
+    return _COLUMNS[name](value)
