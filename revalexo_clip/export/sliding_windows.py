@@ -15,7 +15,7 @@ from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.resampling import evenly_spaced, resampled
-from revalexo_clip.data.revalexo.check.recording import check_signals
+from revalexo_clip.data.revalexo.check.signals import check_signals
 from revalexo_clip.data.windows import Floats, evaluation_windows, imu_slice
 
 _SHOWN = 6

@@ -97,7 +97,7 @@ def test_a_switch_starts_from_the_new_components_defaults_and_not_from_the_old_o
     experiment = resolve("video.weights=none").model_dump(mode="json")
     assert experiment["video"]["weights"] is None
     switched = PretrainExperiment.model_validate(apply_overrides(experiment, ["video.type=MViT"]))
-    assert switched.video.model_dump()["weights"] == "kinetics400"
+    assert switched.model_dump()["video"]["weights"] == "kinetics400"
 
 
 def test_naming_the_component_that_is_there_changes_nothing() -> None:
