@@ -17,6 +17,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 import numpy.typing as npt
+from av.buffer import Buffer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -255,7 +256,7 @@ def _turns(frame: VideoFrame, video: Video) -> int:
 
 def _matrix_turns(frame: VideoFrame) -> int:
     found = frame.side_data.get("DISPLAYMATRIX")
-    if found is None:
+    if not isinstance(found, Buffer):
         return 0
     a, b, _, c, d, *_ = np.frombuffer(
         found, np.int32

@@ -235,7 +235,8 @@ def test_frames_are_turned_upright(tmp_path: Path) -> None:
 
 
 ONE = 1 << 16
-MATRICES = {
+Picture = npt.NDArray[np.uint8]
+MATRICES: dict[str, tuple[list[int], Callable[[Picture], Picture]]] = {
     "horizontal flip": ([-ONE, 0, 0, 0, ONE, 0, 0, 0, 1 << 30], lambda picture: picture[:, ::-1]),
     "vertical flip": ([ONE, 0, 0, 0, -ONE, 0, 0, 0, 1 << 30], lambda picture: picture[::-1]),
     "transposed": ([0, ONE, 0, ONE, 0, 0, 0, 0, 1 << 30], lambda picture: picture.transpose(1, 0, 2)),
