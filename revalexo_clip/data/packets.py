@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -87,6 +88,8 @@ class Video:
             raise DataError(f"{path}: cannot be decoded as video: its codec is unknown")
         self.pixel_aspect = float(self.stream.sample_aspect_ratio or 1) or 1.0
         """Width of a pixel, divided by its height."""
+        self.turns: dict[int, int] = {}
+        """What makes frames of a rotation [degrees] upright, as far as it is known; see `upright_centre`."""
         codec.thread_count = 1  # loader workers already run in parallel; decoder threads only add CPU time
         codec.options = {"max_pixels": str(MAX_PIXELS)}
         self.unit = float(self.stream.time_base)
@@ -157,19 +160,32 @@ def runs_to_decode(packets: list[VideoPacket], wanted: set[int]) -> list[list[Vi
 
 def packets_until(video: Video, until: float) -> list[VideoPacket]:
     """Read the packets from the container's current position to beyond `until` [s]."""
-    beyond = video.pts(until + video.tolerance)
-    packets = []
+    return list(_read(video, until))
+
+
+def every_packet(video: Video) -> Iterator[VideoPacket]:
+    """Yield the packets of a newly opened video that can be decoded, one at a time: a whole file may not fit."""
+    first: int | None = None
+    for packet in _read(video, FOREVER):
+        assert packet.pts is not None
+        first = packet.pts if first is None else first
+        if packet.pts >= first:  # see `from_keyframe`
+            yield packet
+
+
+def _read(video: Video, until: float) -> Iterator[VideoPacket]:
+    beyond, found = video.pts(until + video.tolerance), False
     for packet in video.container.demux(video.stream):
         if packet.size == 0:  # the end of the stream
             break
         if packet.pts is None:
             raise DataError(f"{video.path}: its frames have no presentation times")
-        packets.append(packet)
+        found = True
+        yield packet
         if packet.dts is not None and packet.dts > beyond:
             break
-    if not packets:
+    if not found:
         raise DataError(f"{video.path}: has no video frames")
-    return packets
 
 
 def nearest_pts(video: Video, packets: list[VideoPacket], time_T: Floats, burst: int) -> list[int]:
@@ -184,6 +200,6 @@ def nearest_pts(video: Video, packets: list[VideoPacket], time_T: Floats, burst:
         raise DataError(f"{video.path}: {error}") from error
 
 
-def shown_pts(packets: list[VideoPacket]) -> list[int]:
+def shown_pts(packets: Iterable[VideoPacket]) -> list[int]:
     """Return the presentation times, in decoding order, of the packets that are not marked to be discarded."""
     return [packet.pts for packet in packets if packet.pts is not None and not packet.is_discard]

@@ -8,24 +8,25 @@ The pixels are the same as with a full decode.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.buffer import Buffer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.packets import (
-    FOREVER,
     LISTING,
     Video,
     VideoPacket,
-    from_keyframe,
+    every_packet,
     nearest_pts,
     opened_video,
     packets_from_keyframe,
@@ -72,7 +73,7 @@ def _read(path: Path, time_T: Floats, short_side: int, crop: int | None, burst: 
         pts_T = nearest_pts(video, packets, time_T, burst)
         reformatter = VideoReformatter()
         shown = {
-            frame.pts: _pixels(frame, reformatter, short_side, crop, video.pixel_aspect)
+            frame.pts: _pixels(frame, reformatter, short_side, crop, video)
             for run in (runs_to_decode(packets, set(pts_T)) if seek else [packets])
             for frame in _decoded(video, run, set(pts_T).intersection(packet.pts for packet in run))
         }
@@ -101,13 +102,13 @@ def every_frame(path: Path, short_side: int) -> Iterator[Shown]:
     """
     reformatter = VideoReformatter()
     try:
+        shown = _shown_pts(path)
         with opened_video(path) as container:
             video = Video(path, container)
-            packets = from_keyframe(packets_until(video, FOREVER))
-            for frame in _decoded(video, packets, set(shown_pts(packets))):
+            for frame in _decoded(video, every_packet(video), set(shown)):
                 size = frame.height, max(round(frame.width * video.pixel_aspect), 1)
                 rgb_HWC = _resized(frame, reformatter, min(short_side, *size), video.pixel_aspect)
-                turns = _turns(frame)
+                turns = _turns(frame, video)
                 assert frame.pts is not None
                 yield Shown(video.seconds(frame.pts), rgb_HWC, turns, size, video.tolerance)
     except av.error.FFmpegError as error:
@@ -122,11 +123,11 @@ def grey_frames(path: Path, width: int) -> Iterator[tuple[float, Pixels]]:
     """
     reformatter, first = VideoReformatter(), None
     try:
+        shown = _shown_pts(path)
         with opened_video(path) as container:
             video = Video(path, container)
-            packets = from_keyframe(packets_until(video, FOREVER))
-            for frame in _decoded(video, packets, set(shown_pts(packets))):
-                turns = _turns(frame)
+            for frame in _decoded(video, every_packet(video), set(shown)):
+                turns = _turns(frame, video)
                 size = max(round(frame.width * video.pixel_aspect), 1), frame.height, turns
                 first = first or size
                 assert frame.pts is not None
@@ -162,11 +163,10 @@ class Survey:
 def survey(path: Path) -> Survey:
     """Decode every frame that `read_frames` can return. Raises `DataError` if the file is not a video."""
     try:
+        shown = sorted(_shown_pts(path))
         with opened_video(path) as container:
             video = Video(path, container)
-            packets = from_keyframe(packets_until(video, FOREVER))
-            shown = sorted(shown_pts(packets))
-            damage = _first_damage(video, packets, set(shown))
+            damage = _first_damage(video, every_packet(video), set(shown))
     except av.error.FFmpegError as error:
         raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
     return Survey(np.array([video.seconds(pts) for pts in shown]), video.tolerance, damage)
@@ -185,14 +185,20 @@ def video_span(path: Path) -> tuple[float, float]:
                 first = video.seconds(stream.start_time)
                 last = first + stream.duration * video.unit - 1 / float(rate)
             else:
-                shown = shown_pts(from_keyframe(packets_until(video, FOREVER)))
+                shown = shown_pts(every_packet(video))
                 first, last = video.seconds(min(shown, default=0)), video.seconds(max(shown, default=0))
     except av.error.FFmpegError as error:
         raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
     return max(first - video.tolerance, 0.0), last + video.tolerance
 
 
-def _first_damage(video: Video, packets: list[VideoPacket], wanted: set[int]) -> str | None:
+def _shown_pts(path: Path) -> list[int]:
+    """Return the presentation times of all frames that can be shown, in decoding order. Reads the file once."""
+    with opened_video(path) as container:
+        return shown_pts(every_packet(Video(path, container)))
+
+
+def _first_damage(video: Video, packets: Iterable[VideoPacket], wanted: set[int]) -> str | None:
     try:
         for _ in _decoded(video, packets, wanted):
             pass
@@ -203,13 +209,13 @@ def _first_damage(video: Video, packets: list[VideoPacket], wanted: set[int]) ->
     return None
 
 
-def _decoded(video: Video, packets: list[VideoPacket], wanted: set[int]) -> Iterator[VideoFrame]:
+def _decoded(video: Video, packets: Iterable[VideoPacket], wanted: set[int]) -> Iterator[VideoFrame]:
     """Yield each frame with a wanted presentation time once. The first packet must be a keyframe."""
     codec = video.stream.codec_context
     codec.flush_buffers()  # a codec that was drained by an earlier run accepts no packets before a flush
     missing = set(wanted)
     last = video.origin - 1
-    for packet in [*packets, None]:  # None drains the decoder
+    for packet in chain(packets, (None,)):  # None drains the decoder
         codec.skip_frame = "DEFAULT" if packet is None or packet.pts in wanted else "NONREF"
         for frame in codec.decode(packet):
             if frame.is_corrupt:  # the decoder conceals errors and marks the frame; later frames depend on it
@@ -226,21 +232,31 @@ def _decoded(video: Video, packets: list[VideoPacket], wanted: set[int]) -> Iter
 
 
 def _pixels(
-    frame: VideoFrame, reformatter: VideoReformatter, short_side: int, crop: int | None, aspect: float
+    frame: VideoFrame, reformatter: VideoReformatter, short_side: int, crop: int | None, video: Video
 ) -> Pixels:
     """Return [crop, crop, 3], or [H, W, 3] if `crop` is None, uint8 RGB.
 
     swscale widens its bilinear filter when it shrinks an image, so there is no aliasing.
     """
-    rgb_HWC = _resized(frame, reformatter, short_side, aspect)
-    upright_HWC: Pixels = upright_centre(rgb_HWC[None], crop, _turns(frame))[0]
+    rgb_HWC = _resized(frame, reformatter, short_side, video.pixel_aspect)
+    upright_HWC: Pixels = upright_centre(rgb_HWC[None], crop, _turns(frame, video))[0]
     return upright_HWC
 
 
-def _turns(frame: VideoFrame) -> int:
-    """Return what makes a frame upright, for `upright_centre`, by its display matrix."""
+def _turns(frame: VideoFrame, video: Video) -> int:
+    """Return what makes a frame upright, for `upright_centre`.
+
+    Only the first frame of each rotation is asked for its matrix: a frame that was asked is part of a reference cycle,
+    and stays in memory until garbage collection.
+    """
+    if frame.rotation not in video.turns:
+        video.turns[frame.rotation] = _matrix_turns(frame)
+    return video.turns[frame.rotation]
+
+
+def _matrix_turns(frame: VideoFrame) -> int:
     found = frame.side_data.get("DISPLAYMATRIX")
-    if found is None:
+    if not isinstance(found, Buffer):
         return 0
     a, b, _, c, d, *_ = np.frombuffer(
         found, np.int32

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import os
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from av.stream import Disposition
 from support.tiny_dataset import number_of, numbered, steady, write_video
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.packets import opened_video
-from revalexo_clip.data.video import every_frame, grey_frames, read_frames, upright_centre, video_span
+from revalexo_clip.data.packets import Video, every_packet, opened_video
+from revalexo_clip.data.video import Survey, every_frame, grey_frames, read_frames, survey, upright_centre, video_span
 
 
 def decode_all(path: Path, late: float = 0.0) -> tuple[npt.NDArray[np.float64], list[int]]:
@@ -234,7 +235,8 @@ def test_frames_are_turned_upright(tmp_path: Path) -> None:
 
 
 ONE = 1 << 16
-MATRICES = {
+Picture = npt.NDArray[np.uint8]
+MATRICES: dict[str, tuple[list[int], Callable[[Picture], Picture]]] = {
     "horizontal flip": ([-ONE, 0, 0, 0, ONE, 0, 0, 0, 1 << 30], lambda picture: picture[:, ::-1]),
     "vertical flip": ([ONE, 0, 0, 0, -ONE, 0, 0, 0, 1 << 30], lambda picture: picture[::-1]),
     "transposed": ([0, ONE, 0, ONE, 0, 0, 0, 0, 1 << 30], lambda picture: picture.transpose(1, 0, 2)),
@@ -296,6 +298,37 @@ def test_an_attached_picture_is_not_the_video(tmp_path: Path) -> None:
                 copy.mux(packet)
     assert [number_of(frame) for frame in read_frames(tmp_path / "a.mp4", np.array([0.1, 0.5]), 72, 72)] == [3, 15]
     assert video_span(tmp_path / "a.mp4")[1] == pytest.approx(29 / 30 + 0.1, abs=0.02)
+
+
+def resident() -> int:
+    """Memory of this process [bytes]."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is read from /proc")
+@pytest.mark.parametrize("read", [lambda path: every_frame(path, 36), lambda path: grey_frames(path, 48), survey])
+def test_reading_a_whole_file_never_holds_its_packets(read: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "large.mkv"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("rawvideo", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        frame = av.VideoFrame(1280, 720, "yuv420p")
+        for number in range(100):
+            frame.pts = number
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    assert path.stat().st_size > 130e6
+    peak = before = resident()
+    found = read(path)
+    for _ in found if isinstance(found, Iterator) else ():
+        peak = max(peak, resident())
+    assert max(peak, resident()) - before < 60e6
+    if isinstance(found, Survey):
+        peaks: list[int] = []
+        with opened_video(path) as container:
+            peaks.extend(resident() for _ in every_packet(Video(path, container)))
+        assert len(peaks) == len(found.time_P) == 100
+        assert max(peaks) - before < 60e6
 
 
 def damaged(tmp_path: Path, change: Callable[[bytes], bytes]) -> Path:

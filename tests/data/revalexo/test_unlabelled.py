@@ -11,11 +11,13 @@ import pytest
 from support.small_run import built_in_experiment, train, write_distinct_dataset
 from support.tiny_dataset import revalexo, write_imu, write_json
 
+from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data.revalexo.check import check_dataset
 from revalexo_clip.data.revalexo.pack.build import pack
+from revalexo_clip.finetuning.build import build_finetune_setup
 
 
 def unlabel(root: Path, *, subject: str = "*", given: bool = False) -> None:
@@ -88,5 +90,9 @@ def test_check_data_warns_of_clips_without_activities_and_counts_their_files(roo
 def test_a_dataset_without_labels_pretrains(tmp_path: Path) -> None:
     write_distinct_dataset(tmp_path / "data")
     unlabel(tmp_path / "data")
-    run = train(built_in_experiment(tmp_path / "data"), tmp_path)
-    assert (run / "checkpoints" / "best.ckpt").is_file()
+    experiment = built_in_experiment(tmp_path / "data")
+    checkpoint = train(experiment, tmp_path) / "checkpoints" / "best.ckpt"
+    assert checkpoint.is_file()
+    fields = {"name": "none", "data": experiment.data, "encoder": checkpoint, "batch_size": 4, "imu": None}
+    with pytest.raises(DataError, match="no training window has a label at the first of data.horizons"):
+        build_finetune_setup(FinetuneExperiment.model_validate(fields))
