@@ -59,9 +59,10 @@ def load_encoder(folder: str | Path, experiment_file: str | Path | None = None) 
 def weights_metadata(description: EncoderDescription) -> dict[str, str]:
     """Return the metadata of a weight file: the part of the description that determines its outputs.
 
-    So a description that was changed later, such as channels in another order, does not pass.
+    So a description that was changed later, such as channels in another order, does not pass. It is the only entry,
+    because safetensors writes several in random order.
     """
-    return {"format": "pt", _DESCRIBED: json.dumps(description.what_weights_fit(), sort_keys=True)}
+    return {_DESCRIBED: json.dumps(description.what_weights_fit(), sort_keys=True)}
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:

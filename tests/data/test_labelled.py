@@ -62,6 +62,12 @@ def test_windows_are_those_of_the_dataset_with_video(form: str, written: Path) -
         assert alone.imu_statistics() == whole.imu_statistics()
 
 
+def test_a_window_is_chosen_by_epoch_and_index(written: Path) -> None:
+    windows = revalexo(written).labelled("train", seed=0)
+    with pytest.raises(TypeError, match=r"a window is chosen by epoch and index, windows\[0, 3\], not by 3 alone"):
+        windows[3]  # type: ignore[index]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_subjects_and_clips_without_video_are_windows_like_others(form: str, root: Path) -> None:
     silence(root, "Subject02")

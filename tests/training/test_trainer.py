@@ -133,11 +133,11 @@ class Watched(InfoNCE):
 class WatchedLoss(InfoNCELoss):
     seen: ClassVar[set[tuple[str, bool]]] = set()
 
-    def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
+    def share(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:
         self.seen.add(("forward", torch.is_autocast_enabled("cpu")))
         if imu_ND.requires_grad:
             imu_ND.register_hook(lambda _: self.seen.add(("backward", torch.is_autocast_enabled("cpu"))))  # type: ignore[no-untyped-call]
-        return super().forward(imu_ND, video_ND, overlap)
+        return super().share(imu_ND, video_ND, overlap, rows)
 
 
 @pytest.mark.parametrize("micro_batch", ["none", "3"])

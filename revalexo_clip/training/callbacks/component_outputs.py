@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal
 
 import lightning.pytorch as pl
 import torch
@@ -13,14 +12,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from revalexo_clip.config.base import Experiment
-from revalexo_clip.core.component import Component
 from revalexo_clip.core.errors import UserError
-from revalexo_clip.losses import LossModule
+from revalexo_clip.losses import LossModule, Overlap
 from revalexo_clip.losses.classification import ClassificationLossModule
 from revalexo_clip.models.encoders.base import Encoder
 from revalexo_clip.training.base_module import TrainingModule
-
-LossShape = Literal["scalar", "per window"]
 
 
 class ComponentOutputs(Callback):
@@ -32,6 +28,7 @@ class ComponentOutputs(Callback):
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
         self._handles: list[RemovableHandle] = []
+        self._watched: list[LossModule] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Watch the modules of all components."""
@@ -46,8 +43,25 @@ class ComponentOutputs(Callback):
             head = getattr(pl_module.model, f"{modality}_head", None)
             if isinstance(head, nn.Module):  # an encoder with a sequence is not called, but asked to `encode`
                 self._handles.append(head.register_forward_pre_hook(_of_input(check)))
-        for name, module, shape in _losses(pl_module.loss, getattr(self.experiment, "loss", None)):
-            self._handles.append(module.register_forward_hook(_of_output(partial(check_loss, name, shape=shape))))
+        loss, name = pl_module.loss, type(getattr(self.experiment, "loss", pl_module.loss)).__name__
+        if isinstance(loss, ClassificationLossModule):
+            check = partial(check_loss, f"loss: {name}", per_window=True)
+            self._handles.append(loss.register_forward_hook(_of_output(check)))
+        elif isinstance(loss, LossModule):
+            for term, (_, module) in loss.terms().items():
+                self._watch_share(f"loss.terms.{term}: {type(module).__name__}" if term else f"loss: {name}", module)
+
+    def _watch_share(self, name: str, module: LossModule) -> None:
+        """Check what training calls: a loss may override `share`, and `forward` would not be called then."""
+        share = module.share
+
+        def checked(imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:
+            returned = share(imu_ND, video_ND, overlap, rows)
+            check_loss(name, (imu_ND, video_ND), returned)
+            return returned
+
+        vars(module)["share"] = checked
+        self._watched.append(module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -55,18 +69,8 @@ class ComponentOutputs(Callback):
         """Stop watching."""
         while self._handles:
             self._handles.pop().remove()
-
-
-def _losses(module: nn.Module, component: object) -> list[tuple[str, nn.Module, LossShape]]:
-    """Return name and module of every loss, and what it has to return."""
-    name = type(component).__name__ if isinstance(component, Component) else type(module).__name__
-    if isinstance(module, LossModule):
-        terms = module.terms()
-        return [
-            (f"loss.terms.{term}: {type(loss).__name__}" if term else f"loss: {name}", loss, "scalar")
-            for term, (_, loss) in terms.items()
-        ]
-    return [(f"loss: {name}", module, "per window")] if isinstance(module, ClassificationLossModule) else []
+        while self._watched:
+            del vars(self._watched.pop())["share"]
 
 
 Check = Callable[[tuple[object, ...], object], None]
@@ -98,11 +102,11 @@ def check_features(name: str, given: tuple[object, ...], returned: object, *, fe
         raise UserError(f"{name} returned features that are not finite, for every window of the first step")
 
 
-def check_loss(name: str, given: tuple[object, ...], returned: object, *, shape: LossShape) -> None:
+def check_loss(name: str, given: tuple[object, ...], returned: object, *, per_window: bool = False) -> None:
     """Raise `UserError` if a loss does not return a finite float [], or one for each of B windows, to train on."""
     rows = len(next(_tensors(given)))
-    expected = "a scalar, a float []" if shape == "scalar" else f"one float for each window, [B] = [{rows}]"
-    loss = _checked(name, expected, returned, () if shape == "scalar" else (rows,))
+    expected = f"one float for each window, [B] = [{rows}]" if per_window else "a scalar, a float []"
+    loss = _checked(name, expected, returned, (rows,) if per_window else ())
     inputs = [tensor for tensor in _tensors(given) if tensor.is_floating_point()]
     if torch.is_grad_enabled() and not loss.requires_grad and any(tensor.requires_grad for tensor in inputs):
         raise UserError(f"{name} returned a loss without a gradient; compute it from its arguments, without detach()")

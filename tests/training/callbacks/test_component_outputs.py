@@ -23,6 +23,7 @@ from revalexo_clip.finetuning.run import dry_run_finetuning
 from revalexo_clip.losses import ClassificationLossModule, ClassifierOutput, LossModule, Overlap
 from revalexo_clip.losses.base import Loss
 from revalexo_clip.losses.classification import ClassificationLoss
+from revalexo_clip.losses.terms import Sum, Term
 from revalexo_clip.models.encoders import ImuEncoder
 from revalexo_clip.pretraining.run import dry_run_pretraining
 from revalexo_clip.runs.options import RunOptions
@@ -127,6 +128,25 @@ def test_a_loss_of_a_wrong_kind_is_that_of_a_named_loss(
 ) -> None:
     with pytest.raises(UserError, match=f"^loss: Difference {says}"):
         dry_run_pretraining(experiment(distinct, loss=squared_loss(change), micro_batch=micro_batch), RunOptions())
+
+
+class Shares(Squared):
+    """A loss that overrides the part of one process."""
+
+    def share(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:
+        return self.weight * (imu_ND[rows] * video_ND[rows]).sum(dim=1)
+
+
+def test_a_term_that_overrides_its_share_is_named(distinct: Path) -> None:
+    class Overridden(Loss):
+        def build(self) -> LossModule:
+            return Shares(CHANGES["scalar"])
+
+    both = Sum(terms={"first": Term(squared_loss("scalar")), "second": Term(Overridden())})
+    with pytest.raises(
+        UserError, match=r"^loss\.terms\.second: Shares must return a scalar, .* not torch.float32 \[4\]"
+    ):
+        dry_run_pretraining(experiment(distinct, loss=both), RunOptions())
 
 
 def test_components_that_return_what_they_should_are_not_disturbed(distinct: Path, tmp_path: Path) -> None:
