@@ -88,9 +88,9 @@ class PretrainExperiment(Experiment):
     micro_batch: PositiveInt | None = None
     """Windows that a device encodes at a time, to limit memory; null for all at once."""
     best: BestBy = "loss"
-    """What `best.ckpt` is chosen by: the lowest `val/loss`; the highest `val/mrr`, the mean reciprocal rank of retrieval
-    in both directions; or it is the `last` epoch, for losses whose terms do not agree on an epoch, with a learning rate
-    that ends near 0. IMU alone has a measure of its own."""
+    """What `best.ckpt` is chosen by: the lowest `val/loss`; the highest `val/mrr`, the mean reciprocal rank of
+    retrieval in both directions; or it is the `last` epoch, for losses whose terms do not agree on an epoch, with a
+    learning rate that ends near 0. IMU alone has a measure of its own."""
     trainer: TrainerConfig = TrainerConfig()
     """Length, precision and devices of the training."""
 
