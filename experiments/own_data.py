@@ -1,4 +1,4 @@
-"""A first run on your own recordings in RevalExo's layout: the recommended recipe (`motion.py`), small enough for a CPU.
+"""A first run on your own recordings in RevalExo's layout: the recommended recipe (`motion.py`), on a CPU.
 
     rxclip check-data data/own --channels 'acc_*' --channels 'gyro_*'
     rxclip pretrain experiments/own_data.py --dry-run
