@@ -258,8 +258,8 @@ def _matrix_turns(frame: VideoFrame) -> int:
     found = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(found, Buffer):
         return 0
-    # A step to the right goes to (a, b), one down to (c, d).
-    a, b, _, c, d, *_ = np.frombuffer(memoryview(found), np.int32).tolist()
+    # A step to the right in the stored frame is shown as a step (a, b) to the right and down, one down as (c, d).
+    a, b, _, c, d, *_ = np.frombuffer(bytes(found), np.int32).tolist()
     mirrored = a * d - b * c < 0
     if mirrored:
         a, b = -a, -b

@@ -94,5 +94,5 @@ def test_a_dataset_without_labels_pretrains(tmp_path: Path) -> None:
     checkpoint = train(experiment, tmp_path) / "checkpoints" / "best.ckpt"
     assert checkpoint.is_file()
     fields = {"name": "none", "data": experiment.data, "encoder": checkpoint, "batch_size": 4, "imu": None}
-    with pytest.raises(DataError, match=r"no training window has a label at the first of data\.horizons"):
+    with pytest.raises(DataError, match="no training window has a label at the first"):
         build_finetune_setup(FinetuneExperiment.model_validate(fields))
