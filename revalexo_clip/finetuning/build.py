@@ -190,9 +190,6 @@ def _describe(
     train: LabelledWindows,
     val: LabelledWindows,
 ) -> ClassifierMetadata:
-    learned = [label for label in np.unique(train.labels(0)).tolist() if label != UNLABELLED]
-    if not learned:
-        raise DataError("data: no training window has a label at any of data.horizons, so there is nothing to classify")
     return ClassifierMetadata(
         version=__version__,
         experiment=experiment,
@@ -206,7 +203,9 @@ def _describe(
         video=architecture.video,
         video_spec=architecture.video_spec,
         horizons=train.horizons,
-        trained_activities=tuple(train.activities[label] for label in learned),
+        trained_activities=tuple(
+            train.activities[label] for label in np.unique(train.labels(0)).tolist() if label != UNLABELLED
+        ),
         pretrained_on=pretrained_on,
     )
 
