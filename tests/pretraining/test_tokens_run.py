@@ -82,7 +82,7 @@ def test_retrieval_is_that_of_tokens(distinct: Path) -> None:
     ("fields", "message"),
     [
         ({"loss": LOSS, "imu_augment": NOISE}, r"set tokens=\.\.\."),
-        ({"tokens": TOKENS}, "no term of the loss reads tokens"),
+        ({"tokens": TOKENS}, "tokens: no term of the loss reads them"),
         ({"tokens": TOKENS, "loss": LOSS}, "imu_augment: the loss compares two augmentations"),
     ],
 )
