@@ -18,13 +18,18 @@ _NEW_RUN = "start a new run without --resume"
 def refuse_other_weights(checkpoint: dict[str, Any], module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Raise `ConfigError` if a checkpoint's weights or optimizer do not fit the module.
 
-    That is so if another encoder, loss or size was chosen, or if other blocks are frozen than before.
+    That is so if another encoder, loss or size was chosen, or if other blocks are frozen than before. Sizes of buffers
+    of integers are not compared: a queue of earlier batches is allocated when it is loaded.
     """
     before, now = (
-        {name: value.shape for name, value in state.items()}
+        {name: value.shape if value.is_floating_point() else None for name, value in state.items()}
         for state in (checkpoint["state_dict"], module.state_dict())
     )
-    other = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+    other = [
+        name
+        for name in dict.fromkeys([*before, *now])
+        if name not in before or name not in now or before[name] != now[name]
+    ]
     if other:
         more = f" and {len(other) - 3} more" if len(other) > 3 else ""
         fail_on_all_ranks(

@@ -98,7 +98,7 @@ def test_built_in_components_need_no_experiment_file_and_nothing_of_the_run_but_
 def test_seen_subjects_are_refused_unless_they_are_allowed(home: Path) -> None:
     refused = call("evaluate", "--experiment", "mine.py", "--set", "data.test_subjects=02", cwd=home)
     assert refused.returncode == 2
-    assert "data: subject 02 is in both train_subjects and test_subjects" in refused.stderr
+    assert "Test subjects Subject02 were used in training, so" in refused.stderr
     others = ("--set", "data.train_subjects=", "--set", "data.val_subjects=", "--set", "data.test_subjects=02,08")
     refused = call("evaluate", "--experiment", "mine.py", *others, cwd=home)
     assert refused.returncode == 2

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
 @pytest.mark.slow
 def test_retrieval_compares_the_tokens_of_all_moments(distinct: Path, tmp_path: Path) -> None:
-    experiment = built_in_experiment(distinct, tokens={"count": 5, "dim": 3, "normalize": "token"})
+    experiment = built_in_experiment(
+        distinct, tokens={"count": 5, "dim": 3, "normalize": "token"}, loss={"type": "InfoNCE", "on": "tokens"}
+    )
     run = train(experiment, tmp_path)
     retrieval = object_of(evaluate(run).metrics["retrieval"])
     imu_ND, video_ND = embed(run / "checkpoints" / "best.ckpt", experiment.data.build("test", experiment.seed))

@@ -29,7 +29,9 @@ def described(
     mean: tuple[float, float] | None = None,
 ) -> EncoderDescription:
     video = isinstance(encoder, VideoEncoder)
-    spec = ImuSpec(("acc_Pelvis_x", "gyro_Pelvis_x"), ("m/s^2", "rad/s"), rate=60.0, window=2.0, mean=mean, std=mean)
+    spec = ImuSpec(
+        ("acc_Pelvis_x", "gyro_Pelvis_x"), ("m/s^2", "rad/s"), rate=60.0, window=2.0, mean=mean, std=mean and (2.0, 0.5)
+    )
     return EncoderDescription(
         modality="video" if video else "imu",
         encoder=encoder or DeepConvLSTM(),

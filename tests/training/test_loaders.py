@@ -16,7 +16,7 @@ from revalexo_clip.data import UniformBatches
 from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import arrived
 from revalexo_clip.data.windows import Ints
-from revalexo_clip.training import loaders
+from revalexo_clip.training import drawn_batches, loaders
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.loaders import PairsDataModule, evaluation_batch_size
 
@@ -109,6 +109,7 @@ def test_workers_of_one_of_several_processes_are_not_its_forks_and_never_get_sig
 ) -> None:
     alone = [arrived(batch) for batch in data(written, workers=0).val_dataloader()]
     monkeypatch.setattr(loaders, "world_size", lambda: 2)
+    monkeypatch.setattr(drawn_batches, "experiment_files", tuple)  # those of other tests in this process
     module = data(written, workers=1)
     loader = loaders._loader(_Where(), collate_where, range(10), 5, workers=1)  # type: ignore[arg-type]
     found: list[tuple[int, str]] = list(loader)
