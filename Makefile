@@ -25,7 +25,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 setup: $(VENV)/.installed  ## create .venv with the tested versions
 
-demo: runs/demo/finished  ## simulate recordings, pretrain, evaluate, export: about ten minutes; seconds when repeated
+demo: runs/demo/finished  ## simulate recordings, pretrain, evaluate, export: about five minutes; seconds when repeated
 	@$(BIN)/rxclip evaluate --ckpt "$$(cat $<)"
 	@$(BIN)/rxclip export-encoder --modality imu --ckpt "$$(cat $<)"
 
