@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,7 +87,14 @@ def run(trained_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def only_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def only_built_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Register only the components of this package, as in a new process, and remove after a test what it added."""
     built_in = {name: kind for name, kind in Component.registry.items() if kind.__module__.startswith("revalexo_clip.")}
     monkeypatch.setattr(Component, "registry", built_in)
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:  # imported again, they register their components again
+        if name.startswith("revalexo_clip_experiment_") or (
+            name.startswith("support.") and name.endswith("_experiment")
+        ):
+            del sys.modules[name]

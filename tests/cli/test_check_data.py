@@ -221,6 +221,7 @@ def test_excluded_clips_are_listed_and_counted_in_the_log_the_dry_run_and_the_ch
     assert PretrainingMetadata.model_validate(older).excluded == {}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_processes_of_their_own_say_the_same_however_many_there_are(home: Path) -> None:
     for change in (cell("nan"), keep(VIDEO, 0.5)):

@@ -74,6 +74,7 @@ def test_a_dry_run_makes_no_pack(unpacked: Path, tmp_path: Path) -> None:
     assert sorted(unpacked.rglob("*")) == before
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_first_pretraining_makes_the_pack_and_the_next_one_uses_it(unpacked: Path, tmp_path: Path) -> None:
     sets = ("--set", f"data.root={unpacked}", "--set", "data.workers=1", "--devices", "2")

@@ -76,6 +76,7 @@ def test_debug_shows_the_traceback(call: Callable[[Sequence[str]], Outcome], mon
     assert call(["show", "missing.py"]).code == CONFIG
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_process_of_its_own_says_the_same(root: Path) -> None:
     finished = rxclip("show", "missing.py", cwd=root.parent)

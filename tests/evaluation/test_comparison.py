@@ -134,6 +134,7 @@ def test_a_checkpoint_that_is_named_twice_is_refused(run: Path) -> None:
         compare([run, run / "checkpoints" / ".." / "checkpoints" / "best.ckpt"])
 
 
+@pytest.mark.long
 def test_names_are_as_long_as_it_takes_to_tell_them_apart(run: Path, tmp_path: Path) -> None:
     copies = [
         link_run(run, tmp_path / root / "made" / "20250101-000000") for root in ("a", "b", "elsewhere/of/its/own")

@@ -98,6 +98,7 @@ def test_what_is_impossible_has_a_reason(perturbed: dict[tuple[str, str | None],
     assert at_other_times(made, np.arange(2), 0.1) is None
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_evaluation_reports_all_perturbations(run: Path) -> None:
     result = evaluate(run, robustness=True)

@@ -111,6 +111,7 @@ def test_subjects_that_had_a_part_in_training_are_refused_unless_allowed(run: Pa
     assert allowed["probe_reason"] == "not asked for"
 
 
+@pytest.mark.long
 def test_training_subjects_are_named_as_test_subjects_without_further_settings(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"Subject01 were used in .* or pass --allow-seen-subjects\."):
         evaluate(run, overrides=["data.test_subjects=01,Subject08"])

@@ -80,6 +80,7 @@ def test_of_a_single_subject_the_training_subjects_are_encoded_by_it_too(run: Pa
     assert "imu_supervised" in probe["linear"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_encoder_that_keeps_time_has_a_reference_too(distinct: Path, tmp_path: Path) -> None:
     encoder = {"type": "ResNet1D", "width": 8}

@@ -32,6 +32,7 @@ def read(path: Path) -> JsonObject:
     return {name: value for name, value in found.items() if name != "checkpoint"}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_evaluate_writes_the_same_from_python_and_from_the_command_line(run: Path, tmp_path: Path) -> None:
     python = revalexo_clip.evaluate(str(run), out=str(tmp_path / "python"))

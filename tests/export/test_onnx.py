@@ -45,6 +45,7 @@ def outputs_alone(folder: Path, windows: Tensor) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(outputs["arr_0"]), torch.from_numpy(outputs["arr_1"])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_onnxruntime_alone_gives_the_same_numbers(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"

@@ -130,6 +130,7 @@ def test_steps_in_parts_are_those_of_the_undivided_batch() -> None:
         torch.testing.assert_close(train(part), whole, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_processes_with_uneven_shares_train_as_one(processes: int, tmp_path: Path) -> None:

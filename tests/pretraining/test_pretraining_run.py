@@ -60,6 +60,7 @@ def moved(run: Path) -> list[dict[str, Tensor]]:
     return [{name: before[name] - after[name] for name in learned} for before, after in pairwise(states)]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("together", ["in_two", pytest.param("in_three", marks=pytest.mark.long)])
 def test_several_processes_move_every_parameter_as_one_does(

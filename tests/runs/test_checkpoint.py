@@ -183,6 +183,7 @@ def test_the_message_names_a_file_that_lacks_the_component(trained: Path, tmp_pa
         load_checkpoint(other, EXPERIMENT)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_process_that_does_not_know_a_component_asks_for_the_file_that_defines_it(trained: Path) -> None:
     code = (
