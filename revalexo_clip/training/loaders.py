@@ -5,12 +5,9 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from functools import cache, cached_property
-from multiprocessing import resource_tracker
-from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 import lightning.pytorch as pl
@@ -156,58 +153,29 @@ def _loader(
 ) -> DataLoader[Item]:
     if workers:
         _end_workers_at_exit()
-    return _Loader(
+    return _DelayedLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
         collate_fn=collate_fn,
         num_workers=workers,
         persistent_workers=workers > 0,
-        multiprocessing_context=_worker_context() if workers else None,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_ignore_signals,
     )
 
 
-class _Loader(DataLoader[Item]):
-    """A loader whose workers never receive the signals of a run, not even while they start.
+class _DelayedLoader(DataLoader[Item]):
+    """Waits for the threads of collective operations to finish before workers are forked.
 
-    A worker of a training in several processes is not forked from its process: while threads of gloo run, a fork may
-    inherit a lock that is never released, and then hangs. It is forked from a server process without such threads.
+    Lightning synchronises processes just before that. If a thread of gloo releases a Python object at the moment of the
+    fork, a lock stays held in the child process, and CPython before 3.12 then waits for it forever.
     """
 
     def __iter__(self) -> _BaseDataLoaderIter:
-        if not self.num_workers:
-            return super().__iter__()
-        with _signals_blocked(forks=self.multiprocessing_context is None):
-            return super().__iter__()
-
-
-@contextmanager
-def _signals_blocked(*, forks: bool) -> Iterator[None]:
-    """Block the signals that a run handles itself; processes that are started inside never receive them."""
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        if not forks:
-            resource_tracker.ensure_running()  # its start unblocks some signals, so it comes first
-            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _worker_context() -> BaseContext | None:
-    """Return how loader workers are started; None for the system's default."""
-    if world_size() == 1 or "forkserver" not in multiprocessing.get_all_start_methods():
-        return None
-    context = multiprocessing.get_context("forkserver")
-    # Imported once by the server; each worker would otherwise take seconds to import torch.
-    package = __name__.partition(".")[0]
-    context.set_forkserver_preload([name for name in sys.modules if name.startswith(f"{package}.")])
-    return context
+        if self.num_workers and world_size() > 1:
+            time.sleep(0.1)
+        return super().__iter__()
 
 
 @cache

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -9,14 +7,12 @@ import numpy as np
 import pytest
 import torch
 from support.tiny_dataset import revalexo
-from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.augment import Augmentation
 from revalexo_clip.data import UniformBatches
 from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import arrived
 from revalexo_clip.data.windows import Ints
-from revalexo_clip.training import drawn_batches, loaders
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.loaders import PairsDataModule, evaluation_batch_size
 
@@ -104,37 +100,6 @@ def test_evaluation_encodes_no_contrastive_batch_at_once(
 
 
 @pytest.mark.slow
-def test_workers_of_one_of_several_processes_are_not_its_forks_and_never_get_signals(
-    written: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = [arrived(batch) for batch in data(written, workers=0).val_dataloader()]
-    monkeypatch.setattr(loaders, "world_size", lambda: 2)
-    monkeypatch.setattr(drawn_batches, "experiment_files", tuple)  # those of other tests in this process
-    module = data(written, workers=1)
-    loader = loaders._loader(_Where(), collate_where, range(10), 5, workers=1)  # type: ignore[arg-type]
-    found: list[tuple[int, str]] = list(loader)
-    assert all(parent != os.getpid() for parent, _ in found)
-    assert all(blocked == "SIGINT SIGTERM SIGUSR1" for _, blocked in found)
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
-    own = [arrived(batch) for batch in module.val_dataloader()]
-    together = torch.cat([batch.window_B for batch in own])
-    assert together.tolist() == list(range(0, 10, 2))
-    everything = torch.cat([batch.video_BTHWC for batch in alone])
-    assert torch.equal(torch.cat([batch.video_BTHWC for batch in own]), everything[together])
-
-
-class _Where(TorchDataset[tuple[int, str]]):
-    """The parent of the process that loads it, and the signals that this blocks."""
-
-    def __getitem__(self, index: int) -> tuple[int, str]:
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        return os.getppid(), " ".join(sorted(signal.Signals(number).name for number in blocked))
-
-
-def collate_where(found: list[tuple[int, str]]) -> tuple[int, str]:
-    return found[0]
-
-
 def test_the_steps_of_an_epoch_are_counted_once(written: Path) -> None:
     drawn: list[int] = []
     module = data(written, 0)
