@@ -30,7 +30,7 @@ def test_compiled_encoders_train_as_others_do_and_are_not_compiled_ever_again(di
     counters.clear()
     compiled = train(small(distinct, *SETTINGS, "trainer.compile=true"), tmp_path)
     assert counters["frames"]["total"] == counters["frames"]["ok"]
-    assert 2 <= counters["stats"]["unique_graphs"] <= 8, "a few for each encoder, and not one for each batch"
+    assert 2 <= counters["stats"]["unique_graphs"] <= 16, "a few for each encoder, and not one for each batch"
     plain = train(small(distinct, *SETTINGS), tmp_path)
     for metric in ("train/loss_step", "val/loss"):
         assert logged(compiled, metric) == pytest.approx(logged(plain, metric), rel=1e-4)
