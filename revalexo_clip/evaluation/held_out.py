@@ -87,8 +87,8 @@ def _benchmark_horizons(experiment: PretrainExperiment) -> list[str]:
 def edited(experiment: E, overrides: Sequence[str]) -> E:
     """Apply overrides to a checkpoint's experiment: another dataset root or other subjects, but not another model.
 
-    Subjects that become test subjects leave the other splits; the checkpoint itself says whom training used. Raises
-    `ConfigError` if an override is wrong or changes a field that belongs to the trained model.
+    Subjects that become test subjects leave the other splits; the checkpoint lists the subjects of its training.
+    Raises `ConfigError` if an override is wrong or changes a field that belongs to the trained model.
     """
     try:
         edited_json = apply_overrides(experiment.model_dump(mode="json"), overrides)

@@ -1,4 +1,4 @@
-"""The retrieval results in a model card, and whom they were measured on."""
+"""The retrieval results in a model card, and the subjects they were measured on."""
 
 from __future__ import annotations
 

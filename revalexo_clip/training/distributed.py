@@ -73,7 +73,7 @@ def gather_with_gradient(x_BD: Tensor, sizes: Sequence[int]) -> Tensor:
     """Gather [B, D] on each process to [N, D] on all, in rank order. Differentiable.
 
     `sizes` are the B of all processes. Every process may compute another loss of the result: the backward pass, which
-    all must run, adds up the gradients of all processes, and each goes on with those of its own rows. The sum of a
+    all must run, adds up the gradients of all processes, and each continues with those of its own rows. The sum of a
     parameter's gradients over processes is then its gradient of the sum of the losses. DDP takes their mean instead, so
     each loss must be multiplied by the number of processes.
     """
