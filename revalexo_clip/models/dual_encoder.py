@@ -223,7 +223,7 @@ def _vectors(
         features_BF: Tensor = encoder(*inputs)
         return Vectors(features_BF, unit(head(features_BF)), None)
     assert isinstance(encoder, SequenceNet)
-    encoded = encoder.encode(*inputs)
+    encoded = encoder.sequence(*inputs)
     of_frames = None
     if frames is not None:
         of_frames = frames(encoded.sequence_BTE if encoded.frames_BKV is None else encoded.frames_BKV)

@@ -11,7 +11,7 @@ from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import DeepConvLSTM, MotionTower, ResNet1D
 from revalexo_clip.models.encoders.resnet1d import ResNet1DNet, SharedStem
 from revalexo_clip.models.frame_tokens import AroundFrames, FrameTokens, frame_heads
-from revalexo_clip.models.sequence import SequenceNet
+from revalexo_clip.models.sequence import Encoded, SequenceNet
 
 SEGMENTS = ("Pelvis", "Left_Foot", "Right_Foot")
 CHANNELS = tuple(f"{kind}_{segment}_{axis}" for kind in ("acc", "gyro") for segment in SEGMENTS for axis in "xyz")
@@ -115,3 +115,20 @@ def test_sensors_without_a_gyroscope_cannot_share() -> None:
     alone = ImuSpec(CHANNELS[:9], ("m/s^2",) * 9, rate=60.0, window=2.0)
     with pytest.raises(ConfigError, match=r"imu\.shared=0"):
         ResNet1D(shared=4).build(alone, 12)
+
+
+@torch.no_grad()
+def test_compiled_encoders_are_used_compiled_for_tokens_and_frames() -> None:
+    net, (frames, motion) = model(), video_input()
+    used: list[str] = []
+    for modality, encoder in (("imu", net.imu), ("video", net.video)):
+        assert isinstance(encoder, SequenceNet)
+
+        def compiled(*inputs: torch.Tensor, modality: str = modality, encoder: SequenceNet = encoder) -> Encoded:
+            used.append(modality)
+            return encoder.encode(*inputs)
+
+        encoder._compiled = compiled
+    net.encode_imu(torch.randn(3, 120, 18))
+    net.encode_frames(frames, motion)
+    assert used == ["imu", "video"]
