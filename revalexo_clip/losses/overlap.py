@@ -35,11 +35,13 @@ class Overlap:
     def of_frames(self, gap: float) -> Overlap:
         """Return the overlap of the moments of all frames, N x K, those of a window after one another.
 
-        Two moments of a recording overlap if they are less than `gap` [s] apart.
+        Two moments of a recording overlap if they are less than `gap` [s] apart. The result is computed once.
         """
-        time_K = self.time_N.new_tensor(self.frame_times)
-        time_M = (self.time_N[:, None] + time_K).flatten()
-        return Overlap(self.recording_N.repeat_interleave(len(time_K)), time_M, gap)
+        if gap not in self._of_frames:
+            time_K = self.time_N.new_tensor(self.frame_times)
+            time_M = (self.time_N[:, None] + time_K).flatten()
+            self._of_frames[gap] = Overlap(self.recording_N.repeat_interleave(len(time_K)), time_M, gap)
+        return self._of_frames[gap]
 
     def pairs(self) -> tuple[Tensor, Tensor]:
         """Return the pairs (i, j) of windows that share some time, [P] int64 each, ascending in i.
@@ -70,6 +72,11 @@ class Overlap:
         """Return [N] int64, the number of windows that do not overlap each window, itself included."""
         count = len(self.recording_N)
         return count - torch.bincount(self._pairs[0], minlength=count)
+
+    @cached_property
+    def _of_frames(self) -> dict[float, Overlap]:
+        """The overlap of the moments of all frames, by gap [s]."""
+        return {}
 
     @cached_property
     def _pairs(self) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,7 @@ class PerFrameLoss(LossModule):
         super().__init__()
         self.inner = inner
         self.gap = gap
+        self.validated = inner.validated
 
     def forward(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
         """See `LossModule.forward`. Raises `ValueError` without an overlap, which has the times of the frames."""
@@ -50,9 +51,13 @@ class PerFrameLoss(LossModule):
         if overlap is None or not overlap.frame_times:
             raise ValueError("PerFrame needs to know the times of the frames, see Overlap.frame_times")
         frames = len(overlap.frame_times)
-        imu_Md, video_Md = (x_ND.reshape(len(x_ND) * frames, -1) for x_ND in (imu_ND, video_ND))
         own = slice(rows.start * frames, rows.stop * frames)
-        return self.inner.share(imu_Md, video_Md, overlap.of_frames(self.gap), own)
+        return self.inner.share(*one_by_one(imu_ND, video_ND, frames), overlap.of_frames(self.gap), own)
+
+    def update(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap) -> None:
+        """See `LossModule.update`."""
+        frames = len(overlap.frame_times)
+        self.inner.update(*one_by_one(imu_ND, video_ND, frames), overlap.of_frames(self.gap))
 
     @property
     def temperature(self) -> Tensor:
@@ -62,3 +67,8 @@ class PerFrameLoss(LossModule):
     def chance(self, overlap: Overlap) -> Tensor | None:
         """See `LossModule.chance`."""
         return self.inner.chance(overlap.of_frames(self.gap))
+
+
+def one_by_one(imu_ND: Tensor, video_ND: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """Return [N K, d], the vectors of the moments of K frames, of two times [N, K d]."""
+    return imu_ND.reshape(len(imu_ND) * frames, -1), video_ND.reshape(len(video_ND) * frames, -1)

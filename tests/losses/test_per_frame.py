@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from revalexo_clip.losses import InfoNCE, LossModule, Overlap, PerFrame, SelfContrast, SigLIP
+from revalexo_clip.losses import InfoNCE, LossModule, NearestNeighbours, Overlap, PerFrame, SelfContrast, SigLIP
 
 TIMES = (0.0, 0.75, 1.5, 2.0)
 """Moments of the frames of a window of 2 s."""
@@ -104,3 +104,21 @@ def test_a_loss_of_other_vectors_and_frames_without_times_are_refused() -> None:
     without = Overlap(overlap().recording_N, overlap().time_N, 2.0)
     with pytest.raises(ValueError, match="times of the frames"):
         built()(imu_NE, video_NE, without)
+
+
+def test_a_loss_that_remembers_is_given_the_frames_of_every_step() -> None:
+    imu_NE, video_NE = (x_NE.detach().float() for x_NE in vectors())
+    loss = PerFrame(loss=NearestNeighbours(queue=24), gap=GAP).build()
+    assert not loss.validated
+    where = overlap()
+    assert loss(imu_NE, video_NE, where) == 0
+    loss.update(imu_NE, video_NE, where)
+    later = Overlap(where.recording_N + 2, where.time_N, 2.0, TIMES)
+    assert loss(imu_NE, video_NE, later) > 0, "the queue is full after 6 windows with 4 frames each"
+
+
+def test_the_overlap_of_frames_is_computed_once() -> None:
+    where = overlap()
+    assert where.of_frames(GAP) is where.of_frames(GAP)
+    assert where.of_frames(GAP).window == GAP
+    assert where.of_frames(1.0).window == 1.0
