@@ -1,7 +1,9 @@
 """The recommended recipe (`motion.py`) on synthetic subjects, in minutes on a laptop.
 
-rxclip synthesize data/demo --subjects 12 --overlap 4
-rxclip pretrain experiments/demo.py
+    rxclip synthesize data/demo --subjects 12 --overlap 4
+    rxclip pretrain experiments/demo.py
+
+Everything but the data is that of `motion.py`, which must lie in the same folder.
 """
 
 from pathlib import Path

@@ -110,7 +110,8 @@ def dry_run_pretraining(experiment: PretrainExperiment, options: RunOptions) -> 
     resumed = find_resumed(experiment, options, load_checkpoint)
     setup = build_setup(experiment, resumed=resumed is not None)
     model = setup.model
-    heads = [head for head in (model.imu_head, model.video_head) if head is not None]
+    towers = {model.imu, model.video}
+    heads = [module for module in model.children() if module not in towers and count(module)]
     parameters = {
         "imu encoder": count(model.imu),
         **({} if model.video is None else {"video encoder": count(model.video)}),

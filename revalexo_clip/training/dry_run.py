@@ -96,8 +96,8 @@ class _KeepShapes(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: TrainingBatch, batch_idx: int
     ) -> None:
         windows = batch.windows
-        both = {"imu": tuple(windows.imu_BLC.shape), "video": tuple(windows.video_BTHWC.shape)}
-        self.shapes.update({modality: shape for modality, shape in both.items() if 0 not in shape})
+        inputs = {"imu": windows.imu_BLC, "video": windows.video_BTHWC, "motion": windows.motion_BMYX3}
+        self.shapes.update({name: tuple(x_B.shape) for name, x_B in inputs.items() if x_B.numel()})
 
 
 def _peak_memory() -> int:
