@@ -13,9 +13,9 @@ from revalexo_clip.losses.overlap import Overlap
 class PerFrame(Loss):
     """Compare the moments that have frames one by one, instead of windows: `PerFrame(loss=InfoNCE())`.
 
-    The partner of what a frame shows is the movement around its moment. Candidates are all moments of the batch, those
-    of the same window included, so that place and person do not tell the partner. A frame does not show how the body
-    moves, but where it is and what it does; the IMU encoder thus learns about activities.
+    The partner of a frame is the movement around its moment. Candidates are all moments of the batch, including other
+    moments of the same window, so that place and person do not identify the partner. A frame does not show how the body
+    moves, but where it is: the IMU encoder learns about activities.
     """
 
     loss: Loss = InfoNCE()

@@ -1,7 +1,7 @@
 """Vectors of single moments: what a frame shows, and the movement around it.
 
-Frames of a window that shows a place and not a movement cannot be told apart by moment; what they share with the
-movement around them is what the body does. `PerFrame` compares these vectors one by one.
+A single frame does not show how the body moves, but where it is. What it has in common with the movement around it is
+the activity. `PerFrame` compares these vectors one by one.
 """
 
 from __future__ import annotations
