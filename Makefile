@@ -70,7 +70,7 @@ bench-training: setup  ## cost of the loss of large batches, a second process, w
 bench-evaluation: setup  ## cost of the metrics of 50,000 windows
 	@$(BIN)/python -m benchmarks.evaluation
 
-ablation: setup  ## what each ingredient of the recommended recipe is worth (hours)
+ablation: setup  ## results of the recommended recipe without each of its ingredients (hours)
 	@$(BIN)/python -m benchmarks.ablation
 
 golden: setup  ## rewrite tests/golden from the experiments; review the difference before committing

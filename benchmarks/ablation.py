@@ -1,4 +1,4 @@
-"""What each ingredient of the recommended recipe is worth: each left out in turn, over several seeds.
+"""Results of the recommended recipe without each of its ingredients in turn, over several seeds.
 
     make ablation                                 # world 1, three seeds: a few hours on two cores
     python -m benchmarks.ablation --worlds 1 2 --seeds 0 1 2 --only recipe no-frames

@@ -20,7 +20,7 @@ MOST = 2000
 """Largest number of windows whose next window is searched; of more, an evenly spaced selection."""
 _MICROSECOND = 1e-6
 _TIE = 1e-6
-"""Similarities closer than this are equal, so that features that are all alike are worth no more than chance."""
+"""Similarities closer than this are equal, so that features that are all alike score no better than chance."""
 
 
 def feature_rank(features_NF: Floats) -> float:
