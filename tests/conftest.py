@@ -6,12 +6,14 @@ here and in every process that a test starts, even if the tests were started wit
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -87,14 +89,25 @@ def run(trained_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def only_built_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def only_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register only the components of this package, as in a new process, and remove after a test what it added."""
     built_in = {name: kind for name, kind in Component.registry.items() if kind.__module__.startswith("revalexo_clip.")}
     monkeypatch.setattr(Component, "registry", built_in)
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:  # imported again, they register their components again
-        if name.startswith("revalexo_clip_experiment_") or (
-            name.startswith("support.") and name.endswith("_experiment")
-        ):
+
+
+@pytest.fixture(autouse=True)
+def _experiments_are_imported_again_if_replaced() -> None:
+    """Forget modules in support/ whose components are not the registered ones, so that the next import registers them.
+
+    A file in support/ is a module and an experiment file. Loaded as the latter, its components replace those of the
+    module, which then are unknown.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("support.") and name.endswith("_experiment") and not _is_registered(module):
             del sys.modules[name]
+
+
+def _is_registered(module: ModuleType) -> bool:
+    own = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
+    components = [kind for kind in own if issubclass(kind, Component) and not inspect.isabstract(kind)]
+    return all(Component.registry.get(kind.__name__) is kind for kind in components)
