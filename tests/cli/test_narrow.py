@@ -79,6 +79,7 @@ def test_components_keep_fields_and_defaults(width: int, tmp_path: Path) -> None
     assert "1024" in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [60, 40])
 def test_show_keeps_every_value(width: int, tmp_path: Path) -> None:
     experiment = str(Path(__file__).parents[2] / "experiments/mvit_base.py")

@@ -70,6 +70,7 @@ def test_a_second_ctrl_c_ends_at_once(go: Go, monkeypatch: pytest.MonkeyPatch, t
     assert kept(tmp_path / "runs/latest") == set()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("minutes", ["0", pytest.param("none", marks=pytest.mark.long)])
 def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(

@@ -61,6 +61,7 @@ def save_to_a_full_disk() -> None:
     trainer.save_checkpoint(Path(__file__, "last.ckpt"))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_of_two_processes_the_first_raises_what_either_has_met_and_the_other_leaves_quietly(tmp_path: Path) -> None:
     first, second = in_processes(2, ways_to_end, tmp_path)
