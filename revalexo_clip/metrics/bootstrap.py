@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -15,17 +16,20 @@ from scipy import special
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.blocks import LEAST_BLOCKS, TimeUnits
 from revalexo_clip.metrics.evaluated import Floats, Ints
+from revalexo_clip.metrics.exact_bounds import MOST_CORRELATED, Interval, Range, all_alike, bounds, least_share
 
 RESAMPLES = 1000
 COVERAGE = 0.95
-_MOST_CORRELATED = 0.5
-"""Largest correlation of neighbouring blocks that is believed: estimates from few blocks are inexact."""
 
-Interval = tuple[float, float]
-Range = tuple[float, float]
 SHARE: Range = (0.0, 1.0)
 """Range of a result that is a share."""
+DIFFERENCE: Range = (-1.0, 1.0)
+"""Range of a difference of shares."""
 UNLIMITED: Range = (-math.inf, math.inf)
+_FAR = 0.025
+"""Quantiles further out than this are extrapolated for p-values."""
+_ROUNDING = 1e-12
+"""Results that differ by less are the same."""
 
 
 class TimeBootstrap:
@@ -89,8 +93,10 @@ class TimeBootstrap:
         The ends are percentiles, further out if there are few units (Hesterberg, 2015,
         doi:10.1080/00031305.2015.1089789), and further from the median if neighbouring units depend on each other: the
         variance is multiplied by (1 + r) / (1 - r), see `_correlation`. They are cut to `within`, the range of the
-        result. None if there are too few units, or if the result is the same in all resamples, which says nothing about
-        its error.
+        result. None if there are too few units.
+
+        A result that is the same in all resamples has exact bounds (see `exact_bounds`) if it is a `SHARE`, also from
+        few units, or a `DIFFERENCE` other than zero. Otherwise it has no interval.
 
         That r is an estimate costs degrees of freedom of the t distribution. With n pairs of neighbours among U units
         the variance of r is about n / U^2, of which half remains because r is never below zero; that of the logarithm
@@ -98,22 +104,62 @@ class TimeBootstrap:
         2 / f with f = U - subjects, gives f / (1 + n / U) degrees of freedom (after Satterthwaite, 1946,
         doi:10.2307/3002019).
         """
-        units = np.unique(unit_N)
-        subjects = len(np.unique(self.subject_U[units]))
-        free = len(units) - subjects
-        known_R = np.isfinite(figure_R)
-        known = figure_R[known_R]
-        if free + 1 < LEAST_BLOCKS or len(known) == 0 or np.ptp(known) == 0:
+        found = self._resampled(figure_R, unit_N)
+        if found.is_constant:
+            if not found.has_bounds(within):
+                return None
+            return bounds(float(found.known[0]), within, self.least_share(unit_N))
+        if not found.has_enough_units:
             return None
-        second = np.flatnonzero(self.units.follows_U[units] & np.append(False, np.diff(units) == 1))
-        degrees = free / (1 + len(second) / len(units))
-        tail = float(special.ndtr(np.sqrt(len(units) / free) * special.stdtrit(degrees, (1 - COVERAGE) / 2)))
-        low, median, high = np.quantile(known, [tail, 0.5, 1 - tail])
-        r = _correlation(known, self.weight_RU[np.ix_(known_R, units)], second, subjects) if len(second) else 0.0
-        stretch = math.sqrt((1 + r) / (1 - r))
+        tail = float(special.ndtr(found.widening * special.stdtrit(found.degrees, (1 - COVERAGE) / 2)))
+        low, median, high = np.quantile(found.known, [tail, 0.5, 1 - tail])
         least, most = within
+        stretch = found.stretch
         ends = max(median - stretch * (median - low), least), min(median + stretch * (high - median), most)
         return float(ends[0]), float(ends[1])
+
+    def p_value(self, figure_R: Floats, unit_N: Ints, within: Range = UNLIMITED) -> float | None:
+        """Return the two-sided p-value of a difference from its value in each resample; None without an interval.
+
+        It is the smallest error probability at which the interval does not contain zero. Quantiles beyond those of 2.5%
+        are extrapolated as those of a normal distribution: of 1000 resamples too few are that far out.
+        """
+        found = self._resampled(figure_R, unit_N)
+        if found.is_constant:
+            if not found.has_bounds(within):
+                return None
+            excluding = 1 / (1 + abs(float(found.known[0])))  # with this share, a bound is zero
+            return min(2 * all_alike(excluding, *self._chain(unit_N)), 1.0)
+        if not found.has_enough_units:
+            return None
+        low, median, high = np.quantile(found.known, [_FAR, 0.5, 1 - _FAR])
+        end = median * (1 - 1 / found.stretch)  # at which an end of the interval is zero
+        beyond = np.count_nonzero(found.known <= end if median > 0 else found.known >= end)
+        z = float(special.ndtri((beyond + 1) / (len(found.known) + 1)))
+        half = median - low if median > 0 else high - median
+        if half > 0 and abs(median - end) > half:
+            z = float(special.ndtri(_FAR)) * abs(median - end) / half
+        return min(2 * float(special.stdtr(found.degrees, z / found.widening)), 1.0)
+
+    def least_share(self, unit_N: Ints, probability: float = (1 - COVERAGE) / 2) -> float:
+        """Return the least share of all units that are like those of the windows, if these are all alike."""
+        return least_share(*self._chain(unit_N), probability)
+
+    def _chain(self, unit_N: Ints) -> tuple[int, int]:
+        """Count units, and those that follow another one of them in their recording."""
+        units = np.unique(unit_N)
+        return len(units), len(self._followers(units))
+
+    def _followers(self, units: Ints) -> Ints:
+        """Return the places of units that follow another one of them in their recording."""
+        return np.flatnonzero(self.units.follows_U[units] & np.append(False, np.diff(units) == 1)[: len(units)])
+
+    def _resampled(self, figure_R: Floats, unit_N: Ints) -> _Resampled:
+        units = np.unique(unit_N)
+        subjects = len(np.unique(self.subject_U[units]))
+        known_R = np.isfinite(figure_R)
+        followers = self._followers(units)
+        return _Resampled(figure_R[known_R], self.weight_RU[np.ix_(known_R, units)], followers, subjects)
 
     def intervals(
         self, names: Sequence[str], figure_RF: Floats, unit_N: Ints, ranges: Mapping[str, Range] | None = None
@@ -125,6 +171,63 @@ class TimeBootstrap:
         within = ((ranges or {}).get(name, UNLIMITED) for name in names)
         found = (self.interval(figure_R, unit_N, of) for figure_R, of in zip(figure_RF.T, within, strict=True))
         return {name: ends and list(ends) for name, ends in zip(names, found, strict=True)}
+
+    def p_values(
+        self, names: Sequence[str], figure_RF: Floats, unit_N: Ints, ranges: Mapping[str, Range] | None = None
+    ) -> JsonObject:
+        """Return the object `p_value` of a difference in `metrics.json`, see `p_value`."""
+        within = ((ranges or {}).get(name, UNLIMITED) for name in names)
+        found = (self.p_value(figure_R, unit_N, of) for figure_R, of in zip(figure_RF.T, within, strict=True))
+        return dict(zip(names, found, strict=True))
+
+
+@dataclass(frozen=True)
+class _Resampled:
+    """A result in those of R resamples in which it is known, and the units of its windows."""
+
+    known: Floats
+    weight_RU: Floats
+    followers: Ints
+    """Places of the units that follow another one."""
+    subjects: int
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the result is the same in all resamples, or known in none."""
+        return len(self.known) == 0 or bool(np.ptp(self.known) < _ROUNDING)
+
+    def has_bounds(self, within: Range) -> bool:
+        """Return whether a constant result has exact bounds: any share, but no difference of zero."""
+        if len(self.known) == 0 or within not in (SHARE, DIFFERENCE):
+            return False
+        return within == SHARE or (self.has_enough_units and abs(float(self.known[0])) > _ROUNDING)
+
+    @property
+    def has_enough_units(self) -> bool:
+        """Whether there are enough units for percentiles."""
+        return self._free + 1 >= LEAST_BLOCKS
+
+    @property
+    def _free(self) -> int:
+        return self.weight_RU.shape[1] - self.subjects
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom."""
+        return self._free / (1 + len(self.followers) / self.weight_RU.shape[1])
+
+    @property
+    def widening(self) -> float:
+        """Factor by which quantiles of a standard deviation from so few units are too small."""
+        return math.sqrt(self.weight_RU.shape[1] / self._free)
+
+    @property
+    def stretch(self) -> float:
+        """Factor by which the result varies more than if neighbouring units were independent."""
+        if not len(self.followers):
+            return 1.0
+        r = _correlation(self.known, self.weight_RU, self.followers, self.subjects)
+        return math.sqrt((1 + r) / (1 - r))
 
 
 def _correlation(figure_R: Floats, weight_RU: Floats, second: Ints, subjects: int) -> float:
@@ -139,4 +242,4 @@ def _correlation(figure_R: Floats, weight_RU: Floats, second: Ints, subjects: in
     influence_U = deviation_R @ weight_RU / len(figure_R)
     products = (influence_U[second - 1] * influence_U[second]).sum() / deviation_R.var()
     uncorrelated = -len(second) * subjects / (units * (units - subjects))  # expected if units are independent
-    return float(np.clip((products - uncorrelated) * (1 + 4 * subjects / units), 0.0, _MOST_CORRELATED))
+    return float(np.clip((products - uncorrelated) * (1 + 4 * subjects / units), 0.0, MOST_CORRELATED))

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
-from revalexo_clip.metrics.classification import SCORES, ClassifierOutput, scores
+from revalexo_clip.metrics.classification import SCORES, ClassifierOutput, paired_intervals, scores
 from revalexo_clip.metrics.evaluated import SUPERVISED, Floats, Ints
 from revalexo_clip.metrics.gap_closed import gap_closed
 from revalexo_clip.metrics.probe import DRAWS, FRACTIONS, Fold, predict, predict_with_few_labels
@@ -40,12 +40,11 @@ class Point:
         """Return the mean differences to other features with the same labels, with paired intervals."""
         pairs = [pair for pair in zip(self.draws, other.draws, strict=True) if all(len(one.true_N) for one in pair)]
         if not pairs:
-            return self.described | {**dict.fromkeys(SCORES), "interval": dict.fromkeys(SCORES)}
+            nothing: JsonObject = dict.fromkeys(SCORES)
+            return self.described | {**nothing, "interval": {**nothing}, "p_value": {**nothing}}
         value_M: Floats = np.mean([_of(one) - _of(another) for one, another in pairs], axis=0)
-        change_RM = np.mean([one.resampled(bootstrap) - another.resampled(bootstrap) for one, another in pairs], axis=0)
-        unit_N = np.concatenate([one.unit_N for one, _ in pairs])
-        intervals = bootstrap.intervals(SCORES, np.asarray(change_RM), unit_N)
-        return self.described | {**dict(zip(SCORES, value_M.tolist(), strict=True)), "interval": intervals}
+        found = dict(zip(SCORES, value_M.tolist(), strict=True))
+        return self.described | found | paired_intervals(pairs, bootstrap)
 
 
 def _of(output: ClassifierOutput) -> Floats:

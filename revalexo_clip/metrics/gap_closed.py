@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import TimeBootstrap
+from revalexo_clip.metrics.bootstrap import DIFFERENCE, TimeBootstrap
 from revalexo_clip.metrics.classification import SCORES, ClassifierOutput, scores
 from revalexo_clip.metrics.evaluated import Floats, Ints
 
@@ -44,7 +44,7 @@ def gap_closed(pretrained: Draws, untrained: Draws, supervised: Draws, bootstrap
     intervals: JsonObject = {}
     reasons: JsonObject = {}
     for place, name in enumerate(SCORES):
-        ends = bootstrap.interval(gap_RM[:, place], low.unit_N)
+        ends = bootstrap.interval(gap_RM[:, place], low.unit_N, DIFFERENCE)
         reasons[name] = reason = _reason(float(gap_M[place]), ends)
         found[name] = None if reason else float(share_M[place])
         intervals[name] = None if reason else _listed(bootstrap.interval(share_RM[:, place], low.unit_N))

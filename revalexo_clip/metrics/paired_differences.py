@@ -17,7 +17,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.between_subjects import between_subjects
-from revalexo_clip.metrics.bootstrap import TimeBootstrap
+from revalexo_clip.metrics.bootstrap import DIFFERENCE, Range, TimeBootstrap
 from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, SCORES, ClassifierOutput, gain
 from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Ints, Predictions
 from revalexo_clip.metrics.galleries import (
@@ -36,6 +36,7 @@ from revalexo_clip.metrics.probe import PROBES
 COMPARED = ("imu", "video", "both")
 """Features whose probes are compared; the other `FEATURES` are baselines of a single checkpoint."""
 LESS_IS_BETTER = ("median_rank",)
+_RANGES: Mapping[str, Range] = dict.fromkeys(FIGURES[:4], DIFFERENCE)
 
 Significance = Literal["better", "worse", "same"]
 """`better` or `worse` if the interval of a difference excludes zero; `same` if no window makes a difference."""
@@ -84,7 +85,8 @@ def _of_ranks(one_M: Ints, other_M: Ints, unit_M: Ints, bootstrap: TimeBootstrap
     same_5 = (values(one_M) == values(other_M)).all(axis=0)
     found: JsonObject = {
         **dict(zip(FIGURES, value_5.tolist(), strict=True)),
-        "interval": bootstrap.intervals(FIGURES, figure_R5, unit_M),
+        "interval": bootstrap.intervals(FIGURES, figure_R5, unit_M, _RANGES),
+        "p_value": bootstrap.p_values(FIGURES, figure_R5, unit_M, _RANGES),
         "between_subjects": between_subjects(FIGURES, own_S5),
     }
     return found | {"significant": _significant(found, FIGURES, same_5.tolist())}

@@ -167,6 +167,8 @@ def _classes(found: ClassifierOutput, activities: Sequence[str], bootstrap: Time
         intervals: JsonObject = {}
         for number, (figure, row_N) in enumerate(rows.items()):
             interval = bootstrap.interval(resampled_RA3[:, label, number], found.unit_N[row_N], SHARE)
+            if interval and figure == "f1" and figure_A3[label, number] == 0:
+                interval = (0.0, 2 * interval[1] / (1 + interval[1]))  # of TP / (TP + FP + FN), which F1 exceeds
             intervals[figure] = interval and list(interval)
         classes[name] = {
             "support": int(true_N.sum()),

@@ -17,7 +17,7 @@ from torch import Tensor
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.blocks import units_of
-from revalexo_clip.metrics.bootstrap import TimeBootstrap
+from revalexo_clip.metrics.bootstrap import DIFFERENCE, TimeBootstrap
 from revalexo_clip.metrics.classification import ClassifierOutput, scores
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Floats, Ints
 from revalexo_clip.metrics.galleries import DIRECTIONS, SUBJECT, WHOLE, rank_galleries
@@ -155,7 +155,10 @@ class _Measurement:
         clean = self._as_recorded(rows)
         bootstrap = self._bootstrap(rows)
         change_RG = scored.value_RG - clean.value_RG
-        ends = [bootstrap.interval(change_R, unit_M) for change_R, unit_M in zip(change_RG.T, clean.units, strict=True)]
+        ends = [
+            bootstrap.interval(change_R, unit_M, DIFFERENCE)
+            for change_R, unit_M in zip(change_RG.T, clean.units, strict=True)
+        ]
         difference = _nested(scored.value_G - clean.value_G)
         for (path, figure), end in zip(_paths(), ends, strict=True):
             place = _at(difference, path)

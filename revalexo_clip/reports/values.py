@@ -40,6 +40,7 @@ SIGNIFICANT = {"better": "▲", "worse": "▼", "same": "="}
 """Marks of significant differences; the others have none."""
 NOT_SIGNIFICANT = "not significant"
 NO_INTERVALS = "No difference can be called significant, because there are no intervals"
+CORRECTED = "Marks are of single results; the answers in words are corrected for the number of comparisons."
 
 NONE = "\N{EN DASH}"
 """Shown instead of a missing value, and between the ends of an interval."""
@@ -52,6 +53,8 @@ class Measured:
 
     value: float | None
     interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    """Of a difference: the smallest error probability at which its interval does not contain zero."""
 
     def may_be(self, other: float) -> bool:
         """Return whether the interval includes another value; true if there is no interval."""
@@ -59,10 +62,11 @@ class Measured:
 
 
 def measured(found: JsonObject, name: str) -> Measured:
-    """Return the value of that name, with its interval if it has one."""
-    intervals = found.get("interval")
+    """Return the value of that name, with its interval and p-value if it has them."""
+    intervals, p_values = found.get("interval"), found.get("p_value")
     ends = intervals.get(name) if isinstance(intervals, dict) else None
-    return Measured(number(found[name]), (_end(ends[0]), _end(ends[1])) if isinstance(ends, list) else None)
+    p_value = number(p_values.get(name)) if isinstance(p_values, dict) else None
+    return Measured(number(found[name]), (_end(ends[0]), _end(ends[1])) if isinstance(ends, list) else None, p_value)
 
 
 def mean_of_subjects(found: JsonObject, name: str) -> Measured | None:

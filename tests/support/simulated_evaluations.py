@@ -120,6 +120,31 @@ def simulate(layout: Layout, seconds: float, count: int, seed: Sequence[int]) ->
     return Evaluations(*ranks, _draw_probes(rng, _draw_activities(rng, layout, count), subject_N, third_EN))
 
 
+def simulate_alike(layout: Layout, seconds: float, count: int, seed: int, probes: int) -> tuple[Ints, list[Ints]]:
+    """Return true activities, and what several probes predict that are all as good, [E, N] each.
+
+    Half of what is difficult is so for all of them.
+    """
+    rng = np.random.default_rng(seed)
+    subject_N, shared_EN = layout.subject_levels(), _slow_noise(rng, layout, seconds, count)
+    true_EN = _draw_activities(rng, layout, count)
+    found = []
+    for _ in range(probes):
+        own_EN = _slow_noise(rng, layout, seconds, count)
+        noise_EN = SHARED * shared_EN + np.sqrt(1 - SHARED**2) * own_EN
+        found.append(_draw_probe(rng, true_EN, subject_N, noise_EN, EASE[0]))
+    return true_EN, found
+
+
+def simulate_ranks_alike(layout: Layout, seconds: float, count: int, seed: int, encoders: int) -> list[Floats]:
+    """Return the ranks of several encoders that are all as good, [E, N] each."""
+    rng = np.random.default_rng(seed)
+    subject_N, shared_EN = layout.subject_levels(), _slow_noise(rng, layout, seconds, count)
+    own = (_slow_noise(rng, layout, seconds, count) for _ in range(encoders))
+    noises = (SHARED * shared_EN + np.sqrt(1 - SHARED**2) * own_EN for own_EN in own)
+    return [_draw_ranks(rng, subject_N + RANK_SPREAD * noise_EN) for noise_EN in noises]
+
+
 @cache
 def truth(layout: Layout) -> Evaluations:
     """Return one evaluation of very many independent windows."""
@@ -171,13 +196,16 @@ def _draw_activities(rng: np.random.Generator, layout: Layout, count: int) -> In
 
 
 def _draw_probes(rng: np.random.Generator, true_EN: Ints, subject_N: Floats, noise_EN: Floats) -> Probes:
-    """What two probes predict. Rare activities are harder."""
-    found = []
-    for ease in EASE:
-        level_EN = subject_N + PROBE_SPREAD * noise_EN + ease + 0.4 * rng.standard_normal(true_EN.shape) - 0.3 * true_EN
-        mistake_EN = (true_EN + rng.choice([1, 2, 3], true_EN.shape, p=[0.6, 0.3, 0.1])) % len(FREQUENCY)
-        found.append(np.where(rng.random(true_EN.shape) < _likely(level_EN), true_EN, mistake_EN))
-    return Probes(true_EN, found[0], found[1])
+    """What two probes predict."""
+    better_EN, worse_EN = (_draw_probe(rng, true_EN, subject_N, noise_EN, ease) for ease in EASE)
+    return Probes(true_EN, better_EN, worse_EN)
+
+
+def _draw_probe(rng: np.random.Generator, true_EN: Ints, subject_N: Floats, noise_EN: Floats, ease: float) -> Ints:
+    """What a probe predicts. Rare activities are harder."""
+    level_EN = subject_N + PROBE_SPREAD * noise_EN + ease + 0.4 * rng.standard_normal(true_EN.shape) - 0.3 * true_EN
+    mistake_EN = (true_EN + rng.choice([1, 2, 3], true_EN.shape, p=[0.6, 0.3, 0.1])) % len(FREQUENCY)
+    return np.asarray(np.where(rng.random(true_EN.shape) < _likely(level_EN), true_EN, mistake_EN))
 
 
 def _likely(level_EN: Floats) -> Floats:

@@ -2,7 +2,9 @@
 
 Of many differences some are significant by chance. So each question is decided by two results that are always the same:
 for retrieval the MRR in both directions, which depends on all ranks; for features the weighted F1 of both probes, whose
-intervals can be trusted with few recordings, unlike those of the macro F1.
+intervals can be trusted with few recordings, unlike those of the macro F1. And significance is corrected for the number
+of results that decide the question, two for each checkpoint but the first: if no checkpoint differs from the first, the
+probability that an answer says so of any of them is at most 5%.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from pydantic import JsonValue
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.galleries import ACTIVITY, CLIP, SUBJECT, WHOLE
 from revalexo_clip.metrics.paired_differences import COMPARED
-from revalexo_clip.reports.values import DIRECTIONS, GALLERIES, PROBES, child, children, shown_galleries
+from revalexo_clip.reports.conclusions.verdict import decide
+from revalexo_clip.reports.values import DIRECTIONS, GALLERIES, PROBES, child, children, measured, shown_galleries
 
 Answer = Literal["better", "in part better", "worse", "in part worse", "mixed", "the same", "not significant"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
@@ -58,9 +61,21 @@ class Question:
     places: Mapping[str, Place]
     """Where that result is found, by what it measures."""
 
-    def answer(self, difference: JsonObject) -> Answer:
-        """Return which differences of a checkpoint to the first are significant."""
-        return answer_of([child(place(difference), "significant")[self.figure] for place in self.places.values()])
+    def answers(self, differences: Sequence[JsonObject]) -> list[Answer]:
+        """Return for each checkpoint but the first which of its differences to it are significant."""
+        gained = {
+            (number, title): measured(place(difference), self.figure)
+            for number, difference in enumerate(differences)
+            for title, place in self.places.items()
+        }
+        decided = decide(gained)
+        words = {"yes": "better", "no": "worse"}
+
+        def significance(number: int, title: str) -> JsonValue:
+            found = child(self.places[title](differences[number]), "significant")[self.figure]
+            return found if found == "same" else words.get(decided[number, title])
+
+        return [answer_of([significance(number, title) for title in self.places]) for number in range(len(differences))]
 
 
 def answer_of(significant: Sequence[JsonValue]) -> Answer:
@@ -105,11 +120,15 @@ def is_probed(metrics: JsonObject) -> bool:
     return all(isinstance(one["probe"], dict) for one in children(metrics, "differences"))
 
 
-def summary(metrics: JsonObject, difference: JsonObject) -> str:
-    """Return all answers in a line: `better: all windows; not significant: same subject, IMU features`."""
-    answers = {question.title: question.answer(difference) for question in questions(metrics)}
-    return "; ".join(
-        f"{answer}: {', '.join(titles)}"
-        for answer in ANSWERS
-        if (titles := [title for title, given in answers.items() if given == answer])
-    )
+def summaries(metrics: JsonObject) -> list[str]:
+    """Return all answers on each checkpoint but the first in a line: `better: all windows; not significant: ...`."""
+    differences = children(metrics, "differences")
+    answers = {question.title: question.answers(differences) for question in questions(metrics)}
+    return [
+        "; ".join(
+            f"{answer}: {', '.join(titles)}"
+            for answer in ANSWERS
+            if (titles := [title for title, given in answers.items() if given[number] == answer])
+        )
+        for number in range(len(differences))
+    ]

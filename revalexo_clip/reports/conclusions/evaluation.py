@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.galleries import ACTIVITY, CLIP, SUBJECT, WHOLE
-from revalexo_clip.reports.conclusions.features import feature_verdicts
+from revalexo_clip.reports.conclusions.features import NO_DIFFERENCE, feature_verdicts
 from revalexo_clip.reports.conclusions.verdict import (
     FAR_ABOVE_CHANCE,
     MIN_R_AT_1,
@@ -15,6 +15,7 @@ from revalexo_clip.reports.conclusions.verdict import (
     Answer,
     Verdict,
     against,
+    decide,
     plain_name,
     share,
 )
@@ -54,7 +55,7 @@ def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
 
 def _retrieval(metrics: JsonObject) -> Verdict:
     found = child(metrics, WHOLE)
-    answer, short = against_chance(found, intervals=metrics["interval_reason"] is None)
+    answer, short = against_chance(found)
     if answer == "yes" and moment_answer(metrics)[0] == "no":  # clips have so few windows that the clip is enough
         answer, short = "open", f"In part, because only the moment is missed: {short.removeprefix('Yes: ')}"
     first, ten = (measured(child(found, "imu_to_video"), name) for name in ("r_at_1", "r_at_10"))
@@ -100,28 +101,25 @@ def moment_answer(metrics: JsonObject) -> tuple[Answer, str]:
             return "no", "Knows the clip, not the moment"
         if any(_is_far_above_chance(child(metrics, name)) for name in (WHOLE, SUBJECT)):
             return "no", "Knows the subject or the activity, not the moment"
-    return against_chance(found, intervals=intervals)
+    return against_chance(found)
 
 
 def _is_far_above_chance(found: JsonObject) -> bool:
     least = FAR_ABOVE_CHANCE * (number(child(found, "chance")["mrr"]) or 0.0)
     far = all((number(child(found, way)["mrr"]) or 0.0) >= least for way in DIRECTIONS)
-    return far and _both_ways(found, "mrr", intervals=True) == {"yes"}
+    return far and _both_ways(found, "mrr") == {"yes"}
 
 
 def _is_at_chance(found: JsonObject) -> bool:
     """Return whether R@1 is not above chance in both directions, and is known not to be high in any."""
     upper = [measured(child(found, way), "r_at_1") for way in DIRECTIONS]
     highest = max((one.value or 0.0) if one.interval is None else one.interval[1] for one in upper)
-    return _both_ways(found, "r_at_1", intervals=True) != {"yes"} and highest < MIN_R_AT_1
+    return _both_ways(found, "r_at_1") != {"yes"} and highest < MIN_R_AT_1
 
 
-def against_chance(found: JsonObject, *, intervals: bool = False) -> tuple[Answer, str]:
-    """Return whether retrieval is significantly above chance in both directions, and high in absolute terms.
-
-    `intervals` says that there is enough data for intervals, so that a score of 100% without one is above chance.
-    """
-    first, ten = (_both_ways(found, name, intervals=intervals) for name in ("r_at_1", "r_at_10"))
+def against_chance(found: JsonObject) -> tuple[Answer, str]:
+    """Return whether retrieval is significantly above chance in both directions, and high in absolute terms."""
+    first, ten = (_both_ways(found, name) for name in ("r_at_1", "r_at_10"))
     chance, lower = _chance(found, "r_at_1"), min(number(child(found, way)["r_at_1"]) or 0.0 for way in DIRECTIONS)
     shown = f"R@1 {written('r_at_1', lower)}"
     if first == {"yes"} and lower >= MIN_R_AT_1:
@@ -140,15 +138,10 @@ def against_chance(found: JsonObject, *, intervals: bool = False) -> tuple[Answe
     return "open", "Not significantly different from chance"
 
 
-def _both_ways(found: JsonObject, name: str, *, intervals: bool = False) -> set[Answer]:
+def _both_ways(found: JsonObject, name: str) -> set[Answer]:
     """Return the answers of both directions: above chance (`yes`), below (`no`) or neither (`open`)."""
     chance = number(child(found, "chance")[name]) or 0.0
-    answers: set[Answer] = set()
-    for way in DIRECTIONS:
-        one = measured(child(found, way), name)
-        perfect = intervals and one.interval is None and one.value == 1 > chance  # the same in all resamples
-        answers.add("yes" if perfect else against(one, chance))
-    return answers
+    return {against(measured(child(found, way), name), chance) for way in DIRECTIONS}
 
 
 def _pretraining(metrics: JsonObject) -> Verdict:
@@ -159,40 +152,48 @@ def _pretraining(metrics: JsonObject) -> Verdict:
     if warning := single_activity_warning(probe):
         return Verdict(question, "open", "Not known", warning)
     gained = {
-        (by, over): measured(children(probe, "gain", by, over)[0], "macro_f1") for by in PROBES for over in BASELINES
+        (by, over): measured(children(probe, "gain", by, over)[0], DECIDING) for by in PROBES for over in BASELINES
     }
-    found = measured(child(children(probe, "linear", "imu")[0], "all"), "macro_f1")
+    found = measured(child(children(probe, "linear", "imu")[0], "all"), DECIDING)
     differences = (
         f"over {name}: " + ", ".join(f"{_gain(gained[by, over])} ({title})" for by, title in PROBES.items())
         for over, name in BASELINES.items()
     )
     reasons = (
-        f"A linear probe on frozen IMU features predicts the activity {when(first_horizon(probe))} with a macro F1 of "
-        f"{share(found)}. Gain in percentage points {'; '.join(differences)}."
+        f"A linear probe on frozen IMU features predicts the activity {when(first_horizon(probe))} with a weighted F1 "
+        f"of {share(found)}. Gain in percentage points {'; '.join(differences)}. The gains of the linear probe decide."
     )
-    return Verdict(question, *of_gains(gained), reasons)
+    deciding = {over: gained[DECIDING_PROBE, over] for over in BASELINES}
+    return Verdict(question, *of_gains(deciding), reasons)
 
 
-def of_gains(gained: Mapping[tuple[str, str], Measured]) -> tuple[Answer, str]:
-    """Return whether the linear probe is better than with both baselines, and no probe is worse than with any."""
-    answers = {which: against(one, 0.0) for which, one in gained.items()}
+DECIDING_PROBE, DECIDING = "linear", "weighted_f1"
+"""The probe and the score whose gains decide whether pretraining was worth it, named beforehand. The score is the one
+whose intervals can be trusted with few recordings, as in comparisons; the other probe is only told."""
+
+
+def of_gains(gained: Mapping[str, Measured]) -> tuple[Answer, str]:
+    """Return whether the deciding probe is better than with both `BASELINES`, which are the keys.
+
+    Significance is corrected for the two comparisons, see `decide`.
+    """
+    answers = decide(gained)
     better, worse = (
-        [f"{BASELINES[over]} ({PROBES[by]})" for (by, over), answer in answers.items() if answer == wanted]
-        for wanted in ("yes", "no")
+        [BASELINES[over] for over, answer in answers.items() if answer == wanted] for wanted in ("yes", "no")
     )
     if worse:
         return ("open", f"Mixed: worse than {' and '.join(worse)}") if better else ("no", f"No: worse than {worse[0]}")
-    if all(answers["linear", over] == "yes" for over in BASELINES):
+    if len(better) == len(gained):
         return "yes", "Yes: better than the untrained encoder and than handcrafted features"
     if better:
-        return "open", f"In part: better than {' and '.join(better)}; other differences are not significant"
-    return "open", "No significant difference (the 95% intervals include zero)"
+        return "open", f"In part: better than {' and '.join(better)}; the other difference is not significant"
+    return "open", NO_DIFFERENCE
 
 
 def _gain(gained: Measured) -> str:
     if gained.value is None:
         return NONE
-    return f"{points(gained.value)} {within('macro_f1', gained.interval)}".strip()
+    return f"{points(gained.value)} {within(DECIDING, gained.interval)}".strip()
 
 
 def _by_activity(metrics: JsonObject) -> Verdict:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports import headline
-from revalexo_clip.reports.conclusions.verdict import Answer, Verdict, against, share
+from revalexo_clip.reports.conclusions.verdict import Answer, Verdict, against, decide, share
 from revalexo_clip.reports.values import (
     NONE,
     Measured,
@@ -22,6 +22,8 @@ from revalexo_clip.reports.values import (
     written,
     written_interval,
 )
+
+NO_DIFFERENCE = "No significant difference (corrected for the number of comparisons)"
 
 MIN_GAP_CLOSED = 0.5
 """A green answer needs this share of the gap between the untrained and the supervised network."""
@@ -89,8 +91,11 @@ def _transitions(probe: JsonObject) -> Verdict:
 
 
 def of_differences(gained: Mapping[str, Measured]) -> tuple[Answer, str]:
-    """Return whether pretrained features are significantly better than all baselines, which are the keys."""
-    answers = {name: against(one, 0.0) for name, one in gained.items()}
+    """Return whether pretrained features are significantly better than all baselines, which are the keys.
+
+    Significance is corrected for the number of differences, see `decide`.
+    """
+    answers = decide(gained)
     better, worse = ([name for name, answer in answers.items() if answer == wanted] for wanted in ("yes", "no"))
     if len(better) == len(answers):
         return "yes", "Yes: better than untrained and than handcrafted features"
@@ -99,7 +104,7 @@ def of_differences(gained: Mapping[str, Measured]) -> tuple[Answer, str]:
         return ("open", f"Mixed: {least}") if better else ("no", f"No: {least}")
     if better:
         return "open", f"In part: better than {' and '.join(better)}; other differences are not significant"
-    return "open", "No significant difference (the 95% intervals do not exclude zero)"
+    return "open", NO_DIFFERENCE
 
 
 def _against(probe: JsonObject, place: int) -> str:

@@ -1,7 +1,9 @@
 """Conclusions of a comparison of variants, for example whether pretraining helped.
 
 Of many differences some are significant by chance. So one result decides, which is always the same: the weighted F1 of
-all windows at the first horizon, whose intervals can be trusted with few recordings.
+all windows at the first horizon, whose intervals can be trusted with few recordings. And significance is corrected for
+the number of variants and shares of the labels, so that if no variant differs from the baseline, the probability of any
+answer that one does is at most 5%.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.reports.conclusions.verdict import Answer, Verdict
+from revalexo_clip.reports.conclusions.verdict import Answer, Verdict, decide
 from revalexo_clip.reports.leakage import leakage_warning, warning_about
 from revalexo_clip.reports.values import (
     MINUS,
@@ -67,19 +69,41 @@ def percent(label: JsonObject) -> str:
     return f"{100 * (number(label['fraction']) or 0.0):g}%"
 
 
-def answer(comparison: JsonObject, label: JsonObject, kind: str) -> str:
-    """Return in a word or two whether a variant is better than the baseline."""
-    found = figures_at(comparison, label, "differences", kind)
-    if found is None:
-        return "no result"
-    known = child(found, "significant")[DECIDING]
-    return known if isinstance(known, str) else NOT_SIGNIFICANT
+Compared = tuple[float, str]
+"""Share of the labels and variant of a comparison with the baseline."""
 
 
-def sentence(comparison: JsonObject, label: JsonObject, kind: str) -> str:
-    """Return how a variant compares with the baseline at one share of the labels."""
+def answers(comparison: JsonObject) -> dict[Compared, str]:
+    """Return in a word or two whether each variant is better than the baseline, at each share of the labels."""
+    found: dict[Compared, JsonObject | None] = {
+        (number(label["fraction"]) or 0.0, kind): figures_at(comparison, label, "differences", kind)
+        for label in children(comparison, "labels")
+        for kind in others(comparison)
+    }
+    decided = decide({key: measured(one, DECIDING) for key, one in found.items() if one is not None})
+    words = {"yes": "better", "no": "worse", "open": NOT_SIGNIFICANT}
+    return {
+        key: "no result"
+        if one is None
+        else "same"
+        if child(one, "significant")[DECIDING] == "same"
+        else words[decided[key]]
+        for key, one in found.items()
+    }
+
+
+def sentences(comparison: JsonObject) -> Iterator[str]:
+    """Yield how each variant compares with the baseline at each share of the labels."""
+    found = answers(comparison)
+    for label in children(comparison, "labels"):
+        for kind in others(comparison):
+            yield sentence(comparison, label, kind, found[number(label["fraction"]) or 0.0, kind])
+
+
+def sentence(comparison: JsonObject, label: JsonObject, kind: str, answered: str) -> str:
+    """Return how a variant compares with the baseline at one share of the labels, in a sentence."""
     baseline, share = comparison["baseline"], share_text(label)
-    found, answered = figures_at(comparison, label, "differences", kind), answer(comparison, label, kind)
+    found = figures_at(comparison, label, "differences", kind)
     if found is None:
         missing = " and ".join(str(one) for one in (baseline, kind) if one not in child(label, "variants"))
         return f"With {share}, {kind} and {baseline} cannot be compared: {missing} has no result."
@@ -92,9 +116,10 @@ def sentence(comparison: JsonObject, label: JsonObject, kind: str) -> str:
     if gained.interval is None:
         return f"With {share}, {kind} {MINUS} {baseline} is {shown}; without an interval its significance is not known."
     if answered == NOT_SIGNIFICANT:
+        why = "which includes zero" if gained.may_be(0.0) else "which excludes zero only as a single comparison"
         return (
             f"With {share}, the difference {kind} {MINUS} {baseline} is not significant: {shown} (95% interval "
-            f"{_ends(*gained.interval)}, which includes zero)."
+            f"{_ends(*gained.interval)}, {why})."
         )
     ends = sorted(map(abs, gained.interval))
     return (
@@ -109,18 +134,20 @@ def _ends(low: float, high: float) -> str:
 
 def verdicts(comparison: JsonObject) -> Iterator[Verdict]:
     """Yield for each variant but the baseline with which shares of the labels it is better, and by how much."""
-    labels = children(comparison, "labels")
+    labels, found = children(comparison, "labels"), answers(comparison)
     for kind in others(comparison):
+        answer_of = [found[number(label["fraction"]) or 0.0, kind] for label in labels]
         shares_of: dict[str, list[str]] = {}
-        for label in labels:
-            shares_of.setdefault(answer(comparison, label, kind), []).append(percent(label))
+        for label, answered in zip(labels, answer_of, strict=True):
+            shares_of.setdefault(answered, []).append(percent(label))
         short = "; ".join(
             f"{'the same' if answered == 'same' else answered} with {', '.join(shares)}"
             for answered, shares in shares_of.items()
         )
         marks: dict[str, Answer] = {"better": "yes", "worse": "no"}
         mark = marks.get(next(iter(shares_of)), "open") if len(shares_of) == 1 else "open"
-        reasons = " ".join(sentence(comparison, label, kind) for label in labels)
+        told = zip(labels, answer_of, strict=True)
+        reasons = " ".join(sentence(comparison, label, kind, answered) for label, answered in told)
         yield Verdict(
             f"Is {kind} better than {comparison['baseline']}?", mark, f"{short[:1].upper()}{short[1:]}", reasons
         )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
+from revalexo_clip.metrics.bootstrap import COVERAGE
+from revalexo_clip.metrics.multiple_comparisons import holm
 from revalexo_clip.reports.values import Measured, written, written_interval
+
+Key = TypeVar("Key")
 
 Answer = Literal["yes", "no", "open", "told"]
 """`yes` is green and `no` is red. `open` is neutral: not significant, not measured, or above chance but low in absolute
@@ -42,6 +46,21 @@ def against(one: Measured, other: float) -> Answer:
         return "open"
     assert one.interval is not None
     return "yes" if one.interval[0] > other else "no"
+
+
+def decide(differences: Mapping[Key, Measured]) -> dict[Key, Answer]:
+    """Return for each of several differences whether it is significantly above (`yes`) or below (`no`) zero.
+
+    Their p-values are corrected for the number of differences, so that if all are zero, the probability of any answer
+    but `open` is at most 5%.
+    """
+    corrected = holm({key: one.p_value for key, one in differences.items()})
+    answers: dict[Key, Answer] = {}
+    for key, one in differences.items():
+        p = corrected[key]
+        is_significant = p is not None and p < 1 - COVERAGE and one.value
+        answers[key] = "open" if not is_significant else "yes" if (one.value or 0.0) > 0 else "no"
+    return answers
 
 
 def plain_name(activity: str) -> str:

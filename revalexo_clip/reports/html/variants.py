@@ -87,8 +87,8 @@ def _about(comparison: JsonObject) -> str:
         return f"{about}{NO_INTERVALS}: {comparison['interval_reason']}."
     return (
         f"{about}In brackets: paired 95% intervals of the differences, {resampled_text(comparison)}, and not with "
-        "another random seed of the training. If nothing differs, about one difference in twenty is significant by "
-        "chance."
+        "another random seed of the training. The significance of answers is corrected for the number of comparisons; "
+        "without that, about one difference in twenty is significant by chance if nothing differs."
     )
 
 

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
-from revalexo_clip.reports.conclusions.comparison import FEATURES, Place, in_gallery, is_probed, of_probe, summary
+from revalexo_clip.reports.conclusions.comparison import FEATURES, Place, in_gallery, is_probed, of_probe, summaries
 from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.terminal.report_table import Column, ReportTable
 from revalexo_clip.reports.values import (
+    CORRECTED,
     DIRECTIONS,
     GALLERIES,
     MINUS,
@@ -65,8 +66,9 @@ def comparison_report(metrics: JsonObject) -> Iterator[RenderableType]:
     marks = f"{SIGNIFICANT['better']} better, {SIGNIFICANT['worse']} worse (the 95% interval excludes zero); "
     yield Text(f"{marks}{SIGNIFICANT['same']} the same for every window; no mark: not significant", style="dim")
     yield Text(interval_note(metrics), style="dim")
-    for other, difference in pairs:
-        yield Text(f"{other['letter']} compared with {first['letter']}:  {summary(metrics, difference)}")
+    yield Text(CORRECTED, style="dim")
+    for other, told in zip(others, summaries(metrics), strict=True):
+        yield Text(f"{other['letter']} compared with {first['letter']}:  {told}")
 
 
 def _letters(checkpoints: Sequence[JsonObject]) -> Table:

@@ -15,11 +15,12 @@ from revalexo_clip.reports.conclusions.variants import (
     horizon_of,
     others,
     percent,
-    sentence,
+    sentences,
     variant_leakage_warning,
 )
 from revalexo_clip.reports.terminal.report_table import Column, ReportTable
 from revalexo_clip.reports.values import (
+    CORRECTED,
     CLASSIFICATION,
     MINUS,
     NO_INTERVALS,
@@ -63,10 +64,9 @@ def _significance(comparison: JsonObject) -> Iterator[Text]:
         return
     marks = f"{SIGNIFICANT['better']} better, {SIGNIFICANT['worse']} worse (the 95% interval excludes zero); "
     yield Text(f"{marks}{SIGNIFICANT['same']} the same for every window; no mark: not significant", style="dim")
-    yield Text(f"{interval_note(comparison)}\n", style="dim")
-    for label in children(comparison, "labels"):
-        for kind in others(comparison):
-            yield Text(sentence(comparison, label, kind))
+    yield Text(interval_note(comparison), style="dim")
+    yield Text(f"{CORRECTED}\n", style="dim")
+    yield from map(Text, sentences(comparison))
 
 
 def _about(comparison: JsonObject) -> str:

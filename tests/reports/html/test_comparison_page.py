@@ -10,7 +10,7 @@ from support.html_page import Page
 from support.made_evaluation import made_comparison
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.reports.conclusions.comparison import answer_of, questions, summary
+from revalexo_clip.reports.conclusions.comparison import answer_of, questions, summaries
 from revalexo_clip.reports.html.comparison import page as comparison
 from revalexo_clip.reports.html.comparison import tables as comparison_tables
 from revalexo_clip.reports.html.comparison.page import write_comparison
@@ -136,16 +136,16 @@ def test_an_answer_needs_both_of_its_results(significant: list[str | None], answ
 
 
 def test_a_line_says_what_is_significant_and_what_is_not(metrics: JsonObject) -> None:
-    better, copy = cast("list[JsonObject]", metrics["differences"])
+    better, copy = summaries(metrics)
     assert [question.title for question in questions(metrics)] == [
         *("all windows", "same subject", "same subject and activity", "same clip"),
         *("IMU features", "video features", "IMU and video features"),
     ]
-    assert summary(metrics, better) == (
+    assert better == (
         "better: all windows, same subject, same subject and activity, same clip; "
         "the same: IMU features, video features, IMU and video features"
     )
-    assert summary(metrics, copy).startswith("the same: all windows, same subject, ")
+    assert copy.startswith("the same: all windows, same subject, ")
 
 
 def test_six_subjects_have_a_mean_difference_with_an_interval_between_subjects() -> None:

@@ -77,7 +77,8 @@ def _about(metrics: JsonObject) -> str:
         return f"{about}{NO_INTERVALS}: {metrics['interval_reason']}."
     return (
         f"{about}In brackets: paired 95% intervals of the differences, {resampled_text(metrics)}, and not with another "
-        "training run of the same experiment."
+        "training run of the same experiment. The significance of answers is corrected for the number of comparisons "
+        "of each question."
     )
 
 
@@ -86,7 +87,7 @@ def verdicts(metrics: JsonObject) -> Iterator[Verdict]:
     first, *others = children(metrics, "checkpoints")
     pairs = [*zip(others, children(metrics, "differences"), strict=True)]
     for question in questions(metrics):
-        answers = [question.answer(difference) for _, difference in pairs]
+        answers = question.answers([difference for _, difference in pairs])
         short = "; ".join(
             _SENTENCES[answer].format(MINUS=MINUS, first=first["letter"], other=other["letter"])
             for answer, (other, _) in zip(answers, pairs, strict=True)

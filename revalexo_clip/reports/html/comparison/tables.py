@@ -78,7 +78,7 @@ def results(metrics: JsonObject) -> Html:
             f"{SIGNIFICANT['better']} better and {SIGNIFICANT['worse']} worse than {first['letter']}: the 95% interval "
             f"of the difference excludes zero. {SIGNIFICANT['same']} the same for every window. No mark: not "
             "significant (the 95% interval includes zero). If nothing differs, about five results in a hundred get a "
-            "mark by chance. Lower ranks are better."
+            "mark by chance; only the answers above are corrected for that. Lower ranks are better."
         )
     else:
         told = f"There are no intervals: {metrics['interval_reason']}."
