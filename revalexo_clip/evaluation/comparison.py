@@ -248,7 +248,7 @@ def _figures(letter: str, name: str, evaluation: Evaluation) -> JsonObject:
     kept = ("checkpoint", "sha256", "epoch", "seen", *ALL_GALLERIES, "subjects", "activities", "probe_reason")
     probe = metrics["probe"]
     if isinstance(probe, dict):
-        probe = {key: probe[key] for key in ("protocol", "trained_on", "tested_on")} | {
+        probe = {key: probe[key] for key in ("protocol", "trained_on", "tested_on", "never_trained")} | {
             kind: {name: of for name, of in found.items() if name in COMPARED}
             for kind in PROBES
             if isinstance(found := probe[kind], dict)

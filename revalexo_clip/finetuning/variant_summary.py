@@ -16,12 +16,12 @@ from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.variants import VARIANTS, Variant
 from revalexo_clip.metrics.blocks import units_of
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
-from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, measure
+from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, NOT_IN_TRAINING, measure
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.metrics.paired_differences import check_same_windows, compare_classifiers
-from revalexo_clip.metrics.per_horizon import outputs_at
+from revalexo_clip.metrics.per_horizon import not_in_training, outputs_at
 
-_TAKEN = ("checkpoint", "sha256", "epoch", "seen")
+_TAKEN = ("checkpoint", "sha256", "epoch", "seen", "never_trained")
 """Fields that are copied from a variant's own `metrics.json`."""
 _WITHOUT_RESULTS: JsonObject = {"interval_unit": None, "interval_reason": "no variant has a result"}
 
@@ -104,11 +104,16 @@ def _at_fraction(
 def _figures(outcome: Outcome, predictions: Predictions, bootstrap: TimeBootstrap) -> JsonObject:
     """Return the checkpoint, and its scores at each horizon in each of the `SETS`."""
     metrics = _read(outcome.metrics)
+    named = metrics["never_trained"]
+    never_trained = list(map(str, named)) if isinstance(named, list) else None
     horizons: list[JsonValue] = [
         {
             "horizon": horizon,
             **{
-                among: measure(rows, bootstrap, CLASSIFICATION_SCORES)
+                among: {
+                    **measure(rows, bootstrap, CLASSIFICATION_SCORES),
+                    NOT_IN_TRAINING: not_in_training(rows, predictions.activities, never_trained),
+                }
                 for among, rows in outputs_at(predictions, k, bootstrap.unit_N).items()
             },
         }

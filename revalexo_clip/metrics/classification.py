@@ -19,6 +19,8 @@ SCORES = ("accuracy", "macro_f1", "weighted_f1")
 CLASSIFICATION_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 """Scores of an activity classifier."""
 CLASS_FIGURES = ("precision", "recall", "f1")
+NOT_IN_TRAINING = "not_in_training"
+"""Name of the number of windows whose activity no training window has. They cannot be classified correctly."""
 
 
 @dataclass(frozen=True)

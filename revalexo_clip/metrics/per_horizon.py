@@ -16,6 +16,7 @@ from revalexo_clip.metrics.bootstrap import SHARE, TimeBootstrap
 from revalexo_clip.metrics.classification import (
     CLASS_FIGURES,
     CLASSIFICATION_SCORES,
+    NOT_IN_TRAINING,
     ClassifierOutput,
     by_class,
     measure,
@@ -59,7 +60,7 @@ def missing(
         tested = [name for name in never_trained if name in occurring]
         held = f" Their test windows ({', '.join(tested)}) count as errors." if tested else ""
         missed = ", ".join(never_trained)
-        yield f"Activities without training windows, so the classifier could not learn them: {missed}.{held}"
+        yield f"Activities that are not in training, so the classifier could not learn them: {missed}.{held}"
 
 
 def _at_horizons(predictions: Predictions, among: str, count_K: Ints) -> Iterator[str]:
@@ -95,7 +96,7 @@ def measure_classification(
         "never_tested": list(never_tested),
         "never_trained": None if never_trained is None else list(never_trained),
         "missing": list(missing(predictions, never_tested, never_trained)),
-        "horizons": [_at_horizon(predictions, k, found, bootstrap) for k, found in enumerate(at)],
+        "horizons": [_at_horizon(predictions, k, found, bootstrap, never_trained) for k, found in enumerate(at)],
         "subjects": {
             subject: _of_subject(predictions, subject, [found["all"] for found in at], bootstrap)
             for subject in sorted(set(bootstrap.units.unit_subjects))
@@ -117,7 +118,11 @@ def _rows_at(predictions: Predictions, k: int) -> Mapping[str, Bools]:
 
 
 def _at_horizon(
-    predictions: Predictions, k: int, found: Mapping[str, ClassifierOutput], bootstrap: TimeBootstrap
+    predictions: Predictions,
+    k: int,
+    found: Mapping[str, ClassifierOutput],
+    bootstrap: TimeBootstrap,
+    never_trained: Collection[str] | None,
 ) -> JsonObject:
     """Measure each of the `SETS` at horizon number k."""
     horizon, rows = predictions.horizons[k], _rows_at(predictions, k)
@@ -125,8 +130,18 @@ def _at_horizon(
     for among in SETS:
         clips = len(np.unique(predictions.clip_N[rows[among]]))
         of_set = _measure_set(found[among], predictions.activities, bootstrap, no_window(among, horizon))
-        measured[among] = {"clips": clips, **of_set}
+        untrained = not_in_training(found[among], predictions.activities, never_trained)
+        measured[among] = {"clips": clips, NOT_IN_TRAINING: untrained, **of_set}
     return measured
+
+
+def not_in_training(
+    found: ClassifierOutput, activities: Sequence[str], never_trained: Collection[str] | None
+) -> int | None:
+    """Count the windows whose activity no training window has; None if that is not known."""
+    if never_trained is None:
+        return None
+    return int(np.isin(found.true_N, [activities.index(name) for name in never_trained]).sum())
 
 
 def _measure_set(

@@ -12,7 +12,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
-from revalexo_clip.metrics.classification import ClassifierOutput, gain, measure
+from revalexo_clip.metrics.classification import NOT_IN_TRAINING, ClassifierOutput, gain, measure
 from revalexo_clip.metrics.evaluated import SUPERVISED, Bools, EvaluatedWindows, Floats, Ints
 from revalexo_clip.metrics.few_labels import UNTRAINED, FewLabels, Point, as_metrics
 from revalexo_clip.metrics.gap_closed import gap_closed
@@ -71,6 +71,7 @@ def probe_windows(
         "horizons": list(windows.horizons),
         "unlabelled": (windows.label_NK == UNLABELLED).sum(dim=0).tolist(),
         "activities": list(windows.activities),
+        "never_trained": task.never_trained(),
         **{probe: {name: task.measure(predictions[f"{probe}/{name}"]) for name in names} for probe in PROBES},
         "gain": {
             probe: {
@@ -105,6 +106,7 @@ class _Task:
         else:
             rows = np.arange(len(self.label_NK))
             self.folds = [Fold(train=rows[len(windows) :], test=rows[: len(windows)])]
+        self.untrained_MK = self._untrained()
         self.few = FewLabels(
             self.label_NK[:, 0], self.folds, self._single_subjects(), self.unit_M, len(windows.activities)
         )
@@ -126,22 +128,47 @@ class _Task:
     def tested(self, predicted_MK: Ints, k: int, among_M: Bools | None = None) -> ClassifierOutput:
         """Return true and predicted activities of the labelled windows at one horizon."""
         label_M, predicted_M = self.label_NK[: len(self.windows), k], predicted_MK[:, k]
-        rows = (label_M != UNLABELLED) & (predicted_M != UNLABELLED)
-        if among_M is not None:
-            rows &= among_M
+        rows = self._tested_rows(predicted_MK, k, among_M)
         return ClassifierOutput(label_M[rows], predicted_M[rows], self.unit_M[rows], self.classes)
+
+    def _tested_rows(self, predicted_MK: Ints, k: int, among_M: Bools | None) -> Bools:
+        rows: Bools = (self.label_NK[: len(self.windows), k] != UNLABELLED) & (predicted_MK[:, k] != UNLABELLED)
+        return rows if among_M is None else rows & among_M
+
+    def _untrained(self) -> Bools:
+        """Return whether the activity of each evaluated window is missing in the training of its probe, [M, K]."""
+        untrained_NK = np.zeros(self.label_NK.shape, dtype=bool)
+        for fold in self.folds:
+            trained = self.label_NK[training_rows(fold, self.label_NK)]
+            untrained_NK[fold.test] = ~np.isin(self.label_NK[fold.test], trained[trained != UNLABELLED])
+        return (untrained_NK & (self.label_NK != UNLABELLED))[: len(self.windows)]
+
+    def never_trained(self) -> list[JsonValue]:
+        """Return the activities with evaluated windows, none of which has a probe that was trained on the activity."""
+        label_MK = self.label_NK[: len(self.windows)]
+        return [
+            name
+            for label, name in enumerate(self.windows.activities)
+            if (label_MK == label).any() and self.untrained_MK[label_MK == label].all()
+        ]
 
     def measure(self, predicted_MK: Ints) -> list[JsonValue]:
         """Measure at each horizon: all windows, steady state, transitions."""
         return [
             {
                 "horizon": horizon,
-                "all": measure(self.tested(predicted_MK, k), self.bootstrap),
-                "steady": measure(self.tested(predicted_MK, k, ~self.transition_MK[:, k]), self.bootstrap),
-                "transition": measure(self.tested(predicted_MK, k, self.transition_MK[:, k]), self.bootstrap),
+                "all": self._measure(predicted_MK, k, None),
+                "steady": self._measure(predicted_MK, k, ~self.transition_MK[:, k]),
+                "transition": self._measure(predicted_MK, k, self.transition_MK[:, k]),
             }
             for k, horizon in enumerate(self.windows.horizons)
         ]
+
+    def _measure(self, predicted_MK: Ints, k: int, among_M: Bools | None) -> JsonObject:
+        return {
+            **measure(self.tested(predicted_MK, k, among_M), self.bootstrap),
+            NOT_IN_TRAINING: int((self._tested_rows(predicted_MK, k, among_M) & self.untrained_MK[:, k]).sum()),
+        }
 
     def confusion(self, predicted_MK: Ints) -> list[JsonValue]:
         """Return the confusion matrix at each horizon: rows are true activities, columns predicted ones."""

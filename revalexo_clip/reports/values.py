@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -90,8 +91,13 @@ def resampled_text(metrics: JsonObject) -> str:
 def interval_note(metrics: JsonObject) -> str:
     """Return what 95% intervals say, or why there are none."""
     if metrics["interval_reason"] is not None:
-        return f"There are no intervals: {metrics['interval_reason']}."
-    return f"95% intervals are {resampled_text(metrics)}."
+        return f"There are no intervals: {metrics['interval_reason']}. {ONLY_EXACT}"
+    return f"95% intervals are {resampled_text(metrics)}. {EXACT}"
+
+
+NO_MACRO_F1 = "A macro F1 has no interval if an activity occurs in too few recordings or blocks of them."
+EXACT = "Results of exactly 0% or 100% have exact bounds."
+ONLY_EXACT = "Only results of exactly 0% or 100% have exact bounds."
 
 
 SUBJECT_INTERVALS = (
@@ -102,9 +108,42 @@ SUBJECT_INTERVALS = (
 SUBJECT_DIFFERENCES = (
     f"with {LEAST_SUBJECTS} or more, the 95% interval of the mean difference is a t interval over the subjects."
 )
-FEW_UNITS = "Whiskers are 95% intervals, if there are enough"
-"""Followed by the unit of time that intervals resample."""
+FEW_OR_SAME = "there is too little data, or the difference is the same in all resamples"
+"""Why a difference has no interval."""
+
+
+def few_units(metrics: JsonObject) -> str:
+    """Return why a result has no interval."""
+    return f"it is from too few {metrics['interval_unit']}"
+
+
 TOO_FEW_SUBJECTS = f"With fewer than {LEAST_SUBJECTS} subjects there is no interval for other subjects."
+
+
+UNTRAINED = "not in training"
+"""Said of an activity that no training window has, so that no window of it can be classified correctly."""
+
+
+def never_trained(metrics: JsonObject) -> list[str]:
+    """Return the activities that are not in training; none if that is not known."""
+    found = metrics["never_trained"]
+    return [str(name) for name in found] if isinstance(found, list) else []
+
+
+def marked(activity: str, untrained: Sequence[str]) -> str:
+    """Return an activity, with a remark if it is not in training."""
+    return f"{activity}, {UNTRAINED}" if activity in untrained else activity
+
+
+def nothing_trained(found: JsonObject) -> bool:
+    """Return whether no activity of the measured windows is in training."""
+    return bool(found.get("windows")) and found.get("not_in_training") == found["windows"]
+
+
+def untrained_note(found: JsonObject) -> str:
+    """Return a sentence on the activities that are not in training; empty if all are."""
+    names = never_trained(found)
+    return f"{UNTRAINED.capitalize()}: {', '.join(names)}. All their test windows count as errors." if names else ""
 
 
 def number(value: JsonValue) -> float | None:
@@ -194,6 +233,13 @@ def single_activity_warning(probe: JsonObject) -> str:
     if len(tested) != 1:
         return ""
     return f"All windows are {tested[0]}: the probe does not say whether activities are distinguished."
+
+
+def undecidable_probe(probe: JsonObject) -> str:
+    """Return why the results of a probe answer no question; empty if they do."""
+    if nothing_trained(child(children(probe, "linear", "imu")[0], "all")):
+        return f"The activities of all tested windows are {UNTRAINED}: {', '.join(never_trained(probe))}."
+    return single_activity_warning(probe)
 
 
 def horizon_text(seconds: JsonValue) -> str:

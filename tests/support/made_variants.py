@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,12 +38,23 @@ def predictions_of(variant: Variant, clips: int = 7) -> Predictions:
     return replace(one, logits_NKA=logits_NKA)
 
 
-def write_outcome(folder: Path, predictions: Predictions, seen: Mapping[str, list[str]] | None = None) -> Outcome:
+def write_outcome(
+    folder: Path,
+    predictions: Predictions,
+    seen: Mapping[str, list[str]] | None = None,
+    never_trained: Sequence[str] = (),
+) -> Outcome:
     """Return the files of a variant's test."""
     folder.mkdir(parents=True, exist_ok=True)
     outcome = Outcome(folder / "predictions.h5", folder / "metrics.json")
     write_predictions(outcome.predictions, predictions, {})
-    metrics = {"checkpoint": "best.ckpt", "sha256": "0", "epoch": 3, "seen": seen or {"train": [], "val": []}}
+    metrics = {
+        "checkpoint": "best.ckpt",
+        "sha256": "0",
+        "epoch": 3,
+        "seen": seen or {"train": [], "val": []},
+        "never_trained": [*never_trained],
+    }
     outcome.metrics.write_text(json.dumps(metrics))
     return outcome
 
@@ -54,13 +65,17 @@ def made_comparison(
     missing: Mapping[str, str] | None = None,
     clips: int = 7,
     seen: Mapping[str, list[str]] | None = None,
+    never_trained: Sequence[str] = (),
 ) -> JsonObject:
     """Three variants at two shares of the labels; `missing` have failed."""
     failures = missing or {}
     variants = make_variants(KINDS, list(LABELS))
     done = {
         variant: write_outcome(
-            folder / variant.name, predictions_of(variant, clips), None if variant.kind == "scratch" else seen
+            folder / variant.name,
+            predictions_of(variant, clips),
+            None if variant.kind == "scratch" else seen,
+            never_trained,
         )
         for variant in variants
         if variant.name not in failures

@@ -16,12 +16,15 @@ from revalexo_clip.reports.conclusions.verdict import (
 )
 from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.values import (
+    UNTRAINED,
     Measured,
     child,
     children,
     horizon_text,
     mean_of_subjects,
     measured,
+    never_trained,
+    nothing_trained,
     number,
     when,
     written,
@@ -61,10 +64,8 @@ def classification_answer(found: JsonObject) -> tuple[Answer, str]:
     scored = (
         f"weighted F1 {written(_WEIGHTED, number(found[_WEIGHTED]))}, macro F1 {written(_MACRO, number(found[_MACRO]))}"
     )
-    if number(child(found, "chance")[_ACCURACY]) == 1:
-        return "open", f"Not known: all windows are {plain_name(str(child(found, 'chance')['activity']))}"
-    if measured(found, _ACCURACY).interval is None:
-        return "open", f"Significance not known, because there is no interval: {scored}"
+    if unknown := _unknown(found, scored):
+        return "open", unknown
     answer = beats_chance(found)
     if answer == "no":
         return "no", f"No: worse than {_always(found)}"
@@ -76,11 +77,24 @@ def classification_answer(found: JsonObject) -> tuple[Answer, str]:
     return "yes", f"Yes: {scored}"
 
 
+def _unknown(found: JsonObject, scored: str) -> str:
+    """Return why it is not known whether predictions are better than chance; empty if it is."""
+    if nothing_trained(found):
+        return f"Not known: the activities of all test windows are {UNTRAINED}"
+    if number(child(found, "chance")[_ACCURACY]) == 1:
+        return f"Not known: all windows are {plain_name(str(child(found, 'chance')['activity']))}"
+    if measured(found, _ACCURACY).interval is None:
+        return f"Significance not known, because there is no interval: {scored}"
+    return ""
+
+
 def beats_chance(found: JsonObject) -> Answer:
     """Return whether accuracy and balanced accuracy are above those of always predicting the most frequent activity.
 
     No prediction that ignores the input has a higher accuracy than that, and none a higher balanced accuracy.
     """
+    if nothing_trained(found):
+        return "open"
     chance = child(found, "chance")
     answers = {against(measured(found, score), number(chance[score]) or 0.0) for score in (_ACCURACY, _BALANCED)}
     return answers.pop() if len(answers) == 1 else "open"
@@ -103,6 +117,9 @@ def _in_transitions(first: JsonObject) -> Verdict:
         f"{share(measured(found, _MACRO))} and {share(measured(steady, _MACRO))}."
     )
     answer = beats_chance(found)
+    if nothing_trained(found):
+        told = f"Not known: the activities of all windows in a transition are {UNTRAINED}"
+        return Verdict(question, "open", told, reasons)
     if answer == "no":
         return Verdict(question, answer, f"No: worse than {_always(found)}", reasons)
     told = f"weighted F1 {written(_WEIGHTED, one.value)}, in a steady state {written(_WEIGHTED, other.value)}"
@@ -149,17 +166,28 @@ def reach(horizons: Sequence[JsonObject]) -> tuple[Answer, str]:
 def _by_activity(metrics: JsonObject, first: JsonObject) -> Verdict:
     question = "Which activities work best?"
     classes, found = child(first, "all", "classes"), child(first, "all")
-    held = [name for name in classes if (number(child(classes, name)["support"]) or 0) >= MIN_WINDOWS]
+    untrained = [name for name in never_trained(metrics) if number(child(classes, name)["support"])]
+    remark = f" Not counted, because it is {UNTRAINED}: {_listed(untrained)}." if untrained else ""
+    held = [
+        name
+        for name in classes
+        if (number(child(classes, name)["support"]) or 0) >= MIN_WINDOWS and name not in untrained
+    ]
     if len(held) < 2:
-        return Verdict(question, "open", "Not known", f"Fewer than two activities have {MIN_WINDOWS} windows.")
+        few = f"Fewer than two activities have {MIN_WINDOWS} windows.{remark}"
+        return Verdict(question, "open", "Not known", few)
     ordered = sorted(held, key=lambda name: -(number(child(classes, name)["f1"]) or 0.0))
     best, worst = ordered[0], ordered[-1]
     most, least = (measured(child(classes, name), "f1") for name in (best, worst))
     reasons = (
         f"Of the activities with at least {MIN_WINDOWS} windows, F1 is highest for {plain_name(best)} ({share(most)}) "
-        f"and lowest for {plain_name(worst)} ({share(least)}).{_most_frequent_confusion(metrics, found, held)}"
+        f"and lowest for {plain_name(worst)} ({share(least)}).{_most_frequent_confusion(metrics, found, held)}{remark}"
     )
     return Verdict(question, "told", f"Best: {plain_name(best)}; worst: {plain_name(worst)}", reasons)
+
+
+def _listed(activities: Sequence[str]) -> str:
+    return ", ".join(map(plain_name, activities))
 
 
 def _most_frequent_confusion(metrics: JsonObject, found: JsonObject, held: Sequence[str]) -> str:

@@ -19,7 +19,17 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.galleries import ACTIVITY, CLIP, SUBJECT, WHOLE
 from revalexo_clip.metrics.paired_differences import COMPARED
 from revalexo_clip.reports.conclusions.verdict import decide
-from revalexo_clip.reports.values import DIRECTIONS, GALLERIES, PROBES, child, children, measured, shown_galleries
+from revalexo_clip.reports.values import (
+    DIRECTIONS,
+    GALLERIES,
+    PROBES,
+    child,
+    children,
+    measured,
+    nothing_trained,
+    shown_galleries,
+    untrained_note,
+)
 
 Answer = Literal["better", "in part better", "worse", "in part worse", "mixed", "the same", "not significant"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
@@ -102,7 +112,7 @@ def questions(metrics: JsonObject) -> list[Question]:
         )
         for gallery in shown_galleries(first)
     ]
-    if is_probed(metrics):
+    if is_probed(metrics) and not any(map(_learned_nothing, children(metrics, "checkpoints"))):
         found += [
             Question(
                 FEATURES[name],
@@ -118,6 +128,23 @@ def questions(metrics: JsonObject) -> list[Question]:
 def is_probed(metrics: JsonObject) -> bool:
     """Return whether probes of all checkpoints can be compared."""
     return all(isinstance(one["probe"], dict) for one in children(metrics, "differences"))
+
+
+def _learned_nothing(checkpoint: JsonObject) -> bool:
+    """Return whether the probe of a checkpoint was tested on activities only that are not in its training."""
+    return nothing_trained(of_probe("linear", "imu")(checkpoint))
+
+
+def training_notes(metrics: JsonObject) -> list[str]:
+    """Return sentences on activities that are not in the training of the probes."""
+    if not is_probed(metrics):
+        return []
+    told: dict[str, list[str]] = {}
+    checkpoints = children(metrics, "checkpoints")
+    for one in checkpoints:
+        if note := untrained_note(child(one, "probe")):
+            told.setdefault(note, []).append(str(one["letter"]))
+    return [f"Probes of {', '.join(letters)}: {note[0].lower()}{note[1:]}" for note, letters in told.items()]
 
 
 def summaries(metrics: JsonObject) -> list[str]:

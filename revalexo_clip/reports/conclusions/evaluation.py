@@ -31,9 +31,11 @@ from revalexo_clip.reports.values import (
     is_imu_alone,
     mean_of_subjects,
     measured,
+    never_trained,
     number,
     points,
-    single_activity_warning,
+    undecidable_probe,
+    untrained_note,
     when,
     within,
     written,
@@ -149,7 +151,7 @@ def _pretraining(metrics: JsonObject) -> Verdict:
     if not isinstance(metrics["probe"], dict):
         return Verdict(question, "open", "Not measured", f"No probe: {metrics['probe_reason']}.")
     probe = child(metrics, "probe")
-    if warning := single_activity_warning(probe):
+    if warning := undecidable_probe(probe):
         return Verdict(question, "open", "Not known", warning)
     gained = {
         (by, over): measured(children(probe, "gain", by, over)[0], DECIDING) for by in PROBES for over in BASELINES
@@ -218,18 +220,19 @@ def _probe_recall(probe: JsonObject) -> str:
     activities, matrix = probe["activities"], children(probe, "confusion")[0]["windows"]
     assert isinstance(activities, list)
     assert isinstance(matrix, list)
-    recall = {}
+    recall, untrained = {}, never_trained(probe)
     for place, (activity, row) in enumerate(zip(activities, matrix, strict=True)):
         counts = [number(count) or 0.0 for count in row] if isinstance(row, list) else []
-        if sum(counts) >= MIN_WINDOWS:
+        if sum(counts) >= MIN_WINDOWS and activity not in untrained:
             recall[str(activity)] = counts[place] / sum(counts)
+    remark = f" {untrained_note(probe)}" if untrained else ""
     if len(recall) < 2:
-        return ""
+        return remark
     best, worst = (choose(recall, key=recall.__getitem__) for choose in (max, min))
     most, least = written("recall", recall[best]), written("recall", recall[worst])
     return (
         f" Recall of the linear probe is highest for {plain_name(best)} ({most}) and lowest for {plain_name(worst)} "
-        f"({least})."
+        f"({least}).{remark}"
     )
 
 

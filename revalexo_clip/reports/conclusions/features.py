@@ -16,7 +16,7 @@ from revalexo_clip.reports.values import (
     number,
     object_of,
     points,
-    single_activity_warning,
+    undecidable_probe,
     when,
     within,
     written,
@@ -30,9 +30,9 @@ MIN_GAP_CLOSED = 0.5
 
 
 def feature_verdicts(metrics: JsonObject) -> Iterator[Verdict]:
-    """Yield the headline conclusions; none without a probe, or if it was tested on a single activity."""
+    """Yield the headline conclusions; none without a probe, or if it could not tell activities apart."""
     probe = metrics["probe"]
-    if not isinstance(probe, dict) or single_activity_warning(probe):
+    if not isinstance(probe, dict) or undecidable_probe(probe):
         return
     if isinstance(probe["gap_closed"], dict):
         yield _gap(probe)

@@ -17,11 +17,15 @@ from revalexo_clip.reports.values import (
     MINUS,
     NOT_SIGNIFICANT,
     SCORES,
+    UNTRAINED,
+    Measured,
     child,
     children,
     measured,
+    nothing_trained,
     number,
     points,
+    untrained_note,
     when,
 )
 
@@ -82,14 +86,38 @@ def answers(comparison: JsonObject) -> dict[Compared, str]:
     }
     decided = decide({key: measured(one, DECIDING) for key, one in found.items() if one is not None})
     words = {"yes": "better", "no": "worse", "open": NOT_SIGNIFICANT}
-    return {
-        key: "no result"
-        if one is None
-        else "same"
-        if child(one, "significant")[DECIDING] == "same"
-        else words[decided[key]]
-        for key, one in found.items()
+
+    def answer(key: Compared, one: JsonObject | None) -> str:
+        if one is None:
+            return "no result"
+        if key in untrained:
+            return UNTRAINED
+        return "same" if child(one, "significant")[DECIDING] == "same" else words[decided[key]]
+
+    untrained = {
+        (number(label["fraction"]) or 0.0, kind)
+        for label in children(comparison, "labels")
+        for kind in others(comparison)
+        if any(_learned_nothing(comparison, label, each) for each in (kind, str(comparison["baseline"])))
     }
+    return {key: answer(key, one) for key, one in found.items()}
+
+
+def _learned_nothing(comparison: JsonObject, label: JsonObject, kind: str) -> bool:
+    """Return whether a variant was tested on activities only that are not in its training."""
+    found = figures_at(comparison, label, "variants", kind)
+    return found is not None and nothing_trained(found)
+
+
+def training_notes(comparison: JsonObject) -> list[str]:
+    """Return sentences on activities that are not in training, and in which trainings they are not."""
+    told: dict[str, list[str]] = {}
+    for label in children(comparison, "labels"):
+        for kind, variant in child(label, "variants").items():
+            assert isinstance(variant, dict)
+            if note := untrained_note(variant):
+                told.setdefault(note, []).append(f"{kind} with {percent(label)}")
+    return [f"{note} This applies to {', '.join(trainings)}." for note, trainings in told.items()]
 
 
 def sentences(comparison: JsonObject) -> Iterator[str]:
@@ -110,21 +138,25 @@ def sentence(comparison: JsonObject, label: JsonObject, kind: str, answered: str
     gained = measured(found, DECIDING)
     if gained.value is None:
         return f"With {share}, nothing is known: no test window has a label."
+    if answered == UNTRAINED:
+        return f"With {share}, nothing is known: the activities of all test windows are {UNTRAINED}."
     if answered == "same":
         return f"With {share}, {kind} and {baseline} make the same prediction for every window."
-    shown = f"{points(gained.value)} points of {SCORES[DECIDING]}"
+    return f"With {share}, {_difference(gained, answered, kind, str(baseline))}"
+
+
+def _difference(gained: Measured, answered: str, kind: str, baseline: str) -> str:
+    """Return a difference with its interval and what that says."""
+    title, shown = f"{kind} {MINUS} {baseline}", f"{points(gained.value or 0.0)} points of {SCORES[DECIDING]}"
     if gained.interval is None:
-        return f"With {share}, {kind} {MINUS} {baseline} is {shown}; without an interval its significance is not known."
+        return f"{title} is {shown}; without an interval its significance is not known."
     if answered == NOT_SIGNIFICANT:
         why = "which includes zero" if gained.may_be(0.0) else "which excludes zero only as a single comparison"
-        return (
-            f"With {share}, the difference {kind} {MINUS} {baseline} is not significant: {shown} (95% interval "
-            f"{_ends(*gained.interval)}, {why})."
-        )
+        return f"the difference {title} is not significant: {shown} (95% interval {_ends(*gained.interval)}, {why})."
     ends = sorted(map(abs, gained.interval))
     return (
-        f"With {share}, {kind} is {answered} than {baseline} by {100 * abs(gained.value):.1f} points of "
-        f"{SCORES[DECIDING]} (95% interval {_ends(*ends)})."
+        f"{kind} is {answered} than {baseline} by {100 * abs(gained.value or 0.0):.1f} points of {SCORES[DECIDING]} "
+        f"(95% interval {_ends(*ends)})."
     )
 
 

@@ -7,7 +7,7 @@ style sheet, so that one drawing fits light mode, dark mode and paper.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +17,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 
 from revalexo_clip.reports.html.page import Html, text
 from revalexo_clip.reports.values import Measured, points
@@ -60,7 +62,7 @@ _POINT = 4 / 3
 def panels(width: float, height: float, columns: int = 1, rows: int = 1, *, share_y: bool = False) -> list[Axes]:
     """Return axes in a new drawing of the given size [in], row by row."""
     with rc_context(_STYLE):
-        drawing = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.04))
+        drawing = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.06))
         grid = drawing.subplots(rows, columns, squeeze=False, sharey=share_y, sharex=rows > 1)
         return list(np.ravel(grid))
 
@@ -69,6 +71,8 @@ def svg(axes: Axes, description: str) -> Html:
     """Return the drawing of the axes as SVG, with a description for screen readers."""
     drawing = axes.get_figure(root=True)
     assert drawing is not None
+    for written in drawing.findobj(Text):
+        written.set_parse_math(False)  # names of activities and recordings may contain dollar signs
     buffer = StringIO()
     with rc_context({**_STYLE, "svg.hashsalt": description}):
         drawing.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
@@ -144,6 +148,8 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
 
 ROW_HEIGHT = 0.34
 """Height of a row in a drawing [in]."""
+_MARGIN = 0.04
+"""Free part of an axis on both sides, so that dots at its ends are whole."""
 MARKERS = ("o", "D")
 """Markers of the dots in a row, from the top."""
 
@@ -158,10 +164,37 @@ class Row:
     """Value at chance level."""
 
 
-def draw(axes: Axes, rows: Sequence[Row], title: str) -> None:
-    """Draw shares with their intervals, a row for each label. Chance is a bar across the row."""
+def draw(axes: Axes, rows: Sequence[Row], title: str, *, upto: float | None = None) -> None:
+    """Draw shares with their intervals, a row for each label. Chance is a bar across the row.
+
+    The axis ends behind `upto`, by default the largest of the shares and interval ends.
+    """
     _draw_rows(axes, rows, title)
-    axes.set_xlim(left=0)
+    reach = upto or largest([rows]) or 0.01
+    axes.set_xlim(-_MARGIN * reach, (1 + 2 * _MARGIN) * reach)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+
+
+def largest(panels_of_rows: Iterable[Sequence[Row]]) -> float:
+    """Return the largest share, interval end or chance level of some rows; zero if there is none."""
+    found = [
+        end
+        for rows in panels_of_rows
+        for row in rows
+        for end in (row.chance, *(end for one in row.dots.values() for end in (one.value, *(one.interval or ()))))
+    ]
+    return max((end for end in found if end is not None), default=0.0)
+
+
+def whiskers(panels_of_rows: Iterable[Sequence[Row]], missing: str, *, what: str = "95% intervals") -> str:
+    """Return what the whiskers of a dot plot are, as far as there are any; `missing` says why a dot has none."""
+    dots = [one for rows in panels_of_rows for row in rows for one in row.dots.values() if one.value is not None]
+    held = [one for one in dots if one.interval is not None]
+    if not held:
+        return f"There are no intervals: {missing}." if dots else ""
+    told = f"Whiskers are {what}"
+    told += "." if len(held) == len(dots) else f"; a dot without one has no interval: {missing}."
+    return f"{told} An interval narrower than its dot is hidden by it."
 
 
 def draw_gains(axes: Axes, rows: Sequence[Row], title: str) -> None:
@@ -196,4 +229,4 @@ def _draw_dot(axes: Axes, dot: Measured, y: float, colour: str, marker: str, *, 
     if dot.interval is not None:
         axes.plot(dot.interval, [y, y], color=colour, linewidth=1.5, solid_capstyle="butt")
     fill = COLOUR["ground"] if hollow else colour
-    axes.plot([dot.value], [y], marker, color=colour, markerfacecolor=fill, markersize=6.5)
+    axes.plot([dot.value], [y], marker, color=colour, markerfacecolor=fill, markersize=5.5, clip_on=False)

@@ -18,6 +18,7 @@ from revalexo_clip.reports.conclusions.variants import (
     others,
     percent,
     share_text,
+    training_notes,
     variant_leakage_warning,
     verdicts,
 )
@@ -63,6 +64,7 @@ def head(comparison: JsonObject) -> Html:
     parts = [tag("h1", text(f"Did pretraining help {comparison['experiment']}?")), _variants(comparison)]
     if warning := variant_leakage_warning(comparison):
         parts.append(warning_box(warning))
+    parts += [warning_box(note) for note in training_notes(comparison)]
     parts += [paragraph(_about(comparison), "quiet"), as_list(verdicts(comparison))]
     unfinished = child(comparison, "unfinished")
     parts += [paragraph(f"{name} has no result{f': {why}' if why else '.'}") for name, why in unfinished.items()]
@@ -197,7 +199,7 @@ def forest(comparison: JsonObject) -> Html:
     drawn[0].set_ylabel("share of the labels")
     caption = (
         f"Difference in {CLASSIFICATION[DECIDING]} to {comparison['baseline']}. Whiskers are paired 95% intervals. A "
-        "hollow dot is not significant: its interval includes zero."
+        "hollow dot is not significant: its interval includes zero, or it has none."
     )
     return joined([_legend(kinds), figure(svg(drawn[0], f"Differences to {comparison['baseline']}"), caption)])
 

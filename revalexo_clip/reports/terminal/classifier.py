@@ -22,7 +22,9 @@ from revalexo_clip.reports.values import (
     horizon_text,
     interval_note,
     list_of,
+    marked,
     mean_of_subjects,
+    never_trained,
     object_of,
     percent,
     when,
@@ -90,14 +92,14 @@ def _class_table(metrics: JsonObject, place: int) -> ReportTable:
     columns = [*map(Column, figures), Column("most confused with", text=True)]
     table = ReportTable(f"By activity, {when(first['horizon'])}", columns)
     everything, moving = object_of(first["all"]), object_of(first["transition"])
-    activities = list(map(str, list_of(metrics["activities"])))
+    activities, untrained = list(map(str, list_of(metrics["activities"]))), never_trained(metrics)
     for label, (name, confused) in enumerate(zip(activities, list_of(everything["confusion"]), strict=True)):
         of_class = object_of(object_of(everything["classes"])[name])
         if not of_class["support"] and not of_class["predicted"]:
             continue
         counts = [int(str(count)) for count in list_of(confused)]
         table.add_row(
-            name,
+            marked(name, untrained),
             str(of_class["support"]),
             *(percent(of_class[figure]) for figure in ("precision", "recall", "f1")),
             percent(object_of(object_of(moving["classes"])[name])["f1"]),

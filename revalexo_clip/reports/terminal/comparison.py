@@ -10,7 +10,15 @@ from rich.text import Text
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.text import counted
-from revalexo_clip.reports.conclusions.comparison import FEATURES, Place, in_gallery, is_probed, of_probe, summaries
+from revalexo_clip.reports.conclusions.comparison import (
+    FEATURES,
+    Place,
+    in_gallery,
+    is_probed,
+    of_probe,
+    summaries,
+    training_notes,
+)
 from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.terminal.report_table import Column, ReportTable
 from revalexo_clip.reports.values import (
@@ -60,6 +68,8 @@ def comparison_report(metrics: JsonObject) -> Iterator[RenderableType]:
     else:
         moment = when(first_horizon(child(first, "probe")))
         yield Text(f"F1: activity {moment}, predicted from frozen features", style="dim")
+        for note in training_notes(metrics):
+            yield Text(note, style="yellow")
     if metrics["interval_reason"] is not None:
         yield Text(f"{NO_INTERVALS}: {metrics['interval_reason']}.")
         return

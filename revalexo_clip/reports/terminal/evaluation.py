@@ -35,7 +35,8 @@ from revalexo_clip.reports.values import (
     object_of,
     percent,
     shown_galleries,
-    single_activity_warning,
+    undecidable_probe,
+    untrained_note,
     when,
     written_interval,
 )
@@ -57,7 +58,7 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
     yield _geometry_table(object_of(metrics["geometry"]))
     if isinstance(probe, dict):
         yield from _probe_tables(probe)
-        if warning := single_activity_warning(probe):
+        for warning in filter(None, (undecidable_probe(probe), untrained_note(probe))):
             yield Text(warning, style="yellow")
     else:
         yield Text(f"No probe: {metrics['probe_reason']}.", style="dim")

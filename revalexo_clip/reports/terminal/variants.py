@@ -16,12 +16,13 @@ from revalexo_clip.reports.conclusions.variants import (
     others,
     percent,
     sentences,
+    training_notes,
     variant_leakage_warning,
 )
 from revalexo_clip.reports.terminal.report_table import Column, ReportTable
 from revalexo_clip.reports.values import (
-    CORRECTED,
     CLASSIFICATION,
+    CORRECTED,
     MINUS,
     NO_INTERVALS,
     NONE,
@@ -52,6 +53,8 @@ def variant_report(comparison: JsonObject) -> Iterator[RenderableType]:
         for score in _SHOWN:
             yield _score_table(comparison, score)
         yield _difference_table(comparison)
+        for note in training_notes(comparison):
+            yield Text(note, style="yellow")
         yield from _significance(comparison)
     if unfinished := child(comparison, "unfinished"):
         yield Text(f"Without a result: {', '.join(unfinished)}.", style="yellow")

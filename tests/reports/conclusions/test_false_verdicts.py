@@ -17,7 +17,7 @@ from revalexo_clip.reports.conclusions.comparison import Question
 from revalexo_clip.reports.conclusions.evaluation import DECIDING, of_gains
 from revalexo_clip.reports.conclusions.features import NO_DIFFERENCE
 from revalexo_clip.reports.conclusions.variants import answers
-from revalexo_clip.reports.values import NOT_SIGNIFICANT, BASELINES, child, measured
+from revalexo_clip.reports.values import BASELINES, NOT_SIGNIFICANT, child, measured
 
 MOST = 0.05
 TWO_SUBJECTS = Layout("two subjects", subjects=2, recordings=1, clips=37)

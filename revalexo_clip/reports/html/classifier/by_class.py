@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pydantic import JsonValue
+
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.conclusions.verdict import plain_name
 from revalexo_clip.reports.html.cells import cell
 from revalexo_clip.reports.html.confusion import LEGEND, matrix
 from revalexo_clip.reports.html.page import Html, figure, group, joined, paragraph, row, table, tag, text
-from revalexo_clip.reports.html.plots import ROW_HEIGHT, WIDTH, Row, draw, panels, svg
+from revalexo_clip.reports.html.plots import ROW_HEIGHT, WIDTH, Row, draw, panels, svg, whiskers
 from revalexo_clip.reports.values import (
     SETS,
+    UNTRAINED,
     child,
     children,
+    marked,
     measured,
+    never_trained,
     number,
     when,
 )
@@ -31,21 +36,21 @@ def activity_body(metrics: JsonObject) -> Html:
         "Precision: share of the windows predicted as this activity that are this activity. Recall: share of the "
         "windows of this activity that are predicted as such. F1: harmonic mean of both."
     )
-    first = horizons[0]
+    first, untrained = horizons[0], never_trained(metrics)
     folded = (
         tag(
             "details",
             joined(
                 [
                     tag("summary", text(f"{_title(one)}: all windows, steady state, transitions")),
-                    _class_table(one, SETS),
+                    _class_table(one, SETS, untrained),
                 ]
             ),
         )
         for one in horizons
     )
-    parts = [paragraph(about), _plot(first), tag("h3", text(_title(first))), _class_table(first, ["all"]), *folded]
-    return joined(parts)
+    plot, now = _plot(first, untrained), _class_table(first, ["all"], untrained)
+    return joined([paragraph(about), plot, tag("h3", text(_title(first))), now, *folded])
 
 
 def _title(at_horizon: JsonObject) -> str:
@@ -58,29 +63,35 @@ def _shown(at_horizon: JsonObject, among: str) -> list[str]:
     return [name for name in classes if child(classes, name)["support"] or child(classes, name)["predicted"]]
 
 
-def _plot(at_horizon: JsonObject) -> Html:
+def _plot(at_horizon: JsonObject, untrained: Sequence[str]) -> Html:
     names = _shown(at_horizon, "all")
     sets = [among for among in SETS if number(child(at_horizon, among)["windows"])]
     drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(names), columns=len(sets), share_y=True)
+    drawn_rows = []
     for axes, among in zip(drawn, sets, strict=True):
         classes = child(at_horizon, among, "classes")
         rows = [
             Row(
-                f"{plain_name(name)} ({child(at_horizon, 'all', 'classes', name)['support']})",
+                _label(name, child(at_horizon, "all", "classes", name)["support"], untrained),
                 {"imu": measured(child(classes, name), "f1")},
             )
             for name in names
         ]
-        draw(axes, rows, f"F1, {SETS[among]}")
-        axes.set_xlim(-0.03, 1.06)
+        draw(axes, rows, f"F1, {SETS[among]}", upto=1.0)
+        drawn_rows.append(rows)
     caption = (
-        f"F1 by activity {when(at_horizon['horizon'])}; number of windows in brackets. Whiskers are 95% intervals, if "
-        "there is enough data. No dot: neither true nor predicted in this set."
+        f"F1 by activity {when(at_horizon['horizon'])}; number of windows in brackets. No dot: neither true nor "
+        f"predicted in this set. {whiskers(drawn_rows, 'the activity occurs in too few recordings or blocks of them')}"
     )
     return figure(svg(drawn[0], "F1 by activity"), caption)
 
 
-def _class_table(at_horizon: JsonObject, sets: Iterable[str]) -> Html:
+def _label(name: str, windows: JsonValue, untrained: Sequence[str]) -> str:
+    remark = f"\n{UNTRAINED}" if name in untrained else ""
+    return f"{plain_name(name)} ({windows}){remark}"
+
+
+def _class_table(at_horizon: JsonObject, sets: Iterable[str], untrained: Sequence[str]) -> Html:
     rows = []
     for among in sets:
         names = _shown(at_horizon, among)
@@ -90,7 +101,8 @@ def _class_table(at_horizon: JsonObject, sets: Iterable[str]) -> Html:
         classes = child(at_horizon, among, "classes")
         for name in names:
             figures = (cell(figure, measured(child(classes, name), figure)) for figure in _FIGURES)
-            rows.append(row([text(plain_name(name)), text(child(classes, name)["support"]), *figures]))
+            label = plain_name(marked(name, untrained))
+            rows.append(row([text(label), text(child(classes, name)["support"]), *figures]))
     return table(["", "windows", *_FIGURES.values()], rows, kind="summary")
 
 
@@ -102,15 +114,17 @@ def confusion_body(metrics: JsonObject) -> Html:
     if not horizons:
         return paragraph("No window has a label.")
     shown = horizons[:1] if len(horizons) == 1 else [horizons[0], horizons[-1]]
-    return joined([paragraph(LEGEND), *(_matrices(one, list(map(str, activities))) for one in shown)])
+    named, untrained = list(map(str, activities)), never_trained(metrics)
+    return joined([paragraph(LEGEND), *(_matrices(one, named, untrained) for one in shown)])
 
 
-def _matrices(at_horizon: JsonObject, activities: Sequence[str]) -> Html:
+def _matrices(at_horizon: JsonObject, activities: Sequence[str], untrained: Sequence[str]) -> Html:
     return joined(
         matrix(
             child(at_horizon, among)["confusion"],
             activities,
             f"Predicted activity, {when(at_horizon['horizon'])}: {SETS[among]}",
+            untrained,
         )
         for among in ("all", "transition")
         if number(child(at_horizon, among)["windows"])

@@ -21,9 +21,10 @@ from revalexo_clip.reports.html.plots import (
     panels,
     percent_axis,
     svg,
+    whiskers,
 )
 from revalexo_clip.reports.values import (
-    FEW_UNITS,
+    NO_MACRO_F1,
     SETS,
     SUBJECT_INTERVALS,
     TOO_FEW_SUBJECTS,
@@ -52,12 +53,28 @@ def by_horizon(metrics: JsonObject) -> Html:
         axes.set_xticks(x, [f"{seconds:g}" for seconds in x])
         axes.set_xlabel("prediction horizon [s]")
         percent_axis(axes, "y")
-    bands = " Bands are 95% intervals." if metrics["interval_reason"] is None else ""
     caption = (
-        f"Horizon 0 is the end of the window.{bands} Dashed: always predicting the most frequent activity, over all "
-        "windows."
+        f"Horizon 0 is the end of the window.{_bands(horizons)} Dashed: always predicting the most frequent activity, "
+        "over all windows."
     )
     return figure(svg(drawn[0], "F1 by prediction horizon"), caption)
+
+
+def _bands(horizons: Sequence[JsonObject]) -> str:
+    """Return what the bands are, and which curves have none."""
+    found = {
+        (score, among): [measured(child(one, among), score) for one in horizons if child(one, among)["windows"]]
+        for score in _TITLES
+        for among in _ROLES
+    }
+    drawn = {key: sum(one.interval is not None for one in ones) for key, ones in found.items()}
+    if not any(drawn.values()):
+        return " There are no intervals."
+    bare = [
+        f"{_TITLES[score]}, {SETS[among]}" for (score, among), ones in found.items() if drawn[score, among] < len(ones)
+    ]
+    told = f" Parts without a band have no interval ({'; '.join(bare)}). {NO_MACRO_F1}" if bare else ""
+    return f" Bands are 95% intervals.{told}"
 
 
 def _draw(axes: Axes, horizons: Sequence[JsonObject], score: str) -> None:
@@ -105,6 +122,7 @@ def by_subject(metrics: JsonObject) -> Html:
 def _plot(metrics: JsonObject, places: list[int]) -> Html:
     subjects = child(metrics, "subjects")
     drawn = panels(WIDTH, 0.75 + 1.2 * ROW_HEIGHT * len(subjects), columns=len(places), share_y=True)
+    drawn_rows = []
     for axes, place in zip(drawn, places, strict=True):
         at = {name: children(subjects, name, "horizons")[place] for name in subjects}
         rows = [
@@ -114,9 +132,10 @@ def _plot(metrics: JsonObject, places: list[int]) -> Html:
             )
             for name, found in at.items()
         ]
-        draw(axes, rows, f"F1 {when(next(iter(at.values()))['horizon'])}")
-        axes.set_xlim(-0.03, 1.06)
-    caption = f"F1 by subject; number of windows in brackets. {FEW_UNITS} {metrics['interval_unit']}."
+        draw(axes, rows, f"F1 {when(next(iter(at.values()))['horizon'])}", upto=1.0)
+        drawn_rows.append(rows)
+    missing = f"there are too few {metrics['interval_unit']}, in all or of an activity"
+    caption = f"F1 by subject; number of windows in brackets. {whiskers(drawn_rows, missing)}"
     return figure(joined([_legend(), svg(drawn[0], "F1 by subject")]), caption)
 
 

@@ -20,11 +20,14 @@ from revalexo_clip.reports.html.page import Html, Section, group, joined, page, 
 from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.values import (
     CLASSIFICATION,
+    EXACT,
+    NO_MACRO_F1,
     SETS,
     Measured,
     child,
     children,
     horizon_text,
+    interval_note,
     measured,
     number,
     resampled_text,
@@ -89,10 +92,11 @@ def score_table(metrics: JsonObject) -> Html:
 
 def _legend(metrics: JsonObject) -> Html:
     if metrics["interval_reason"] is not None:
-        return paragraph(f"There are no intervals: {metrics['interval_reason']}.", "quiet")
+        return paragraph(interval_note(metrics), "quiet")
     within = (
-        f"Below each value: its 95% interval, {resampled_text(metrics)} (see By subject). Balanced accuracy and macro "
-        "F1 weight all activities equally; weighted F1 weights them by their number of windows."
+        f"Below each value: its 95% interval, {resampled_text(metrics)} (see By subject). {EXACT} Balanced "
+        "accuracy and macro F1 weight all activities equally; weighted F1 weights them by their number of windows. "
+        f"{NO_MACRO_F1}"
     )
     return paragraph(within, "quiet")
 

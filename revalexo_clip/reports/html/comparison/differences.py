@@ -28,7 +28,9 @@ from revalexo_clip.reports.values import (
 _SHARES = ("r_at_1", "r_at_5", "r_at_10", "mrr")
 """Retrieval results between 0 and 1."""
 _FEATURE_ROLES = {"imu": "imu", "video": "video", "both": "c3"}
-_WHISKERS = "Whiskers are paired 95% intervals. A hollow dot is not significant: its interval includes zero."
+_WHISKERS = (
+    "Whiskers are paired 95% intervals. A hollow dot is not significant: its interval includes zero, or it has none."
+)
 
 
 def retrieval(metrics: JsonObject) -> Html:

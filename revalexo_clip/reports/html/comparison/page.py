@@ -9,7 +9,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.files import atomically
 from revalexo_clip.core.text import counted
 from revalexo_clip.metrics.galleries import WHOLE
-from revalexo_clip.reports.conclusions.comparison import Answer, Question, is_probed, questions
+from revalexo_clip.reports.conclusions.comparison import Answer, Question, is_probed, questions, training_notes
 from revalexo_clip.reports.conclusions.verdict import Answer as Mark
 from revalexo_clip.reports.conclusions.verdict import Verdict
 from revalexo_clip.reports.html.cells import as_list, warning_box
@@ -63,6 +63,7 @@ def head(metrics: JsonObject) -> Html:
     warnings = (warning_about(f"Checkpoint {one['letter']}", leakage_warning(one["seen"])) for one in checkpoints)
     parts += [warning_box(warning) for warning in warnings if warning]
     parts.append(paragraph(_about(metrics), "quiet"))
+    parts += [warning_box(note) for note in training_notes(metrics)]
     return joined([*parts, as_list(verdicts(metrics))], "\n")
 
 

@@ -23,9 +23,11 @@ from revalexo_clip.reports.html.page import Html, Section, group, joined, page, 
 from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.values import (
     DIRECTIONS,
+    EXACT,
     FEATURES,
     GALLERIES,
     IMU_ALONE,
+    NO_MACRO_F1,
     NONE,
     RETRIEVAL,
     SCORES,
@@ -35,6 +37,7 @@ from revalexo_clip.reports.values import (
     child,
     children,
     first_horizon,
+    interval_note,
     is_imu_alone,
     measured,
     number,
@@ -174,11 +177,13 @@ def tables(metrics: JsonObject) -> Html:
         found = child(metrics, "probe")
         parts = [_headline_table(found), *parts, _probe_table(found)]
     if metrics["interval_reason"] is None:
-        within = f"Below each value: its 95% interval, {resampled_text(metrics)} (see By subject)."
+        within = f"Below each value: its 95% interval, {resampled_text(metrics)} (see By subject). {EXACT}"
         if not is_imu_alone(metrics):
             within += " R@k: share of queries whose partner is among the k nearest. MRR: mean of 1 / rank."
+        if isinstance(metrics["probe"], dict):
+            within += f" {NO_MACRO_F1}"
     else:
-        within = f"There are no intervals: {metrics['interval_reason']}."
+        within = interval_note(metrics)
     return joined([*parts, paragraph(within, "quiet")])
 
 

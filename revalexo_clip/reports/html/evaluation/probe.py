@@ -20,12 +20,15 @@ from revalexo_clip.reports.html.plots import (
     draw_gains,
     heading,
     label_ends,
+    largest,
     panels,
     percent_axis,
     svg,
+    whiskers,
 )
 from revalexo_clip.reports.values import (
     FEATURES,
+    FEW_OR_SAME,
     PROBES,
     SCORES,
     SETS,
@@ -35,6 +38,7 @@ from revalexo_clip.reports.values import (
     measured,
     number,
     probed_features,
+    untrained_note,
     when,
     within,
     written,
@@ -71,7 +75,8 @@ def section_body(probe: JsonObject) -> Html:
         "handcrafted features."
     )
     side = joined([_horizon_plot(probe), _few_labels_plot(child(probe, "few_labels"))])
-    drawn = [_gap_plot(probe), _feature_plot(probe), _gain_plot(probe), tag("div", side, class_="side")]
+    notes = [paragraph(note, "warning") for note in [untrained_note(probe)] if note]
+    drawn = [*notes, _gap_plot(probe), _feature_plot(probe), _gain_plot(probe), tag("div", side, class_="side")]
     return joined([paragraph(about), *drawn, _few_labels_table(probe)])
 
 
@@ -86,16 +91,17 @@ def _gap_plot(probe: JsonObject) -> Html:
         )
         return paragraph(about, "quiet")
     drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(found), columns=len(SCORES), share_y=True)
+    rows_of = {score: [Row(labels, {"imu": measured(one, score)}) for labels, one in found.items()] for score in SCORES}
     for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
-        rows = [Row(labels, {"imu": measured(one, score)}) for labels, one in found.items()]
+        rows = rows_of[score]
         draw(axes, rows, title)
         ends = [end for row in rows for one in row.dots.values() for end in (*(one.interval or ()), one.value or 0.0)]
-        axes.set_xlim(left=min(0.0, *ends))
+        axes.set_xlim(left=min(axes.get_xlim()[0], 1.1 * min(0.0, *ends)))
         axes.axvline(0, color=COLOUR["muted"], linewidth=1.2)
     caption = (
         "Share of the gap between the untrained and the supervised network that pretraining closes without a label, by "
-        "the labels that the linear probe is given. Whiskers are 95% intervals. There is no dot if the supervised "
-        "network is not significantly better than the untrained one."
+        "the labels that the linear probe is given. There is no dot if the supervised network is not significantly "
+        f"better than the untrained one. {whiskers(rows_of.values(), 'the share is the same in all resamples')}"
     )
     return figure(svg(drawn[0], "Share of the gap that pretraining closes"), caption)
 
@@ -103,33 +109,37 @@ def _gap_plot(probe: JsonObject) -> Html:
 def _feature_plot(probe: JsonObject) -> Html:
     features = probed_features(probe)
     now = {name: children(probe, "linear", name)[0] for name in features}
-    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(features), columns=3, share_y=True)
-    for axes, among in zip(drawn, ("all", "steady", "transition"), strict=True):
-        rows = [
+    drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(features), columns=len(SETS), share_y=True)
+    rows_of = {
+        among: [
             Row(title, {ROLES[name]: measured(child(now[name], among), "macro_f1")}) for name, title in features.items()
         ]
+        for among in SETS
+    }
+    for axes, (among, rows) in zip(drawn, rows_of.items(), strict=True):
         windows = child(now["imu"], among)["windows"]
-        draw(axes, rows, f"macro F1, {SETS[among]} ({windows})")
+        draw(axes, rows, f"macro F1, {SETS[among]} ({windows})", upto=largest(rows_of.values()))
     caption = (
-        "Macro F1 over all windows, in a steady state, and in transitions; number of windows in brackets. Whiskers are "
-        "95% intervals."
+        "Macro F1 over all windows, in a steady state, and in transitions; number of windows in brackets. "
+        f"{whiskers(rows_of.values(), 'an activity occurs in too few recordings or blocks of them')}"
     )
     return figure(svg(drawn[0], "Macro F1 by features"), caption)
 
 
 def _gain_plot(probe: JsonObject) -> Html:
     drawn = panels(WIDTH, 0.95 + ROW_HEIGHT * len(PROBES) * len(OVER), columns=len(SCORES), share_y=True)
+    rows_of = {}
     for axes, (score, title) in zip(drawn, SCORES.items(), strict=True):
         gained = {
             f"{by}, over {name}": measured(children(probe, "gain", key, over)[0], score)
             for key, by in PROBES.items()
             for over, name in OVER.items()
         }
-        rows = [Row(label, {"imu": one}) for label, one in gained.items()]
-        draw_gains(axes, rows, f"gain, {title}")
+        rows_of[score] = [Row(label, {"imu": one}) for label, one in gained.items()]
+        draw_gains(axes, rows_of[score], f"gain, {title}")
     caption = (
-        "Gain from pretraining: right of zero the pretrained IMU encoder is better. A hollow dot is not significant: "
-        "its 95% interval includes zero."
+        "Gain from pretraining: right of zero the pretrained IMU encoder is better. A hollow dot is not significant. "
+        f"{whiskers(rows_of.values(), FEW_OR_SAME)}"
     )
     return figure(svg(drawn[0], "Gain of the pretrained IMU encoder"), caption)
 

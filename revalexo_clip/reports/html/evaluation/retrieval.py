@@ -13,15 +13,27 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.evaluated import Floats, Ints
 from revalexo_clip.metrics.galleries import ACTIVITY, CLIP, WHOLE, Gallery
 from revalexo_clip.metrics.retrieval import Ranks
+from revalexo_clip.reports.conclusions.verdict import plain_name
 from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag, text
-from revalexo_clip.reports.html.plots import COLOUR, ROW_HEIGHT, WIDTH, Row, draw, heading, panels, percent_axis, svg
+from revalexo_clip.reports.html.plots import (
+    COLOUR,
+    ROW_HEIGHT,
+    WIDTH,
+    Row,
+    draw,
+    heading,
+    panels,
+    percent_axis,
+    svg,
+    whiskers,
+)
 from revalexo_clip.reports.values import (
     DIRECTIONS,
-    FEW_UNITS,
     GALLERIES,
     RETRIEVAL,
     Measured,
     child,
+    few_units,
     measured,
     number,
     shown_galleries,
@@ -47,11 +59,16 @@ def gallery_plot(metrics: JsonObject) -> Html:
     """Return R@1, R@5 and R@10 in each gallery."""
     found = {_gallery_label(metrics, name): child(metrics, name) for name in shown_galleries(metrics)}
     drawn = panels(WIDTH, 0.75 + 0.55 * len(found), columns=3, share_y=True)
-    for axes, name in zip(drawn, _RECALLS, strict=True):
-        rows = [Row(label, _both_ways(one, name), _chance(one, name)) for label, one in found.items()]
+    rows_of = {
+        name: [Row(label, _both_ways(one, name), _chance(one, name)) for label, one in found.items()]
+        for name in _RECALLS
+    }
+    for axes, (name, rows) in zip(drawn, rows_of.items(), strict=True):
         draw(axes, rows, RETRIEVAL[name])
-    whiskers = "Whiskers are 95% intervals." if metrics["interval_reason"] is None else "There are no intervals."
-    caption = f"Share of queries whose partner is the nearest, or among the 5 or 10 nearest. {whiskers}"
+    caption = (
+        "Share of queries whose partner is the nearest, or among the 5 or 10 nearest. "
+        f"{whiskers(rows_of.values(), few_units(metrics))}"
+    )
     drawing = svg(drawn[0], "Recall at 1, 5 and 10 in each gallery")
     return figure(joined([legend(), drawing]), caption)
 
@@ -112,17 +129,21 @@ def part_plot(metrics: JsonObject, parts: str) -> Html:
     if metrics[ACTIVITY] is None:
         del shown[ACTIVITY]
     drawn = panels(WIDTH, 0.75 + ROW_HEIGHT * len(found), columns=len(shown), share_y=True)
+    rows_of = {
+        gallery: [_part_row(part, child(found, part), gallery, name) for part in found]
+        for gallery, name in shown.items()
+    }
     for axes, (gallery, name) in zip(drawn, shown.items(), strict=True):
-        rows = [_part_row(part, child(found, part), gallery, name) for part in found]
-        draw(axes, rows, f"{RETRIEVAL[name]}, {GALLERIES[gallery]}")
+        draw(axes, rows_of[gallery], f"{RETRIEVAL[name]}, {GALLERIES[gallery]}")
     what = {"subjects": "subject", "activities": "activity", "motion": "motion"}[parts]
-    caption = f"Recall by {what}; number of windows in brackets. {FEW_UNITS} {metrics['interval_unit']}."
+    intervals = whiskers(rows_of.values(), few_units(metrics))
+    caption = f"Recall by {what}; number of windows in brackets. {intervals}"
     return figure(joined([legend(), svg(drawn[0], f"Recall by {what}")]), caption)
 
 
 def _part_row(part: str, found: JsonObject, gallery: str, name: str) -> Row:
     inside = found if gallery == WHOLE else found[gallery.removeprefix(f"{WHOLE}_")]
-    label = f"{part} ({found['windows']})"
+    label = f"{plain_name(part)} ({found['windows']})"
     if not isinstance(inside, dict):
         return Row(label, {})
     return Row(label, _both_ways(inside, name), _chance(inside, name))
