@@ -30,7 +30,7 @@ def test_the_comparison_is_that_of_the_predictions_of_each_variant(tmp_path: Pat
     expected = compare_classifiers(reading["full-10"], reading["scratch-10"], bootstrap)
     assert child(first, "differences", "full") == expected
     assert list(child(first, "differences")) == ["frozen", "full"]
-    measured = measure_classification(reading["full-10"], bootstrap)
+    measured = measure_classification(reading["full-10"], bootstrap, reading["full-10"].activities)
     for found, whole in zip(
         children(first, "variants", "full", "horizons"), children(measured, "horizons"), strict=True
     ):

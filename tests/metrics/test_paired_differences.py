@@ -189,7 +189,7 @@ def test_a_checkpoint_is_the_same_as_its_copy() -> None:
         child(found, "retrieval_within_subject_and_activity", "imu_to_video"),
         child(found, "probe", "linear", "imu", 0, "steady"),
     ):
-        names = set(figures) - {"interval", "between_subjects", "significant", "windows"}
+        names = set(figures) - {"interval", "p_value", "between_subjects", "significant", "windows"}
         assert {figures[name] for name in names} == {0.0}
         assert set(child(figures, "interval").values()) == {None}
         assert child(figures, "significant") == dict.fromkeys(names, "same")

@@ -180,7 +180,7 @@ def test_what_is_missing_is_said() -> None:
         "No window with a label is in a steady state at horizon 30 s, 40 s.",
         "No window with a label is in a transition at horizon 30 s, 40 s.",
         "Activities without test windows, so not tested: ramp. Predictions of ramp lower the macro F1.",
-        "Activities without training windows, so the classifier could not learn them: walking, ramp. "
+        "Activities that are not in training, so the classifier could not learn them: walking, ramp. "
         "Their test windows (walking) count as errors.",
     ]
     assert at(measured(predictions), 1, "all")["reason"] == "no window has a label at horizon 30 s"

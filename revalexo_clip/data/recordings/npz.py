@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
+from revalexo_clip.core.text import spelled_twice
 from revalexo_clip.data.index import fingerprint
 from revalexo_clip.data.recordings.base import WHOLE, Recorded, RecordingSet, Track, positions
 from revalexo_clip.data.resampling import resampled
@@ -44,6 +45,8 @@ class NpzRecordings(RecordingSet):
         self.data_NC = arrays["data"]
         self.channels = tuple(map(str, self._texts(arrays, "channels")))
         self.activities = tuple(map(str, self._texts(arrays, "activities")))
+        if problem := spelled_twice(self.activities):
+            raise self._wrong(problem)
         self.rate = self._rate(arrays["fs"])
         self.offset_R1 = self._offsets(arrays)
         recordings = len(self.offset_R1) - 1

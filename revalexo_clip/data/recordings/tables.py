@@ -11,6 +11,7 @@ import numpy as np
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
+from revalexo_clip.core.text import spelled_twice
 from revalexo_clip.data.clocks import MAX_GAP, BadTime, Piece, TimeUnit, on_grid
 from revalexo_clip.data.imu import clock_like, header_of, read_imu, read_rows
 from revalexo_clip.data.index import check_file, fingerprint
@@ -61,6 +62,8 @@ class TabledRecordings(RecordingSet):
         self.tables = (self.table,) if whole else (self.table, segments)
         labelled = rows if whole else _table(segments, ("file", "start", "end", "label"))
         self.activities = tuple(sorted({row.cells["label"] for row in labelled}))
+        if problem := spelled_twice(self.activities):
+            raise DataError(f"{self.table if whole else segments}: {problem}")
         self.labels = tuple(self._label(row) for row in rows) if whole else None
         self.segments = None if whole else self._segments(labelled, segments)
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from pydantic_core import to_json
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.text import spelled_twice
 
 LABEL_MAPPING = "label_mapping.json"
 DATA_PAIRS = "data_pairs"
@@ -112,6 +113,8 @@ class LabelMapping(_File):
     def _indices_agree(self) -> Self:
         if sorted(self.label_to_idx.values()) != list(range(len(self.label_to_idx))):
             raise ValueError(f"label_to_idx does not number {len(self.label_to_idx)} activities from 0 without gaps")
+        if problem := spelled_twice(self.label_to_idx):
+            raise ValueError(f"label_to_idx: {problem}")
         inverse = {str(index): activity for activity, index in self.label_to_idx.items()}
         if self.idx_to_label is not None and self.idx_to_label != inverse:
             differing = sorted(

@@ -275,6 +275,9 @@ BROKEN_NPZ: dict[str, dict[str, Array | None]] = {
     "recording 0 has label -1": {"label": np.array([-1, 1, 2, 1, 0])},
     r"label should be 5 integers, one per recording, but is int64 \[4\]": {"label": np.array(LABELS[:4])},
     "subject should be 5 integers or strings": {"subject": np.array(["Anna", "Ben"])},
+    "the activities 'sit down' and 'sit_down' differ only in case, spaces, hyphens or underscores": {
+        "activities": np.array(["sit down", "walk", "sit_down"])
+    },
     "channels contains a name twice: acc_x, acc_x, gyro_x": {"channels": np.array(["acc_x", "acc_x", "gyro_x"])},
     r"activities should be an array of strings, but is int64 \[3\]": {"activities": np.arange(3)},
     r"fs should be a positive number, the sampling rate \[Hz\], but is int64 \[\]": {"fs": np.array(0)},
@@ -372,6 +375,10 @@ BROKEN_CSV: dict[str, tuple[Callable[[Path], object], str]] = {
     "file not there": (
         remove("anna/1.csv"),
         r"anna/1\.csv: the recording of Anna is missing: No such file or directory \(named in .*recordings\.csv\)",
+    ),
+    "one activity in two spellings": (
+        replace("segments.csv", "climbing", "Walking"),
+        r"segments\.csv: the activities 'Walking' and 'walking' differ only in case, .*; use one spelling for both",
     ),
     "segment of no recording": (
         replace("segments.csv", "anna/1.csv", "anna/2.csv"),

@@ -180,6 +180,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         fields(MAPPING, idx_to_label={"0": "standing", "1": "stairs_up", "2": "walking"}),
         "label_to_idx and idx_to_label disagree about index 1, 2",
     ),
+    "one activity in two spellings": (
+        fields(MAPPING, label_to_idx={"stairs up": 0, "stairs_up": 1}),
+        r"label_mapping\.json: .*'stairs up' and 'stairs_up' differ only in case, .*; use one spelling for both",
+    ),
     "missing video": (
         lambda root: (root / "videos/Subject01/0001.mp4").unlink(),
         r"0001\.mp4: the video of Subject01/0001 is missing: No such file .*Subject01\.json",

@@ -20,6 +20,7 @@ from revalexo_clip.reports.conclusions.variants import answers
 from revalexo_clip.reports.values import BASELINES, NOT_SIGNIFICANT, child, measured
 
 MOST = 0.05
+MANY = 2000
 TWO_SUBJECTS = Layout("two subjects", subjects=2, recordings=1, clips=37)
 LAYOUTS = [
     Layout("one recording", subjects=1, recordings=1, clips=75),
@@ -115,4 +116,5 @@ def test_answers_seldom_claim_a_difference_that_is_not_there(claims: Callable[[L
 def test_answers_seldom_claim_a_difference_in_many_runs(
     claims: Callable[[Layout, float, int], float], layout: Layout
 ) -> None:
-    assert claims(layout, 5.0, 2000) <= MOST
+    chance = 2 * (MOST * (1 - MOST) / MANY) ** 0.5  # two standard deviations of the share
+    assert claims(layout, 5.0, MANY) <= MOST + chance

@@ -136,7 +136,7 @@ def test_what_is_missing_is_said_in_words(tmp_path: Path) -> None:
     }
     findings = Findings("bare", metrics, bare, galleries, MadeDataset(bare), tmp_path / "metrics.csv")
     told = {section.anchor: Page(section.body).text for section in sections(findings)}
-    assert "There are no intervals: 6 clips are needed." in told["results"]
+    assert "There are no intervals: 6 clips are needed. Only results of exactly 0% or 100%" in told["results"]
     assert "no gallery of the same activity" in told["retrieval"]
     assert "start less than 1.0 s apart count as one answer" in told["retrieval"]
     assert told["activities"] == "No window has an activity at the first horizon."
