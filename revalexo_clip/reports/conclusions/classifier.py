@@ -11,6 +11,7 @@ from revalexo_clip.reports.conclusions.verdict import (
     Answer,
     Verdict,
     against,
+    extremes,
     plain_name,
     share,
 )
@@ -180,10 +181,14 @@ def _by_activity(metrics: JsonObject, first: JsonObject) -> Verdict:
     best, worst = ordered[0], ordered[-1]
     most, least = (measured(child(classes, name), "f1") for name in (best, worst))
     reasons = (
-        f"Of the activities with at least {MIN_WINDOWS} windows, F1 is highest for {plain_name(best)} ({share(most)}) "
-        f"and lowest for {plain_name(worst)} ({share(least)}).{_most_frequent_confusion(metrics, found, held)}{remark}"
+        f"Of the activities with at least {MIN_WINDOWS} windows, F1 "
+        f"{extremes(plain_name(best), most, plain_name(worst), least)}."
+        f"{_most_frequent_confusion(metrics, found, held)}{remark}"
     )
-    return Verdict(question, "told", f"Best: {plain_name(best)}; worst: {plain_name(worst)}", reasons)
+    short = f"Best: {plain_name(best)}; worst: {plain_name(worst)}"
+    if most.value == least.value:
+        short = f"All alike: F1 {written('f1', most.value)}"
+    return Verdict(question, "told", short, reasons)
 
 
 def _listed(activities: Sequence[str]) -> str:
@@ -227,7 +232,7 @@ def _by_subject(metrics: JsonObject, first: JsonObject) -> Verdict:
     )
     (best, most), (worst, least) = ordered[0], ordered[-1]
     reasons = (
-        f"Weighted F1 is highest for {best} ({share(most)}) and lowest for {worst} ({share(least)}). These intervals "
+        f"Weighted F1 {extremes(best, most, worst, least)}. These intervals "
         "say how results vary with other moments of these subjects, not with other subjects."
     )
     mean = mean_of_subjects(child(first, "all"), _WEIGHTED)

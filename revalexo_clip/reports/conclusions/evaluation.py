@@ -16,6 +16,7 @@ from revalexo_clip.reports.conclusions.verdict import (
     Verdict,
     against,
     decide,
+    extremes,
     plain_name,
     share,
 )
@@ -207,12 +208,15 @@ def _by_activity(metrics: JsonObject) -> Verdict:
         return Verdict(question, "open", "Not known", f"Fewer than two activities have {MIN_WINDOWS} windows.")
     (best, most), (worst, least) = ordered[0], ordered[-1]
     reasons = (
-        f"Of the activities with at least {MIN_WINDOWS} windows, R@10 from IMU to video is highest for "
-        f"{plain_name(best)} ({share(most)}) and lowest for {plain_name(worst)} ({share(least)})."
+        f"Of the activities with at least {MIN_WINDOWS} windows, R@10 from IMU to video "
+        f"{extremes(plain_name(best), most, plain_name(worst), least)}."
     )
     if isinstance(metrics["probe"], dict):
         reasons += _probe_recall(child(metrics, "probe"))
-    return Verdict(question, "told", f"Best: {plain_name(best)}; worst: {plain_name(worst)}", reasons)
+    short = f"Best: {plain_name(best)}; worst: {plain_name(worst)}"
+    if most.value == least.value:
+        short = f"All alike: R@10 {written('r_at_10', most.value)}"
+    return Verdict(question, "told", short, reasons)
 
 
 def _probe_recall(probe: JsonObject) -> str:
@@ -248,7 +252,7 @@ def _by_subject(metrics: JsonObject) -> Verdict:
     (best, most), (worst, least) = ordered[0], ordered[-1]
     chance = {name: number(child(subjects, name, "chance")["r_at_10"]) or 0.0 for name in subjects}
     reasons = (
-        f"R@10 from IMU to video is highest for {best} ({share(most)}) and lowest for {worst} ({share(least)}). These "
+        f"R@10 from IMU to video {extremes(best, most, worst, least)}. These "
         "intervals say how results vary with other moments of these subjects, not with other subjects."
         f"{_other_subjects(metrics)}"
     )

@@ -30,6 +30,7 @@ from revalexo_clip.reports.values import (
 )
 
 DECIDING = "weighted_f1"
+_TOO_CLOSE = "which excludes zero, but not far enough for so many comparisons"
 
 
 def others(comparison: JsonObject) -> list[str]:
@@ -151,7 +152,7 @@ def _difference(gained: Measured, answered: str, kind: str, baseline: str) -> st
     if gained.interval is None:
         return f"{title} is {shown}; without an interval its significance is not known."
     if answered == NOT_SIGNIFICANT:
-        why = "which includes zero" if gained.may_be(0.0) else "which excludes zero, but not far enough for so many comparisons"
+        why = "which includes zero" if gained.may_be(0.0) else _TOO_CLOSE
         return f"the difference {title} is not significant: {shown} (95% interval {_ends(*gained.interval)}, {why})."
     ends = sorted(map(abs, gained.interval))
     return (

@@ -29,8 +29,8 @@ MIN_WINDOWS = 10
 """Windows that an activity needs to be named in a conclusion: shares of fewer windows say little."""
 
 MAX_P = 0.04
-"""Corrected p-values of significant differences are below this. Then at most 5% of answers are wrong if nothing differs:
-in simulations, a 95% interval of a difference in F1 contains the truth in about 94% of cases."""
+"""Corrected p-values of significant differences are below this. Then at most 5% of answers claim a difference if there
+is none: in simulations, a 95% interval of a difference in F1 contains the truth in about 94% of cases."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,13 @@ def decide(differences: Mapping[Key, Measured]) -> dict[Key, Answer]:
 def plain_name(activity: str) -> str:
     """Return an activity as words."""
     return activity.replace("_", " ")
+
+
+def extremes(best: str, most: Measured, worst: str, least: Measured) -> str:
+    """Return where a share is highest and lowest, or that it is the same everywhere."""
+    if most.value == least.value:
+        return f"is the same for all: {written('share', most.value)}"
+    return f"is highest for {best} ({share(most)}) and lowest for {worst} ({share(least)})"
 
 
 def share(found: Measured) -> str:

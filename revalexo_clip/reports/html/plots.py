@@ -7,7 +7,7 @@ style sheet, so that one drawing fits light mode, dark mode and paper.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Literal
@@ -150,6 +150,8 @@ ROW_HEIGHT = 0.34
 """Height of a row in a drawing [in]."""
 _MARGIN = 0.04
 """Free part of an axis on both sides, so that dots at its ends are whole."""
+_DOT = 0.03
+"""Width of a dot, as a share of an axis."""
 MARKERS = ("o", "D")
 """Markers of the dots in a row, from the top."""
 
@@ -186,7 +188,7 @@ def largest(panels_of_rows: Iterable[Sequence[Row]]) -> float:
     return max((end for end in found if end is not None), default=0.0)
 
 
-def whiskers(panels_of_rows: Iterable[Sequence[Row]], missing: str, *, what: str = "95% intervals") -> str:
+def whiskers(panels_of_rows: Collection[Sequence[Row]], missing: str, *, what: str = "95% intervals") -> str:
     """Return what the whiskers of a dot plot are, as far as there are any; `missing` says why a dot has none."""
     dots = [one for rows in panels_of_rows for row in rows for one in row.dots.values() if one.value is not None]
     held = [one for one in dots if one.interval is not None]
@@ -194,7 +196,9 @@ def whiskers(panels_of_rows: Iterable[Sequence[Row]], missing: str, *, what: str
         return f"There are no intervals: {missing}." if dots else ""
     told = f"Whiskers are {what}"
     told += "." if len(held) == len(dots) else f"; a dot without one has no interval: {missing}."
-    return f"{told} An interval narrower than its dot is hidden by it."
+    least = min(one.interval[1] - one.interval[0] for one in dots if one.interval is not None)
+    hidden = least < _DOT * max(largest([rows]) for rows in panels_of_rows)
+    return f"{told} Intervals narrower than a dot are hidden by it." if hidden else told
 
 
 def draw_gains(axes: Axes, rows: Sequence[Row], title: str) -> None:

@@ -17,6 +17,7 @@ from sklearn.manifold import TSNE
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints
+from revalexo_clip.reports.conclusions.verdict import plain_name
 from revalexo_clip.reports.html.page import Html, joined, paragraph, row, table, tag, text
 from revalexo_clip.reports.html.plots import COLOUR, WIDTH, panels, svg
 from revalexo_clip.reports.values import MINUS, MODALITIES, NONE, child, number
@@ -41,7 +42,7 @@ def section_body(windows: EvaluatedWindows) -> Html:
     place_m2 = flat(torch.cat(embeddings).double().numpy())
     label_M = windows.label_NK[of, 0].numpy()
     named: dict[str, tuple[Ints, Sequence[str]]] = {
-        "activity": (label_M, windows.activities),
+        "activity": (label_M, [plain_name(name) for name in windows.activities]),
         "subject": (windows.of_subject()[rows], windows.subjects),
     }
     drawn = [_coloured(place_m2, name, *kinds) for name, kinds in named.items()]

@@ -49,7 +49,7 @@ ROLES = {
     "imu": "imu",
     "imu_untrained": "muted",
     "handcrafted": "c4",
-    "imu_supervised": "c2",
+    "imu_supervised": "ink",
     "video": "video",
     "both": "c3",
 }
