@@ -58,10 +58,16 @@ class Gallery:
             assert isinstance(of_direction, dict)
             rank_M = self.found_at(direction)[places]
             figure_R5 = resampled(rank_M, unit_M, bootstrap)
+            figure_R5[:, self._certain(places)] = np.nan
             of_direction["interval"] = bootstrap.intervals(FIGURES, figure_R5, unit_M, RANGES)
             own_S5 = of_each_subject(rank_M, bootstrap.subject_U[unit_M])
             of_direction["between_subjects"] = between_subjects(FIGURES, own_S5, RANGES)
         return found
+
+    def _certain(self, places: Ints) -> list[bool]:
+        """Return which of the `FIGURES` could not be other than they are, [5]: R@10 of at most ten windows is 100%."""
+        largest = int(self.ranks.gallery_N.numpy()[places].max())
+        return [largest <= k for k in (1, 5, 10, 1, 1)]
 
 
 def rank_galleries(

@@ -7,10 +7,11 @@ from typing import cast
 import numpy as np
 import pytest
 from scipy import stats
+from support.made_windows import made_windows
 from support.units import bootstrap_of
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.blocks import TimeUnits
+from revalexo_clip.metrics.blocks import TimeUnits, units_of
 from revalexo_clip.metrics.bootstrap import DIFFERENCE, SHARE, UNLIMITED, TimeBootstrap
 from revalexo_clip.metrics.classification import (
     CLASSIFICATION_SCORES,
@@ -22,7 +23,9 @@ from revalexo_clip.metrics.classification import (
 )
 from revalexo_clip.metrics.evaluated import Floats, Ints
 from revalexo_clip.metrics.exact_bounds import MOST_CORRELATED, all_alike, bounds, least_share
+from revalexo_clip.metrics.galleries import measure_retrieval, rank_galleries
 from revalexo_clip.metrics.paired_differences import significance
+from revalexo_clip.reports.values import child
 
 
 def one_recording(blocks: int) -> TimeBootstrap:
@@ -180,3 +183,14 @@ def test_blocks_of_one_recording_need_more_to_settle_a_difference() -> None:
     bootstraps = [one_recording(8), one_recording(20)]
     p_values = [one.p_value(np.ones(50), np.arange(len(one.subject_U)), DIFFERENCE) for one in bootstraps]
     assert (p_values[0] or 0.0) > 0.05 > (p_values[1] or 1.0)
+
+
+def test_a_recall_that_could_not_be_lower_has_no_interval() -> None:
+    windows = made_windows(subjects=2)  # eight of each clip
+    bootstrap = TimeBootstrap(units_of(windows), resamples=20)
+    found = measure_retrieval(windows, rank_galleries(windows), bootstrap)
+    figures = child(found, "retrieval_within_clip", "imu_to_video")
+    assert figures["r_at_10"] == 1.0
+    assert child(figures, "interval")["r_at_10"] is None
+    assert child(figures, "interval")["r_at_5"] is not None
+    assert child(found, "retrieval", "imu_to_video", "interval")["r_at_10"] is not None

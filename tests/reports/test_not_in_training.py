@@ -147,8 +147,20 @@ def test_variants_are_not_compared_by_what_none_could_learn(tmp_path: Path) -> N
     assert f"Not in training: {', '.join(tested)}." in told
     write_variant_report(tmp_path / "report.html", found)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "This applies to scratch with 10%, frozen with 10%" in Page(page).text
+    assert f"⚠ Not in training: {', '.join(tested)}. All their test windows count as errors." in Page(page).text
     assert '<strong class="yes">' not in page.partition("<main>")[0]
+
+
+def test_it_is_told_which_variants_did_not_learn_an_activity(tmp_path: Path) -> None:
+    found = made_comparison(tmp_path, never_trained=["stairs_up"])
+    first = children(found, "labels")[0]
+    child(first, "variants", "full")["never_trained"] = []
+    (note,) = variants.training_notes(found)
+    assert note.startswith(
+        "Not in training: stairs_up. All their test windows count as errors. This applies to scratch"
+    )
+    assert "full with 10%" not in note
+    assert "full with 100%" in note
 
 
 def test_two_zeros_are_not_the_same_and_not_green(tmp_path: Path) -> None:

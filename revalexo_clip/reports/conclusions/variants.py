@@ -118,7 +118,11 @@ def training_notes(comparison: JsonObject) -> list[str]:
             assert isinstance(variant, dict)
             if note := untrained_note(variant):
                 told.setdefault(note, []).append(f"{kind} with {percent(label)}")
-    return [f"{note} This applies to {', '.join(trainings)}." for note, trainings in told.items()]
+    count = sum(len(child(label, "variants")) for label in children(comparison, "labels"))
+    return [
+        note if len(trainings) == count else f"{note} This applies to {', '.join(trainings)}."
+        for note, trainings in told.items()
+    ]
 
 
 def sentences(comparison: JsonObject) -> Iterator[str]:

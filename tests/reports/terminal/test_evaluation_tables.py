@@ -211,8 +211,7 @@ def test_one_window_of_one_clip_is_measured_like_any_other() -> None:
     figures = found["imu_to_video"]
     assert isinstance(figures, dict)
     assert figures["r_at_1"] == 1
-    exact = {name: [pytest.approx(0.025), 1.0] for name in ("r_at_1", "r_at_5", "r_at_10", "mrr")}
-    assert figures["interval"] == {**exact, "median_rank": None}
+    assert figures["interval"] == dict.fromkeys(("r_at_1", "r_at_5", "r_at_10", "mrr", "median_rank"))
     probe_results = probe_windows(windows, alone, bootstrap).metrics
     assert probe_results is not None
     assert probe_results["training_windows"] == 8
