@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
+import numpy as np
 from pydantic import JsonValue
 from rich.console import Console
 
@@ -16,6 +18,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import write_json
 from revalexo_clip.core.text import counted
+from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.evaluation.classifier import Subjects, refuse_seen
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.build import read_teacher
@@ -135,7 +138,14 @@ def summarize(files: Mapping[str, Path], folds: Iterable[str], failures: Mapping
         return {"folds": {}, "unfinished": unfinished, "mean": [], "deviation": [], "pooled": None}
     pooled = concatenate(list(found.values()))
     return {
-        "folds": {name: {"subjects": _subjects(one), "horizons": _measure(one)} for name, one in found.items()},
+        "folds": {
+            name: {
+                "subjects": _subjects(one),
+                "never_trained": _never_trained(files[name], one),
+                "horizons": _measure(one),
+            }
+            for name, one in found.items()
+        },
         "unfinished": unfinished,
         "mean": _over(found.values(), lambda values: fmean(values) if values else None),
         "deviation": _over(found.values(), lambda values: stdev(values) if len(values) > 1 else None),
@@ -145,6 +155,19 @@ def summarize(files: Mapping[str, Path], folds: Iterable[str], failures: Mapping
 
 def _subjects(predictions: Predictions) -> list[JsonValue]:
     return [*sorted({predictions.clip_subjects[clip] for clip in predictions.clip_N})]
+
+
+def _never_trained(path: Path, predictions: Predictions) -> list[JsonValue] | None:
+    """Return the tested activities that are not in training, from `metrics.json` beside the predictions.
+
+    None if that is not known.
+    """
+    metrics = path.with_name("metrics.json")
+    named = json.loads(metrics.read_text(encoding="utf-8")).get("never_trained") if metrics.is_file() else None
+    if not isinstance(named, list):
+        return None
+    tested = {predictions.activities[label] for label in np.unique(predictions.label_NK) if label != UNLABELLED}
+    return [name for name in named if name in tested]
 
 
 def _measure(predictions: Predictions) -> list[JsonValue]:

@@ -251,3 +251,12 @@ def test_there_is_no_deviation_of_one_fold(tmp_path: Path) -> None:
     for part in fold_report(summarize({"a": files["a"]}, "a", {})):
         console.print(part)
     assert "±" not in console.export_text()
+
+
+def test_the_summary_names_tested_activities_that_a_fold_was_not_trained_on(tmp_path: Path) -> None:
+    found, files = three(tmp_path)
+    tested = found["b"].activities[found["b"].label_NK.max()]
+    files["b"].with_name("metrics.json").write_text(json.dumps({"never_trained": [tested, "never"]}))
+    folds = summarize(files, "abc", {})["folds"]
+    assert isinstance(folds, dict)
+    assert {name: child(folds, name)["never_trained"] for name in folds} == {"a": None, "b": [tested], "c": None}

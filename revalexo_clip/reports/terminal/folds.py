@@ -19,6 +19,7 @@ from revalexo_clip.reports.values import (
     mean_of_subjects,
     object_of,
     percent,
+    untrained_note,
     when,
     written_interval,
 )
@@ -40,6 +41,9 @@ def fold_report(summary: JsonObject) -> Iterator[RenderableType]:
     if pooled := summary["pooled"]:
         mean, deviation, everything = map(_rows, (summary["mean"], summary["deviation"], object_of(pooled)["horizons"]))
         yield _fold_table(object_of(summary["folds"]), mean[0], deviation[0], everything[0])
+        for name, fold in object_of(summary["folds"]).items():
+            if note := untrained_note(object_of(fold)):
+                yield Text(f"{name}: {note[0].lower()}{note[1:]}", style="yellow")
         if object_of(everything[0]["all"])["between_subjects"]:
             yield Text(f"{SUBJECT_INTERVALS}\n", style="dim")
         if len(mean) > 1:

@@ -18,7 +18,11 @@ def made_summary(subjects: int) -> JsonObject:
     predictions = made_predictions(subjects=subjects)
     pooled = measure_classification(predictions, TimeBootstrap(units_of(predictions), resamples=20))
     horizons = pooled["horizons"]
-    folds: JsonObject = {name: {"horizons": horizons} for name in ("Subject01", "Subject02_and_Subject03")}
+    never_trained = {"Subject01": None, "Subject02_and_Subject03": ["ramp"]}
+    folds: JsonObject = {
+        name: {"never_trained": untrained and [*untrained], "horizons": horizons}
+        for name, untrained in never_trained.items()
+    }
     return {
         "folds": folds,
         "unfinished": {"Subject04": "it broke"},
@@ -40,6 +44,8 @@ def test_rows_are_folds_and_horizons(summary: JsonObject) -> None:
     assert labels == ["Subject01", "Subject02_and_Subject03", "mean", "deviation", "all"]
     assert "Mean and standard deviation over folds" in lines
     assert lines[-1] == "Without a result: Subject04."
+    told = "Subject02_and_Subject03: not in training: ramp. All their test windows count as errors."
+    assert told in " ".join(lines)
 
 
 def test_six_subjects_have_means_with_intervals_between_subjects() -> None:
