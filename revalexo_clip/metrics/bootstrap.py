@@ -209,12 +209,12 @@ class _Resampled:
 
     @property
     def _free(self) -> int:
-        return self.weight_RU.shape[1] - self.subjects
+        return int(self.weight_RU.shape[1]) - self.subjects
 
     @property
     def degrees(self) -> float:
         """Degrees of freedom."""
-        return self._free / (1 + len(self.followers) / self.weight_RU.shape[1])
+        return self._free / (1 + len(self.followers) / int(self.weight_RU.shape[1]))
 
     @property
     def widening(self) -> float:
