@@ -12,8 +12,9 @@ import numpy as np
 from scipy import stats
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.metrics.bootstrap import COVERAGE, UNLIMITED, Range
+from revalexo_clip.metrics.bootstrap import COVERAGE, UNLIMITED
 from revalexo_clip.metrics.evaluated import Floats
+from revalexo_clip.metrics.exact_bounds import Range
 
 LEAST_SUBJECTS = 6
 """Subjects needed for an interval between subjects."""

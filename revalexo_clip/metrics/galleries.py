@@ -15,8 +15,9 @@ import torch
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.between_subjects import between_subjects
-from revalexo_clip.metrics.bootstrap import SHARE, Range, TimeBootstrap
+from revalexo_clip.metrics.bootstrap import SHARE, TimeBootstrap
 from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Floats, Ints
+from revalexo_clip.metrics.exact_bounds import Range
 from revalexo_clip.metrics.retrieval import Moments, Ranks, partner_ranks_within, score
 
 WHOLE, SUBJECT, ACTIVITY = "retrieval", "retrieval_within_subject", "retrieval_within_subject_and_activity"

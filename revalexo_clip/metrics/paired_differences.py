@@ -17,9 +17,10 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.between_subjects import between_subjects
-from revalexo_clip.metrics.bootstrap import DIFFERENCE, Range, TimeBootstrap
+from revalexo_clip.metrics.bootstrap import DIFFERENCE, TimeBootstrap
 from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, SCORES, ClassifierOutput, gain
 from revalexo_clip.metrics.evaluated import Bools, EvaluatedWindows, Ints, Predictions
+from revalexo_clip.metrics.exact_bounds import Range
 from revalexo_clip.metrics.galleries import (
     DIRECTIONS,
     FIGURES,

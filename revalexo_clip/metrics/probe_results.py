@@ -141,7 +141,8 @@ class _Task:
         for fold in self.folds:
             trained = self.label_NK[training_rows(fold, self.label_NK)]
             untrained_NK[fold.test] = ~np.isin(self.label_NK[fold.test], trained[trained != UNLABELLED])
-        return (untrained_NK & (self.label_NK != UNLABELLED))[: len(self.windows)]
+        found_NK = untrained_NK & (self.label_NK != UNLABELLED)
+        return np.asarray(found_NK[: len(self.windows)])
 
     def never_trained(self) -> list[JsonValue]:
         """Return the activities with evaluated windows, none of which has a probe that was trained on the activity."""
