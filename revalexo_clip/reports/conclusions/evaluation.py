@@ -136,7 +136,7 @@ def against_chance(found: JsonObject) -> tuple[Answer, str]:
         )
     if ten == {"no"}:
         return "no", "No: worse than chance"
-    if measured(child(found, "imu_to_video"), "r_at_1").interval is None:
+    if any(measured(child(found, way), "r_at_1").interval is None for way in DIRECTIONS):
         return "open", f"Significance not known, because there is no interval: {shown} in the weaker direction"
     return "open", "Not significantly different from chance"
 

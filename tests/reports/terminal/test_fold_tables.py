@@ -18,10 +18,9 @@ def made_summary(subjects: int) -> JsonObject:
     predictions = made_predictions(subjects=subjects)
     pooled = measure_classification(predictions, TimeBootstrap(units_of(predictions), resamples=20))
     horizons = pooled["horizons"]
-    never_trained = {"Subject01": None, "Subject02_and_Subject03": ["ramp"]}
+    never_trained: JsonObject = {"Subject01": None, "Subject02_and_Subject03": ["ramp"]}
     folds: JsonObject = {
-        name: {"never_trained": untrained and [*untrained], "horizons": horizons}
-        for name, untrained in never_trained.items()
+        name: {"never_trained": untrained, "horizons": horizons} for name, untrained in never_trained.items()
     }
     return {
         "folds": folds,
