@@ -95,8 +95,8 @@ class TimeBootstrap:
         variance is multiplied by (1 + r) / (1 - r), see `_correlation`. They are cut to `within`, the range of the
         result. None if there are too few units.
 
-        A result that is the same in all resamples has exact bounds (see `exact_bounds`) if it is a `SHARE`, also from
-        few units, or a `DIFFERENCE` other than zero. Otherwise it has no interval.
+        A result that is the same in all resamples has exact bounds (see `exact_bounds`) if it is a `SHARE` (from few
+        units only if it is 0 or 1), or a `DIFFERENCE` other than zero. Otherwise it has no interval.
 
         That r is an estimate costs degrees of freedom of the t distribution. With n pairs of neighbours among U units
         the variance of r is about n / U^2, of which half remains because r is never below zero; that of the logarithm
@@ -197,10 +197,16 @@ class _Resampled:
         return len(self.known) == 0 or bool(np.ptp(self.known) < _ROUNDING)
 
     def has_bounds(self, within: Range) -> bool:
-        """Return whether a constant result has exact bounds: any share, but no difference of zero."""
+        """Return whether a constant result has exact bounds: any share, but no difference of zero.
+
+        From few units only 0% and 100% have them: anything else is the same in all resamples of a single unit.
+        """
         if len(self.known) == 0 or within not in (SHARE, DIFFERENCE):
             return False
-        return within == SHARE or (self.has_enough_units and abs(float(self.known[0])) > _ROUNDING)
+        value = float(self.known[0])
+        if within == DIFFERENCE:
+            return self.has_enough_units and abs(value) > _ROUNDING
+        return self.has_enough_units or value in SHARE
 
     @property
     def has_enough_units(self) -> bool:

@@ -72,6 +72,7 @@ def test_few_units_have_wide_exact_bounds() -> None:
     bootstrap, unit_N = bootstrap_of(["a"] * 2), np.arange(2)
     found = bootstrap.interval(np.ones(1000), unit_N, SHARE) or ()
     assert list(found) == pytest.approx([0.025**0.5, 1.0])
+    assert bootstrap.interval(np.full(1000, 0.3), unit_N, SHARE) is None
 
 
 def test_collapsed_embeddings_have_an_interval_of_their_reciprocal_rank() -> None:
