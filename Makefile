@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 DEMO   := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-long lint format bench bench-data bench-encoders bench-training bench-evaluation ablation golden clean clean-demo
+.PHONY: help setup demo test test-fast test-long test-lowest lint format bench bench-data bench-encoders bench-training bench-evaluation ablation golden clean clean-demo
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -47,6 +47,19 @@ test-fast: setup  ## the fast tests only
 test-long: setup  ## the tests that take minutes: killed processes, training at full length
 	$(PYTEST) -m long
 
+# The rooms that call other packages in the most ways. One process, so that `make test` may run beside it.
+LOWEST := tests/core tests/config tests/cli/test_help.py tests/cli/test_cli.py tests/data/test_video.py \
+          tests/data/test_imu.py tests/data/test_motion.py tests/data/revalexo/test_revalexo.py tests/export \
+          tests/runs tests/training/test_loaders.py tests/pretraining/test_validation.py tests/metrics
+
+.venv-lowest/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
+	@touch $@
+
+test-lowest: .venv-lowest/.installed  ## fast tests with the lowest version of each dependency that pyproject.toml allows
+	.venv-lowest/bin/pytest -m 'not slow and not long' $(LOWEST)
+
 lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -80,5 +93,5 @@ clean-demo:  ## delete the demo's data and runs, so that `make demo` starts from
 	rm -rf $(DEMO) runs/demo runs/latest
 
 clean:  ## delete .venv, demo data, runs and caches
-	rm -rf $(VENV) $(DEMO) data/benchmark runs *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest $(DEMO) data/benchmark runs *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

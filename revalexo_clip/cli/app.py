@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -115,9 +116,28 @@ def main() -> None:
     except UserError as error:
         if _state["debug"]:
             raise
-        err.print(f"{error.kind}:", style="bold red", end=" ")
-        err.print(str(error), highlight=False, markup=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _fail(error)
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:  # what a broken library may raise
+        if _state["debug"] or not _comes_from("torchvision", error):
+            raise
+        _fail(
+            UserError(
+                f"the installed torchvision cannot be imported: {error}. It probably does not fit the installed torch. "
+                "Install one that does, or uninstall it: rxclip works without it"
+            )
+        )
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(130)
+
+
+def _comes_from(package: str, error: Exception) -> bool:
+    """Return whether code of a package raised an error. Lightning's torchmetrics imports torchvision if it is there."""
+    names = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(name.partition(".")[0] == package for name in names)
+
+
+def _fail(error: UserError) -> NoReturn:
+    err.print(f"{error.kind}:", style="bold red", end=" ")
+    err.print(str(error), highlight=False, markup=False, soft_wrap=True)
+    sys.exit(error.exit_code)

@@ -56,7 +56,7 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
     """Train and test an activity classifier, once, in folds (cross-validation) or in variants (--compare)."""
     quiet_libraries()
     from revalexo_clip.config.finetuning import FinetuneExperiment
-    from revalexo_clip.config.loading import load_experiment_of
+    from revalexo_clip.config.loading import load_experiment_of, split_target
     from revalexo_clip.finetuning import run as single
     from revalexo_clip.finetuning.cross_validation import cross_validate
     from revalexo_clip.finetuning.variant_comparison import compare_variants
@@ -73,7 +73,7 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
     if dry_run:
         _dry_run(experiment, RunOptions(resume, said, allow_seen_subjects), kinds, fractions, folds or [])
         return
-    source = Path(file.partition(":")[0])
+    source = split_target(file)[0]
     again = ["rxclip", "finetune", file, *(part for text in said for part in ("--set", text))]
     again += ["--allow-seen-subjects"] if allow_seen_subjects else []
     if kinds is not None:

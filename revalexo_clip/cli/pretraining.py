@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from revalexo_clip.cli.finetuning import print_dry_run
 from revalexo_clip.cli.options import (
     DevicesOption,
@@ -24,7 +22,7 @@ def pretrain(
 ) -> None:
     """Pretrain an IMU and a video encoder contrastively, or an IMU encoder alone."""
     quiet_libraries()
-    from revalexo_clip.config.loading import load_experiment
+    from revalexo_clip.config.loading import load_experiment, split_target
     from revalexo_clip.pretraining import run as command
     from revalexo_clip.runs.options import RunOptions
 
@@ -33,7 +31,7 @@ def pretrain(
     if dry_run:
         print_dry_run(experiment.name, command.dry_run_pretraining(experiment, RunOptions(resume, overrides)))
         return
-    run = command.pretrain(experiment, Path(file.partition(":")[0]), err, resume=resume, overrides=overrides)
+    run = command.pretrain(experiment, split_target(file)[0], err, resume=resume, overrides=overrides)
     if is_main_process():
         text = f"done   {run}\n       rxclip evaluate --ckpt {run}{_experiment_option(file)}"
         err.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -43,7 +41,8 @@ def _experiment_option(file: str) -> str:
     """Return the option that later commands need if the experiment file defines its own components."""
     import shlex
 
+    from revalexo_clip.config.loading import split_target
     from revalexo_clip.core.component import Component
 
     has_own = any(not kind.__module__.startswith("revalexo_clip.") for kind in Component.registry.values())
-    return f" --experiment {shlex.quote(file.partition(':')[0])}" if has_own else ""
+    return f" --experiment {shlex.quote(str(split_target(file)[0]))}" if has_own else ""

@@ -36,8 +36,8 @@ def load_experiment_of(kind: type[E], target: str, overrides: Sequence[str] = ()
 
     Raises `ConfigError`, naming the file or the dotted path of every mistake that can be found.
     """
-    path, _, class_name = target.partition(":")
-    chosen = _choose_class(import_experiment_file(Path(path)), Path(path), class_name, kind)
+    path, class_name = split_target(target)
+    chosen = _choose_class(import_experiment_file(path), path, class_name, kind)
     try:
         experiment = chosen.model_validate({})
         if not overrides:
@@ -52,6 +52,18 @@ def load_experiment_of(kind: type[E], target: str, overrides: Sequence[str] = ()
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return changed
+
+
+def split_target(target: str) -> tuple[Path, str]:
+    """Return the file and the class of `FILE.py` or `FILE.py:Class`; the class is "" if there is none.
+
+    Folders may have a colon in their names, as on Windows, where a path begins with a drive.
+    """
+    file, colon, class_name = target.rpartition(".py:")
+    if colon:
+        return Path(f"{file}.py"), class_name
+    file, _, class_name = (target, "", "") if target.endswith(".py") else target.partition(":")
+    return Path(file), class_name
 
 
 def import_experiment_file(path: Path) -> ModuleType:

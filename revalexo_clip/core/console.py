@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from revalexo_clip.core.progress import OnProgress
+from revalexo_clip.core.progress import OnProgress, no_progress
 
 out = Console(soft_wrap=False)
 err = Console(stderr=True)
@@ -56,8 +56,11 @@ def counting(what: str, console: Console = err) -> Iterator[OnProgress]:
     """
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+    if not console.is_terminal:  # before 15, rich ends even a disabled bar with an empty line
+        yield no_progress
+        return
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

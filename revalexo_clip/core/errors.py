@@ -32,4 +32,5 @@ class Interrupted(UserError):  # noqa: N818 (not an error)
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
+        self.number = number
         self.exit_code = 128 + number

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.platform import flock, flush_file, open_folder
 
 # How unpickling fails depends on the bytes in the file: an HTML page saved as a checkpoint raises an UnpicklingError,
 # a truncated file a RuntimeError or an EOFError, other files a lookup or conversion error.
@@ -46,8 +46,7 @@ def atomically(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        flush_file(temporary)
         temporary.replace(path)
     except OSError as error:
         raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
@@ -59,10 +58,11 @@ def atomically(path: Path) -> Iterator[Path]:
 def lock(descriptor: int, *, wait: bool) -> bool:
     """Lock an open file or folder against other processes until it is closed; return False if that is impossible.
 
-    Some network file systems have no locks. Raises `BlockingIOError` if another process holds the lock, unless `wait`.
+    Windows and some network file systems have no locks. Raises `BlockingIOError` if another process holds the lock,
+    unless `wait`.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        flock(descriptor, wait=wait)
     except BlockingIOError:
         raise
     except OSError:
@@ -71,8 +71,10 @@ def lock(descriptor: int, *, wait: bool) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the entries of a folder to the disk, on file systems that can do so."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Flush the entries of a folder to the disk, on systems and file systems that can do so."""
+    descriptor = open_folder(folder)
+    if descriptor is None:
+        return
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -59,7 +59,8 @@ def opened_video(path: Path) -> InputContainer:
 
 def _opened(path: Path, **options: str) -> InputContainer:
     options["protocol_whitelist"] = "file"
-    return av.open(str(path), options=options, metadata_errors="replace")
+    # A relative path such as a:b/0000.mp4 would be read as one of a protocol.
+    return av.open(str(path.absolute()), options=options, metadata_errors="replace")
 
 
 def _tells_all(container: InputContainer) -> bool:

@@ -26,6 +26,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import write_json
+from revalexo_clip.core.platform import existing_signals
 from revalexo_clip.core.text import counted
 from revalexo_clip.finetuning.build import build_finetune_setup, reads_video
 from revalexo_clip.finetuning.run import dry_run_finetuning, finetune
@@ -147,7 +148,8 @@ def run_part(path: Path, console: Console, source: Path | None, options: RunOpti
 
     Raises what `finetune` and `pretrain` raise, and `ConfigError` if another process is working on the part.
     """
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # sent by submitit, for the process that started this one
+    for number in existing_signals("SIGUSR2"):  # sent by submitit, for the process that started this one
+        signal.signal(number, signal.SIG_IGN)
     folder = PartFolder(path)
     with folder.alone():
         if pretraining:

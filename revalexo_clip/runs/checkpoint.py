@@ -187,12 +187,17 @@ def is_sound(path: Path) -> bool:
 
 
 def _invalid_metadata_message(path: Path, error: ValidationError, experiment_file: Path | None) -> str:
-    unknown = any(item["type"] == "unknown_component" for item in error.errors())
+    unknown = [item["ctx"]["name"] for item in error.errors() if item["type"] == "unknown_component"]
     hint = ""
     if unknown and experiment_file is None:
         hint = "\nIf an experiment file defines the component, pass that file: --experiment FILE.py"
     elif unknown:
         hint = f"\n{experiment_file} does not define it"
+    if unknown:
+        hint += (
+            ". If it was renamed since the training, let that file define the old name too: "
+            f"`class {unknown[0]}(NewName): pass`"
+        )
     return f"{path}: cannot rebuild its experiment:\n{describe(error)}{hint}"
 
 

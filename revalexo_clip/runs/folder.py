@@ -66,13 +66,17 @@ def forget_run_folder() -> None:
 
 
 def make_newest(folder: Path) -> None:
-    """Point `runs/latest` to a folder, if that is a run folder below `runs`."""
+    """Point `runs/latest` to a folder, if that is a run folder below `runs`, and the file system has symbolic links."""
     if folder.resolve().parent.parent != RUNS.resolve():
         return
     temporary = RUNS / f".latest.{os.getpid()}"
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(folder.resolve().relative_to(RUNS.resolve()), target_is_directory=True)
-    temporary.replace(RUNS / "latest")
+    target = folder.resolve().relative_to(RUNS.resolve())
+    try:
+        temporary.symlink_to(target, target_is_directory=True)
+        temporary.replace(RUNS / "latest")
+    except OSError as error:  # Windows has them for administrators; FAT has none. Run folders are found by their names
+        log.info("%s: cannot point to %s: %s", RUNS / "latest", target, error.strerror or error)
 
 
 def runs_of(name: str) -> list[Path]:

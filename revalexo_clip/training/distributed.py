@@ -221,7 +221,7 @@ def _watch(children: list[subprocess.Popen[bytes]]) -> None:
         return
     for child in children:
         if child.poll() is None:
-            child.send_signal(signal.SIGKILL)
+            child.kill()
     if claim_message():
         how = f" by {signal.Signals(-failed.returncode).name}" if failed.returncode < 0 else ""
         cursor = "\x1b[?25h" if os.isatty(2) else ""  # show the cursor, which a progress bar hides

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from revalexo_clip.config.base import Experiment
+from revalexo_clip.core import platform
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.runs.resume import Resumed
 from revalexo_clip.training.callbacks.component_outputs import ComponentOutputs
@@ -40,8 +39,8 @@ class DryRun:
     epochs: int
     loss: float
     """Training loss of the one step."""
-    peak_memory: int
-    """Peak memory of the process [bytes]: GPU memory if there is a GPU, else main memory."""
+    peak_memory: int | None
+    """Peak memory of the process [bytes]: GPU memory if there is a GPU, else main memory; None if not known."""
     resumes_from: str | None
     """The run that would be resumed, and its progress; None if a new run would start."""
 
@@ -52,7 +51,7 @@ class DryRun:
             **({"left out": " ".join(self.excluded)} if self.excluded else {}),
             "steps": f"{self.steps_per_epoch} x {self.epochs} epochs",
             "loss of one batch": f"{self.loss:.3f}",
-            "peak memory": f"{self.peak_memory / 2**30:.2f} GiB",
+            **({} if self.peak_memory is None else {"peak memory": f"{self.peak_memory / 2**30:.2f} GiB"}),
         }
 
 
@@ -81,7 +80,7 @@ def try_one_batch(
         steps_per_epoch=setup.data.steps_per_epoch,
         epochs=experiment.trainer.max_epochs,
         loss=float(trainer.callback_metrics["train/loss"]),
-        peak_memory=_peak_memory(),
+        peak_memory=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else platform.peak_memory(),
         resumes_from=resumed.describe_progress(experiment) if resumed else None,
     )
 
@@ -98,10 +97,3 @@ class _KeepShapes(Callback):
         windows = batch.windows
         inputs = {"imu": windows.imu_BLC, "video": windows.video_BTHWC, "motion": windows.motion_BMYX3}
         self.shapes.update({name: tuple(x_B.shape) for name, x_B in inputs.items() if x_B.numel()})
-
-
-def _peak_memory() -> int:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import signal
 import subprocess
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from revalexo_clip.config.base import Experiment
 from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import Interrupted, UserError
 from revalexo_clip.core.files import write_json
+from revalexo_clip.core.platform import existing_signals
 from revalexo_clip.runs.checkpoint import AtomicCheckpointIO, CheckpointMetadata
 from revalexo_clip.runs.environment import environment, slurm_job
 from revalexo_clip.runs.folder import forget_run_folder, inherited_run_folder, new_run_folder, use_run_folder
@@ -190,7 +190,7 @@ class Training(ABC, Generic[P]):
             leave_process_group()
         except UserError as error:
             note(f"{error.kind}: {error}")
-            if isinstance(error, Interrupted) and error.exit_code == 128 + signal.SIGUSR1:
+            if isinstance(error, Interrupted) and error.number in existing_signals("SIGUSR1"):
                 _requeue()
             raise
         except SystemExit as ended:

@@ -20,6 +20,7 @@ from torch import nn
 
 from revalexo_clip.config.base import Experiment, TrainerConfig
 from revalexo_clip.core.errors import ConfigError, UserError
+from revalexo_clip.core.platform import cpu_count
 from revalexo_clip.jobs.task import RUNS_HERE
 from revalexo_clip.models.encoders.checkpointing import is_recomputed
 from revalexo_clip.training.distributed import raise_on_all_ranks
@@ -45,7 +46,7 @@ def share_cores(processes: int, workers: int) -> None:
     """
     if "OMP_NUM_THREADS" not in os.environ or processes > 1:  # Lightning sets it in processes that it starts
         processes *= int(os.environ.get(RUNS_HERE, "1"))
-        torch.set_num_threads(max(len(os.sched_getaffinity(0)) // processes - workers, 1))
+        torch.set_num_threads(max(cpu_count() // processes - workers, 1))
 
 
 class AgreeingTrainer(pl.Trainer):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from revalexo_clip.config.base import snake_case
-from revalexo_clip.config.loading import load_experiment
+from revalexo_clip.config.loading import load_experiment, split_target
 from revalexo_clip.core.errors import ConfigError
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -131,3 +131,17 @@ def test_every_device_must_have_a_part_of_the_batch() -> None:
 )
 def test_the_name_of_a_run_follows_from_the_class(name: str, snake: str) -> None:
     assert snake_case(name) == snake
+
+
+@pytest.mark.parametrize(
+    ("target", "file", "name"),
+    [
+        ("mine.py", "mine.py", ""),
+        ("mine.py:Own", "mine.py", "Own"),
+        ("a:b/mine.py", "a:b/mine.py", ""),
+        (r"C:\exp\mine.py:Own", r"C:\exp\mine.py", "Own"),
+        ("mine.txt:Own", "mine.txt", "Own"),
+    ],
+)
+def test_a_colon_before_the_file_belongs_to_its_folder(target: str, file: str, name: str) -> None:
+    assert split_target(target) == (Path(file), name)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from support.processes import in_processes
 from support.small_training import small
 
 from revalexo_clip.core.errors import DataError
@@ -47,6 +50,41 @@ def test_a_second_validation_starts_afresh(written: Path) -> None:
     assert module.gallery is not None
     assert torch.equal(module.gallery.window_N, gallery.window_N)
     assert all(torch.equal(module.gallery.vectors[kind], x_ND) for kind, x_ND in gallery.vectors.items())
+
+
+class Validated(NamedTuple):
+    """The results of a validation by one process."""
+
+    gallery: Gallery
+    logged: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Validate:
+    """Validates by one of several processes that have different numbers of batches."""
+
+    root: Path
+
+    def __call__(self) -> Validated:
+        experiment = small(self.root, "batch_size=2", "seed=7")
+        module = build_setup(experiment).module
+        trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+        loader = evaluation_loader(experiment.data.build("val", 7), 2, workers=0)
+        (logged,) = trainer.validate(module, dataloaders=loader, verbose=False)
+        assert module.gallery is not None
+        return Validated(module.gallery, dict(logged))
+
+
+@pytest.mark.slow
+def test_processes_with_uneven_last_batches_validate_as_one(distinct: Path, tmp_path: Path) -> None:
+    alone = Validate(distinct)()
+    assert len(alone.gallery.window_N) == 5  # 3 and 2 windows: two batches, the last of one window, and one batch
+    for found in in_processes(2, Validate(distinct), tmp_path):
+        assert isinstance(found, Validated)
+        assert found.gallery.window_N.tolist() == list(range(5))
+        torch.testing.assert_close(found.gallery.imu_ND, alone.gallery.imu_ND, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found.gallery.video_ND, alone.gallery.video_ND, rtol=1e-5, atol=1e-6)
+        assert found.logged == pytest.approx(alone.logged, rel=1e-5)
 
 
 def test_a_window_that_cannot_be_read_is_an_error(root: Path) -> None:

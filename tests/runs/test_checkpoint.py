@@ -17,6 +17,7 @@ from support.small_process import EXPERIMENT
 from support.small_run import train
 from support.small_training import small, weights
 
+from revalexo_clip.config.loading import import_experiment_file
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import UNPICKLING_ERRORS, WriteError
 from revalexo_clip.runs.checkpoint import (
@@ -181,6 +182,20 @@ def test_the_message_names_a_file_that_lacks_the_component(trained: Path, tmp_pa
     other = edited(trained, tmp_path / "other.ckpt", '"TCN"', '"TNC"')
     with pytest.raises(ConfigError, match=r"imu: unknown ImuEncoder 'TNC'(.|\n)*small_experiment\.py does not define"):
         load_checkpoint(other, EXPERIMENT)
+
+
+@pytest.mark.usefixtures("only_built_in")
+def test_a_component_that_was_renamed_is_found_under_its_old_name(trained: Path, tmp_path: Path) -> None:
+    text = EXPERIMENT.read_text()
+    renamed = tmp_path / "mine.py"
+    renamed.write_text(text.replace("TCN(ImuEncoder)", "TemporalNet(ImuEncoder)").replace("= TCN()", "= TemporalNet()"))
+    import_experiment_file(renamed)
+    for file in (renamed, None):  # None: as for `pretrain mine.py --resume`
+        with pytest.raises(ConfigError, match=r"unknown ImuEncoder 'TCN'(.|\n)*`class TCN\(NewName\): pass`"):
+            load_checkpoint(trained, file)
+    renamed.write_text(renamed.read_text() + "\n\nclass TCN(TemporalNet):\n    pass\n")
+    import_experiment_file(renamed)
+    assert type(load_checkpoint(trained).build_model().imu).__name__ == "TCNNet"
 
 
 @pytest.mark.long

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import signal
 from collections.abc import Callable
 from contextlib import chdir
@@ -12,15 +13,18 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
+import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from rich.console import Console
 from support.interrupted_run import INTERRUPTED, Go, assert_same, kept
 from support.small_process import rxclip
+from support.small_run import train
 from support.small_training import metrics, small
 
 from revalexo_clip.core.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.core.files import WriteError
 from revalexo_clip.pretraining.run import Pretraining
+from revalexo_clip.runs.resume_state import TRAINING_WEIGHTS
 
 pytest_plugins = ("support.interrupted_run",)
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
@@ -60,6 +64,21 @@ def test_a_run_that_is_stopped_again_before_it_took_a_step_loses_nothing(
         go()
     monkeypatch.delenv("SIGNAL_WHEN_LOADED")
     assert_same(go(), untouched)
+
+
+def test_averages_of_weights_are_resumed_within_an_epoch(go: Go, written: Path, tmp_path: Path) -> None:
+    average = "trainer.average=0.8"
+    whole = train(small(written, average, file=INTERRUPTED), tmp_path)
+    shutil.move(tmp_path / "runs", tmp_path / "whole")
+    whole = tmp_path / "whole" / whole.relative_to(tmp_path / "runs")
+    for at, step in ((3, 3), (4, 7)):  # an epoch has 5 steps
+        with pytest.raises(Interrupted, match=f"after step {step}; saved as"):
+            go(average, signal_at=f"{at}:{signal.SIGTERM}")
+    run = go(average)
+    assert_same(run, whole)
+    one, other = (torch.load(each / "checkpoints/last.ckpt", weights_only=True) for each in (run, whole))
+    assert all(torch.equal(value, one[TRAINING_WEIGHTS][name]) for name, value in other[TRAINING_WEIGHTS].items())
+    assert any(not torch.equal(value, one["state_dict"][name]) for name, value in other[TRAINING_WEIGHTS].items())
 
 
 def test_a_second_ctrl_c_ends_at_once(go: Go, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

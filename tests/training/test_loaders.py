@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -9,10 +15,12 @@ import torch
 from support.tiny_dataset import revalexo
 
 from revalexo_clip.augment import Augmentation
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data import UniformBatches
 from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import arrived
 from revalexo_clip.data.windows import Ints
+from revalexo_clip.training import loaders
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.loaders import PairsDataModule, evaluation_batch_size
 
@@ -116,3 +124,61 @@ def test_the_steps_of_an_epoch_are_counted_once(written: Path) -> None:
     sampler = EpochSampler(len(module.train), module.batch_size, 0, compose=counted)
     assert drawn == [0], "nobody has asked for the number of batches"
     assert len(list(sampler)) == len(sampler)
+
+
+class _Forks:
+    """Children of this process that wait forever in the fork itself, as CPython 3.11 does in about one of 400."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.hanging: frozenset[int] = frozenset()
+        os.register_at_fork(before=self._count, after_in_child=self._hang)
+
+    def _count(self) -> None:
+        self.number += 1
+
+    def _hang(self) -> None:
+        while self.number in self.hanging:
+            time.sleep(1)
+
+    @contextmanager
+    def hang(self, *forks: int) -> Iterator[None]:
+        """Let those of the next forks hang, counted from 1."""
+        self.number, self.hanging = 0, frozenset(forks)
+        yield
+        self.hanging = frozenset()
+
+
+@pytest.fixture(scope="module")
+def forks() -> _Forks:
+    return _Forks()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_workers_that_hang_at_their_start_are_replaced(
+    written: Path, forks: _Forks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loaders, "_PATIENCE", 2.0)
+    torch.manual_seed(0)
+    expected = [arrived(batch) for batch in data(written, workers=2).val_dataloader()]
+    drawn = torch.rand(3)
+    torch.manual_seed(0)
+    caplog.set_level(logging.WARNING, logger="revalexo_clip")
+    with forks.hang(2):  # the second worker of the first attempt
+        found = [arrived(batch) for batch in data(written, workers=2).val_dataloader()]
+    assert torch.equal(torch.rand(3), drawn), "random numbers of the training do not depend on it"
+    assert forks.number == 4
+    assert caplog.messages == ["a loader process has not started after 2 s; starting all again"]
+    assert all(torch.equal(own.imu_BLC, other.imu_BLC) for own, other in zip(found, expected, strict=True))
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_workers_that_never_start_are_an_error(written: Path, forks: _Forks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaders, "_PATIENCE", 0.5)
+    monkeypatch.setattr(loaders, "_ATTEMPTS", 1)
+    with forks.hang(1), pytest.raises(DataError, match=r"1 attempts.*data\.workers=0"):
+        iter(data(written, workers=1).val_dataloader())
+    assert forks.number == 1
+    assert not multiprocessing.active_children()

@@ -74,7 +74,7 @@ def _write_csv(path: Path, channels: tuple[str, ...], imu_LC: Float) -> None:
 def _write_mp4(path: Path, frames: Frames, crf: int) -> None:
     # One thread, so that the bytes do not depend on the number of cores; no filters, for fast decoding.
     options = {"preset": "ultrafast", "crf": str(crf), "tune": "fastdecode", "threads": "1"}
-    with av.open(str(path), "w", format="mp4") as container:
+    with av.open(str(path.absolute()), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=VIDEO_RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = VIDEO_WIDTH, VIDEO_HEIGHT, "yuv420p"
         stream.gop_size = 15

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import write_json
+from revalexo_clip.core.platform import cpu_count
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.data.synthetic import clip as world1
 from revalexo_clip.data.synthetic.files import recording_seconds, write_recording
@@ -72,7 +72,7 @@ def synthesize(
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in _leftovers(folder):
             leftover.unlink(missing_ok=True)
-    _write_clips(jobs, processes or len(os.sched_getaffinity(0)), on_progress)
+    _write_clips(jobs, processes or cpu_count(), on_progress)
     for subject in range(subjects):
         write_json(
             pairs_folder / f"{_name(subject)}.json",

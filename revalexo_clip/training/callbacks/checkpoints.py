@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from revalexo_clip.core.errors import Interrupted
 from revalexo_clip.core.files import link_atomically
+from revalexo_clip.core.platform import existing_signals
 from revalexo_clip.runs.resume_state import BEST_CHECKPOINTS
 from revalexo_clip.training.callbacks.early_stopping import LAST, LOSS, Monitored
 from revalexo_clip.training.distributed import fail_on_all_ranks, largest, rank
@@ -43,7 +44,7 @@ class StopSignals(pl.Callback):
             self.number = signal.SIGTERM
         if threading.current_thread() is not threading.main_thread():  # only the main thread can have handlers
             return
-        for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if in_slurm_job() else ())):
+        for number in existing_signals("SIGINT", "SIGTERM", *(("SIGUSR1",) if in_slurm_job() else ())):
             if signal.getsignal(number) != signal.SIG_IGN:  # `nohup rxclip ... &` leaves Ctrl-C to other programs
                 signal.signal(number, self._note)
 

@@ -53,11 +53,11 @@ class Averaging(pl.Callback):
 
     def _exchange(self, pl_module: pl.LightningModule) -> None:
         if self._averages:  # there are none before training
-            for name, weight in _weights(pl_module).items():
-                kept = weight.clone()
+            weights = _weights(pl_module)
+            kept = {name: weight.clone() for name, weight in weights.items()}  # all first: names may share a weight
+            for name, weight in weights.items():
                 weight.copy_(self._averages[name])
-                self._averages[name].copy_(kept)
-            self._exchanged = not self._exchanged
+            self._averages, self._exchanged = kept, not self._exchanged
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, object]

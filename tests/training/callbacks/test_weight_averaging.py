@@ -65,9 +65,17 @@ class Fit(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
 
 
-def fit(folder: Path, epochs: int, average: float | None, resume: Path | None = None) -> Fit:
+class Tied(Fit):
+    """A module with one layer under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = self.net[0]
+
+
+def fit(folder: Path, epochs: int, average: float | None, resume: Path | None = None, kind: type[Fit] = Fit) -> Fit:
     """Train; the checkpoint is `folder / "last.ckpt"`."""
-    module = Fit()
+    module = kind()
     trainer = pl.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -107,18 +115,20 @@ def test_checkpoints_and_validation_have_the_average_over_all_steps(tmp_path: Pa
     assert torch.equal(saved["constant"], torch.tensor([0.1, 0.7]))
 
 
-def test_training_does_not_notice_that_it_is_averaged(tmp_path: Path) -> None:
-    averaged, plain = fit(tmp_path, 2, 0.9), fit(tmp_path, 2, None)
+@pytest.mark.parametrize("kind", [Fit, Tied])
+def test_training_does_not_notice_that_it_is_averaged(tmp_path: Path, kind: type[Fit]) -> None:
+    averaged, plain = fit(tmp_path, 2, 0.9, kind=kind), fit(tmp_path, 2, None, kind=kind)
     for state, expected in zip(averaged.after_steps, plain.after_steps, strict=True):
         assert all(torch.equal(tensor, expected[name]) for name, tensor in state.items())
     assert not torch.equal(averaged.validated[-1]["net.0.weight"], plain.validated[-1]["net.0.weight"])
 
 
-def test_a_resumed_run_continues_both_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [Fit, Tied])
+def test_a_resumed_run_continues_both_exactly(tmp_path: Path, kind: type[Fit]) -> None:
     whole, _, resumed = (
-        fit(tmp_path / "whole", 3, 0.9),
-        fit(tmp_path / "part", 1, 0.9),
-        fit(tmp_path / "resumed", 3, 0.9, resume=tmp_path / "part/last.ckpt"),
+        fit(tmp_path / "whole", 3, 0.9, kind=kind),
+        fit(tmp_path / "part", 1, 0.9, kind=kind),
+        fit(tmp_path / "resumed", 3, 0.9, resume=tmp_path / "part/last.ckpt", kind=kind),
     )
     assert len(resumed.after_steps) == 2 * STEPS_PER_EPOCH
     for state, expected in zip(resumed.after_steps, whole.after_steps[STEPS_PER_EPOCH:], strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.platform import cpu_count
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.data.imu import channel_difference
 from revalexo_clip.data.recording_time import ClipTimes
@@ -78,7 +78,7 @@ def check_dataset(
     settings = Settings(
         tuple(channels), imu_rate, clock, check_clock, min_duration if min_common is None else min_common
     )
-    checked, compared = _check_clips(described.clips, settings, processes or len(os.sched_getaffinity(0)), on_progress)
+    checked, compared = _check_clips(described.clips, settings, processes or cpu_count(), on_progress)
     checked.sort(key=lambda each: each.clip.name)
     times = times_of(checked, compared)
     problems = [

@@ -106,7 +106,7 @@ def _alone(path: Path) -> Iterator[None]:
     """Hold the lock of a result; use no lock if the cache folder cannot be written to."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
     except OSError:
         yield
         return

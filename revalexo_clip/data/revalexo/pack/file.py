@@ -41,6 +41,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.platform import open_binary, read_at
 
 Table = npt.NDArray[np.generic]
 
@@ -127,7 +128,7 @@ class PackFile:
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()
-            content = os.pread(self._descriptor, end - first, place.start + first)
+            content = read_at(self._descriptor, end - first, place.start + first)
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
         if len(content) != end - first:
@@ -135,7 +136,7 @@ class PackFile:
         return content
 
     def _open(self) -> int:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_binary(self.path)
         if _identity(os.fstat(descriptor)) != self.identity:  # the offsets of its arrays are no longer valid
             os.close(descriptor)
             raise DataError(f"{self.path}: was replaced while it was in use; start again")

@@ -56,8 +56,8 @@ class _Answer(BaseModel):
     """Error if the part could not be written."""
 
 
-def write_parts(jobs: Sequence[Job], processes: int, lock: int) -> Generator[tuple[Job, str | None]]:
-    """Yield each finished job with the problem of its clip, if any. Workers keep the descriptor `lock` open.
+def write_parts(jobs: Sequence[Job], processes: int, lock: int | None) -> Generator[tuple[Job, str | None]]:
+    """Yield each finished job with the problem of its clip, if any. Workers keep the descriptor `lock`, if any, open.
 
     Raises `WriteError` if a part cannot be written, and `DataError` if a worker dies.
     """
@@ -89,16 +89,17 @@ def write_parts(jobs: Sequence[Job], processes: int, lock: int) -> Generator[tup
 
 
 _Worker = subprocess.Popen[str]
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
 
 
-def _start(module: str, lock: int) -> _Worker:
+def _start(module: str, lock: int | None) -> _Worker:
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        pass_fds=[lock],
+        encoding="utf-8",  # of paths, whatever the locale
+        env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        pass_fds=[] if lock is None else [lock],
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError, lock, sha256_of, sync_folder
+from revalexo_clip.core.platform import cpu_count, flush_file, open_folder
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.index import read_subjects
@@ -150,7 +151,7 @@ def _jobs(described: DatasetDescription, folder: Path, settings: PackSettings) -
 
 def cores(clips: int) -> int:
     """Return the number of processes for a number of clips, at most one for each core."""
-    return max(1, min(len(os.sched_getaffinity(0)), clips // CLIPS_PER_PROCESS))
+    return max(1, min(cpu_count(), clips // CLIPS_PER_PROCESS))
 
 
 def _wrong(written: Iterator[tuple[Job, str | None]], total: int, skip: bool, report: OnProgress) -> dict[Path, str]:
@@ -166,8 +167,11 @@ def _wrong(written: Iterator[tuple[Job, str | None]], total: int, skip: bool, re
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[int]:
-    """Create and lock the parts folder; yield the lock, which processes that inherit it keep until they exit."""
+def held(folder: Path) -> Iterator[int | None]:
+    """Create and lock the parts folder; yield the lock, which processes that inherit it keep until they exit.
+
+    On Windows, folders have no locks, and None is yielded.
+    """
     try:
         descriptor, alone = _locked(folder)
         leftovers = [*folder.glob(".*"), *folder.glob(f"{ASSEMBLED}*")] if alone else []
@@ -183,15 +187,19 @@ def held(folder: Path) -> Iterator[int]:
             shutil.rmtree(folder, ignore_errors=True)  # the disk may be full, so free the space
         raise
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def _locked(folder: Path) -> tuple[int, bool]:
-    """Return the open parts folder, and whether it is locked: some file systems have no locks."""
+def _locked(folder: Path) -> tuple[int | None, bool]:
+    """Return the open parts folder, and whether it is locked: Windows and some file systems have no such locks."""
     give_up = time.monotonic() + PATIENCE
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_folder(folder)
+        if descriptor is None:
+            _warn_of_no_locks(folder.parent)
+            return None, False
         with suppress(BlockingIOError, FileNotFoundError):
             alone = lock(descriptor, wait=False)
             if os.path.samestat(os.fstat(descriptor), folder.stat()):
@@ -216,7 +224,6 @@ def incomplete(folder: Path) -> Path:
 
 def move(temporary: Path, path: Path) -> None:
     """Move a complete file to its place, so that it is there or not even after a crash."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
+    flush_file(temporary)
     temporary.replace(path)
     sync_folder(path.parent)
