@@ -120,7 +120,7 @@ CHANGES: list[tuple[Change, str]] = [
     (other_hdf5, r"rxclip-pack\.h5: is not a pack, but another HDF5 file"),
     (
         other_format,
-        r"has pack format 9 \(written by revalexo_clip 9\.9\), but this version reads format 2; run `rxclip pack`",
+        r"has pack format 9 \(written by revalexo_clip 9\.9\), but this version reads format 3; run `rxclip pack`",
     ),
     (lacks_a_table, r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt"),
     (

@@ -12,7 +12,9 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.clocks import TimeUnit
-from revalexo_clip.data.revalexo.check.dataset import Findings, check_dataset
+from revalexo_clip.data.revalexo.check.dataset import check_dataset
+from revalexo_clip.data.revalexo.check.findings import Findings
+from revalexo_clip.data.revalexo.check.packed import check_pack, is_pack
 from revalexo_clip.data.revalexo.check.problem import Problem
 from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.revalexo.layout import CHANNELS, IMU_RATE
@@ -99,6 +101,8 @@ def check_data(
     `RevalExo`. `processes` defaults to the number of cores. Raises `ConfigError` if the folder does not exist, or if
     `imu_rate` is not positive.
     """
+    if is_pack(root) and root.exists():
+        return DataCheck(root, check_pack(root, on_progress))
     if not root.is_dir():
         raise ConfigError(f"{root}: there is no such dataset folder")
     if imu_rate <= 0:

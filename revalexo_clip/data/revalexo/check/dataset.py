@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
@@ -17,9 +17,10 @@ from revalexo_clip.data.imu import channel_difference
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo.check.clip import ClipCheck, Settings, check_clip
 from revalexo_clip.data.revalexo.check.description import ClipFiles, check_description
+from revalexo_clip.data.revalexo.check.findings import Findings
+from revalexo_clip.data.revalexo.check.packed import changed_content
 from revalexo_clip.data.revalexo.check.problem import Problem
 from revalexo_clip.data.revalexo.check.shared import (
-    CheckedRecordings,
     SubjectRows,
     compare_rows,
     placement_problems,
@@ -28,21 +29,6 @@ from revalexo_clip.data.revalexo.check.shared import (
 )
 from revalexo_clip.data.revalexo.clocked import Clock, offset_of
 from revalexo_clip.data.revalexo.timing import late_clock
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All problems of a dataset, and its size."""
-
-    problems: tuple[Problem, ...]
-    """Sorted by kind, then by file."""
-    clips: int
-    seconds: float
-    """Total duration of all clips with a valid description [s]."""
-    subjects: tuple[str, ...]
-    subjects_without_video: tuple[str, ...]
-    """Subjects that have only IMU recordings."""
-    recordings: CheckedRecordings = field(default_factory=CheckedRecordings)
 
 
 def check_dataset(
@@ -89,6 +75,7 @@ def check_dataset(
         *_duplicates(checked),
         *_late_clocks(checked, times),
         *placement_problems(compared, checked, imu_rate),
+        *changed_content(root, checked),
     ]
     return Findings(
         problems=tuple(sorted(problems, key=lambda problem: problem.order)),
