@@ -13,7 +13,7 @@ from revalexo_clip.data.revalexo.pack.file import digest_of
 EXTREMES = (0, 1, -1, 2, 255, -(2**31), 2**31 - 1, 2**62, float("nan"), float("inf"), -1e300, 1e300)
 
 
-def spoil(file: h5py.File, rng: np.random.Generator) -> str:
+def spoil(file: h5py.File, rng: np.random.Generator) -> str:  # noqa: PLR0911 (one for each way)
     """Change one array or attribute of an open file; return what was done."""
     names: list[str] = []
     file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
@@ -28,7 +28,9 @@ def spoil(file: h5py.File, rng: np.random.Generator) -> str:
         return f"{attribute} = {value}"
     if how == "text":
         text = file["about"][()].tobytes()
-        old = rng.choice([b'"Subject08/0000"', b'["Subject', b'"imu/', b'"videos/', b"[", b'"', b": ", b'"acc_Pelvis_x"'])
+        old = rng.choice(
+            [b'"Subject08/0000"', b'["Subject', b'"imu/', b'"videos/', b"[", b'"', b": ", b'"acc_Pelvis_x"']
+        )
         new = rng.choice([b"", b"[]", b'"\\u0000', b'"/etc/', b"null", b'"Subject01/0000"'])
         return _replaced(file, "about", np.frombuffer(text.replace(old, new), np.uint8), f"{old!r} by {new!r}")
     if how == "delete":
@@ -53,10 +55,7 @@ def spoil(file: h5py.File, rng: np.random.Generator) -> str:
         file.create_dataset(name, shape=(size,), dtype=content.dtype)
         return f"{name} claims {size} items"
     flat = content.reshape(-1).copy()
-    if how == "value" and flat.size:
-        place = slice(*sorted(rng.integers(0, flat.size + 1, 2)))
-    else:
-        place = slice(None)
+    place = slice(*sorted(rng.integers(0, flat.size + 1, 2))) if how == "value" else slice(None)
     with np.errstate(all="ignore"):
         flat[place] = np.float64(rng.choice(EXTREMES)).astype(content.dtype)
     file[name][...] = flat.reshape(content.shape)

@@ -269,7 +269,7 @@ RECORDINGS = [
         lines(lambda rows: [row.replace(",", ";") for row in rows]),
         IMU,
         ["missing_channel"],
-        "(separated by ';' instead of ','?)",
+        "(its columns are separated by ';' instead of ','",
     ),
     Damage(
         "a channel fewer",

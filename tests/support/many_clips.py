@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data.revalexo.pack.assemble import assemble
-from revalexo_clip.data.revalexo.pack.tables import Header
 from revalexo_clip.data.revalexo.pack.find import NAME
 from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, Part, PartInfo, read_part, write_part
+from revalexo_clip.data.revalexo.pack.tables import Header
 from revalexo_clip.data.revalexo.pack.write import describe
 from support.tiny_dataset import CHANNELS, steady, write_imu, write_json, write_video
 

@@ -190,9 +190,7 @@ def _described(
                 shown = layout.relative_file(subject.video_folder, pair.video)
             imu = layout.relative_file(subject.imu_folder, pair.imu)
             if shown is None or imu is None:
-                folder, file = (
-                    (subject.video_folder, pair.video) if shown is None else (subject.imu_folder, pair.imu)
-                )
+                folder, file = (subject.video_folder, pair.video) if shown is None else (subject.imu_folder, pair.imu)
                 raise DataError(
                     f"{path}: pairs.{pair_id}: the path {f'{folder}/{file}'!r} is outside the dataset's root {root}"
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -67,8 +68,8 @@ def test_samples_that_are_zeroed_are_an_error_that_names_the_place(packed: Path)
     before = val(packed)[0, 4].imu_LC
     overwrite(packed, "imu/values", first_of(packed, "value") * 4, bytes(60 * row))
     message = (
-        r"Subject08/0000, window at 0\.000 s: .*rxclip-pack\.h5: Subject08/0000: samples 0 to 239: is corrupt: checksum "
-        r"mismatch; delete it, and run again to rebuild it"
+        r"Subject08/0000, window at 0\.000 s: .*rxclip-pack\.h5: Subject08/0000: samples 0 to 239: is corrupt: "
+        r"checksum mismatch; delete it, and run again to rebuild it"
     )
     with pytest.raises(DataError, match=message):
         _ = val(packed)[0, 0]
@@ -124,10 +125,10 @@ def test_blocks_are_those_of_a_plain_loop(data: st.DataObject) -> None:
     lengths = data.draw(st.lists(st.integers(0, 3 * BLOCK + 5), min_size=1, max_size=4))
     values = np.arange(sum(lengths), dtype=np.float32)
     first_N1 = np.cumsum([0, *lengths])
-    checks = np.concatenate([block_checks(values[a:b]) for a, b in zip(first_N1, first_N1[1:], strict=False)])
+    checks = np.concatenate([block_checks(values[a:b]) for a, b in pairwise(first_N1.tolist())])
     plain = [
         check_of(values[first : min(first + BLOCK, end)])
-        for start, end in zip(first_N1.tolist(), first_N1[1:].tolist(), strict=False)
+        for start, end in pairwise(first_N1.tolist())
         for first in range(start, end, BLOCK)
     ]
     assert checks.tolist() == plain
@@ -161,7 +162,7 @@ def test_a_crafted_pack_with_a_matching_digest_is_one_clear_error(packed: Path) 
 
         def read() -> None:
             for split in ("train", "val"):
-                windows = revalexo(packed, pack=packed / NAME, frames=3, burst=2).build(split, seed=0)  # noqa: B023
+                windows = revalexo(packed, pack=packed / NAME, frames=3, burst=2).build(split, seed=0)
                 for index in range(0, len(windows), 4):
                     _ = windows[0, index]
                 windows.imu_statistics()
@@ -197,10 +198,12 @@ def test_changed_motion_is_an_error_and_is_measured_again(measured: Path, tmp_pa
     tables = motion_file.MotionTables(root / MOTION_FILE, COARSE)
     expected = revalexo(root, frames=0, motion=COARSE).build("val", seed=0)[0, 0].motion_MYX3
     with (root / MOTION_FILE).open("r+b") as file:
-        file.seek(tables.value.start + int(tables.first_N1[4]) * tables.row_values * 4 + 100)
+        file.seek(tables.stored.values.start + int(tables.first_N1[4]) * tables.row_values * 4 + 100)
         file.write(b"damage")
     data = revalexo(root, frames=0, motion=COARSE).build("val", seed=0)
-    with pytest.raises(DataError, match=rf"{MOTION_FILE}: videos/Subject08/0000\.mp4: motion of frame 0 and after it: "):
+    with pytest.raises(
+        DataError, match=rf"{MOTION_FILE}: videos/Subject08/0000\.mp4: motion of frame 0 and after it: "
+    ):
         _ = data[0, 0]
     (problem,) = check_data(root / MOTION_FILE).problems
     assert problem.message.startswith("videos/Subject08/0000.mp4: motion of frame 0 and after it: is corrupt")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.progress import OnProgress
+from revalexo_clip.data.axes import merged, permuted_axes
 from revalexo_clip.data.imu import channel_difference
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo.check.clip import ClipCheck, Settings, check_clip
@@ -76,6 +77,7 @@ def check_dataset(
         *_late_clocks(checked, times),
         *placement_problems(compared, checked, imu_rate),
         *changed_content(root, checked),
+        *_permuted_axes(checked),
     ]
     return Findings(
         problems=tuple(sorted(problems, key=lambda problem: problem.order)),
@@ -144,6 +146,17 @@ def _other_channels(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
         if each.channels is not None and each.channels != usual:
             message = f"{channel_difference(each.channels, usual)} {like} and {given[usual] - 1} more"
             yield Problem("other_channels", each.clip.imu, message, each.clip.name)
+
+
+def _permuted_axes(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
+    """Yield the subjects with a sensor whose axes are not those of the other subjects."""
+    subjects: dict[str, list[ClipCheck]] = {}
+    for each in checked:
+        subjects.setdefault(each.clip.subject, []).append(each)
+    for subject, message in permuted_axes(
+        {name: merged([each.totals for each in own]) for name, own in subjects.items()}
+    ):
+        yield Problem("permuted_axes", subjects[subject][0].clip.described_by, f"{subject}: {message}")
 
 
 def _shared(clips: Sequence[ClipFiles]) -> Iterator[Problem]:

@@ -21,3 +21,5 @@ class Findings:
     subjects_without_video: tuple[str, ...]
     """Subjects that have only IMU recordings."""
     recordings: CheckedRecordings = field(default_factory=CheckedRecordings)
+    counted: str = "clip"
+    """What `clips` are called."""

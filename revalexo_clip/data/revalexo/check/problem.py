@@ -53,7 +53,10 @@ KINDS: dict[str, Kind] = {
     "bad_clock": Kind("error", "the clock of a recording cannot be used"),
     "too_little_in_common": Kind("error", "annotations, IMU and video of a clip share too little time"),
     "contradictory_offsets": Kind("error", "equal IMU rows put a clip at two places of a recording"),
-    # Packs.
+    # Labelled recordings in other layouts, and packs.
+    "recording_table": Kind("error", "recordings.csv, segments.csv or an .npz file is invalid, or contradicts a file"),
+    "near_miss": Kind("error", "columns look like sensors, and are named so that they would be left out"),
+    "undeclared_units": Kind("error", "the unit of a sensor is another one, and is not declared"),
     "corrupt_pack": Kind("error", "a pack or a motion file is not what was written"),
     # Problems that do not stop training.
     "repeated_key": Kind("warning", "a JSON object has a key twice; only the last one is read"),

@@ -34,7 +34,7 @@ from revalexo_clip.data.revalexo.pack.checksums import Section, block_checks, bl
 from revalexo_clip.data.revalexo.pack.file import AGAIN, PackError, PackFile, digest_of, first_line
 from revalexo_clip.data.revalexo.pack.hdf5 import UNUSABLE, Table, place_of, read_array
 from revalexo_clip.data.revalexo.pack.part import Stamp, stamp
-from revalexo_clip.data.revalexo.pack.payload import read_blocks
+from revalexo_clip.data.revalexo.pack.payload import Blocks, read_blocks
 from revalexo_clip.motion import MotionTrack
 from revalexo_clip.motion.track import Floats
 
@@ -70,9 +70,10 @@ class MotionTables:
                 tables = {name: read_array(opened, name, dtype) for name, dtype in _TABLES.items()}
                 if opened.attrs["sha256"] != digest_of(about, tables):
                     raise ValueError("its tables are corrupt: checksum mismatch")
-                self.time, self.value, self.check = (
+                self.time, value, check = (
                     place_of(opened, f"frames/{name}", dtype) for name, dtype in _PAYLOAD.items()
                 )
+                self.stored = Blocks(value, check)
             self.first_N1 = tables["clips/first"].astype(np.int64)
             self._check_sizes(tables)
         except UNUSABLE as error:
@@ -89,7 +90,7 @@ class MotionTables:
         """Raise `ValueError` if tables and arrays do not fit each other."""
         videos, first_N1, frames = len(self.about.videos), self.first_N1, self.time.length
         shapes = {name: tables[name].shape for name in _TABLES}
-        expected = {name: (videos,) for name in _TABLES} | {
+        expected = dict.fromkeys(_TABLES, (videos,)) | {
             "clips/first": (videos + 1,),
             "sources/sha256": (videos, 32),
         }
@@ -100,7 +101,7 @@ class MotionTables:
         if first_N1[0] != 0 or first_N1[-1] != frames or not (np.where(measured_N, frames_N > 1, frames_N == 0)).all():
             raise ValueError("clips/first has impossible values")
         blocks = int(blocks_of(frames_N * self.row_values).sum())
-        if self.value.length != frames * self.row_values or self.check.length != blocks:
+        if self.stored.values.length != frames * self.row_values or self.stored.checks.length != blocks:
             raise ValueError("its arrays have the wrong length")
 
     def is_current(self, root: Path, video: str) -> bool:
@@ -136,7 +137,7 @@ class MotionTables:
         row, place = self.row_values, self.number[video]
         begin, stop = self._frames(video)
         section = Section(begin * row, stop * row, int(self.first_check_N1[place]))
-        values, wrong = read_blocks(self.file, self.value, self.check, section, (1 + first) * row, (1 + end) * row)
+        values, wrong = read_blocks(self.file, self.stored, section, (1 + first) * row, (1 + end) * row)
         if wrong is not None:
             raise self._corrupt(video, f"motion of frame {wrong // row} and after it")
         return MotionTrack(edge_E[first : end + 1], values.reshape(-1, *self.grid).astype(np.float32, copy=False))

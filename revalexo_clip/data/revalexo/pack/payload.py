@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +17,13 @@ LARGEST_FRAME = 2**28
 """Size of the largest JPEG that is read [bytes]; a corrupt place can claim the whole file."""
 
 
+class Blocks(NamedTuple):
+    """Values with a checksum for every `BLOCK` of them."""
+
+    values: Place
+    checks: Place
+
+
 class Payload:
     """Reader of a pack's arrays. It can be forked and pickled; its size does not depend on the number of clips.
 
@@ -24,14 +33,13 @@ class Payload:
     def __init__(self, pack: PackTables) -> None:
         self.file, self.path = pack.file, pack.path
         self.time, self.place, self.jpeg = (pack.places[f"frames/{name}"] for name in ("time", "place", "jpeg"))
-        self.values, self.frame_check, self.value_check = (
-            pack.places[name] for name in ("imu/values", "frames/check", "imu/check")
-        )
+        self.frame_check = pack.places["frames/check"]
+        self.values = Blocks(pack.places["imu/values"], pack.places["imu/check"])
 
     def samples(self, section: Section, columns: int, rows: slice, clip: str) -> npt.NDArray[np.generic]:
         """Read rows of a clip's samples, [n, columns]."""
         first, end = rows.start * columns, rows.stop * columns
-        values, wrong = read_blocks(self.file, self.values, self.value_check, section, first, end)
+        values, wrong = read_blocks(self.file, self.values, section, first, end)
         if wrong is not None:
             low, high = wrong // columns, -(-(wrong + BLOCK) // columns)
             raise self._corrupt(clip, f"samples {low} to {min(high, (section.end - section.first) // columns) - 1}")
@@ -68,15 +76,15 @@ class Payload:
 
 
 def read_blocks(
-    file: PackFile, values: Place, checks: Place, section: Section, first: int, end: int
+    file: PackFile, stored: Blocks, section: Section, first: int, end: int
 ) -> tuple[npt.NDArray[np.generic], int | None]:
     """Read values of a section from `first` to `end` (exclusive), and verify the blocks in which they lie.
 
     Returns also the index in the section of the first value of a wrong block, if there is one.
     """
     low, high, check, check_end = section.blocks(first, end)
-    content = file.read(values, low, high)
-    wrong = np.flatnonzero(block_checks(content) != file.read(checks, check, check_end))
+    content = file.read(stored.values, low, high)
+    wrong = np.flatnonzero(block_checks(content) != file.read(stored.checks, check, check_end))
     begin = section.first + first - low
     place = low - section.first + int(wrong[0]) * BLOCK if len(wrong) else None
     return content[begin : begin + end - first], place

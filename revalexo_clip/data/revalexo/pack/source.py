@@ -254,16 +254,12 @@ class PackedFiles(ClipSource):
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         once_U, which_T = np.unique(frame_T, return_inverse=True)
-        stored, wanted = (
-            frame_size(height, width, side) for side in (min(self.short_side, height, width), short_side)
-        )
+        stored, wanted = (frame_size(height, width, side) for side in (min(self.short_side, height, width), short_side))
         jpegs = self.payload.jpegs(first, once_U, name)
         try:
             frames_UHWC = jpeg.decode(jpegs, stored, wanted)
         except ValueError as error:
-            raise DataError(
-                f"{self.payload.path}: {name}: frames of {path} are corrupt ({error}); {AGAIN}"
-            ) from error
+            raise DataError(f"{self.payload.path}: {name}: frames of {path} are corrupt ({error}); {AGAIN}") from error
         return np.ascontiguousarray(upright_centre(frames_UHWC, crop, int(self.turns_N[clip]))[which_T])
 
     def fingerprint(self) -> str:

@@ -55,7 +55,7 @@ def _wrong_samples(payload: Payload, section: Section) -> Iterator[str]:
     blocks = range(0, values, BLOCK)
     for first in blocks:
         last = min(first + BLOCK, values)
-        found, mismatch = read_blocks(payload.file, payload.values, payload.value_check, section, first, last)
+        found, mismatch = read_blocks(payload.file, payload.values, section, first, last)
         wrong += mismatch is not None
         infinite += mismatch is None and not np.isfinite(found.astype(np.float32)).all()
     if wrong:
