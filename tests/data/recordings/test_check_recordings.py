@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_a_file_of_another_form_is_refused_with_the_cause(form: str, tmp_path: P
         read(tmp_path)
     (problem,) = check_data(tmp_path).problems
     assert (problem.kind, problem.file.name) == (kind, "Anna.csv")
-    assert message.replace("\\", "")[:20] in problem.message.replace("\\", "")
+    assert re.search(message, problem.message)
 
 
 def test_a_table_of_another_form_is_refused_with_the_cause(tmp_path: Path) -> None:
