@@ -36,7 +36,7 @@ KINDS: dict[str, Kind] = {
     "unreadable_file": Kind("error", "a clip's file cannot be opened"),
     # Videos.
     "not_a_video": Kind("error", "a file cannot be decoded as video"),
-    "damaged_video": Kind("error", "a video is corrupt: decoding fails at a frame"),
+    "damaged_video": Kind("error", "a video is corrupt: decoding fails at a frame (not every codec notices damage)"),
     "frame_gap": Kind("error", "part of a clip has no frame near it"),
     # IMU recordings.
     "not_a_csv": Kind("error", "a file is not a CSV text file"),

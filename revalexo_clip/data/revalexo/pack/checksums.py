@@ -22,7 +22,7 @@ Checks = npt.NDArray[np.uint32]
 
 def check_of(content: bytes | npt.NDArray[np.generic]) -> int:
     """Return the CRC-32 of bytes or of a contiguous array."""
-    return zlib.crc32(content)
+    return zlib.crc32(content.data if isinstance(content, np.ndarray) else content)
 
 
 def block_checks(values: npt.NDArray[np.generic]) -> Checks:
