@@ -208,8 +208,8 @@ def test_an_npz_file_is_checked(tmp_path: Path) -> None:
     rows = np.concatenate([signals(number) for number in range(5)]).astype(np.float32)
     rows[:360, :3] /= 9.80665
     rows[400, 4] = np.nan
-    arrays = {"data": rows, "offsets": np.arange(6) * 360, "channels": np.array(AXES), "subject": np.arange(5)}
-    path = write_npz(tmp_path / "five.npz", **arrays)
+    offsets, subjects = np.arange(6) * 360, np.arange(5)
+    path = write_npz(tmp_path / "five.npz", data=rows, offsets=offsets, channels=np.array(AXES), subject=subjects)
     found = check_data(path).problems
     assert [(problem.kind, problem.clip) for problem in found] == [("not_finite", "1/1"), ("undeclared_units", "0/0")]
     path.write_bytes(b"PK no")

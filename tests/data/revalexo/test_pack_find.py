@@ -304,7 +304,10 @@ def test_corrupt_bytes_only_raise_data_errors(written: Path, tmp_path: Path) -> 
     content, file = (written / NAME).read_bytes(), tmp_path / "pack.h5"
     rng = np.random.default_rng(0)
     tables = PackTables(written / NAME)
-    data = [range(place.start, place.start + place.length) for place in (tables.jpeg, tables.values)]
+    data = [
+        range(place.start, place.start + place.length)
+        for place in (tables.places["frames/jpeg"], tables.places["imu/values"])
+    ]
     places = [place for place in range(len(content)) if not any(place in held for held in data)]
     refused = 0
     for place in rng.choice(places, 150, replace=False).tolist():

@@ -128,7 +128,7 @@ def _cells(columns: list[str], rows: Rows, channels: Sequence[str]) -> list[Find
     if not rows:
         return [("no_samples", "has a header but no samples")]
     places = [columns.index(channel) for channel in channels]
-    ragged, text, infinite = [], [], []
+    ragged, text, infinite = list[str](), list[str](), list[str]()
     for number, (line, row) in enumerate(rows, start=1):
         if len(row) != len(columns):
             why = why_uneven(row, len(columns))
