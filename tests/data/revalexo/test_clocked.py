@@ -368,5 +368,5 @@ def test_an_imu_that_starts_late_and_ends_early_has_windows_only_where_it_is(sou
             np.testing.assert_allclose(sample.imu_LC[5:-5, 0], start + np.arange(5, 115) / 60, atol=0.02)
             assert sample.imu_LC.isfinite().all()
             assert number_of(sample.video_THWC[0].numpy()) == pytest.approx(30 * start, abs=1)
-    problems = check_data(tmp_path, channels=("acc_*",), time="time", min_duration=4.0).problems
+    problems = check_data(tmp_path, channels=("acc_*",), time="time", min_duration=4.0, processes=1).problems
     assert {"late_imu", "imu_short"} <= {problem.kind for problem in problems}

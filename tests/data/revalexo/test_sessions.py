@@ -63,7 +63,7 @@ def test_settings_by_clip_take_these_names(sessions: Path) -> None:
 def test_check_data_knows_them(sessions: Path) -> None:
     channels = ("acc_*", "gyro_Pelvis_*")
     (sessions / "videos/evening/0001.mp4").unlink()
-    found = check_data(sessions, channels=channels, min_duration=3.0)
+    found = check_data(sessions, channels=channels, min_duration=3.0, processes=1)
     assert {problem.kind for problem in found.problems} == {"missing_file", "out_of_range", "duplicate_file"}
     assert (found.findings.clips, found.findings.subjects) == (8, ("Subject01", "Subject02", "Subject08"))
     missing = next(problem for problem in found.problems if problem.kind == "missing_file")
@@ -96,5 +96,5 @@ def test_a_copy_of_a_file_is_refused(root: Path) -> None:
     )
     with pytest.raises(DataError, match=message):
         revalexo(root).build("val", seed=0)
-    problems = check_data(root, channels=("acc_*",), min_duration=3.0).problems
+    problems = check_data(root, channels=("acc_*",), min_duration=3.0, processes=1).problems
     assert [problem.kind for problem in problems if problem.severity == "error"] == ["subject_twice"] * 2
