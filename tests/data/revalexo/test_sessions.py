@@ -34,7 +34,7 @@ def sessions(root: Path) -> Path:
 @pytest.mark.parametrize("source", ["off", "auto"])
 def test_clips_of_all_sessions_are_windows_of_one_subject(source: str, sessions: Path) -> None:
     if source == "auto":
-        pack(sessions)
+        pack(sessions, processes=1)
     dataset = revalexo(sessions, pack=source).build("val", seed=0)
     assert source_of(dataset) == ("PackedFiles" if source == "auto" else "RawFiles")
     assert dataset.clip_names == NAMES
@@ -46,7 +46,7 @@ def test_clips_of_all_sessions_are_windows_of_one_subject(source: str, sessions:
 
 def test_files_and_pack_have_the_same_fingerprint_that_every_session_changes(sessions: Path) -> None:
     before = revalexo(sessions).build("val", seed=0).fingerprint()
-    pack(sessions)
+    pack(sessions, processes=1)
     assert revalexo(sessions, pack="auto").build("val", seed=0).fingerprint() == before
     (sessions / EVENING).write_text((sessions / EVENING).read_text().replace("2.4", "2.5"))
     assert revalexo(sessions).build("val", seed=0).fingerprint() != before
@@ -84,7 +84,7 @@ def test_an_error_names_the_file_of_the_session(sessions: Path) -> None:
     message = r"evening\.json: pairs\.0000: Subject08 has no video; leave this subject out"
     with pytest.raises(DataError, match=message):
         revalexo(sessions).build("val", seed=0)
-    pack(sessions)
+    pack(sessions, processes=1)
     with pytest.raises(DataError, match=message):
         revalexo(sessions, pack="auto").build("val", seed=0)
 
