@@ -102,13 +102,15 @@ def pack(
 
 
 def check_data(  # noqa: PLR0917 (options, which typer passes by name)
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Dataset root.")],
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="Dataset root, or the file of a pack or of recordings (.npz).")
+    ],
     channels: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PATTERN,...",
             help="Patterns of the columns to check, as in data.channels, e.g. acc_*,gyro_*. Repeatable.",
-            show_default="RevalExo's",
+            show_default="RevalExo's, or acc_*,gyro_* of recordings without video",
         ),
     ] = None,
     imu_rate: Annotated[
@@ -125,16 +127,24 @@ def check_data(  # noqa: PLR0917 (options, which typer passes by name)
     min_duration: Annotated[
         float, typer.Option(min=0, help="Minimum clip duration, as in data.min_duration [s].")
     ] = 10.0,
+    units: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND=UNIT,...",
+            help="Units of recordings without video, as in data.units, e.g. acc=g,gyro=deg/s.",
+            show_default="m/s^2 and rad/s",
+        ),
+    ] = None,
     jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a dataset and list every problem.
+    """Check a dataset, or a pack, and list every problem.
 
     The exit code is 1 if there are problems.
     """
     from revalexo_clip.config.loading import texts_of
+    from revalexo_clip.data.recordings.units import parse_units
     from revalexo_clip.data.revalexo.check import command
-    from revalexo_clip.data.revalexo.layout import CHANNELS
     from revalexo_clip.reports.terminal.tables import problem_table, recording_table
 
     patterns = [pattern for text in channels or [] for pattern in texts_of(text)]
@@ -143,12 +153,13 @@ def check_data(  # noqa: PLR0917 (options, which typer passes by name)
     with counting("clips") as on_progress:
         result = command.check_data(
             root,
-            channels=patterns or CHANNELS,
+            channels=patterns or None,
             imu_rate=imu_rate,
             min_duration=min_duration,
             time=time,
             time_unit=time_unit.value,
             time_zero=time_zero.value,
+            units=parse_units(units),
             processes=jobs,
             on_progress=on_progress,
         )

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.csv_form import SEPARATORS, why_no_column, why_no_number, why_uneven
 
 Samples = npt.NDArray[np.float32]
 Real = TypeVar("Real", np.float32, np.float64)
@@ -56,12 +57,14 @@ def clock_like(columns: tuple[str, ...]) -> tuple[str, ...]:
 def matching_columns(columns: Sequence[str], pattern: str) -> list[str]:
     """Return the columns that a channel pattern matches, in file order.
 
-    Columns whose names are those of clocks are not sensor channels: only their full name matches them.
+    Columns whose names are those of clocks are not sensor channels: only their full name matches them. The same holds
+    for names with separators, such as the header of a file whose columns are separated by ";".
     """
     if pattern in columns:
         return [column for column in columns if column == pattern]
     clocks = clock_like(tuple(columns))
-    return [column for column in columns if fnmatchcase(column, pattern) and column not in clocks]
+    matching = (column for column in columns if fnmatchcase(column, pattern) and column not in clocks)
+    return [column for column in matching if not any(mark in column for mark in SEPARATORS)]
 
 
 def select_channels(columns: Sequence[str], patterns: Sequence[str], path: Path) -> tuple[str, ...]:
@@ -76,6 +79,7 @@ def select_channels(columns: Sequence[str], patterns: Sequence[str], path: Path)
             raise DataError(
                 f"{path}: no column matches the channel pattern '{pattern}'; columns: {', '.join(columns)}"
                 + (" (clocks need their full name)" if any(fnmatchcase(column, pattern) for column in columns) else "")
+                + why_no_column(path)
             )
         chosen.update(dict.fromkeys(matching))
     repeated = [column for column in chosen if columns.count(column) > 1]
@@ -139,12 +143,13 @@ def _even_rows(path: Path, channels: Sequence[str]) -> tuple[list[str], Rows]:
     columns, rows = read_rows(path)
     missing = [channel for channel in channels if channel not in columns]
     if missing:
-        raise DataError(f"{path}: no column {missing[0]}; columns: {', '.join(columns)}")
+        raise DataError(f"{path}: no column {missing[0]}; columns: {', '.join(columns)}{why_no_column(path)}")
     if not rows:
         raise DataError(f"{path}: has a header but no samples")
     for line, row in rows:
         if len(row) != len(columns):
-            raise DataError(f"{path}: line {line} has {len(row)} cells, the header has {len(columns)}")
+            why = why_uneven(row, len(columns))
+            raise DataError(f"{path}: line {line} has {len(row)} cells, the header has {len(columns)}{why}")
     return columns, rows
 
 
@@ -168,8 +173,10 @@ def _numbers(
                 samples_nC[number] = [float(cell) for cell in cells_of(row)]
             except ValueError:
                 place = next(place for place in places if not _is_number(row[place]))
+                why = why_no_number(row[place], [row[place] for _, row in rows])
                 raise DataError(
                     f"{path}: line {line} (row {number + 1}), column {columns[place]}: '{row[place]}' is not a number"
+                    f"{why}"
                 ) from None
     wrong = np.argwhere(~np.isfinite(samples_nC))
     if len(wrong):

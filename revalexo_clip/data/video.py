@@ -50,7 +50,7 @@ def read_frames(path: Path, time_T: Floats, short_side: int, crop: int | None, b
 
     Frames are resized to `short_side`, cropped in the centre, and rotated upright as the file says. If `crop` is None,
     they are not cropped: [T, H, W, 3], where the shorter of H and W is `short_side`. Raises `DataError` if the file is
-    not a video, if a frame or one that it depends on is corrupt, or if there is no frame near a time.
+    not a video, if the decoder finds that a frame or one that it depends on is corrupt, or if no frame is near a time.
     """
     try:
         return _read(path, time_T, short_side, crop, burst, seek=True)
@@ -98,7 +98,7 @@ class Shown(NamedTuple):
 def every_frame(path: Path, short_side: int) -> Iterator[Shown]:
     """Yield all frames that `read_frames` can return, in presentation order.
 
-    They are resized to `short_side` if theirs is longer. Raises `DataError` if the file is corrupt.
+    They are resized to `short_side` if theirs is longer. Raises `DataError` if the decoder finds errors.
     """
     reformatter = VideoReformatter()
     try:
@@ -150,7 +150,10 @@ def grey_frames(path: Path, width: int) -> Iterator[tuple[float, Pixels]]:
 
 @dataclass(frozen=True)
 class Survey:
-    """Presentation times of a video that was fully decoded, and whether it is corrupt."""
+    """Presentation times of a video that was fully decoded, and the errors that the decoder found.
+
+    Decoders of HEVC, VP9 and MJPEG, and sometimes of AV1, show wrong pixels for wrong bytes without noticing.
+    """
 
     time_P: Floats
     """Ascending presentation times [s in the clip]."""

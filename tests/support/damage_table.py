@@ -92,7 +92,7 @@ DESCRIBED = [
         copied(PAIRS, "data_pairs/copy.json"),
         "data_pairs/copy.json",
         ["subject_twice"],
-        "subject Subject01 is already described by Subject01.json",
+        "imu/Subject01/0000.csv of Subject01 is already described by Subject01.json",
     ),
     Damage("no name of a recording", first_pair(imu="<absent>"), PAIRS, ["clip_description"], "imu: Field required"),
     Damage("no activity", segments(), PAIRS, ["unlabelled"], "pairs.0000: has no activity_segments", UNSEEN),
@@ -269,7 +269,7 @@ RECORDINGS = [
         lines(lambda rows: [row.replace(",", ";") for row in rows]),
         IMU,
         ["missing_channel"],
-        "(separated by ';' instead of ','?)",
+        "(its columns are separated by ';' instead of ','",
     ),
     Damage(
         "a channel fewer",

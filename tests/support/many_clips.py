@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data.revalexo.pack.assemble import assemble
-from revalexo_clip.data.revalexo.pack.file import Header
 from revalexo_clip.data.revalexo.pack.find import NAME
 from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, Part, PartInfo, read_part, write_part
+from revalexo_clip.data.revalexo.pack.tables import Header
 from revalexo_clip.data.revalexo.pack.write import describe
 from support.tiny_dataset import CHANNELS, steady, write_imu, write_json, write_video
 
@@ -57,7 +57,7 @@ def pack_many(root: Path) -> None:
     assert part is not None
     assert isinstance(part.info, PartInfo)
     assert part.info.header == Header(columns=("time", *CHANNELS), kept=CHANNELS)
-    arrays = {name: part.array(name) for name in ("time", "length", "jpeg", "values")}
+    arrays = {name: part.array(name) for name in ("time", "length", "check", "jpeg", "values", "value_check")}
     described, _ = describe(root)
     assemble(root / NAME, described, [OneInMemory(path, part.info, arrays)] * len(described.index), SETTINGS)
     path.unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.csv_form import why_no_column
 from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.windows import Floats
 
@@ -76,7 +77,8 @@ def positions(columns: Sequence[str], wanted: Sequence[str], path: Path) -> list
     """Return the indices of the wanted columns. Raises `DataError` if one is missing or repeated."""
     for name in wanted:
         if name not in columns:
-            raise DataError(f"{path}: no column {name}; columns: {', '.join(columns)}")
+            form = why_no_column(path) if path.suffix != ".npz" else ""
+            raise DataError(f"{path}: no column {name}; columns: {', '.join(columns)}{form}")
         if columns.count(name) > 1:
             raise DataError(f"{path}: more than one column is named {name}")
     return [columns.index(name) for name in wanted]

@@ -19,6 +19,7 @@ from revalexo_clip.core.types import ImuSpec, Split
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import LabelledWindows, Windows
 from revalexo_clip.data.clocks import MAX_GAP, BadTime, TimeUnit
+from revalexo_clip.data.csv_form import why_no_column
 from revalexo_clip.data.dataset import LabelledClips
 from revalexo_clip.data.imu import UNITS, Samples, agreed_channels
 from revalexo_clip.data.index import ClipIndex
@@ -26,7 +27,8 @@ from revalexo_clip.data.recording_time import ClipTimes, Placement, place_clips
 from revalexo_clip.data.recordings.base import Recorded, RecordingSet
 from revalexo_clip.data.recordings.npz import NpzRecordings
 from revalexo_clip.data.recordings.tables import TabledRecordings, Timing
-from revalexo_clip.data.recordings.units import Unit, converted
+from revalexo_clip.data.recordings.units import Unit, check_units, converted
+from revalexo_clip.data.sensor_names import near_misses, suggested
 from revalexo_clip.data.source import InMemory
 from revalexo_clip.data.subjects import SplitBySubject, select_subjects
 from revalexo_clip.data.windows import Segments
@@ -55,7 +57,8 @@ class ImuRecordings(SplitBySubject):
     named `gyro_...`."""
     units: dict[str, Unit] = Field(default={})
     """Units of the recordings, `m/s^2`, `g`, `rad/s` or `deg/s`, by channel (`acc_Head_x`) or by prefix (`acc`).
-    Default: m/s^2 and rad/s, which are also the units of windows."""
+    Default: m/s^2 and rad/s, which are also the units of windows; recordings that contradict this by the magnitude of
+    three axes are refused."""
     rate: PositiveFloat | None = None
     """Sampling rate of the CSV files [Hz]."""
     time: str | None = None
@@ -120,7 +123,7 @@ class ImuRecordings(SplitBySubject):
         channels, columns = self._channels(recorded, chosen)
         units, factor_C = converted(channels, self.units)
         imu_spec = ImuSpec(channels, units, self.imu_rate, self.window)
-        tracks = list(self._tracks(recorded, chosen, columns, factor_C, imu_spec.samples))
+        tracks = list(self._tracks(recorded, chosen, columns, factor_C, imu_spec))
         if not tracks:
             raise DataError(
                 f"{self.root}: no recording of {', '.join(sorted(subjects))} is as long as a window of "
@@ -167,11 +170,12 @@ class ImuRecordings(SplitBySubject):
             return tuple(self.channels), tuple(self.channels.values())
         headers = [(recorded.path(recording), recorded.columns(recording)) for recording in chosen]
         path, columns = headers[0]
+        _check_names(headers)
         kinds = [kind for kind in UNITS if any(column.startswith(f"{kind}_") for column in columns)]
         if not kinds:
             raise DataError(
                 f"{path}: no column is named acc_... or gyro_...: set data.channels to the columns to use; columns: "
-                f"{', '.join(columns)}"
+                f"{', '.join(columns)}{'' if self._is_npz else why_no_column(path)}"
             )
         names = agreed_channels(headers, [f"{kind}_*" for kind in kinds])
         return names, names
@@ -182,18 +186,20 @@ class ImuRecordings(SplitBySubject):
         chosen: Sequence[int],
         columns: Sequence[str],
         factor_C: npt.NDArray[np.float32],
-        least: int,
+        spec: ImuSpec,
     ) -> Iterator[_Track]:
-        """Yield the recordings of at least `least` samples, in the units and at the rate of windows."""
+        """Yield the recordings that are as long as a window, in the units and at the rate of windows."""
         held = recordings = 0
         for _, own in groupby(chosen, key=lambda number: recorded.subjects[number]):
             files = list(own)
             read = [self._read(recorded, recording, columns) for recording in files]
+            for recording, found in zip(files, read, strict=True):
+                check_units(str(recorded.path(recording)), spec.channels, found.rows_nC, self.units)
             placement = _placed([recorded.path(recording) for recording in files], read)
             for place, (recording, found) in enumerate(zip(files, read, strict=True)):
                 for track in found.tracks:
                     samples_nC = track.samples_nC * factor_C
-                    if len(samples_nC) < least:
+                    if len(samples_nC) < spec.samples:
                         continue
                     held += samples_nC.nbytes
                     if held > LARGEST:
@@ -248,6 +254,17 @@ class ImuRecordings(SplitBySubject):
         count_N = windows.stretches(duration_N, self.window, self.train_stride)
         placed = windows.training_windows(times.begin_N, times.end_N, self.window, count_N)
         return placed, windows.segment_length(duration_N, self.window, count_N)
+
+
+def _check_names(headers: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
+    """Raise `DataError` if columns look like sensors and would be left out because of their names."""
+    for path, columns in {columns: (path, columns) for path, columns in reversed(headers)}.values():
+        missed = near_misses(columns)
+        if missed:
+            raise DataError(
+                f"{path}: {', '.join(missed)} look like sensors, but are not named acc_... or gyro_..., so they would "
+                f"be left out. Name the columns to use, for example data.channels={suggested(columns)}"
+            )
 
 
 def _placed(paths: Sequence[Path], files: Sequence[Recorded]) -> Placement:

@@ -13,6 +13,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
 from revalexo_clip.core.text import spelled_twice
 from revalexo_clip.data.clocks import MAX_GAP, BadTime, Piece, TimeUnit, on_grid
+from revalexo_clip.data.csv_form import why_uneven
 from revalexo_clip.data.imu import clock_like, header_of, read_imu, read_rows
 from revalexo_clip.data.index import check_file, fingerprint
 from revalexo_clip.data.recordings.base import WHOLE, Recorded, RecordingSet, Track, positions
@@ -50,7 +51,9 @@ class TabledRecordings(RecordingSet):
         self.table, segments = root / RECORDINGS, root / SEGMENTS
         if not self.table.exists():
             raise DataError(f"{root}: has no {RECORDINGS}, a table with the columns file, subject and label")
-        whole = "label" in header_of(self.table)
+        header = header_of(self.table)
+        positions(header, ("file", "subject"), self.table)
+        whole = "label" in header
         if whole is segments.exists():
             problem = f"but {SEGMENTS} exists too; keep one of them" if whole else f"and {SEGMENTS} does not exist"
             raise DataError(f"{self.table}: has {'a' if whole else 'no'} column label, {problem}")
@@ -204,7 +207,8 @@ def _table(path: Path, wanted: Sequence[str]) -> list[Row]:
     table = []
     for line, row in rows:
         if len(row) != len(columns):
-            raise DataError(f"{path}: line {line} has {len(row)} cells, the header has {len(columns)}")
+            why = why_uneven(row, len(columns))
+            raise DataError(f"{path}: line {line} has {len(row)} cells, the header has {len(columns)}{why}")
         cells = {name: row[place].strip() for name, place in zip(wanted, places, strict=True)}
         empty = [name for name, cell in cells.items() if not cell]
         if empty:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class _Clip:
     video: str
     imu: str
     pair: layout.Pair
+    described_by: Path
+    """The JSON file."""
 
 
 def read_index(
@@ -46,13 +49,13 @@ def read_index(
     mapping = layout.read_label_mapping(root)
     files = layout.subject_files(root)
     names = sorted(select_subjects(subjects, tuple(files), root))
-    found = [clip for name in names for clip in _clips(root, files[name], pairs_of(name, without), video=video)]
+    found = _once([clip for name in names for clip in _clips(root, name, files[name], without, video=video)])
     clips = [clip for clip in found if round(clip.pair.duration, TIME_DECIMALS) >= min_duration]
     if not clips:
         raise none_lasts(root, names, min_duration, len(found), len(without))
     for clip in clips:
-        _check_clip(root, clip.name, clip.video, clip.imu, files[clip.subject])
-    return _gathered(root, clips, mapping, files, num_too_short=len(found) - len(clips))
+        _check_clip(root, clip.name, clip.video, clip.imu, clip.described_by)
+    return _gathered(root, clips, mapping, num_too_short=len(found) - len(clips))
 
 
 def index_fingerprint(index: ClipIndex) -> str:
@@ -62,7 +65,10 @@ def index_fingerprint(index: ClipIndex) -> str:
     change that keeps a file's size is not detected.
     """
     files = layout.subject_files(index.root)
-    described = [index.root / layout.LABEL_MAPPING, *(files[subject] for subject in sorted(set(index.subjects)))]
+    described = [
+        index.root / layout.LABEL_MAPPING,
+        *(file for subject in sorted(set(index.subjects)) for file in files[subject]),
+    ]
     names = (*filter(None, index.video_N), *index.imu_N)
     return fingerprint(map(sha256_of, described), ((name, (index.root / name).stat().st_size) for name in names))
 
@@ -76,14 +82,29 @@ def none_lasts(root: Path, subjects: Sequence[str], min_duration: float, found: 
     )
 
 
-def read_subjects(root: Path, files: Mapping[str, Path]) -> ClipIndex:
+def read_subjects(root: Path, files: Mapping[str, Sequence[Path]]) -> ClipIndex:
     """Index all clips of the subjects, including short ones. The video of a clip without video is "".
 
     Raises `DataError` like `read_index`, but does not check that the clips' files exist.
     """
     mapping = layout.read_label_mapping(root)
-    clips = [clip for subject in sorted(files) for clip in _described(root, files[subject])]
-    return _gathered(root, clips, mapping, files, num_too_short=0)
+    clips = _once([clip for subject in sorted(files) for clip in _described(root, subject, files[subject])])
+    return _gathered(root, clips, mapping, num_too_short=0)
+
+
+def _once(clips: Sequence[_Clip]) -> Sequence[_Clip]:
+    """Return the clips. Raises `DataError` if two files of a subject describe one recording, as copies do."""
+    first: dict[tuple[str, str], _Clip] = {}
+    for clip in clips:
+        other = first.setdefault((clip.subject, clip.imu), clip)
+        if other.described_by != clip.described_by:
+            raise DataError(f"{clip.described_by}: {described_twice(clip.imu, clip.subject, other.described_by)}")
+    return clips
+
+
+def described_twice(imu: str, subject: str, other: Path) -> str:
+    """Return the message that an IMU file is described by another file of the subject, too."""
+    return f"{imu} of {subject} is already described by {other.name}; remove one of the two files, or that pair"
 
 
 def check_files(index: ClipIndex, clips: Iterable[int]) -> None:
@@ -91,12 +112,20 @@ def check_files(index: ClipIndex, clips: Iterable[int]) -> None:
     files = layout.subject_files(index.root)
     for clip in clips:
         video, imu = str(index.video_N[clip]), str(index.imu_N[clip])
-        _check_clip(index.root, index.names[clip], video, imu, files[index.subjects[clip]])
+        name, subject = index.names[clip], index.subjects[clip]
+        _check_clip(index.root, name, video, imu, described_by(name, subject, files[subject]))
 
 
-def _gathered(
-    root: Path, clips: Sequence[_Clip], mapping: layout.LabelMapping, files: Mapping[str, Path], *, num_too_short: int
-) -> ClipIndex:
+PathT = TypeVar("PathT", str, Path)
+
+
+def described_by(name: str, subject: str, files: Sequence[PathT]) -> PathT:
+    """Return which of a subject's JSON files describes a clip of that name, see `clip_prefix`."""
+    session = name.removeprefix(f"{subject}/").partition("/")[0]
+    return next((file for file in files if PurePath(file).stem == session and len(files) > 1), files[0])
+
+
+def _gathered(root: Path, clips: Sequence[_Clip], mapping: layout.LabelMapping, *, num_too_short: int) -> ClipIndex:
     duration_N = np.array([clip.pair.duration for clip in clips])
     return ClipIndex(
         root=root,
@@ -106,7 +135,7 @@ def _gathered(
         imu_N=np.array([clip.imu for clip in clips], dtype=np.str_),
         duration_N=duration_N,
         times=_declared_times(clips, duration_N),
-        activity=Segments.gather(_labelled(clip, mapping, files[clip.subject]) for clip in clips),
+        activity=Segments.gather(_labelled(clip, mapping) for clip in clips),
         transition=Segments.gather(_transitions(clip) for clip in clips),
         activities=mapping.activities,
         num_too_short=num_too_short,
@@ -114,8 +143,11 @@ def _gathered(
 
 
 def _declared_times(clips: Sequence[_Clip], duration_N: Floats) -> ClipTimes:
-    """Return the times of clips as far as the JSON files declare them; the others are recordings of their own."""
-    names = [(clip.subject, clip.pair.recording or f"{clip.name}\0") for clip in clips]
+    """Return the times of clips as far as the JSON files declare them; the others are recordings of their own.
+
+    Names of recordings apply to one file: two sessions may use the same names.
+    """
+    names = [(clip.subject, clip.described_by, clip.pair.recording or f"{clip.name}\0") for clip in clips]
     number = {name: place for place, name in enumerate(dict.fromkeys(names))}
     return replace(
         ClipTimes.separate(duration_N),
@@ -125,51 +157,57 @@ def _declared_times(clips: Sequence[_Clip], duration_N: Floats) -> ClipTimes:
     )
 
 
-def pairs_of(subject: str, clips: Collection[str]) -> frozenset[str]:
-    """Return the pair ids of the clip names that belong to a subject."""
-    return frozenset(clip.removeprefix(f"{subject}/") for clip in clips if clip.startswith(f"{subject}/"))
+def pairs_of(prefix: str, clips: Collection[str]) -> frozenset[str]:
+    """Return the pair ids of the clip names with a prefix, see `clip_prefix`."""
+    return frozenset(clip.removeprefix(prefix) for clip in clips if clip.startswith(prefix))
 
 
-def _clips(root: Path, path: Path, without: Collection[str], *, video: bool) -> Iterator[_Clip]:
-    for clip in _described(root, path, without, video=video):
+def _clips(
+    root: Path, subject: str, files: Sequence[Path], without: Collection[str], *, video: bool
+) -> Iterator[_Clip]:
+    for clip in _described(root, subject, files, without, video=video):
         if video and not clip.video:
-            raise no_video(path, clip.subject, clip.name)
+            raise no_video(clip.described_by, clip.subject, clip.name)
         yield clip
 
 
 def no_video(path: Path, subject: str, name: str) -> DataError:
-    """Return the error that a clip (`subject/pair id`), described in the file `path`, has no video."""
-    pair_id = name.removeprefix(f"{subject}/")
+    """Return the error that a clip, described in the file `path`, has no video."""
+    pair_id = name.removeprefix(f"{subject}/").removeprefix(f"{path.stem}/")
     return DataError(f"{path}: pairs.{pair_id}: {subject} has no video; leave this subject out")
 
 
 def _described(
-    root: Path, path: Path, without: Collection[str] = frozenset(), *, video: bool = True
+    root: Path, name: str, files: Sequence[Path], without: Collection[str] = frozenset(), *, video: bool = True
 ) -> Iterator[_Clip]:
     """Yield a subject's clips. The video of a clip is "" if it has none, or if no video is needed."""
-    subject = layout.read_subject(path, without)
-    for pair_id, pair in sorted(subject.pairs.items()):
-        shown: str | None = ""
-        if video and subject.video_folder is not None and pair.video is not None:
-            shown = layout.relative_file(subject.video_folder, pair.video)
-        imu = layout.relative_file(subject.imu_folder, pair.imu)
-        if shown is None or imu is None:
-            outside = f"{subject.video_folder}/{pair.video}" if shown is None else f"{subject.imu_folder}/{pair.imu}"
-            raise DataError(f"{path}: pairs.{pair_id}: the path {outside!r} is outside the dataset's root {root}")
-        yield _Clip(subject.subject, f"{subject.subject}/{pair_id}", shown, imu, pair)
+    for path in files:
+        prefix = layout.clip_prefix(name, path, files)
+        subject = layout.read_subject(path, pairs_of(prefix, without))
+        for pair_id, pair in sorted(subject.pairs.items()):
+            shown: str | None = ""
+            if video and subject.video_folder is not None and pair.video is not None:
+                shown = layout.relative_file(subject.video_folder, pair.video)
+            imu = layout.relative_file(subject.imu_folder, pair.imu)
+            if shown is None or imu is None:
+                folder, file = (subject.video_folder, pair.video) if shown is None else (subject.imu_folder, pair.imu)
+                raise DataError(
+                    f"{path}: pairs.{pair_id}: the path {f'{folder}/{file}'!r} is outside the dataset's root {root}"
+                )
+            yield _Clip(subject.subject, prefix + pair_id, shown, imu, pair, path)
 
 
-def _check_clip(root: Path, name: str, video: str, imu: str, described_by: Path) -> None:
+def _check_clip(root: Path, name: str, video: str, imu: str, file: Path) -> None:
     if video:
-        check_file(root, video, f"video of {name}", described_by)
-    check_file(root, imu, f"IMU recording of {name}", described_by)
+        check_file(root, video, f"video of {name}", file)
+    check_file(root, imu, f"IMU recording of {name}", file)
 
 
-def _labelled(clip: _Clip, mapping: layout.LabelMapping, described_by: Path) -> list[tuple[float, float, int]]:
+def _labelled(clip: _Clip, mapping: layout.LabelMapping) -> list[tuple[float, float, int]]:
     for segment in clip.pair.activity_segments:
         if segment.activity not in mapping.label_to_idx:
             raise DataError(
-                f"{described_by}: {clip.name}: activity '{segment.activity}' is not in {layout.LABEL_MAPPING}"
+                f"{clip.described_by}: {clip.name}: activity '{segment.activity}' is not in {layout.LABEL_MAPPING}"
                 f"{nearest(segment.activity, mapping.label_to_idx)}"
             )
     return [

@@ -7,7 +7,7 @@ import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
@@ -139,18 +139,28 @@ def read_label_mapping(root: Path) -> LabelMapping:
     return _read(root / LABEL_MAPPING, LabelMapping)
 
 
-def subject_files(root: Path) -> dict[str, Path]:
-    """Return every subject's file by the subject's name, sorted by name."""
+def subject_files(root: Path) -> dict[str, tuple[Path, ...]]:
+    """Return every subject's files by the subject's name, sorted by name: one, or several, such as one per session."""
     paths = sorted((root / DATA_PAIRS).glob("*.json"))
     if not paths:
         raise DataError(f"{root / DATA_PAIRS}: has no .json file; it should have one per subject")
-    files: dict[str, Path] = {}
+    files: dict[str, list[Path]] = {}
     for path in paths:
-        name = _read(path, SubjectName).subject
-        if name in files:
-            raise DataError(f"{path}: subject {name} is already described by {files[name].name}")
-        files[name] = path
-    return dict(sorted(files.items()))
+        files.setdefault(subject_name(path), []).append(path)
+    return {name: tuple(files[name]) for name in sorted(files)}
+
+
+def subject_name(path: Path) -> str:
+    """Read the subject of a file. Raises `DataError`."""
+    return _read(path, SubjectName).subject
+
+
+def clip_prefix(subject: str, path: Path, files: Sequence[Path]) -> str:
+    """Return what the names of a file's clips start with; pair ids are unique only within one of the subject's files.
+
+    It is `Subject01/`, or `Subject01/morning/` for `morning.json` if the subject has several files.
+    """
+    return f"{subject}/" if len(files) == 1 else f"{subject}/{path.stem}/"
 
 
 def read_subject(path: Path, without: Collection[str] = ()) -> SubjectFile:

@@ -162,11 +162,15 @@ class Survey:
 
 
 def _described_by(root: Path, subject: str) -> Path:
-    """Return the JSON file of a subject, or the root if there is none, as with a pack that was moved."""
+    """Return the JSON file of a subject (if there are several, their folder).
+
+    If there is none, as with a pack that was moved, that is the root.
+    """
     try:
-        return subject_files(root)[subject]
+        files = subject_files(root)[subject]
     except (DataError, KeyError):
         return root
+    return files[0] if len(files) == 1 else files[0].parent
 
 
 def _placed(

@@ -347,3 +347,26 @@ def test_bad_clocks_are_excluded_with_the_settings_of_the_experiment(tmp_path: P
     assert len(split.clip_names) == 3
     plain = data(tmp_path, on_bad_clip="exclude", workers=0, check_clock=False).labelled("val", seed=0)
     assert dict(plain.excluded) == {}
+
+
+@pytest.mark.parametrize("source", ["off", "pack"])
+def test_an_imu_that_starts_late_and_ends_early_has_windows_only_where_it_is(source: str, tmp_path: Path) -> None:
+    """The video and the labels last 12 s, the IMU from 1.3 s to 9.6 s; its rows hold their own time."""
+    time_n = even(65, 1.3, 9.6)
+    write_clip(tmp_path, time_n, time_n, video=steady(DURATION))
+    if source == "pack":
+        pack(tmp_path)
+    fields: dict[str, object] = {"time": "time", "pack": "auto" if source == "pack" else "off"}
+    val = data(tmp_path, **fields).build("val", seed=0)
+    train = data(tmp_path, **fields, train_subjects=("01",), val_subjects=("02",)).build("train", seed=0)
+    for windows, count in ((val, 13), (train, 10)):
+        assert len(windows) == count
+        for epoch, index in ((0, 0), (1, 0), (0, count - 1), (3, count - 1)):
+            sample = windows[epoch, index]
+            start = sample.start.item()
+            assert 1.3 - 1 / 60 <= start <= 9.6 - 2 + 1 / 60
+            np.testing.assert_allclose(sample.imu_LC[5:-5, 0], start + np.arange(5, 115) / 60, atol=0.02)
+            assert sample.imu_LC.isfinite().all()
+            assert number_of(sample.video_THWC[0].numpy()) == pytest.approx(30 * start, abs=1)
+    problems = check_data(tmp_path, channels=("acc_*",), time="time", min_duration=4.0, processes=1).problems
+    assert {"late_imu", "imu_short"} <= {problem.kind for problem in problems}

@@ -168,7 +168,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "pairs of the wrong shape": (fields(PAIRS, pairs=[1]), r"Subject01\.json: pairs: Input should be an object"),
     "a subject that is described twice": (
         second_subject_of_that_name,
-        r"copy\.json: subject Subject01 is already described by",
+        r"copy\.json: imu/Subject01/0000.csv of Subject01 is already described by",
     ),
     "labels with a gap": (fields(MAPPING, label_to_idx={"standing": 0, "walking": 2}), "from 0 without gaps"),
     "labels that share an index": (fields(MAPPING, label_to_idx={"standing": 0, "walking": 0}), "from 0 without gaps"),

@@ -120,7 +120,7 @@ CHANGES: list[tuple[Change, str]] = [
     (other_hdf5, r"rxclip-pack\.h5: is not a pack, but another HDF5 file"),
     (
         other_format,
-        r"has pack format 9 \(written by revalexo_clip 9\.9\), but this version reads format 2; run `rxclip pack`",
+        r"has pack format 9 \(written by revalexo_clip 9\.9\), but this version reads format 3; run `rxclip pack`",
     ),
     (lacks_a_table, r"rxclip-pack\.h5: is not a pack, or is incomplete or corrupt"),
     (
@@ -304,7 +304,10 @@ def test_corrupt_bytes_only_raise_data_errors(written: Path, tmp_path: Path) -> 
     content, file = (written / NAME).read_bytes(), tmp_path / "pack.h5"
     rng = np.random.default_rng(0)
     tables = PackTables(written / NAME)
-    data = [range(place.start, place.start + place.length) for place in (tables.jpeg, tables.values)]
+    data = [
+        range(place.start, place.start + place.length)
+        for place in (tables.places["frames/jpeg"], tables.places["imu/values"])
+    ]
     places = [place for place in range(len(content)) if not any(place in held for held in data)]
     refused = 0
     for place in rng.choice(places, 150, replace=False).tolist():

@@ -245,7 +245,7 @@ def test_a_pack_has_metadata(written: Path) -> None:
         assert len(file.attrs["sha256"]) == 64
         assert {name: value for name, value in file.attrs.items() if name != "sha256"} == {
             "kind": "revalexo_clip pack",
-            "format": 2,
+            "format": 3,
             "version": "0.1.0",
             "short_side": 256,
             "quality": 90,

@@ -12,6 +12,7 @@ import numpy as np
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
+from revalexo_clip.data.axes import Totals
 from revalexo_clip.data.revalexo.check.description import ClipFiles
 from revalexo_clip.data.revalexo.check.problem import Finding, Problem
 from revalexo_clip.data.revalexo.check.recording import Recording, check_recording
@@ -125,6 +126,8 @@ class ClipCheck:
     """SHA-256 of each file that can be read."""
     first: float = 0.0
     """First reading of a column that looks like a clock [s]."""
+    totals: Totals = field(default_factory=dict)
+    """Mean accelerations, by sensor and activity."""
     common: Span | None = None
     """The time that annotations, IMU and video share [s in the clip], if it is known."""
 
@@ -144,9 +147,10 @@ def check_clip(clip: ClipFiles, settings: Settings) -> ClipCheck:
             clip.duration,
             clock=settings.clock,
             check_clock=settings.check_clock,
+            segments=clip.segments,
         )
         found.problems += _of(clip, clip.imu, imu.findings)
-        found.channels, found.first = imu.channels, imu.first
+        found.channels, found.first, found.totals = imu.channels, imu.first, imu.totals
     found.problems += _lengths(clip, video.length, imu.length, settings)
     shown = Span(0.0, clip.duration) if clip.video is None else video.span
     if imu.spans and shown is not None:

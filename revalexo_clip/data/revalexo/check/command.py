@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,11 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.clocks import TimeUnit
-from revalexo_clip.data.revalexo.check.dataset import Findings, check_dataset
+from revalexo_clip.data.recordings.check import check_recordings, is_recordings
+from revalexo_clip.data.recordings.units import Unit
+from revalexo_clip.data.revalexo.check.dataset import check_dataset
+from revalexo_clip.data.revalexo.check.findings import Findings
+from revalexo_clip.data.revalexo.check.packed import check_pack, is_pack
 from revalexo_clip.data.revalexo.check.problem import Problem
 from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.revalexo.layout import CHANNELS, IMU_RATE
@@ -44,9 +48,8 @@ class DataCheck:
 
     def _counts(self) -> str:
         found = self.findings
-        size = (
-            f"{counted(found.clips, 'clip')}, {found.seconds / 3600:.2f} h, {counted(len(found.subjects), 'subject')}"
-        )
+        size = f"{counted(found.clips, found.counted)}, {found.seconds / 3600:.2f} h, "
+        size += counted(len(found.subjects), "subject")
         if found.subjects_without_video:
             size += f" ({len(found.subjects_without_video)} without video)"
         if not self.problems:
@@ -83,34 +86,52 @@ class DataCheck:
 def check_data(
     root: Path,
     *,
-    channels: Sequence[str] = CHANNELS,
+    channels: Sequence[str] | None = None,
     imu_rate: float = IMU_RATE,
     min_duration: float = MIN_DURATION,
     time: str | None = None,
     time_unit: TimeUnit = "s",
     time_zero: Literal["clip", "first_row"] = "clip",
+    units: Mapping[str, Unit] | None = None,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> DataCheck:
-    """Read every file of a dataset once, and return all problems.
+    """Read every file of a dataset, or everything in a pack, once, and return all problems.
 
-    `channels` are glob patterns, `imu_rate` is in Hz. Clips that are annotated for at least `min_duration` [s] must
-    have so much IMU and video in common. `time`, `time_unit` and `time_zero` are those of the experiment, see
-    `RevalExo`. `processes` defaults to the number of cores. Raises `ConfigError` if the folder does not exist, or if
-    `imu_rate` is not positive.
+    The dataset is in RevalExo's layout, or labelled recordings as `ImuRecordings` reads them, which may have other
+    `units`. `channels` are glob patterns (default: those of the kind of dataset), `imu_rate` is in Hz. Clips that are
+    annotated for at least `min_duration` [s] must have so much IMU and video in common. `time`, `time_unit` and
+    `time_zero` are those of the experiment, see `RevalExo`. `processes` defaults to the number of cores. Raises
+    `ConfigError` if the folder does not exist, or if `imu_rate` is not positive.
     """
-    if not root.is_dir():
-        raise ConfigError(f"{root}: there is no such dataset folder")
+    if is_pack(root) and root.exists():
+        return DataCheck(root, check_pack(root, on_progress))
     if imu_rate <= 0:
         raise ConfigError(f"--imu-rate: must be positive, not {imu_rate:g} Hz")
     if time is None and (time_unit != "s" or time_zero != "clip"):
         raise ConfigError("--time-unit and --time-zero require --time, the name of the clock column")
+    if is_recordings(root):
+        findings = check_recordings(
+            root,
+            patterns=channels or (),
+            rate=imu_rate,
+            time=time,
+            time_unit=time_unit,
+            units=units,
+            on_progress=on_progress,
+        )
+        return DataCheck(root, findings)
+    if units:
+        raise ConfigError(f"--units: {root} is not a folder with recordings.csv, whose units could be declared")
+    if not root.is_dir():
+        raise ConfigError(f"{root}: there is no such dataset folder")
+    clock = None if time is None else Clock(imu_rate, time, time_unit, from_first_row=time_zero == "first_row")
     findings = check_dataset(
         root,
-        channels=channels,
+        channels=channels or CHANNELS,
         imu_rate=imu_rate,
         min_common=min_duration,
-        clock=None if time is None else Clock(imu_rate, time, time_unit, from_first_row=time_zero == "first_row"),
+        clock=clock,
         processes=processes,
         on_progress=on_progress,
     )

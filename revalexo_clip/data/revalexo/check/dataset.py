@@ -7,19 +7,21 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.platform import cpu_count
 from revalexo_clip.core.progress import OnProgress
+from revalexo_clip.data.axes import merged, permuted_axes
 from revalexo_clip.data.imu import channel_difference
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo.check.clip import ClipCheck, Settings, check_clip
 from revalexo_clip.data.revalexo.check.description import ClipFiles, check_description
+from revalexo_clip.data.revalexo.check.findings import Findings
+from revalexo_clip.data.revalexo.check.packed import changed_content
 from revalexo_clip.data.revalexo.check.problem import Problem
 from revalexo_clip.data.revalexo.check.shared import (
-    CheckedRecordings,
     SubjectRows,
     compare_rows,
     placement_problems,
@@ -28,21 +30,6 @@ from revalexo_clip.data.revalexo.check.shared import (
 )
 from revalexo_clip.data.revalexo.clocked import Clock, offset_of
 from revalexo_clip.data.revalexo.timing import late_clock
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All problems of a dataset, and its size."""
-
-    problems: tuple[Problem, ...]
-    """Sorted by kind, then by file."""
-    clips: int
-    seconds: float
-    """Total duration of all clips with a valid description [s]."""
-    subjects: tuple[str, ...]
-    subjects_without_video: tuple[str, ...]
-    """Subjects that have only IMU recordings."""
-    recordings: CheckedRecordings = field(default_factory=CheckedRecordings)
 
 
 def check_dataset(
@@ -89,6 +76,8 @@ def check_dataset(
         *_duplicates(checked),
         *_late_clocks(checked, times),
         *placement_problems(compared, checked, imu_rate),
+        *changed_content(root, checked),
+        *_permuted_axes(checked),
     ]
     return Findings(
         problems=tuple(sorted(problems, key=lambda problem: problem.order)),
@@ -157,6 +146,17 @@ def _other_channels(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
         if each.channels is not None and each.channels != usual:
             message = f"{channel_difference(each.channels, usual)} {like} and {given[usual] - 1} more"
             yield Problem("other_channels", each.clip.imu, message, each.clip.name)
+
+
+def _permuted_axes(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
+    """Yield the subjects with a sensor whose axes are not those of the other subjects."""
+    subjects: dict[str, list[ClipCheck]] = {}
+    for each in checked:
+        subjects.setdefault(each.clip.subject, []).append(each)
+    for subject, message in permuted_axes(
+        {name: merged([each.totals for each in own]) for name, own in subjects.items()}
+    ):
+        yield Problem("permuted_axes", subjects[subject][0].clip.described_by, f"{subject}: {message}")
 
 
 def _shared(clips: Sequence[ClipFiles]) -> Iterator[Problem]:

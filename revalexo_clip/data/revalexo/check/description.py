@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ from revalexo_clip.core.component import nearest
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.check.problem import Problem
+from revalexo_clip.data.revalexo.index import described_twice
 from revalexo_clip.data.windows import TIME_DECIMALS
 
 
@@ -19,7 +21,7 @@ class ClipFiles:
     """Files and duration of a clip with a valid description."""
 
     name: str
-    """`subject/pair id`"""
+    """`subject/pair id`, or `subject/file/pair id`, see `clip_prefix`."""
     subject: str
     video: Path | None
     imu: Path
@@ -30,6 +32,8 @@ class ClipFiles:
     """Declared name of the recording that the clip is a piece of."""
     offset: float = 0.0
     """Declared start of the clip in its recording [s]."""
+    segments: tuple[tuple[float, float, str], ...] = ()
+    """Start and end [s], and activity."""
 
 
 @dataclass
@@ -62,24 +66,36 @@ def check_description(
     """
     found = Description(root, min_duration, video)
     _check_mapping(found)
-    seen: dict[str, Path] = {}
-    for path in sorted((root / layout.DATA_PAIRS).glob("*.json")):
+    files = _read_files(found)
+    if not files and not found.problems:
+        message = "has no .json file; it should have one per subject"
+        found.problems.append(Problem("subject_file", root / layout.DATA_PAIRS, message))
+    for subject, own in files.items():
+        if subjects is None or subject in subjects:
+            _check_subject(own, found)
+    return found
+
+
+_Read = tuple[Path, str, layout.SubjectFile, dict[str, DataError]]
+"""A subject's JSON file: path, prefix of the names of its clips, valid clips, and the errors of invalid ones."""
+
+
+def _read_files(found: Description) -> dict[str, list[_Read]]:
+    """Read the JSON files of each subject."""
+    paths, names = sorted((found.root / layout.DATA_PAIRS).glob("*.json")), dict[str, list[Path]]()
+    for path in paths:
+        with suppress(DataError):  # reported below
+            names.setdefault(layout.subject_name(path), []).append(path)
+    read: dict[str, list[_Read]] = {}
+    for path in paths:
         try:
             subject, wrong = layout.read_pairs(path)
         except DataError as error:
             found.problems += _each("subject_file", path, error)
             continue
-        if subject.subject in seen:
-            message = f"subject {subject.subject} is already described by {seen[subject.subject].name}"
-            found.problems.append(Problem("subject_twice", path, message))
-            continue
-        seen[subject.subject] = path
-        if subjects is None or subject.subject in subjects:
-            _check_subject(path, subject, wrong, found)
-    if not seen and not found.problems:
-        message = "has no .json file; it should have one per subject"
-        found.problems.append(Problem("subject_file", root / layout.DATA_PAIRS, message))
-    return found
+        name = subject.subject
+        read.setdefault(name, []).append((path, layout.clip_prefix(name, path, names[name]), subject, wrong))
+    return read
 
 
 def _check_mapping(found: Description) -> None:
@@ -103,19 +119,29 @@ def _repeated(path: Path) -> Iterator[Problem]:
         yield Problem("repeated_key", path, f"has the key {key!r} twice in one object; only the last one is read")
 
 
-def _check_subject(path: Path, subject: layout.SubjectFile, wrong: dict[str, DataError], found: Description) -> None:
-    silent = subject.video_folder is None or all(pair.video is None for pair in subject.pairs.values())
-    (found.without_video if silent else found.with_video).append(subject.subject)
-    imu_only = silent or not found.video
+def _check_subject(own: Sequence[_Read], found: Description) -> None:
+    """Check all files of a subject."""
+    silent = all(
+        subject.video_folder is None or all(pair.video is None for pair in subject.pairs.values())
+        for _, _, subject, _ in own
+    )
+    (found.without_video if silent else found.with_video).append(own[0][2].subject)
+    described: dict[Path, Path] = {}
+    for read in own:
+        _check_file(read, described, found, imu_only=silent or not found.video)
+
+
+def _check_file(read: _Read, described: dict[Path, Path], found: Description, *, imu_only: bool) -> None:
+    """Check one file; `described` has the IMU files that the subject's files describe, and by which."""
+    path, prefix, subject, wrong = read
     found.problems += _repeated(path)
     for pair_id, error in wrong.items():
-        name = f"{subject.subject}/{pair_id}"
-        found.problems += _each("clip_description", path, error, name)
-        found.bad_clips.add(name)
+        found.problems += _each("clip_description", path, error, prefix + pair_id)
+        found.bad_clips.add(prefix + pair_id)
     for pair_id, pair in sorted(subject.pairs.items()):
         if round(pair.duration, TIME_DECIMALS) < found.min_duration:
             continue
-        name = f"{subject.subject}/{pair_id}"
+        name = prefix + pair_id
         found.problems += _segments(name, path, pair, found.activities)
         if found.activities and not pair.activity_segments:
             message = f"pairs.{pair_id}: has no activity_segments, so none of its windows has a label"
@@ -131,6 +157,10 @@ def _check_subject(path: Path, subject: layout.SubjectFile, wrong: dict[str, Dat
             message = f"pairs.{pair_id}: the path {outside!r} is outside the dataset's root {found.root}"
             found.problems.append(Problem("outside_root", path, message, name))
             found.bad_clips.add(name)
+        elif (other := described.setdefault(found.root / imu, path)) != path:
+            message = described_twice(imu, subject.subject, other)
+            found.problems.append(Problem("subject_twice", path, message, name))
+            found.bad_clips.add(name)
         else:
             files = ClipFiles(
                 name=name,
@@ -139,8 +169,9 @@ def _check_subject(path: Path, subject: layout.SubjectFile, wrong: dict[str, Dat
                 imu=found.root / imu,
                 duration=pair.duration,
                 described_by=path,
-                recording=pair.recording,
+                recording=None if pair.recording is None else prefix.partition("/")[2] + pair.recording,
                 offset=pair.offset or 0.0,
+                segments=tuple((one.start, one.end, one.activity) for one in pair.activity_segments),
             )
             found.clips.append(files)
 

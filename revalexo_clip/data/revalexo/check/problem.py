@@ -24,7 +24,7 @@ KINDS: dict[str, Kind] = {
     # The JSON files.
     "label_mapping": Kind("error", "label_mapping.json is missing, unreadable or contradicts itself"),
     "subject_file": Kind("error", "a subject's file cannot be read or has the wrong structure"),
-    "subject_twice": Kind("error", "two files describe the same subject"),
+    "subject_twice": Kind("error", "two files of a subject describe the same recording"),
     "clip_description": Kind("error", "a clip lacks a key, or has an invalid time or segment"),
     "unknown_activity": Kind("error", "a segment's activity is not in the label mapping"),
     "outside_root": Kind("error", "a clip's file is outside the dataset"),
@@ -36,7 +36,7 @@ KINDS: dict[str, Kind] = {
     "unreadable_file": Kind("error", "a clip's file cannot be opened"),
     # Videos.
     "not_a_video": Kind("error", "a file cannot be decoded as video"),
-    "damaged_video": Kind("error", "a video is corrupt: decoding fails at a frame"),
+    "damaged_video": Kind("error", "a video is corrupt: decoding fails at a frame (not every codec notices damage)"),
     "frame_gap": Kind("error", "part of a clip has no frame near it"),
     # IMU recordings.
     "not_a_csv": Kind("error", "a file is not a CSV text file"),
@@ -53,6 +53,11 @@ KINDS: dict[str, Kind] = {
     "bad_clock": Kind("error", "the clock of a recording cannot be used"),
     "too_little_in_common": Kind("error", "annotations, IMU and video of a clip share too little time"),
     "contradictory_offsets": Kind("error", "equal IMU rows put a clip at two places of a recording"),
+    # Labelled recordings in other layouts, and packs.
+    "recording_table": Kind("error", "recordings.csv, segments.csv or an .npz file is invalid, or contradicts a file"),
+    "near_miss": Kind("error", "columns look like sensors, and are named so that they would be left out"),
+    "undeclared_units": Kind("error", "the unit of a sensor is another one, and is not declared"),
+    "corrupt_pack": Kind("error", "a pack or a motion file is not what was written"),
     # Problems that do not stop training.
     "repeated_key": Kind("warning", "a JSON object has a key twice; only the last one is read"),
     "unlabelled": Kind("warning", "a clip has no activity, although the label mapping has some"),
@@ -69,6 +74,9 @@ KINDS: dict[str, Kind] = {
     "out_of_range": Kind("warning", "a channel has values beyond the range of worn sensors"),
     "acc_units": Kind("warning", "accelerations seem not to be in m/s^2"),
     "gyro_units": Kind("warning", "angular velocities seem not to be in rad/s"),
+    "no_gravity": Kind("warning", "accelerations seem to be without gravity"),
+    "permuted_axes": Kind("warning", "the axes of a subject's sensor are not those of the other subjects"),
+    "changed_content": Kind("warning", "a file's content is not what was packed, although nobody changed it"),
     "shared_file": Kind("warning", "two clips name the same file"),
     "duplicate_file": Kind("warning", "files of two clips have the same content"),
     "wrong_offset": Kind("warning", "equal IMU rows contradict the declared offset of a clip"),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.data.axes import Totals, totals_of
+from revalexo_clip.data.csv_form import why_no_column, why_no_number, why_uneven
 from revalexo_clip.data.imu import (
     LARGEST_FLOAT32,
     Rows,
@@ -23,6 +28,7 @@ from revalexo_clip.data.revalexo.check.signals import check_signals
 from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.revalexo.survey import Span, imu_facts
 from revalexo_clip.data.revalexo.timing import wrong_rate
+from revalexo_clip.data.windows import Floats
 
 
 @dataclass
@@ -38,6 +44,8 @@ class Recording:
     """The time that it covers: one span, or several between gaps [s in the clip]; none if that is not known."""
     first: float = 0.0
     """First reading of a column that looks like a clock [s]; 0 if there is none, or if it is not checked."""
+    totals: Totals = field(default_factory=dict)
+    """Mean accelerations, by sensor and activity."""
 
 
 def check_recording(
@@ -48,13 +56,19 @@ def check_recording(
     *,
     clock: Clock | None = None,
     check_clock: bool = True,
+    segments: Sequence[tuple[float, float, str]] = (),
+    factors: Callable[[tuple[str, ...]], npt.NDArray[np.float32]] | None = None,
 ) -> Recording:
-    """Check the recording of a clip of `duration` [s] at `rate` [Hz]; see `Settings`."""
+    """Check the recording of a clip of `duration` [s] at `rate` [Hz]; see `Settings`.
+
+    `segments` are start and end [s] and name of activities. `factors` gives what the values of channels are multiplied
+    by to have the units of windows.
+    """
     try:
         columns, rows = read_rows(path)
     except DataError as error:
         return Recording([("not_a_csv", _without(path, error))])
-    found = Recording([*_header(columns, patterns)])
+    found = Recording([*_header(path, columns, patterns)])
     chosen = _channels(columns, patterns)
     try:
         samples_nC = read_imu(path, chosen) if chosen else None
@@ -68,19 +82,30 @@ def check_recording(
         if check_clock and (clock is None or clock.time is None):
             found.first = _check_rate(path, rate, found)
         _check_time(found, path, chosen, len(samples_nC), rate=rate, duration=duration, clock=clock)
+        samples_nC = samples_nC if factors is None else samples_nC * factors(chosen)
         found.findings += check_signals(samples_nC, chosen, rate)
+        by_channel = dict(zip(chosen, samples_nC.T.astype(np.float64), strict=True))
+        found.totals = totals_of(by_channel, _row_times(path, len(samples_nC), rate, clock), segments)
     return found
+
+
+def _row_times(path: Path, rows: int, rate: float, clock: Clock | None) -> Floats:
+    """Return the time of each row [s]; by the rate if the clock cannot be used, which is another problem."""
+    try:
+        return np.arange(rows) / rate if clock is None else clock.row_times(path)
+    except DataError:
+        return np.arange(rows) / rate
 
 
 def _without(path: Path, error: DataError) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-def _header(columns: list[str], patterns: Sequence[str]) -> Iterator[Finding]:
+def _header(path: Path, columns: list[str], patterns: Sequence[str]) -> Iterator[Finding]:
     missing = [pattern for pattern in patterns if not matching_columns(columns, pattern)]
     if missing:
         named = ", ".join(f"'{pattern}'" for pattern in missing)
-        yield "missing_channel", f"no column matches {named}; columns: {_shown(columns)}{_delimiter(columns)}"
+        yield "missing_channel", f"no column matches {named}; columns: {_shown(columns)}{why_no_column(path)}"
     taken = {column for pattern in patterns for column in matching_columns(columns, pattern)}
     for column in sorted(taken):
         if columns.count(column) > 1:
@@ -90,11 +115,6 @@ def _header(columns: list[str], patterns: Sequence[str]) -> Iterator[Finding]:
 def _shown(columns: list[str], most: int = 12) -> str:
     rest = f" and {len(columns) - most} more" if len(columns) > most else ""
     return ", ".join(column[:60] for column in columns[:most]) + rest
-
-
-def _delimiter(columns: list[str]) -> str:
-    other = next((mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]), None)
-    return f" (separated by {other!r} instead of ','?)" if other else ""
 
 
 def _channels(columns: list[str], patterns: Sequence[str]) -> tuple[str, ...]:
@@ -108,20 +128,25 @@ def _cells(columns: list[str], rows: Rows, channels: Sequence[str]) -> list[Find
     if not rows:
         return [("no_samples", "has a header but no samples")]
     places = [columns.index(channel) for channel in channels]
-    ragged, text, infinite = [], [], []
+    ragged, text, infinite = list[str](), list[str](), list[str]()
     for number, (line, row) in enumerate(rows, start=1):
         if len(row) != len(columns):
-            ragged.append(f"line {line} has {len(row)} cells, the header has {len(columns)}")
+            why = why_uneven(row, len(columns))
+            ragged.append(f"line {line} has {len(row)} cells, the header has {len(columns)}{why}")
             continue
         for place in places:
             where = f"line {line} (row {number}), column {columns[place]}: '{row[place][:40]}'"
             value = _value(row[place])
             if value is None:
-                text.append(f"{where} is not a number")
+                text.append(f"{where} is not a number{_why(row, place, rows) if not text else ''}")
             elif not abs(value) <= LARGEST_FLOAT32:
                 infinite.append(f"{where} is not a finite number")
     kinds = (("ragged_rows", ragged), ("not_a_number", text), ("not_finite", infinite))
     return [(kind, _first(places)) for kind, places in kinds if places]
+
+
+def _why(row: list[str], place: int, rows: Rows) -> str:
+    return why_no_number(row[place], [other[place] for _, other in rows if place < len(other)])
 
 
 def _first(places: list[str]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from revalexo_clip.data.imu import UNITS, Samples
+from revalexo_clip.data.magnitudes import implausible
 from revalexo_clip.data.revalexo.check.problem import Finding
 
 FLAT = 1.0
@@ -26,15 +27,6 @@ FEWEST = 30
 SMALLEST_RANGE = {"acc": 15.0, "gyro": 4.0}
 """Slightly below the smallest sensor ranges [m/s^2, rad/s]. Smaller extreme values are not clipping."""
 
-FASTEST = 35.0
-"""Largest range of usual gyroscopes, 2000 deg/s [rad/s]."""
-
-FAST = 8.0
-"""Median angular velocity over a clip that is not possible for a body segment [rad/s]."""
-
-STRONG = 50.0
-"""Median acceleration over a clip that is not possible for a body segment [m/s^2]."""
-
 LARGEST_MOTION = {"acc": 320.0, "gyro": 70.0}
 """Largest sensor ranges, 32 g and 4000 deg/s [m/s^2, rad/s]."""
 
@@ -44,14 +36,15 @@ Magnitudes = npt.NDArray[np.float64]
 def check_signals(samples_nC: Samples, channels: Sequence[str], rate: float) -> list[Finding]:
     """Find suspicious values in finite samples at `rate` [Hz]."""
     by_channel = dict(zip(channels, samples_nC.T.astype(np.float64), strict=True))
-    units = dict(_units(by_channel))
-    right = {channel: value_n for channel, value_n in by_channel.items() if channel[:-2] not in units}
+    wrong = list(implausible(by_channel))
+    other_unit = {one.sensor for one in wrong if one.kind != "no_gravity"}
+    right = {channel: value_n for channel, value_n in by_channel.items() if channel[:-2] not in other_unit}
     return [
         *_counting(by_channel),
         *_flat(by_channel, rate),
         *_cut_off(right),
         *_out_of_range(right, rate),
-        *units.values(),
+        *((one.kind, one.message) for one in wrong),
     ]
 
 
@@ -102,30 +95,3 @@ def _out_of_range(by_channel: dict[str, Magnitudes], rate: float) -> Iterator[Fi
             count = int(beyond_n.sum())
             more = f" ({count} such samples)" if count > 1 else ""
             yield "out_of_range", f"{channel} is {value_n[worst]:g} at {worst / rate:.3f} s{more}"
-
-
-def _units(by_channel: dict[str, Magnitudes]) -> Iterator[tuple[str, Finding]]:
-    """Yield the sensors whose unit seems to be wrong."""
-    for sensor, magnitude_n in _magnitudes(by_channel).items():
-        low, median, high = np.percentile(magnitude_n, [5, 50, 99])
-        if sensor.startswith("gyro_"):
-            if high > FASTEST or median > FAST:
-                message = (
-                    f"{sensor}: the magnitude is {median:.0f} (median) to {high:.0f}, as in deg/s; rad/s is expected"
-                )
-                yield sensor, ("gyro_units", message)
-        # Accelerations without gravity can have this median too, but then they also have values near zero.
-        elif 0.85 <= median <= 1.15 and low > 0.5:
-            yield sensor, ("acc_units", f"{sensor}: gravity is {median:.2f}, as in g; m/s^2 is expected")
-        elif median > STRONG:
-            yield sensor, ("acc_units", f"{sensor}: the median magnitude is {median:.0f}, too large for m/s^2")
-
-
-def _magnitudes(by_channel: dict[str, Magnitudes]) -> dict[str, Magnitudes]:
-    """Return the vector magnitude of each accelerometer and gyroscope that has all three axes."""
-    sensors: dict[str, list[Magnitudes]] = {}
-    for channel, value_n in by_channel.items():
-        sensor, _, axis = channel.rpartition("_")
-        if axis in ("x", "y", "z") and sensor.startswith(("acc_", "gyro_")):
-            sensors.setdefault(sensor, []).append(value_n)
-    return {sensor: np.linalg.norm(axes, axis=0) for sensor, axes in sensors.items() if len(axes) == 3}

@@ -15,6 +15,7 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError
 from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.data.motion import Motion
@@ -182,7 +183,11 @@ def _kept(tables: MotionTables, root: Path, video: str) -> Measured | None:
     """Return the motion of a video from an older motion file, unless it has changed or could not be measured."""
     if not tables.is_current(root, video) or tables.problem(video):
         return None
-    known, edge_E = tables.stamps[tables.number[video]], tables.edges(video)
+    try:
+        edge_E = tables.edges(video)
+        tables.track(video, edge_E, 0, len(edge_E) - 1)
+    except DataError:  # corrupt: it is measured again
+        return None
+    known, pairs = tables.stamps[tables.number[video]], len(edge_E) - 1
     now = stamp(root / video).model_copy(update={"sha256": known.sha256})
-    pairs = len(edge_E) - 1
     return Measured(now, len(edge_E), "", lambda: tables.track(video, tables.edges(video), 0, pairs))

@@ -5,9 +5,11 @@
     /about             uint8, JSON text: videos, relative to the dataset's root, and their problems (`About`)
     /sources/...       one row for each of N videos: size int64 [bytes], changed int64 [ns], sha256 uint8 [N, 32]
     /clips/first       int64 [N + 1], index of a video's first frame in /frames; the last item is the total
+    /clips/check       uint32 [N], checksum of a video's presentation times
     /frames/time       float64 [F], presentation times [s], ascending within a video
     /frames/value      float32 [F x Y x X x 3], motion from the frame before to this one: velocity to the right and down
                        [picture widths / s], and confidence; 0 for the first frame of a video
+    /frames/check      uint32 [K], checksums of the motion: one for every 2048 values of a video, see `checksums`
 
 A video that could not be measured has no frames, and a problem.
 """
@@ -23,17 +25,21 @@ import h5py
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
 from revalexo_clip.core.version import __version__
 from revalexo_clip.data.motion import Motion
 from revalexo_clip.data.revalexo.pack.assemble import Growing, put
-from revalexo_clip.data.revalexo.pack.file import PackError, PackFile, digest_of, first_line, place_of
+from revalexo_clip.data.revalexo.pack.checksums import Section, block_checks, blocks_of, check_of, first_checks
+from revalexo_clip.data.revalexo.pack.file import AGAIN, PackError, PackFile, digest_of, first_line
+from revalexo_clip.data.revalexo.pack.hdf5 import UNUSABLE, Table, place_of, read_array
 from revalexo_clip.data.revalexo.pack.part import Stamp, stamp
+from revalexo_clip.data.revalexo.pack.payload import Blocks, read_blocks
 from revalexo_clip.motion import MotionTrack
 from revalexo_clip.motion.track import Floats
 
 KIND = "revalexo_clip motion"
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; increase it with every change to the format."""
 
 
@@ -58,23 +64,45 @@ class MotionTables:
         try:
             self.file = PackFile(path)
             with h5py.File(path, "r", locking=False) as opened:
-                found = opened.attrs.get("kind"), opened.attrs.get("format"), opened.attrs.get("measurement")
-                if found != (KIND, FORMAT, motion.measurement):
-                    raise ValueError("another kind of file, format or measurement")
-                about = opened["about"][()]
+                _check_format(opened, motion)
+                about = read_array(opened, "about", "u1")
                 self.about = About.model_validate_json(about.tobytes())
-                tables = {name: opened[name][()] for name in _TABLES}
+                tables = {name: read_array(opened, name, dtype) for name, dtype in _TABLES.items()}
                 if opened.attrs["sha256"] != digest_of(about, tables):
                     raise ValueError("its tables are corrupt: checksum mismatch")
-                self.time, self.value = place_of(opened["frames/time"]), place_of(opened["frames/value"])
-        except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:  # HDF5's errors for corrupt files
+                self.time, value, check = (
+                    place_of(opened, f"frames/{name}", dtype) for name, dtype in _PAYLOAD.items()
+                )
+                self.stored = Blocks(value, check)
+            self.first_N1 = tables["clips/first"].astype(np.int64)
+            self._check_sizes(tables)
+        except UNUSABLE as error:
             raise PackError(f"{path}: is no usable motion file ({first_line(error)})") from error
-        self.first_N1 = tables["clips/first"].astype(np.int64)
+        self.time_check_N = tables["clips/check"].astype(np.int64)
+        self.first_check_N1 = first_checks(self.first_N1 * self.row_values)
         self.stamps = [
             Stamp(size=int(size), changed=int(changed), sha256=digest.tobytes().hex())
-            for size, changed, digest in zip(*(tables[name] for name in _TABLES[1:]), strict=True)
+            for size, changed, digest in zip(*(tables[f"sources/{name}"] for name in _STAMP), strict=True)
         ]
         self.number = {video: place for place, video in enumerate(self.about.videos)}
+
+    def _check_sizes(self, tables: Mapping[str, Table]) -> None:
+        """Raise `ValueError` if tables and arrays do not fit each other."""
+        videos, first_N1, frames = len(self.about.videos), self.first_N1, self.time.length
+        shapes = {name: tables[name].shape for name in _TABLES}
+        expected = dict.fromkeys(_TABLES, (videos,)) | {
+            "clips/first": (videos + 1,),
+            "sources/sha256": (videos, 32),
+        }
+        if shapes != expected or not len(self.about.problems) == len(set(self.about.videos)) == videos:
+            raise ValueError("its tables have different lengths")
+        measured_N = np.array([not problem for problem in self.about.problems], dtype=bool)
+        frames_N = np.diff(first_N1)
+        if first_N1[0] != 0 or first_N1[-1] != frames or not (np.where(measured_N, frames_N > 1, frames_N == 0)).all():
+            raise ValueError("clips/first has impossible values")
+        blocks = int(blocks_of(frames_N * self.row_values).sum())
+        if self.stored.values.length != frames * self.row_values or self.stored.checks.length != blocks:
+            raise ValueError("its arrays have the wrong length")
 
     def is_current(self, root: Path, video: str) -> bool:
         """Return whether a video of the dataset in `root` is the one that was measured.
@@ -92,15 +120,30 @@ class MotionTables:
             return False
 
     def edges(self, video: str) -> Floats:
-        """Read the times of the frames of a video [s in the clip]."""
+        """Read the times of the frames of a video [s in the clip]. Raises `DataError` as `track` does."""
         first, end = self._frames(video)
-        return self.file.read(self.time, first, end).astype(np.float64, copy=False)
+        edge_E = self.file.read(self.time, first, end).astype(np.float64, copy=False)
+        if check_of(edge_E) != self.time_check_N[self.number[video]]:
+            raise self._corrupt(video, "times of frames")
+        if not (np.isfinite(edge_E[-1]) and bool((edge_E[1:] >= edge_E[:-1]).all())):
+            raise DataError(f"{self.path}: {video}: times of frames do not ascend; {AGAIN}")
+        return edge_E
 
     def track(self, video: str, edge_E: Floats, first: int, end: int) -> MotionTrack:
-        """Read the motion of the pairs of frames from `first` to `end` (exclusive)."""
-        begin, row = self._frames(video)[0] + 1, self.row_values
-        values = self.file.read(self.value, (begin + first) * row, (begin + end) * row)
+        """Read the motion of the pairs of frames from `first` to `end` (exclusive).
+
+        Raises `DataError`, naming the video, if it is not what was measured.
+        """
+        row, place = self.row_values, self.number[video]
+        begin, stop = self._frames(video)
+        section = Section(begin * row, stop * row, int(self.first_check_N1[place]))
+        values, wrong = read_blocks(self.file, self.stored, section, (1 + first) * row, (1 + end) * row)
+        if wrong is not None:
+            raise self._corrupt(video, f"motion of frame {wrong // row} and after it")
         return MotionTrack(edge_E[first : end + 1], values.reshape(-1, *self.grid).astype(np.float32, copy=False))
+
+    def _corrupt(self, video: str, what: str) -> DataError:
+        return DataError(f"{self.path}: {video}: {what}: is corrupt: checksum mismatch; {AGAIN}")
 
     def problem(self, video: str) -> str:
         """Return why a video could not be measured; "" if it was."""
@@ -111,7 +154,25 @@ class MotionTables:
         return int(self.first_N1[place]), int(self.first_N1[place + 1])
 
 
-_TABLES = ("clips/first", "sources/size", "sources/changed", "sources/sha256")
+def _check_format(opened: h5py.File, motion: Motion) -> None:
+    if opened.attrs.get("kind") != KIND:
+        raise ValueError("another kind of file")
+    found = opened.attrs.get("format")
+    if found != FORMAT:
+        raise ValueError(f"it has format {found}, but this version reads format {FORMAT}")
+    if opened.attrs.get("measurement") != motion.measurement:
+        raise ValueError("another measurement")
+
+
+_TABLES = {
+    "clips/first": "<i8",
+    "clips/check": "<u4",
+    "sources/size": "<i8",
+    "sources/changed": "<i8",
+    "sources/sha256": "u1",
+}
+_STAMP = ("size", "changed", "sha256")
+_PAYLOAD = {"time": "<f8", "value": "<f4", "check": "<u4"}
 
 
 class Measured(NamedTuple):
@@ -138,16 +199,24 @@ def write_motion_file(path: Path, motion: Motion, measured: Mapping[str, Measure
         put(file, "sources/size", np.array([one.size for one in stamps]), "<i8")
         put(file, "sources/changed", np.array([one.changed for one in stamps]), "<i8")
         put(file, "sources/sha256", _digests(stamps), "u1")
+        row = motion.rows * motion.columns * 3
         time = Growing(file, "frames/time", sum(frames), "<f8")
-        value = Growing(file, "frames/value", sum(frames) * motion.rows * motion.columns * 3, "<f4")
+        value = Growing(file, "frames/value", sum(frames) * row, "<f4")
+        check = Growing(file, "frames/check", int(blocks_of(np.array(frames, dtype=np.int64) * row).sum()), "<u4")
+        time_check = []
         for one in found:
-            if one.read is not None:
-                track = one.read()
-                time.add(track.edge_E)
-                value.add(np.zeros(motion.rows * motion.columns * 3, dtype=np.float32))
-                value.add(track.value_PYX3.ravel())
-        time.write()
-        value.write()
+            if one.read is None:
+                time_check.append(0)
+                continue
+            track = one.read()
+            edge_E = np.ascontiguousarray(track.edge_E, dtype="<f8")
+            values = np.concatenate([np.zeros(row), track.value_PYX3.ravel()]).astype("<f4")
+            time_check.append(check_of(edge_E))
+            for growing, content in ((time, edge_E), (value, values), (check, block_checks(values))):
+                growing.add(content)
+        for growing in (time, value, check):
+            growing.write()
+        put(file, "clips/check", np.array(time_check, dtype=np.int64), "<u4")
         file.attrs["sha256"] = digest_of(text, {name: file[name][()] for name in _TABLES})
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import atomically
 from revalexo_clip.data.motion import Motion, measure_video
+from revalexo_clip.data.revalexo.motion.file import FORMAT
 from revalexo_clip.data.revalexo.pack.part import Stamp, full_stamp, stamp
 from revalexo_clip.data.revalexo.pack.workers import PartJob
 from revalexo_clip.motion import MotionTrack
@@ -55,6 +56,7 @@ class PartInfo(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    format: int = FORMAT
     video: str
     measurement: str
     stamp: Stamp
@@ -72,6 +74,8 @@ def read_part(path: Path) -> Part | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             info = PartInfo.model_validate_json(stored["info"].tobytes())
+            if info.format != FORMAT:
+                return None
             return Part(info, MotionTrack(stored["edge"], stored["value"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ValidationError):
         return None

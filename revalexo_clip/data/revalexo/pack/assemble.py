@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from revalexo_clip.core.version import __version__
 from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.revalexo.pack.file import FORMAT, KIND, About, Header, digest_of, tables_of
+from revalexo_clip.data.revalexo.pack.checksums import blocks_of
+from revalexo_clip.data.revalexo.pack.file import FORMAT, KIND, digest_of
 from revalexo_clip.data.revalexo.pack.part import NOTHING, PackSettings, Part, PartInfo, Stamp, stamp
+from revalexo_clip.data.revalexo.pack.tables import TABLES, About, Header
 from revalexo_clip.data.windows import Segments
 
 AT_A_TIME = 32 * 2**20
@@ -30,7 +32,7 @@ class DatasetDescription:
     index: ClipIndex
     """All clips, including those without video."""
     subjects: tuple[str, ...]
-    described_by: tuple[str, ...]
+    described_by: tuple[tuple[str, ...], ...]
     unreadable: tuple[str, ...]
     digests: dict[str, str]
     """See `About`."""
@@ -71,7 +73,7 @@ def assemble(path: Path, described: DatasetDescription, parts: Sequence[Part | N
         _put_segments(file, "transition", index.transition)
         _put_sources(file, index, infos)
         _put_recordings(file, parts)
-        file.attrs["sha256"] = digest_of(file["about"][()], tables_of(file))
+        file.attrs["sha256"] = digest_of(file["about"][()], {name: file[name][()] for name in sorted(TABLES)})
 
 
 def put(file: h5py.File, name: str, content: Array, dtype: str) -> None:
@@ -86,6 +88,7 @@ def _put_infos(file: h5py.File, infos: Sequence[PartInfo | None], headers: dict[
         ("turns", [info.turns if info else 0 for info in infos], "i1"),
         ("tolerance", [info.tolerance if info else 0.0 for info in infos], "<f8"),
         ("header", [headers[info.header] if info else -1 for info in infos], "<i4"),
+        ("time_check", [info.time_check if info else 0 for info in infos], "<u4"),
     ):
         put(file, f"clips/{name}", np.array(column), dtype)
 
@@ -119,6 +122,9 @@ def _put_recordings(file: h5py.File, parts: Sequence[Part | None]) -> None:
     time = Growing(file, "frames/time", frames, "<f8")
     place = Growing(file, "frames/place", frames + 1, "<i8")
     jpeg = Growing(file, "frames/jpeg", pixels, "u1")
+    check = Growing(file, "frames/check", frames, "<u4")
+    blocks = blocks_of(np.diff(first_N1["values"])).sum()
+    value_check = Growing(file, "imu/check", int(blocks), "<u4")
     samples = Growing(file, "imu/values", values, "<f4")
     for clip, part in enumerate(parts):
         if part is not None:
@@ -126,9 +132,11 @@ def _put_recordings(file: h5py.File, parts: Sequence[Part | None]) -> None:
             time.add(part.array("time"))
             place.add(first_N1["jpeg"][clip] + np.cumsum(length_P) - length_P)
             jpeg.add(part.array("jpeg"))
+            check.add(part.array("check"))
             samples.add(part.array("values").ravel())
+            value_check.add(part.array("value_check"))
     place.add(first_N1["jpeg"][-1:])
-    for growing in (time, place, jpeg, samples):
+    for growing in (time, place, jpeg, check, samples, value_check):
         growing.write()
 
 

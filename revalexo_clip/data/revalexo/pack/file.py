@@ -13,6 +13,7 @@
       size             int32 [N, 2], height and width of a frame in the source [px]
       turns            int8 [N], counterclockwise quarter turns; plus 4 if left and right are swapped before
       tolerance        float64 [N], largest allowed difference between a requested time and a presentation time [s]
+      time_check       uint32 [N], checksum of a clip's presentation times
       header           int32 [N], index into the list of CSV headers, -1 if there is none
       first_frame      int64 [N + 1], index of a clip's first frame in /frames; the last item is the total
       first_value      int64 [N + 1], index of a clip's first value in /imu/values; the last item is the total
@@ -22,79 +23,42 @@
     /frames/time       float64 [F], presentation times [s from the first frame], ascending within a clip
     /frames/place      int64 [F + 1], offset of a frame in /frames/jpeg
     /frames/jpeg       uint8, all frames, concatenated
+    /frames/check      uint32 [F], checksum of each frame in /frames/jpeg
     /imu/values        float32, all samples, concatenated; a sample has all columns that its header keeps
+    /imu/check         uint32 [K], checksums of the samples: one for every 2048 values of a clip, see `checksums`
 
 The number of HDF5 objects does not depend on the number of clips. Loader workers do not use HDF5: they read bytes at
-known offsets, which needs no lock, no cache and no handle that processes cannot share.
+known offsets, which needs no lock, no cache and no handle that processes cannot share. Whatever they read is compared
+with its checksum, see `payload`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.platform import open_binary, read_at
-
-Table = npt.NDArray[np.generic]
+from revalexo_clip.data.revalexo.pack.hdf5 import UNUSABLE, Place, Table, place_of, read_array
+from revalexo_clip.data.revalexo.pack.tables import MAX_SIDE, PAYLOAD, TABLES, About, check_tables
 
 KIND = "revalexo_clip pack"
-FORMAT = 2
+FORMAT = 3
 """Version of the file format; increase it with every change to the format."""
+
+
+AGAIN = "delete it, and run again to rebuild it"
+"""What to do about a pack or a motion file whose content is corrupt."""
 
 
 class PackError(DataError):
     """The file is not a pack, is incomplete or corrupt, or has another format version."""
-
-
-class Header(BaseModel):
-    """Column names of a CSV file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    columns: tuple[str, ...]
-    kept: tuple[str, ...]
-    """Columns whose samples are in the pack."""
-
-
-class About(BaseModel):
-    """Metadata of a pack that is not numeric."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    activities: tuple[str, ...]
-    subjects: tuple[str, ...]
-    """All subjects of the dataset, in order."""
-    described_by: tuple[str, ...]
-    """Each subject's JSON file, relative to the root."""
-    unreadable: tuple[str, ...]
-    """Subjects whose JSON file is invalid, so that none of their clips is in the pack."""
-    digests: dict[str, str]
-    """SHA-256 of every JSON file, by its path relative to the root."""
-    names: tuple[str, ...]
-    """`subject/pair id` of each clip."""
-    videos: tuple[str, ...]
-    """Video of each clip, relative to the root; "" if there is none."""
-    imus: tuple[str, ...]
-    """IMU file of each clip, relative to the root."""
-    headers: tuple[Header, ...]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Position of an array in the file."""
-
-    start: int
-    """Offset [bytes]."""
-    dtype: str
-    length: int
 
 
 class PackFile:
@@ -132,7 +96,7 @@ class PackFile:
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
         if len(content) != end - first:
-            raise DataError(f"{self.path}: is truncated; delete it, and run again to rebuild it")
+            raise DataError(f"{self.path}: is truncated; {AGAIN}")
         return content
 
     def _open(self) -> int:
@@ -151,22 +115,25 @@ class PackTables:
     """Tables of a pack: everything except frames and samples, read into memory."""
 
     def __init__(self, path: Path) -> None:
-        """Open a pack. Raises `PackError` if it cannot be read."""
+        """Open a pack. Raises `PackError` if it cannot be read, or if its tables contradict each other."""
         self.path = path
         try:
             self.file = PackFile(path)
             with h5py.File(path, "r", locking=False) as opened:
                 self._check_format(opened)
-                self.short_side, self.quality = int(opened.attrs["short_side"]), int(opened.attrs["quality"])
-                self.about = About.model_validate_json(opened["about"][()].tobytes())
-                self.tables = tables_of(opened)
-                if opened.attrs["sha256"] != digest_of(opened["about"][()], self.tables):
+                self.short_side = _number(opened, "short_side", MAX_SIDE)
+                self.quality = _number(opened, "quality", 100)
+                about = read_array(opened, "about", "u1")
+                self.about = About.model_validate_json(about.tobytes())
+                self.tables = {name: read_array(opened, name, TABLES[name].dtype) for name in sorted(TABLES)}
+                if opened.attrs["sha256"] != digest_of(about, self.tables):
                     raise ValueError("its tables are corrupt: checksum mismatch")
-                names = ("frames/time", "frames/place", "frames/jpeg", "imu/values")
-                self.time, self.place, self.jpeg, self.values = (place_of(opened[name]) for name in names)
+                places = {name: place_of(opened, name, dtype) for name, dtype in PAYLOAD.items()}
+            self.places = places
+            check_tables(self.about, self.tables, {name: place.length for name, place in places.items()})
         except FileNotFoundError as error:
             raise PackError(f"{path}: there is no such pack") from error
-        except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:  # HDF5's errors for corrupt files
+        except UNUSABLE as error:
             raise PackError(f"{path}: is not a pack, or is incomplete or corrupt ({first_line(error)})") from error
 
     @staticmethod
@@ -193,27 +160,21 @@ class PackTables:
         return len(self.about.names)
 
 
-def tables_of(opened: h5py.File) -> dict[str, Table]:
-    """Read all arrays that are needed when a pack is opened."""
-    groups = ("clips", "activity", "transition", "sources")
-    return {f"{group}/{name}": stored[()] for group in groups for name, stored in sorted(opened[group].items())}
+def _number(opened: h5py.File, name: str, most: int) -> int:
+    """Return an attribute that is a whole number from 1 to `most`."""
+    value = opened.attrs[name]
+    if not isinstance(value, int | np.integer) or not 1 <= value <= most:
+        raise ValueError(f"{name} is not a whole number from 1 to {most}")
+    return int(value)
 
 
-def digest_of(about: Table, tables: dict[str, Table]) -> str:
+def digest_of(about: Table, tables: Mapping[str, Table]) -> str:
     """Compute the SHA-256 of the tables, in hex."""
     digest = hashlib.sha256(about.tobytes())
     for name, table in tables.items():
         digest.update(f"{name} {table.dtype.str} {table.shape}".encode())
         digest.update(table.tobytes())
     return digest.hexdigest()
-
-
-def place_of(stored: h5py.Dataset) -> Place:
-    """Return where a contiguous array lies in its file."""
-    start = stored.id.get_offset()
-    if start is None and stored.size:
-        raise KeyError(f"{stored.name} is not contiguous")
-    return Place(start or 0, str(stored.dtype.str), int(stored.size))
 
 
 def first_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ import simplejpeg
 import torch
 from torch.nn.functional import interpolate
 
+from revalexo_clip.data.packets import MAX_PIXELS
 from revalexo_clip.data.video import Pixels
 
 CHROMA = "420"
@@ -30,8 +31,10 @@ def decode(jpegs: Sequence[bytes], stored: tuple[int, int], wanted: tuple[int, i
 
     Frames are resized with an antialiased bilinear filter, like in `read_frames`. If the wanted size is much smaller,
     the decoder does part of the downscaling by averaging; at least a factor of 2 is left to the filter. Raises
-    `ValueError` if the data is not a JPEG of that size.
+    `ValueError` if the data is not a JPEG of that size, or if the size is that of no video.
     """
+    if max(height * width for height, width in (stored, wanted)) > MAX_PIXELS:
+        raise ValueError(f"frames of {stored[1]} x {stored[0]} px, for {wanted[1]} x {wanted[0]} px, are too large")
     scale = next(
         (scale for scale in _SCALES if all(s >= 2 * scale * w for s, w in zip(stored, wanted, strict=True))), 1
     )

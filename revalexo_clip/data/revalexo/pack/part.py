@@ -16,7 +16,9 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import atomically, sha256_of
 from revalexo_clip.data.imu import header_of, numeric_columns, read_imu
 from revalexo_clip.data.revalexo.pack import jpeg
-from revalexo_clip.data.revalexo.pack.file import FORMAT, Header
+from revalexo_clip.data.revalexo.pack.checksums import block_checks, check_of
+from revalexo_clip.data.revalexo.pack.file import FORMAT
+from revalexo_clip.data.revalexo.pack.tables import Header
 from revalexo_clip.data.revalexo.pack.workers import PartJob
 from revalexo_clip.data.video import every_frame
 
@@ -79,6 +81,8 @@ class PartInfo(_Model):
     size: tuple[int, int] = (0, 0)
     turns: int = 0
     tolerance: float = 0.0
+    time_check: int = 0
+    """Checksum of the presentation times."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,11 @@ class Part:
     info: PartInfo
 
     def array(self, name: str) -> npt.NDArray[np.generic]:
-        """Read `time` float64 [P], `length` int64 [P] of each JPEG, `jpeg` uint8, or `values` float32 [n, C]."""
+        """Read an array of the part.
+
+        `time` float64 [P]; `length` int64 [P] and `check` uint32 [P] of each JPEG; `jpeg` uint8; `values` float32
+        [n, C]; `value_check` uint32 [K].
+        """
         with np.load(self.path, allow_pickle=False) as stored:
             return np.asarray(stored[name])
 
@@ -174,11 +182,16 @@ def _packed(job: Job) -> tuple[PartInfo, dict[str, npt.NDArray[np.generic]]]:
             )
             time_P.append(shown.time)
             jpegs.append(jpeg.encode(shown.rgb_HWC, job.settings.quality))
-    return info, {
-        "time": np.array(time_P, dtype="<f8"),
+        if not jpegs:
+            raise DataError(f"{job.video}: has no video frames")
+    shown_P, samples_nC = np.array(time_P, dtype="<f8"), np.ascontiguousarray(values_nC, dtype="<f4")
+    return info.model_copy(update={"time_check": check_of(shown_P)}), {
+        "time": shown_P,
         "length": np.array([len(one) for one in jpegs], dtype="<i8"),
+        "check": np.array([check_of(one) for one in jpegs], dtype="<u4"),
         "jpeg": np.frombuffer(b"".join(jpegs), np.uint8),
-        "values": values_nC.astype("<f4", copy=False),
+        "values": samples_nC,
+        "value_check": block_checks(samples_nC),
     }
 
 

@@ -12,10 +12,12 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.imu import Samples, agreed_channels, clock_like, header_of
 from revalexo_clip.data.index import ClipIndex, fingerprint
 from revalexo_clip.data.recording_time import ClipTimes
-from revalexo_clip.data.revalexo.index import check_files, no_video, none_lasts
+from revalexo_clip.data.revalexo.index import check_files, described_by, no_video, none_lasts
 from revalexo_clip.data.revalexo.layout import LABEL_MAPPING
 from revalexo_clip.data.revalexo.pack import jpeg
-from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
+from revalexo_clip.data.revalexo.pack.checksums import Section, first_checks
+from revalexo_clip.data.revalexo.pack.file import AGAIN, PackError, PackTables
+from revalexo_clip.data.revalexo.pack.payload import Payload
 from revalexo_clip.data.revalexo.raw_files import RawFiles
 from revalexo_clip.data.revalexo.survey import Span, Survey, sensor_columns
 from revalexo_clip.data.revalexo.timing import Files, raw_files
@@ -68,7 +70,8 @@ class PackedClips:
         silent = next((clip for clip in found_N if not about.videos[clip]), None)
         if video and silent is not None:
             subject = int(pack.tables["clips/subject"][silent])
-            raise no_video(self.root / about.described_by[subject], about.subjects[subject], about.names[silent])
+            file = self.root / described_by(about.names[silent], about.subjects[subject], about.described_by[subject])
+            raise no_video(file, about.subjects[subject], about.names[silent])
         long_N = found_N[np.round(pack.floats("clips/duration")[found_N], TIME_DECIMALS) >= min_duration]
         if not len(long_N):
             raise none_lasts(self.root, wanted, min_duration, len(found_N), len(without))
@@ -120,12 +123,14 @@ class PackedClips:
 
         raw = raw_files(index, survey, rate, check_clock=check_clock, video=video, stamps=stamp)
         frame_N, value_N = pack.ints("clips/first_frame"), pack.ints("clips/first_value")
-        tolerance_N = pack.floats("clips/tolerance")[place_N]
+        check_N, time_check_N = first_checks(value_N), pack.ints("clips/time_check")
+        tolerance_N, payload = pack.floats("clips/tolerance")[place_N], Payload(pack)
 
         def values(clip: int, columns: int) -> Samples:
             place = int(place_N[clip])
-            found = pack.file.read(pack.values, int(value_N[place]), int(value_N[place + 1]))
-            return np.asarray(found.reshape(-1, columns), dtype=np.float32)
+            section = Section(int(value_N[place]), int(value_N[place + 1]), int(check_N[place]))
+            rows = slice(0, (section.end - section.first) // columns)
+            return np.asarray(payload.samples(section, columns, rows, index.names[clip]), dtype=np.float32)
 
         def sensors(clip: int) -> tuple[tuple[str, ...], Samples]:
             if header_N[clip] < 0:
@@ -150,9 +155,10 @@ class PackedClips:
             assert raw.video is not None
             if header_N[clip] < 0:
                 return raw.video(clip)
-            first, end = (int(frame_N[int(place_N[clip]) + edge]) for edge in (0, 1))
-            time_P = [float(pack.file.read(pack.time, at, at + 1)[0]) for at in (first, end - 1)]
-            return Span(max(time_P[0] - tolerance_N[clip], 0.0), time_P[1] + tolerance_N[clip])
+            place = int(place_N[clip])
+            first, end = int(frame_N[place]), int(frame_N[place + 1])
+            time_P = payload.times(first, end, int(time_check_N[place]), index.names[clip])
+            return Span(max(float(time_P[0]) - tolerance_N[clip], 0.0), float(time_P[-1]) + tolerance_N[clip])
 
         return Files(
             stamp=stamp,
@@ -183,7 +189,7 @@ class PackedClips:
         """See `index_fingerprint`."""
         about, index = self.pack.about, self.index
         files = dict(zip(about.subjects, about.described_by, strict=True))
-        described = (LABEL_MAPPING, *(files[subject] for subject in sorted(set(index.subjects))))
+        described = (LABEL_MAPPING, *(file for subject in sorted(set(index.subjects)) for file in files[subject]))
         size_N2 = self.pack.ints("sources/size")[self.place_N]
         names = (*zip(index.video_N, size_N2[:, 0], strict=True), *zip(index.imu_N, size_N2[:, 1], strict=True))
         return fingerprint(
@@ -199,21 +205,22 @@ class PackedFiles(ClipSource):
 
     def __init__(self, clips: PackedClips, channels: tuple[str, ...]) -> None:
         pack, place_N = clips.pack, clips.place_N
-        self.file = pack.file
-        self.time, self.place, self.jpeg, self.values = pack.time, pack.place, pack.jpeg, pack.values
+        self.payload = Payload(pack)
         self.short_side = pack.short_side
         self.digest = clips.fingerprint()
         self.frame_N2, self.value_N2 = (
             np.stack([first_N1[place_N], first_N1[place_N + 1]], axis=1)
             for first_N1 in (pack.ints("clips/first_frame"), pack.ints("clips/first_value"))
         )
+        self.check_N = first_checks(pack.ints("clips/first_value"))[place_N]
+        self.time_check_N = pack.ints("clips/time_check")[place_N]
         self.size_N2 = pack.ints("clips/size")[place_N]
         self.turns_N = pack.ints("clips/turns")[place_N]
         self.tolerance_N = pack.floats("clips/tolerance")[place_N]
         self.header_N = pack.ints("clips/header")[place_N]
         self.columns_H = [len(header.kept) for header in pack.about.headers]
         self.channels_HC = [_columns_of(channels, header.kept) for header in pack.about.headers]
-        self.video_N, self.root = clips.index.video_N, clips.index.root
+        self.video_N, self.root, self.names = clips.index.video_N, clips.index.root, clips.index.names
         self.raw_files = RawFiles(clips.index, channels)
 
     def samples(self, clip: int) -> int:
@@ -228,28 +235,31 @@ class PackedFiles(ClipSource):
         channel_C = self._channels(clip)
         if channel_C is None:
             return self.raw_files.imu(clip, place)
-        columns, first = self.columns_H[int(self.header_N[clip])], int(self.value_N2[clip, 0])
-        values = self.file.read(self.values, first + place.start * columns, first + place.stop * columns)
-        return np.ascontiguousarray(values.reshape(-1, columns)[:, channel_C], dtype=np.float32)
+        first, end = self.value_N2[clip]
+        section = Section(int(first), int(end), int(self.check_N[clip]))
+        columns = self.columns_H[int(self.header_N[clip])]
+        samples_LC = self.payload.samples(section, columns, place, self.names[clip])
+        return np.ascontiguousarray(samples_LC[:, channel_C], dtype=np.float32)
 
     def frames(self, clip: int, time_T: Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
         """See `ClipSource.frames`."""
         if self.header_N[clip] < 0:
             return self.raw_files.frames(clip, time_T, short_side, crop, burst)
-        source, path = (int(size) for size in self.size_N2[clip]), self.root / str(self.video_N[clip])
-        height, width = source
+        path, name = self.root / str(self.video_N[clip]), self.names[clip]
+        height, width = (int(size) for size in self.size_N2[clip])
         first, end = (int(frame) for frame in self.frame_N2[clip])
-        time_P = self.file.read(self.time, first, end).astype(np.float64, copy=False)
+        time_P = self.payload.times(first, end, int(self.time_check_N[clip]), name)
         try:
             frame_T = burst_frames(time_P, time_T, burst, float(self.tolerance_N[clip]))
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         once_U, which_T = np.unique(frame_T, return_inverse=True)
-        stored = frame_size(height, width, min(self.short_side, height, width))
+        stored, wanted = (frame_size(height, width, side) for side in (min(self.short_side, height, width), short_side))
+        jpegs = self.payload.jpegs(first, once_U, name)
         try:
-            frames_UHWC = jpeg.decode(self._jpegs(first, once_U), stored, frame_size(height, width, short_side))
+            frames_UHWC = jpeg.decode(jpegs, stored, wanted)
         except ValueError as error:
-            raise DataError(f"{self.file.path}: frames of {path} are corrupt ({error}); pack again") from error
+            raise DataError(f"{self.payload.path}: {name}: frames of {path} are corrupt ({error}); {AGAIN}") from error
         return np.ascontiguousarray(upright_centre(frames_UHWC, crop, int(self.turns_N[clip]))[which_T])
 
     def fingerprint(self) -> str:
@@ -260,14 +270,6 @@ class PackedFiles(ClipSource):
         """Return [C], the channels' indices among the packed columns; None if the pack does not have them."""
         header = int(self.header_N[clip])
         return None if header < 0 else self.channels_HC[header]
-
-    def _jpegs(self, first: int, frame_T: Ints) -> list[bytes]:
-        low, high = first + int(frame_T.min()), first + int(frame_T.max()) + 1
-        place = self.file.read(self.place, low, high + 1)
-        ends = [(int(place[first + frame - low]), int(place[first + frame - low + 1])) for frame in frame_T.tolist()]
-        if any(not 0 <= start < end <= self.jpeg.length for start, end in ends):
-            raise DataError(f"{self.file.path}: is corrupt: invalid frame offsets; pack again")
-        return [self.file.read_bytes(self.jpeg, start, end) for start, end in ends]
 
 
 def _columns_of(channels: Sequence[str], kept: Sequence[str]) -> Ints | None:

@@ -103,25 +103,25 @@ def describe(root: Path, *, skip_bad: bool = False) -> tuple[DatasetDescription,
         if not skip_bad:
             raise
         unreadable = _unreadable(root, files)
-        index = read_subjects(root, {subject: file for subject, file in files.items() if subject not in unreadable})
+        index = read_subjects(root, {subject: own for subject, own in files.items() if subject not in unreadable})
     if not len(index):
         raise DataError("\n".join(unreadable.values()) or f"{root}: has no clips")
     described = DatasetDescription(
         index=index,
         subjects=tuple(files),
-        described_by=tuple(file.relative_to(root).as_posix() for file in files.values()),
+        described_by=tuple(tuple(file.relative_to(root).as_posix() for file in own) for own in files.values()),
         unreadable=tuple(unreadable),
         digests=digests,
     )
     return described, tuple(unreadable.values())
 
 
-def _unreadable(root: Path, files: Mapping[str, Path]) -> dict[str, str]:
-    """Return the problem of each subject whose JSON file is invalid."""
+def _unreadable(root: Path, files: Mapping[str, tuple[Path, ...]]) -> dict[str, str]:
+    """Return the problem of each subject with an invalid JSON file."""
     wrong = {}
-    for subject, file in files.items():
+    for subject, own in files.items():
         try:
-            read_subjects(root, {subject: file})
+            read_subjects(root, {subject: own})
         except DataError as error:
             wrong[subject] = str(error)
     return wrong
