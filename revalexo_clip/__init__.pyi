@@ -69,6 +69,7 @@ from .losses import PerFrame as PerFrame
 from .losses import SelfContrast as SelfContrast
 from .losses import SigLIP as SigLIP
 from .losses import Sum as Sum
+from .losses import TemporalContrast as TemporalContrast
 from .losses import Term as Term
 from .models.classifier import Head as Head
 from .models.classifier import LinearHeads as LinearHeads

@@ -12,10 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch.utils.data import Sampler
 
 from revalexo_clip.core.component import Component
@@ -94,6 +94,15 @@ class GroupedBatches(BatchComposition):
     """What the windows of a group have in common."""
     windows: PositiveInt = 8
     """Number of windows per group in a batch. Windows that overlap in time are not negatives of each other."""
+    seconds: PositiveFloat | None = None
+    """Divide each clip into parts in which windows start, of this length [s], so that the windows of a group are close
+    in time; null for whole clips, or what `by` says. For clips of minutes and `TemporalContrast`."""
+
+    @model_validator(mode="after")
+    def _parts_of_clips(self) -> Self:
+        if self.seconds is not None and self.by != "clip":
+            raise ValueError(f'seconds: parts of clips need by="clip", not "{self.by}"')
+        return self
 
     def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
         """See `BatchComposition.composer`. Windows that do not fill another group of `windows` are left out."""
@@ -103,7 +112,7 @@ class GroupedBatches(BatchComposition):
                 f"batches.windows: batch_size {batch_size} is not a multiple of {self.windows} windows per group"
             )
         row_M = np.arange(len(dataset)) if rows is None else rows
-        group_M = _groups(dataset, self.by)[row_M]
+        group_M = _groups(dataset, self.by, self.seconds)[row_M]
         shares = np.bincount(group_M) // self.windows
         if np.count_nonzero(shares) < groups:
             raise ConfigError(
@@ -126,8 +135,11 @@ def _whole_batches(windows: int, batch_size: int) -> int:
     return windows // batch_size
 
 
-def _groups(dataset: LabelledWindows, by: Grouping) -> Ints:
+def _groups(dataset: LabelledWindows, by: Grouping, seconds: float | None) -> Ints:
     """Return [N], the group number of each window."""
+    if by == "clip" and seconds is not None:
+        part_N2 = np.stack([dataset.windows.clip_N, np.floor(dataset.windows.start_N / seconds)], axis=1)
+        return np.unique(part_N2, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
     if by == "clip":
         return dataset.windows.clip_N
     if by == "recording":

@@ -9,6 +9,7 @@ from revalexo_clip.losses.overlap import Overlap
 from revalexo_clip.losses.per_frame import PerFrame
 from revalexo_clip.losses.self_contrast import SelfContrast
 from revalexo_clip.losses.siglip import SigLIP
+from revalexo_clip.losses.temporal_contrast import TemporalContrast
 from revalexo_clip.losses.terms import Sum, Term
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "SelfContrast",
     "SigLIP",
     "Sum",
+    "TemporalContrast",
     "Term",
     "Vector",
 ]

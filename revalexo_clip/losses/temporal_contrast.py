@@ -112,7 +112,7 @@ class TemporalContrastLoss(WithTemperature):
         same_bN = recording_N[rows, None] == recording_N
         apart_bN = (time_N[rows, None] - time_N).abs()
         near_bN = same_bN & (apart_bN <= self.near + MICROSECOND)
-        near_bN.diagonal(rows.start).fill_(False)  # noqa: FBT003
+        near_bN.diagonal(rows.start).fill_(False)
         return near_bN, same_bN & (apart_bN >= self.far - MICROSECOND)
 
     def _counted(self, overlap: Overlap | None) -> Tensor:

@@ -226,7 +226,8 @@ def _vectors(
     encoded = encoder.sequence(*inputs)
     of_frames = None
     if frames is not None:
-        of_frames = frames(encoded.sequence_BTE if encoded.frames_BKV is None else encoded.frames_BKV)
+        maps_BTP = encoded.sequence_BTE if encoded.maps_BTP is None else encoded.maps_BTP
+        of_frames = frames(maps_BTP if encoded.frames_BKV is None else encoded.frames_BKV)
     of_moments = None if tokens is None else tokens(encoded.sequence_BTE)
     return Vectors(encoded.features_BF, unit(head(encoded.features_BF)), of_moments, of_frames)
 

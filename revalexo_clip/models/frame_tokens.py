@@ -45,7 +45,7 @@ class MomentHead(nn.Module):
 
 
 class AroundFrames(nn.Module):
-    """Sequence [B, T, E] of an encoder -> vectors [B, K d] of the movement around each of K frames.
+    """Features [B, T, E] of moments -> vectors [B, K d] of the movement around each of K frames.
 
     Of the features within `reach` of a frame it takes the mean and the maximum.
     """
@@ -80,6 +80,6 @@ def frame_heads(tokens: FrameTokens, imu: nn.Module, video: nn.Module) -> dict[M
             'MotionTower(color="scene"), or --set frame_tokens=null'
         )
     return {
-        "imu": AroundFrames(tokens, imu.sequence_dim, imu.time_T, video.frame_times),
+        "imu": AroundFrames(tokens, imu.maps_dim or imu.sequence_dim, imu.time_T, video.frame_times),
         "video": MomentHead(video.frame_dim, tokens),
     }

@@ -19,6 +19,9 @@ class Encoded(NamedTuple):
     """[B, T, E] features of T moments of the window."""
     frames_BKV: Tensor | None = None
     """[B, K, V] features of what single frames show, at K moments; None unless it is a video network that has them."""
+    maps_BTP: Tensor | None = None
+    """[B, T, P] features of the same T moments that the features of the window are read from; None if they are those of
+    the sequence."""
 
 
 class SequenceNet(nn.Module, ABC):
@@ -29,6 +32,8 @@ class SequenceNet(nn.Module, ABC):
     the centre of the input that the feature depends on; for a recurrent network, of its newest input."""
     sequence_dim: int
     """E, the number of features of each moment."""
+    maps_dim: int = 0
+    """P, the number of features of each moment that the features of the window are read from; 0 if it is E."""
     frame_times: tuple[float, ...] = ()
     """The K moments of the features of frames [s from the start of the window]; empty if there are none."""
     frame_dim: int = 0

@@ -66,7 +66,7 @@ class MotionTower(TemporalEncoder, VideoEncoder):
                 "--set data.motion=..., or choose another video encoder"
             )
         channels = 3 * motion.rows * motion.columns
-        body = self.body(channels, rate=motion.rate, samples=motion.moments, first=0.5 / motion.rate)
+        body = self.body(channels, self.width, rate=motion.rate, samples=motion.moments, first=0.5 / motion.rate)
         if self.color is None:
             return MotionNet(body, build_readout(self.readout, self.width), self.width)
         time_T = frame_times(spec, "MotionTower.color")

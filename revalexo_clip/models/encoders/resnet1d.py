@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, model_validator
 from torch import Tensor, nn
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, whole_triads
 from revalexo_clip.models.encoders.base import ImuEncoder
-from revalexo_clip.models.encoders.readout import build_readout
+from revalexo_clip.models.encoders.readout import HEADS, build_readout, readout_dim
 from revalexo_clip.models.encoders.temporal import TemporalBody, TemporalEncoder
 from revalexo_clip.models.layers import initialize
 from revalexo_clip.models.sequence import Encoded, SequenceNet
@@ -27,23 +27,49 @@ class ResNet1D(TemporalEncoder, ImuEncoder):
     """Feature maps of a first convolution that is shared by all sensors, which knows each sensor's place; 0 for a first
     convolution over all channels. Shared weights learn more from few subjects. Every sensor must then have an
     accelerometer and a gyroscope with three axes each."""
+    pooled_width: NonNegativeInt = 0
+    """Feature maps of a second network, from which the features of the window are read; 0 to read them from the maps of
+    moments. Tokens ask for the exact movement of a moment, features for what it has in common with others. In one
+    network the two compete: features are then much worse."""
+
+    @model_validator(mode="after")
+    def _fit_pooled(self) -> Self:
+        if self.readout == "attention" and self.pooled_width % HEADS:
+            raise ValueError(
+                f"pooled_width ({self.pooled_width}) must be divisible by {HEADS} for the attention readout"
+            )
+        return self
+
+    def feature_dim(self, embed_dim: int) -> int:
+        """See `Encoder.feature_dim`: the size of the readout, whatever the embedding size."""
+        return readout_dim(self.readout, self.pooled_width or self.width)
 
     def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
         """See `ImuEncoder.build`; `embed_dim` has no effect.
 
         Raises `ConfigError` if the window is too short, or if sensors cannot share weights.
         """
-        body = self.body(len(spec.channels), rate=spec.rate, samples=spec.samples, first=0.0)
+        body = self._body_of(spec, self.width)
+        pooled = self._body_of(spec, self.pooled_width) if self.pooled_width else None
+        return ResNet1DNet(body, pooled, build_readout(self.readout, self.pooled_width or self.width), self)
+
+    def _body_of(self, spec: ImuSpec, width: int) -> TemporalBody:
+        body = self.body(len(spec.channels), width, rate=spec.rate, samples=spec.samples, first=0.0)
         if self.shared:
             assert isinstance(body.stem, nn.Conv1d)
-            body.stem = SharedStem(sensors_of(spec.channels), self.shared, self.width, body.stem)
-        return ResNet1DNet(body, build_readout(self.readout, self.width), self.width)
+            body.stem = SharedStem(sensors_of(spec.channels), self.shared, width, body.stem)
+        return body
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
-        """See `Encoder.blocks`: the first convolution, the strided part, the residual blocks and the readout."""
+        """See `Encoder.blocks`: the first convolution, the strided part, the residual blocks and the readout.
+
+        If there are two networks, a block contains that of each.
+        """
         assert isinstance(module, ResNet1DNet)
-        *parts, last = module.body.blocks()
-        return [*parts, nn.ModuleList([last, module.readout])]
+        parts = module.body.blocks()
+        if module.pooled is not None:
+            parts = [nn.ModuleList(pair) for pair in zip(parts, module.pooled.blocks(), strict=True)]
+        return [*parts[:-1], nn.ModuleList([parts[-1], module.readout])]
 
 
 def sensors_of(channels: tuple[str, ...]) -> list[list[int]]:
@@ -96,15 +122,27 @@ class SharedStem(nn.Module):
 class ResNet1DNet(SequenceNet):
     """[B, L, C] -> features [B, F] and maps [B, T, W]."""
 
-    def __init__(self, body: TemporalBody, readout: nn.Module, width: int) -> None:
+    def __init__(self, body: TemporalBody, pooled: TemporalBody | None, readout: nn.Module, of: ResNet1D) -> None:
+        """Combine the network of moments, that of the features of the window if there is one, and its readout."""
         super().__init__()
         self.body = body
+        self.pooled = pooled
         self.readout = readout
-        self.sequence_dim = width
+        self.sequence_dim = of.width
+        self.maps_dim = of.pooled_width
         self.register_buffer("time_T", body.time_T.float(), persistent=False)
 
     def encode(self, *inputs: Tensor) -> Encoded:
         """See `SequenceNet.encode`; the input is IMU windows [B, L, C]."""
         (imu_BLC,) = inputs
         maps_BWT = self.body(imu_BLC.transpose(1, 2))
-        return Encoded(self.readout(maps_BWT), maps_BWT.transpose(1, 2))
+        if self.pooled is None:
+            return Encoded(self.readout(maps_BWT), maps_BWT.transpose(1, 2))
+        pooled_BPT = self.pooled(imu_BLC.transpose(1, 2))
+        return Encoded(self.readout(pooled_BPT), maps_BWT.transpose(1, 2), maps_BTP=pooled_BPT.transpose(1, 2))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Compute features [B, F] of windows [B, L, C], without the features of moments."""
+        (imu_BLC,) = inputs
+        features_BF: Tensor = self.readout((self.pooled or self.body)(imu_BLC.transpose(1, 2)))
+        return features_BF

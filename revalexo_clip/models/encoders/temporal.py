@@ -48,8 +48,8 @@ class TemporalEncoder(Encoder):
         """Return F, see `Encoder.feature_dim`: the size of the readout, whatever the embedding size."""
         return readout_dim(self.readout, self.width)
 
-    def body(self, channels: int, *, rate: float, samples: int, first: float) -> TemporalBody:
-        """Build the body for `samples` samples at `rate` [Hz], the first of them at time `first` [s].
+    def body(self, channels: int, width: int, *, rate: float, samples: int, first: float) -> TemporalBody:
+        """Build a body of `width` maps for `samples` samples at `rate` [Hz], the first of them at time `first` [s].
 
         Raises `ConfigError` if fewer than two moments fit into the window.
         """
@@ -59,7 +59,7 @@ class TemporalEncoder(Encoder):
                 f"{type(self).__name__}: a window of {samples} samples at {rate:g} Hz is shorter than two moments, "
                 f"{self.step:g} s apart; use a longer window or a smaller step"
             )
-        return TemporalBody(self, channels, strides, samples=samples, rate=rate, first=first)
+        return TemporalBody(self, channels, width, strides, samples=samples, rate=rate, first=first)
 
 
 def factors(stride: int) -> tuple[int, int]:
@@ -75,11 +75,18 @@ class TemporalBody(nn.Module):
     """
 
     def __init__(
-        self, of: TemporalEncoder, channels: int, strides: tuple[int, int], *, samples: int, rate: float, first: float
+        self,
+        of: TemporalEncoder,
+        channels: int,
+        width: int,
+        strides: tuple[int, int],
+        *,
+        samples: int,
+        rate: float,
+        first: float,
     ) -> None:
         """Build it; `samples` is L at `rate` [Hz], the first of them at time `first` [s]."""
         super().__init__()
-        width = of.width
         self.stem: nn.Module = nn.Conv1d(channels, width, 7, stride=strides[0], padding=3)
         self.fine = FineBlock(width, of.kernel)
         reach = max(strides[1], 2)
