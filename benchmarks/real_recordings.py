@@ -116,7 +116,8 @@ def main() -> None:
     asked = parser.parse_args()
     runs = asked.runs or [trained(asked.data, seed, asked.set) for seed in asked.seeds]
     if asked.simulated:
-        out.print(of_simulated(asked.data, runs))
+        for table in of_simulated(asked.data, runs):
+            out.print(table)
         return
     with TemporaryDirectory() as folder:
         root = in_camera_axes(asked.real / "dataset", Path(folder) / "dataset")
@@ -234,18 +235,8 @@ def of_real(root: Path, runs: Sequence[Path]) -> Iterator[Table]:
     data, embeds = methods(runs)
     clips = read_clips(root, tuple(AXES), data)
     table = Table(box=box.SIMPLE, title=f"Within each recording, windows of {data.window:g} s")
-    for heading in (
-        "",
-        "method",
-        "moments",
-        "MRR",
-        "chance",
-        "mean of shifts",
-        "shifts",
-        "p",
-        "p, all",
-        "best lag [s]",
-    ):
+    headings = ("", "method", "moments", "MRR", "chance", "mean of shifts", "shifts", "p", "p, all", "best lag [s]")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading in {"", "method"} else "right")
     for clip in clips:
         for name, embed in embeds.items():
@@ -256,25 +247,32 @@ def of_real(root: Path, runs: Sequence[Path]) -> Iterator[Table]:
             last = f"{found.p_all:.3f}", f"{found.lag * STEP:+.2f}"
             table.add_row(clip.name, name, str(found.moments), *figures, p, *last)
     yield table
-    yield of_turns(clips)
+    yield of_turns({clip.name: [clip] for clip in clips})
 
 
-def of_turns(clips: Sequence[Clip]) -> Table:
-    """Return how much of the turns of the camera the picture shows: correlations, and motion for each radian."""
+def of_turns(groups: Mapping[str, Sequence[Clip]]) -> Table:
+    """Return how much of the turns of the camera the picture shows, in each group of clips the medians."""
     table = Table(box=box.SIMPLE, title="Turns of the camera and mean motion of the picture, at the best lag")
     headings = ("", "axis", "lag [s]", "r", "r below 1 Hz", "r above 1 Hz", "widths/rad below 1 Hz", "above 1 Hz")
     for heading in headings:
         table.add_column(heading, justify="left" if heading in {"", "axis"} else "right")
-    for clip in clips:
-        turn_T2, shown_T2 = series(turning(clip.imu_GLC)), series(moving(clip.motion_GMYX3))
+    for name, clips in groups.items():
+        pairs = [(series(turning(clip.imu_GLC)), series(moving(clip.motion_GMYX3))) for clip in clips]
         for number, axis in enumerate(("yaw, right", "pitch, down")):
-            turn_T, shown_T = turn_T2[:, number], shown_T2[:, number]
-            lag = max(range(-15, 16), key=lambda late: related(turn_T, shown_T, late)[0])
-            low = smooth(turn_T, LOW), smooth(shown_T, LOW)
-            bands = related(*low, lag), related(turn_T - low[0], shown_T - low[1], lag)
-            r = (f"{value:.2f}" for value in (related(turn_T, shown_T, lag)[0], *(band[0] for band in bands)))
-            table.add_row(clip.name, axis, f"{lag / 30:+.2f}", *r, *(f"{band[1]:.2f}" for band in bands))
+            found = [shown_turns(turn_T2[:, number], shown_T2[:, number]) for turn_T2, shown_T2 in pairs]
+            table.add_row(name, axis, *(f"{statistics.median(values):+.2f}" for values in zip(*found, strict=True)))
     return table
+
+
+def shown_turns(turn_T: Floats, shown_T: Floats) -> tuple[float, ...]:
+    """Return best lag, correlation at it, correlations below and above 1 Hz, and slopes below and above 1 Hz."""
+    lag = max(range(-15, 16), key=lambda late: related(turn_T, shown_T, late)[0])
+    low = smooth(turn_T, LOW), smooth(shown_T, LOW)
+    (slow, slow_slope), (fast, fast_slope) = (
+        related(*low, lag),
+        related(turn_T - low[0], shown_T - low[1], lag),
+    )
+    return lag / 30, related(turn_T, shown_T, lag)[0], slow, fast, slow_slope, fast_slope
 
 
 LOW = 0.187 * 30
@@ -294,8 +292,8 @@ def related(turn_T: Floats, shown_T: Floats, lag: int) -> tuple[float, float]:
     return float(covariance / np.sqrt(variance * other)), float(covariance / variance)
 
 
-def of_simulated(root: Path, runs: Sequence[Path]) -> Table:
-    """Return the results of held-out simulated people, whose clips are cut to the lengths of the real ones."""
+def of_simulated(root: Path, runs: Sequence[Path]) -> Iterator[Table]:
+    """Yield the results of held-out simulated people, whose clips are cut to the lengths of the real ones."""
     data, embeds = methods(runs)
     clips = read_clips(root, HELD_OUT, data)
     is_stabilised = [int(clip.name.split("/")[0][-2:]) % 2 == 0 for clip in clips]
@@ -306,29 +304,20 @@ def of_simulated(root: Path, runs: Sequence[Path]) -> Table:
         "IMU of others": [clip.mixed(other) for clip, other in zip(clips, clips[17:] + clips[:17], strict=True)],
     }
     table = Table(box=box.SIMPLE, title=f"Held-out simulated people, windows of {data.window:g} s")
-    for heading in (
-        "",
-        "method",
-        "length [s]",
-        "clips",
-        "MRR (median)",
-        "p <= 0.05 [%]",
-        "p, all",
-        "|lag| <= 0.1 s [%]",
-    ):
+    headings = ("", "method", "length [s]", "clips", "median MRR", "p <= 0.05 [%]", "p, all", "|lag| <= 0.1 s [%]")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading in {"", "method"} else "right")
     for group, members in groups.items():
         for seconds in (11.0, 4.7):
             for name, embed in embeds.items():
                 found = [tested(embed, clip.cut(seconds - data.window), data.window) for clip in members]
                 near = 100 * statistics.mean(abs(one.lag) * STEP <= 0.1 for one in found)
-                by_p = (
-                    100 * statistics.mean(p <= 0.05 for p in ps)
-                    for ps in zip(*((one.p, one.p_all) for one in found), strict=True)
-                )
+                by_p = [100 * statistics.mean(one.p <= 0.05 for one in found)]
+                by_p.append(100 * statistics.mean(one.p_all <= 0.05 for one in found))
                 figures = f"{statistics.median(one.mrr for one in found):.3f}", *(f"{share:.0f}" for share in by_p)
                 table.add_row(group, name, f"{seconds:g}", str(len(found)), *figures, f"{near:.0f}")
-    return table
+    yield table
+    yield of_turns({name: groups[name] for name in ("plain", "stabilised")})
 
 
 if __name__ == "__main__":
