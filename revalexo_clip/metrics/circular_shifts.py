@@ -7,7 +7,7 @@ doi:10.1007/b138696).
 
 There are two of them. Shifts of at least a window have other content. But they leave out those that are nearly the true
 alignment and would have to be beaten as well, while each of them is only one of several alike. Therefore their p-value
-is too small: it is 0.05 or less in about one of seven pairs of an IMU and a video of different people that last 11 s.
+is too small: it is 0.05 or less in about one of eight pairs of an IMU and a video of different people that last 11 s.
 All shifts together form a group, under which the p-value of independent stationary series is exact. It is seldom as
 small as it could be, because retrieval that is right is nearly as good with a small shift.
 
