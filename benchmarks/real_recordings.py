@@ -15,6 +15,7 @@ different people show how often the test is significant by chance.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import statistics
 import subprocess
@@ -127,7 +128,7 @@ def main() -> None:
 
 def trained(data: Path, seed: int, settings: Sequence[str]) -> Path:
     """Return the run folder of a seed, training it if that has not been done."""
-    name = "-".join(["real", *settings, str(seed)]).replace("/", "_").replace(" ", "").replace('"', "")
+    name = run_name(seed, settings)
     if not runs_of(name):
         shape = ("--world", "2", "--camera-imu", "--stabilised", "--subjects", str(SUBJECTS), "--seed", str(SEED))
         rxclip("synthesize", str(data), *shape)
@@ -135,6 +136,11 @@ def trained(data: Path, seed: int, settings: Sequence[str]) -> Path:
         given += [f"name={name}", *SETTINGS, *settings]
         rxclip("pretrain", str(RECIPE), *(part for one in given for part in ("--set", one)))
     return max(runs_of(name))
+
+
+def run_name(seed: int, settings: Sequence[str]) -> str:
+    """Return the name of the runs of a seed, from the characters that names of runs may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(["real", *settings, str(seed)]))
 
 
 def rxclip(*arguments: str) -> None:

@@ -42,6 +42,12 @@ def test_turns_are_signed_as_the_motion_that_they_cause(benchmark: ModuleType) -
     assert torch.equal(benchmark.turning(down), torch.tensor([[[0.0, -1.0]]]).expand(1, 2, 2))
 
 
+def test_runs_with_settings_have_names_that_are_allowed(benchmark: ModuleType) -> None:
+    assert benchmark.run_name(1, ["data.window=1", 'imu_augment=[{"type": "Scale"}]']) == (
+        "real-data.window_1-imu_augment_type_Scale_-1"
+    )
+
+
 @pytest.mark.long
 def test_the_benchmark_runs_through(benchmark: ModuleType, real: Path, tmp_path: Path) -> None:
     shape = ("--world", "2", "--camera-imu", "--stabilised", "--subjects", "3", "--clips", "2")
