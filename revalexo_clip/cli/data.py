@@ -49,6 +49,9 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
     camera_imu: Annotated[
         bool, typer.Option("--camera-imu", help="Add an IMU in the camera: acc_Camera_x to gyro_Camera_z.")
     ] = False,
+    stabilised: Annotated[
+        bool, typer.Option("--stabilised", help="World 2: every second subject's camera stabilises its video.")
+    ] = False,
 ) -> None:
     """Write a simulated dataset in RevalExo's layout."""
     from revalexo_clip.core.text import counted
@@ -63,6 +66,7 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
             overlap=overlap,
             world=world,
             camera_imu=camera_imu,
+            stabilised=stabilised,
             on_progress=on_progress,
         )
     say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")

@@ -39,6 +39,7 @@ def synthesize(
     declare: bool = False,
     world: int = 1,
     camera_imu: bool = False,
+    stabilised: bool = False,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
@@ -47,7 +48,8 @@ def synthesize(
     Without `overlap` [s] every clip is a recording of its own. With it, a recording is `CLIPS_PER_RECORDING` clips
     long, and each clip holds the last `overlap` seconds of the one before, as in RevalExo; `declare` writes
     "recording" and "offset" of each clip into the JSON files. `world` is 1, which never changes, or 2, which differs
-    from it as real recordings do; `camera_imu` adds the columns of an IMU in the camera.
+    from it as real recordings do; `camera_imu` adds the columns of an IMU in the camera; `stabilised` lets every second
+    subject's camera stabilise its video (world 2).
 
     The data depends only on (seed, subject, clip), `world` and `overlap`. If `root` already has the complete dataset,
     nothing is written; an incomplete one is completed. `processes` defaults to the number of cores;
@@ -55,14 +57,32 @@ def synthesize(
 
     Raises `ConfigError` if `root` contains something else, or a dataset with other parameters.
     """
-    parameters = _parameters(subjects, clips, seed, overlap, declare=declare, world=world, camera_imu=camera_imu)
+    parameters = _parameters(
+        subjects,
+        clips,
+        seed,
+        overlap,
+        declare=declare,
+        world=world,
+        camera_imu=camera_imu,
+        stabilised=stabilised,
+    )
     if processes is not None and processes < 1:
         raise ConfigError("processes must be at least 1")
     if _is_complete(root, parameters):
         return
     write_json(root / MARKER, {**parameters, "complete": False})
     jobs = [
-        Job(world, seed, subject, recording, [_files(root, subject, clip) for clip in own], overlap, camera_imu)
+        Job(
+            world,
+            seed,
+            subject,
+            recording,
+            [_files(root, subject, clip) for clip in own],
+            overlap,
+            camera_imu,
+            stabilised,
+        )
         for subject in range(subjects)
         for recording, own in enumerate(_recordings(clips, overlap))
     ]
@@ -85,13 +105,23 @@ def synthesize(
 
 
 def _parameters(
-    subjects: int, clips: int, seed: int, overlap: float, *, declare: bool, world: int, camera_imu: bool
+    subjects: int,
+    clips: int,
+    seed: int,
+    overlap: float,
+    *,
+    declare: bool,
+    world: int,
+    camera_imu: bool,
+    stabilised: bool,
 ) -> dict[str, float]:
     """Check the parameters, and return those that the marker file holds. Raises `ConfigError`."""
     if subjects < 1 or clips < 1 or seed < 0:
         raise ConfigError("subjects and clips must be at least 1, and seed at least 0")
     if world not in _WORLDS:
         raise ConfigError(f"world: {world} must be one of {', '.join(map(str, _WORLDS))}")
+    if stabilised and world == 1:
+        raise ConfigError("stabilised: cameras of world 1 stabilise no video; choose world 2")
     if not 0 <= overlap < CLIP_SECONDS or (overlap * IMU_RATE) % 2:
         raise ConfigError(
             f"overlap: {overlap:g} s must be at least 0, less than the {CLIP_SECONDS:g} s of a clip, and a whole "
@@ -104,6 +134,8 @@ def _parameters(
         parameters["world"] = world
     if camera_imu:
         parameters["camera_imu"] = camera_imu
+    if stabilised:
+        parameters["stabilised"] = stabilised
     return parameters
 
 
@@ -163,15 +195,18 @@ class Job(NamedTuple):
     """Video and IMU file of each clip."""
     overlap: float
     camera_imu: bool
+    stabilised: bool
 
 
 def _write(job: Job) -> int:
     """Write a recording; returns its number of clips."""
     if not all(file.exists() for pair in job.files for file in pair):
         seconds = recording_seconds(len(job.files), job.overlap)
-        recording = _WORLDS[job.world].simulate(
-            job.seed, job.subject, job.recording, seconds, camera_imu=job.camera_imu
-        )
+        key = (job.seed, job.subject, job.recording, seconds)
+        if job.stabilised:
+            recording = world2.simulate(*key, camera_imu=job.camera_imu, stabilised=True)
+        else:
+            recording = _WORLDS[job.world].simulate(*key, camera_imu=job.camera_imu)
         write_recording(recording, job.files, job.overlap)
     return len(job.files)
 

@@ -23,11 +23,12 @@ from revalexo_clip.data.synthetic.world2.clip import (
     clip_motion,
     clip_offset,
     clip_plan,
+    simulate,
 )
 from revalexo_clip.data.synthetic.world2.light import blur
 from revalexo_clip.data.synthetic.world2.place import draw_surroundings
 from revalexo_clip.data.synthetic.world2.sensors import MAX_DRIFT, MAX_OFFSET, draw_sensors, measure, measure_camera
-from revalexo_clip.data.synthetic.world2.view import HeadView
+from revalexo_clip.data.synthetic.world2.view import HeadView, stabilise
 
 GYRO_PELVIS = slice(CHANNELS.index("gyro_Pelvis_x"), CHANNELS.index("gyro_Pelvis_z") + 1)
 
@@ -196,3 +197,30 @@ def test_blur_is_a_line_whose_middle_stays() -> None:
     assert float(blurred.sum(axis=0) @ np.arange(60)) == pytest.approx(30.0, abs=1.0)
     assert np.array_equal(np.flatnonzero(blurred.sum(axis=1)), [30])
     assert np.array_equal(blur(picture, 0.4, 0.3), picture)
+
+
+def test_a_stabiliser_keeps_slow_turns_and_removes_fast_ones() -> None:
+    times = np.arange(0.0, 6.0, 1.0 / MOTION_RATE)
+    none = np.zeros_like(times)
+    turn = orientation(0.5 * times, none, none)
+    shaken = orientation(0.5 * times + 0.05 * np.sin(2.0 * np.pi * 4.0 * times), none, none)
+    steady = stabilise(shaken, 0.3)
+    assert np.allclose(np.swapaxes(steady, 1, 2) @ steady, np.eye(3), atol=1e-12)
+    assert np.linalg.det(steady).min() > 0.99
+    inner = slice(2 * MOTION_RATE, 4 * MOTION_RATE)  # at the ends, the turn stops
+    assert np.abs(steady - turn)[inner].max() < 1e-4
+    assert np.abs(shaken - turn)[inner].max() > 0.04
+
+
+def test_every_second_camera_stabilises_its_video_and_no_imu_notices(tmp_path: Path) -> None:
+    for subject, differs in ((0, False), (1, True)):
+        plain, stabilised = (
+            simulate(0, subject, 0, camera_imu=True, stabilised=stabilised) for stabilised in (False, True)
+        )
+        assert np.array_equal(plain.imu(), stabilised.imu())
+        pairs = zip(islice(plain.frames(), 3), islice(stabilised.frames(), 3), strict=True)
+        assert all(np.array_equal(one, other) is not differs for one, other in pairs)
+    with pytest.raises(ConfigError, match="stabilised: cameras of world 1"):
+        synthesize(tmp_path / "w1", stabilised=True)
+    synthesize(tmp_path / "w2", subjects=1, clips=1, world=2, stabilised=True, processes=1)
+    assert json.loads((tmp_path / "w2/synthetic.json").read_text())["stabilised"] is True

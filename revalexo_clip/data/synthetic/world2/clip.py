@@ -18,14 +18,16 @@ from revalexo_clip.data.synthetic.world2.light import Camera, Light, draw_light
 from revalexo_clip.data.synthetic.world2.place import Surroundings, draw_clothes, draw_surroundings
 from revalexo_clip.data.synthetic.world2.plan import plan_recording
 from revalexo_clip.data.synthetic.world2.sensors import draw_offset, draw_sensors, measure, measure_camera
-from revalexo_clip.data.synthetic.world2.view import HeadView
+from revalexo_clip.data.synthetic.world2.view import HeadView, stabilise
 from revalexo_clip.data.synthetic.world2.wearer import draw_gait, draw_wearing, vary_gait, wear_camera
 
 PLACES = 40
 """Number of places, shared by all subjects: more than anybody's recordings, so that a place says little of its clip."""
+STABILISER = (0.15, 0.6)
+"""Range of the time over which stabilised video is smoothed [s], as the standard deviation of a Gaussian."""
 _PURPOSES = (
     *("gait", "plan", "day", "motion", "wearing", "head", "sensors", "clock", "errors", "camera errors"),
-    *("clothes", "lens", "whereabouts", "place", "light", "people", "things", "hands", "noise"),
+    *("clothes", "lens", "whereabouts", "place", "light", "people", "things", "hands", "noise", "stabiliser"),
 )
 _FIRST_PURPOSE = 100
 """World 1's generators have the numbers below."""
@@ -72,7 +74,20 @@ def clip_surroundings(seed: int, subject: int, recording: int) -> tuple[Surround
     return surroundings, light
 
 
-def clip_frames(seed: int, subject: int, recording: int, motion: Motion, seconds: float = CLIP_SECONDS) -> Frames:
+def stabilises(subject: int) -> bool:
+    """Return whether the camera of a subject stabilises its video in a dataset with `stabilised`: every second one."""
+    return subject % 2 == 1
+
+
+def clip_frames(
+    seed: int,
+    subject: int,
+    recording: int,
+    motion: Motion,
+    seconds: float = CLIP_SECONDS,
+    *,
+    stabilised: bool = False,
+) -> Frames:
     """Render the camera frames of a recording, [120, 160, 3] each, at `VIDEO_RATE`."""
     key = (seed, subject, recording)
     surroundings, light = clip_surroundings(*key)
@@ -90,8 +105,12 @@ def clip_frames(seed: int, subject: int, recording: int, motion: Motion, seconds
     parts = join(figures, len(samples_F))
     camera = Camera(_generator("noise", *key), light)
     turns_F3 = body_rates(motion.camera.rotation, MOTION_RATE)[samples_F]
+    # A stabiliser shows the scene as a camera that turns smoothly would, but blurred by the turns of the real one.
+    shown = motion.camera.rotation
+    if stabilised:
+        shown = stabilise(shown, _generator("stabiliser", seed, subject).uniform(*STABILISER))
     for frame, sample in enumerate(samples_F):
-        position, rotation = motion.camera.position[sample], motion.camera.rotation[sample]
+        position, rotation = motion.camera.position[sample], shown[sample]
         picture, depth = view.look(position, rotation)
         draw_parts(picture, depth, parts, frame, camera=(position, rotation, focal), place=surroundings.place)
         # Turning left moves the image to the right, bending down moves it up.
@@ -109,9 +128,18 @@ def _draw_wearer(key: tuple[int, int, int], motion: Motion, samples_F: Indices) 
 
 
 def simulate(
-    seed: int, subject: int, recording: int, seconds: float = CLIP_SECONDS, *, camera_imu: bool = False
+    seed: int,
+    subject: int,
+    recording: int,
+    seconds: float = CLIP_SECONDS,
+    *,
+    camera_imu: bool = False,
+    stabilised: bool = False,
 ) -> Recording:
-    """Simulate one recording. The camera's IMU has a generator of its own: the other columns stay the same."""
+    """Simulate one recording. The camera's IMU has a generator of its own: the other columns stay the same.
+
+    With `stabilised`, the cameras of some subjects stabilise the video, see `stabilises`. IMUs do not notice.
+    """
     key = (seed, subject, recording)
     motion = clip_motion(*key, seconds)
 
@@ -126,6 +154,6 @@ def simulate(
     return Recording(
         channels=(*CHANNELS, *CAMERA_CHANNELS) if camera_imu else CHANNELS,
         imu=imu,
-        frames=partial(clip_frames, *key, motion, seconds),
+        frames=partial(clip_frames, *key, motion, seconds, stabilised=stabilised and stabilises(subject)),
         crf=clip_surroundings(*key)[1].crf,
     )

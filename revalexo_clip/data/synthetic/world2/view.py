@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from revalexo_clip.data.synthetic.gait import FLOOR, Terrain
-from revalexo_clip.data.synthetic.geometry import Float
+from revalexo_clip.data.synthetic.geometry import Float, smooth
+from revalexo_clip.data.synthetic.person import MOTION_RATE
 from revalexo_clip.data.synthetic.world import (
     ANGLES,
     SLOPES,
@@ -29,6 +30,16 @@ _BEHIND = 60.0
 _CELL = 0.25
 """Distance between tabulated heights and lights along the way [m]."""
 _FAR = np.float32(300.0)
+
+
+def stabilise(rotation_T33: Float, seconds: float) -> Float:
+    """Smooth the rotations [T, 3, 3] of a camera at `MOTION_RATE`, as electronic image stabilisation does.
+
+    `seconds` is the standard deviation of the Gaussian. Position is not stabilised: a step still lifts the view.
+    """
+    left, _, right = np.linalg.svd(smooth(rotation_T33, seconds * MOTION_RATE))
+    rotation: Float = left @ right  # the nearest rotation to the mean of matrices
+    return rotation
 
 
 class HeadView(View):
