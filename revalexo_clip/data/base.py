@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import NonNegativeInt
+from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.core.component import Component
@@ -104,6 +105,13 @@ class WindowDataset(LabelledWindows):
     """
 
     video_spec: VideoSpec
+
+    def shown_frames(self, index: int, count: int, side: int) -> Tensor:
+        """Return frames of an evaluation window for people to look at, [T, H, W, 3] uint8.
+
+        They are those of the window. If windows have measured motion only, `count` frames of `side` [px] are read.
+        """
+        return self[0, index].video_THWC
 
 
 class Recordings(Component, ABC):

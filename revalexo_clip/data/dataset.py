@@ -196,6 +196,14 @@ class ClipWindows(LabelledClips, WindowDataset):
         crop = spec.crop if self.segment_N is None else None
         return torch.from_numpy(self.source.frames(clip, time_T, spec.short_side, crop, spec.burst))
 
+    def shown_frames(self, index: int, count: int, side: int) -> Tensor:
+        """See `WindowDataset.shown_frames`."""
+        if self.video_spec.frames:
+            return super().shown_frames(index, count, side)
+        clip, start = int(self.windows.clip_N[index]), float(self.windows.start_N[index])
+        time_T = windows.frame_times(start, self.video_spec.window, count)
+        return torch.from_numpy(self.source.frames(clip, time_T, side, side))
+
     def _motion(self, clip: int, start: float) -> Tensor:
         if self.motion is None or self.video_spec.motion is None:
             return NO_MOTION

@@ -161,12 +161,12 @@ def _card(example: Example, windows: EvaluatedWindows, size: int, dataset: Windo
     sample = dataset[0, query]
     title = f"{example.why.capitalize()}: partner at rank {example.rank} of {size}"
     plot = imu_plot(sample.imu_LC, dataset.imu_spec, f"IMU of {_place(windows, query)}")
-    own = strip(sample.video_THWC, f"video of {_place(windows, query)}")
+    own = strip(dataset.shown_frames(query, FRAMES, SIDE), f"video of {_place(windows, query)}")
     about = f"{_place(windows, query)} · similarity {example.own_similarity:.2f}"
     lines = [tag("li", _line(own, "own video of the query", "", about), class_="truth")]
     for place, (row, similarity) in enumerate(zip(example.found.tolist(), example.similarity.tolist(), strict=True)):
         mark, kind = judged(windows, query, row, tolerance, dataset.video_spec.window)
-        picture = strip(dataset[0, row].video_THWC, f"video of {_place(windows, row)}")
+        picture = strip(dataset.shown_frames(row, FRAMES, SIDE), f"video of {_place(windows, row)}")
         about = f"{_place(windows, row)} · similarity {similarity:.2f}"
         lines.append(tag("li", _line(picture, f"{place + 1}. {mark}", kind, about)))
     body = joined([tag("h3", text(title)), tag("div", plot), tag("ol", joined(lines, "\n"))], "\n")
