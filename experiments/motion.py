@@ -69,6 +69,6 @@ class MotionRecipe(PretrainExperiment):
     )
     optim: Optimizer = AdamW(lr=2e-3, weight_decay=0.05, warmup=0.1)
     batch_size: int = 96
-    batches: BatchComposition = GroupedBatches(by="clip", windows=12)
+    batches: BatchComposition = GroupedBatches(by="clip", windows=12, seconds=12)
     best: BestBy = "last"  # terms do not agree on an epoch, and the learning rate ends near 0
     trainer: TrainerConfig = TrainerConfig(max_epochs=20)

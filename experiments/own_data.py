@@ -14,9 +14,7 @@ from revalexo_clip import (
     AdamW,
     BatchComposition,
     BestBy,
-    ColorJitter,
     Dataset,
-    FrameTokens,
     GaussianNoise,
     GroupedBatches,
     ImuAugmentation,
@@ -26,17 +24,16 @@ from revalexo_clip import (
     Motion,
     MotionTower,
     Optimizer,
-    PerFrame,
     PretrainExperiment,
     ResNet1D,
     RevalExo,
     Scale,
     SensorRotation,
     Sum,
+    TemporalContrast,
     Term,
     Tokens,
     TrainerConfig,
-    VideoAugmentation,
     VideoEncoder,
 )
 
@@ -58,17 +55,14 @@ class OwnData(PretrainExperiment):
         # steps = epochs x clips x windows_per_clip / batch_size.
         windows_per_clip=64,
         motion=Motion(),  # image motion, measured once between adjacent frames
-        frames=4,  # frames of a window, beside its motion
-        crop=32,
-        short_side=32,
+        frames=0,  # motion is all that the video encoder sees
         workers=1,
     )
-    # Sensors share their first layer. If a sensor has no accelerometer or no gyroscope: ResNet1D(width=48).
-    imu: ImuEncoder = ResNet1D(width=48, shared=16)
-    video: VideoEncoder = MotionTower(width=48, color="scene", color_width=64)
+    # Sensors share their first layer. Without `shared` if one of them has no accelerometer or no gyroscope.
+    imu: ImuEncoder = ResNet1D(width=48, pooled_width=48, shared=16)
+    video: VideoEncoder = MotionTower(width=48)
     standardize: bool = True  # scale every IMU channel to mean 0 and deviation 1, measured on the training subjects
     tokens: Tokens | None = Tokens(count=30, dim=16)
-    frame_tokens: FrameTokens | None = FrameTokens()
     embed_dim: int = 128
     # CHANGE: joint_augment=(Mirror(),) helps if segments are named Left and Right and their axes mirror each other.
     imu_augment: tuple[ImuAugmentation, ...] = (
@@ -76,18 +70,16 @@ class OwnData(PretrainExperiment):
         Scale(range=(0.9, 1.1)),
         GaussianNoise(std=0.1),
     )
-    video_augment: tuple[VideoAugmentation, ...] = (
-        ColorJitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05),
-    )
     loss: Loss = Sum(
         terms={
             "aligned": Term(InfoNCE(on="tokens")),
-            "pooled": Term(InfoNCE()),
-            "frames": Term(PerFrame(loss=InfoNCE())),
+            "recording": Term(TemporalContrast()),
         }
     )
     optim: Optimizer = AdamW(lr=2e-3, weight_decay=0.05, warmup=0.1)
     batch_size: int = 96  # pairs contrasted with each other; lower it if you have fewer windows
-    batches: BatchComposition = GroupedBatches(by="recording", windows=4)  # negatives from the same recording, too
+    batches: BatchComposition = GroupedBatches(
+        by="clip", windows=12, seconds=12
+    )  # negatives from the same recording, too
     best: BestBy = "last"  # terms do not agree on an epoch, and the learning rate ends near 0
     trainer: TrainerConfig = TrainerConfig(max_epochs=20)
