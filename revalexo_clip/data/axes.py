@@ -1,8 +1,8 @@
 """Finding sensors whose axes differ from those of the other subjects, by the direction of gravity.
 
-The mean acceleration of a sensor points up, in its own axes. While people do the same, it points the same way for all
-who wear the sensor alike, within some degrees. A subject for whom it does so only after axes are exchanged or reversed
-has another sensor, another export, or wears it the other way.
+The mean acceleration of a sensor points up, in its own axes. During the same activity, its direction is the same for
+all who wear the sensor in the same way, within some degrees. A subject whose direction agrees only after axes are
+exchanged or reversed has another sensor, another export, or wears it the other way.
 """
 
 from __future__ import annotations
