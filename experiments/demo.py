@@ -21,9 +21,7 @@ class Demo(MotionRecipe):
         val_subjects=("09",),
         test_subjects=("10", "11", "12"),
         windows_per_clip=32,
+        frames=0,
         motion=Motion(),
-        frames=4,
-        crop=32,
-        short_side=32,
         workers=1,
     )
