@@ -68,7 +68,7 @@ def test_the_recipe_takes_the_settings(benchmark: ModuleType) -> None:
 def test_the_benchmark_runs_through(benchmark: ModuleType, real: Path, tmp_path: Path) -> None:
     shape = ("--world", "2", "--camera-imu", "--stabilised", "--subjects", "3", "--clips", "2")
     short = ("data.train_subjects=01,02", "data.val_subjects=03", "trainer.max_epochs=1", "data.workers=0", "seed=5")
-    settings = (f"data.root={tmp_path / 'data'}", "name=short", "batch_size=16", *short, *benchmark.SETTINGS)
+    settings = (f"data.root={tmp_path / 'data'}", "name=short", "batch_size=24", *short, *benchmark.SETTINGS)
     for arguments in (
         ("synthesize", str(tmp_path / "data"), *shape),
         ("pretrain", str(ROOT / benchmark.RECIPE), *(part for one in settings for part in ("--set", one))),

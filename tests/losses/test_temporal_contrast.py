@@ -88,6 +88,15 @@ def test_other_recordings_windows_between_and_windows_that_are_left_out_change_n
     torch.testing.assert_close(module(x_ND[own], x_ND[own], alone), loss)
 
 
+def test_a_process_whose_windows_are_all_left_out_has_gradients_of_zero() -> None:
+    module, x_ND = built(), unit(COUNT, 5, seed=1).requires_grad_()
+    share = module.share(x_ND, x_ND, overlap(), slice(8, 13))
+    assert set(range(8, 13)).isdisjoint(COUNTED)
+    assert share.item() == 0
+    for gradient in gradients(share, x_ND, *module.parameters()):
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
 def test_a_window_between_near_and_far_is_ignored() -> None:
     module, where, x_ND = built(), overlap((0,) * 4, (0.0, 1.0, 2.5, 5.5)), unit(4, 5, seed=1)
     changed_ND = x_ND.clone()
