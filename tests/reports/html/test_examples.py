@@ -11,7 +11,15 @@ import simplejpeg
 import torch
 
 from revalexo_clip.core.types import ImuSpec
-from revalexo_clip.reports.html.evaluation.examples import FRAMES, SIDE, sensor_curves, shown_sensors, strip
+from revalexo_clip.reports.html.evaluation.examples import (
+    FRAMES,
+    SIDE,
+    motion_curves,
+    motion_plot,
+    sensor_curves,
+    shown_sensors,
+    strip,
+)
 
 
 def decoded(drawn: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -33,6 +41,17 @@ def test_large_frames_and_many_are_made_fewer_and_smaller() -> None:
     picture_HWC = decoded(strip(video_THWC, "16 frames"))
     assert picture_HWC.shape == (SIDE, FRAMES * SIDE, 3)
     assert picture_HWC[:, -SIDE:].mean() == pytest.approx(15, abs=1.5)
+
+
+def test_curves_of_motion_are_the_mean_of_the_cells_by_their_confidence() -> None:
+    motion_MYX3 = torch.zeros(3, 1, 2, 3)
+    motion_MYX3[0, 0] = torch.tensor([[1.0, -2.0, 0.75], [5.0, 2.0, 0.25]])
+    motion_MYX3[1, 0] = torch.tensor([[1.0, -2.0, 0.0], [5.0, 2.0, 0.5]])
+    motion_MYX3[2, 0, :, 0] = 9.0  # without any confidence
+    assert motion_curves(motion_MYX3).tolist() == [[2.0, -1.0], [5.0, 2.0], [0.0, 0.0]]
+    drawn = motion_plot(motion_MYX3, 2.0, "motion of a video")
+    assert drawn.startswith("<svg")
+    assert 'aria-label="motion of a video"' in drawn
 
 
 def test_curves_are_the_lengths_of_vectors() -> None:

@@ -1,4 +1,7 @@
-"""Retrieval examples: an IMU window as curves, its video and the five nearest videos as strips of frames."""
+"""Retrieval examples: an IMU window as curves, its video and the five nearest videos as strips of frames.
+
+If windows have no frames, their measured motion is shown as curves instead.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from revalexo_clip.core.types import UNLABELLED, ImuSpec
+from revalexo_clip.core.types import UNLABELLED, ImuSpec, Sample
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Floats, Ints
 from revalexo_clip.metrics.galleries import Gallery
@@ -42,6 +45,28 @@ def strip(video_THWC: Tensor, description: str) -> Html:
     jpeg = simplejpeg.encode_jpeg(wide_HWC, QUALITY, colorsubsampling="444")
     source = f"data:image/jpeg;base64,{b64encode(jpeg).decode('ascii')}"
     return tag("img", alt=description, src=source)
+
+
+def motion_curves(motion_MYX3: Tensor) -> Floats:
+    """Return the mean motion to the right and down [M, 2], weighted by confidence; 0 if there is none."""
+    weight_MYX1 = motion_MYX3[..., 2:].double()
+    moved_M2 = (motion_MYX3[..., :2] * weight_MYX1).sum(dim=(1, 2))
+    found_M2: Floats = (moved_M2 / weight_MYX1.sum(dim=(1, 2)).clamp(min=1e-9)).numpy()
+    return found_M2
+
+
+def motion_plot(motion_MYX3: Tensor, window: float, description: str) -> Html:
+    """Return the motion of a window of `window` seconds as two curves."""
+    curve_M2 = motion_curves(motion_MYX3)
+    time_M = (np.arange(len(curve_M2)) + 0.5) * window / len(curve_M2)
+    (axes,) = panels(4.4, 0.8)
+    for place, role in enumerate(_ROLES[:2]):
+        axes.plot(time_M, curve_M2[:, place], color=COLOUR[role], linewidth=1.1)
+    axes.set_xlim(0, window)
+    axes.tick_params(labelsize=7)
+    axes.grid(axis="y")
+    bare(axes, "left")
+    return svg(axes, description)
 
 
 def sensor_curves(imu_LC: Tensor, spec: ImuSpec) -> dict[str, dict[str, Floats]]:
@@ -151,6 +176,11 @@ def section_body(windows: EvaluatedWindows, gallery: Gallery, dataset: WindowDat
         f"{FOUND} nearest of all {len(gallery.rows)} video windows. The best examples are found first and "
         "with the highest similarity, the worst are found last, the others are drawn at random."
     )
+    if not dataset.video_spec.frames:
+        about += (
+            " Windows have no frames: the curves of a video are the mean motion of its picture [picture widths / s], "
+            "to the right in the first colour and down in the second, over the seconds of the window."
+        )
     cards = (_card(one, windows, len(gallery.rows), dataset, tolerance) for one in examples)
     return joined([paragraph(about), tag("ul", joined(keys), class_="keys"), *cards], "\n")
 
@@ -161,16 +191,24 @@ def _card(example: Example, windows: EvaluatedWindows, size: int, dataset: Windo
     sample = dataset[0, query]
     title = f"{example.why.capitalize()}: partner at rank {example.rank} of {size}"
     plot = imu_plot(sample.imu_LC, dataset.imu_spec, f"IMU of {_place(windows, query)}")
-    own = strip(sample.video_THWC, f"video of {_place(windows, query)}")
+    own = _picture(sample, dataset.video_spec.window, f"video of {_place(windows, query)}", "itself")
     about = f"{_place(windows, query)} · similarity {example.own_similarity:.2f}"
     lines = [tag("li", _line(own, "own video of the query", "", about), class_="truth")]
     for place, (row, similarity) in enumerate(zip(example.found.tolist(), example.similarity.tolist(), strict=True)):
         mark, kind = judged(windows, query, row, tolerance, dataset.video_spec.window)
-        picture = strip(dataset[0, row].video_THWC, f"video of {_place(windows, row)}")
+        described = f"video of {_place(windows, row)}"
+        picture = _picture(dataset[0, row], dataset.video_spec.window, described, _place(windows, query))
         about = f"{_place(windows, row)} · similarity {similarity:.2f}"
         lines.append(tag("li", _line(picture, f"{place + 1}. {mark}", kind, about)))
     body = joined([tag("h3", text(title)), tag("div", plot), tag("ol", joined(lines, "\n"))], "\n")
     return tag("div", body, class_="example")
+
+
+def _picture(sample: Sample, window: float, described: str, query: str) -> Html:
+    """Return the frames of a window, or its motion. `query` is what it was found for."""
+    if len(sample.video_THWC):
+        return strip(sample.video_THWC, described)
+    return motion_plot(sample.motion_MYX3, window, f"motion of the {described}, found for {query}")
 
 
 def _line(picture: Html, mark: str, kind: str, about: str) -> Html:
