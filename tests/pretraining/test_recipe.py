@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.html_page import Page
 from support.interrupted_run import assert_same
 from support.small_process import rxclip, succeed
 from support.small_run import train
@@ -19,6 +20,7 @@ from revalexo_clip.config.loading import load_experiment
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import Component
 from revalexo_clip.core.errors import ConfigError, Interrupted
+from revalexo_clip.evaluation.protocol import evaluate
 from revalexo_clip.pretraining.run import dry_run_pretraining, pretrain
 from revalexo_clip.runs.checkpoint import load_checkpoint
 from revalexo_clip.runs.options import RunOptions
@@ -121,6 +123,17 @@ def test_it_learns_in_parts_as_at_once_and_every_term_is_logged(distinct: Path, 
         *("val/loss", "val/chance", "val/loss/aligned", "val/chance/aligned")
     }
     assert (whole / "checkpoints/best.ckpt").samefile(whole / "checkpoints/epoch=001.ckpt")
+
+
+@pytest.mark.slow
+def test_its_evaluation_shows_windows_by_their_motion(distinct: Path, tmp_path: Path) -> None:
+    found = evaluate(train(recipe(distinct), tmp_path))
+    page = Page(found.report.read_text(encoding="utf-8"))
+    drawn = [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
+    shown = [label for label in drawn if label and label.startswith("motion of the video of")]
+    assert len(shown) == len(set(shown)) >= 2 * 6, "of each example its own video and the five nearest"
+    assert "img" not in {tag for tag, _ in page.elements}
+    assert "Windows have no frames" in page.text
 
 
 @pytest.mark.slow
