@@ -10,6 +10,10 @@ import pytest
 import torch
 from support.small_process import call
 
+from revalexo_clip.config.loading import load_experiment
+from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.data import RevalExo
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -48,11 +52,23 @@ def test_runs_with_settings_have_names_that_are_allowed(benchmark: ModuleType) -
     )
 
 
+def test_the_recipe_takes_the_settings(benchmark: ModuleType) -> None:
+    experiment = load_experiment(str(ROOT / benchmark.RECIPE), benchmark.SETTINGS)
+    assert isinstance(experiment.data, RevalExo)
+    assert experiment.data.channels == ("acc_Camera_*", "gyro_Camera_*")
+    assert experiment.data.frames == 0
+    assert experiment.video is not None
+    assert not experiment.video.takes_frames
+    kinds = [f"{kind}_Camera_{axis}" for kind in ("acc", "gyro") for axis in "xyz"]
+    imu_spec = ImuSpec(tuple(kinds), ("m/s^2",) * 3 + ("rad/s",) * 3, rate=60.0, window=2.0)
+    assert experiment.imu.build(imu_spec, 8)(torch.randn(2, 120, 6)).shape == (2, experiment.imu.feature_dim(8))
+
+
 @pytest.mark.long
 def test_the_benchmark_runs_through(benchmark: ModuleType, real: Path, tmp_path: Path) -> None:
     shape = ("--world", "2", "--camera-imu", "--stabilised", "--subjects", "3", "--clips", "2")
     short = ("data.train_subjects=01,02", "data.val_subjects=03", "trainer.max_epochs=1", "data.workers=0", "seed=5")
-    settings = (f"data.root={tmp_path / 'data'}", "name=short", "batch_size=16", *short, *benchmark.SETTINGS)
+    settings = (f"data.root={tmp_path / 'data'}", "name=short", "batch_size=24", *short, *benchmark.SETTINGS)
     for arguments in (
         ("synthesize", str(tmp_path / "data"), *shape),
         ("pretrain", str(ROOT / benchmark.RECIPE), *(part for one in settings for part in ("--set", one))),

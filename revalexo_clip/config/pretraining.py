@@ -60,7 +60,7 @@ class PretrainExperiment(Experiment):
     """Encoder of the IMU window."""
     video: VideoEncoder | None
     """Encoder of the video window; null for IMU alone, with a loss that compares augmentations of IMU windows
-    (`SelfContrast`). No video is read then."""
+    (`SelfContrast`) or windows of a recording (`TemporalContrast`). No video is read then."""
     standardize: bool = False
     """Let the model scale every IMU channel to mean 0 and standard deviation 1, by the training subjects. Inputs stay
     in their units."""

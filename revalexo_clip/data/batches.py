@@ -22,7 +22,7 @@ from revalexo_clip.core.component import Component
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data.base import LabelledWindows
-from revalexo_clip.data.windows import Ints
+from revalexo_clip.data.windows import TIME_DECIMALS, Ints
 
 Compose = Callable[[int, np.random.Generator], Ints]
 """Function that draws the batches of the given epoch: [batches, batch size] indices of windows. Every epoch has the
@@ -115,10 +115,11 @@ class GroupedBatches(BatchComposition):
         group_M = _groups(dataset, self.by, self.seconds)[row_M]
         shares = np.bincount(group_M) // self.windows
         if np.count_nonzero(shares) < groups:
+            kind = f"{self.by}s" if self.seconds is None else f"parts of {self.seconds:g} s of clips"
             raise ConfigError(
-                f"batches: a batch of {batch_size} needs {self.windows} windows from each of {groups} {self.by}s, but "
-                f"only {np.count_nonzero(shares)} training {self.by}s have that many; lower batch_size, or change "
-                "batches.windows or data.windows_per_clip"
+                f"batches: a batch of {batch_size} needs {self.windows} windows from each of {groups} {kind}, but only "
+                f"{np.count_nonzero(shares)} training {kind} have that many; lower batch_size, or change "
+                f"{'' if self.seconds is None else 'batches.seconds, '}batches.windows or data.windows_per_clip"
             )
         return lambda epoch, rng: row_M[_grouped(group_M, self.windows, groups, rng)]
 
@@ -138,7 +139,8 @@ def _whole_batches(windows: int, batch_size: int) -> int:
 def _groups(dataset: LabelledWindows, by: Grouping, seconds: float | None) -> Ints:
     """Return [N], the group number of each window."""
     if by == "clip" and seconds is not None:
-        part_N2 = np.stack([dataset.windows.clip_N, np.floor(dataset.windows.start_N / seconds)], axis=1)
+        part_N = np.floor(np.round(dataset.windows.start_N / seconds, TIME_DECIMALS))
+        part_N2 = np.stack([dataset.windows.clip_N, part_N], axis=1)
         return np.unique(part_N2, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
     if by == "clip":
         return dataset.windows.clip_N

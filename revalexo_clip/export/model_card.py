@@ -62,7 +62,7 @@ def _summary(description: EncoderDescription) -> str:
         )
     partner = "first-person video" if description.modality == "imu" else "body-worn IMUs"
     how = (
-        "on augmentations of IMU windows, without video"
+        "on IMU windows alone, without video"
         if description.alone
         else f"with {partner} of the same time window"
     )

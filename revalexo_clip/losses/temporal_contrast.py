@@ -121,8 +121,8 @@ class TemporalContrastLoss(WithTemperature):
         if not count:
             raise ConfigError(
                 f"TemporalContrast: no window of a batch has another one of its recording within {self.near:g} s and "
-                f"one that is {self.far:g} s away; use batches=GroupedBatches(by='clip', windows=12), more "
-                "data.windows_per_clip, or longer clips"
+                f"one that is {self.far:g} s away; use batches=GroupedBatches(by='clip', windows=12), with seconds=10 "
+                "if clips last minutes, more data.windows_per_clip, or longer clips"
             )
         return self.log_scale.new_tensor(float(count))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from revalexo_clip.losses import Vector
+from revalexo_clip.losses.terms import kinds_read
 from revalexo_clip.pretraining.module import ContrastiveModule
 from revalexo_clip.runs.resume_state import COLLAPSE_WARNING
 
@@ -55,7 +58,7 @@ class CollapseWarning(Callback):
             self.warned = True
             at_chance = "" if chance is None else f"; the loss is at chance ({loss:.3f}, chance {chance:.3f})"
             alone = pl_module.model.video is None
-            partners = "two augmentations of a window" if alone else "IMU and video"
+            partners = _partners(kinds_read(pl_module.loss), alone=alone)
             check = "use weaker augmentations" if alone else "check with rxclip check-data that IMU and video match"
             log.warning(
                 "the model is not learning: after %d epochs, %s%s; change optim.lr, raise batch_size, and %s",
@@ -64,6 +67,13 @@ class CollapseWarning(Callback):
                 at_chance,
                 check,
             )
+
+
+def _partners(read: Sequence[Vector], *, alone: bool) -> str:
+    """Return what the loss makes similar, as text."""
+    if not alone:
+        return "IMU and video"
+    return "two augmentations of a window" if "imu_second" in read else "windows that are close in time"
 
 
 def _collapsed(module: ContrastiveModule) -> list[str]:

@@ -3,17 +3,19 @@ from __future__ import annotations
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from support.tiny_dataset import revalexo
 
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data import BalancedBatches, GroupedBatches, UniformBatches, WindowDataset
-from revalexo_clip.data.batches import _grouped
+from revalexo_clip.data.batches import _grouped, _groups
 from revalexo_clip.data.windows import Ints
 
 
@@ -42,6 +44,43 @@ def test_a_group_may_be_a_subject(dataset: WindowDataset) -> None:
     for row, clips in zip(subjects, dataset.windows.clip_N[batches], strict=True):
         assert np.unique(row, return_counts=True)[1].tolist() == [6, 6]
         assert len(set(clips.tolist())) > 2, "windows of a subject come from all of their clips"
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.7, 1.0])
+def test_groups_are_parts_of_clips(dataset: WindowDataset, seconds: float) -> None:
+    """Windows of a group start within a part, up to the segment from which each start is drawn."""
+    batches = compose(dataset, 4, GroupedBatches(windows=2, seconds=seconds))
+    groups = batches.reshape(-1, 2)
+    assert len(groups) > 4
+    assert len(set(groups.ravel().tolist())) == groups.size
+    clip_N, start_N = dataset.windows.clip_N, dataset.windows.start_N
+    assert (clip_N[groups[:, 0]] == clip_N[groups[:, 1]]).all()
+    part_G2 = np.floor(np.round(start_N[groups] / seconds, 6))
+    assert (part_G2[:, 0] == part_G2[:, 1]).all()
+    assert len(set(zip(clip_N[groups[:, 0]].tolist(), part_G2[:, 0].tolist(), strict=True))) > 4, "more than clips"
+    for rows in batches.reshape(-1, 2, 2):
+        one, other = ((clip_N[row[0]], np.floor(np.round(start_N[row[0]] / seconds, 6))) for row in rows)
+        assert one != other, "two groups of a batch are different parts"
+    time_G2 = np.array([[dataset[3, int(row)].time.item() for row in group] for group in groups[:6]])
+    assert (np.abs(time_G2[:, 0] - time_G2[:, 1]) <= seconds + 0.2).all(), "0.2 s is a segment"
+
+
+def test_parts_as_long_as_clips_are_clips(dataset: WindowDataset) -> None:
+    parts, clips = (compose(dataset, 10, GroupedBatches(windows=5, seconds=seconds)) for seconds in (1000.0, None))
+    assert np.array_equal(parts, clips)
+
+
+def test_the_start_of_a_part_belongs_to_it_whatever_the_rounding(written: Path) -> None:
+    dataset = revalexo(written, windows_per_clip=25).build("train", seed=0)
+    assert np.floor(dataset.windows.start_N[15] / 0.4) == 2, "1.2 / 0.4 is less than 3 in floating point"
+    group_N = _groups(dataset, "clip", 0.4)
+    assert group_N[:25].tolist() == [place // 5 for place in range(25)]
+
+
+@pytest.mark.parametrize("by", ["recording", "subject"])
+def test_parts_are_parts_of_clips_alone(by: Literal["recording", "subject"]) -> None:
+    with pytest.raises(ValidationError, match=f'seconds: parts of clips need by="clip", not "{by}"'):
+        GroupedBatches(by=by, seconds=10.0)
 
 
 def test_epochs_leave_different_windows_over(dataset: WindowDataset) -> None:
@@ -114,6 +153,12 @@ def test_uniform_batches_take_any_windows(dataset: WindowDataset) -> None:
             30,
             GroupedBatches(windows=10, by="subject"),
             "10 windows from each of 3 subjects, but only 2 training subjects",
+        ),
+        (
+            12,
+            GroupedBatches(windows=6, seconds=0.5),
+            r"6 windows from each of 2 parts of 0\.5 s of clips, but only 0 training parts of 0\.5 s of clips have "
+            r"that many; lower batch_size, or change batches\.seconds, batches\.windows",
         ),
     ],
 )

@@ -16,6 +16,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import UNLABELLED, Batch, Sample
 from revalexo_clip.data.batches import EpochSampler, EvaluationSampler
 from revalexo_clip.data.dataset import Fetch, arrived, collate
+from revalexo_clip.data.motion import Motion
 
 
 def loader(
@@ -85,6 +86,16 @@ def test_training_windows_have_the_whole_frames_whose_centre_an_evaluation_windo
     assert (whole.shape, whole.dtype) == ((4, 36, 48, 3), torch.uint8)
     assert val[0, 0].video_THWC.shape == (4, 32, 32, 3)
     assert (train.video_spec.crop, train.video_spec.short_side) == (32, 36)
+
+
+def test_windows_without_frames_have_frames_for_people_to_look_at(written: Path) -> None:
+    seen = revalexo(written).build("val", seed=0)
+    assert torch.equal(seen.shown_frames(7, count=2, side=16), seen[0, 7].video_THWC)
+    dataset = revalexo(written, frames=0, motion=Motion(rows=1, columns=1, width=64)).build("val", seed=0)
+    assert not dataset[0, 7].video_THWC.numel()
+    shown_THWC = dataset.shown_frames(7, count=4, side=32)
+    assert shown_THWC.shape == (4, 32, 32, 3)
+    assert [number_of(frame) for frame in shown_THWC.numpy()] == [30 + step for step in (0, 20, 40, 60)]
 
 
 def test_training_starts_are_new_in_each_epoch_and_seed_and_stay_in_their_segment(written: Path) -> None:

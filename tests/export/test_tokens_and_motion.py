@@ -23,12 +23,18 @@ VIDEO = VideoSpec(frames=2, crop=16, short_side=16, window=2.0, motion=MOTION)
 TOKENS = {"count": 6, "dim": 4}
 
 
-def rewrite(run: Path, tokens: dict[str, int] | None = None, video: VideoSpec = VIDEO, **tower: object) -> DualEncoder:
+def rewrite(
+    run: Path,
+    tokens: dict[str, int] | None = None,
+    video: VideoSpec = VIDEO,
+    imu: dict[str, int] | None = None,
+    **tower: object,
+) -> DualEncoder:
     """Replace the checkpoint of a run by one of a ResNet1D and a MotionTower with new weights."""
     path = run / "checkpoints" / "best.ckpt"
     description = load_checkpoint(path).description
     fields = {
-        "imu": {"type": "ResNet1D", "width": 8},
+        "imu": {"type": "ResNet1D", "width": 8} | (imu or {}),
         "video": {"type": "MotionTower", "width": 12} | tower,
         "tokens": tokens,
     }
@@ -77,6 +83,22 @@ def test_embeddings_are_the_checkpoint_s_tokens_and_features_its_readout(run: Pa
         assert embedding.shape[1] == encoder.description.retrieval_dim
     assert torch.equal(imu.tokens(imu_BLC).flatten(1), imu.embed(imu_BLC))
     assert video.tokens(motion=motion_BMYX3).shape == (3, 6, 4)
+
+
+@torch.no_grad()
+def test_an_encoder_with_a_second_network_has_its_features_and_the_tokens_of_the_first(run: Path) -> None:
+    model = rewrite(run, TOKENS, imu={"pooled_width": 12})
+    imu, _ = exported(run)
+    imu_BLC, _, _ = windows()
+    vectors = model.encode_imu(imu_BLC)
+    assert imu(imu_BLC).shape == (3, imu.description.feature_dim) == (3, 48)
+    assert torch.equal(imu(imu_BLC), vectors.features_BF)
+    assert torch.equal(imu(imu_BLC), model.imu_features(imu_BLC))
+    assert vectors.tokens_BE is not None
+    assert torch.equal(imu.embed(imu_BLC), vectors.tokens_BE)
+    classifier = read_encoders(run).architecture.build(LinearHeads(), "features", horizons=1, activities=3).eval()
+    read_encoders(run).load_into(classifier)
+    assert torch.equal(classifier.encoder("imu")(imu_BLC), vectors.features_BF)
 
 
 def test_both_encoders_have_tokens_at_the_same_times(run: Path) -> None:
@@ -158,7 +180,7 @@ def test_a_classifier_takes_the_readout_of_an_imported_encoder(run: Path, source
 @pytest.mark.long
 @pytest.mark.parametrize("color", [None, "pooled"])
 def test_both_are_written_as_onnx_and_checked(run: Path, color: str | None) -> None:
-    rewrite(run, TOKENS, color=color, color_width=4)
+    rewrite(run, TOKENS, imu={"pooled_width": 12 if color is None else 0}, color=color, color_width=4)
     encoders: list[PretrainedEncoder] = []
     for modality in ("imu", "video"):
         export = export_encoder(modality, run, format="onnx")

@@ -10,7 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from revalexo_clip.losses import InfoNCE, LossModule, NearestNeighbours, Overlap, PerFrame, SelfContrast, SigLIP
+from revalexo_clip.losses import (
+    InfoNCE,
+    LossModule,
+    NearestNeighbours,
+    Overlap,
+    PerFrame,
+    SelfContrast,
+    SigLIP,
+    TemporalContrast,
+)
 
 TIMES = (0.0, 0.75, 1.5, 2.0)
 """Moments of the frames of a window of 2 s."""
@@ -98,8 +107,9 @@ def test_the_frames_of_a_window_are_negatives_of_each_other() -> None:
 
 
 def test_a_loss_of_other_vectors_and_frames_without_times_are_refused() -> None:
-    with pytest.raises(ValueError, match="must compare pooled embeddings"):
-        PerFrame(loss=SelfContrast()).build()
+    for loss in (SelfContrast(), TemporalContrast()):
+        with pytest.raises(ValueError, match=f"{type(loss).__name__} must compare pooled embeddings"):
+            PerFrame(loss=loss).build()
     imu_NE, video_NE = vectors()
     without = Overlap(overlap().recording_N, overlap().time_N, 2.0)
     with pytest.raises(ValueError, match="times of the frames"):

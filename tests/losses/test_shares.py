@@ -19,6 +19,7 @@ from revalexo_clip.losses import (
     SelfContrast,
     SigLIP,
     Sum,
+    TemporalContrast,
     Term,
     Vector,
 )
@@ -58,8 +59,15 @@ LOSSES = {
     "NearestNeighbours": NearestNeighbours(queue=5, temperature=0.3, block_rows=3),
     "NearestNeighbours one way": NearestNeighbours(queue=5, direction="video_to_imu"),
     "NearestNeighbours off": NearestNeighbours(queue=5000),
+    "TemporalContrast": TemporalContrast(temperature=0.3, block_rows=3),
     "own": OwnLoss(),
 }
+CASES = [
+    pytest.param(name, overlap, id=f"{name}-{'all' if overlap is None else 'without overlaps'}")
+    for overlap in (None, moments(COUNT))
+    for name in LOSSES
+    if name != "TemporalContrast" or overlap is not None  # it needs the times of windows
+]
 
 
 def divided(processes: int) -> list[slice]:
@@ -76,8 +84,7 @@ def built(loss: Loss) -> LossModule:
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
-@pytest.mark.parametrize("overlap", [None, moments(COUNT)], ids=["all", "without overlaps"])
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(("name", "overlap"), CASES)
 def test_shares_add_up_to_the_loss_and_to_its_gradients(name: str, overlap: Overlap | None, processes: int) -> None:
     imu_ND, video_ND = unit(COUNT, 5, seed=1).requires_grad_(), unit(COUNT, 5, seed=2).requires_grad_()
     module = built(LOSSES[name])
@@ -91,7 +98,7 @@ def test_shares_add_up_to_the_loss_and_to_its_gradients(name: str, overlap: Over
     torch.testing.assert_close(summed, expected, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["InfoNCE in blocks", "SigLIP", "NearestNeighbours"])
+@pytest.mark.parametrize("name", ["InfoNCE in blocks", "SigLIP", "NearestNeighbours", "TemporalContrast"])
 def test_a_share_has_no_more_rows_in_memory_than_block_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, sizes = built(LOSSES[name]), []
     product = Tensor.__matmul__
@@ -107,7 +114,7 @@ def test_a_share_has_no_more_rows_in_memory_than_block_rows(name: str, monkeypat
     assert all(rows <= 3 and columns in (COUNT, 5) for rows, columns in sizes)
 
 
-@pytest.mark.parametrize("name", ["InfoNCE", "SigLIP", "SelfContrast", "NearestNeighbours"])
+@pytest.mark.parametrize("name", ["InfoNCE", "SigLIP", "SelfContrast", "NearestNeighbours", "TemporalContrast"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_autocast_does_not_change_a_share(name: str, dtype: torch.dtype) -> None:
     module = built(LOSSES[name]).float()

@@ -11,7 +11,7 @@ from support.small_training import small
 from revalexo_clip.config.loading import load_experiment
 from revalexo_clip.core.component import describe
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.losses import InfoNCE, Loss, SelfContrast, SigLIP, Sum, Term
+from revalexo_clip.losses import InfoNCE, Loss, SelfContrast, SigLIP, Sum, TemporalContrast, Term
 from revalexo_clip.losses.terms import kinds_read
 
 EXPERIMENT = """
@@ -97,19 +97,19 @@ def test_names_and_terms_are_checked(terms: object, message: str) -> None:
 
 def test_terms_have_their_own_parameters_names_and_vectors() -> None:
     inner = Sum(terms={"imu": Term(SelfContrast(temperature=0.3), weight=0.5)})
-    loss = Sum(
-        terms={"aligned": Term(InfoNCE(on="tokens")), "self": Term(inner, 0.2), "pooled": Term(SigLIP(), 3)}
-    ).build()
+    terms = {"aligned": Term(InfoNCE(on="tokens")), "self": Term(inner, 0.2), "pooled": Term(SigLIP(), 3)}
+    loss = Sum(terms=terms | {"recording": Term(TemporalContrast(temperature=0.4), 0)}).build()
     assert {name: weight for name, (weight, _) in loss.terms().items()} == {
         "aligned": 1,
         "self/imu": pytest.approx(0.1),
         "pooled": 3,
+        "recording": 0,
     }
     assert kinds_read(loss) == ("imu_tokens", "video_tokens", "imu", "imu_second", "video")
     temperatures = {name: term.temperature.item() for name, (_, term) in loss.terms().items()}
-    assert temperatures == pytest.approx({"aligned": 0.1, "self/imu": 0.3, "pooled": 0.1})
-    assert len(list(loss.parameters())) == 4, "three temperatures and a bias"
-    assert loss.temperature.item() == pytest.approx(0.5 / 3)
+    assert temperatures == pytest.approx({"aligned": 0.1, "self/imu": 0.3, "pooled": 0.1, "recording": 0.4})
+    assert len(list(loss.parameters())) == 5, "four temperatures and a bias"
+    assert loss.temperature.item() == pytest.approx(0.9 / 4)
 
 
 def test_the_chance_of_a_sum_is_the_weighted_sum_of_the_terms() -> None:
@@ -122,6 +122,10 @@ def test_the_chance_of_a_sum_is_the_weighted_sum_of_the_terms() -> None:
     torch.testing.assert_close(loss.double()(same_ND, same_ND, overlap), 2.5 * chance.double(), rtol=1e-6, atol=0)
     without = Sum(terms={"one": Term(InfoNCE(), 0.5), "sigmoid": Term(SigLIP())}).build()
     assert without.chance(overlap) is None
+    recording = Sum(terms={"one": Term(InfoNCE(), 0.5), "recording": Term(TemporalContrast(), 2)}).build()
+    within = TemporalContrast().build().chance(overlap)
+    assert within is not None
+    torch.testing.assert_close(recording.chance(overlap), 0.5 * chance + 2 * within)
     ignored = Sum(terms={"one": Term(InfoNCE()), "sigmoid": Term(SigLIP(), weight=0)}).build()
     torch.testing.assert_close(ignored.chance(overlap), chance)
 

@@ -7,13 +7,29 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.plain_losses import WINDOW, plain_info_nce, plain_nearest_neighbours, plain_siglip
+from support.plain_losses import (
+    WINDOW,
+    plain_info_nce,
+    plain_nearest_neighbours,
+    plain_siglip,
+    plain_temporal_contrast,
+)
 from support.processes import in_processes
 from torch import Tensor, nn
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.data.batches import share_of
-from revalexo_clip.losses import InfoNCE, LossModule, NearestNeighbours, Overlap, SelfContrast, SigLIP, Sum, Term
+from revalexo_clip.losses import (
+    InfoNCE,
+    LossModule,
+    NearestNeighbours,
+    Overlap,
+    SelfContrast,
+    SigLIP,
+    Sum,
+    TemporalContrast,
+    Term,
+)
 from revalexo_clip.losses.terms import weighted_sum
 from revalexo_clip.pretraining.contrast import Contrast, Vectors, check_vectors
 from revalexo_clip.pretraining.micro_batch import contrast_in_parts
@@ -28,6 +44,7 @@ TERMS = Sum(
         "sigmoid": Term(SigLIP(temperature=0.25, bias=-1.0), weight=0.1),
         "self": Term(SelfContrast(temperature=0.4, block_rows=2), weight=0.5),
         "near": Term(NearestNeighbours(queue=QUEUE, temperature=0.3, block_rows=4), weight=0.2),
+        "recording": Term(TemporalContrast(temperature=0.5, block_rows=2), weight=0.3),
     }
 )
 
@@ -156,6 +173,7 @@ def test_each_term_is_that_of_a_plain_loop_and_neighbours_start_when_the_queue_i
             "sigmoid": plain_siglip(imu, video, scales["sigmoid"], torch.tensor(-1.0), overlap),
             "self": plain_info_nce(imu, vectors["imu_second"], scales["self"], overlap),
             "near": torch.zeros((), dtype=torch.float64),
+            "recording": plain_temporal_contrast(imu, scales["recording"], overlap),
         }
         if len(queue) >= QUEUE:
             expected["near"] = plain_nearest_neighbours(imu, video, scales["near"], overlap, queue[-QUEUE:])
@@ -193,4 +211,4 @@ def test_a_loss_and_a_model_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ConfigError, match="tokens: no term of the loss reads them"):
         check_vectors(built(pooled=pooled), tokens=True)
     with pytest.raises(ConfigError, match="no term can be computed on validation windows"):
-        check_vectors(built(alone=alone), tokens=False)
+        check_vectors(built(alone=alone, recording=Term(TemporalContrast())), tokens=False)

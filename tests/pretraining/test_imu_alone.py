@@ -35,6 +35,8 @@ REVALEXO = (
     "data.workers=0",
 )
 """The settings that read RevalExo's layout with the same experiment."""
+WITHIN_RECORDINGS = ("loss.type=TemporalContrast", 'batches={"type": "GroupedBatches", "by": "clip", "windows": 4}')
+"""The settings that contrast windows of a recording."""
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +179,63 @@ def test_a_loss_that_stays_at_chance_is_warned_of_without_a_word_of_video(
 def test_a_diverged_step_names_the_windows_of_imu(recordings: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"the IMU embeddings are not finite of all windows\n"):
         train(imu_alone(recordings, "optim.lr=1e30", "trainer.gradient_clip=0"), tmp_path)
+
+
+@pytest.mark.parametrize("pooled_width", [0, 6])
+def test_windows_that_are_close_in_time_can_be_the_only_partners(
+    recordings: Path, tmp_path: Path, pooled_width: int
+) -> None:
+    """Without augmentations, and without a second network for tokens, which are not there."""
+    settings = (
+        "imu.type=ResNet1D",
+        "imu.width=4",
+        f"imu.pooled_width={pooled_width}",
+        "imu.depth=1",
+        "trainer.max_epochs=2",
+    )
+    whole, parts = (tmp_path / name for name in ("whole", "parts"))
+    for folder, size in ((whole, "none"), (parts, "3")):
+        folder.mkdir()
+        train(imu_alone(recordings, *WITHIN_RECORDINGS, "imu_augment=[]", *settings, f"micro_batch={size}"), folder)
+    run, other = (next(folder.glob("runs/imu_alone/2*")) for folder in (whole, parts))
+    for name in ("train/loss_epoch", "train/chance", "val/selection", "val/effective_rank"):
+        assert len(logged(run, name)) == 2
+        assert logged(other, name) == pytest.approx(logged(run, name), rel=1e-3)
+    assert not any(name.startswith("val/loss") for name in columns(run))
+    assert load_checkpoint(run / "checkpoints/best.ckpt").description.experiment.video is None
+
+
+def test_the_times_of_windows_of_imu_alone_resume_bit_for_bit(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+    for name, at in (("whole", "0:0"), ("interrupted", f"4:{signal.SIGTERM}")):
+        (tmp_path / name).mkdir()
+        with chdir(tmp_path / name):
+            monkeypatch.setenv("SIGNAL_AT", at)
+            if at != "0:0":
+                with pytest.raises(Interrupted):
+                    pretrain(imu_alone(recordings, *WITHIN_RECORDINGS), IMU_ALONE)
+                monkeypatch.setenv("SIGNAL_AT", "0:0")
+            runs.append(Path.cwd() / pretrain(imu_alone(recordings, *WITHIN_RECORDINGS), IMU_ALONE, resume="newest"))
+    assert_same(runs[1], runs[0])
+
+
+def test_the_windows_of_a_recording_that_stay_at_chance_are_warned_of(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(collapse, "STEPS", 6)
+    nothing_learned = "optim.lr=1e-30", "optim.final_lr=0", "loss.temperature=1"
+    noise = 'imu_augment=[{"type": "GaussianNoise", "std": 1000, "p": 1}]'
+    train(imu_alone(recordings, *WITHIN_RECORDINGS, *nothing_learned, noise), tmp_path)
+    (said,) = [record.getMessage() for record in caplog.records if "not learning" in record.getMessage()]
+    assert "windows that are close in time" in said
+    assert "two augmentations" not in said
+
+
+def test_the_video_of_a_recording_cannot_be_compared_without_video(recordings: Path) -> None:
+    with pytest.raises(ConfigError, match="loss: it compares video, which needs video"):
+        imu_alone(recordings, *WITHIN_RECORDINGS, "loss.modality=video")
 
 
 @pytest.mark.parametrize(

@@ -95,3 +95,22 @@ def plain_nearest_neighbours(
             logits = torch.stack([scale * (nearest * gallery_ND[j]).sum() for j in rivals])
             found.append(-logits.log_softmax(0)[rivals.index(i)])
     return torch.stack(found).mean()
+
+
+def plain_temporal_contrast(
+    x_ND: Tensor, scale: Tensor, overlap: Overlap, *, near: float = 2.0, far: float = 3.0
+) -> Tensor:
+    """Mean cost of the partners of a window among its partners and negatives, averaged over windows that have both."""
+    recordings, starts = overlap.recording_N.tolist(), overlap.time_N.tolist()
+    costs = []
+    for i, (recording, start) in enumerate(zip(recordings, starts, strict=True)):
+        apart = {
+            j: round(abs(starts[j] - start), 6) for j in range(len(starts)) if j != i and recordings[j] == recording
+        }
+        partners = [j for j, seconds in apart.items() if seconds <= near]
+        negatives = [j for j, seconds in apart.items() if seconds >= far]
+        if partners and negatives:
+            logits = {j: scale * (x_ND[i] * x_ND[j]).sum() for j in partners + negatives}
+            total = torch.stack(list(logits.values())).exp().sum().log()
+            costs.append(torch.stack([total - logits[j] for j in partners]).mean())
+    return torch.stack(costs).mean()

@@ -139,10 +139,21 @@ class ResNet1DNet(SequenceNet):
         if self.pooled is None:
             return Encoded(self.readout(maps_BWT), maps_BWT.transpose(1, 2))
         pooled_BPT = self.pooled(imu_BLC.transpose(1, 2))
-        return Encoded(self.readout(pooled_BPT), maps_BWT.transpose(1, 2), maps_BTP=pooled_BPT.transpose(1, 2))
+        features_BF = self._with_moments(self.readout(pooled_BPT))
+        return Encoded(features_BF, maps_BWT.transpose(1, 2), maps_BTP=pooled_BPT.transpose(1, 2))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Compute features [B, F] of windows [B, L, C], without the features of moments."""
         (imu_BLC,) = inputs
-        features_BF: Tensor = self.readout((self.pooled or self.body)(imu_BLC.transpose(1, 2)))
-        return features_BF
+        if self.pooled is None:
+            features_BF: Tensor = self.readout(self.body(imu_BLC.transpose(1, 2)))
+            return features_BF
+        return self._with_moments(self.readout(self.pooled(imu_BLC.transpose(1, 2))))
+
+    def _with_moments(self, features_BF: Tensor) -> Tensor:
+        """Give the network of moments a gradient of 0 in training.
+
+        Without tokens, and in a classifier, nothing reads it, and DDP needs a gradient of every trained parameter.
+        """
+        trained = [weight.sum() for weight in self.body.parameters() if weight.requires_grad]
+        return features_BF + 0 * torch.stack(trained).sum() if self.training and trained else features_BF
