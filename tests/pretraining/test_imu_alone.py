@@ -140,7 +140,7 @@ def test_the_command_pretrains_on_revalexo_without_videos_and_exports(distinct: 
     described = json.loads((run / "export/imu/config.json").read_text())
     assert (described["video"], described["alone"]) == (None, True)
     card = (run / "export/imu/README.md").read_text()
-    assert "on augmentations of IMU windows, without video" in card
+    assert "on IMU windows alone, without video" in card
     assert "Retrieval" not in card
 
 
