@@ -7,6 +7,7 @@ here and in every process that a test starts, even if the tests were started wit
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import shutil
 import signal
@@ -93,6 +94,14 @@ def only_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register only the components of this package, as in a new process, and remove after a test what it added."""
     built_in = {name: kind for name, kind in Component.registry.items() if kind.__module__.startswith("revalexo_clip.")}
     monkeypatch.setattr(Component, "registry", built_in)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_in_a_new_process() -> None:
+    """Undo what a command that ran in this process set, so that `caplog` sees the package's log lines."""
+    log = logging.getLogger("revalexo_clip")
+    log.handlers, log.propagate = [], True
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)
