@@ -1,7 +1,10 @@
-"""ResNet1D pretrained on IMU recordings alone, without video and without labels.
+"""SpectralAttention pretrained on IMU recordings alone, without video and without labels.
 
     rxclip pretrain experiments/imu_only.py
     rxclip finetune experiments/har.py --set encoder=runs/imu_only/NEWEST --set imu=none --set standardize=false
+
+The architecture is that of experiments/har.py, so that an activity classifier from scratch differs from a pretrained
+one only in the initial weights; `--compare scratch,full` trains both.
 
 The encoder learns to recognise a window by another augmentation of it (`SelfContrast`). Batches have many windows of
 one subject, so that how a sensor is worn does not give the answer. Checkpoints are chosen by nearest neighbours, not by
@@ -30,10 +33,10 @@ from revalexo_clip import (
     Optimizer,
     PretrainExperiment,
     Recordings,
-    ResNet1D,
     Scale,
     SelfContrast,
     SensorRotation,
+    SpectralAttention,
     TimeWarp,
     TrainerConfig,
     VideoEncoder,
@@ -48,7 +51,7 @@ class ImuOnly(PretrainExperiment):
         val_subjects=("5", "8"),  # two, so that neighbours of one subject can be those of the other
         test_subjects=("9", "10", "11", "12"),
     )
-    imu: ImuEncoder = ResNet1D()
+    imu: ImuEncoder = SpectralAttention()
     video: VideoEncoder | None = None
     standardize: bool = True
     embed_dim: int = 64
