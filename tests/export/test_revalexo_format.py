@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -124,25 +124,25 @@ def test_a_finetuning_is_not_tested_on_training_subjects_that_an_older_import_kn
         build_finetune_setup(finetuning(distinct, folder, modality="imu"))
 
 
-Sizes = dict[str, Any]
-
-
 @pytest.mark.parametrize(
-    ("sizes", "fields"),
+    ("build", "fields"),
     [
-        ({"features": 12}, {"projector": False}),
-        ({"kernels": (5, 5, 5, 5)}, {"kernel": 5}),
-        ({"kernels": (11, 9, 7, 5)}, {"kernel": (11, 9, 7, 5)}),
-        ({"layers": 3}, {"layers": 3}),
-        ({"features": 12, "kernels": (5, 5, 5, 5), "layers": 2}, {"projector": False, "kernel": 5, "layers": 2}),
+        (partial(PlainDeepConvLSTM, 6, 12, 5, 12), {"projector": False}),
+        (partial(PlainDeepConvLSTM, 6, 20, 5, 12, kernels=(5, 5, 5, 5)), {"kernel": 5}),
+        (partial(PlainDeepConvLSTM, 6, 20, 5, 12, kernels=(11, 9, 7, 5)), {"kernel": (11, 9, 7, 5)}),
+        (partial(PlainDeepConvLSTM, 6, 20, 5, 12, layers=3), {"layers": 3}),
+        (
+            partial(PlainDeepConvLSTM, 6, 12, 5, 12, kernels=(5, 5, 5, 5), layers=2),
+            {"projector": False, "kernel": 5, "layers": 2},
+        ),
     ],
-    ids=["no projector", "kernel", "kernels", "layers", "RevalExo's defaults"],
+    ids=["no projector", "kernel", "kernels", "layers", "as RevalExo's defaults"],
 )
 def test_other_sizes_have_the_features_of_the_original(
-    distinct: Path, tmp_path: Path, sizes: Sizes, fields: dict[str, object]
+    distinct: Path, tmp_path: Path, build: Callable[[], PlainDeepConvLSTM], fields: dict[str, object]
 ) -> None:
     torch.manual_seed(0)
-    plain = PlainDeepConvLSTM(**({"channels": 6, "features": 20, "maps": 5, "hidden": 12} | sizes)).eval()
+    plain = build().eval()
     torch.save(plain.state_dict(), tmp_path / "theirs.pt")
     imported = import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct))
     assert imported.description.encoder == DeepConvLSTM.model_validate({"maps": 5, "hidden": 12} | fields)
