@@ -68,6 +68,8 @@ def import_encoder(
     _say_encoder(result.description, result.parameters, result.files)
     if result.ignored:
         say(f"ignored, because they are not part of the encoder: {', '.join(result.ignored)}")
+    if not result.projector:
+        say("it has no feature_projector; its features are the last output of its LSTM")
     if seen is None:
         say("its training subjects are unknown; if you know them, pass --subjects A,B,...")
 

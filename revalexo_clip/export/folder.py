@@ -267,15 +267,27 @@ def _write_revalexo(folder: Path, encoder: PretrainedEncoder) -> Written:
             "--format revalexo cannot hold the mean and deviation with which this encoder standardises its channels; "
             "pretrain with standardize=false, or export as safetensors"
         )
-    if isinstance(description.encoder, DeepConvLSTM) and description.encoder.hidden == description.embed_dim:
-        raise ConfigError(
-            f"--format revalexo cannot express this encoder: its embedding size, {description.embed_dim}, equals the "
-            "size of its LSTM. RevalExo's encoder then has no feature_projector, would skip ours without a message and "
-            "give other features; pretrain with another embed_dim, or export as safetensors"
-        )
+    if isinstance(description.encoder, DeepConvLSTM):
+        _refuse_sizes_of_others(description.encoder, description.embed_dim)
     path = folder / REVALEXO_FILE
     refuse_files_of_others(folder, (REVALEXO_FILE,))
     # An open file, because torch would write the temporary name of a path into the file.
     with atomically(path) as temporary, temporary.open("wb") as file:
         torch.save(own_tensors(encoder.encoder), file)
     return Written((path,), description)
+
+
+def _refuse_sizes_of_others(encoder: DeepConvLSTM, embed_dim: int) -> None:
+    """Raise `ConfigError` if RevalExo's own encoder cannot have these sizes."""
+    if encoder.projector and encoder.hidden == embed_dim:
+        raise ConfigError(
+            f"--format revalexo cannot express this encoder: its embedding size, {embed_dim}, equals the size of its "
+            "LSTM. RevalExo's encoder then has no feature_projector, would skip ours without a message and give other "
+            "features; pretrain with imu.projector=false or another embed_dim, or export as safetensors"
+        )
+    if len(set(encoder.kernels)) > 1:
+        raise ConfigError(
+            "--format revalexo cannot express this encoder: its convolutions have kernels "
+            f"{', '.join(map(str, encoder.kernels))}, and those of RevalExo's encoder have one length; export as "
+            "safetensors"
+        )

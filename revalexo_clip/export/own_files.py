@@ -54,7 +54,7 @@ def _is_state_dict(path: Path) -> bool:
         content: object = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, *UNPICKLING_ERRORS):
         return False
-    return isinstance(content, dict) and {"conv1.weight", "feature_projector.weight"} <= content.keys()
+    return isinstance(content, dict) and {"conv1.weight", "lstm.weight_hh_l0"} <= content.keys()
 
 
 @contextmanager

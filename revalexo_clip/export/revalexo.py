@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import count as count_from
 from pathlib import Path
 
 import torch
@@ -24,12 +25,12 @@ from revalexo_clip.core.version import __version__
 from revalexo_clip.data.subjects import alike
 from revalexo_clip.export import EncoderDescription, Origin, build_encoder
 from revalexo_clip.export.folder import write_folder
-from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM
+from revalexo_clip.models.encoders.deep_conv_lstm import CONVOLUTIONS, DeepConvLSTM
 
-_SIZES = {"conv1.weight": 4, "lstm.weight_hh_l0": 2, "feature_projector.weight": 2}
-"""Tensors that determine all sizes, and their number of axes."""
+_CONVOLUTIONS = tuple(f"conv{number}.weight" for number in range(1, CONVOLUTIONS + 1))
+_PROJECTOR = "feature_projector."
 
-_OWN = ("conv", "lstm.", "feature_projector.")
+_OWN = ("conv", "lstm.", _PROJECTOR)
 """Prefixes of a DeepConvLSTM's tensors. A file may hold others, such as those of classifiers."""
 
 
@@ -43,6 +44,8 @@ class Import:
     """Content of `config.json`."""
     parameters: int
     """Number of parameters."""
+    projector: bool
+    """Whether the file has a `feature_projector`. Without it, the features are the last output of the LSTM."""
     ignored: tuple[str, ...]
     """Names of tensors in the file that do not belong to the encoder."""
 
@@ -73,10 +76,11 @@ def import_encoder(
     if subjects is not None:
         seen = {"train": _full_names(tuple(subjects), experiment)}
     try:
+        architecture = _architecture(file, tensors)
         description = EncoderDescription(
             modality="imu",
-            encoder=_architecture(file, tensors),
-            embed_dim=len(tensors["feature_projector.weight"]),
+            encoder=architecture,
+            embed_dim=len(tensors[f"{_PROJECTOR}weight"]) if architecture.projector else architecture.hidden,
             imu=spec,
             projection=False,
             origin=Origin(
@@ -91,11 +95,14 @@ def import_encoder(
     encoder = build_encoder(description)
     own = encoder.encoder.state_dict()
     if differences := _differences(own, tensors, spec):
-        raise DataError(f"{file} does not fit the channels of {experiment.name}:\n  " + "\n  ".join(differences))
+        raise DataError(
+            f"{file} is not a DeepConvLSTM for the channels of {experiment.name}:\n  " + "\n  ".join(differences)
+        )
     encoder.encoder.load_state_dict({name: tensors[name] for name in own})
     written = write_folder(folder, encoder.eval())
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    return Import(*written, parameters, tuple(name for name in tensors if name not in own))
+    ignored = tuple(name for name in tensors if name not in own)
+    return Import(*written, parameters, architecture.projector, ignored)
 
 
 def _read(file: Path) -> dict[str, Tensor]:
@@ -146,13 +153,40 @@ def _full_names(subjects: tuple[str, ...], experiment: PretrainExperiment) -> tu
 
 
 def _architecture(file: Path, tensors: Mapping[str, Tensor]) -> DeepConvLSTM:
-    for name, axes in _SIZES.items():
+    """Return the encoder with the sizes of the tensors. RevalExo's has no projector if D equals the LSTM's size."""
+    projector = any(name.startswith(_PROJECTOR) for name in tensors)
+    axes = (
+        dict.fromkeys(_CONVOLUTIONS, 4) | {"lstm.weight_hh_l0": 2} | ({f"{_PROJECTOR}weight": 2} if projector else {})
+    )
+    for name, count in axes.items():
         if name not in tensors:
             raise DataError(f"{file}: {name} is missing")
-        if tensors[name].ndim != axes:
-            raise DataError(f"{file}: {name} has shape {list(tensors[name].shape)}, expected {axes} axes")
-    maps, _, kernel, _ = tensors["conv1.weight"].shape
-    return DeepConvLSTM(kernel=kernel, maps=maps, hidden=tensors["lstm.weight_hh_l0"].shape[1])
+        if tensors[name].ndim != count:
+            raise DataError(f"{file}: {name} has shape {list(tensors[name].shape)}, expected {count} axes")
+    for name, tensor in tensors.items():
+        if reason := _inexpressible(name, tensor):
+            raise DataError(f"{file}: {name} with shape {list(tensor.shape)} {reason}")
+    kernels = tuple(tensors[name].shape[2] for name in _CONVOLUTIONS)
+    return DeepConvLSTM(
+        kernel=kernels if len(set(kernels)) > 1 else kernels[0],
+        maps=len(tensors["conv1.weight"]),
+        hidden=tensors["lstm.weight_hh_l0"].shape[1],
+        layers=next(layer for layer in count_from(1) if f"lstm.weight_ih_l{layer}" not in tensors),
+        projector=projector,
+    )
+
+
+def _inexpressible(name: str, tensor: Tensor) -> str | None:
+    """Return why no `DeepConvLSTM` has such a tensor; None if one may have it."""
+    if name.startswith("lstm.") and name.endswith("_reverse"):
+        return "belongs to a bidirectional LSTM; a DeepConvLSTM's runs forward only, so that it cannot be imported"
+    if name.startswith("lstm.weight_hr_"):
+        return "belongs to an LSTM that projects its state (proj_size); a DeepConvLSTM's does not"
+    if name in _CONVOLUTIONS and tensor.shape[3] != 1:
+        return (
+            "is a convolution across channels; those of a DeepConvLSTM run along time only, [maps, inputs, kernel, 1]"
+        )
+    return None
 
 
 def _differences(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], spec: ImuSpec) -> list[str]:
@@ -164,8 +198,8 @@ def _differences(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], spec:
         if name in tensors and tensors[name].shape != tensor.shape
     ]
     extra = [
-        f"{name} is not part of a DeepConvLSTM of these sizes"
-        for name in tensors
+        f"{name} with shape {list(tensor.shape)} is not part of a DeepConvLSTM of these sizes"
+        for name, tensor in tensors.items()
         if name.startswith(_OWN) and name not in own
     ]
     return missing + shapes + extra

@@ -138,18 +138,18 @@ def initialize(module: nn.Module) -> None:
 
 
 def remember(lstm: nn.LSTM, steps: int) -> None:
-    """Initialise an LSTM of one layer so that its units have memories of all lengths up to `steps`.
+    """Initialise an LSTM so that the units of all its layers have memories of all lengths up to `steps`.
 
     This is chrono initialization (Tallec & Ollivier, 2018, arXiv:1804.11188). With an initial bias of 1, the forget
     gate forgets within four steps; earlier input then hardly reaches the last step and is learned late or never.
     """
-    assert lstm.num_layers == 1
     hidden = lstm.hidden_size
     with torch.no_grad():
-        lasting = torch.empty(hidden).uniform_(1.0, max(steps - 1.0, 1.0)).log()
-        bias = lstm.get_parameter("bias_ih_l0")
-        bias[:hidden] = -lasting  # of the input gate
-        bias[hidden : 2 * hidden] = lasting  # of the forget gate
+        for layer in range(lstm.num_layers):
+            lasting = torch.empty(hidden).uniform_(1.0, max(steps - 1.0, 1.0)).log()
+            bias = lstm.get_parameter(f"bias_ih_l{layer}")
+            bias[:hidden] = -lasting  # of the input gate
+            bias[hidden : 2 * hidden] = lasting  # of the forget gate
 
 
 class PartlyFrozen(nn.Module):

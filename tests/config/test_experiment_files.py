@@ -48,7 +48,16 @@ def refused(target: object, *overrides: str) -> str:
 def test_the_one_experiment_of_a_file_is_taken_and_named_after_its_class(write: Write) -> None:
     experiment = load_experiment(str(write(HEADER)))
     assert experiment.name == "one"
-    assert experiment.imu.model_dump() == {"type": "DeepConvLSTM", "frozen": 0, "kernel": 11, "maps": 64, "hidden": 8}
+    expected = {
+        "type": "DeepConvLSTM",
+        "frozen": 0,
+        "kernel": 11,
+        "maps": 64,
+        "hidden": 8,
+        "layers": 1,
+        "projector": True,
+    }
+    assert experiment.imu.model_dump() == expected
 
 
 def test_of_several_experiments_one_is_named(write: Write) -> None:

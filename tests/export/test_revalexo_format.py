@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from revalexo_clip.export import PretrainedImuEncoder
 from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.export.revalexo import import_encoder
 from revalexo_clip.finetuning.build import build_finetune_setup
+from revalexo_clip.models.encoders import DeepConvLSTM
+from revalexo_clip.runs.checkpoint import PRETRAINING_KEY, load_checkpoint
 
 State = dict[str, Tensor]
 
@@ -121,6 +124,88 @@ def test_a_finetuning_is_not_tested_on_training_subjects_that_an_older_import_kn
         build_finetune_setup(finetuning(distinct, folder, modality="imu"))
 
 
+@pytest.mark.parametrize(
+    ("build", "fields"),
+    [
+        (partial(PlainDeepConvLSTM, 6, 12, 5, 12), {"projector": False}),
+        (partial(PlainDeepConvLSTM, 6, 20, 5, 12, kernels=(5, 5, 5, 5)), {"kernel": 5}),
+        (partial(PlainDeepConvLSTM, 6, 20, 5, 12, kernels=(11, 9, 7, 5)), {"kernel": (11, 9, 7, 5)}),
+        (partial(PlainDeepConvLSTM, 6, 20, 5, 12, layers=3), {"layers": 3}),
+        (
+            partial(PlainDeepConvLSTM, 6, 12, 5, 12, kernels=(5, 5, 5, 5), layers=2),
+            {"projector": False, "kernel": 5, "layers": 2},
+        ),
+    ],
+    ids=["no projector", "kernel", "kernels", "layers", "as RevalExo's defaults"],
+)
+def test_other_sizes_have_the_features_of_the_original(
+    distinct: Path, tmp_path: Path, build: Callable[[], PlainDeepConvLSTM], fields: dict[str, object]
+) -> None:
+    torch.manual_seed(0)
+    plain = build().eval()
+    torch.save(plain.state_dict(), tmp_path / "theirs.pt")
+    imported = import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct))
+    assert imported.description.encoder == DeepConvLSTM.model_validate({"maps": 5, "hidden": 12} | fields)
+    assert imported.ignored == ()
+    assert imported.parameters == sum(parameter.numel() for parameter in plain.parameters())
+    encoder = load_encoder(tmp_path / "theirs")
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(random_imu()), plain(random_imu()), rtol=0, atol=1e-6)
+
+
+def pretrained_from(folder: Path, checkpoint: Path, root: Path) -> None:
+    """Replace a pretraining checkpoint by one whose IMU encoder is that of an encoder folder."""
+    encoder, described = load_encoder(folder), load_checkpoint(checkpoint).description
+    experiment = built_in_experiment(root, imu=encoder.description.encoder, embed_dim=16)
+    model = experiment.build_model(described.imu_spec, described.video_spec)
+    model.imu.load_state_dict(encoder.encoder.state_dict())
+    description = described.model_copy(update={"experiment": experiment}).model_dump_json()
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    checkpoint.unlink()  # not written through a link to the original
+    torch.save({PRETRAINING_KEY: description, "state_dict": state, "epoch": 0, "global_step": 1}, checkpoint)
+
+
+def test_an_encoder_without_projector_returns_to_revalexo(run: Path, distinct: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plain = PlainDeepConvLSTM(channels=6, features=12, maps=5, hidden=12, kernels=(5, 5, 5, 5), layers=2).eval()
+    torch.save(plain.state_dict(), tmp_path / "theirs.pt")
+    import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct))
+    pretrained_from(tmp_path / "theirs", run / "checkpoints" / "best.ckpt", distinct)
+    for _ in range(2):  # the second replaces the first
+        (file,) = export_encoder("imu", run, format="revalexo", out=tmp_path / "ours").files
+    exported = torch.load(file, weights_only=True)
+    assert list(exported) == list(plain.state_dict())
+    assert all(torch.equal(exported[name], tensor) for name, tensor in plain.state_dict().items())
+
+
+def test_kernels_that_differ_do_not_return_to_revalexo(run: Path, distinct: Path, tmp_path: Path) -> None:
+    torch.save(PlainDeepConvLSTM(6, 16, 5, 12, kernels=(11, 9, 7, 5)).state_dict(), tmp_path / "theirs.pt")
+    import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct))
+    pretrained_from(tmp_path / "theirs", run / "checkpoints" / "best.ckpt", distinct)
+    with pytest.raises(ConfigError, match=r"kernels 11, 9, 7, 5, and those of RevalExo's encoder have one length"):
+        export_encoder("imu", run, format="revalexo")
+    assert not (run / "export").exists()
+
+
+def test_a_finetuning_starts_from_an_encoder_without_projector(distinct: Path, tmp_path: Path) -> None:
+    plain = PlainDeepConvLSTM(channels=6, features=12, maps=5, hidden=12, layers=2).eval()
+    torch.save(plain.state_dict(), tmp_path / "theirs.pt")
+    imported = import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct), subjects=["01"])
+    model = build_finetune_setup(finetuning(distinct, imported.files[0].parent, modality="imu")).model.eval()
+    assert model.imu is not None
+    with torch.no_grad():
+        torch.testing.assert_close(model.imu(random_imu()), plain(random_imu()), rtol=0, atol=1e-6)
+        assert len(model(random_imu(), torch.empty(0))[0]) == 3
+
+
+def test_the_command_says_what_the_features_are_without_a_projector(distinct: Path, tmp_path: Path) -> None:
+    torch.save(PlainDeepConvLSTM(6, 12, 5, 12).state_dict(), tmp_path / "theirs.pt")
+    arguments = ("--experiment", EXPERIMENT, "--set", f"data.root={distinct}")
+    finished = call("import-encoder", tmp_path / "theirs.pt", *arguments, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert "it has no feature_projector; its features are the last output of its LSTM" in finished.stdout
+
+
 def without(name: str) -> Callable[[State], object]:
     return lambda state: state.pop(name)
 
@@ -133,15 +218,28 @@ def replaced(name: str, *shape: int) -> Callable[[State], object]:
     ("change", "says"),
     [
         (without("lstm.bias_hh_l0"), "lstm.bias_hh_l0 is missing"),
+        (without("lstm.weight_hh_l0"), r"lstm\.weight_hh_l0 is missing"),
         (without("feature_projector.weight"), r"feature_projector\.weight is missing"),
         (without("conv1.weight"), r"has no encoder with RevalExo's names: conv1\.weight is missing"),
         (replaced("conv1.weight", 5, 1, 11), r"conv1\.weight has shape \[5, 1, 11\], expected 4 axes"),
-        (replaced("conv3.weight", 5, 5, 9, 1), r"conv3\.weight has shape \[5, 5, 9, 1\], expected \[5, 5, 11, 1\]"),
+        (without("conv3.weight"), r"conv3\.weight is missing"),
+        (replaced("conv3.weight", 5, 4, 9, 1), r"conv3\.weight has shape \[5, 4, 9, 1\], expected \[5, 5, 9, 1\]"),
+        (
+            replaced("conv2.weight", 5, 5, 1, 11),
+            r"conv2\.weight with shape \[5, 5, 1, 11\] is a convolution across cha",
+        ),
+        (replaced("conv5.weight", 5, 5, 11, 1), r"conv5\.weight with shape \[5, 5, 11, 1\] is not part of a DeepConv"),
         (
             replaced("lstm.weight_ih_l0", 48, 210),
             r"lstm\.weight_ih_l0 has shape \[48, 210\], expected \[48, 30\] \(42 channels of 5 maps; .* have 6",
         ),
-        (replaced("lstm.weight_ih_l1", 48, 12), r"lstm\.weight_ih_l1 is not part of"),
+        (replaced("lstm.weight_ih_l1", 48, 12), r"lstm\.weight_hh_l1 is missing"),
+        (replaced("lstm.weight_ih_l2", 48, 12), r"lstm\.weight_ih_l2 with shape \[48, 12\] is not part of"),
+        (
+            replaced("lstm.weight_ih_l0_reverse", 48, 30),
+            r"lstm\.weight_ih_l0_reverse with shape \[48, 30\] .* bidirect",
+        ),
+        (replaced("lstm.weight_hr_l0", 4, 12), r"lstm\.weight_hr_l0 with shape \[4, 12\] .* \(proj_size\)"),
     ],
 )
 def test_every_tensor_that_does_not_fit_is_named(

@@ -7,16 +7,25 @@ from torch import Tensor, nn
 
 
 class PlainDeepConvLSTM(nn.Module):
-    """At the published sizes."""
+    """At the published sizes. As in RevalExo, there is no projector if the features are as many as the LSTM's units."""
 
-    def __init__(self, channels: int = 42, features: int = 256, maps: int = 64, hidden: int = 1024) -> None:
+    def __init__(
+        self,
+        channels: int = 42,
+        features: int = 256,
+        maps: int = 64,
+        hidden: int = 1024,
+        *,
+        kernels: tuple[int, int, int, int] = (11, 11, 11, 11),
+        layers: int = 1,
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, maps, kernel_size=(11, 1))
-        self.conv2 = nn.Conv2d(maps, maps, kernel_size=(11, 1))
-        self.conv3 = nn.Conv2d(maps, maps, kernel_size=(11, 1))
-        self.conv4 = nn.Conv2d(maps, maps, kernel_size=(11, 1))
-        self.lstm = nn.LSTM(maps * channels, hidden, num_layers=1, batch_first=True)
-        self.feature_projector = nn.Linear(hidden, features)
+        self.conv1 = nn.Conv2d(1, maps, kernel_size=(kernels[0], 1))
+        self.conv2 = nn.Conv2d(maps, maps, kernel_size=(kernels[1], 1))
+        self.conv3 = nn.Conv2d(maps, maps, kernel_size=(kernels[2], 1))
+        self.conv4 = nn.Conv2d(maps, maps, kernel_size=(kernels[3], 1))
+        self.lstm = nn.LSTM(maps * channels, hidden, num_layers=layers, batch_first=True)
+        self.feature_projector = nn.Identity() if features == hidden else nn.Linear(hidden, features)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.unsqueeze(1)

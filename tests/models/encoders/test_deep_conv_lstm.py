@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.models.encoders import DeepConvLSTM
+from revalexo_clip.models.sequence import SequenceNet
 
 
 def spec(channels: int = 42, rate: float = 60.0, window: float = 2.0) -> ImuSpec:
@@ -67,9 +68,41 @@ def test_the_shortest_window_that_is_long_enough_for_the_convolutions() -> None:
         encoder.build(spec(3, rate=40, window=1), 5)
 
 
-def test_kernel_must_be_positive() -> None:
+@pytest.mark.parametrize("kernel", [0, (11, 11, 11), (11, 11, 11, 0)])
+def test_kernel_is_positive_and_is_one_number_or_four(kernel: int | tuple[int, ...]) -> None:
     with pytest.raises(ValidationError, match="kernel"):
-        DeepConvLSTM(kernel=0)
+        DeepConvLSTM(kernel=kernel)
+
+
+def test_kernels_that_differ_move_the_moments_and_need_their_sum() -> None:
+    encoder = DeepConvLSTM(kernel=(5, 4, 3, 2), maps=4, hidden=8)  # 10 samples are used up
+    net = encoder.build(spec(3, rate=10, window=2), 5)
+    assert isinstance(net, SequenceNet)
+    encoded = net.encode(torch.randn(2, 20, 3))
+    assert encoded.sequence_BTE.shape == (2, 10, 8)
+    torch.testing.assert_close(net.time_T, (torch.arange(10) + 5) / 10)
+    with pytest.raises(ConfigError, match=r"kernels 5, 4, 3, 2 need 11 samples.* 1 s at 10 Hz has 10"):
+        encoder.build(spec(3, rate=10, window=1), 5)
+    assert DeepConvLSTM.model_validate_json(encoder.model_dump_json()) == encoder
+
+
+def test_without_projector_the_features_are_the_last_output_of_the_lstm_whatever_the_embedding_size() -> None:
+    encoder = DeepConvLSTM(maps=4, hidden=8, projector=False)
+    net = encoder.build(spec(3), 5)
+    assert isinstance(net, SequenceNet)
+    encoded = net.encode(torch.randn(2, 120, 3))
+    assert encoder.feature_dim(5) == encoded.features_BF.shape[1] == 8
+    assert torch.equal(encoded.features_BF, encoded.sequence_BTE[:, -1])
+    assert not [name for name in net.state_dict() if name.startswith("feature_projector")]
+
+
+def test_every_layer_of_the_lstm_begins_with_long_memories() -> None:
+    net = DeepConvLSTM(maps=4, hidden=8, layers=2).build(spec(3), 5)
+    for layer in (0, 1):
+        bias = net.get_parameter(f"lstm.bias_ih_l{layer}")
+        assert torch.equal(bias[8:16], -bias[:8])
+        assert (bias[8:16] >= 0).all()
+        assert bias[8:16].max() > 1
 
 
 def test_the_first_samples_of_a_window_reach_the_features_from_the_start() -> None:

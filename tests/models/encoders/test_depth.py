@@ -38,13 +38,14 @@ def built(encoder: Encoder) -> tuple[nn.Module, tuple[Tensor, ...]]:
 
 ENCODERS = [
     (DeepConvLSTM(maps=2, hidden=3), 6),
+    (DeepConvLSTM(maps=2, hidden=3, layers=2, projector=False), 5),
     (SpectralAttention(width=8), 4),
     (ResNet1D(width=8), 5),
     (MotionTower(width=8, readout="attention"), 5),
     (X3D(weights=None), 7),
     (MViT(weights=None), 18),
 ]
-IDS = ["DeepConvLSTM", "SpectralAttention", "ResNet1D", "MotionTower", "X3D", "MViT"]
+IDS = ["DeepConvLSTM", "DeepConvLSTM without projector", "SpectralAttention", "ResNet1D", "MotionTower", "X3D", "MViT"]
 
 
 @pytest.mark.parametrize(("encoder", "count"), ENCODERS, ids=IDS)
