@@ -61,11 +61,7 @@ def _summary(description: EncoderDescription) -> str:
             f"`{origin.experiment}`, because the imported file does not contain them."
         )
     partner = "first-person video" if description.modality == "imu" else "body-worn IMUs"
-    how = (
-        "on IMU windows alone, without video"
-        if description.alone
-        else f"with {partner} of the same time window"
-    )
+    how = "on IMU windows alone, without video" if description.alone else f"with {partner} of the same time window"
     return (
         f"The {_long_name(description)} of experiment `{origin.experiment}`, pretrained contrastively {how}, for "
         f"{counted(origin.epoch, 'epoch')} ({counted(origin.step, 'step')}) with revalexo_clip "
