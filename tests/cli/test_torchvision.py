@@ -12,7 +12,7 @@ METADATA = "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.20.0\n"
 BROKEN = "raise RuntimeError('operator torchvision::nms does not exist')\n"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_broken_torchvision_is_named(tmp_path: Path) -> None:
     """Lightning imports it through torchmetrics, if its metadata says that it is installed."""
     package, metadata = tmp_path / "site" / "torchvision", tmp_path / "site" / "torchvision-0.20.0.dist-info"

@@ -51,7 +51,10 @@ def test_the_description_explains_the_imu_encoder(run: Path) -> None:
     export_encoder("imu", run)
     described = read(run / "export" / "imu" / "config.json")
     assert described["modality"] == "imu"
-    assert described["encoder"] == {"type": "DeepConvLSTM", "frozen": 0, "kernel": 11, "maps": 4, "hidden": 8}
+    assert described["encoder"] == {
+        **{"type": "DeepConvLSTM", "frozen": 0, "kernel": 11, "maps": 4},
+        **{"hidden": 8, "layers": 1, "projector": True},
+    }
     assert described["embed_dim"] == 16
     assert described["imu"] == {
         "channels": [f"acc_{part}_{axis}" for part in ("Pelvis", "Left_Foot") for axis in "xy"]

@@ -159,6 +159,7 @@ def forks() -> _Forks:
 def test_workers_that_hang_at_their_start_are_replaced(
     written: Path, forks: _Forks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    before = multiprocessing.active_children()  # those of earlier tests
     monkeypatch.setattr(loaders, "_PATIENCE", 2.0)
     torch.manual_seed(0)
     expected = [arrived(batch) for batch in data(written, workers=2).val_dataloader()]
@@ -171,14 +172,15 @@ def test_workers_that_hang_at_their_start_are_replaced(
     assert forks.number == 4
     assert caplog.messages == ["a loader process has not started after 2 s; starting all again"]
     assert all(torch.equal(own.imu_BLC, other.imu_BLC) for own, other in zip(found, expected, strict=True))
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= set(before)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_that_never_start_are_an_error(written: Path, forks: _Forks, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = multiprocessing.active_children()  # those of earlier tests
     monkeypatch.setattr(loaders, "_PATIENCE", 0.5)
     monkeypatch.setattr(loaders, "_ATTEMPTS", 1)
     with forks.hang(1), pytest.raises(DataError, match=r"1 attempts.*data\.workers=0"):
         iter(data(written, workers=1).val_dataloader())
     assert forks.number == 1
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= set(before)

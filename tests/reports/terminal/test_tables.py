@@ -61,7 +61,7 @@ def test_components_are_listed_with_fields_defaults_and_units() -> None:
             assert f"  {name}  " in text
             assert all(f"\n    {field} " in text for field in component.model_fields)
     assert "window            2.0                   Window length [s]." in text
-    assert "kernel  11    Kernel length of each convolution [samples]." in text
+    assert "kernel     11    Kernel length of the convolutions [samples]; four numbers" in text
     assert "root              required" in text
     assert re.search(r"betas +0\.9, 0\.999", text)
 
