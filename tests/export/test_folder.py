@@ -52,8 +52,13 @@ def test_the_description_explains_the_imu_encoder(run: Path) -> None:
     described = read(run / "export" / "imu" / "config.json")
     assert described["modality"] == "imu"
     assert described["encoder"] == {
-        **{"type": "DeepConvLSTM", "frozen": 0, "kernel": 11, "maps": 4},
-        **{"hidden": 8, "layers": 1, "projector": True},
+        "type": "DeepConvLSTM",
+        "frozen": 0,
+        "kernel": 11,
+        "maps": 4,
+        "hidden": 8,
+        "layers": 1,
+        "projector": True,
     }
     assert described["embed_dim"] == 16
     assert described["imu"] == {
