@@ -51,6 +51,7 @@ def test_data_commands(home: Path) -> None:
     assert (home / FOLDER / "1.h5").read_bytes() == (home / FOLDER / "2.h5").read_bytes()
 
 
+@pytest.mark.usefixtures("only_built_in")
 def test_experiment_commands(home: Path) -> None:
     root = f"data.root={FOLDER / 'dataset'}"
     small = FOLDER / "small #1.py"
