@@ -134,7 +134,7 @@ def test_the_package_ships_its_types() -> None:
     assert (PACKAGE / "py.typed").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed, and others may load it")
 def test_no_module_leaves_a_torchvision_behind_if_none_is_installed() -> None:
     modules = [module for module in SOURCES if module != "revalexo_clip.__main__"]

@@ -36,7 +36,7 @@ def home(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("only_built_in")
 def test_a_component_of_the_user_s_own_works_in_every_command(home: Path) -> None:
     evaluated = succeed("evaluate", "--experiment", "mine.py", "--allow-seen-subjects", "--json", cwd=home)
@@ -73,7 +73,7 @@ def test_without_its_file_a_component_of_the_user_s_own_is_asked_for(home: Path,
     assert list(home.rglob("executed")) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_built_in_components_need_no_experiment_file_and_nothing_of_the_run_but_the_checkpoint(
     run: Path, distinct: Path, tmp_path: Path
 ) -> None:

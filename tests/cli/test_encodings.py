@@ -69,7 +69,7 @@ def test_check_data_prints_the_problems_it_found(encoding: str, tmp_path: Path) 
     assert f"{folder}: 6 clips" in text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_the_retrieval_table_is_printed(encoding: str, run: Path, distinct: Path, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(distinct, tmp_path / "步"))

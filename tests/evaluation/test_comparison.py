@@ -152,7 +152,7 @@ def test_names_are_as_long_as_it_takes_to_tell_them_apart(run: Path, tmp_path: P
         assert set(cast("JsonObject", retrieval["significant"]).values()) == {"same"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_compares_shows_and_writes(pair: list[Path]) -> None:
     chosen = [word for run in pair for word in ("--ckpt", str(run))]
     finished = succeed("evaluate", *chosen, "--set", BOTH[0], cwd=pair[0], COLUMNS="80")

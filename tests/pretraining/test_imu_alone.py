@@ -120,7 +120,7 @@ def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(
     assert_same(resumed, trained)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_pretrains_on_revalexo_without_videos_and_exports(distinct: Path, tmp_path: Path) -> None:
     root = tmp_path / "dataset"
     shutil.copytree(distinct, root, ignore=shutil.ignore_patterns("*.mp4"))

@@ -75,7 +75,7 @@ class Validate:
         return Validated(module.gallery, dict(logged))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_with_uneven_last_batches_validate_as_one(distinct: Path, tmp_path: Path) -> None:
     alone = Validate(distinct)()
     assert len(alone.gallery.window_N) == 5  # 3 and 2 windows: two batches, the last of one window, and one batch

@@ -154,7 +154,7 @@ def forks() -> _Forks:
     return _Forks()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_workers_that_hang_at_their_start_are_replaced(
     written: Path, forks: _Forks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
