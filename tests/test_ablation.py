@@ -13,8 +13,8 @@ from revalexo_clip.pretraining.contrast import check_vectors
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = (
-    *("recipe", "no-aligned", "no-recording", "one-network", "no-mirror", "no-rotation", "no-shared", "windows-4"),
-    *("sensor-dropout", "self-contrast", "frames"),
+    *("recipe", "no-aligned", "no-recording", "one-network", "tokens-alone", "one-vector", "no-mirror"),
+    *("no-rotation", "no-shared", "windows-4", "sensor-dropout", "self-contrast", "frames"),
 )
 
 
