@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.core.types import Batch, ImuSpec, Sample, VideoSpec
+from revalexo_clip.core.types import Batch, ImuSpec, Sample, Stack, VideoSpec
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import NO_MOTION, NO_VIDEO, LabelledWindows, WindowDataset, Windows
 from revalexo_clip.data.index import ClipIndex
@@ -226,14 +226,14 @@ class Fetch(TorchDataset[Sample | DataError]):
             return error
 
 
-def collate(samples: Sequence[Sample | DataError]) -> Batch | DataError:
-    """Stack B windows field by field, or return the first error among them."""
+def collate(samples: Sequence[Sample | DataError], stacked: Stack = torch.stack) -> Batch | DataError:
+    """Stack B windows field by field, by the function `stacked`, or return the first error among them."""
     read = []
     for sample in samples:
         if isinstance(sample, DataError):
             return sample
         read.append(sample)
-    return Batch(*(torch.stack(field) for field in zip(*read, strict=True)))
+    return Batch(*map(stacked, zip(*read, strict=True)))
 
 
 def arrived(fetched: Arrival | DataError) -> Arrival:
