@@ -76,17 +76,19 @@ class LabelledClips(LabelledWindows):
         except DataError as error:
             raise DataError(f"{self.clip_names[clip]}, window at {start:.3f} s: {error}") from error
         label_K, transition_K = self._labels(clip, start)
+        whole = torch.from_numpy(np.array([clip, self.clip_recordings[clip], index]))
+        seconds = torch.from_numpy(np.array([start, start + float(self.clip_offsets[clip])]))
         return Sample(
             imu_LC=torch.from_numpy(imu_LC),
             video_THWC=video_THWC,
             motion_MYX3=motion_MYX3,
             label_K=torch.from_numpy(label_K),
             transition_K=torch.from_numpy(transition_K),
-            clip=torch.tensor(clip),
-            start=torch.tensor(start, dtype=torch.float64),
-            recording=torch.tensor(int(self.clip_recordings[clip])),
-            time=torch.tensor(start + float(self.clip_offsets[clip]), dtype=torch.float64),
-            window=torch.tensor(index),
+            clip=whole[0],
+            start=seconds[0],
+            recording=whole[1],
+            time=seconds[1],
+            window=whole[2],
         )
 
     def labels(self, epoch: int) -> windows.Ints:
