@@ -24,7 +24,7 @@ from torch import Tensor
 Split = Literal["train", "val", "test"]
 Modality = Literal["imu", "video"]
 
-Stack = Callable[[Sequence[Tensor]], Tensor]
+Stack = Callable[[tuple[Tensor, ...] | list[Tensor]], Tensor]
 """Stacks tensors along a new first axis, like `torch.stack`."""
 
 UNLABELLED = -1

@@ -49,7 +49,7 @@ class UniformBatches(BatchComposition):
         """
         if rows is None:
             return uniform(len(dataset), batch_size)
-        batches = _whole_batches(len(dataset), batch_size)
+        batches = whole_batches(len(dataset), batch_size)
         turns = -(-batches * batch_size // len(rows))
 
         def draw(epoch: int, rng: np.random.Generator) -> Ints:
@@ -69,7 +69,7 @@ class BalancedBatches(BatchComposition):
     def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
         """See `BatchComposition.composer`."""
         row_M = np.arange(len(dataset)) if rows is None else rows
-        batches = _whole_batches(len(dataset), batch_size)
+        batches = whole_batches(len(dataset), batch_size)
 
         def draw(epoch: int, rng: np.random.Generator) -> Ints:
             label_M = dataset.labels(epoch)[row_M, 0]
@@ -125,11 +125,12 @@ class GroupedBatches(BatchComposition):
 
 def uniform(windows: int, batch_size: int) -> Compose:
     """Return a function that composes random batches from `windows` windows."""
-    batches = _whole_batches(windows, batch_size)
+    batches = whole_batches(windows, batch_size)
     return lambda epoch, rng: rng.permutation(windows)[: batches * batch_size].reshape(batches, batch_size)
 
 
-def _whole_batches(windows: int, batch_size: int) -> int:
+def whole_batches(windows: int, batch_size: int) -> int:
+    """Return how many batches there are. Raises `ConfigError` if there is none."""
     if batch_size > windows:
         raise ConfigError(f"a batch of {batch_size} windows is larger than the training set of {windows} windows")
     return windows // batch_size
@@ -140,7 +141,7 @@ def _groups(dataset: LabelledWindows, by: Grouping, seconds: float | None) -> In
     if by == "clip" and seconds is not None:
         part_N = np.floor(np.round(dataset.windows.start_N / seconds, TIME_DECIMALS)).astype(np.int64)
         number_N = dataset.windows.clip_N * (int(part_N.max(initial=0)) + 1) + part_N  # much faster than pairs
-        return np.unique(number_N, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        return np.asarray(np.unique(number_N, return_inverse=True)[1].reshape(-1), dtype=np.int64)
     if by == "clip":
         return dataset.windows.clip_N
     if by == "recording":

@@ -98,7 +98,8 @@ def sample_rng(seed: int, epoch: int, index: int, stream: int = START) -> np.ran
     numbers do not depend on the process that draws them.
     """
     counter = np.array([0, 0, stream, index], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(_Key(seed, epoch), counter=counter))
+    bits = np.random.Philox(_Key(seed, epoch), counter=counter)  # type: ignore[arg-type]  # it takes any ISeedSequence
+    return np.random.Generator(bits)
 
 
 class _Key(ISeedSequence):

@@ -16,7 +16,7 @@ import logging
 import mmap
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -72,15 +72,18 @@ class BatchBuffers:
         self._pins = torch.cuda.is_available()
 
     def __del__(self) -> None:
-        for buffer, size in getattr(self, "_pinned", {}).items():
-            _unpin(self._bytes(buffer), size)
+        pinned = getattr(self, "_pinned", {})
+        if pinned and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # False in workers
+            torch.cuda.synchronize()
+            for buffer in pinned:
+                _unpin(self._bytes(buffer))
 
     def take(self) -> int | None:
         """Return a buffer for the next batch that a worker is asked for; None if none is free."""
         if not self.free:
             return None
         copied = self._copies.get(self.free[0])
-        if copied is not None and not copied.query():
+        if copied is not None and not copied.query():  # type: ignore[no-untyped-call]
             return None
         self._sent.add(buffer := self.free.popleft())
         return buffer
@@ -121,9 +124,9 @@ class BatchBuffers:
         Copies to the GPU may still be going on. They were started before now, on this stream or on one that it waits
         for.
         """
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            self._copies[buffer] = copied = torch.cuda.Event()
-            copied.record()
+        copied = _event_after_copies()
+        if copied is not None:
+            self._copies[buffer] = copied
         self.free.append(buffer)
 
     def _pin(self, buffer: int, size: int) -> None:
@@ -133,20 +136,32 @@ class BatchBuffers:
             return
         memory = self._bytes(buffer)
         if pinned:
-            _unpin(memory, pinned)
-        rounded = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-        result = torch.cuda.cudart().cudaHostRegister(memory.ctypes.data, rounded, 0)
-        if result != torch.cuda.cudart().cudaError.success:
-            log.warning(
-                "batches are copied to the GPU from memory that is not pinned: cudaHostRegister gave %s", result
-            )
+            _unpin(memory)
+        self._pinned[buffer] = rounded = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        if (wrong := _pinning_error(memory[:rounded])) is not None:
+            log.warning("batches are copied to the GPU from memory that is not pinned: %s", wrong)
             self._pins = False
-            return
-        self._pinned[buffer] = rounded
+            del self._pinned[buffer]
 
 
-def _unpin(memory: Bytes, size: int) -> None:
-    torch.cuda.cudart().cudaHostUnregister(memory.ctypes.data)
+def _event_after_copies() -> torch.cuda.Event | None:
+    """Return an event after all copies to the GPU that this stream was asked for; None if no GPU is in use."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return None
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record()  # type: ignore[no-untyped-call]
+    return event
+
+
+def _pinning_error(memory: Bytes) -> str | None:
+    """Pin memory, and return the error if that is not possible."""
+    cudart = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    result = cudart.cudaHostRegister(memory.ctypes.data, len(memory), 0)
+    return None if result == cudart.cudaError.success else f"cudaHostRegister gave {result}"
+
+
+def _unpin(memory: Bytes) -> None:
+    torch.cuda.cudart().cudaHostUnregister(memory.ctypes.data)  # type: ignore[no-untyped-call]
 
 
 class _Writer:
@@ -156,16 +171,16 @@ class _Writer:
         self.whole = whole
         self.used = 0
 
-    def stack(self, tensors: Sequence[Tensor]) -> Tensor:
+    def stack(self, tensors: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
         """Stack tensors as `torch.stack` does, in the buffer if they fit."""
         first = tensors[0]
         place = _Place(self.used, (len(tensors), *first.shape), first.dtype)
         end = self.used + len(tensors) * first.nbytes
         alike = all(tensor.shape == first.shape and tensor.dtype == first.dtype for tensor in tensors)
         if end > len(self.whole) or not first.nbytes or not alike:
-            return torch.stack(tuple(tensors))
+            return torch.stack(tensors)
         self.used = -(-end // _ALIGNMENT) * _ALIGNMENT
-        return torch.stack(tuple(tensors), out=_tensor(self.whole, place))
+        return torch.stack(tensors, out=_tensor(self.whole, place))
 
     def place_of(self, tensor: Tensor) -> Tensor | _Place:
         """Return the place of a tensor that `stack` gave, or the tensor if it is not in the buffer."""
@@ -189,7 +204,8 @@ def _replaced(content: object, kind: type[Kind], change: Callable[[Kind], object
         return change(content)
     if isinstance(content, tuple | list):
         items = [_replaced(item, kind, change) for item in content]
-        return type(content)(*items) if hasattr(content, "_fields") else type(content)(items)
+        made: Callable[..., object] = type(content)
+        return made(*items) if hasattr(content, "_fields") else made(items)
     return content
 
 
@@ -214,7 +230,7 @@ class Task(list[Key]):
 class Tasks(Generic[Key]):
     """The batches of a sampler, each with a free buffer."""
 
-    def __init__(self, batches: Sequence[list[Key]], buffers: BatchBuffers) -> None:
+    def __init__(self, batches: Collection[Sequence[Key]], buffers: BatchBuffers) -> None:
         self.batches = batches
         self.buffers = buffers
 

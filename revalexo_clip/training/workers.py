@@ -41,23 +41,23 @@ _KEPT = 3
 """Batches that a training keeps at a time: the current one, the next one, and one that may be on its way to a GPU."""
 
 
-class _Collate(Protocol[Item_contra]):
-    def __call__(self, samples: Sequence[Item_contra], stacked: Stack = ..., /) -> object: ...
+class Collate(Protocol[Item_contra]):
+    """Stacks samples to a batch, by the function that it is given."""
+
+    def __call__(self, samples: Sequence[Item_contra], stacked: Stack = ..., /) -> object:
+        """Return the batch."""
 
 
 def windows_loader(
     dataset: TorchDataset[Item],
-    collate_fn: _Collate[Item],
+    collate_fn: Collate[Item],
     sampler: Sampler[Key],
     batch_size: int,
     *,
     workers: int,
     batch_bytes: int,
 ) -> DataLoader[Item]:
-    """Load the windows that a sampler yields in `workers` processes; a batch takes `batch_bytes` at most.
-
-    `collate_fn` stacks a batch by the function that it is given.
-    """
+    """Load the windows that a sampler yields in `workers` processes; a batch takes `batch_bytes` at most."""
     if workers:
         _end_workers_at_exit()
     buffers = None
@@ -85,7 +85,7 @@ def _forks() -> bool:
 class _IntoBuffers(TorchDataset[Item]):
     """A dataset whose batches are stacked in buffers by the workers."""
 
-    def __init__(self, dataset: TorchDataset[Item], collate_fn: _Collate[Item], buffers: BatchBuffers) -> None:
+    def __init__(self, dataset: TorchDataset[Item], collate_fn: Collate[Item], buffers: BatchBuffers) -> None:
         self.dataset = dataset
         self.collate_fn = collate_fn
         self.buffers = buffers
@@ -113,8 +113,8 @@ class _BufferedIterator(_MultiProcessingDataLoaderIter):
         self.buffers = buffers
         super().__init__(loader)
 
-    def _next_data(self) -> object:
-        filled = super()._next_data()
+    def _process_data(self, data: object, worker_idx: int) -> object:
+        filled = super()._process_data(data, worker_idx)  # type: ignore[no-untyped-call]
         assert isinstance(filled, Filled)
         return self.buffers.opened(filled)
 
