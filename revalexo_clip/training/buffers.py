@@ -161,7 +161,8 @@ def _pinning_error(memory: Bytes) -> str | None:
 
 
 def _unpin(memory: Bytes) -> None:
-    torch.cuda.cudart().cudaHostUnregister(memory.ctypes.data)  # type: ignore[no-untyped-call]
+    cudart = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    cudart.cudaHostUnregister(memory.ctypes.data)
 
 
 class _Writer:

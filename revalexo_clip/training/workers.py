@@ -7,10 +7,10 @@ import logging
 import multiprocessing
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from multiprocessing.synchronize import Semaphore
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -60,14 +60,15 @@ def windows_loader(
     """Load the windows that a sampler yields in `workers` processes; a batch takes `batch_bytes` at most."""
     if workers:
         _end_workers_at_exit()
-    buffers = None
+    buffers, collating = None, cast("Callable[[list[Item]], object]", collate_fn)
     if workers and _forks():
         buffers = BatchBuffers(_PREFETCHED * workers + _KEPT, batch_bytes)
+        dataset, collating = _IntoBuffers(dataset, collate_fn, buffers), _as_it_is
     loader = _ForkingLoader(
-        dataset if buffers is None else _IntoBuffers(dataset, collate_fn, buffers),
+        dataset,
         batch_size=batch_size,
         sampler=sampler,
-        collate_fn=collate_fn if buffers is None else _as_it_is,
+        collate_fn=collating,
         num_workers=workers,
         prefetch_factor=_PREFETCHED if workers else None,
         persistent_workers=workers > 0,
@@ -102,7 +103,7 @@ class _IntoBuffers(TorchDataset[Item]):
         return [read[key] for key in keys]
 
 
-def _as_it_is(filled: Filled) -> Filled:
+def _as_it_is(filled: object) -> object:
     return filled
 
 
