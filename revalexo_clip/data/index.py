@@ -18,7 +18,6 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.windows import Floats, Ints, Segments
 
-
 Stamp = tuple[int, int]
 """Size [bytes] and time of the last change [ns] of a file."""
 ABSENT: Stamp = (-1, 0)

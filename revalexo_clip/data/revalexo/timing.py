@@ -110,7 +110,8 @@ def timed(
         imu = files.imu(clip)
         video = files.video(clip) if files.video is not None and has_video[clip] else Span(0.0, annotated)
         duration = min(imu[-1].end, video.end) if math.isinf(annotated) else annotated
-        _check_start(index, files, clip, recordings, duration)
+        if (first := files.first(clip)) > _LATE_CLOCK:
+            _check_start(index, clip, first, recordings, duration)
         spans = [common_span(span, video, duration) for span in imu]
         usable = [span for span in spans if round(span.end - span.begin, TIME_DECIMALS) >= min_duration]
         if not usable:
@@ -186,11 +187,11 @@ def _placed(index: ClipIndex, files: Files, survey: Survey, rate: float) -> Clip
     return replace(times, recording_N=recording_N, offset_N=offset_N)
 
 
-def _check_start(index: ClipIndex, files: Files, clip: int, recordings: Counter[int], duration: float) -> None:
-    """Raise `DataError` if a clip's own clock starts late; `recordings` counts the clips of each."""
+def _check_start(index: ClipIndex, clip: int, first: float, recordings: Counter[int], duration: float) -> None:
+    """Raise `DataError` if a clip's own clock starts late, at `first` [s]; `recordings` counts the clips of each."""
     declared, recording = bool(index.times.declared_N[clip]), int(index.times.recording_N[clip])
     alone = not declared and recordings[recording] == 1
-    wrong = late_clock(files.first(clip), duration, alone=alone)
+    wrong = late_clock(first, duration, alone=alone)
     if wrong is not None:
         raise DataError(f"{index.imu(clip)}: {wrong}")
 
