@@ -61,9 +61,9 @@ class BatchBuffers:
     """`count` buffers of `size` bytes, shared by a process and the workers that are forked from it."""
 
     def __init__(self, count: int, size: int) -> None:
-        """Reserve the memory. It is taken when it is first written to."""
+        """Reserve the memory. It is taken when it is first written to. Raises `OSError` if the system refuses it."""
         self.size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-        self.memory = mmap.mmap(-1, count * self.size)
+        self.memory = [mmap.mmap(-1, self.size) for _ in range(count)]
         self.free = deque(range(count))
         """Buffers that may be filled, the one that was freed first in front."""
         self._sent: set[int] = set()
@@ -116,7 +116,7 @@ class BatchBuffers:
 
     def _bytes(self, buffer: int) -> Bytes:
         """Return a new array of the bytes of a buffer."""
-        return np.frombuffer(self.memory, np.uint8, self.size, buffer * self.size)
+        return np.frombuffer(self.memory[buffer], np.uint8)
 
     def _release(self, buffer: int) -> None:
         """Free a buffer that no tensor refers to any more.

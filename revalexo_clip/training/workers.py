@@ -60,9 +60,8 @@ def windows_loader(
     """Load the windows that a sampler yields in `workers` processes; a batch takes `batch_bytes` at most."""
     if workers:
         _end_workers_at_exit()
-    buffers, collating = None, cast("Callable[[list[Item]], object]", collate_fn)
-    if workers and _forks():
-        buffers = BatchBuffers(_PREFETCHED * workers + _KEPT, batch_bytes)
+    buffers, collating = _buffers(workers, batch_bytes), cast("Callable[[list[Item]], object]", collate_fn)
+    if buffers is not None:
         dataset, collating = _IntoBuffers(dataset, collate_fn, buffers), _as_it_is
     loader = _ForkingLoader(
         dataset,
@@ -77,6 +76,16 @@ def windows_loader(
     )
     loader.buffers = buffers
     return loader
+
+
+def _buffers(workers: int, batch_bytes: int) -> BatchBuffers | None:
+    """Return buffers for the batches of forked workers; None if the system refuses the memory."""
+    if not workers or not _forks():
+        return None
+    try:
+        return BatchBuffers(_PREFETCHED * workers + _KEPT, batch_bytes)
+    except OSError:
+        return None
 
 
 def _forks() -> bool:
@@ -136,7 +145,7 @@ class _ForkingLoader(DataLoader[Item]):
         return batches if self.buffers is None else Tasks(batches, self.buffers)
 
     def _get_iterator(self) -> _BaseDataLoaderIter:
-        if self.buffers is None:
+        if not self.num_workers or not _forks():
             return super()._get_iterator()
         random_state = torch.get_rng_state()
         for _ in range(_ATTEMPTS):
@@ -144,13 +153,21 @@ class _ForkingLoader(DataLoader[Item]):
                 time.sleep(0.1)
             torch.set_rng_state(random_state)  # it gives the workers their seed
             self.worker_init_fn = _WorkerStart(started := multiprocessing.Semaphore(0))
-            iterator = _BufferedIterator(self, self.buffers)
+            iterator = self._workers()
             end = time.monotonic() + _PATIENCE
             if all(started.acquire(timeout=max(end - time.monotonic(), 0)) for _ in range(self.num_workers)):
                 return iterator
             log.warning("a loader process has not started after %g s; starting all again", _PATIENCE)
             _discard(iterator)
         raise DataError(f"loader processes do not start ({_ATTEMPTS} attempts); --set data.workers=0 needs none")
+
+    def _workers(self) -> _MultiProcessingDataLoaderIter:
+        """Start workers."""
+        if self.buffers is not None:
+            return _BufferedIterator(self, self.buffers)
+        iterator = super()._get_iterator()
+        assert isinstance(iterator, _MultiProcessingDataLoaderIter)
+        return iterator
 
 
 def _discard(iterator: _MultiProcessingDataLoaderIter) -> None:

@@ -18,6 +18,7 @@ from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import arrived
 from revalexo_clip.training import buffers as module
+from revalexo_clip.training import loaders
 from revalexo_clip.training.buffers import BatchBuffers, Filled, Tasks, window_bytes
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.loaders import evaluation_loader, training_loader
@@ -169,6 +170,18 @@ def test_a_window_that_cannot_be_read_is_an_error_and_costs_no_buffer(written: P
     loader = evaluation_loader(dataset, BATCH, 1)
     errors = list(loader)
     assert [str(error) for error in errors] == [f"window {first}" for first in range(0, 40, BATCH)]
+
+
+def test_without_memory_for_buffers_batches_travel_as_they_are(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaders, "window_bytes", lambda imu, video: 2**60)
+    dataset, augmentation = training(written)
+    expected, found = (
+        [flat(arrived(batch)) for batch in training_loader(dataset, augmentation, sampler, BATCH, workers)]
+        for sampler, workers in ((EpochSampler(len(dataset), BATCH, 5), count) for count in (0, 1))
+    )
+    assert all(
+        torch.equal(a, b) for own, other in zip(expected, found, strict=True) for a, b in zip(own, other, strict=True)
+    )
 
 
 def test_a_left_epoch_is_followed_by_a_whole_one(written: Path) -> None:
