@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 DEMO   := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-long test-lowest lint format bench bench-data bench-encoders bench-training bench-evaluation ablation golden clean clean-demo
+.PHONY: help setup demo test test-fast test-long test-lowest lint format bench bench-data bench-encoders bench-training bench-evaluation bench-scale ablation golden clean clean-demo
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -69,7 +69,7 @@ format: setup  ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-data bench-encoders bench-training bench-evaluation  ## all benchmarks below, one after the other (most of an hour)
+bench: bench-data bench-encoders bench-training bench-evaluation bench-scale  ## all benchmarks below, one after the other (most of an hour)
 
 bench-data: setup  ## cost of a training sample, compared with published systems
 	@$(BIN)/python -m benchmarks.data_path
@@ -82,6 +82,9 @@ bench-training: setup  ## cost of the loss of large batches, a second process, w
 
 bench-evaluation: setup  ## cost of the metrics of 50,000 windows
 	@$(BIN)/python -m benchmarks.evaluation
+
+bench-scale: setup  ## start-up with a million clips, the loss of 131,072 pairs, the loader by number of workers
+	@$(BIN)/python -m benchmarks.scale
 
 ablation: setup  ## results of the recommended recipe without each of its ingredients (hours)
 	@$(BIN)/python -m benchmarks.ablation

@@ -48,6 +48,7 @@ from .data import Motion as Motion
 from .data import Recordings as Recordings
 from .data import RevalExo as RevalExo
 from .data import UniformBatches as UniformBatches
+from .data import VisitBatches as VisitBatches
 from .evaluation.comparison import compare as compare
 from .evaluation.protocol import evaluate as evaluate
 from .export import load_encoder as load_encoder

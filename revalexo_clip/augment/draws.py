@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from revalexo_clip.augment.base import Draw, Pixels
+from revalexo_clip.core.types import Stack
 
 
 class SecondDraws(NamedTuple):
@@ -61,24 +62,24 @@ class Augmented(NamedTuple):
     """[B, L, C] second view of the IMU windows, with random numbers of its own; None unless there is one."""
 
 
-def stack(draws: Sequence[Draws]) -> Draws:
-    """Stack the draws of B windows along a leading batch axis."""
+def stack(draws: Sequence[Draws], stacked: Stack = torch.stack) -> Draws:
+    """Stack the draws of B windows along a leading batch axis, by the function `stacked`."""
+
+    def each(drawn_BK: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
+        return tuple(map(stacked, zip(*drawn_BK, strict=True)))
+
     second = [drawn.second for drawn in draws if drawn.second is not None]
     return Draws(
-        color=torch.stack([drawn.color for drawn in draws]),
-        joint=_stack([drawn.joint for drawn in draws]),
-        imu=_stack([drawn.imu for drawn in draws]),
-        video=_stack([drawn.video for drawn in draws]),
-        view=torch.stack([drawn.view for drawn in draws]),
-        shown=torch.stack([drawn.shown for drawn in draws]),
-        second=SecondDraws(torch.stack([view.imu_LC for view in second]), _stack([view.imu for view in second]))
+        color=stacked([drawn.color for drawn in draws]),
+        joint=each([drawn.joint for drawn in draws]),
+        imu=each([drawn.imu for drawn in draws]),
+        video=each([drawn.video for drawn in draws]),
+        view=stacked([drawn.view for drawn in draws]),
+        shown=stacked([drawn.shown for drawn in draws]),
+        second=SecondDraws(stacked([view.imu_LC for view in second]), each([view.imu for view in second]))
         if second
         else None,
     )
-
-
-def _stack(draws: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
-    return tuple(map(torch.stack, zip(*draws, strict=True)))
 
 
 class Augments(Protocol):

@@ -14,6 +14,8 @@ from revalexo_clip.augment.base import Draw, ImuAugmentation, Probability
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import AXES, Channel, ImuSpec, parse
 
+Ints = npt.NDArray[np.int64]
+
 _KINDS = {"acc": "accelerometer", "gyro": "gyroscope"}
 
 
@@ -44,6 +46,19 @@ def triads(channels: tuple[str, ...], augmentation: str) -> dict[str, list[list[
     return found
 
 
+@cache
+def _rows(channels: tuple[str, ...], augmentation: str) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return the channels that rotate, [R]; those of their triads, [R, 3]; and their sensor and their axis, [R]."""
+    found = [
+        (triad[axis], triad, number, axis)
+        for number, places in enumerate(triads(channels, augmentation).values())
+        for triad in places
+        for axis in range(len(AXES))
+    ]
+    channel_R, source_R3, sensor_R, axis_R = (np.array(column, dtype=np.int64) for column in zip(*found, strict=True))
+    return channel_R, source_R3, sensor_R, axis_R
+
+
 class SensorRotation(ImuAugmentation):
     """Rotate each sensor by its own small random rotation, constant over the window.
 
@@ -64,10 +79,9 @@ class SensorRotation(ImuAugmentation):
             return drawn
         axis_S3 = rng.standard_normal((len(sensors), 3))
         angle_S = np.radians(rng.uniform(0, self.angle, len(sensors)))
-        for places, rotation in zip(sensors.values(), rotations(axis_S3, angle_S), strict=True):
-            for triad in places:
-                drawn[0, triad] = triad
-                drawn[1, triad] = rotation
+        channel_R, source_R3, sensor_R, axis_R = _rows(spec.channels, type(self).__name__)
+        drawn[0, channel_R] = source_R3
+        drawn[1, channel_R] = rotations(axis_S3, angle_S)[sensor_R, axis_R]
         return drawn
 
     def apply(self, imu_BLC: Tensor, drawn: Tensor) -> Tensor:

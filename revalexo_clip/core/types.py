@@ -15,7 +15,7 @@ along x.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -23,6 +23,9 @@ from torch import Tensor
 
 Split = Literal["train", "val", "test"]
 Modality = Literal["imu", "video"]
+
+Stack = Callable[[tuple[Tensor, ...] | list[Tensor]], Tensor]
+"""Stacks tensors along a new first axis, like `torch.stack`."""
 
 UNLABELLED = -1
 """Label of a time outside all activity segments."""

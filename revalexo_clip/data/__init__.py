@@ -8,6 +8,7 @@
 - `resampling`: converting IMU recordings to another sampling rate
 - `dataset`: windows as samples, and passing them from loader workers to training
 - `batches`: batch composition and samplers
+- `visits`: batch composition for slow storage
 - `subjects`: splits by subject
 - `revalexo/`: datasets in RevalExo's layout; `revalexo/check/` validates them, `revalexo/pack/` packs them,
   `revalexo/motion/` keeps their measured motion
@@ -20,6 +21,7 @@ from revalexo_clip.data.batches import BalancedBatches, BatchComposition, Groupe
 from revalexo_clip.data.motion import Motion
 from revalexo_clip.data.recordings.imu_recordings import ImuRecordings
 from revalexo_clip.data.revalexo.revalexo import RevalExo
+from revalexo_clip.data.visits import VisitBatches
 
 __all__ = [
     "BalancedBatches",
@@ -32,6 +34,7 @@ __all__ = [
     "Recordings",
     "RevalExo",
     "UniformBatches",
+    "VisitBatches",
     "WindowDataset",
     "Windows",
 ]

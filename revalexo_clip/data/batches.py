@@ -9,9 +9,8 @@ The samplers yield (epoch, index) keys, so that every loader worker knows the ep
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from heapq import heapify, heappop, heappush
 from typing import Literal, Self
 
 import numpy as np
@@ -22,7 +21,7 @@ from revalexo_clip.core.component import Component
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data.base import LabelledWindows
-from revalexo_clip.data.windows import TIME_DECIMALS, Ints
+from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints
 
 Compose = Callable[[int, np.random.Generator], Ints]
 """Function that draws the batches of the given epoch: [batches, batch size] indices of windows. Every epoch has the
@@ -50,7 +49,7 @@ class UniformBatches(BatchComposition):
         """
         if rows is None:
             return uniform(len(dataset), batch_size)
-        batches = _whole_batches(len(dataset), batch_size)
+        batches = whole_batches(len(dataset), batch_size)
         turns = -(-batches * batch_size // len(rows))
 
         def draw(epoch: int, rng: np.random.Generator) -> Ints:
@@ -70,7 +69,7 @@ class BalancedBatches(BatchComposition):
     def composer(self, dataset: LabelledWindows, batch_size: int, rows: Ints | None = None) -> Compose:
         """See `BatchComposition.composer`."""
         row_M = np.arange(len(dataset)) if rows is None else rows
-        batches = _whole_batches(len(dataset), batch_size)
+        batches = whole_batches(len(dataset), batch_size)
 
         def draw(epoch: int, rng: np.random.Generator) -> Ints:
             label_M = dataset.labels(epoch)[row_M, 0]
@@ -126,11 +125,12 @@ class GroupedBatches(BatchComposition):
 
 def uniform(windows: int, batch_size: int) -> Compose:
     """Return a function that composes random batches from `windows` windows."""
-    batches = _whole_batches(windows, batch_size)
+    batches = whole_batches(windows, batch_size)
     return lambda epoch, rng: rng.permutation(windows)[: batches * batch_size].reshape(batches, batch_size)
 
 
-def _whole_batches(windows: int, batch_size: int) -> int:
+def whole_batches(windows: int, batch_size: int) -> int:
+    """Return how many batches there are. Raises `ConfigError` if there is none."""
     if batch_size > windows:
         raise ConfigError(f"a batch of {batch_size} windows is larger than the training set of {windows} windows")
     return windows // batch_size
@@ -139,9 +139,9 @@ def _whole_batches(windows: int, batch_size: int) -> int:
 def _groups(dataset: LabelledWindows, by: Grouping, seconds: float | None) -> Ints:
     """Return [N], the group number of each window."""
     if by == "clip" and seconds is not None:
-        part_N = np.floor(np.round(dataset.windows.start_N / seconds, TIME_DECIMALS))
-        part_N2 = np.stack([dataset.windows.clip_N, part_N], axis=1)
-        return np.unique(part_N2, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        part_N = np.floor(np.round(dataset.windows.start_N / seconds, TIME_DECIMALS)).astype(np.int64)
+        number_N = dataset.windows.clip_N * (int(part_N.max(initial=0)) + 1) + part_N  # much faster than pairs
+        return np.asarray(np.unique(number_N, return_inverse=True)[1].reshape(-1), dtype=np.int64)
     if by == "clip":
         return dataset.windows.clip_N
     if by == "recording":
@@ -158,24 +158,59 @@ def _grouped(group_N: Ints, windows: int, groups: int, rng: np.random.Generator)
     order_N = rng.permutation(len(group_N))
     order_N = order_N[np.argsort(group_N[order_N], kind="stable")]  # by group, shuffled within
     size_G = np.bincount(group_N)
-    left_G = size_G // windows
-    # A heap by (windows left, random number). A group gets a new number with each batch, so that among groups with
-    # equally many windows left, every choice is equally likely.
-    heap = [
-        (-left, draw, group)
-        for group, (left, draw) in enumerate(zip(left_G.tolist(), rng.random(len(left_G)).tolist(), strict=True))
-        if left
-    ]
-    heapify(heap)
-    chosen = []
-    while len(heap) >= groups:
-        taken = [heappop(heap) for _ in range(groups)]
-        chosen.append([group for _, _, group in taken])
-        for (left, _, group), draw in zip(taken, rng.random(groups).tolist(), strict=True):
-            if left < -1:
-                heappush(heap, (left + 1, draw, group))
-    chosen_BG = np.array(chosen)[rng.permutation(len(chosen))]
+    chosen_BG = _chosen(size_G // windows, groups, rng)
+    chosen_BG = chosen_BG[rng.permutation(len(chosen_BG))]
     return order_N[_places(chosen_BG, np.cumsum(size_G) - size_G, windows)]
+
+
+def _chosen(left_G: Ints, groups: int, rng: np.random.Generator) -> Ints:
+    """Return [batches, groups], the groups of each batch: those that can be chosen most often from now on.
+
+    `left_G` is how often each group can be chosen. A group gets a random number at first and with each batch, which
+    decides among groups with equally many choices left. All batches that only take groups with equally many left are
+    made at once, so the time is that of sorting.
+    """
+    number_G = rng.random(len(left_G))
+    waiting: list[list[tuple[Floats, Ints]]] = [[] for _ in range(int(left_G.max(initial=0)) + 1)]
+    order_G = np.argsort(left_G, kind="stable")
+    for of_level_E in np.split(order_G, np.flatnonzero(np.diff(left_G[order_G])) + 1):
+        waiting[left_G[of_level_E[0]]].append((number_G[of_level_E], of_level_E))
+    chosen_BG, remaining = [np.empty((0, groups), dtype=np.int64)], int(np.count_nonzero(left_G))
+    for level in range(len(waiting) - 1, 0, -1):
+        _, group_E = _sorted(waiting[level])
+        count = len(group_E) // groups * groups
+        if count:
+            chosen_BG.append(group_E[:count].reshape(-1, groups))
+            waiting[level - 1].append((rng.random(count), group_E[:count]))
+            remaining -= count if level == 1 else 0
+        if not len(rest_E := group_E[count:]):
+            continue
+        if remaining < groups:
+            break
+        batch, levels = [rest_E], [np.full(len(rest_E), level)]
+        for lower in range(level - 1, 0, -1):  # the batch is completed by groups with fewer left
+            number_E, group_E = _sorted(waiting[lower])
+            taken = min(groups - sum(map(len, batch)), len(group_E))
+            batch.append(group_E[:taken])
+            levels.append(np.full(taken, lower))
+            waiting[lower] = [(number_E[taken:], group_E[taken:])]
+            if sum(map(len, batch)) == groups:
+                break
+        number_C, group_C, level_C = rng.random(groups), np.concatenate(batch), np.concatenate(levels)
+        chosen_BG.append(group_C[None])
+        for lower in np.unique(level_C).tolist():
+            here_C = level_C == lower
+            waiting[lower - 1].append((number_C[here_C], group_C[here_C]))
+        remaining -= int(np.count_nonzero(level_C == 1))
+    return np.concatenate(chosen_BG)
+
+
+def _sorted(waiting: Sequence[tuple[Floats, Ints]]) -> tuple[Floats, Ints]:
+    """Return random numbers and groups, in the order of the numbers."""
+    number_E = np.concatenate([np.empty(0), *(number for number, _ in waiting)])
+    group_E = np.concatenate([np.empty(0, dtype=np.int64), *(group for _, group in waiting)])
+    order_E = np.lexsort((group_E, number_E))
+    return number_E[order_E], group_E[order_E]
 
 
 def _places(chosen_BG: Ints, first_G: Ints, windows: int) -> Ints:

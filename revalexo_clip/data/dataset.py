@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.core.types import Batch, ImuSpec, Sample, VideoSpec
+from revalexo_clip.core.types import Batch, ImuSpec, Sample, Stack, VideoSpec
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import NO_MOTION, NO_VIDEO, LabelledWindows, WindowDataset, Windows
 from revalexo_clip.data.index import ClipIndex
@@ -76,17 +76,19 @@ class LabelledClips(LabelledWindows):
         except DataError as error:
             raise DataError(f"{self.clip_names[clip]}, window at {start:.3f} s: {error}") from error
         label_K, transition_K = self._labels(clip, start)
+        whole = torch.from_numpy(np.array([clip, self.clip_recordings[clip], index]))
+        seconds = torch.from_numpy(np.array([start, start + float(self.clip_offsets[clip])]))
         return Sample(
             imu_LC=torch.from_numpy(imu_LC),
             video_THWC=video_THWC,
             motion_MYX3=motion_MYX3,
             label_K=torch.from_numpy(label_K),
             transition_K=torch.from_numpy(transition_K),
-            clip=torch.tensor(clip),
-            start=torch.tensor(start, dtype=torch.float64),
-            recording=torch.tensor(int(self.clip_recordings[clip])),
-            time=torch.tensor(start + float(self.clip_offsets[clip]), dtype=torch.float64),
-            window=torch.tensor(index),
+            clip=whole[0],
+            start=seconds[0],
+            recording=whole[1],
+            time=seconds[1],
+            window=whole[2],
         )
 
     def labels(self, epoch: int) -> windows.Ints:
@@ -226,14 +228,14 @@ class Fetch(TorchDataset[Sample | DataError]):
             return error
 
 
-def collate(samples: Sequence[Sample | DataError]) -> Batch | DataError:
-    """Stack B windows field by field, or return the first error among them."""
+def collate(samples: Sequence[Sample | DataError], stacked: Stack = torch.stack) -> Batch | DataError:
+    """Stack B windows field by field, by the function `stacked`, or return the first error among them."""
     read = []
     for sample in samples:
         if isinstance(sample, DataError):
             return sample
         read.append(sample)
-    return Batch(*(torch.stack(field) for field in zip(*read, strict=True)))
+    return Batch(*map(stacked, zip(*read, strict=True)))
 
 
 def arrived(fetched: Arrival | DataError) -> Arrival:

@@ -18,6 +18,11 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.windows import Floats, Ints, Segments
 
+Stamp = tuple[int, int]
+"""Size [bytes] and time of the last change [ns] of a file."""
+ABSENT: Stamp = (-1, 0)
+"""The stamp of a file that is not there."""
+
 
 @dataclass(frozen=True)
 class ClipIndex:
@@ -41,6 +46,10 @@ class ClipIndex:
     activities: tuple[str, ...]
     num_too_short: int
     """Number of clips that are left out because they are shorter than the minimum."""
+    video_stamp_N2: Ints | None = None
+    """Size [bytes] and time of the last change [ns] of each video when it was indexed; None if nobody has looked."""
+    imu_stamp_N2: Ints | None = None
+    """Size [bytes] and time of the last change [ns] of each IMU file, likewise."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -53,12 +62,23 @@ class ClipIndex:
         """Return the path of a clip's IMU file."""
         return self.root / str(self.imu_N[clip])
 
+    def video_stamp(self, clip: int) -> Stamp | None:
+        """Return the stamp of a clip's video, if it is known."""
+        return None if self.video_stamp_N2 is None else _stamp(self.video_stamp_N2[clip])
+
+    def imu_stamp(self, clip: int) -> Stamp | None:
+        """Return the stamp of a clip's IMU file, if it is known."""
+        return None if self.imu_stamp_N2 is None else _stamp(self.imu_stamp_N2[clip])
+
     def take(self, clip_M: Ints, num_too_short: int) -> ClipIndex:
         """Return the index of the given clips, in that order."""
+        if len(clip_M) == len(self) and (clip_M == np.arange(len(self))).all():  # a million names are not copied
+            return replace(self, times=self.times.take(clip_M), num_too_short=num_too_short)
+        places = clip_M.tolist()
         return replace(
             self,
-            subjects=tuple(self.subjects[clip] for clip in clip_M),
-            names=tuple(self.names[clip] for clip in clip_M),
+            subjects=tuple(self.subjects[clip] for clip in places),
+            names=tuple(self.names[clip] for clip in places),
             video_N=self.video_N[clip_M],
             imu_N=self.imu_N[clip_M],
             duration_N=self.duration_N[clip_M],
@@ -66,11 +86,18 @@ class ClipIndex:
             activity=self.activity.take(clip_M),
             transition=self.transition.take(clip_M),
             num_too_short=num_too_short,
+            video_stamp_N2=None if self.video_stamp_N2 is None else self.video_stamp_N2[clip_M],
+            imu_stamp_N2=None if self.imu_stamp_N2 is None else self.imu_stamp_N2[clip_M],
         )
 
     def without_video(self) -> ClipIndex:
         """Return the index of the same clips without video."""
-        return replace(self, video_N=np.full(len(self), ""))
+        return replace(self, video_N=np.full(len(self), ""), video_stamp_N2=None)
+
+
+def _stamp(stamp_2: Ints) -> Stamp:
+    size, changed = stamp_2.tolist()
+    return size, changed
 
 
 def fingerprint(described: Iterable[str], files: Iterable[tuple[str, int]]) -> str:
@@ -83,8 +110,11 @@ def fingerprint(described: Iterable[str], files: Iterable[tuple[str, int]]) -> s
     return digest.hexdigest()
 
 
-def check_file(root: Path, relative: str, what: str, described_by: Path) -> None:
-    """Raise `DataError` if a file that `described_by` names is missing, empty or not a regular file."""
+def check_file(root: Path, relative: str, what: str, described_by: Path) -> Stamp:
+    """Return the stamp of a file that `described_by` names.
+
+    Raises `DataError` if it is missing, empty or not a regular file.
+    """
     path = root / relative
     try:
         status = path.stat()
@@ -94,3 +124,4 @@ def check_file(root: Path, relative: str, what: str, described_by: Path) -> None
         raise DataError(f"{path}: the {what} is not a file (named in {described_by})")
     if status.st_size == 0:
         raise DataError(f"{path}: the {what} is empty (named in {described_by})")
+    return status.st_size, status.st_mtime_ns

@@ -69,7 +69,8 @@ class ClipTimes:
     def shared_seconds(self) -> Floats:
         """Return [N], how much of each clip lies in earlier clips of its recording, too [s]."""
         shared_N = np.zeros(len(self.recording_N))
-        order_N = np.lexsort((self.offset_N, self.recording_N))
+        together_N = np.flatnonzero(np.bincount(self.recording_N, minlength=1)[self.recording_N] > 1)
+        order_N = together_N[np.lexsort((self.offset_N[together_N], self.recording_N[together_N]))]
         covered, recording = -np.inf, -1
         for clip in order_N.tolist():
             start, end = (float(self.offset_N[clip] + edge_N[clip]) for edge_N in (self.begin_N, self.end_N))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random.bit_generator import ISeedSequence
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import UNLABELLED
@@ -96,9 +97,21 @@ def sample_rng(seed: int, epoch: int, index: int, stream: int = START) -> np.ran
     the key; stream and index are the high words of the counter. Therefore no two windows share a stream, and the
     numbers do not depend on the process that draws them.
     """
-    key = np.array([seed, epoch], dtype=np.uint64)
     counter = np.array([0, 0, stream, index], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+    bits = np.random.Philox(_Key(seed, epoch), counter=counter)  # type: ignore[arg-type]  # it takes any ISeedSequence
+    return np.random.Generator(bits)
+
+
+class _Key(ISeedSequence):
+    """The key of a generator, given as a seed: NumPy asks the system for random bytes if it is given as a key."""
+
+    def __init__(self, seed: int, epoch: int) -> None:
+        self.key = np.array([seed, epoch], dtype=np.uint64)
+
+    def generate_state(  # NumPy calls it for two 64-bit words
+        self, n_words: int, dtype: object = np.uint32
+    ) -> npt.NDArray[np.uint32 | np.uint64]:
+        return self.key
 
 
 def frame_times(start: float, window: float, frames: int) -> Floats:

@@ -64,14 +64,17 @@ def resample(track: MotionTrack, start: float, spec: MotionSpec) -> Float32:
     first, end = span_of(track.edge_E, start, spec)
     edge_E = track.edge_E[first : end + 1]
     overlap_MP = np.minimum(bound_N[1:, None], edge_E[1:]) - np.maximum(bound_N[:-1, None], edge_E[:-1])
-    value_PYX3 = track.value_PYX3[first:end].astype(np.float64)
-    weight_PYX1 = value_PYX3[..., 2:]
-    weighted_PYX3 = np.concatenate([value_PYX3[..., :2] * weight_PYX1, weight_PYX1], axis=-1)
+    weighted_PYX3 = track.value_PYX3[first:end].astype(np.float64)
+    weighted_PYX3[..., :2] *= weighted_PYX3[..., 2:]
     share_MP = overlap_MP.clip(min=0) * spec.rate
-    total_MYX3 = np.tensordot(share_MP, weighted_PYX3, axes=1)
+    _, rows, columns, kinds = weighted_PYX3.shape
+    total_MYX3 = (share_MP @ weighted_PYX3.reshape(-1, rows * columns * kinds)).reshape(-1, rows, columns, kinds)
     confidence_MYX1 = total_MYX3[..., 2:]
-    velocity_MYX2 = np.where(confidence_MYX1 > LEAST, total_MYX3[..., :2] / np.maximum(confidence_MYX1, LEAST), 0.0)
-    return np.concatenate([velocity_MYX2, confidence_MYX1.clip(0, 1)], axis=-1).astype(np.float32)
+    motion_MYX3 = np.zeros(total_MYX3.shape, dtype=np.float32)
+    velocity_MYX2 = total_MYX3[..., :2] / np.maximum(confidence_MYX1, LEAST)
+    np.copyto(motion_MYX3[..., :2], velocity_MYX2, casting="same_kind", where=confidence_MYX1 > LEAST)
+    np.copyto(motion_MYX3[..., 2:], confidence_MYX1.clip(0, 1), casting="same_kind")
+    return motion_MYX3
 
 
 def span_of(edge_E: Floats, start: float, spec: MotionSpec) -> tuple[int, int]:

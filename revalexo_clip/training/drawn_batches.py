@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from revalexo_clip.augment import Augmented, Augments, Draws, stack
 from revalexo_clip.config.loading import experiment_files, import_experiment_file
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.core.types import Batch, Sample
+from revalexo_clip.core.types import Batch, Sample, Stack
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.windows import AUGMENTATION, SECOND_VIEW, sample_rng
@@ -87,13 +87,15 @@ class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
         return TrainingSample(changed, draws)
 
 
-def collate_training(samples: Sequence[TrainingSample | DataError]) -> TrainingBatch | DataError:
-    """Stack B windows and their draws, or return the first error among them."""
+def collate_training(
+    samples: Sequence[TrainingSample | DataError], stacked: Stack = torch.stack
+) -> TrainingBatch | DataError:
+    """Stack B windows and their draws, by the function `stacked`, or return the first error among them."""
     read = []
     for sample in samples:
         if isinstance(sample, DataError):
             return sample
         read.append(sample)
-    windows = collate([sample.window for sample in read])
+    windows = collate([sample.window for sample in read], stacked)
     assert not isinstance(windows, DataError)
-    return TrainingBatch(windows, stack([sample.draws for sample in read]))
+    return TrainingBatch(windows, stack([sample.draws for sample in read], stacked))

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
-import multiprocessing
-import signal
-import time
-from collections.abc import Callable
-from functools import cache, cached_property
-from multiprocessing.synchronize import Semaphore
-from typing import TypeVar
+from functools import cached_property
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.loops.progress import _ProcessedTracker
-from torch.utils.data import DataLoader, Sampler
-from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
+from torch.utils.data import DataLoader
 
 from revalexo_clip.augment import Augments
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.platform import existing_signals
 from revalexo_clip.core.types import Sample
 from revalexo_clip.data import BatchComposition, LabelledWindows
-from revalexo_clip.data.batches import EpochSampler, EvaluationSampler, Key
+from revalexo_clip.data.batches import EpochSampler, EvaluationSampler
 from revalexo_clip.data.dataset import Fetch, collate
 from revalexo_clip.data.windows import Ints
+from revalexo_clip.training.buffers import window_bytes
 from revalexo_clip.training.distributed import fail_on_all_ranks, rank, world_size
 from revalexo_clip.training.drawn_batches import FetchAndDraw, Portable, TrainingSample, collate_training
-
-log = logging.getLogger("revalexo_clip")
-
-Item = TypeVar("Item")
-
-_SIGNALS = existing_signals("SIGINT", "SIGTERM", "SIGUSR1")
-
-_PATIENCE = 60.0
-"""Time within which all workers of a loader have to start [s]."""
-_ATTEMPTS = 3
+from revalexo_clip.training.workers import windows_loader
 
 _ENCODED_AT_ONCE = 64
 """Windows that are encoded at once without gradients if the experiment sets no `micro_batch`."""
@@ -139,7 +119,8 @@ def evaluation_batch_size(batch_size: int, micro_batch: int | None) -> int:
 def evaluation_loader(dataset: LabelledWindows, batch_size: int, workers: int) -> DataLoader[Sample | DataError]:
     """Load each window once, in order, over all processes together."""
     sampler = EvaluationSampler(len(dataset), rank(), world_size())
-    return _loader(_PortableFetch(dataset), collate, sampler, batch_size, workers)
+    size = batch_size * window_bytes(dataset.imu_spec, dataset.video_spec)
+    return windows_loader(_PortableFetch(dataset), collate, sampler, batch_size, workers=workers, batch_bytes=size)
 
 
 class _PortableFetch(Portable, Fetch):
@@ -150,88 +131,6 @@ def training_loader(
     dataset: LabelledWindows, augmentation: Augments, sampler: EpochSampler, batch_size: int, workers: int
 ) -> DataLoader[TrainingSample | DataError]:
     """Load the windows that a sampler yields, with draws for their augmentation."""
-    return _loader(FetchAndDraw(dataset, augmentation, sampler.seed), collate_training, sampler, batch_size, workers)
-
-
-def _loader(
-    dataset: TorchDataset[Item],
-    collate_fn: Callable[[list[Item]], object],
-    sampler: Sampler[Key],
-    batch_size: int,
-    workers: int,
-) -> DataLoader[Item]:
-    if workers:
-        _end_workers_at_exit()
-    return _ForkingLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        collate_fn=collate_fn,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_WorkerStart(),
-    )
-
-
-class _ForkingLoader(DataLoader[Item]):
-    """A loader that starts its workers again if one of them hangs at its start.
-
-    Threads of collective operations enter Python for a moment, such as to release a tensor. If a process is forked at
-    that moment, CPython before 3.12 waits in the child for a lock that nobody holds any more, before it runs any code
-    of ours. Such threads are therefore given time to finish, and every worker has to report that it has started.
-    """
-
-    def _get_iterator(self) -> _BaseDataLoaderIter:
-        if not self.num_workers or multiprocessing.get_start_method() != "fork":
-            return super()._get_iterator()
-        random_state = torch.get_rng_state()
-        for _ in range(_ATTEMPTS):
-            if world_size() > 1:
-                time.sleep(0.1)
-            torch.set_rng_state(random_state)  # it gives the workers their seed
-            self.worker_init_fn = _WorkerStart(started := multiprocessing.Semaphore(0))
-            iterator = super()._get_iterator()
-            assert isinstance(iterator, _MultiProcessingDataLoaderIter)
-            end = time.monotonic() + _PATIENCE
-            if all(started.acquire(timeout=max(end - time.monotonic(), 0)) for _ in range(self.num_workers)):
-                return iterator
-            log.warning("a loader process has not started after %g s; starting all again", _PATIENCE)
-            _discard(iterator)
-        raise DataError(f"loader processes do not start ({_ATTEMPTS} attempts); --set data.workers=0 needs none")
-
-
-def _discard(iterator: _MultiProcessingDataLoaderIter) -> None:
-    """End the workers of a loader, also those that heed no signal."""
-    iterator._shutdown_workers()
-    for worker in iterator._workers:
-        worker.kill()
-        worker.join()
-
-
-class _WorkerStart:
-    """Ignores signals in a worker, and reports that it has started.
-
-    Ctrl-C reaches all processes, but the current step still needs the workers.
-    """
-
-    def __init__(self, started: Semaphore | None = None) -> None:
-        self.started = started
-
-    def __call__(self, worker: int) -> None:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        if self.started is not None:
-            self.started.release()
-
-
-@cache
-def _end_workers_at_exit() -> None:
-    """Kill loader workers at exit: Python would send them SIGTERM, which they ignore, and wait."""
-
-    def kill() -> None:
-        for child in multiprocessing.active_children():
-            if child.daemon:
-                child.kill()
-
-    atexit.register(kill)
+    size = batch_size * window_bytes(dataset.imu_spec, dataset.video_spec)
+    windows = FetchAndDraw(dataset, augmentation, sampler.seed)
+    return windows_loader(windows, collate_training, sampler, batch_size, workers=workers, batch_bytes=size)

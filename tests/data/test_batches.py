@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from support.tiny_dataset import revalexo
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data import BalancedBatches, GroupedBatches, UniformBatches, WindowDataset
-from revalexo_clip.data.batches import _grouped, _groups
+from revalexo_clip.data.batches import _chosen, _grouped, _groups
 from revalexo_clip.data.windows import Ints
 
 
@@ -215,3 +216,29 @@ def test_labels_of_an_epoch_are_those_of_its_samples(written: Path) -> None:
         loaded = np.stack([dataset[epoch, index].label_K.numpy() for index in range(len(dataset))])
         assert np.array_equal(dataset.labels(epoch), loaded)
     assert not np.array_equal(dataset.labels(0), dataset.labels(2))
+
+
+def chosen_one_by_one(left_G: Ints, groups: int, rng: np.random.Generator) -> list[list[int]]:
+    """Choose the groups of batches from a heap, batch by batch: the plain form of `_chosen`."""
+    heap = [
+        (-left, number, group)
+        for group, (left, number) in enumerate(zip(left_G.tolist(), rng.random(len(left_G)), strict=True))
+    ]
+    heap = [entry for entry in heap if entry[0]]
+    heapify(heap)
+    chosen = []
+    while len(heap) >= groups:
+        taken = [heappop(heap) for _ in range(groups)]
+        chosen.append([group for *_, group in taken])
+        for (left, _, group), number in zip(taken, rng.random(groups), strict=True):
+            if left < -1:
+                heappush(heap, (left + 1, number, group))
+    return chosen
+
+
+@given(left=st.lists(st.integers(0, 9), min_size=1, max_size=30), groups=st.integers(1, 8), seed=st.integers(0, 2**32))
+def test_groups_are_chosen_as_batch_by_batch_from_a_heap(left: list[int], groups: int, seed: int) -> None:
+    plain_rng, rng = (np.random.default_rng(seed) for _ in range(2))
+    found_BG = _chosen(np.array(left), groups, rng)
+    assert found_BG.tolist() == chosen_one_by_one(np.array(left), groups, plain_rng)
+    assert rng.random() == plain_rng.random(), "the same number of draws"

@@ -20,7 +20,7 @@ from revalexo_clip.data import UniformBatches
 from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.data.dataset import arrived
 from revalexo_clip.data.windows import Ints
-from revalexo_clip.training import loaders
+from revalexo_clip.training import workers as loader_processes
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.loaders import PairsDataModule, evaluation_batch_size
 
@@ -160,7 +160,7 @@ def test_workers_that_hang_at_their_start_are_replaced(
     written: Path, forks: _Forks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = multiprocessing.active_children()  # those of earlier tests
-    monkeypatch.setattr(loaders, "_PATIENCE", 2.0)
+    monkeypatch.setattr(loader_processes, "_PATIENCE", 2.0)
     torch.manual_seed(0)
     expected = [arrived(batch) for batch in data(written, workers=2).val_dataloader()]
     drawn = torch.rand(3)
@@ -178,8 +178,8 @@ def test_workers_that_hang_at_their_start_are_replaced(
 @pytest.mark.long
 def test_workers_that_never_start_are_an_error(written: Path, forks: _Forks, monkeypatch: pytest.MonkeyPatch) -> None:
     before = multiprocessing.active_children()  # those of earlier tests
-    monkeypatch.setattr(loaders, "_PATIENCE", 0.5)
-    monkeypatch.setattr(loaders, "_ATTEMPTS", 1)
+    monkeypatch.setattr(loader_processes, "_PATIENCE", 0.5)
+    monkeypatch.setattr(loader_processes, "_ATTEMPTS", 1)
     with forks.hang(1), pytest.raises(DataError, match=r"1 attempts.*data\.workers=0"):
         iter(data(written, workers=1).val_dataloader())
     assert forks.number == 1

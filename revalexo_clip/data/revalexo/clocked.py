@@ -42,7 +42,8 @@ class Clock:
     def spans(self, index: ClipIndex, clip: int, channels: tuple[str, ...], survey: Survey) -> list[Span]:
         """Return the spans of a clip's IMU [s in the clip]. Raises `DataError` if the clock cannot be used."""
         path = index.imu(clip)
-        found = survey.clock(path, self.settings(path), lambda: self.read(path, channels, tell=True)[2])
+        stamp = index.imu_stamp(clip)
+        found = survey.clock(path, self.settings(path), lambda: self.read(path, channels, tell=True)[2], stamp)
         self.check_inside(path, found, float(index.duration_N[clip]))
         return found
 

@@ -12,7 +12,7 @@ import numpy as np
 from revalexo_clip.core.component import nearest
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
-from revalexo_clip.data.index import ClipIndex, check_file, fingerprint
+from revalexo_clip.data.index import ABSENT, ClipIndex, Stamp, check_file, fingerprint
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.subjects import select_subjects
@@ -53,24 +53,28 @@ def read_index(
     clips = [clip for clip in found if round(clip.pair.duration, TIME_DECIMALS) >= min_duration]
     if not clips:
         raise none_lasts(root, names, min_duration, len(found), len(without))
-    for clip in clips:
-        _check_clip(root, clip.name, clip.video, clip.imu, clip.described_by)
-    return _gathered(root, clips, mapping, num_too_short=len(found) - len(clips))
+    stamps = [_check_clip(root, clip.name, clip.video, clip.imu, clip.described_by) for clip in clips]
+    stamp_N22 = np.array(stamps, dtype=np.int64)
+    index = _gathered(root, clips, mapping, num_too_short=len(found) - len(clips))
+    return replace(index, video_stamp_N2=stamp_N22[:, 0], imu_stamp_N2=stamp_N22[:, 1])
 
 
 def index_fingerprint(index: ClipIndex) -> str:
     """Compute the SHA-256, in hex, of the label mapping, the subjects' JSON files, and the clip files' names and sizes.
 
     It does not depend on the location of the dataset, nor on videos that are not needed. Clip files are not read, so a
-    change that keeps a file's size is not detected.
+    change that keeps a file's size is not detected. Sizes are those at the time of indexing, if it looked at them.
     """
     files = layout.subject_files(index.root)
     described = [
         index.root / layout.LABEL_MAPPING,
         *(file for subject in sorted(set(index.subjects)) for file in files[subject]),
     ]
-    names = (*filter(None, index.video_N), *index.imu_N)
-    return fingerprint(map(sha256_of, described), ((name, (index.root / name).stat().st_size) for name in names))
+    clips = range(len(index))
+    named = [(str(index.video_N[clip]), index.video_stamp(clip)) for clip in clips]
+    named += [(str(index.imu_N[clip]), index.imu_stamp(clip)) for clip in clips]
+    sizes = ((name, stamp[0] if stamp else (index.root / name).stat().st_size) for name, stamp in named if name)
+    return fingerprint(map(sha256_of, described), sizes)
 
 
 def none_lasts(root: Path, subjects: Sequence[str], min_duration: float, found: int, excluded: int) -> DataError:
@@ -197,10 +201,10 @@ def _described(
             yield _Clip(subject.subject, prefix + pair_id, shown, imu, pair, path)
 
 
-def _check_clip(root: Path, name: str, video: str, imu: str, file: Path) -> None:
-    if video:
-        check_file(root, video, f"video of {name}", file)
-    check_file(root, imu, f"IMU recording of {name}", file)
+def _check_clip(root: Path, name: str, video: str, imu: str, file: Path) -> tuple[Stamp, Stamp]:
+    """Return the stamps of the video and the IMU file."""
+    video_stamp = check_file(root, video, f"video of {name}", file) if video else ABSENT
+    return video_stamp, check_file(root, imu, f"IMU recording of {name}", file)
 
 
 def _labelled(clip: _Clip, mapping: layout.LabelMapping) -> list[tuple[float, float, int]]:

@@ -20,7 +20,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError, atomically
 from revalexo_clip.data.clocks import contradiction, first_reading
 from revalexo_clip.data.imu import UNITS, Samples, clock_like, header_of, read_imu, read_timed_imu
-from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.index import ClipIndex, Stamp
 from revalexo_clip.data.recording_time import Placement, place_clips
 from revalexo_clip.data.revalexo.layout import subject_files
 from revalexo_clip.data.revalexo.pack.find import cache_folder
@@ -31,8 +31,6 @@ from revalexo_clip.data.windows import Floats
 FILE = "survey.json"
 FORMAT = 1
 
-Stamp = tuple[int, int]
-"""Size [bytes] and time of the last change [ns] of a file."""
 Sensors = Callable[[int], tuple[tuple[str, ...], Samples]]
 """Gives the columns and rows of a clip's IMU that are compared with those of other clips."""
 RowTimes = Callable[[int], Floats]
@@ -104,20 +102,25 @@ class Survey:
             self._changed = True
         return found
 
-    def video(self, path: Path) -> Span:
-        """Return the span of a video's frames. Raises `DataError` if it cannot be opened."""
-        found = self.kept.video.get(str(path))
-        if found is None or found[:2] != stamp_of(path):
-            found = self.kept.video[str(path)] = (*stamp_of(path), *video_span(path))
+    def video(self, path: Path, stamp: Stamp | None = None) -> Span:
+        """Return the span of a video's frames; `stamp` as for `imu`. Raises `DataError` if it cannot be opened."""
+        found, stamp = self.kept.video.get(str(path)), stamp or stamp_of(path)
+        if found is None or found[:2] != stamp:
+            found = self.kept.video[str(path)] = (*stamp, *video_span(path))
             self._changed = True
         return Span(*found[2:])
 
-    def clock(self, path: Path, settings: str, read: Callable[[], list[Span]]) -> list[Span]:
-        """Return the spans of an IMU file by its clock; `read` finds them, with `settings` that are part of the key."""
-        key = f"{path} {settings}"
+    def clock(
+        self, path: Path, settings: str, read: Callable[[], list[Span]], stamp: Stamp | None = None
+    ) -> list[Span]:
+        """Return the spans of an IMU file by its clock; `read` finds them, with `settings` that are part of the key.
+
+        `stamp` as for `imu`.
+        """
+        key, stamp = f"{path} {settings}", stamp or stamp_of(path)
         found = self.kept.clocks.get(key)
-        if found is None or found[:2] != stamp_of(path):
-            found = self.kept.clocks[key] = (*stamp_of(path), read())
+        if found is None or found[:2] != stamp:
+            found = self.kept.clocks[key] = (*stamp, read())
             self._changed = True
         return [Span(*span) for span in found[2]]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
-from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.index import ClipIndex, Stamp
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo.index import none_lasts
 from revalexo_clip.data.revalexo.survey import (
@@ -21,7 +21,6 @@ from revalexo_clip.data.revalexo.survey import (
     RowTimes,
     Sensors,
     Span,
-    Stamp,
     Survey,
     sensors_of_file,
     stamp_of,
@@ -67,11 +66,16 @@ def raw_files(
     """Return how the CSV and mp4 files of clips are asked about time, if rows are 1 / `rate` [s] apart.
 
     With `check_clock`, a file whose own clock contradicts the rate is a `DataError`. `stamps` gives the stamp of a
-    clip's IMU file, if it is known.
+    clip's IMU file, if it is known, but not from indexing.
     """
 
+    def indexed(clip: int) -> Stamp:
+        return index.imu_stamp(clip) or stamp_of(index.imu(clip))
+
+    stamp = stamps or indexed
+
     def facts(clip: int) -> ImuFacts:
-        return survey.imu(index.imu(clip), rate, None if stamps is None else stamps(clip))
+        return survey.imu(index.imu(clip), rate, stamp(clip))
 
     def imu(clip: int) -> list[Span]:
         found = facts(clip)
@@ -80,11 +84,11 @@ def raw_files(
         return [Span(0.0, (found.rows + 1) / rate)]
 
     return Files(
-        stamp=stamps or (lambda clip: stamp_of(index.imu(clip))),
+        stamp=stamp,
         sensors=lambda clip: sensors_of_file(index.imu(clip)),
         imu=imu,
         first=lambda clip: facts(clip).first if check_clock else 0.0,
-        video=(lambda clip: survey.video(index.video(clip))) if video else None,
+        video=(lambda clip: survey.video(index.video(clip), index.video_stamp(clip))) if video else None,
     )
 
 
@@ -101,11 +105,13 @@ def timed(
     index = replace(index, times=_placed(index, files, survey, rate))
     recordings = Counter(index.times.recording_N.tolist())
     entries, begins, ends, durations, cuts = [], [], [], [], dict[str, float]()
-    for clip in range(len(index)):
-        annotated, imu = float(index.duration_N[clip]), files.imu(clip)
-        video = Span(0.0, annotated) if files.video is None or not index.video_N[clip] else files.video(clip)
+    has_video = (index.video_N != "").tolist()
+    for clip, annotated in enumerate(index.duration_N.tolist()):
+        imu = files.imu(clip)
+        video = files.video(clip) if files.video is not None and has_video[clip] else Span(0.0, annotated)
         duration = min(imu[-1].end, video.end) if math.isinf(annotated) else annotated
-        _check_start(index, files, clip, recordings, duration)
+        if (first := files.first(clip)) > _LATE_CLOCK:
+            _check_start(index, clip, first, recordings, duration)
         spans = [common_span(span, video, duration) for span in imu]
         usable = [span for span in spans if round(span.end - span.begin, TIME_DECIMALS) >= min_duration]
         if not usable:
@@ -181,11 +187,11 @@ def _placed(index: ClipIndex, files: Files, survey: Survey, rate: float) -> Clip
     return replace(times, recording_N=recording_N, offset_N=offset_N)
 
 
-def _check_start(index: ClipIndex, files: Files, clip: int, recordings: Counter[int], duration: float) -> None:
-    """Raise `DataError` if a clip's own clock starts late; `recordings` counts the clips of each."""
+def _check_start(index: ClipIndex, clip: int, first: float, recordings: Counter[int], duration: float) -> None:
+    """Raise `DataError` if a clip's own clock starts late, at `first` [s]; `recordings` counts the clips of each."""
     declared, recording = bool(index.times.declared_N[clip]), int(index.times.recording_N[clip])
     alone = not declared and recordings[recording] == 1
-    wrong = late_clock(files.first(clip), duration, alone=alone)
+    wrong = late_clock(first, duration, alone=alone)
     if wrong is not None:
         raise DataError(f"{index.imu(clip)}: {wrong}")
 

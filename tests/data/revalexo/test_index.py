@@ -5,12 +5,13 @@ import os
 import pickle
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import JsonValue
-from support.tiny_dataset import pair, write_json
+from support.tiny_dataset import pair, revalexo, write_json
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
@@ -89,7 +90,7 @@ def test_the_index_of_many_clips_stays_small(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     index = read_index(tmp_path, ("s",), 10.0)
     assert len(index) == 20_000
-    assert len(pickle.dumps(index)) < 150 * len(index)
+    assert len(pickle.dumps(index)) < 170 * len(index)
 
 
 def test_subjects_are_named_in_full_or_by_number() -> None:
@@ -245,3 +246,22 @@ def test_paths_within_the_root_may_contain_dots() -> None:
     assert layout.relative_file("videos/../imu", "./a.csv") == os.path.join("imu", "a.csv")  # noqa: PTH118
     assert layout.relative_file("", "..a.csv") == "..a.csv"
     assert layout.relative_file("a", "..") is None
+
+
+def test_a_dataset_that_was_surveyed_before_is_indexed_with_one_look_at_each_file(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = revalexo(written)
+    first = recordings.build("train", 0)  # remembers what the files say about time
+    looks: Counter[str] = Counter()
+    stat = os.stat
+
+    def counted(path: Path | str | int, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
+        looks[Path(str(path)).suffix] += 1
+        return stat(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(os, "stat", counted)
+    again = recordings.build("train", 0)
+    assert again.fingerprint() == first.fingerprint()
+    clips = len(set(again.clip_names))
+    assert (looks[".mp4"], looks[".csv"]) == (clips, clips)
