@@ -186,10 +186,7 @@ class TrainingModule(pl.LightningModule, ABC):
             self.manual_backward(loss)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient. This is not done in `training_step` because fp16 gradients are unscaled only here.
-
-        Raises `UserError` if loss or gradient of this step, or of the step before, is not finite.
-        """
+        """Clip the gradient, which is not done earlier because fp16 gradients are unscaled only here. See `settle`."""
         limit = self.experiment.trainer.gradient_clip
         norm = clip_gradient(optimizer, limit)
         assert self._step is not None
@@ -208,8 +205,8 @@ class TrainingModule(pl.LightningModule, ABC):
     def settle(self, lag: int = 0) -> None:
         """Read the outcomes of all steps, except of the last `lag` ones. All processes call it.
 
-        Raises the `DataError` of a window that could not be read on any process, and `UserError` if loss or gradient of
-        a step is not finite. The weights are then those before that step.
+        Raises the `DataError` of a window that any process could not read, or `UserError` if loss or gradient is not
+        finite. The weights are then those before that step.
         """
         while len(self._outcomes) > lag:
             outcome = self._outcomes.popleft()
@@ -237,9 +234,8 @@ class TrainingModule(pl.LightningModule, ABC):
     ) -> TrainingBatch | Batch | DataError:
         """Raise the `DataError` of a window that could not be read.
 
-        If there are several processes, all of them raise it when they have exchanged it: in training after the step,
-        for which this process gets a substitute, and in validation at the end, because they may not have the same
-        number of batches.
+        Several processes exchange it first: in training after the step, for which this one gets a substitute, and in
+        validation at the end, because they may not have the same number of batches.
         """
         if world_size() == 1:
             return arrived(batch)
