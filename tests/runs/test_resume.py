@@ -54,6 +54,19 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(go: Go, untouc
     assert log.count(" INFO epoch ") == 3
 
 
+def test_a_run_stopped_between_two_rows_of_its_log_logs_the_same_means(go: Go, written: Path, tmp_path: Path) -> None:
+    setting = "trainer.log_every=3"
+    (tmp_path / "whole").mkdir()
+    with chdir(tmp_path / "whole"):
+        whole = tmp_path / "whole" / pretrain(small(written, setting, file=INTERRUPTED), INTERRUPTED)
+    with pytest.raises(Interrupted, match="after step 7"):
+        go(setting, signal_at=f"7:{signal.SIGTERM}")
+    run = go(setting)
+    assert_same(run, whole)
+    steps = [int(row["step"]) + 1 for row in metrics(run) if row["train/loss_step"]]
+    assert steps == [3, 5, 6, 9, 10, 12, 15], "every third, and the last of each epoch of 5"
+
+
 def test_a_run_that_is_stopped_again_before_it_took_a_step_loses_nothing(
     go: Go, untouched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,8 @@
 """A run that counts what each training step asks of its device and of other processes.
 
-    python -m support.counted_steps pretrain EXPERIMENT.json FOLDER
+    python -m support.counted_steps pretrain EXPERIMENT.json FOLDER [FILE.py]
 
-trains in the working directory and writes `FOLDER/RANK.json`: for each step, from one batch to the next, the names of
+trains in the working directory, with the components of `FILE.py`, and writes `FOLDER/RANK.json`: for each step, from one batch to the next, the names of
 our own collective operations, and where the host waited for the device. The CPU is treated as a GPU is: outcomes of a
 step are read one step later. What the package does on a CPU only, where reading costs nothing, is not counted: see
 `test_on_a_device_that_cannot_be_read_a_step_is_taken`.
@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from revalexo_clip.config.finetuning import FinetuneExperiment
+from revalexo_clip.config.loading import import_experiment_file
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.finetuning.run import finetune
 from revalexo_clip.pretraining.run import pretrain
@@ -92,7 +93,11 @@ class Methods(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in READS or (name in {"tensor", "as_tensor"} and given.get("device") is not None):
             steps.note_wait(name)
-        if name == "to" and any(one == "cpu" for one in args[1:] if isinstance(one, str)) and not given.get("non_blocking"):
+        if (
+            name == "to"
+            and any(one == "cpu" for one in args[1:] if isinstance(one, str))
+            and not given.get("non_blocking")
+        ):
             steps.note_wait("to cpu")
         return func(*args, **given)
 
@@ -130,7 +135,10 @@ def treat_as_gpu() -> None:
         finally:
             steps.paused = False
 
-    patches = {TrainingModule: {"on_train_start": later, "on_before_batch_transfer": fetched}, HostCopy: {"read": unwatched}}
+    patches = {
+        TrainingModule: {"on_train_start": later, "on_before_batch_transfer": fetched},
+        HostCopy: {"read": unwatched},
+    }
     for owner, replaced in patches.items():
         for name, function in replaced.items():
             setattr(owner, name, function)
@@ -139,8 +147,10 @@ def treat_as_gpu() -> None:
             setattr(dist, name, steps.counted(name, getattr(dist, name)))
 
 
-def main(kind: str, experiment: Path, folder: Path) -> None:
+def main(kind: str, experiment: Path, folder: Path, *files: Path) -> None:
     treat_as_gpu()
+    for file in files:
+        import_experiment_file(file)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with Methods(), Operations():
         if kind == "pretrain":
@@ -153,4 +163,4 @@ def main(kind: str, experiment: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], *map(Path, sys.argv[2:]))

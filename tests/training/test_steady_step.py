@@ -13,7 +13,7 @@ import pytest
 import torch
 from lightning.fabric.utilities.apply_func import apply_to_collection
 from support.small_finetuning import finetuning
-from support.small_run import built_in_experiment
+from support.small_run import built_in_experiment, train
 from torch import Tensor
 
 from revalexo_clip.augment import Scale
@@ -24,7 +24,9 @@ from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.losses import InfoNCE, NearestNeighbours, SelfContrast, SigLIP, Sum, Term
 from revalexo_clip.pretraining.build import build_setup
 from revalexo_clip.pretraining.module import ContrastiveModule
+from revalexo_clip.training.base_module import TrainingModule
 from revalexo_clip.training.callbacks.weight_averaging import Averaging
+from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.step_functions import clip_gradient, trained_parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
@@ -135,6 +137,31 @@ def test_on_a_device_that_cannot_be_read_a_step_is_taken(
     step("meta")
     with pytest.raises(RuntimeError, match="meta"):
         float(next(module.parameters()).detach().sum())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["motion", "x3d_xs"])
+def test_no_operation_of_a_steady_step_waits_for_the_gpu(
+    name: str, written: Path, distinct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = motion(written) if name == "motion" else frames(distinct)
+    on_gpu = made.trainer.model_copy(update={"accelerator": "gpu", "devices": 1, "precision": "bf16-mixed"})
+    begin, modes = TrainingModule.on_before_batch_transfer, []
+
+    def watched(self: TrainingModule, batch: TrainingBatch, dataloader_idx: int) -> object:
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        steady = self.trainer.training and done > 1 and not self.trainer.is_last_batch
+        modes.append("error" if steady else "default")
+        torch.cuda.set_sync_debug_mode(modes[-1])
+        return begin(self, batch, dataloader_idx)
+
+    monkeypatch.setattr(TrainingModule, "on_before_batch_transfer", watched)
+    try:
+        train(made.model_copy(update={"trainer": on_gpu}), tmp_path)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert "error" in modes
 
 
 def _built(experiment: PretrainExperiment, monkeypatch: pytest.MonkeyPatch) -> tuple[ContrastiveModule, object]:
