@@ -23,7 +23,7 @@ from support.small_training import metrics, small
 
 from revalexo_clip.core.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.core.files import WriteError
-from revalexo_clip.pretraining.run import Pretraining
+from revalexo_clip.pretraining.run import Pretraining, pretrain
 from revalexo_clip.runs.resume_state import TRAINING_WEIGHTS
 
 pytest_plugins = ("support.interrupted_run",)

@@ -2,10 +2,10 @@
 
     python -m support.counted_steps pretrain EXPERIMENT.json FOLDER [FILE.py]
 
-trains in the working directory, with the components of `FILE.py`, and writes `FOLDER/RANK.json`: for each step, from one batch to the next, the names of
-our own collective operations, and where the host waited for the device. The CPU is treated as a GPU is: outcomes of a
-step are read one step later. What the package does on a CPU only, where reading costs nothing, is not counted: see
-`test_on_a_device_that_cannot_be_read_a_step_is_taken`.
+trains in the working directory, with the components of `FILE.py`, and writes `FOLDER/RANK.json`: for each step, from
+one batch to the next, the names of our own collective operations, and where the host waited for the device. The CPU is
+treated as a GPU is: outcomes of a step are read one step later. What the package does on a CPU only, where reading
+costs nothing, is not counted: see `test_on_a_device_that_cannot_be_read_a_step_is_taken`.
 """
 
 from __future__ import annotations

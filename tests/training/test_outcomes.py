@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from support.small_process import EXPERIMENT
 from support.small_run import train
 from support.small_training import small
-from support.tiny_dataset import steady, write_video
 from torch import Tensor, nn
 
 from revalexo_clip.core.errors import UserError
@@ -18,7 +13,6 @@ from revalexo_clip.pretraining.module import ContrastiveModule
 from revalexo_clip.training.base_module import TrainingModule
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.outcomes import FLAGS, Ballot, HostCopy, Outcome, PendingStep, WeightsBefore
-from tests.training.test_agreement import met_by_the_second_process
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
@@ -48,7 +42,7 @@ def test_weights_are_restored_in_place() -> None:
 
 
 @pytest.fixture
-def diverging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Tensor]]]:
+def diverging(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """The weights of the module when a run ends because the gradient of its fourth step is not finite."""
     found: list[dict[str, Tensor]] = []
     compute, error = ContrastiveModule.compute_gradients, ContrastiveModule.divergence_error
@@ -67,7 +61,7 @@ def diverging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Tensor
 
     monkeypatch.setattr(ContrastiveModule, "compute_gradients", spoil)
     monkeypatch.setattr(ContrastiveModule, "divergence_error", note)
-    yield found
+    return found
 
 
 def test_a_step_that_is_known_to_be_unsound_one_step_later_changes_neither_weights_nor_message(
@@ -96,21 +90,3 @@ def test_no_checkpoint_has_a_step_that_is_not_known_to_be_sound(
     content = torch.load(checkpoint, weights_only=True)
     assert content["global_step"] == 3
     assert all(value.isfinite().all() for value in content["state_dict"].values())
-
-
-@pytest.mark.long
-@pytest.mark.slow
-def test_a_window_that_one_of_two_processes_cannot_read_ends_both_one_step_later(root: Path, tmp_path: Path) -> None:
-    clip, middle = met_by_the_second_process(validating=False, root=root)
-    video = root / f"videos/{clip}.mp4"
-    write_video(video, [time for time in steady() if abs(time - middle) > 0.11], codec={"g": "30"})
-    experiment = small(root, "trainer.devices=2", "trainer.log_every=20", "trainer.checkpoint_minutes=0")
-    (tmp_path / "experiment.json").write_text(experiment.to_json())
-    command = ["-m", "support.counted_steps", "pretrain", "experiment.json", str(tmp_path), str(EXPERIMENT)]
-    done = subprocess.run(
-        [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 1
-    raised = [line for line in done.stderr.splitlines() if "core.errors.DataError: " in line]
-    assert raised
-    assert all(f"DataError: {clip}, window at " in line for line in raised), raised
