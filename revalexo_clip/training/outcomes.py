@@ -134,7 +134,7 @@ class Substitute:
 
     def batch(self) -> TrainingBatch:
         """Return the window as often as a batch has windows."""
-        return _each(self._window, lambda x_1: x_1.expand(self._rows, *x_1.shape[1:]))
+        return _each(self._window, lambda x_1: x_1.expand(self._rows, *x_1.shape[1:]).clone())
 
 
 def _each(batch: TrainingBatch, change: Callable[[Tensor], Tensor]) -> TrainingBatch:

@@ -168,11 +168,13 @@ class LastCheckpoint(Checkpoint):
         return Ballot(save=due, signal=self.signals.number)
 
     def _agreed(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Ballot:
+        agreed, module = Ballot(), pl_module if isinstance(pl_module, TrainingModule) else None
+        if module is not None:
+            agreed, module.agreed = module.agreed, agreed
         at_once, self._at_once = self._at_once or world_size() == 1, False
-        if at_once or not isinstance(pl_module, TrainingModule):
+        if at_once or module is None:
             signal, save = largest([self.signals.number, self._is_due(trainer)], pl_module.device)
             return Ballot(save=bool(save), signal=signal)
-        agreed, pl_module.agreed = pl_module.agreed, Ballot()
         return agreed._replace(save=agreed.save or self.minutes == 0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
