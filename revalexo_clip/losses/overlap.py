@@ -94,7 +94,8 @@ def sharing_time(recording_M: Tensor, time_M: Tensor, recording_N: Tensor, time_
     earliest = time.new_full((len(time),), torch.inf).scatter_reduce(0, number, time, "amin")
     time = time - earliest[number]
     reach = window - MICROSECOND
-    key_M, key_N = (time + number * (time.max() + 2 * window)).split([len(recording_M), len(recording_N)])
+    key = time + number * (time.max() + 2 * window)
+    key_M, key_N = key[: len(recording_M)], key[len(recording_M) :]
     sorted_N, order_N = key_N.sort()
     first_M = torch.searchsorted(sorted_N, key_M - reach, right=True)
     stop_M = torch.searchsorted(sorted_N, key_M + reach)

@@ -64,7 +64,7 @@ def reduce_over_ranks(summed_F: Tensor, averaged: Sequence[Tensor] = ()) -> Tens
         return summed_F
     packed = torch.cat([summed_F.double(), *(tensor.flatten() for tensor in averaged)])
     dist.all_reduce(packed)
-    total_F, *sums = packed.split([len(summed_F), *(tensor.numel() for tensor in averaged)])
+    total_F, *sums = torch.split(packed, [len(summed_F), *(tensor.numel() for tensor in averaged)])
     if averaged:
         averages = [total.div_(world_size()).view_as(tensor) for total, tensor in zip(sums, averaged, strict=True)]
         torch._foreach_copy_(list(averaged), averages)

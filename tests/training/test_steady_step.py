@@ -15,18 +15,20 @@ from lightning.fabric.utilities.apply_func import apply_to_collection
 from support.small_finetuning import finetuning
 from support.small_run import built_in_experiment, train
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from revalexo_clip.augment import Scale
 from revalexo_clip.augment.erasing import RandomErasing
 from revalexo_clip.config.base import Experiment
 from revalexo_clip.config.loading import load_experiment
 from revalexo_clip.config.pretraining import PretrainExperiment
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.types import Batch
 from revalexo_clip.losses import InfoNCE, NearestNeighbours, SelfContrast, SigLIP, Sum, Term
 from revalexo_clip.pretraining.build import build_setup
 from revalexo_clip.pretraining.module import ContrastiveModule
 from revalexo_clip.training.base_module import TrainingModule
-from revalexo_clip.training.callbacks.weight_averaging import Averaging
-from revalexo_clip.training.drawn_batches import TrainingBatch
+from revalexo_clip.training.drawn_batches import TrainingBatch, TrainingSample
 from revalexo_clip.training.step_functions import clip_gradient, trained_parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
@@ -111,7 +113,7 @@ def test_on_a_device_that_cannot_be_read_a_step_is_taken(
     made = motion(written) if name == "motion" else frames(distinct)
     module, data = _built(made.model_copy(update={"micro_batch": part}), monkeypatch)
     batches = iter(data)
-    (optimizer, _), average = made.optim.build(module, 10), Averaging(0.9)
+    optimizer, _ = made.optim.build(module, 10)
 
     def step(device: str) -> None:
         batch = apply_to_collection(next(batches), Tensor, lambda x: x.to(device))
@@ -129,7 +131,6 @@ def test_on_a_device_that_cannot_be_read_a_step_is_taken(
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which does not know the device
     module.to("meta")
     optimizer.state.clear()
-    average.on_train_start(None, module)
     module._weights_before = type(module._weights_before)()
     for modality in module.between.values():
         modality.reset()
@@ -147,9 +148,9 @@ def test_no_operation_of_a_steady_step_waits_for_the_gpu(
 ) -> None:
     made = motion(written) if name == "motion" else frames(distinct)
     on_gpu = made.trainer.model_copy(update={"accelerator": "gpu", "devices": 1, "precision": "bf16-mixed"})
-    begin, modes = TrainingModule.on_before_batch_transfer, []
+    begin, modes = TrainingModule.on_before_batch_transfer, list[str]()
 
-    def watched(self: TrainingModule, batch: TrainingBatch, dataloader_idx: int) -> object:
+    def watched(self: TrainingModule, batch: TrainingBatch | Batch | DataError, dataloader_idx: int) -> object:
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
         steady = self.trainer.training and done > 1 and not self.trainer.is_last_batch
         modes.append("error" if steady else "default")
@@ -164,7 +165,9 @@ def test_no_operation_of_a_steady_step_waits_for_the_gpu(
     assert "error" in modes
 
 
-def _built(experiment: PretrainExperiment, monkeypatch: pytest.MonkeyPatch) -> tuple[ContrastiveModule, object]:
+def _built(
+    experiment: PretrainExperiment, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ContrastiveModule, DataLoader[TrainingSample | DataError]]:
     setup = build_setup(experiment)
     monkeypatch.setattr(ContrastiveModule, "global_step", 0)
     monkeypatch.setattr(ContrastiveModule, "backward_pass", lambda self, loss, last: torch.autograd.backward(loss))
