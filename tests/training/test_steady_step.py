@@ -150,7 +150,9 @@ def test_no_operation_of_a_steady_step_waits_for_the_gpu(
     on_gpu = made.trainer.model_copy(update={"accelerator": "gpu", "devices": 1, "precision": "bf16-mixed"})
     begin, modes = TrainingModule.on_before_batch_transfer, list[str]()
 
-    def watched(self: TrainingModule, batch: TrainingBatch | Batch | DataError, dataloader_idx: int) -> object:
+    def watched(
+        self: TrainingModule, batch: TrainingBatch | Batch | DataError, dataloader_idx: int
+    ) -> TrainingBatch | Batch | DataError:
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
         steady = self.trainer.training and done > 1 and not self.trainer.is_last_batch
         modes.append("error" if steady else "default")
