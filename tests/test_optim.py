@@ -15,7 +15,7 @@ from revalexo_clip.losses import InfoNCE, SigLIP, Sum, Term
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import X3D, DeepConvLSTM, MViT
 from revalexo_clip.optim import AdamW, split_by_decay
-from revalexo_clip.training.base_module import learning_rates
+from revalexo_clip.training.step_functions import learning_rates
 
 VIDEO = VideoSpec(frames=2, crop=32, short_side=32, window=2.0)
 IMU = ImuSpec(("acc_x", "acc_y"), ("m/s^2", "m/s^2"), rate=60.0, window=2.0)

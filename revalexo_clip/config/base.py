@@ -55,6 +55,9 @@ class TrainerConfig(Config):
     checkpoint_minutes: NonNegativeFloat | None = 10.0
     """Time between writes of `last.ckpt` within an epoch [min]. 0: after every step; null: at the end of epochs
     only."""
+    log_every: PositiveInt = 20
+    """Steps between rows of `metrics.csv`, which have the means of the steps between them; the last step of an epoch
+    always has a row. On a GPU, each row waits until the GPU is done with its step."""
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of a moving average of the weights, e.g. 0.999. Validation, evaluation and export use the average; the
     training itself does not change. null for none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -17,9 +17,10 @@ from revalexo_clip.losses import ClassificationLossModule, ClassifierOutput
 from revalexo_clip.metrics.classification import scores
 from revalexo_clip.models.classifier import ActivityClassifier
 from revalexo_clip.models.layers import one_step
-from revalexo_clip.training.base_module import PendingStep, TrainingModule
-from revalexo_clip.training.distributed import fail_on_all_ranks, gather, rank, world_size
+from revalexo_clip.training.base_module import TrainingModule
+from revalexo_clip.training.distributed import fail_on_all_ranks, rank, world_size
 from revalexo_clip.training.drawn_batches import TrainingBatch
+from revalexo_clip.training.outcomes import Outcome, PendingStep, StepWindows
 
 MONITORED = "val/weighted_f1"
 """Metric that checkpoints are chosen by: the weighted F1 of the validation windows at the first horizon."""
@@ -82,7 +83,12 @@ class ClassifierModule(TrainingModule):
                 self.backward_pass(loss, last=own.stop == rows)
         for parameter in self._frozen_parameters():
             parameter.grad = None
-        return PendingStep(batch, gather(total[None]).mean())
+        sound = torch.empty(0, 0, dtype=torch.bool)
+        return PendingStep(StepWindows(windows.clip_B, windows.start_B, sound), {"": total / world_size()})
+
+    def total_loss(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """See `TrainingModule.total_loss`."""
+        return losses[""]
 
     def _teacher_output(self, imu_BLC: Tensor, video_B3THW: Tensor, motion_BMYX3: Tensor) -> ClassifierOutput | None:
         with torch.no_grad():
@@ -119,11 +125,11 @@ class ClassifierModule(TrainingModule):
             loss = loss + sum((parameter.sum() * 0 for parameter in self._frozen_parameters()), start=loss * 0)
         super().backward_pass(loss, last)
 
-    def divergence_error(self, step: PendingStep, norm: Tensor, where: str) -> UserError:
+    def divergence_error(self, step: Outcome, loss: float, norm: float) -> UserError:
         """See `TrainingModule.divergence_error`."""
-        names = ", ".join(self.window_names(step.batch.windows)[:8])
+        names = ", ".join(step.windows.names(self.clips)[:8])
         return UserError(
-            f"the training diverged: {where}, the loss is {step.loss:g} and the gradient norm {norm:g}; the batch "
+            f"the training diverged: {step.where}, the loss is {loss:g} and the gradient norm {norm:g}; the batch "
             f"starts with {names}\n"
             "The step was not taken. Lower optim.lr or trainer.gradient_clip, or --set trainer.precision=32"
         )

@@ -159,10 +159,5 @@ def in_blocks(reduce: Callable[[Tensor, slice], Result], x_ND: Tensor, blocks: l
 
 
 def fill_overlaps(x_bN: Tensor, overlap: Overlap | None, rows: slice, value: float) -> Tensor:
-    """Set the elements of windows that overlap to `value`, in place; `rows` are the rows of `x_bN` among all N.
-
-    Only where windows of one recording meet, so that no mask of the size of `x_bN` is needed.
-    """
-    if overlap is not None:
-        x_bN[overlap.of_rows(rows)] = value
-    return x_bN
+    """Set the elements of windows that overlap to `value`, in place; `rows` are the rows of `x_bN` among all N."""
+    return x_bN if overlap is None else x_bN.masked_fill_(overlap.rows(rows), value)

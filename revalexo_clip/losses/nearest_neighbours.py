@@ -93,11 +93,15 @@ class NearestNeighboursLoss(InfoNCELoss):
         self.register_buffer("recording_Q", torch.zeros(queue, dtype=torch.int64))
         self.register_buffer("time_bits_Q", torch.zeros(queue, dtype=torch.int64))
         self.register_buffer("pushed", torch.tensor(0))
+        self._count: int | None = None
+        """`pushed` on the host, which would have to wait for a device to read it; None until it was read once."""
 
     @property
     def is_full(self) -> bool:
         """Whether the queue is full, and the loss is on."""
-        return int(self.pushed) >= self.size
+        if self._count is None:
+            self._count = int(self.pushed)
+        return self._count >= self.size
 
     def share(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:
         """See `LossModule.share`. Without `overlap`, no entry of the queue shares time with a window."""
@@ -125,7 +129,8 @@ class NearestNeighboursLoss(InfoNCELoss):
             if overlap is not None:
                 windows = overlap.recording_N[block], overlap.time_N[block]
                 queued = self.recording_Q, self.time_bits_Q.view(torch.float64)
-                similarity_bQ[sharing_time(*windows, *queued, overlap.window)] = -torch.inf
+                shared = sharing_time(*windows, *queued, overlap.window)
+                similarity_bQ.masked_fill_(shared.rows(slice(None)), -torch.inf)
             nearest = similarity_bQ.max(dim=1)
             found_b1 = nearest.values.isfinite()[:, None]
             neighbour_ND[block] = torch.where(found_b1, queue_QD[nearest.indices].to(query_ND), query_ND[block])
@@ -145,6 +150,8 @@ class NearestNeighboursLoss(InfoNCELoss):
         self.recording_Q[place_N] = overlap.recording_N[newest].long()
         self.time_bits_Q[place_N] = overlap.time_N[newest].double().contiguous().view(torch.int64)
         self.pushed += count
+        if self._count is not None:
+            self._count += count
 
     def chance(self, overlap: Overlap) -> Tensor | None:
         """See `InfoNCELoss.chance`; 0 as long as the loss is off."""
@@ -152,6 +159,7 @@ class NearestNeighboursLoss(InfoNCELoss):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Allocate the queue, whose size is known from the first step on; one of another length starts anew."""
+        self._count = None
         saved = {name: state_dict[prefix + name] for name, _ in self.named_buffers() if prefix + name in state_dict}
         if "recording_Q" in saved and len(saved["recording_Q"]) != self.size:
             state_dict.update({prefix + name: buffer for name, buffer in self.named_buffers()})

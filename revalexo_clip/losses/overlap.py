@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,16 +12,13 @@ from torch import Tensor
 MICROSECOND = 1e-6
 """Times are compared to a microsecond [s]: offsets are sums of decimal fractions."""
 
-_SLACK = 1e-3
-"""Windows that are closer than this to sharing time [s] are compared one by one: sums of times are rounded."""
-
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
     """Positions in absolute time of the N windows of a batch, which determine the windows that share some time.
 
     Windows of two clips overlap if the clips do. Windows that only touch do not overlap, and a window does not overlap
-    itself. The pairs are computed once, in O(N log N + P) time and O(N + P) memory for P pairs.
+    itself. What is kept is computed once, in O(N log N) time and O(N) memory.
     """
 
     recording_N: Tensor
@@ -38,40 +36,23 @@ class Overlap:
         Two moments of a recording overlap if they are less than `gap` [s] apart. The result is computed once.
         """
         if gap not in self._of_frames:
-            time_K = self.time_N.new_tensor(self.frame_times)
-            time_M = (self.time_N[:, None] + time_K).flatten()
-            self._of_frames[gap] = Overlap(self.recording_N.repeat_interleave(len(time_K)), time_M, gap)
+            time_M = torch.stack([self.time_N + time for time in self.frame_times], dim=1).flatten()
+            self._of_frames[gap] = Overlap(self.recording_N.repeat_interleave(len(self.frame_times)), time_M, gap)
         return self._of_frames[gap]
-
-    def pairs(self) -> tuple[Tensor, Tensor]:
-        """Return the pairs (i, j) of windows that share some time, [P] int64 each, ascending in i.
-
-        Each pair occurs in both orders.
-        """
-        return self._pairs
-
-    def of_rows(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """Return the pairs whose first window is one of b consecutive windows, counted from the first of them."""
-        i_P, j_P = self._pairs
-        start, stop, _ = rows.indices(len(self.recording_N))
-        own = slice(self._starts[start], self._starts[max(start, stop)])
-        return i_P[own] - start, j_P[own]
 
     def rows(self, rows: slice) -> Tensor:
         """Return [b, N] bool: whether each of b consecutive windows shares some time with each of all N windows.
 
         `rows(slice(None))` is the whole matrix.
         """
-        count = len(self.recording_N)
-        start, stop, _ = rows.indices(count)
-        shared_bN = torch.zeros(max(stop - start, 0), count, dtype=torch.bool, device=self.recording_N.device)
-        shared_bN[self.of_rows(rows)] = True
+        start, stop, _ = rows.indices(len(self.recording_N))
+        shared_bN = self._ranges.rows(slice(start, max(start, stop)))
+        shared_bN.diagonal(start).fill_(False)
         return shared_bN
 
     def candidates(self) -> Tensor:
-        """Return [N] int64, the number of windows that do not overlap each window, itself included."""
-        count = len(self.recording_N)
-        return count - torch.bincount(self._pairs[0], minlength=count)
+        """Return [N] int32, the number of windows that do not overlap each window, itself included."""
+        return len(self.recording_N) + 1 - (self._ranges.stop_M - self._ranges.first_M).clamp(min=1)
 
     @cached_property
     def _of_frames(self) -> dict[float, Overlap]:
@@ -79,41 +60,43 @@ class Overlap:
         return {}
 
     @cached_property
-    def _pairs(self) -> tuple[Tensor, Tensor]:
-        i_P, j_P = sharing_time(self.recording_N, self.time_N, self.recording_N, self.time_N, self.window)
-        different_P = i_P != j_P
-        return i_P[different_P], j_P[different_P]
-
-    @cached_property
-    def _starts(self) -> list[int]:
-        """[N + 1], the place of the first pair of each window."""
-        counts_N = torch.bincount(self._pairs[0], minlength=len(self.recording_N))
-        return [0, *counts_N.cumsum(0).tolist()]
+    def _ranges(self) -> SharedTime:
+        return sharing_time(self.recording_N, self.time_N, self.recording_N, self.time_N, self.window)
 
 
-def sharing_time(
-    recording_M: Tensor, time_M: Tensor, recording_N: Tensor, time_N: Tensor, window: float
-) -> tuple[Tensor, Tensor]:
-    """Find the pairs of M and N windows that share some time; return their indices, [P] each, ascending in the first.
+class SharedTime(NamedTuple):
+    """Which of N windows share time with each of M windows, itself included.
 
-    `recording` and `time` are as in `Overlap`. Windows are sorted by recording and time, so that those near a window
-    are consecutive.
+    In the order of recording and time, they are consecutive. Their number is not known to the host, which therefore
+    need not wait for a device that computes them.
     """
+
+    place_N: Tensor
+    """[N] int32, place of each of the N windows in that order."""
+    first_M: Tensor
+    """[M] int32, the first place of those that share time with a window."""
+    stop_M: Tensor
+    """[M] int32, the place after the last of them."""
+
+    def rows(self, rows: slice) -> Tensor:
+        """Return [m, N] bool, for m consecutive ones of the M windows."""
+        return (self.place_N >= self.first_M[rows, None]) & (self.place_N < self.stop_M[rows, None])
+
+
+def sharing_time(recording_M: Tensor, time_M: Tensor, recording_N: Tensor, time_N: Tensor, window: float) -> SharedTime:
+    """Find which of N windows share time with each of M windows; `recording` and `time` are as in `Overlap`."""
     if not len(recording_M) or not len(recording_N):
-        nothing = recording_M.new_zeros(0, dtype=torch.int64)
-        return nothing, nothing
-    names, place = torch.unique(torch.cat([recording_M, recording_N]), return_inverse=True)
-    time = torch.cat([time_M, time_N]).double()
-    earliest = time.new_full((len(names),), torch.inf).scatter_reduce(0, place, time, "amin")
-    time = time - earliest[place]
-    reach = window + _SLACK
-    key_M, key_N = (time + place * (time.max() + 2 * reach)).split([len(recording_M), len(recording_N)])
-    order_N = key_N.argsort()
-    sorted_N = key_N[order_N]
-    first_M = torch.searchsorted(sorted_N, key_M - reach)
-    count_M = torch.searchsorted(sorted_N, key_M + reach) - first_M
-    m_P = torch.arange(len(key_M), device=key_M.device).repeat_interleave(count_M)
-    within_P = torch.arange(len(m_P), device=key_M.device) - (count_M.cumsum(0) - count_M)[m_P]
-    n_P = order_N[first_M[m_P] + within_P]
-    shared_P = (recording_M[m_P] == recording_N[n_P]) & ((time_M[m_P] - time_N[n_P]).abs() < window - MICROSECOND)
-    return m_P[shared_P], n_P[shared_P]
+        return SharedTime(*(x.new_zeros(len(x), dtype=torch.int32) for x in (recording_N, recording_M, recording_M)))
+    recording, time = torch.cat([recording_M, recording_N]), torch.cat([time_M, time_N]).double()
+    sorted_recording, order = recording.sort()
+    number = (sorted_recording.diff(prepend=sorted_recording[:1]) != 0).cumsum(0)
+    number = torch.empty_like(order).scatter_(0, order, number)  # of the recording, without those that are not there
+    earliest = time.new_full((len(time),), torch.inf).scatter_reduce(0, number, time, "amin")
+    time = time - earliest[number]
+    reach = window - MICROSECOND
+    key = time + number * (time.max() + 2 * window)
+    key_M, key_N = key[: len(recording_M)], key[len(recording_M) :]
+    sorted_N, order_N = key_N.sort()
+    first_M = torch.searchsorted(sorted_N, key_M - reach, right=True)
+    stop_M = torch.searchsorted(sorted_N, key_M + reach)
+    return SharedTime(order_N.argsort().int(), first_M.int(), stop_M.int())  # half the memory to compare

@@ -73,12 +73,13 @@ class TemporalContrastLoss(WithTemperature):
         super().__init__(of.temperature)
         self.near, self.far, self.block_rows = of.near, of.far, of.block_rows
         self.reads = TEMPORAL_READS[of.modality]
+        self._checked = False
 
     def forward(self, x_ND: Tensor, again_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
         """See `LossModule.forward`; both arguments are the same vectors, of one modality.
 
-        Raises `ValueError` without an overlap, which has the times of the windows, and `ConfigError` if no window has
-        a partner and a negative.
+        Raises `ValueError` without an overlap, which has the times of the windows, and `ConfigError` if no window of
+        the first batch has a partner and a negative. The loss of a later batch without such windows is 0.
         """
         return self.share(x_ND, again_ND, overlap, slice(0, len(x_ND)))
 
@@ -116,26 +117,32 @@ class TemporalContrastLoss(WithTemperature):
         return near_bN, same_bN & (apart_bN >= self.far - MICROSECOND)
 
     def _counted(self, overlap: Overlap | None) -> Tensor:
-        """Return the number of windows that have a partner and a negative, []. Raises `ConfigError` if it is 0."""
-        count = len(self._candidates(overlap))
-        if not count:
+        """Return the number of windows that have a partner and a negative, [], at least 1.
+
+        Raises `ConfigError` if it is 0 in the first batch. The host would have to wait for the answer in every step.
+        """
+        _, used_N = self._candidates(overlap)
+        if not self._checked and not used_N.any():
             raise ConfigError(
                 f"TemporalContrast: no window of a batch has another one of its recording within {self.near:g} s and "
                 f"one that is {self.far:g} s away; use batches=GroupedBatches(by='clip', windows=12), with seconds=10 "
                 "if clips last minutes, more data.windows_per_clip, or longer clips"
             )
-        return self.log_scale.new_tensor(float(count))
+        self._checked = True
+        return used_N.sum().clamp(min=1).to(self.log_scale)
 
-    def _candidates(self, overlap: Overlap | None) -> Tensor:
-        """Return the number of partners and negatives of each window that has both, [M]."""
+    def _candidates(self, overlap: Overlap | None) -> tuple[Tensor, Tensor]:
+        """Return [N], the number of partners and negatives of each window, and [N] bool, whether it has both."""
         if overlap is None:
             raise ValueError("TemporalContrast needs to know the times of the windows, see Overlap")
-        counts = []
+        counts, used = [], []
         for block in row_blocks(len(overlap.recording_N), self.block_rows):
             near_bN, far_bN = (found.sum(dim=1) for found in self._relations(overlap, block))
-            counts.append((near_bN + far_bN)[(near_bN > 0) & (far_bN > 0)])
-        return torch.cat(counts)
+            counts.append(near_bN + far_bN)
+            used.append((near_bN > 0) & (far_bN > 0))
+        return torch.cat(counts), torch.cat(used)
 
     def chance(self, overlap: Overlap) -> Tensor | None:
         """Return the logarithm of the number of partners and negatives, averaged over windows, []."""
-        return self._candidates(overlap).float().log().mean()
+        count_N, used_N = self._candidates(overlap)
+        return count_N.clamp(min=1).float().log().where(used_N, 0).sum() / used_N.sum().clamp(min=1)

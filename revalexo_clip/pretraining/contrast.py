@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.losses import LossModule, Overlap, Vector
 from revalexo_clip.losses.terms import chances, kinds_read, shares, weighted_sum
-from revalexo_clip.training.distributed import gather_with_gradient, rank, sum_over_ranks, world_size
+from revalexo_clip.training.distributed import gather_with_gradient, rank, world_size
 
 Vectors = dict[Vector, Tensor]
 """Unit vectors of the same windows, [B, D] of each kind; D differs between kinds."""
@@ -33,38 +34,35 @@ def retrieval_kinds(vectors: Mapping[Vector, Tensor]) -> tuple[Vector, ...]:
 class Contrast:
     """The loss of a training batch, of which each process computes the share of its own windows.
 
-    `sizes` are the numbers of windows of all processes. `own` in the methods are the vectors of this process's windows.
+    `own` is the place in time of this process's windows, `sizes` are the numbers of windows of all processes.
     """
 
-    def __init__(self, loss: LossModule, overlap: Overlap, sizes: Sequence[int]) -> None:
+    def __init__(self, loss: LossModule, own: Overlap, sizes: Sequence[int]) -> None:
         self.loss = loss
-        self.overlap = overlap
+        self.overlap = own
+        """Place in time of the windows: of all of them, once their vectors are gathered."""
         self.sizes = sizes
         first = sum(sizes[: rank()])
         self.rows = slice(first, first + sizes[rank()])
         self.vectors: Vectors = {}
         """The vectors of all windows, detached, [N, D] of each kind that the loss or retrieval reads."""
-        self.losses: dict[str, Tensor] = {}
+        self.shares: dict[str, Tensor] = {}
         """The share of each term, not weighted, [], detached."""
 
     def __call__(self, own: Mapping[Vector, Tensor]) -> Tensor:
         """Compute what this process backpropagates: its share of the loss, times the number of processes.
 
-        The mean of the gradients over processes, as DDP takes it, is then the gradient of the loss. Vectors that no
-        term reads get a gradient of 0, so that all processes have gradients of the same parameters.
+        `own` are the vectors of this process's windows. The mean of the gradients over processes, as DDP takes it, is
+        then the gradient of the loss. Vectors that no term reads get a gradient of 0, so that all processes have
+        gradients of the same parameters. Call it once.
         """
         vectors = self._gather({kind: own[kind] for kind in own if kind in {*self._read, *retrieval_kinds(own)}})
         self.vectors = {kind: x_ND.detach() for kind, x_ND in vectors.items()}
         found = shares(self.loss, vectors, self.overlap, self.rows)
-        self.losses = {name: share.detach() for name, share in found.items()}
+        self.shares = {name: share.detach() for name, share in found.items()}
         total = weighted_sum(self.loss, found)
         assert total is not None
         return world_size() * total + torch.stack([0 * x_BD.sum() for x_BD in own.values()]).sum()
-
-    def total(self) -> dict[str, Tensor]:
-        """Return the loss of each term over all processes; all of them must call it, once."""
-        summed = sum_over_ranks(torch.stack(list(self.losses.values())))
-        return dict(zip(self.losses, summed, strict=True))
 
     def chances(self) -> dict[str, Tensor | None]:
         """Return the loss of chance of each term; call it before `update`."""
@@ -81,12 +79,22 @@ class Contrast:
         return kinds_read(self.loss)
 
     def _gather(self, own: Vectors) -> Vectors:
-        """Gather the vectors of all processes in one operation."""
+        """Gather vectors and places in time of all processes in one operation.
+
+        Places travel as the bits of further columns, which have no gradient.
+        """
         if world_size() == 1:
             return own
+        packed = torch.cat(list(own.values()), dim=1)
         widths = [x_BD.shape[1] for x_BD in own.values()]
-        packed = gather_with_gradient(torch.cat(list(own.values()), dim=1), self.sizes)
-        return dict(zip(own, torch.split(packed, widths, dim=1), strict=True))
+        where = self.overlap
+        moment_B2 = torch.stack([where.recording_N.long(), where.time_N.double().view(torch.int64)], dim=1)
+        bits_BC = moment_B2.view(packed.dtype)
+        gathered = gather_with_gradient(torch.cat([packed, bits_BC], dim=1), self.sizes)
+        *vectors, bits_NC = torch.split(gathered, [*widths, bits_BC.shape[1]], dim=1)
+        recording_N, time_N = bits_NC.detach().contiguous().view(torch.int64).unbind(1)
+        self.overlap = replace(where, recording_N=recording_N, time_N=time_N.contiguous().view(torch.float64))
+        return dict(zip(own, vectors, strict=True))
 
 
 def check_vectors(loss: LossModule, *, tokens: bool, frame_tokens: bool = False) -> None:

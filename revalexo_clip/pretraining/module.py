@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,11 +24,12 @@ from revalexo_clip.pretraining.imu_alone import selection_metrics
 from revalexo_clip.pretraining.micro_batch import contrast_in_parts
 from revalexo_clip.pretraining.validation import BetweenSubjects, Gallery, validation_loss
 from revalexo_clip.runs.resume_state import BETWEEN_SUBJECTS
-from revalexo_clip.training.base_module import PendingStep, TrainingModule
+from revalexo_clip.training.base_module import TrainingModule
 from revalexo_clip.training.callbacks.early_stopping import LAST, MRR
-from revalexo_clip.training.distributed import fail_on_all_ranks, gather, world_size
+from revalexo_clip.training.distributed import fail_on_all_ranks, world_size
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import diverged
+from revalexo_clip.training.outcomes import Outcome, PendingStep, StepWindows
 
 
 def named(metric: str, term: str) -> str:
@@ -84,9 +85,8 @@ class ContrastiveModule(TrainingModule):
         """Compute the gradients of one contrastive batch."""
         windows = batch.windows
         sizes = [len(share_of(self.experiment.batch_size, place, world_size())) for place in range(world_size())]
-        moment_N2 = gather(torch.stack([windows.recording_B.to(windows.time_B), windows.time_B], dim=1), sizes)
-        overlap = Overlap(moment_N2[:, 0].long(), moment_N2[:, 1], self.window, self.model.frame_times)
-        contrast = self._contrast = Contrast(self.loss, overlap, sizes)
+        own = Overlap(windows.recording_B, windows.time_B, self.window, self.model.frame_times)
+        contrast = self._contrast = Contrast(self.loss, own, sizes)
         first = contrast.rows.start
         with one_step(self.experiment.seed, self.global_step, self.experiment.batch_size) as step:
 
@@ -104,11 +104,16 @@ class ContrastiveModule(TrainingModule):
                 backward=self.backward_pass,
             )
         for modality, kind in zip(self.between, retrieval_kinds(contrast.vectors), strict=True):
-            self.between[modality].add(contrast.vectors[kind], overlap.recording_N)
-        self._losses = contrast.total()
-        loss = weighted_sum(self.loss, self._losses)
+            self.between[modality].add(contrast.vectors[kind], contrast.overlap.recording_N)
+        kinds = retrieval_kinds(contrast.vectors)
+        finite_KB = torch.stack([contrast.vectors[kind][contrast.rows].isfinite().all(dim=1) for kind in kinds])
+        return PendingStep(StepWindows(windows.clip_B, windows.start_B, finite_KB), contrast.shares)
+
+    def total_loss(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """See `TrainingModule.total_loss`."""
+        loss = weighted_sum(self.loss, losses)
         assert loss is not None
-        return PendingStep(batch, loss)
+        return loss
 
     def _vectors_of(self, batch: TrainingBatch, rows: slice) -> Vectors:
         """Augment some windows and compute their vectors. The video of the last part is overwritten."""
@@ -134,33 +139,22 @@ class ContrastiveModule(TrainingModule):
             found["imu_second"] = self.model.encode_imu(windows.second_BLC).embedding_BD
         return found
 
-    def log_step(self) -> None:
+    def log_step(self, losses: Mapping[str, Tensor]) -> None:
         """Log the loss of each named term, each temperature, and the loss of chance if it is defined."""
         assert self._contrast is not None
         chances = self._contrast.chances()
-        self._log_mean("train/chance", weighted_sum(self.loss, chances))
+        row: dict[str, Tensor | None] = {}
+        epoch = {"train/chance": weighted_sum(self.loss, chances)}
         for name, (_, term) in self.loss.terms().items():
-            self.log(named("train/temperature", name), term.temperature)
+            row[named("train/temperature", name)] = term.temperature
             if name:
-                self._log_mean(f"train/loss/{name}", self._losses[name])
-                self._log_mean(f"train/chance/{name}", chances[name])
+                epoch |= {f"train/loss/{name}": losses[name], f"train/chance/{name}": chances[name]}
+        self._log.add(row=row, epoch=epoch)
 
-    def _log_mean(self, name: str, value: Tensor | None) -> None:
-        """Log the mean over the steps of an epoch."""
-        if value is not None:
-            self.log(name, value, on_step=False, on_epoch=True, batch_size=self.experiment.batch_size)
-
-    def divergence_error(self, step: PendingStep, norm: Tensor, where: str) -> UserError:
-        """See `TrainingModule.divergence_error`. The windows are embedded again to find the bad ones."""
-        names = self.window_names(step.batch.windows)
-        part = self.experiment.micro_batch or len(names)
-
-        def embed() -> list[Tensor]:
-            slices = [slice(start, start + part) for start in range(0, len(names), part)]
-            found = [self._vectors_of(step.batch, rows) for rows in slices]
-            return [torch.cat([part[kind] for part in found]) for kind in retrieval_kinds(found[0])]
-
-        return diverged(where, step.loss, norm, names, embed)
+    def divergence_error(self, step: Outcome, loss: float, norm: float) -> UserError:
+        """See `TrainingModule.divergence_error`."""
+        windows = step.windows
+        return diverged(step.where, loss, norm, windows.names(self.clips), windows.finite_KB.tolist())
 
     def on_train_epoch_end(self) -> None:
         """Log the share of the variance of the epoch's embeddings that lies between subjects."""

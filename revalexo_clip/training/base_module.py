@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ParallelStrategy
@@ -22,29 +21,39 @@ from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import DataError, UserError
 from revalexo_clip.core.types import Batch
-from revalexo_clip.data.dataset import Arrival, arrived
+from revalexo_clip.data.dataset import arrived
 from revalexo_clip.models.layers import without_autocast
-from revalexo_clip.runs.resume_state import DATA_POSITION, SCHEDULE, TRAINING_WEIGHTS
+from revalexo_clip.runs.resume_state import DATA_POSITION, EPOCH_AVERAGES, SCHEDULE, TRAINING_WEIGHTS
 from revalexo_clip.training.distributed import (
-    average_over_ranks,
     fail_on_all_ranks,
     gather,
     raise_on_all_ranks,
+    reduce_over_ranks,
     world_size,
 )
 from revalexo_clip.training.drawn_batches import TrainingBatch
 from revalexo_clip.training.failures import finite
 from revalexo_clip.training.loaders import PairsDataModule
+from revalexo_clip.training.outcomes import (
+    FLAGS,
+    Ballot,
+    HostCopy,
+    Outcome,
+    PendingStep,
+    StepWindows,
+    Substitute,
+    WeightsBefore,
+)
 from revalexo_clip.training.restoring import refuse_other_weights, reschedule
-
-
-class PendingStep(NamedTuple):
-    """A step whose gradients are computed and which the optimizer has not taken yet."""
-
-    batch: TrainingBatch
-    """This process's part of the batch."""
-    loss: Tensor
-    """[] loss of the batch of all processes, detached."""
+from revalexo_clip.training.step_functions import (
+    clip_gradient,
+    gradient_scale,
+    learning_rates,
+    names_of_statistics,
+    seed_step,
+    trained_parameters,
+)
+from revalexo_clip.training.step_log import EPOCH, ROW, StepLog
 
 
 class TrainingModule(pl.LightningModule, ABC):
@@ -77,7 +86,17 @@ class TrainingModule(pl.LightningModule, ABC):
         self.steps = steps
         self.described = described
         self.clips = clips
-        self._pending_step: PendingStep | None = None
+        self.lag = 0
+        """Number of steps by which the host reads their outcomes later; 1 if it would have to wait for the device."""
+        self.ask: Callable[[], Ballot] = Ballot
+        """Returns what this process asks of all processes after a step."""
+        self.agreed = Ballot()
+        """What all processes have agreed on, in the last step whose outcome was read."""
+        self._log = StepLog()
+        self._step: tuple[StepWindows, Tensor, Tensor] | None = None
+        self._outcomes: deque[Outcome] = deque()
+        self._weights_before = WeightsBefore()
+        self._substitute: Substitute | None = None
         self._collected: list[tuple[Tensor, ...]] = []
         self._error: DataError | None = None
         self._statistics_names: list[str] | None = None
@@ -89,10 +108,14 @@ class TrainingModule(pl.LightningModule, ABC):
         """Fill the gradients of one step."""
 
     @abstractmethod
-    def divergence_error(self, step: PendingStep, norm: Tensor, where: str) -> UserError:
+    def total_loss(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss [] of a step, given that of each term over all processes."""
+
+    @abstractmethod
+    def divergence_error(self, step: Outcome, loss: float, norm: float) -> UserError:
         """Return the error for a step whose loss or gradient is not finite. All processes call it."""
 
-    def log_step(self) -> None:
+    def log_step(self, losses: Mapping[str, Tensor]) -> None:
         """Log other values of the step that was taken, besides its loss, gradient norm and learning rates."""
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -108,33 +131,43 @@ class TrainingModule(pl.LightningModule, ABC):
         """
         seed_step(self.experiment.seed, self.global_step, self.global_rank)
 
+    def on_train_start(self) -> None:
+        """Read outcomes later where reading them would make the host wait."""
+        self.lag = int(self.device.type == "cuda")
+
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Take one optimizer step."""
+        """Take one optimizer step. Processes exchange what they have to know of each other in one operation."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         optimizer.zero_grad()
-        step = self._pending_step = self.compute_gradients(batch)
-        average_over_ranks(self._statistics())
+        step = self.compute_gradients(batch)
+        flags_F = self.ask()._replace(unreadable=self._error is not None).encode(self.device)
+        share_T = torch.stack(list(step.shares.values()))
+        total = reduce_over_ranks(torch.cat([flags_F, share_T]), self._statistics())
+        losses = dict(zip(step.shares, total[FLAGS:].to(share_T.dtype), strict=True))
+        self._step = step.windows, self.total_loss(losses), total[:FLAGS]
         optimizer.step()
         scheduler = self.lr_schedulers()
         assert isinstance(scheduler, LRScheduler)
-        self.log("train/loss", step.loss, on_step=True, on_epoch=True, batch_size=self.experiment.batch_size)
-        self.log_step()
-        self.log_dict(learning_rates(scheduler))
+        self.log_step(losses)
+        self._write_log(learning_rates(scheduler))
         scheduler.step()
 
-    def _statistics(self) -> list[Tensor]:
-        """Return the saved floating-point buffers, such as batch norm's running statistics.
+    def _write_log(self, rates: dict[str, float]) -> None:
+        """Log a row of `metrics.csv` every `trainer.log_every` steps, and the means of an epoch at its end."""
+        last = self.trainer.is_last_batch
+        if last or self.global_step % self.experiment.trainer.log_every == 0:
+            self.settle()
+            self.trainer._logger_connector.log_metrics({**self._log.take(ROW), **rates})
+        if last:
+            for name, mean in self._log.take(EPOCH).items():
+                self.log(name, mean, on_step=False, on_epoch=True, batch_size=1)
 
-        Each process updates its own by its part of the batches. They are averaged in every step, so that all processes
-        validate the model that the first one saves. DDP would copy them only before an automatic optimization's step.
-        """
+    def _statistics(self) -> list[Tensor]:
         if world_size() == 1:
             return []
         if self._statistics_names is None:
-            saved = self.state_dict().keys()
-            buffers = [(name, buffer) for name, buffer in self.named_buffers() if name in saved]
-            self._statistics_names = [name for name, buffer in buffers if buffer.is_floating_point()]
+            self._statistics_names = names_of_statistics(self)
         return [self.get_buffer(name) for name in self._statistics_names]
 
     @property
@@ -153,25 +186,38 @@ class TrainingModule(pl.LightningModule, ABC):
             self.manual_backward(loss)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradient. This is not done in `training_step` because fp16 gradients are unscaled only here.
-
-        Raises `UserError` if loss or gradient is not finite.
-        """
+        """Clip the gradient, which is not done earlier because fp16 gradients are unscaled only here. See `settle`."""
         limit = self.experiment.trainer.gradient_clip
         norm = clip_gradient(optimizer, limit)
-        self.log("train/gradient_norm", norm)
-        if limit:
-            self.log("train/clipped", (norm > limit).float(), on_step=False, on_epoch=True, batch_size=1)
-        step, self._pending_step = self._pending_step, None
-        assert step is not None
-        if not finite(step.loss, norm, getattr(self.trainer.precision_plugin, "scaler", None)):
-            where = f"in epoch {self.current_epoch + 1}, step {self.global_step + 1}"
-            fail_on_all_ranks(self.divergence_error(step, norm, where))
+        assert self._step is not None
+        windows, loss, flags_F = self._step
+        clipped = {"train/clipped": (norm > limit).float()} if limit else {}
+        self._log.add(
+            row={"train/loss_step": loss, "train/gradient_norm": norm}, epoch={"train/loss_epoch": loss, **clipped}
+        )
+        values = torch.stack([loss, norm, gradient_scale(self.trainer.precision_plugin, norm)])
+        where = f"in epoch {self.current_epoch + 1}, step {self.global_step + 1}"
+        self._outcomes.append(Outcome(where, HostCopy(torch.cat([values, flags_F])), windows))
+        self.settle(self.lag)
+        if self.lag:
+            self._weights_before.keep(trained_parameters(optimizer))
 
-    def window_names(self, windows: Batch) -> list[str]:
-        """Return the clip and the start time of each training window."""
-        pairs = zip(windows.clip_B.tolist(), windows.start_B.tolist(), strict=True)
-        return [f"{self.clips[clip]} at {start:.3f} s" for clip, start in pairs]
+    def settle(self, lag: int = 0) -> None:
+        """Read the outcomes of all steps, except of the last `lag` ones. All processes call it.
+
+        Raises the `DataError` of a window that any process could not read, or `UserError` if loss or gradient is not
+        finite. The weights are then those before that step.
+        """
+        while len(self._outcomes) > lag:
+            outcome = self._outcomes.popleft()
+            loss, norm, scale, *flags = outcome.values.read()
+            self.agreed = Ballot.decode(flags)
+            if not self.agreed.unreadable and finite(loss, norm, scale):
+                continue
+            self._weights_before.restore()
+            if self.agreed.unreadable:
+                raise_on_all_ranks(self._error, self.device)
+            fail_on_all_ranks(self.divergence_error(outcome, loss, norm))
 
     # Validation
 
@@ -183,15 +229,25 @@ class TrainingModule(pl.LightningModule, ABC):
     def on_collected(self, parts: Sequence[Tensor]) -> None:
         """Log metrics, on every process, given all N rows of each tensor in the order of the dataset."""
 
-    def on_before_batch_transfer(self, batch: Arrival | DataError, dataloader_idx: int) -> Arrival | DataError:
-        """Raise the `DataError` of a window that could not be read on any process.
+    def on_before_batch_transfer(
+        self, batch: TrainingBatch | Batch | DataError, dataloader_idx: int
+    ) -> TrainingBatch | Batch | DataError:
+        """Raise the `DataError` of a window that could not be read.
 
-        In validation, several processes raise it at the end: they may not have the same number of batches.
+        Several processes exchange it first: in training after the step, for which this one gets a substitute, and in
+        validation at the end, because they may not have the same number of batches.
         """
         if world_size() == 1:
             return arrived(batch)
         if self.trainer.training:
-            raise_on_all_ranks(batch if isinstance(batch, DataError) else None, self.device)
+            error = batch if isinstance(batch, DataError) else None
+            if self._substitute is None:  # the first batch, before which there is no substitute
+                raise_on_all_ranks(error, self.device)
+                assert isinstance(batch, TrainingBatch)
+                self._substitute = Substitute(batch)
+            elif error is not None:
+                self._error = self._error or error
+                return self._substitute.batch()
         return batch
 
     def validation_step(self, batch: Batch | DataError, batch_idx: int) -> None:
@@ -217,6 +273,7 @@ class TrainingModule(pl.LightningModule, ABC):
         checkpoint.update(self.described)
         checkpoint[SCHEDULE] = self._schedule
         checkpoint[DATA_POSITION] = self._data.position()
+        checkpoint[EPOCH_AVERAGES] = self._log.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue with the next batch. If optimizer or length were changed, keep only the optimizer's statistics.
@@ -224,6 +281,7 @@ class TrainingModule(pl.LightningModule, ABC):
         If weights are no longer averaged, continue with the training weights, which those statistics belong to.
         """
         self._data.continue_at(checkpoint[DATA_POSITION])
+        self._log.load_state_dict(checkpoint[EPOCH_AVERAGES], checkpoint[DATA_POSITION]["batch"])
         if self.experiment.trainer.average is None and TRAINING_WEIGHTS in checkpoint:
             checkpoint["state_dict"] = checkpoint.pop(TRAINING_WEIGHTS)
         optimizer, scheduler = self.experiment.optim.build(self, self.steps)
@@ -240,38 +298,3 @@ class TrainingModule(pl.LightningModule, ABC):
     @property
     def _schedule(self) -> str:
         return f"{self.experiment.optim.model_dump_json()} {self.steps}"
-
-
-def clip_gradient(optimizer: torch.optim.Optimizer, limit: float | None) -> Tensor:
-    """Scale the gradient of all parameters of an optimizer to a norm of at most `limit`, and return the norm before.
-
-    If `limit` is None or 0, the gradient is not changed.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return torch.nn.utils.clip_grad_norm_(parameters, limit or float("inf"))
-
-
-def learning_rates(scheduler: LRScheduler) -> dict[str, float]:
-    """Return the learning rates of the next step, by the names under which they are logged.
-
-    `train/lr` is the rate of the first parameter group, which `optim.lr` sets. Parts of a model for which `ByPlace`
-    sets another rate follow as `train/lr/imu`, or as `train/lr/imu/block_1` if it falls over the blocks of an encoder.
-    """
-    first, *others = scheduler.get_last_lr()
-    rates = {"train/lr": float(first)}
-    for group, rate in zip(scheduler.optimizer.param_groups[1:], others, strict=True):
-        place, found, _ = group.get("name", "").rpartition(", ")
-        if found:
-            rates[f"train/lr/{place.replace(' block ', '/block_')}"] = float(rate)
-    return rates
-
-
-def seed_step(seed: int, step: int, process: int) -> None:
-    """Seed the random generators of all devices for one step of one process.
-
-    No random state needs to be saved: a step draws the same numbers whatever was drawn before it.
-    """
-    own = int(np.random.SeedSequence([seed, step, process]).generate_state(1)[0])
-    torch.manual_seed(own)
-    random.seed(own)
-    np.random.seed(own)  # noqa: NPY002 (for components that draw from the global generator)

@@ -54,19 +54,21 @@ def gather(x_B: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
 
 
 @torch.no_grad()
-def average_over_ranks(tensors: Sequence[Tensor]) -> None:
-    """Replace each floating-point tensor by its average over all processes, on all of them.
+def reduce_over_ranks(summed_F: Tensor, averaged: Sequence[Tensor] = ()) -> Tensor:
+    """Return the sum of [F] values over all processes, and replace each tensor of `averaged` by its average.
 
-    The tensors have the same shapes in all processes. Values that are already equal do not change, not even by
-    rounding.
+    All in one operation, and on all processes. They have the same shapes everywhere. Values that are already equal do
+    not change, not even by rounding: float64, in which they are added up, has 29 bits more than float32.
     """
-    if world_size() == 1 or not tensors:
-        return
-    all_WN = gather(torch.cat([tensor.flatten().double() for tensor in tensors])[None])
-    differs_N = (all_WN != all_WN[0]).any(dim=0)
-    average_N = torch.where(differs_N, all_WN.mean(dim=0), all_WN[0])
-    for tensor, values in zip(tensors, torch.split(average_N, [tensor.numel() for tensor in tensors]), strict=True):
-        tensor.copy_(values.view_as(tensor))
+    if world_size() == 1:
+        return summed_F
+    packed = torch.cat([summed_F.double(), *(tensor.flatten() for tensor in averaged)])
+    dist.all_reduce(packed)
+    total_F, *sums = torch.split(packed, [len(summed_F), *(tensor.numel() for tensor in averaged)])
+    if averaged:
+        averages = [total.div_(world_size()).view_as(tensor) for total, tensor in zip(sums, averaged, strict=True)]
+        torch._foreach_copy_(list(averaged), averages)
+    return total_F
 
 
 def gather_with_gradient(x_BD: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -78,15 +80,6 @@ def gather_with_gradient(x_BD: Tensor, sizes: Sequence[int]) -> Tensor:
     each loss must be multiplied by the number of processes.
     """
     return x_BD if world_size() == 1 else cast("Callable[[Tensor, Sequence[int]], Tensor]", _Gather.apply)(x_BD, sizes)
-
-
-def sum_over_ranks(x: Tensor) -> Tensor:
-    """Return the sum of a tensor over all processes, on each of them. No gradient."""
-    if world_size() == 1:
-        return x.detach()
-    total = x.detach().clone()
-    dist.all_reduce(total)
-    return total
 
 
 def _sizes(x_B: Tensor) -> list[int]:

@@ -79,7 +79,7 @@ def try_one_batch(
         excluded=tuple(clip for windows in splits.values() for clip in windows.excluded),
         steps_per_epoch=setup.data.steps_per_epoch,
         epochs=experiment.trainer.max_epochs,
-        loss=float(trainer.callback_metrics["train/loss"]),
+        loss=float(trainer.callback_metrics["train/loss_epoch"]),
         peak_memory=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else platform.peak_memory(),
         resumes_from=resumed.describe_progress(experiment) if resumed else None,
     )

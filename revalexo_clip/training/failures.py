@@ -5,14 +5,14 @@ A step whose loss or gradient is not finite ends the run before the optimizer ta
 
 from __future__ import annotations
 
+import math
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from revalexo_clip.config.base import Experiment
 from revalexo_clip.config.loading import experiment_files
@@ -24,30 +24,27 @@ _NAMED = 8
 """Number of windows that the message lists; a batch may have hundreds."""
 
 
-def finite(loss: Tensor, norm: Tensor, scaler: torch.amp.GradScaler | None) -> bool:
-    """Return whether a step may be passed to the optimizer.
+def finite(loss: float, norm: float, scale: float) -> bool:
+    """Return whether a step is sound, given its loss, its gradient norm and the `scale` of fp16's gradient scaler.
 
-    A gradient that is not finite is also passed on if fp16's gradient scaler will skip the step, unless the scale is 1
-    or less: then the scaling is not the cause. Loss and norm are the same on all processes, so all return the same.
+    A gradient that is not finite is left to the gradient scaler, which skips the step, unless the scale is 1 or less:
+    then the scaling is not the cause; it is 0 without a scaler. Loss and norm are the same on all processes, so all
+    return the same.
     """
-    if torch.stack([loss, norm]).isfinite().all():
-        return True
-    return scaler is not None and bool(loss.isfinite()) and scaler.get_scale() > 1
+    return math.isfinite(loss) and (math.isfinite(norm) or scale > 1)
 
 
 def diverged(
-    where: str, loss: Tensor, norm: Tensor, windows: list[str], embed: Callable[[], Sequence[Tensor]]
+    where: str, loss: float, norm: float, windows: list[str], finite_KB: Sequence[Sequence[bool]]
 ) -> UserError:
     """Return the error for a step that is not finite. All processes must call it.
 
-    `windows` are the names of this process's windows, `embed` embeds them again: [B, D] of IMU, and of
-    video if there is any.
+    `windows` are the names of this process's windows, `finite_KB` says whether the embeddings of each are finite: those
+    of IMU, and of video if there is any.
     """
-    with torch.no_grad():
-        sound_B = [embedding_BD.isfinite().all(dim=1).tolist() for embedding_BD in embed()]
     bad = {
-        modality: [name for name, sound in zip(windows, found_B, strict=True) if not sound]
-        for modality, found_B in zip(("IMU", "video"), sound_B, strict=False)
+        modality: [name for name, sound in zip(windows, finite_B, strict=True) if not sound]
+        for modality, finite_B in zip(("IMU", "video"), finite_KB, strict=False)
     }
     found: list[tuple[dict[str, list[str]], list[str]]] = [(bad, windows)]
     if world_size() > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import IO
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
@@ -16,7 +17,7 @@ from revalexo_clip.runs.resume_state import EPOCH_ROW
 
 
 class MetricsFile(Logger):
-    """Writes each row at once. A new metric is a new column, for which the file is rewritten.
+    """Writes each row at once to a file that stays open. A new metric is a new column: the file is then rewritten.
 
     Lightning's own logger is not used because it deletes an existing file. `step` is the number of steps taken before
     this process started: rows of later steps are dropped, because those steps will be repeated.
@@ -27,6 +28,7 @@ class MetricsFile(Logger):
         self.path = path
         self.step = step
         self._columns: list[str] = []
+        self._file: IO[str] | None = None
 
     @property
     def name(self) -> str:
@@ -43,9 +45,22 @@ class MetricsFile(Logger):
         """Add a row."""
         row = {**metrics, "step": step}
         if not set(row) <= set(self._columns):
+            self._close()  # before the file is replaced
             self._add_columns(row)
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self._columns).writerow(row)
+        if self._file is None:
+            self._file = self.path.open("a", newline="", encoding="utf-8")
+        csv.DictWriter(self._file, self._columns).writerow(row)
+        self._file.flush()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Close the file."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def complete(self, row: Mapping[str, float]) -> None:
         """Add an epoch's row from its checkpoint if it is missing: a run may be killed between the two writes."""
@@ -56,6 +71,7 @@ class MetricsFile(Logger):
         ]
         if set(row) not in present:
             self.log_metrics(row, int(row["step"]))
+            self._close()
 
     def log_hyperparams(self, *args: object, **kwargs: object) -> None:
         """Do nothing: they are in `experiment.json`."""

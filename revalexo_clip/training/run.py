@@ -32,7 +32,6 @@ from revalexo_clip.training.callbacks.checkpoints import BestCheckpoints, LastCh
 from revalexo_clip.training.callbacks.component_outputs import ComponentOutputs
 from revalexo_clip.training.callbacks.data_wait import DataWaitMonitor
 from revalexo_clip.training.callbacks.early_stopping import Monitored, early_stopping
-from revalexo_clip.training.callbacks.epoch_averages import EpochAverages
 from revalexo_clip.training.callbacks.weight_averaging import averaging
 from revalexo_clip.training.distributed import PeerMonitor, connected, leave_process_group, leave_with_parent
 from revalexo_clip.training.failures import enough_memory, own_code_named
@@ -168,7 +167,6 @@ class Training(ABC, Generic[P]):
                 *averaging(config),
                 PeerMonitor(),
                 signals,
-                EpochAverages(),
                 EpochRow(),
                 BestCheckpoints(folder / "checkpoints", self.monitored),
                 LastCheckpoint(folder / "checkpoints", minutes=config.checkpoint_minutes, signals=signals),

@@ -90,7 +90,7 @@ def build_trainer(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            log_every_n_steps=1,
+            log_every_n_steps=0,  # `TrainingModule` logs steps
             callbacks=callbacks,
             logger=loggers or False,
             plugins=[checkpoint_io] if checkpoint_io else None,

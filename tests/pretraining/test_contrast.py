@@ -33,7 +33,7 @@ from revalexo_clip.losses import (
 from revalexo_clip.losses.terms import weighted_sum
 from revalexo_clip.pretraining.contrast import Contrast, Vectors, check_vectors
 from revalexo_clip.pretraining.micro_batch import contrast_in_parts
-from revalexo_clip.training.distributed import rank, sum_over_ranks, world_size
+from revalexo_clip.training.distributed import rank, reduce_over_ranks, world_size
 
 ROWS, STEPS, QUEUE = 9, 4, 12
 
@@ -102,8 +102,9 @@ def train(part: int) -> dict[str, Tensor]:
     for number in range(STEPS):
         optimizer.zero_grad()
         windows, overlap = batch(number)
+        own_places = Overlap(overlap.recording_N[own.start : own.stop], overlap.time_N[own.start : own.stop], WINDOW)
         sizes = [len(share_of(ROWS, place, world_size())) for place in range(world_size())]
-        contrast = Contrast(training.loss, overlap, sizes)
+        contrast = Contrast(training.loss, own_places, sizes)
 
         def embed(rows: slice, windows: tuple[Tensor, ...] = windows) -> Vectors:
             found: Vectors = training.towers(*(x_NC[own.start : own.stop][rows] for x_NC in windows))
@@ -120,8 +121,8 @@ def train(part: int) -> dict[str, Tensor]:
         )
         average_gradients(training)
         optimizer.step()
-        losses = contrast.total()
-        found |= {f"{number} {name}": loss for name, loss in losses.items()}
+        losses = reduce_over_ranks(torch.stack(list(contrast.shares.values())))
+        found |= {f"{number} {name}": loss for name, loss in zip(contrast.shares, losses, strict=True)}
         chance = weighted_sum(training.loss, {k: v for k, v in contrast.chances().items() if v is not None})
         assert chance is not None
         found[f"{number} chance"] = chance
@@ -134,7 +135,7 @@ def average_gradients(training: nn.Module) -> None:
     """Take the mean over processes, as DDP does after the last part; every parameter must have a gradient."""
     for name, parameter in training.named_parameters():
         assert parameter.grad is not None, name
-        parameter.grad.copy_(sum_over_ranks(parameter.grad) / world_size())
+        reduce_over_ranks(torch.zeros(0), [parameter.grad])
 
 
 def trained_in_parts() -> list[dict[str, Tensor]]:
@@ -178,7 +179,7 @@ def test_each_term_is_that_of_a_plain_loop_and_neighbours_start_when_the_queue_i
         if len(queue) >= QUEUE:
             expected["near"] = plain_nearest_neighbours(imu, video, scales["near"], overlap, queue[-QUEUE:])
             assert expected["near"] > 0.1
-        torch.testing.assert_close(contrast.total(), expected, rtol=1e-6, atol=0)
+        torch.testing.assert_close(contrast.shares, {k: v.detach() for k, v in expected.items()}, rtol=1e-6, atol=0)
         weights = {name: term.weight for name, term in TERMS.terms.items()}
         total = sum(weights[name] * loss.detach() for name, loss in expected.items())
         assert objective.item() == pytest.approx(float(total), rel=1e-6)

@@ -23,7 +23,7 @@ from support.small_training import metrics, small
 
 from revalexo_clip.core.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.core.files import WriteError
-from revalexo_clip.pretraining.run import Pretraining
+from revalexo_clip.pretraining.run import Pretraining, pretrain
 from revalexo_clip.runs.resume_state import TRAINING_WEIGHTS
 
 pytest_plugins = ("support.interrupted_run",)
@@ -52,6 +52,19 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(go: Go, untouc
     assert log.count(" INFO resumes from ") == 4
     assert "stopped: SIGTERM, after step 3; saved as" in log
     assert log.count(" INFO epoch ") == 3
+
+
+def test_a_run_stopped_between_two_rows_of_its_log_logs_the_same_means(go: Go, written: Path, tmp_path: Path) -> None:
+    setting = "trainer.log_every=3"
+    (tmp_path / "whole").mkdir()
+    with chdir(tmp_path / "whole"):
+        whole = tmp_path / "whole" / pretrain(small(written, setting, file=INTERRUPTED), INTERRUPTED)
+    with pytest.raises(Interrupted, match="after step 7"):
+        go(setting, signal_at=f"7:{signal.SIGTERM}")
+    run = go(setting)
+    assert_same(run, whole)
+    steps = [int(row["step"]) + 1 for row in metrics(run) if row["train/loss_step"]]
+    assert steps == [3, 5, 6, 9, 10, 12, 15], "every third, and the last of each epoch of 5"
 
 
 def test_a_run_that_is_stopped_again_before_it_took_a_step_loses_nothing(

@@ -34,7 +34,7 @@ CLASSES = (
     (build, "ContrastiveModule"),
     (pretraining, "CollapseWarning"),
     (pretraining, "MemorisingWarning"),
-    *((training, name) for name in ("BestCheckpoints", "LastCheckpoint", "EpochAverages", "EpochRow")),
+    *((training, name) for name in ("BestCheckpoints", "LastCheckpoint", "EpochRow")),
     (early_stopping, "_EarlyStopping"),
     (weight_averaging, "Averaging"),
 )

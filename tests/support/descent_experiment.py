@@ -44,4 +44,4 @@ class SmallDescent(Small):
     video: VideoEncoder = DroppingSquares()
     optim: Optimizer = Descent()
     batch_size: int = 40
-    trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", gradient_clip=None)
+    trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", log_every=1, gradient_clip=None)

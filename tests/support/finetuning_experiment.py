@@ -25,4 +25,4 @@ class SmallFinetuning(FinetuneExperiment):
     embed_dim: int = 8
     head: Head = LinearHeads(hidden=6)
     batch_size: int = 4
-    trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", checkpoint_minutes=None)
+    trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", log_every=1, checkpoint_minutes=None)

@@ -49,4 +49,4 @@ class ImuAlone(PretrainExperiment):
     loss: Loss = SelfContrast()
     optim: Optimizer = AdamW(lr=1e-3)
     batch_size: int = 8
-    trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", checkpoint_minutes=None)
+    trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", log_every=1, checkpoint_minutes=None)

@@ -49,4 +49,4 @@ class SignalWhenLoaded(PerWindowImu):
 class SmallInterrupted(Small):
     imu: ImuEncoder = Interrupted()
     imu_augment: tuple[ImuAugmentation, ...] = (SignalWhenLoaded(),)
-    trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", checkpoint_minutes=None)
+    trainer: TrainerConfig = TrainerConfig(max_epochs=3, accelerator="cpu", log_every=1, checkpoint_minutes=None)

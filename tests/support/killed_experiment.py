@@ -40,4 +40,4 @@ class Killed(PretrainExperiment):
     embed_dim: int = 16
     optim: Optimizer = AdamW(lr=1e-3)
     batch_size: int = 4
-    trainer: TrainerConfig = TrainerConfig(max_epochs=8, accelerator="cpu", checkpoint_minutes=0)
+    trainer: TrainerConfig = TrainerConfig(max_epochs=8, accelerator="cpu", log_every=1, checkpoint_minutes=0)

@@ -86,4 +86,4 @@ class Small(PretrainExperiment):
     embed_dim: int = 16
     optim: Optimizer = AdamW(lr=1e-3)
     batch_size: int = 8
-    trainer: TrainerConfig = TrainerConfig(max_epochs=1, accelerator="cpu")
+    trainer: TrainerConfig = TrainerConfig(max_epochs=1, accelerator="cpu", log_every=1)

@@ -38,7 +38,7 @@ def finetuning(root: Path, encoder: Path | None, **fields: object) -> FinetuneEx
             "data": data,
             "encoder": encoder,
             "batch_size": 8,
-            "trainer": {"max_epochs": 2, "accelerator": "cpu"},
+            "trainer": {"max_epochs": 2, "accelerator": "cpu", "log_every": 1},
         }
         | fields
     )

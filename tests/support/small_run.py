@@ -70,7 +70,7 @@ def built_in_experiment(root: Path, **fields: object) -> PretrainExperiment:
             "video": {"type": "X3D", "weights": None},
             "embed_dim": 16,
             "batch_size": 4,
-            "trainer": {"max_epochs": 1, "accelerator": "cpu"},
+            "trainer": {"max_epochs": 1, "accelerator": "cpu", "log_every": 1},
         }
         | fields
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -126,3 +128,21 @@ def test_a_data_error_in_one_process_ends_both_with_one_message(validating: bool
     assert messages[0].startswith(f"error: {clip}, window at ")
     assert f"{clip}.mp4: has no frame near " in messages[0]
     assert finished.stdout == ""
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_a_window_that_one_of_two_processes_cannot_read_ends_both_one_step_later(root: Path, tmp_path: Path) -> None:
+    clip, middle = met_by_the_second_process(validating=False, root=root)
+    video = root / f"videos/{clip}.mp4"
+    write_video(video, [time for time in steady() if abs(time - middle) > 0.11], codec={"g": "30"})
+    experiment = small(root, "trainer.devices=2", "trainer.log_every=20", "trainer.checkpoint_minutes=0")
+    (tmp_path / "experiment.json").write_text(experiment.to_json())
+    command = ["-m", "support.counted_steps", "pretrain", "experiment.json", str(tmp_path), str(EXPERIMENT)]
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 1
+    raised = [line for line in done.stderr.splitlines() if "core.errors.DataError: " in line]
+    assert raised
+    assert all(f"DataError: {clip}, window at " in line for line in raised), raised

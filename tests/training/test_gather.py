@@ -12,11 +12,10 @@ from torch.nn.parallel import DistributedDataParallel
 from revalexo_clip.data.batches import share_of
 from revalexo_clip.losses import InfoNCE, Loss, Overlap, SigLIP
 from revalexo_clip.training.distributed import (
-    average_over_ranks,
     gather,
     gather_with_gradient,
     rank,
-    sum_over_ranks,
+    reduce_over_ranks,
     world_size,
 )
 
@@ -38,7 +37,8 @@ def uneven() -> list[Tensor]:
 def averaged() -> tuple[Tensor, Tensor]:
     """Return one tensor that differs between processes, and one that does not, after averaging."""
     tensors = torch.full((2, 2), float(rank())), torch.full((3,), 0.1)
-    average_over_ranks(tensors)
+    total = reduce_over_ranks(torch.arange(2.0), tensors)
+    assert total.tolist() == [0, world_size()]
     return tensors
 
 
@@ -87,7 +87,7 @@ def step(objective: Loss) -> dict[str, Tensor]:
     loss = model(*(part[own.start : own.stop] for part in rows()))
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in towers.named_parameters() if parameter.grad is not None}
-    return {"": sum_over_ranks(loss) / world_size(), **gradients}
+    return {"": reduce_over_ranks(loss.detach()[None])[0] / world_size(), **gradients}
 
 
 def gathered_and_stepped() -> tuple[list[Tensor], list[dict[str, Tensor]]]:
@@ -127,5 +127,5 @@ def test_a_process_alone_keeps_its_rows() -> None:
     x_BD = torch.randn(3, 2, requires_grad=True)
     assert gather(x_BD) is x_BD
     assert gather_with_gradient(x_BD, [3]) is x_BD
-    assert torch.equal(sum_over_ranks(x_BD), x_BD)
+    assert torch.equal(reduce_over_ranks(x_BD[0], [x_BD]), x_BD[0])
     assert (rank(), world_size()) == (0, 1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from revalexo_clip.training.base_module import clip_gradient
+from revalexo_clip.training.step_functions import clip_gradient
 
 
 @pytest.mark.parametrize(("limit", "scale"), [(None, 1.0), (0.0, 1.0), (50.0, 1.0), (6.5, 0.5)])

@@ -22,8 +22,10 @@ from revalexo_clip.core.errors import Interrupted
 from revalexo_clip.core.files import link_atomically
 from revalexo_clip.core.platform import existing_signals
 from revalexo_clip.runs.resume_state import BEST_CHECKPOINTS
+from revalexo_clip.training.base_module import TrainingModule
 from revalexo_clip.training.callbacks.early_stopping import LAST, LOSS, Monitored
-from revalexo_clip.training.distributed import fail_on_all_ranks, largest, rank
+from revalexo_clip.training.distributed import fail_on_all_ranks, largest, rank, world_size
+from revalexo_clip.training.outcomes import Ballot
 
 _WAIT = b"\nstopping after this step or validation, to save a checkpoint; press Ctrl-C again to stop at once\n"
 
@@ -42,6 +44,8 @@ class StopSignals(pl.Callback):
         """Install the handlers. When the run ends, Lightning restores the previous ones."""
         if trainer.received_sigterm:  # received during setup
             self.number = signal.SIGTERM
+        # Lightning would exchange signals of its handlers in every step, for which the host waits.
+        vars(trainer.fit_loop.epoch_loop)["_broadcast_sigterm_tensor"] = lambda: None
         if threading.current_thread() is not threading.main_thread():  # only the main thread can have handlers
             return
         for number in existing_signals("SIGINT", "SIGTERM", *(("SIGUSR1",) if in_slurm_job() else ())):
@@ -127,10 +131,20 @@ class LastCheckpoint(Checkpoint):
         self.minutes = minutes
         self.signals = signals or StopSignals()
         self._written, self._step = time.monotonic(), 0
+        self._requested = False
+        self._at_once = True
+        """Whether processes agree before the next step, instead of in the exchange of the step before."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._written, self._step = time.monotonic(), trainer.global_step
+        self._at_once = True
+        if isinstance(pl_module, TrainingModule):
+            pl_module.ask = lambda: self._ask(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Agree before the first step: a signal may have come during validation."""
+        self._at_once = True
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
@@ -139,11 +153,29 @@ class LastCheckpoint(Checkpoint):
 
         Before the first step of an epoch, everything was already saved at the end of the epoch before.
         """
-        number, due = largest([self.signals.number, self._is_due(trainer)], pl_module.device)
-        if batch_idx and (number or due):
+        agreed = self._agreed(trainer, pl_module)
+        if batch_idx and (agreed.signal or agreed.save):
+            if isinstance(pl_module, TrainingModule):
+                pl_module.settle()
             self._save(trainer)
-        if number:
-            fail_on_all_ranks(interrupted(number, trainer.global_step, str(self.path) if trainer.global_step else None))
+        if agreed.signal:
+            saved = str(self.path) if trainer.global_step else None
+            fail_on_all_ranks(interrupted(agreed.signal, trainer.global_step, saved))
+
+    def _ask(self, trainer: pl.Trainer) -> Ballot:
+        due = self._is_due(trainer)
+        self._requested |= due
+        return Ballot(save=due, signal=self.signals.number)
+
+    def _agreed(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Ballot:
+        agreed, module = Ballot(), pl_module if isinstance(pl_module, TrainingModule) else None
+        if module is not None:
+            agreed, module.agreed = module.agreed, agreed
+        at_once, self._at_once = self._at_once or world_size() == 1, False
+        if at_once or module is None:
+            signal, save = largest([self.signals.number, self._is_due(trainer)], pl_module.device)
+            return Ballot(save=bool(save), signal=signal)
+        return agreed._replace(save=agreed.save or self.minutes == 0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save."""
@@ -160,10 +192,10 @@ class LastCheckpoint(Checkpoint):
                 progress["is_last_batch"] = False
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
-        if self.minutes is None or not trainer.is_global_zero or trainer.global_step == self._step:
+        if self.minutes is None or not trainer.is_global_zero or trainer.global_step == self._step or self._requested:
             return False
         return time.monotonic() - self._written >= 60 * self.minutes
 
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.path, storage_options={"keep_old_as": "previous.ckpt"})
-        self._written, self._step = time.monotonic(), trainer.global_step
+        self._written, self._step, self._requested = time.monotonic(), trainer.global_step, False

@@ -50,7 +50,7 @@ class DataWaitMonitor(Callback):
         if trainer.is_last_batch:
             elapsed = self.wait_start - self.start_time
             share = self.waited / max(elapsed, 1e-9)
-            pl_module.log("train/waiting", share)
+            pl_module.log("train/waiting", share, on_step=False, on_epoch=True, batch_size=1)
             self.epochs += 1
             if share > MUCH and elapsed > self.brief and self.epochs > 1 and not self.reported:
                 self.reported = True

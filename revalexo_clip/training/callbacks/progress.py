@@ -121,21 +121,21 @@ class TrainingProgress(pl.Callback):
         """Update the bar."""
         if self.task is None or self.bar.disable:
             return
-        metrics = trainer.callback_metrics
+        metrics = _metrics(trainer)
         steps = trainer.global_step - self.first_step
         elapsed = time.monotonic() - self.start_time
         left = elapsed / steps * (float(trainer.estimated_stepping_batches) - trainer.global_step)
-        status = (
-            f"loss {value_of(metrics, 'train/loss_step', 'train/loss'):.3f}  lr {value_of(metrics, 'train/lr'):.1e}  "
-            f"{self.shown.of_step(metrics)}  {steps * self.batch_size / elapsed:.0f} samples/s  {_clock(left)} left"
-        )
+        status = f"{steps * self.batch_size / elapsed:.0f} samples/s  {_clock(left)} left"
+        if "train/loss_step" in metrics:  # not before the first row of `metrics.csv`
+            loss, rate = value_of(metrics, "train/loss_step"), value_of(metrics, "train/lr")
+            status = f"loss {loss:.3f}  lr {rate:.1e}  {self.shown.of_step(metrics)}  {status}"
         self.bar.update(self.task, completed=batch_idx + 1, status=status)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log a line for the epoch."""
         if not trainer.is_global_zero:
             return
-        metrics = trainer.callback_metrics
+        metrics = _metrics(trainer)
         steps = trainer.global_step - self.first_step
         elapsed = time.monotonic() - self.start_time
         left = elapsed / max(steps, 1) * (float(trainer.estimated_stepping_batches) - trainer.global_step)
@@ -146,7 +146,7 @@ class TrainingProgress(pl.Callback):
             len(str(trainer.max_epochs)),
             trainer.current_epoch + 1,
             trainer.max_epochs,
-            value_of(metrics, "train/loss_epoch", "train/loss"),
+            value_of(metrics, "train/loss_epoch"),
             _validation_loss(metrics),
             self.shown.of_epoch(metrics),
             value_of(metrics, "train/lr"),
@@ -161,6 +161,11 @@ class TrainingProgress(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Restore the terminal before the error is printed."""
         self.bar.stop()
+
+
+def _metrics(trainer: pl.Trainer) -> Metrics:
+    """Return all metrics that are logged; those of steps are as of the last row of `metrics.csv`."""
+    return {**trainer.logged_metrics, **trainer.callback_metrics}
 
 
 def value_of(metrics: Metrics, *names: str) -> float:

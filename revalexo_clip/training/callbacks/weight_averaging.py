@@ -40,8 +40,8 @@ class Averaging(pl.Callback):
     ) -> None:
         """Add the weights after a step."""
         decay = min(self.decay, trainer.global_step / (trainer.global_step + 9))
-        for name, weight in _weights(pl_module).items():
-            self._averages[name].lerp_(weight, 1 - decay)
+        weights = _weights(pl_module)
+        torch._foreach_lerp_([self._averages[name] for name in weights], list(weights.values()), 1 - decay)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validate with the averages."""

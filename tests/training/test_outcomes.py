@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from support.small_run import train
+from support.small_training import small
+from torch import Tensor, nn
+
+from revalexo_clip.core.errors import UserError
+from revalexo_clip.pretraining.module import ContrastiveModule
+from revalexo_clip.training.base_module import TrainingModule
+from revalexo_clip.training.drawn_batches import TrainingBatch
+from revalexo_clip.training.outcomes import FLAGS, Ballot, HostCopy, Outcome, PendingStep, WeightsBefore
+
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
+
+CPU = torch.device("cpu")
+
+
+def test_what_processes_ask_for_is_added_up() -> None:
+    ballots = Ballot(), Ballot(save=True, signal=2), Ballot(unreadable=True, signal=15)
+    encoded = [ballot.encode(CPU) for ballot in ballots]
+    assert all(flags_F.shape == (FLAGS,) for flags_F in encoded)
+    assert Ballot.decode(torch.stack(encoded).sum(0).tolist()) == Ballot(unreadable=True, save=True, signal=15)
+    assert Ballot.decode(encoded[0].tolist()) == Ballot()
+    assert HostCopy(torch.tensor([1.0, 0.5])).read() == [1.0, 0.5]
+
+
+def test_weights_are_restored_in_place() -> None:
+    weights: list[Tensor] = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.zeros(()))]
+    before = WeightsBefore()
+    before.restore()
+    for number in (1.0, 2.0):
+        before.keep(weights)
+        with torch.no_grad():
+            for weight in weights:
+                weight.add_(number)
+    before.restore()
+    assert [weight.tolist() for weight in weights] == [[2.0, 2.0], 1.0]
+
+
+@pytest.fixture
+def diverging(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
+    """The weights of the module when a run ends because the gradient of its fourth step is not finite."""
+    found: list[dict[str, Tensor]] = []
+    compute, error = ContrastiveModule.compute_gradients, ContrastiveModule.divergence_error
+
+    def spoil(self: ContrastiveModule, batch: TrainingBatch) -> PendingStep:
+        step = compute(self, batch)
+        if self.global_step == 3:
+            gradient = next(self.parameters()).grad
+            assert gradient is not None
+            gradient.fill_(float("nan"))
+        return step
+
+    def note(self: ContrastiveModule, step: Outcome, loss: float, norm: float) -> UserError:
+        found.append({name: weight.detach().clone() for name, weight in self.named_parameters()})
+        return error(self, step, loss, norm)
+
+    monkeypatch.setattr(ContrastiveModule, "compute_gradients", spoil)
+    monkeypatch.setattr(ContrastiveModule, "divergence_error", note)
+    return found
+
+
+def test_a_step_that_is_known_to_be_unsound_one_step_later_changes_neither_weights_nor_message(
+    written: Path, tmp_path: Path, diverging: list[dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = []
+    for lag in (0, 1):
+        monkeypatch.setattr(TrainingModule, "on_train_start", lambda self, lag=lag: setattr(self, "lag", lag))
+        with pytest.raises(UserError) as raised:
+            train(small(written, "trainer.log_every=20", f"name=lag{lag}"), tmp_path)
+        messages.append(str(raised.value))
+    assert messages[0].startswith("the training diverged: in epoch 1, step 4, the loss is ")
+    assert "all embeddings are finite; the windows of the batch are Subject0" in messages[0]
+    assert messages[1] == messages[0]
+    at_once, later = diverging
+    assert all(torch.equal(weight, later[name]) for name, weight in at_once.items())
+
+
+def test_no_checkpoint_has_a_step_that_is_not_known_to_be_sound(
+    written: Path, tmp_path: Path, diverging: list[dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingModule, "on_train_start", lambda self: setattr(self, "lag", 1))
+    with pytest.raises(UserError, match="step 4"):
+        train(small(written, "trainer.log_every=20", "trainer.checkpoint_minutes=0"), tmp_path)
+    (checkpoint,) = tmp_path.glob("runs/small/*/checkpoints/last.ckpt")
+    content = torch.load(checkpoint, weights_only=True)
+    assert content["global_step"] == 3
+    assert all(value.isfinite().all() for value in content["state_dict"].values())
