@@ -1,4 +1,4 @@
-"""Lightning's trainer for an experiment, the devices and CPU cores of a run, and the forms in which encoders compute."""
+"""Lightning's trainer of an experiment, the devices and CPU cores of a run, and the forms that encoders take."""
 
 from __future__ import annotations
 
