@@ -121,6 +121,9 @@ def _mvit(frames: int, crop: int) -> nn.Module:
 
 def _twice(plain: nn.Module, speed_up: Callable[[nn.Module], None]) -> tuple[nn.Module, nn.Module]:
     plain = plain.double().train()
+    for module in plain.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)  # the last of a block starts at zero, and hides what is before it
     fast = copy.deepcopy(plain)
     speed_up(fast)
     return plain, fast
