@@ -50,7 +50,7 @@ test-long: setup  ## the tests that take minutes: killed processes, training at 
 
 # These two run with PYTHON, which has the packages of a GPU machine, and not in .venv: see docs/gpu.md.
 test-gpu:  ## the tests that need CUDA, with PYTHON
-	$(PYTHON) -m pytest -m gpu
+	$(PYTHON) -m pytest -m gpu tests/test_gpu.py tests/training tests/pretraining
 
 bench-gpu:  ## everything to know of a GPU, with PYTHON: parity, time and memory, largest batch, a profile
 	@$(PYTHON) -m benchmarks.gpu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,15 +56,23 @@ class Variant:
 
 
 def variants(name: str, device: torch.device, quick: bool) -> dict[str, Variant]:
-    """Return the variants of an experiment that are compared; the first one is the baseline."""
-    ours = {"ours": Variant(), "ours, channels_last": Variant(channels_last=True)}
-    if name == "motion":  # PyTorchVideo has no such encoder
-        ours.pop("ours, channels_last")
-    else:
-        ours = {"PyTorchVideo, channels_last": Variant(own_modules=True, channels_last=True), **ours}
-    if device.type == "cuda" and not quick:
-        ours["ours, compiled"] = Variant(channels_last=name != "motion", compile=True)
-    return ours
+    """Return the variants of an experiment that are compared. PyTorchVideo has nothing like `motion`.
+
+    What is compiled is so only at full size on a GPU, and if there is the compiler that it needs.
+    """
+    compiled = device.type == "cuda" and not quick and shutil.which("g++") is not None
+    if name == "motion":
+        return {"ours": Variant(), **({"ours, compiled": Variant(compile=True)} if compiled else {})}
+    found = {
+        "PyTorchVideo": Variant(own_modules=True),
+        "PyTorchVideo, channels_last": Variant(own_modules=True, channels_last=True),
+        "ours": Variant(),
+        "ours, channels_last": Variant(channels_last=True),
+    }
+    if compiled:
+        found["ours, compiled"] = Variant(compile=True)
+        found["ours, channels_last, compiled"] = Variant(channels_last=True, compile=True)
+    return found
 
 
 def load(name: str, quick: bool) -> PretrainExperiment:

@@ -100,8 +100,9 @@ def networks(frames: int, crop: int, batch: int) -> Iterator[Case]:
         use_channels_last(in_format)
         yield Case(f"{name}, channels_last", in_format, plain, (video,), first)
     signals = torch.randn(batch, round(IMU.rate * IMU.window), len(IMU.channels), dtype=torch.float64)
-    for imu in (ResNet1D(), DeepConvLSTM(maps=16, hidden=32), SpectralAttention()):
-        yield Case(type(imu).__name__, imu.build(IMU, 16).double().eval(), None, (signals,), first)
+    for imu in (ResNet1D(dropout=0), DeepConvLSTM(maps=16, hidden=32, dropout=0), SpectralAttention(dropout=0)):
+        # In training: cuDNN has no backward pass of an LSTM that is not.
+        yield Case(type(imu).__name__, imu.build(IMU, 16).double().train(), None, (signals,), first)
     motion = torch.rand(batch, MOTION.moments, MOTION.rows, MOTION.columns, 3, dtype=torch.float64)
     tower = MotionTower().build(VideoSpec(0, crop, crop, 2.0, motion=MOTION), 16).double().eval()
     yield Case("MotionTower", tower, None, (motion,), lambda module, inputs: first(module, (inputs[0][:, :0], *inputs)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 import warnings
 from collections import Counter
@@ -12,6 +13,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.cases import EXPERIMENTS, QUICK
@@ -36,6 +38,7 @@ class ProfiledSteps(Callback):
         self.profile = profile(activities=activities)
         self.device = device
         self.waits: Counter[str] = Counter()
+        self.seconds = 0.0
         self._steps = 0
         self._watch = watched_host(self.waits, device)
 
@@ -45,6 +48,7 @@ class ProfiledSteps(Callback):
         """Start after the warm-up."""
         if self._steps == WARM_UP:
             self.profile.start()
+            self.seconds = -time.perf_counter()
             self._watch.__enter__()
         self._steps += 1
 
@@ -56,6 +60,7 @@ class ProfiledSteps(Callback):
             self._watch.__exit__(None, None, None)
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
+            self.seconds += time.perf_counter()
             self.profile.stop()
 
 
@@ -67,7 +72,7 @@ def watched_host(waits: Counter[str], device: torch.device) -> Iterator[None]:
         return
 
     def count(message: Warning | str, *_: object, **__: object) -> None:
-        if "synchronizing" in str(message):
+        if "called a synchronizing" in str(message):
             waits[place_of(traceback.extract_stack())] += 1
 
     with warnings.catch_warnings():
@@ -128,10 +133,17 @@ def _time_section(name: str, found: ProfiledSteps) -> Section:
         ["operation", "calls per step", f"{unit} time per step [ms]", "share"],
     )
     events = found.profile.key_averages()
-    times = [(e.self_device_time_total if on_gpu else e.self_cpu_time_total, e.count, e.key) for e in events]
-    total = sum(time for time, _, _ in times) or 1
-    for time, count, key in sorted(times, reverse=True)[:TOP]:
-        section.rows.append([key[:60], f"{count / STEPS:g}", f"{time / STEPS / 1000:.3f}", f"{time / total:.1%}"])
+    times = [  # kernels have rows of their own, whose time is that of the operations that launched them
+        (event.self_device_time_total if on_gpu else event.self_cpu_time_total, event.count, event.key)
+        for event in events
+        if event.device_type == DeviceType.CPU
+    ]
+    total = sum(used for used, _, _ in times) or 1
+    section.note += (
+        f" A step takes {1000 * found.seconds / STEPS:.1f} ms, {total / STEPS / 1000:.1f} ms of {unit} time."
+    )
+    for used, count, key in sorted(times, reverse=True)[:TOP]:
+        section.rows.append([key[:60], f"{count / STEPS:g}", f"{used / STEPS / 1000:.3f}", f"{used / total:.1%}"])
     return section
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 
@@ -23,8 +24,8 @@ def steps_section(device: torch.device, quick: bool) -> Section:
     section = Section(
         "Training steps",
         "Forward, loss, backward and optimizer on made-up windows under bf16 autocast; medians of steps that take "
-        "turns. Memory is the peak above what is allocated between steps. A ratio is relative to the first row of its "
-        "experiment.",
+        "turns. Memory is the peak above what is allocated between steps. Ratios are relative to PyTorchVideo, in the "
+        "format in which it takes less time; those of motion to its first row.",
         ["experiment", "variant", "batch", "step [ms]", "windows/s", "memory", "time ratio", "memory ratio"],
     )
     for name, sizes in BATCHES.items():
@@ -42,7 +43,8 @@ def steps_section(device: torch.device, quick: bool) -> Section:
 
 
 def _add_rows(section: Section, name: str, batch: int, costs: dict[str, Cost]) -> None:
-    first = next(iter(costs.values()))
+    baseline = [cost for label, cost in costs.items() if label.startswith("PyTorchVideo")]
+    first = min(baseline, default=next(iter(costs.values())))
     for label, cost in costs.items():
         ratio = "-" if cost.memory is None or not first.memory else f"{cost.memory / first.memory:.2f}"
         cells = (f"{1000 * cost.seconds:.1f}", f"{batch / cost.seconds:,.0f}", shown_memory(cost.memory))
@@ -109,6 +111,7 @@ def forms_section(device: torch.device, quick: bool) -> Section:
         ["maps", "form", "format", "time [ms]", "ratio"],
     )
     batch = 2 if quick else 32
+    compiles = device.type == "cuda" and shutil.which("g++") is not None
     for of, (channels, frames, full, stride) in _MAPS.items():
         side = 16 if quick else full
         conv = nn.Conv3d(channels, channels, 3, (1, stride, stride), 1, groups=channels, bias=False)
@@ -116,7 +119,7 @@ def forms_section(device: torch.device, quick: bool) -> Section:
         x = torch.randn(batch, channels, frames, side, side, device=device, dtype=torch.bfloat16)
         steps: dict[str, Callable[[], object]] = {}
         for form, call in FORMS.items():
-            compiled = torch.compile(call) if form == "by_shifts" and device.type == "cuda" else call
+            compiled = torch.compile(call) if form == "by_shifts" and compiles else call
             for layout in (torch.contiguous_format, torch.channels_last_3d):
                 maps = x.contiguous(memory_format=layout).requires_grad_()
                 key = f"{form}|{'channels_last' if layout == torch.channels_last_3d else 'usual'}"

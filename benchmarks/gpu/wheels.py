@@ -29,6 +29,8 @@ PRESENT = (
 NOT_SURE = ("annotated-types", "lazy-loader", "pydantic", "pydantic-core", "typing-inspection")
 """Packages that only some versions of those require, so that the machine may lack them."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "linux_x86_64")
+TESTS = ("pytest", "hypothesis")
+"""Packages that `make test-gpu` needs beside those that the project requires."""
 LIMIT = 60
 """Largest size of the folder [MB]."""
 ROOT = Path(__file__).parents[2]
@@ -52,7 +54,7 @@ def required(names: Iterable[str]) -> set[str]:
 
 def lacking() -> list[str]:
     """Return `name==version` of every package that the machine lacks, without the project itself."""
-    names = required([PROJECT]) - (required(PRESENT) - set(NOT_SURE)) - {PROJECT}
+    names = required([PROJECT, *TESTS]) - (required(PRESENT) - set(NOT_SURE)) - {PROJECT}
     return [f"{name}=={metadata.version(name)}" for name in sorted(names)]
 
 
