@@ -13,6 +13,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -45,11 +46,17 @@ def required(names: Iterable[str]) -> set[str]:
         if name in found:
             continue
         found.add(name)
-        for text in metadata.requires(name) or ():
+        for text in declared() if name == PROJECT else metadata.requires(name) or ():
             requirement = Requirement(text)
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
                 waiting.append(canonicalize_name(requirement.name))
     return found
+
+
+def declared() -> list[str]:
+    """Return what the project requires, as it says now, which an older installation does not know."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [*map(str, project["dependencies"])]
 
 
 def lacking() -> list[str]:
