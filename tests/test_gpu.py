@@ -15,6 +15,7 @@ import torch
 from support.pages import ROOT
 from support.small_process import EXPERIMENT, succeed
 from support.small_training import logged
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.gpu.parity import encoders_section
 from benchmarks.gpu.parity_cases import cases
@@ -22,7 +23,10 @@ from benchmarks.gpu.parity_losses import classification, contrastive, losses_sec
 from benchmarks.gpu.runs import differences
 from benchmarks.gpu.steps import largest
 from benchmarks.gpu.wheels import PRESENT, lacking, required
+from revalexo_clip.core.types import VideoSpec
 from revalexo_clip.losses import ClassificationLoss, Loss
+from revalexo_clip.models.encoders import MViT
+from revalexo_clip.models.encoders.base import use_channels_last
 
 
 @pytest.mark.gpu
@@ -47,6 +51,18 @@ def test_a_pretraining_in_bf16_on_cuda_stays_near_one_on_a_cpu(distinct: Path, t
 
     on_cuda = losses("cuda", "trainer.accelerator=gpu", "trainer.precision=bf16-mixed")
     assert on_cuda == pytest.approx(losses("cpu", "trainer.accelerator=cpu"), rel=0.1)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_attention_of_mvit_takes_the_flash_form_in_bf16(channels_last: bool) -> None:
+    encoder = MViT(weights=None).build(VideoSpec(frames=4, crop=64, short_side=64, window=2.0), 8)
+    if channels_last:
+        use_channels_last(encoder)
+    encoder = encoder.cuda().train()
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION), torch.autocast("cuda", torch.bfloat16):  # an error if it cannot
+        loss = encoder(torch.randn(2, 3, 4, 64, 64, device="cuda")).float().square().sum()
+    loss.backward()
 
 
 def test_losses_are_those_of_float64_on_a_cpu() -> None:

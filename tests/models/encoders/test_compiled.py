@@ -16,6 +16,7 @@ from torch._dynamo.utils import counters
 from revalexo_clip.core.types import ImuSpec, MotionSpec, VideoSpec
 from revalexo_clip.models.encoders import X3D, DeepConvLSTM, MotionTower, MViT, ResNet1D, SpectralAttention
 from revalexo_clip.models.encoders.base import ImuEncoder, VideoEncoder
+from revalexo_clip.models.encoders.mvit import MViTNet
 from revalexo_clip.models.layers import one_step
 from revalexo_clip.models.sequence import SequenceNet
 
@@ -46,7 +47,23 @@ def built(name: str) -> Built:
     if isinstance(encoder, ImuEncoder):
         return encoder.build(IMU, 4), (torch.randn(BATCH, 120, 3),)
     frames_B3THW, motion_BMYX3 = torch.randn(BATCH, 3, 2, 32, 32), torch.rand(BATCH, 60, 2, 3, 3)
-    return encoder.build(VIDEO, 4), (frames_B3THW, *([motion_BMYX3] if encoder.takes_motion else []))
+    module = encoder.build(VIDEO, 4)
+    shorten(module)
+    return module, (frames_B3THW, *([motion_BMYX3] if encoder.takes_motion else []))
+
+
+def shorten(module: nn.Module) -> None:
+    """Leave one block of each kind in X3D and MViT, which otherwise take minutes to compile.
+
+    Blocks of X3D differ in their stride and in having squeeze and excitation; those of MViT in their width and in what
+    they pool.
+    """
+    for of in list(module.modules()):
+        if hasattr(of, "res_blocks"):
+            of.res_blocks = nn.ModuleList(list(of.res_blocks)[:2])
+    if isinstance(module, MViTNet):
+        blocks = list(module.backbone.get_submodule("blocks").children())
+        module.backbone.blocks = nn.ModuleList(blocks[place] for place in (0, 1, 2, 3, 13, 14, 15))
 
 
 WHOLE = [name for name in ENCODERS if name != "DeepConvLSTM"]

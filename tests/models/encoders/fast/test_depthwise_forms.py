@@ -62,9 +62,23 @@ def as_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "suits_cpu_forms", lambda _: False)
 
 
+@pytest.fixture
+def attended(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Collect what reaches the fused attention, which gets neither a mask nor a bias."""
+    found: list[Tensor] = []
+    fused = nn.functional.scaled_dot_product_attention
+
+    def attend(*q_k_v: Tensor) -> Tensor:
+        found.extend(q_k_v)
+        return fused(*q_k_v)
+
+    monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", attend)
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("as_on_an_accelerator")
-def test_an_mvit_in_channels_last_computes_the_same_on_an_accelerator() -> None:
+def test_an_mvit_in_channels_last_computes_the_same_on_an_accelerator(attended: list[Tensor]) -> None:
     net = MViT(weights=None, dropout=0).build(VideoSpec(frames=2, crop=32, short_side=32, window=2.0), 4).double()
     other = copy.deepcopy(net)
     use_channels_last(other)
@@ -77,3 +91,5 @@ def test_an_mvit_in_channels_last_computes_the_same_on_an_accelerator() -> None:
         output.square().sum().backward()
     for name, weight in net.named_parameters():
         torch.testing.assert_close(other.get_parameter(name).grad, weight.grad, rtol=1e-7, atol=1e-9)
+    assert len(attended) == 2 * 16 * 3
+    assert all(tokens.stride(-1) == 1 for tokens in attended), "the flash form needs the channels of a head contiguous"
