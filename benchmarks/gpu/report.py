@@ -51,7 +51,7 @@ def heading(device: torch.device, quick: bool) -> dict[str, str]:
         "GPU": gpu,
         "torch": torch.__version__,
         "CUDA": str(torch.version.cuda),
-        "cuDNN": str(torch.backends.cudnn.version()),
+        "cuDNN": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
         "Python": platform.python_version(),
         "date": date.today().isoformat(),
         "sizes": "tiny (--quick): times mean nothing" if quick else "full",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 import torch
+from support.interrupted_run import INTERRUPTED, Go, assert_same
 from support.small_run import built_in_experiment, train
-from support.small_training import logged, weights
+from support.small_training import logged, small, weights
 
 from revalexo_clip.config.base import TrainerConfig
 from revalexo_clip.config.pretraining import PretrainExperiment
-from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.errors import ConfigError, Interrupted
 from revalexo_clip.pretraining.build import build_setup
+from revalexo_clip.pretraining.run import pretrain
 from revalexo_clip.training.trainer import _check_cuda, build_trainer, check_fused
 
-pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
+pytest_plugins = ("support.interrupted_run",)
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +86,22 @@ def test_a_fused_optimizer_trains_as_others_do(distinct: Path, plain: Path, tmp_
     assert logged(run, "train/loss_step") == pytest.approx(logged(plain, "train/loss_step"), rel=1e-5)
     state, expected = (weights(each / "checkpoints/last.ckpt") for each in (run, plain))
     torch.testing.assert_close(state, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_with_the_forms_that_keep_the_exact_resume_a_resumed_run_is_equal(
+    go: Go, written: Path, tmp_path: Path
+) -> None:
+    settings = (
+        *("trainer.channels_last=true", "trainer.tf32=true", "optim.fused=true"),
+        *("video.type=X3D", "video.weights=none", "data.crop=32", "trainer.max_epochs=2"),
+    )
+    (tmp_path / "whole").mkdir()
+    with chdir(tmp_path / "whole"):
+        whole = tmp_path / "whole" / pretrain(small(written, *settings, file=INTERRUPTED), INTERRUPTED)
+    with pytest.raises(Interrupted):
+        go(*settings, signal_at=f"4:{signal.SIGTERM}")
+    assert_same(go(*settings), whole)
 
 
 def test_fp16_and_a_fused_optimizer_are_refused(distinct: Path) -> None:

@@ -20,14 +20,14 @@ Form: TypeAlias = Callable[[nn.Conv3d, Tensor], Tensor]
 
 def library(conv: nn.Conv3d, x_BCTHW: Tensor) -> Tensor:
     """Call torch. On CUDA it takes a kernel of its own, or cuDNN's if maps or weights are in `channels_last_3d`."""
-    return conv._conv_forward(x_BCTHW, conv.weight, conv.bias)
+    return _convolved(conv, x_BCTHW, conv.weight)
 
 
 def channels_last(conv: nn.Conv3d, x_BCTHW: Tensor) -> Tensor:
     """Call torch with maps and weights in `channels_last_3d`, for which it always takes cuDNN."""
     x_BCTHW = x_BCTHW.contiguous(memory_format=torch.channels_last_3d)
     weight = conv.weight.to(memory_format=torch.channels_last_3d)
-    return conv._conv_forward(x_BCTHW, weight, conv.bias)
+    return _convolved(conv, x_BCTHW, weight)
 
 
 def by_frame(conv: nn.Conv3d, x_BCTHW: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def by_frame(conv: nn.Conv3d, x_BCTHW: Tensor) -> Tensor:
         nn.functional.conv2d(x_RCHW, weight_C1kk, None, stride, padding, groups=channels)
         for weight_C1kk in conv.weight.unbind(2)
     ]
-    y_BTCHW = _added_in_time([tap.unflatten(0, (batch, frames)) for tap in taps], dim=1)
+    y_BTCHW = _added_in_time([tap.view(batch, frames, *tap.shape[1:]) for tap in taps], dim=1)
     return _with_bias(conv, y_BTCHW.transpose(1, 2))
 
 
@@ -62,8 +62,7 @@ def by_shifts(conv: nn.Conv3d, x_BCTHW: Tensor) -> Tensor:
             total = total + part
         return total
 
-    weights = cast("tuple[Tensor, ...]", conv.weight[:, 0].unbind(1))
-    return _with_bias(conv, _added_in_time([tap(weight_Ckk) for weight_Ckk in weights], dim=2))
+    return _with_bias(conv, _added_in_time([tap(weight_Ckk) for weight_Ckk in conv.weight[:, 0].unbind(1)], dim=2))
 
 
 FORMS: Mapping[str, Form] = {
@@ -75,6 +74,11 @@ FORMS: Mapping[str, Form] = {
 
 ON_ACCELERATOR: Form = library
 """The form that `DepthwiseConv3d` uses on an accelerator. No form has been measured on a GPU yet."""
+
+
+def _convolved(conv: nn.Conv3d, x_BCTHW: Tensor, weight: Tensor) -> Tensor:
+    stride, padding = (cast("tuple[int, int, int]", tuple(each)) for each in (conv.stride, conv.padding))
+    return nn.functional.conv3d(x_BCTHW, weight, conv.bias, stride, padding, groups=conv.groups)
 
 
 def _added_in_time(taps: list[Tensor], dim: int) -> Tensor:
