@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -35,12 +36,12 @@ class Section:
 
     def show(self, console: Console) -> None:
         """Print the section to a terminal."""
-        table = Table(*self.columns, box=box.SIMPLE_HEAD, title=self.title, title_justify="left")
+        table = Table(*map(escape, self.columns), box=box.SIMPLE_HEAD, title=self.title, title_justify="left")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         console.print(table, self.note, style=None)
         for failure in self.failures:
-            console.print(f"FAILED: {failure}", style="bold red")
+            console.print(f"FAILED: {escape(failure)}", style="bold red")
         console.print()
 
 
