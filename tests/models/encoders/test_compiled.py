@@ -37,7 +37,7 @@ ENCODERS: dict[str, ImuEncoder | VideoEncoder] = {
     "MotionTower": MotionTower(width=8, dropout=0),
     "MotionTower with colour": MotionTower(width=8, dropout=0, color="sequence", color_width=4),
     "ResNet1D": ResNet1D(width=8, pooled_width=8, dropout=0),
-    "SpectralAttention": SpectralAttention(width=8),
+    "SpectralAttention": SpectralAttention(width=8, dropout=0, pooled_dropout=0),
     "DeepConvLSTM": DeepConvLSTM(maps=4, hidden=8),
 }
 
