@@ -60,7 +60,7 @@ def shorten(module: nn.Module) -> None:
     """
     for of in list(module.modules()):
         if hasattr(of, "res_blocks"):
-            of.res_blocks = nn.ModuleList(list(of.res_blocks)[:2])
+            of.res_blocks = nn.ModuleList(list(of.get_submodule("res_blocks").children())[:2])
     if isinstance(module, MViTNet):
         blocks = list(module.backbone.get_submodule("blocks").children())
         module.backbone.blocks = nn.ModuleList(blocks[place] for place in (0, 1, 2, 3, 13, 14, 15))

@@ -68,9 +68,9 @@ def attended(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     found: list[Tensor] = []
     fused = nn.functional.scaled_dot_product_attention
 
-    def attend(*q_k_v: Tensor) -> Tensor:
-        found.extend(q_k_v)
-        return fused(*q_k_v)
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        found.extend((q, k, v))
+        return fused(q, k, v)
 
     monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", attend)
     return found
