@@ -25,6 +25,7 @@ from revalexo_clip.augment.base import PerWindowImu, PerWindowVideo
 from revalexo_clip.core.component import Component, Config, describe
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.data import Recordings
+from revalexo_clip.optim import Optimizer
 
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 
@@ -94,6 +95,7 @@ class Experiment(Config):
         data: Recordings
         batch_size: int
         micro_batch: int | None
+        optim: Optimizer
         trainer: TrainerConfig
 
     @classmethod
