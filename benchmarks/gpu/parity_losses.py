@@ -115,9 +115,9 @@ def contrast(loss: Loss, count: int, precision: Rounded, device: torch.device) -
     time_N = 1.7 * torch.arange(count, dtype=torch.float64) % 60  # some windows overlap
     overlap = Overlap(recording_N.to(device), time_N.to(device), WINDOW, FRAMES)
     vectors = [unit_vectors(count, precision, device, seed) for seed in range(2)]
-    pushed = [unit_vectors(count, precision, device, seed).detach() for seed in range(2, 4)]
+    earlier, of_video = (unit_vectors(count, precision, device, seed).detach() for seed in range(2, 4))
     module = module.to(device, precision.of_weights)
-    module.update(*pushed, Overlap(overlap.recording_N + count, overlap.time_N, WINDOW, FRAMES))
+    module.update(earlier, of_video, Overlap(overlap.recording_N + count, overlap.time_N, WINDOW, FRAMES))
     return _with_gradients(module, module(*_distinct(module, vectors), overlap), vectors)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.cases import EXPERIMENTS, QUICK
@@ -136,7 +135,7 @@ def _time_section(name: str, found: ProfiledSteps) -> Section:
     times = [  # kernels have rows of their own, whose time is that of the operations that launched them
         (event.self_device_time_total if on_gpu else event.self_cpu_time_total, event.count, event.key)
         for event in events
-        if event.device_type == DeviceType.CPU
+        if str(event.device_type).endswith("CPU")
     ]
     total = sum(used for used, _, _ in times) or 1
     section.note += (
