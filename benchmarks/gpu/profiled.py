@@ -118,6 +118,7 @@ def _profiled(experiment: PretrainExperiment, folder: Path, device: torch.device
     setup = build_setup(experiment)
     logger = MetricsFile(folder / f"{experiment.name}.csv")
     trainer = build_trainer(experiment.trainer, [steps], loggers=[logger], batches=WARM_UP + STEPS)
+    trainer.limit_val_batches = 0
     trainer.fit(setup.module, datamodule=setup.data)
     return steps
 

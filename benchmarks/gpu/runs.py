@@ -158,10 +158,8 @@ def waiting_section(folder: Path, data: Path, device: str, quick: bool) -> Secti
     for name, (full, tiny) in BATCHES.items():
         batch = min(tiny if quick else full, 64)
         settings = [*split(quick), "trainer.max_epochs=2", f"data.workers={workers}", f"batch_size={batch}"]
-        settings += [
-            *(QUICK[name] if quick else ["data.windows_per_clip=32"]),
-            *(["video.weights=none"] if name != "motion" else []),
-        ]
+        settings += [f"data.windows_per_clip={8 if quick else 32}", *(QUICK[name] if quick else ())]
+        settings += ["video.weights=none"] if name != "motion" else []
         settings += ["batches.windows=4"] if name == "motion" else []
         settings += [f"micro_batch={batch}"] if name == "mvit_base" else []
         run = Process(folder / f"run-{name}", name, data, device, settings)
