@@ -7,6 +7,8 @@ import math
 import os
 import subprocess
 import sys
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.gpu.parity import encoders_section
 from benchmarks.gpu.parity_cases import cases
 from benchmarks.gpu.parity_losses import classification, contrastive, losses_section, registered
+from benchmarks.gpu.profiled import watched_host
 from benchmarks.gpu.runs import differences
 from benchmarks.gpu.steps import largest
 from benchmarks.gpu.wheels import PRESENT, lacking, required
@@ -91,6 +94,20 @@ def test_the_largest_batch_is_found_to_an_eighth(limit: int) -> None:
 def test_differences_of_losses_are_relative() -> None:
     expected: Sequence[float] = [2.0, 4.0]
     assert differences([2.0, 5.0], expected) == pytest.approx([0.0, 0.25])
+
+
+def test_waits_are_counted_by_the_line_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[object] = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    waits: Counter[str] = Counter()
+    with watched_host(waits, torch.device("cuda")):
+        for message in ("does not yet detect all synchronizing operations", *["called a synchronizing operation"] * 2):
+            warnings.warn(message, stacklevel=1)
+    assert modes == ["warn", "default"]
+    ((place, count),) = waits.items()
+    assert count == 2
+    assert place.startswith("tests/test_gpu.py:")
+    assert "warnings.warn(message" in place
 
 
 def test_the_wheels_are_all_that_the_machine_lacks() -> None:
