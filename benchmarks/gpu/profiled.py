@@ -86,7 +86,7 @@ def watched_host(waits: Counter[str], device: torch.device) -> Iterator[None]:
 
 def place_of(stack: traceback.StackSummary) -> str:
     """Return the innermost line of this project in a stack, and what was called there; else the innermost of all."""
-    frames = [frame for frame in stack if frame.filename != __file__]
+    frames = [frame for frame in stack if frame.filename not in (__file__, warnings.__file__)]
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(ROOT / "revalexo_clip")]
     frame = own[-1] if own else frames[-1]
     path = Path(frame.filename)
