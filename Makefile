@@ -9,7 +9,8 @@ BIN    := $(VENV)/bin
 DEMO   := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-long test-lowest lint format bench bench-data bench-encoders bench-training bench-evaluation bench-scale ablation golden clean clean-demo
+.PHONY: help setup demo test test-fast test-long test-lowest test-gpu lint format bench bench-data bench-encoders bench-training \
+        bench-evaluation bench-scale bench-gpu wheels-gpu ablation golden clean clean-demo
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -46,6 +47,17 @@ test-fast: setup  ## the fast tests only
 
 test-long: setup  ## the tests that take minutes: killed processes, training at full length
 	$(PYTEST) -m long
+
+# These two run with PYTHON, which has the packages of a GPU machine, and not in .venv: see docs/gpu.md.
+test-gpu:  ## the tests that need CUDA, with PYTHON
+	$(PYTHON) -m pytest -m gpu tests/test_gpu.py tests/training tests/pretraining
+
+bench-gpu:  ## everything to know of a GPU, with PYTHON: parity, time and memory, largest batch, a profile
+	@$(PYTHON) -m benchmarks.gpu
+
+WHEELS_PYTHON ?= 3.12
+wheels-gpu: setup  ## fill wheels/ with what a GPU machine without network lacks (WHEELS_PYTHON: its Python)
+	@$(BIN)/python -m benchmarks.gpu.wheels wheels --python $(WHEELS_PYTHON)
 
 # The rooms that call other packages in the most ways. One process, so that `make test` may run beside it.
 LOWEST := tests/core tests/config tests/cli/test_help.py tests/cli/test_cli.py tests/data/test_video.py \
@@ -96,5 +108,5 @@ clean-demo:  ## delete the demo's data and runs, so that `make demo` starts from
 	rm -rf $(DEMO) runs/demo runs/latest
 
 clean:  ## delete .venv, demo data, runs and caches
-	rm -rf $(VENV) .venv-lowest $(DEMO) data/benchmark runs *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest $(DEMO) data/benchmark runs wheels *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

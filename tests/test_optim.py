@@ -267,3 +267,19 @@ def test_the_parameters_of_the_loss_have_a_rate_of_their_own() -> None:
     assert learning_rates(scheduler) == {"train/lr": 1e-3, "train/lr/loss": 1e-2}
     unscaled, _ = AdamW(lr=1e-3).build(model, steps=10)
     assert len(unscaled.param_groups) == 2
+
+
+def test_restored_statistics_have_the_memory_format_of_their_parameters() -> None:
+    def trained(model: nn.Module) -> torch.optim.Optimizer:
+        optimizer, _ = AdamW(fused=True).build(model, 10)
+        model(torch.ones(1, 2, 3, 3, 3)).sum().backward()
+        optimizer.step()
+        return optimizer
+
+    plain, other = nn.Conv3d(2, 4, 3), nn.Conv3d(2, 4, 3)
+    other.weight.data = other.weight.data.to(memory_format=torch.channels_last_3d)
+    before, optimizer = trained(plain), trained(other)
+    optimizer.load_state_dict(before.state_dict())
+    mean, expected = (one.state[model.weight]["exp_avg"] for one, model in ((optimizer, other), (before, plain)))
+    assert torch.equal(mean, expected)
+    assert mean.stride() == other.weight.stride() != expected.stride()

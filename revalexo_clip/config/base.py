@@ -25,6 +25,7 @@ from revalexo_clip.augment.base import PerWindowImu, PerWindowVideo
 from revalexo_clip.core.component import Component, Config, describe
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.data import Recordings
+from revalexo_clip.optim import Optimizer
 
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 
@@ -33,6 +34,8 @@ class TrainerConfig(Config):
     """Settings of the training loop.
 
     Only length, early stopping, precision, clipping, averaging and synchronised batch norm affect the trained model.
+    `tf32`, `cudnn_benchmark`, `channels_last` and `compile` compute the same, with other rounding errors: they are part
+    of the experiment that a run records, and a run can be resumed with other values only if `--set` names them.
     """
 
     max_epochs: PositiveInt = 50
@@ -66,6 +69,17 @@ class TrainerConfig(Config):
     have the same number of windows."""
     compile: bool = False
     """Compile the encoders with torch.compile at their first call, which takes minutes."""
+    channels_last: bool = False
+    """Keep the weights of 3-D convolutions and the frames in the memory format `channels_last_3d`. On a GPU, cuDNN then
+    computes all convolutions in this format, also depthwise ones, which otherwise have kernels of PyTorch's own. On a
+    CPU, it only costs time."""
+    cudnn_benchmark: bool = False
+    """Let cuDNN try its algorithms for each new size of a convolution and take the fastest. Another process may choose
+    another one, so that a resumed run is no longer equal to the uninterrupted one, bit for bit. No effect on a CPU."""
+    tf32: bool = False
+    """Compute float32 products and convolutions on a GPU in TF32, with 10 instead of 23 bits of the factors: for
+    precision 32, and for what mixed precision leaves in float32. Needs compute capability 8.0. false: in float32, also
+    convolutions, for which torch's own default is TF32. No effect on a CPU."""
 
 
 class Experiment(Config):
@@ -84,6 +98,7 @@ class Experiment(Config):
         data: Recordings
         batch_size: int
         micro_batch: int | None
+        optim: Optimizer
         trainer: TrainerConfig
 
     @classmethod

@@ -29,7 +29,13 @@ from revalexo_clip.runs.classifier_checkpoint import (
 from revalexo_clip.runs.folder import find_checkpoint
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.summary import subjects_of
-from revalexo_clip.training.trainer import build_trainer, check_sync_batchnorm, compile_encoders, share_cores
+from revalexo_clip.training.trainer import (
+    build_trainer,
+    check_fused,
+    check_sync_batchnorm,
+    prepare_encoders,
+    share_cores,
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ def build_finetune_setup(
     """
     trainer = build_trainer(experiment.trainer, [], loggers=[])  # raises if there are no such devices
     check_sync_batchnorm(experiment, trainer.world_size)
+    check_fused(experiment)
     if isinstance(trainer.accelerator, CPUAccelerator):
         share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
     teacher = read_teacher(experiment)
@@ -86,8 +93,8 @@ def build_finetune_setup(
             experiment.video.load_pretrained(model.video)
     if experiment.freezing.epochs == "all":
         model.freeze(block for blocks in model.towers().values() for block in blocks)
-    if experiment.trainer.compile:
-        compile_encoders(model, [encoder for encoder in (model.imu, model.video) if encoder is not None])
+    encoders = [encoder for encoder in (model.imu, model.video) if encoder is not None]
+    prepare_encoders(experiment.trainer, model, encoders)
     if teacher is not None:
         _check_teacher(teacher.description, description, teacher.path)
     data = PairsDataModule(

@@ -17,7 +17,13 @@ from revalexo_clip.pretraining.module import ContrastiveModule
 from revalexo_clip.runs.checkpoint import PRETRAINING_KEY, PretrainingMetadata
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.summary import subjects_of
-from revalexo_clip.training.trainer import build_trainer, check_sync_batchnorm, compile_encoders, share_cores
+from revalexo_clip.training.trainer import (
+    build_trainer,
+    check_fused,
+    check_sync_batchnorm,
+    prepare_encoders,
+    share_cores,
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
     """
     trainer = build_trainer(experiment.trainer, [], loggers=[])  # raises if the devices do not exist
     check_sync_batchnorm(experiment, trainer.world_size)
+    check_fused(experiment)
     if isinstance(trainer.accelerator, CPUAccelerator):
         share_cores(trainer.world_size // trainer.num_nodes, experiment.data.workers)
     train, val = _windows(experiment, trainer.world_size)
@@ -68,8 +75,8 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
     model = experiment.build_model(imu_spec, train.video_spec)
     if experiment.video is not None and model.video is not None and not resumed:
         experiment.video.load_pretrained(model.video)
-    if experiment.trainer.compile:
-        compile_encoders(model, [encoder for encoder in (model.imu, model.video) if encoder is not None])
+    encoders = [encoder for encoder in (model.imu, model.video) if encoder is not None]
+    prepare_encoders(experiment.trainer, model, encoders)
     loss = experiment.loss.build()
     if experiment.video is not None:
         check_vectors(loss, tokens=experiment.tokens is not None, frame_tokens=experiment.frame_tokens is not None)

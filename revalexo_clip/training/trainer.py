@@ -1,4 +1,4 @@
-"""Lightning's trainer for an experiment, the devices and CPU cores of a run, and torch.compile for the encoders."""
+"""Lightning's trainer of an experiment, the devices and CPU cores of a run, and the forms that encoders take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Literal
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import CheckpointIO
@@ -22,7 +22,9 @@ from revalexo_clip.config.base import Experiment, TrainerConfig
 from revalexo_clip.core.errors import ConfigError, UserError
 from revalexo_clip.core.platform import cpu_count
 from revalexo_clip.jobs.task import RUNS_HERE
+from revalexo_clip.models.encoders.base import use_channels_last
 from revalexo_clip.models.encoders.checkpointing import is_recomputed
+from revalexo_clip.optim import ByPlace
 from revalexo_clip.training.distributed import raise_on_all_ranks
 
 
@@ -97,10 +99,24 @@ def build_trainer(
             default_root_dir=folder,  # under SLURM, Lightning looks for checkpoints here
             fast_dev_run=batches,
             sync_batchnorm=config.sync_batchnorm,
+            benchmark=config.cudnn_benchmark,
         )
     if isinstance(trainer.accelerator, CPUAccelerator):
         _check_cpu(config)
+    elif isinstance(trainer.accelerator, CUDAAccelerator):
+        _check_cuda(config)
+    use_tf32(config.tf32)
     return trainer
+
+
+def use_tf32(allowed: bool) -> None:
+    """Choose the precision of float32 products and convolutions on GPUs, for the whole process.
+
+    Torch has a newer interface, `fp32_precision`, but it raises an error in Lightning and in torch.compile, which still
+    read these settings.
+    """
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _check_cpu(config: TrainerConfig) -> None:
@@ -110,6 +126,28 @@ def _check_cpu(config: TrainerConfig) -> None:
     if config.sync_batchnorm:
         raise ConfigError(
             "trainer.sync_batchnorm: torch synchronises batch norm on GPUs only; set it to false on a CPU"
+        )
+
+
+def _check_cuda(config: TrainerConfig) -> None:
+    """Raise `ConfigError` for settings that the GPU does not have. Torch would silently ignore them."""
+    if config.tf32 and torch.cuda.get_device_capability() < TF32_CAPABILITY:
+        raise ConfigError(
+            f"trainer.tf32: {torch.cuda.get_device_name()} has no TF32, which needs compute capability 8.0 or newer; "
+            "--set trainer.tf32=false"
+        )
+
+
+def check_fused(experiment: Experiment) -> None:
+    """Raise `ConfigError` if the optimizer is fused and training is in fp16.
+
+    A fused optimizer divides the gradients by the scale of fp16 inside its step; here, they are clipped before it.
+    """
+    fused = isinstance(experiment.optim, ByPlace) and experiment.optim.fused
+    if fused and resolved_precision(experiment.trainer) == "16-mixed":
+        raise ConfigError(
+            "optim.fused: the fused optimizer cannot be combined with 16-mixed precision, whose gradients are clipped "
+            "before its step; --set trainer.precision=bf16-mixed, or optim.fused=false"
         )
 
 
@@ -132,7 +170,20 @@ def resolved_precision(config: TrainerConfig) -> Literal["32", "32-true", "bf16-
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
 
+TF32_CAPABILITY = (8, 0)
+"""Lowest CUDA compute capability with TF32 (Ampere)."""
+
 _COMPILERS = ("g++", "clang++", "c++")
+
+
+def prepare_encoders(config: TrainerConfig, model: nn.Module, encoders: Iterable[nn.Module]) -> None:
+    """Apply `channels_last` and `compile` to the encoders of a model. Raises what `compile_encoders` raises."""
+    encoders = list(encoders)
+    if config.channels_last:
+        for encoder in encoders:
+            use_channels_last(encoder)
+    if config.compile:
+        compile_encoders(model, encoders)
 
 
 def compile_encoders(model: nn.Module, encoders: Iterable[nn.Module]) -> None:

@@ -95,12 +95,14 @@ TOGETHER = {
     "devices": 1,
     "num_nodes": 1,
     "accelerator": "cpu",
+    "channels_last": True,
 }
-"""Options that can be combined; the rest has tests of its own: here, in `test_x3d.py` and in `test_compiling.py`."""
+"""Options that can be combined; the rest has tests of its own: here, in `test_x3d.py`, in `test_compiling.py` and in
+`test_forms.py`."""
 
 
 def test_every_option_of_the_trainer_is_tried() -> None:
-    assert {*TOGETHER, "sync_batchnorm", "compile"} == set(TrainerConfig.model_fields)
+    assert {*TOGETHER, "sync_batchnorm", "compile", "cudnn_benchmark", "tf32"} == set(TrainerConfig.model_fields)
 
 
 @pytest.mark.slow

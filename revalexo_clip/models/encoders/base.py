@@ -98,11 +98,28 @@ def frame_times(spec: VideoSpec, encoder: str) -> Tensor:
     return torch.linspace(0.0, spec.window, spec.frames, dtype=torch.float64)
 
 
+def use_channels_last(encoder: nn.Module) -> None:
+    """Put the weights of 3-D convolutions, and the frames that a `VideoNet` is given, into `channels_last_3d`.
+
+    Results are the same but for rounding errors. A convolution gives maps in the format of its weights, so that all
+    maps of an encoder are in this format.
+    """
+    for parameter in encoder.parameters():
+        if parameter.dim() == 5:
+            parameter.data = parameter.data.to(memory_format=torch.channels_last_3d)
+    for module in encoder.modules():
+        if isinstance(module, VideoNet):
+            module.channels_last = True
+
+
 class VideoNet(SequenceNet):
     """[B, 3, T, H, W] -> backbone -> [B, F] -> Linear -> ReLU -> Dropout -> [B, D].
 
     Its subclasses say what the backbone's sequence is.
     """
+
+    channels_last = False
+    """Whether frames are put into `channels_last_3d`, see `use_channels_last`."""
 
     def __init__(self, backbone: nn.Module, backbone_dim: int, embed_dim: int, dropout: float) -> None:
         super().__init__()
@@ -118,5 +135,7 @@ class VideoNet(SequenceNet):
 
     def encode(self, *inputs: Tensor) -> Encoded:
         """See `SequenceNet.encode`; the input is video windows in normalised colour."""
+        if self.channels_last:
+            inputs = tuple(video.contiguous(memory_format=torch.channels_last_3d) for video in inputs)
         features_BF, sequence_BTE = self.backbone_outputs(*inputs)
         return Encoded(self.dropout(self.activation(self.projection(features_BF))), sequence_BTE)

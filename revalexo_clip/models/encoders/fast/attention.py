@@ -2,7 +2,10 @@
 
 PyTorchVideo writes the matrix of all queries and keys to memory. It also projects every token to a key and a value and
 then drops most of them: a pooling convolution of kernel 3 and stride 8 reads one position in seven. Here, torch's fused
-attention computes the matrix in pieces (Dao et al., 2022, arXiv:2205.14135). On a CPU, only the positions that the
+attention computes the matrix in pieces (Dao et al., 2022, arXiv:2205.14135); on CUDA, in half precision, that is the
+flash form. It needs no mask and no bias: the published MViT adds its positions to the patches, and has no relative
+positions in its attention, as its successor MViTv2 has. Queries, keys and values reach it with channels of a head
+contiguous, which the flash form needs. On a CPU, only the positions that the
 pooling reads are projected; in full precision, they are pooled without changing their memory layout, and the gradients
 of the three projections are accumulated inside the matrix products.
 """
@@ -23,7 +26,7 @@ from revalexo_clip.models.encoders.fast.convolution import (
     suits_cpu_forms,
     suits_own_gradients,
 )
-from revalexo_clip.models.encoders.fast.pooling import Pooling, pool_tokens
+from revalexo_clip.models.encoders.fast.pooling import Pooling, is_channels_last, pool_channels_last, pool_tokens
 
 Parameters: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 """Weight [C', C] and bias [C'] for queries, for keys, and for values."""
@@ -156,7 +159,12 @@ class PooledAttention(nn.Module):
             strides = Pooling((frames, height, width), (down, across), (padding[0], padding[1]))
             pooled_BNC, places = pool_tokens(tokens_BNC, pool, self.heads, strides)
             return norm(self._heads(pooled_BNC)), places
-        class_B1hd, grid_BTHWhd = map(self._heads, class_and_places(tokens_BNC, (frames, height, width)))
+        class_B1C, grid_BTHWC = class_and_places(tokens_BNC, (frames, height, width))
+        if is_channels_last(pool.weight) and not suits_cpu_forms(tokens_BNC):
+            pooled_BTHWC = pool_channels_last(grid_BTHWC, pool, self.heads)
+            joined_BNC = torch.cat((class_B1C, pooled_BTHWC.flatten(1, 3)), dim=1)
+            return norm(self._heads(joined_BNC)), pooled_BTHWC.shape[1:4]
+        class_B1hd, grid_BTHWhd = map(self._heads, (class_B1C, grid_BTHWC))
         maps = grid_BTHWhd.permute(0, 4, 5, 1, 2, 3).flatten(0, 1)  # [B h, d, T, H, W]
         maps = pool(maps) if met is None else pool.in_2d(maps, met.stride)
         pooled_BNhd = maps.unflatten(0, (-1, self.heads)).permute(0, 3, 4, 5, 1, 2).flatten(1, 3)

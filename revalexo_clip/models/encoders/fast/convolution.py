@@ -24,6 +24,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from revalexo_clip.models.encoders.fast.depthwise_forms import ON_ACCELERATOR
+
 
 def suits_cpu_forms(x: Tensor) -> bool:
     """Return whether `x` is on a CPU and is not being traced for export.
@@ -62,13 +64,13 @@ above 32 MB to the system, which clears such memory again for each copy that a c
 class DepthwiseConv3d(nn.Conv3d):
     """A depthwise `Conv3d` of temporal stride 1 and odd temporal kernel, with the same names and shapes of weights.
 
-    On an accelerator, it uses PyTorch's convolution.
+    On an accelerator, it uses `depthwise_forms.ON_ACCELERATOR`; in a model that is exported, PyTorch's convolution.
     """
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """Convolve: [B, C, T, H, W] -> [B, C, T, H', W']."""
         if not suits_cpu_forms(x_BCTHW):
-            return super().forward(x_BCTHW)
+            return super().forward(x_BCTHW) if x_BCTHW.device.type == "cpu" else ON_ACCELERATOR(self, x_BCTHW)
         if x_BCTHW[0, 0].numel() <= SMALL:
             y_BCTHW = self._as_matrices(x_BCTHW)
         elif self.weight[0, 0, 0].numel() == 1 and max(self.stride) == 1 and not any(self.padding[1:]):

@@ -1,4 +1,6 @@
-"""The pooling convolution of MViT's tokens, fast on a CPU: tokens are convolved in their own layout, channels last.
+"""The pooling convolution of MViT's tokens: tokens are convolved in their own layout, channels last.
+
+On a CPU this is `pool_tokens`; on an accelerator, with `trainer.channels_last`, `pool_channels_last`.
 
 A kernel of K frames is computed as K depthwise 2-D convolutions, each added to the output at its time offset. Other
 layouts would require copying every token before and after the convolution, in both passes.
@@ -42,6 +44,26 @@ def pool_tokens(
     """
     taps_KCkk = conv.weight[:, 0].movedim(1, 0).repeat(1, heads, 1, 1)
     return _pool(tokens_BNC.contiguous(), taps_KCkk, pooling), pooling.places(taps_KCkk.shape[2:])
+
+
+def pool_channels_last(grid_BTHWC: Tensor, conv: nn.Conv3d, heads: int) -> Tensor:
+    """Pool positions [B, T, H, W, C] to [B, T', H', W', C] by the library's convolution in `channels_last_3d`.
+
+    In this format, tokens are maps already, so that nothing is copied into another layout, as it is for [B h, d, T, H,
+    W]. The channels of all heads are convolved by the same weights, without a bias.
+    """
+    taps = conv.weight.repeat(heads, 1, 1, 1, 1).to(memory_format=torch.channels_last_3d)
+    stride, padding = (cast("tuple[int, int, int]", tuple(each)) for each in (conv.stride, conv.padding))
+    maps = grid_BTHWC.permute(0, 4, 1, 2, 3)
+    return nn.functional.conv3d(maps, taps, None, stride, padding, groups=len(taps)).permute(0, 2, 3, 4, 1)
+
+
+def is_channels_last(weight: Tensor) -> bool:
+    """Return whether a depthwise weight [C, 1, K, k, k] was put into `channels_last_3d`.
+
+    `is_contiguous` does not tell: with a single input channel, it is true of both formats.
+    """
+    return weight.shape[1] == 1 and weight.stride(1) == 1 and weight[0].numel() > 1
 
 
 class _PooledTokens(torch.autograd.Function):
