@@ -235,7 +235,7 @@ def test_groups_are_named_after_their_place() -> None:
 def test_learning_rates_are_logged_by_group() -> None:
     def logged(recipe: AdamW) -> dict[str, float]:
         _, schedule = recipe.build(TwoTowers(2, 3), steps=10)
-        return learning_rates(schedule)
+        return {name: float(rate) for name, rate in learning_rates(schedule).items()}
 
     assert logged(AdamW(lr=0.1)) == {"train/lr": 0.1}
     assert logged(AdamW(lr=0.1, imu_lr_scale=0.5, video_layer_decay=0.5)) == pytest.approx(

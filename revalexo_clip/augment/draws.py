@@ -40,8 +40,8 @@ class Draws(NamedTuple):
     second: SecondDraws | None
     """Second view of the IMU window, if there is one."""
 
-    def of(self, rows: slice) -> Draws:
-        """Return the draws of some of the windows, if they are stacked."""
+    def of(self, rows: slice | Tensor) -> Draws:
+        """Return the draws of some of the windows, if they are stacked; `rows` are a slice or indices."""
         joint, imu, video = ([drawn[rows] for drawn in drawn_K] for drawn_K in (self.joint, self.imu, self.video))
         second = self.second
         if second is not None:

@@ -21,7 +21,7 @@ from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import DataError, UserError
 from revalexo_clip.core.types import Batch
-from revalexo_clip.data.dataset import arrived
+from revalexo_clip.data.dataset import Arrival, arrived
 from revalexo_clip.models.layers import without_autocast
 from revalexo_clip.runs.resume_state import DATA_POSITION, EPOCH_AVERAGES, SCHEDULE, TRAINING_WEIGHTS
 from revalexo_clip.training.distributed import (
@@ -153,12 +153,12 @@ class TrainingModule(pl.LightningModule, ABC):
         self._write_log(learning_rates(scheduler))
         scheduler.step()
 
-    def _write_log(self, rates: dict[str, float]) -> None:
+    def _write_log(self, rates: dict[str, Tensor]) -> None:
         """Log a row of `metrics.csv` every `trainer.log_every` steps, and the means of an epoch at its end."""
         last = self.trainer.is_last_batch
         if last or self.global_step % self.experiment.trainer.log_every == 0:
             self.settle()
-            self.trainer._logger_connector.log_metrics({**self._log.take(ROW), **rates})
+            self.trainer._logger_connector.log_metrics(self._log.take(ROW) | rates)
         if last:
             for name, mean in self._log.take(EPOCH).items():
                 self.log(name, mean, on_step=False, on_epoch=True, batch_size=1)
@@ -230,8 +230,8 @@ class TrainingModule(pl.LightningModule, ABC):
         """Log metrics, on every process, given all N rows of each tensor in the order of the dataset."""
 
     def on_before_batch_transfer(
-        self, batch: TrainingBatch | Batch | DataError, dataloader_idx: int
-    ) -> TrainingBatch | Batch | DataError:
+        self, batch: Arrival | DataError, dataloader_idx: int
+    ) -> Arrival | TrainingBatch | DataError:
         """Raise the `DataError` of a window that could not be read.
 
         Several processes exchange it first: in training after the step, for which this one gets a substitute, and in

@@ -53,6 +53,10 @@ class TrainingBatch(NamedTuple):
     """Frames are already cropped, [B, T, crop, crop, 3] uint8, in their original colours."""
     draws: Draws
 
+    def of(self, rows: Tensor) -> TrainingBatch:
+        """Return a copy of some of the windows, given their indices."""
+        return TrainingBatch(Batch(*(x_B[rows] for x_B in self.windows)), self.draws.of(rows))
+
     def augmented(self, rows: slice, augmentation: Augments, into_B3THW: Tensor | None = None) -> Augmented:
         """Augment some of the windows, see `Augments.apply`. The others do not become floats, which take more memory.
 

@@ -8,11 +8,10 @@ to be sound, the weights before it are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
-from lightning.fabric.utilities.apply_func import apply_to_collection
 from torch import Tensor
 
 from revalexo_clip.training.drawn_batches import TrainingBatch
@@ -57,7 +56,7 @@ class HostCopy:
         self._copied: torch.cuda.Event | None = None
         self._x_F = x_F.to("cpu", non_blocking=x_F.is_cuda)
         if x_F.is_cuda:
-            self._copied = torch.cuda.Event()
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._copied.record()
 
     def read(self) -> list[float]:
@@ -129,15 +128,9 @@ class Substitute:
 
     def __init__(self, batch: TrainingBatch) -> None:
         """Keep the first window of a batch that was read."""
-        self._window = _each(batch, lambda x_B: x_B[:1].clone())
+        self._window = batch.of(torch.zeros(1, dtype=torch.int64))
         self._rows = len(batch.windows.window_B)
 
     def batch(self) -> TrainingBatch:
         """Return the window as often as a batch has windows."""
-        return _each(self._window, lambda x_1: x_1.expand(self._rows, *x_1.shape[1:]).clone())
-
-
-def _each(batch: TrainingBatch, change: Callable[[Tensor], Tensor]) -> TrainingBatch:
-    changed = apply_to_collection(batch, Tensor, change)
-    assert isinstance(changed, TrainingBatch)
-    return changed
+        return self._window.of(torch.zeros(self._rows, dtype=torch.int64))

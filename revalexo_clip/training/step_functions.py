@@ -41,18 +41,18 @@ def names_of_statistics(module: nn.Module) -> list[str]:
     return [name for name, buffer in module.named_buffers() if name in saved and buffer.is_floating_point()]
 
 
-def learning_rates(scheduler: LRScheduler) -> dict[str, float]:
+def learning_rates(scheduler: LRScheduler) -> dict[str, Tensor]:
     """Return the learning rates of the next step, by the names under which they are logged.
 
     `train/lr` is the rate of the first parameter group, which `optim.lr` sets. Parts of a model for which `ByPlace`
     sets another rate follow as `train/lr/imu`, or as `train/lr/imu/block_1` if it falls over the blocks of an encoder.
     """
     first, *others = scheduler.get_last_lr()
-    rates = {"train/lr": float(first)}
+    rates = {"train/lr": torch.tensor(first, dtype=torch.float64)}
     for group, rate in zip(scheduler.optimizer.param_groups[1:], others, strict=True):
         place, found, _ = group.get("name", "").rpartition(", ")
         if found:
-            rates[f"train/lr/{place.replace(' block ', '/block_')}"] = float(rate)
+            rates[f"train/lr/{place.replace(' block ', '/block_')}"] = torch.tensor(rate, dtype=torch.float64)
     return rates
 
 

@@ -32,11 +32,11 @@ class StepLog:
                     total, count = self._sums[kind].get(name, (torch.zeros_like(x), 0))
                     self._sums[kind][name] = total.to(x.device) + x, count + 1
 
-    def take(self, kind: str) -> dict[str, float]:
-        """Return the means of a `ROW` or of an `EPOCH`, and start again. The host waits for the device."""
+    def take(self, kind: str) -> dict[str, Tensor]:
+        """Return the means [] of a `ROW` or of an `EPOCH` on the host, and start again. It waits for the device."""
         sums, self._sums[kind] = self._sums[kind], {}
         means = [total / count for total, count in sums.values()]
-        return dict(zip(sums, torch.stack(means).tolist(), strict=True)) if means else {}
+        return dict(zip(sums, torch.stack(means).cpu(), strict=True)) if means else {}
 
     def state_dict(self) -> dict[str, dict[str, tuple[Tensor, int]]]:
         """Return the sums so far, for a checkpoint."""

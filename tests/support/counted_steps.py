@@ -102,7 +102,7 @@ class Methods(TorchFunctionMode):
         return func(*args, **given)
 
 
-class Operations(TorchDispatchMode):
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes operations for which the host waits, such as indexing by a mask."""
 
     def __torch_dispatch__(
@@ -135,13 +135,13 @@ def treat_as_gpu() -> None:
         finally:
             steps.paused = False
 
-    patches = {
-        TrainingModule: {"on_train_start": later, "on_before_batch_transfer": fetched},
-        HostCopy: {"read": unwatched},
-    }
-    for owner, replaced in patches.items():
-        for name, function in replaced.items():
-            setattr(owner, name, function)
+    patches: list[tuple[type, str, Callable[..., object]]] = [
+        (TrainingModule, "on_train_start", later),
+        (TrainingModule, "on_before_batch_transfer", fetched),
+        (HostCopy, "read", unwatched),
+    ]
+    for owner, name, function in patches:
+        setattr(owner, name, function)
     for name in COLLECTIVES:
         if hasattr(dist, name):
             setattr(dist, name, steps.counted(name, getattr(dist, name)))
@@ -152,7 +152,7 @@ def main(kind: str, experiment: Path, folder: Path, *files: Path) -> None:
     for file in files:
         import_experiment_file(file)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with Methods(), Operations():
+    with Methods(), Operations():  # type: ignore[no-untyped-call]
         if kind == "pretrain":
             pretrain(PretrainExperiment.from_json(experiment.read_bytes()))
         else:

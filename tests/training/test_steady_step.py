@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.fabric.utilities.apply_func import apply_to_collection
 from support.small_finetuning import finetuning
 from support.small_run import built_in_experiment, train
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from revalexo_clip.augment import Scale
@@ -116,7 +114,7 @@ def test_on_a_device_that_cannot_be_read_a_step_is_taken(
     optimizer, _ = made.optim.build(module, 10)
 
     def step(device: str) -> None:
-        batch = apply_to_collection(next(batches), Tensor, lambda x: x.to(device))
+        batch = module.transfer_batch_to_device(next(batches), torch.device(device), 0)
         optimizer.zero_grad()
         pending = module.compute_gradients(batch)
         assert module.total_loss(pending.shares).device.type == device

@@ -45,7 +45,7 @@ class StopSignals(pl.Callback):
         if trainer.received_sigterm:  # received during setup
             self.number = signal.SIGTERM
         # Lightning would exchange signals of its handlers in every step, for which the host waits.
-        vars(trainer.fit_loop.epoch_loop)["_broadcast_sigterm_tensor"] = lambda: None
+        trainer.fit_loop.epoch_loop.__dict__["_broadcast_sigterm_tensor"] = lambda: None
         if threading.current_thread() is not threading.main_thread():  # only the main thread can have handlers
             return
         for number in existing_signals("SIGINT", "SIGTERM", *(("SIGUSR1",) if in_slurm_job() else ())):
