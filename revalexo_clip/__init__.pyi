@@ -74,12 +74,15 @@ from .losses import Term as Term
 from .models.classifier import Head as Head
 from .models.classifier import LinearHeads as LinearHeads
 from .models.encoders import X3D as X3D
+from .models.encoders import AttentionPooled as AttentionPooled
 from .models.encoders import DeepConvLSTM as DeepConvLSTM
 from .models.encoders import ImuEncoder as ImuEncoder
 from .models.encoders import MotionTower as MotionTower
 from .models.encoders import MViT as MViT
+from .models.encoders import PatchTransformer as PatchTransformer
 from .models.encoders import ResNet1D as ResNet1D
 from .models.encoders import SpectralAttention as SpectralAttention
+from .models.encoders import StackedConvGRU as StackedConvGRU
 from .models.encoders import VideoEncoder as VideoEncoder
 from .models.frame_tokens import FrameTokens as FrameTokens
 from .models.layers import Dropout as Dropout

@@ -12,12 +12,15 @@ from revalexo_clip.core.types import ImuSpec, MotionSpec, VideoSpec
 from revalexo_clip.models.dual_encoder import video_inputs
 from revalexo_clip.models.encoders import (
     X3D,
+    AttentionPooled,
     DeepConvLSTM,
     ImuEncoder,
     MotionTower,
     MViT,
+    PatchTransformer,
     ResNet1D,
     SpectralAttention,
+    StackedConvGRU,
     VideoEncoder,
 )
 from revalexo_clip.models.encoders.base import Encoder
@@ -41,11 +44,25 @@ ENCODERS = [
     (DeepConvLSTM(maps=2, hidden=3, layers=2, projector=False), 5),
     (SpectralAttention(width=8), 4),
     (ResNet1D(width=8), 5),
+    (StackedConvGRU(width=4, hidden=3), 4),
+    (AttentionPooled(width=4), 2),
+    (PatchTransformer(width=8, depth=2), 4),
     (MotionTower(width=8, readout="attention"), 5),
     (X3D(weights=None), 7),
     (MViT(weights=None), 18),
 ]
-IDS = ["DeepConvLSTM", "DeepConvLSTM without projector", "SpectralAttention", "ResNet1D", "MotionTower", "X3D", "MViT"]
+IDS = [
+    "DeepConvLSTM",
+    "DeepConvLSTM without projector",
+    "SpectralAttention",
+    "ResNet1D",
+    "StackedConvGRU",
+    "AttentionPooled",
+    "PatchTransformer",
+    "MotionTower",
+    "X3D",
+    "MViT",
+]
 
 
 @pytest.mark.parametrize(("encoder", "count"), ENCODERS, ids=IDS)
