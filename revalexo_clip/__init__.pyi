@@ -42,6 +42,7 @@ from .core.version import __version__ as __version__
 from .data import BalancedBatches as BalancedBatches
 from .data import BatchComposition as BatchComposition
 from .data import Dataset as Dataset
+from .data import Ego4D as Ego4D
 from .data import GroupedBatches as GroupedBatches
 from .data import ImuRecordings as ImuRecordings
 from .data import Motion as Motion
