@@ -39,6 +39,7 @@ from .core.types import ImuSpec as ImuSpec
 from .core.types import MotionSpec as MotionSpec
 from .core.types import VideoSpec as VideoSpec
 from .core.version import __version__ as __version__
+from .data import AlignedVideo as AlignedVideo
 from .data import BalancedBatches as BalancedBatches
 from .data import BatchComposition as BatchComposition
 from .data import Dataset as Dataset

@@ -18,12 +18,14 @@
 
 from revalexo_clip.data.base import Dataset, LabelledWindows, Recordings, WindowDataset, Windows
 from revalexo_clip.data.batches import BalancedBatches, BatchComposition, GroupedBatches, UniformBatches
+from revalexo_clip.data.ego4d.aligned import AlignedVideo
 from revalexo_clip.data.ego4d.ego4d import Ego4D
 from revalexo_clip.data.motion import Motion
 from revalexo_clip.data.recordings.imu_recordings import ImuRecordings
 from revalexo_clip.data.revalexo.revalexo import RevalExo
 
 __all__ = [
+    "AlignedVideo",
     "BalancedBatches",
     "BatchComposition",
     "Dataset",

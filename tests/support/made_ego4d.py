@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from support.tiny_dataset import steady, write_json, write_video
-
 from revalexo_clip.core.component import JsonObject
+from support.tiny_dataset import steady, write_json, write_video
 
 COLUMNS = ("component_idx", "component_timestamp_ms", "canonical_timestamp_ms", "gyro_x", "gyro_y", "gyro_z")
 COLUMNS += ("accl_x", "accl_y", "accl_z")

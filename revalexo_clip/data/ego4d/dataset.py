@@ -14,7 +14,6 @@ from revalexo_clip.data import windows
 from revalexo_clip.data.base import Dataset, LabelledWindows, WindowDataset, Windows
 from revalexo_clip.data.clocks import MAX_GAP
 from revalexo_clip.data.ego4d.narrated import NarratedClips, NarratedWindows, around
-from revalexo_clip.data.ego4d.rows import Faults
 from revalexo_clip.data.ego4d.pieces import (
     TakeClips,
     report_faults,
@@ -23,6 +22,7 @@ from revalexo_clip.data.ego4d.pieces import (
     usable_pieces,
     video_spans,
 )
+from revalexo_clip.data.ego4d.rows import Faults
 from revalexo_clip.data.ego4d.store import Store, TakeFiles
 from revalexo_clip.data.ego4d.take import Layout, Narrations, Take
 from revalexo_clip.data.imu import unit_of

@@ -43,6 +43,21 @@ class Kept:
     samples: Path | Samples
     """[n, C] float32, in the order of the channels: a .npy file, or the array if it cannot be kept."""
 
+    def array(self) -> Samples:
+        """Return the samples. Raises `DataError` if the file cannot be read."""
+        return opened(self.samples)
+
+
+def opened(samples: Path | Samples) -> Samples:
+    """Return samples, those of a .npy file mapped into memory. Raises `DataError` if it cannot be read."""
+    if not isinstance(samples, Path):
+        return samples
+    try:
+        mapped: Samples = np.load(samples, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{samples}: the kept samples cannot be read: {error}; delete the file") from error
+    return mapped
+
 
 _FACTS = TypeAdapter(tuple[tuple[int, ...], tuple[int, ...], Faults])
 
@@ -61,7 +76,7 @@ class Store:
         except OSError as error:
             raise DataError(f"{take.imu}: the IMU table is missing: {error.strerror}") from error
         asked = f"{FORMAT} {take.imu.absolute()} {status.st_size} {status.st_mtime_ns} {self.rate} {self.max_gap} "
-        name = hashlib.sha256((asked + self.layout.settings).encode()).hexdigest()[:24]
+        name = hashlib.sha256((asked + self.layout.settings(take)).encode()).hexdigest()[:24]
         path = self.folder / f"{name}.npy"
         with suppress(OSError, ValidationError):
             first_P, count_P, faults = _FACTS.validate_json(path.with_suffix(".json").read_bytes())
@@ -142,10 +157,7 @@ class TakeFiles(ClipSource):
         if not isinstance(samples, Path):
             return samples
         if samples not in self._opened:
-            try:
-                self._opened[samples] = np.load(samples, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise DataError(f"{samples}: the kept samples cannot be read: {error}; delete the file") from error
+            self._opened[samples] = opened(samples)
         return self._opened[samples]
 
     def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:

@@ -68,8 +68,10 @@ class Layout(ABC):
     root: Path
     takes: tuple[Take, ...]
     """All takes that have an IMU, ordered by name."""
-    settings: str = ""
-    """What else determines the times and values of tables; tables are read again if it changes."""
+
+    def settings(self, take: Take) -> str:
+        """Return what else determines the times and values of a table; it is read again if this changes."""
+        return ""
 
     @abstractmethod
     def read(self, take: Take) -> Table:

@@ -56,10 +56,11 @@ class StackedConvGRU(ImuEncoder):
         pool = self.pool or max(round((STEP * spec.rate) ** (1 / len(self.kernels))), 1)
         shortest = shortest_window(self.kernels, self.dilation, [pool] * len(self.kernels))
         if spec.samples < shortest:
+            kernels = ", ".join(map(str, self.kernels))
             raise ConfigError(
-                f"StackedConvGRU: kernels {', '.join(map(str, self.kernels))} with dilation {self.dilation} and pooling "
-                f"of {pool} need {shortest} samples, but a window of {spec.window:g} s at {spec.rate:g} Hz has "
-                f"{spec.samples}; use a longer window, or smaller imu.kernels, imu.dilation or imu.pool"
+                f"StackedConvGRU: kernels {kernels} with dilation {self.dilation} and pooling of {pool} need {shortest} "
+                f"samples, but a window of {spec.window:g} s at {spec.rate:g} Hz has {spec.samples}; use a longer "
+                "window, or smaller imu.kernels, imu.dilation or imu.pool"
             )
         return StackedConvGRUNet(self, spec, pool)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +31,12 @@ def test_the_longest_ascending_rows_are_kept(times: list[int]) -> None:
     kept = longest_ascending(np.array(times, dtype=np.float64))
     chosen = [times[place] for place in kept]
     assert (np.diff(kept) > 0).all()
-    assert all(one < other for one, other in zip(chosen, chosen[1:], strict=False))
+    assert all(one < other for one, other in pairwise(chosen))
     longest = max(
         size
         for size in range(1, len(times) + 1)
         for some in combinations(times, size)
-        if all(one < other for one, other in zip(some, some[1:], strict=False))
+        if all(one < other for one, other in pairwise(some))
     )
     assert len(kept) == longest
 
