@@ -122,7 +122,7 @@ class PatchEmbedding(nn.Module):
     def forward(self, imu_BLC: Tensor) -> Tensor:
         """Embed the patches, the last of which ends with the window."""
         kept_BLC = imu_BLC[:, imu_BLC.shape[1] - self.patches * self.length :]
-        patch_BTP = kept_BLC.unflatten(1, (self.patches, self.length)).flatten(2)  # P: samples x channels
+        patch_BTP = kept_BLC.reshape(imu_BLC.shape[0], self.patches, -1)  # P: samples x channels
         x_BTW: Tensor = self.linear(patch_BTP) + self.position
         if self.token is None:
             return x_BTW
@@ -165,7 +165,8 @@ class TransformerBlock(nn.Module):
         return x_BSW + self.second_dropout(added_BSW)
 
     def _attend(self, x_BSW: Tensor) -> Tensor:
-        parts = self.query_key_value(x_BSW).unflatten(-1, (3, self.heads, -1))  # [B, S, 3, heads, W / heads]
+        batch, places, _ = x_BSW.shape
+        parts = self.query_key_value(x_BSW).view(batch, places, 3, self.heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        attended_BhSV = functional.scaled_dot_product_attention(query, key, value)
+        attended_BhSV: Tensor = functional.scaled_dot_product_attention(query, key, value)
         return attended_BhSV.transpose(1, 2).flatten(2)

@@ -58,9 +58,9 @@ class StackedConvGRU(ImuEncoder):
         if spec.samples < shortest:
             kernels = ", ".join(map(str, self.kernels))
             raise ConfigError(
-                f"StackedConvGRU: kernels {kernels} with dilation {self.dilation} and pooling of {pool} need {shortest} "
-                f"samples, but a window of {spec.window:g} s at {spec.rate:g} Hz has {spec.samples}; use a longer "
-                "window, or smaller imu.kernels, imu.dilation or imu.pool"
+                f"StackedConvGRU: kernels {kernels} with dilation {self.dilation} and pooling of {pool} need "
+                f"{shortest} samples, but a window of {spec.window:g} s at {spec.rate:g} Hz has {spec.samples}; use a "
+                "longer window, or smaller imu.kernels, imu.dilation or imu.pool"
             )
         return StackedConvGRUNet(self, spec, pool)
 
