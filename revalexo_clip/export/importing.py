@@ -1,4 +1,4 @@
-"""Convert encoders of others to encoder folders, as `rxclip import-encoder` does. Names of tensors tell whose they are."""
+"""Convert encoders of others to encoder folders, as `rxclip import-encoder` does. Names of tensors tell whose it is."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ PUBLISHED: Mapping[Form, Published] = {
         50.0,
         5.0,
         "PRIMUS (https://github.com/nokia-bell-labs/pretrained-imu-encoders) publishes its weights on Zenodo, whose "
-        "page names their licence. It is built on IMU2CLIP, which is licensed under CC BY-NC-SA 4.0 (no commercial use).",
+        "page names their licence. It is built on IMU2CLIP, whose licence is CC BY-NC-SA 4.0: no commercial use.",
     ),
 }
 

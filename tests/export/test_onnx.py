@@ -23,6 +23,7 @@ from revalexo_clip.export.onnx import CheckWindows, write_onnx
 from revalexo_clip.models.encoders import (
     AttentionPooled,
     DeepConvLSTM,
+    GRUOverMaps,
     ImuEncoder,
     PatchTransformer,
     SpectralAttention,
@@ -126,6 +127,7 @@ def averaging(off: float, mean: float = 0.0) -> PretrainedImuEncoder:
         StackedConvGRU(width=8, hidden=3),
         AttentionPooled(),
         PatchTransformer(width=8, heads=2),
+        GRUOverMaps(width=8, kernels=(5, 3, 3), last_pooling="mean", hidden=3),
     ],
     ids=lambda kind: type(kind).__name__,
 )

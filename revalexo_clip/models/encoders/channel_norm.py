@@ -35,7 +35,7 @@ class ChannelNorm(nn.Module):
     def forward(self, x_BCL: Tensor) -> Tensor:
         """Normalise windows [B, C, L]."""
         grouped_BCL = x_BCL if self.sorted else x_BCL[:, self.order]
-        parts = [nn.functional.group_norm(part, 1) for part in torch.split(grouped_BCL, self.sizes, dim=1)]
+        parts = [nn.functional.group_norm(part, 1) for part in torch.split_with_sizes(grouped_BCL, self.sizes, dim=1)]
         normal_BCL = torch.cat(parts, dim=1)
         if not self.sorted:
             normal_BCL = normal_BCL[:, self.place]

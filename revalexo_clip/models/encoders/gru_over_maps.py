@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
+import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
@@ -61,14 +62,16 @@ class GRUOverMaps(ImuEncoder):
 
     def map_length(self, samples: int) -> int:
         """Return the length of the maps before the GRU of a window of `samples`, 0 or less if it is too short."""
-        for number, kernel in enumerate(self.kernels, start=1):
-            samples -= (kernel - 1) * self.dilation
-            if samples < 1:
-                return 0
-            if self.last_pooling == "mean" and number == len(self.kernels):
-                return self.length
-            samples //= POOL
-        return samples
+        last = self.unpooled_length(samples)
+        if self.last_pooling == "mean":
+            return self.length if last > 0 else 0
+        return last // POOL
+
+    def unpooled_length(self, samples: int) -> int:
+        """Return the length of the maps before the last pooling, 0 or less if the window is too short."""
+        for kernel in self.kernels[:-1]:
+            samples = (samples - (kernel - 1) * self.dilation) // POOL
+        return samples - (self.kernels[-1] - 1) * self.dilation
 
     def fitting_samples(self) -> tuple[int, int | None]:
         """Return the shortest and the longest window that fits [samples]; None if any longer one fits, too."""
@@ -94,7 +97,7 @@ class GRUOverMaps(ImuEncoder):
             raise ConfigError(
                 f"GRUOverMaps: {len(spec.channels)} channels cannot be divided into {self.channel_groups} groups"
             )
-        return GRUOverMapsNet(self, len(spec.channels), embed_dim)
+        return GRUOverMapsNet(self, spec, embed_dim)
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
         """See `Encoder.blocks`: the convolutions, the GRU, and the head if there is one."""
@@ -104,11 +107,33 @@ class GRUOverMaps(ImuEncoder):
         return [nn.ModuleList([module.norm, first]), *others, nn.ModuleList([module.map_norm, module.gru]), *head]
 
 
+class MeanOfParts(nn.Module):
+    """The means of nearly equal parts of a sequence, [B, W, L] -> [B, W, T]; parts overlap if they do not divide L.
+
+    It is `nn.AdaptiveAvgPool1d` as a product of matrices, which ONNX can express for all lengths.
+    """
+
+    weight_LT: Tensor
+
+    def __init__(self, length: int, parts: int) -> None:
+        """Build it for sequences of a `length`."""
+        super().__init__()
+        place_L1, part_T = torch.arange(length)[:, None], torch.arange(parts)
+        first_T, end_T = part_T * length // parts, -(-(part_T + 1) * length // parts)
+        inside_LT = ((place_L1 >= first_T) & (place_L1 < end_T)).float()
+        self.register_buffer("weight_LT", inside_LT / inside_LT.sum(dim=0), persistent=False)
+
+    def forward(self, x_BWL: Tensor) -> Tensor:
+        """Compute the means of sequences."""
+        return x_BWL @ self.weight_LT.to(x_BWL.dtype)
+
+
 class GRUOverMapsNet(nn.Module):
     """[B, L, C] -> [B, F]."""
 
-    def __init__(self, of: GRUOverMaps, channels: int, embed_dim: int) -> None:
+    def __init__(self, of: GRUOverMaps, spec: ImuSpec, embed_dim: int) -> None:
         super().__init__()
+        channels = len(spec.channels)
         inputs = [channels, *[of.width] * (len(of.kernels) - 1)]
         self.norm = nn.GroupNorm(of.channel_groups, channels)
         self.convolutions = nn.ModuleList(
@@ -116,7 +141,8 @@ class GRUOverMapsNet(nn.Module):
             for size, kernel in zip(inputs, of.kernels, strict=True)
         )
         self.pooling = nn.MaxPool1d(POOL)
-        self.last_pooling = self.pooling if of.last_pooling == "max" else nn.AdaptiveAvgPool1d(of.length)
+        last = of.unpooled_length(spec.samples)
+        self.last_pooling = self.pooling if of.last_pooling == "max" else MeanOfParts(last, of.length)
         self.map_norm = nn.GroupNorm(of.groups, of.width)
         self.gru = nn.GRU(of.length, of.hidden, batch_first=True)
         self.head = nn.Linear(of.hidden, embed_dim) if of.head else None

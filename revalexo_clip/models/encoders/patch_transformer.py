@@ -169,4 +169,5 @@ class TransformerBlock(nn.Module):
         parts = self.query_key_value(x_BSW).view(batch, places, 3, self.heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
         attended_BhSV: Tensor = functional.scaled_dot_product_attention(query, key, value)
-        return attended_BhSV.transpose(1, 2).flatten(2)
+        joined_BSW: Tensor = attended_BhSV.transpose(1, 2).flatten(2)
+        return joined_BSW

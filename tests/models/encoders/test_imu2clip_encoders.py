@@ -17,6 +17,7 @@ from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.models.encoders import AttentionPooled, ImuEncoder, PatchTransformer, StackedConvGRU
 from revalexo_clip.models.encoders.attention_pooled import AttentionPooledNet
 from revalexo_clip.models.encoders.channel_norm import ChannelNorm
+from revalexo_clip.models.encoders.gru_over_maps import MeanOfParts
 from revalexo_clip.models.encoders.patch_transformer import PatchTransformerNet
 from revalexo_clip.models.encoders.stacked_conv_gru import StackedConvGRUNet, shortest_window
 from revalexo_clip.models.layers import number_dropouts, one_step
@@ -64,7 +65,7 @@ def plain_convolution(x_CL: Floats, weight_OCK: Floats, dilation: int) -> Floats
     kernel = weight_OCK.shape[2]
     steps = x_CL.shape[1] - (kernel - 1) * dilation
     taps = np.stack([x_CL[:, tap * dilation : tap * dilation + steps] for tap in range(kernel)])  # [K, C, steps]
-    return np.einsum("ock,kct->ot", weight_OCK, taps)
+    return np.asarray(np.einsum("ock,kct->ot", weight_OCK, taps))
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -297,3 +298,9 @@ def test_the_gru_begins_with_memories_of_all_lengths() -> None:
     assert (bias[8:16] >= 0).all()
     assert bias[8:16].max() > 1
     assert not bias[:8].any()
+
+
+@pytest.mark.parametrize(("length", "parts"), [(15, 32), (32, 32), (64, 32), (100, 7), (1, 3)])
+def test_means_of_parts_are_adaptive_average_pooling(length: int, parts: int) -> None:
+    x_BWL = torch.randn(2, 3, length)
+    torch.testing.assert_close(MeanOfParts(length, parts)(x_BWL), nn.AdaptiveAvgPool1d(parts)(x_BWL))
