@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from revalexo_clip.core.component import JsonObject
 from support.tiny_dataset import steady, write_json, write_video
 
-COLUMNS = ("component_idx", "component_timestamp_ms", "canonical_timestamp_ms", "gyro_x", "gyro_y", "gyro_z")
-COLUMNS += ("accl_x", "accl_y", "accl_z")
+COLUMNS = (
+    *("component_idx", "component_timestamp_ms", "canonical_timestamp_ms"),
+    *("gyro_x", "gyro_y", "gyro_z", "accl_x", "accl_y", "accl_z"),
+)
 RATE, DURATION = 200, 8.0
 GOOD, FAULTY, NO_TABLE, NO_GYRO, OTHER, NO_IMU, NO_VIDEO, LATE = (
     f"{letter}0000000-0000-4000-8000-00000000000{letter}" for letter in "abcdef89"
@@ -93,10 +97,12 @@ def write_clips(root: Path) -> None:
 
 def narrated() -> JsonObject:
     """Return the narrations, in two passes, unordered: of the wearer every second from 0.5 s, and of another person."""
-    sentences = [{"timestamp_sec": 6.5 - second, "narration_text": f"#C C does {6 - second}"} for second in range(7)]
+    sentences: list[JsonValue] = [
+        {"timestamp_sec": 6.5 - second, "narration_text": f"#C C does {6 - second}"} for second in range(7)
+    ]
     return {
         uid: {
-            "narration_pass_1": {"narrations": list(sentences), "summaries": []},
+            "narration_pass_1": {"narrations": sentences, "summaries": []},
             "narration_pass_2": {"narrations": [{"timestamp_sec": 3.0, "narration_text": "#O A man X waves"}]},
             "status": "complete",
         }

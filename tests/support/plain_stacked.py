@@ -38,7 +38,7 @@ def state_after(state: State, stack: str, imu_BLC: Tensor, parts: int | None) ->
         x = functional.conv1d(x, state[f"{stack}.{number}.net.0.weight"], dilation=2)
         if number < 3 or parts is None:
             steps = x.shape[2] // 3
-            x = x[..., : 3 * steps].unflatten(2, (steps, 3)).amax(dim=3)
+            x = torch.stack([x[..., 3 * at : 3 * at + 3].amax(dim=2) for at in range(steps)], dim=2)
         else:
             edges = [(part * x.shape[2] // parts, -(-(part + 1) * x.shape[2] // parts)) for part in range(parts)]
             x = torch.stack([x[..., first:end].mean(dim=2) for first, end in edges], dim=2)

@@ -44,7 +44,8 @@ class Ego4DLayout(Layout):
         Raises `DataError`, naming the file, if the metadata are missing or have another form.
         """
         self.root = root
-        self.videos: VideoFolder = videos or next((name for name in FOLDERS if self._folder(name).is_dir()), FOLDERS[0])
+        there = [name for name in FOLDERS if self._folder(name).is_dir()]
+        self.videos: VideoFolder = videos if videos is not None else (*there, *FOLDERS)[0]
         path = _found(root, METADATA)
         described = _object(path)
         narrations = _narrations(root)
