@@ -69,13 +69,7 @@ class Ego4DLayout(Layout):
 
     def read(self, take: Take) -> Table:
         """See `Layout.read`."""
-        return read_csv(
-            take.imu, tuple(CHANNELS.values()), "canonical_timestamp_ms", _milliseconds, component="component_idx"
-        )
-
-
-def _milliseconds(cell: str) -> float:
-    return float(cell) / 1e3
+        return read_csv(take.imu, tuple(CHANNELS.values()), "canonical_timestamp_ms", 1e3, component="component_idx")
 
 
 def _subject(video: Mapping[str, object], uid: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -25,10 +27,12 @@ def read_csv(
     path: Path,
     columns: Sequence[str],
     time: str,
-    seconds: Callable[[str], float],
+    seconds: Callable[[str], float] | float,
     component: str | None = None,
 ) -> Table:
-    """Read the named columns of a CSV file; `seconds` converts a cell of the column `time` to [s].
+    """Read the named columns of a CSV file; the column `time` has times.
+
+    `seconds` is the number of its units in a second, or converts a cell to [s].
 
     Cells that are empty or no number, and those that a short row lacks, are NaN. `component` is the column with the
     number of the component, if the file has it. Raises `DataError` if the file cannot be read or lacks a column.
@@ -40,8 +44,13 @@ def read_csv(
             header = [name.strip() for name in next(reader, [])]
             places = _places(path, header, [time, *columns])
             part = header.index(component) if component in header else None
+            if not callable(seconds):
+                whole = _whole(path, places, part, seconds)
+                if whole is not None:
+                    return whole
+            convert = seconds if callable(seconds) else partial(_scaled, seconds)
             for rows in _blocks(reader):
-                times.append(np.array([_cell(row, places[0], seconds) for row in rows]))
+                times.append(np.array([_cell(row, places[0], convert) for row in rows]))
                 values = [[_cell(row, place, float) for place in places[1:]] for row in rows]
                 with np.errstate(over="ignore"):  # values beyond float32 become infinite, and are left out
                     samples.append(np.array(values, dtype=np.float64).astype(np.float32))
@@ -54,6 +63,27 @@ def read_csv(
     if not times:
         raise DataError(f"{path}: has a header but no samples")
     return Table(np.concatenate(times), np.concatenate(samples), np.concatenate(components) if components else None)
+
+
+def _whole(path: Path, places: Sequence[int], part: int | None, per_second: float) -> Table | None:
+    """Read a CSV file whose cells are all numbers, five times as fast; return None if it is another one."""
+    used = [*places, *(() if part is None else (part,))]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a file without rows
+            cells_nK = np.loadtxt(path, delimiter=",", skiprows=1, usecols=used, comments=None, ndmin=2)
+    except ValueError:
+        return None
+    if not len(cells_nK) or (part is not None and not np.isfinite(cells_nK[:, -1]).all()):
+        return None
+    with np.errstate(over="ignore"):
+        samples_nC = cells_nK[:, 1 : len(places)].astype(np.float32)
+    component_n = None if part is None else np.maximum(cells_nK[:, -1], NOWHERE).astype(np.int64)
+    return Table(cells_nK[:, 0] / per_second, samples_nC, component_n)
+
+
+def _scaled(per_second: float, cell: str) -> float:
+    return float(cell) / per_second
 
 
 def _blocks(reader: Iterator[list[str]]) -> Iterator[list[list[str]]]:

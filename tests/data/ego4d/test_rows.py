@@ -81,11 +81,23 @@ def test_what_no_row_is_left_of_is_an_error_that_says_why() -> None:
 def test_cells_without_a_number_are_nan(tmp_path: Path) -> None:
     path = tmp_path / "imu.csv"
     path.write_text("t,part,b,a\n1000,0,1,2\n\n,1,,4\n2000,x,5\n3000,2,nan,1e99\n")
-    found = read_csv(path, ("a", "b"), "t", lambda cell: float(cell) / 1e3, "part")
+    found = read_csv(path, ("a", "b"), "t", 1e3, "part")
     np.testing.assert_array_equal(found.time_n, [1, np.nan, 2, 3])
     np.testing.assert_array_equal(found.samples_nC, [[2, 1], [4, np.nan], [np.nan, 5], [np.inf, np.nan]])
     assert found.component_n is not None
     assert found.component_n.tolist() == [0, 1, -1, 2]
+
+
+def test_a_table_without_faults_is_read_in_the_same_way(tmp_path: Path) -> None:
+    path = tmp_path / "imu.csv"
+    drawn = np.random.default_rng(0).normal(0, 10, (50, 3))
+    lines = [f"{row % 3},{1000 * time!r},{one!r},{other!r}" for row, (time, one, other) in enumerate(drawn.tolist())]
+    path.write_text("\n".join(["part,t,b,a", *lines, "0,nan,inf,-1e40"]) + "\n")
+    fast = read_csv(path, ("a", "b"), "t", 1e3, "part")
+    slow = read_csv(path, ("a", "b"), "t", lambda cell: float(cell) / 1e3, "part")
+    for one, other in zip(fast, slow, strict=True):
+        assert one is not None
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +112,7 @@ def test_tables_of_another_form_are_errors(tmp_path: Path, content: str, message
     path = tmp_path / "imu.csv"
     path.write_text(content)
     with pytest.raises(DataError, match=message):
-        read_csv(path, ("a", "b"), "t", float)
+        read_csv(path, ("a", "b"), "t", 1.0)
     with pytest.raises(DataError, match=r"none\.csv: cannot be read"):
         read_csv(tmp_path / "none.csv", ("a",), "t", float)
 
