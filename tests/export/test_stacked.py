@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.plain_stacked import SIZES, State, drawn_state, state_after
+from support.plain_stacked import State, drawn_state, state_after
 from torch import Tensor
 
 from revalexo_clip import load_encoder
@@ -83,7 +83,7 @@ def test_a_stack_without_heads_is_that_of_primus_if_only_its_pooling_fits_the_wi
 
 
 def test_the_published_sizes_are_the_defaults(tmp_path: Path) -> None:
-    torch.save(drawn_state("net", **SIZES), tmp_path / "theirs.pt")
+    torch.save(drawn_state("net", width=32, hidden=512), tmp_path / "theirs.pt")
     imported = import_encoder(tmp_path / "theirs.pt", subjects=["P1"])
     assert imported.description.encoder == GRUOverMaps()
     assert imported.parameters == 12 + 1920 + 2 * 5120 + 64 + 3 * 512 * (32 + 512 + 2)

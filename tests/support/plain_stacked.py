@@ -7,11 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 
 State = dict[str, Tensor]
-SIZES = {"width": 32, "length": 32, "hidden": 512}
 
 
 def drawn_state(stack: str, *, heads: bool = False, width: int = 8, length: int = 32, hidden: int = 12) -> State:
-    """Draw tensors of the published names; the shapes are the published ones with `SIZES`."""
+    """Draw tensors of the published names; the published sizes are a width of 32 and 512 units."""
     generator = torch.Generator().manual_seed(0)
     shapes = {
         f"{stack}.0.weight": (6,),

@@ -17,10 +17,10 @@ from revalexo_clip.data.ego4d.narrated import NarratedClips, NarratedWindows, ar
 from revalexo_clip.data.ego4d.pieces import (
     TakeClips,
     report_faults,
+    shown_footage,
     take_index,
     takes_fingerprint,
     usable_pieces,
-    video_spans,
 )
 from revalexo_clip.data.ego4d.rows import Faults
 from revalexo_clip.data.ego4d.store import Store, TakeFiles
@@ -168,11 +168,15 @@ class NarratedTakes(SplitBySubject, Dataset, ABC):
         for take in chosen:
             try:
                 kept = store.read(take)
-                pieces = list(usable_pieces(take, kept, self.imu_rate, video_spans(take, video=video)))
             except DataError as error:
                 excluded[f"{take.subject}/{take.name}"] = str(error)
                 continue
+            footage, unusable = shown_footage(take, video=video)
+            excluded |= {f"{take.subject}/{name}": reason for name, reason in unusable.items()}
+            if not footage:
+                continue
             faults[take.name] = kept.faults
+            pieces = list(usable_pieces(kept, self.imu_rate, footage))
             long = [clip for clip in pieces if round(clip.end - clip.begin - self.window, 6) >= 0]
             too_short += len(pieces) - len(long)
             if long:

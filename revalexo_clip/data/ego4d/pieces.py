@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from revalexo_clip.data.windows import Segments
 
 log = logging.getLogger("revalexo_clip")
 
-FOREVER = (0.0, float("inf"))
-"""Span of a video that is not needed [s]."""
+LISTED = 20
+"""Takes that the log names; `rxclip check-data` lists all."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +52,47 @@ class TakeClips:
     excluded: dict[str, str]
 
 
-def video_spans(take: Take, *, video: bool) -> list[tuple[float, float]]:
-    """Return the time in which each video of a take has frames [s in the video]. Reads their headers only."""
-    if video and not take.footage:
-        raise DataError(f"{take.imu}: there is no video of this take")
-    for footage in take.footage if video else ():
-        if not footage.video.is_file():
-            raise DataError(f"{footage.video}: the video is missing")
-    return [video_span(footage.video) if video else FOREVER for footage in take.footage]
+@dataclass(frozen=True)
+class Shown:
+    """A video, and the time in which it has frames."""
+
+    footage: Footage
+    begin: float = 0.0
+    """[s in the video]"""
+    end: float = float("inf")
 
 
-def usable_pieces(take: Take, kept: Kept, rate: float, spans: Sequence[tuple[float, float]]) -> Iterator[Usable]:
-    """Yield the pieces of all videos of a take."""
+def shown_footage(take: Take, *, video: bool) -> tuple[list[Shown], dict[str, str]]:
+    """Return the videos of a take that can be used, and the others by their name, with the reason.
+
+    Only headers are read. If no video is needed, the take is taken as one that has a frame at all times.
+    """
+    if not video:
+        return [Shown(Footage(take.name, Path()))], {}
+    shown, unusable = [], {}
+    for footage in take.footage:
+        try:
+            if not footage.video.is_file():
+                raise DataError(f"{footage.video}: the video is missing")
+            shown.append(Shown(footage, *video_span(footage.video)))
+        except DataError as error:
+            unusable[footage.name] = str(error)
+    if not take.footage:
+        unusable[take.name] = f"{take.imu}: there is no video of this take"
+    return shown, unusable
+
+
+def usable_pieces(kept: Kept, rate: float, footage: Sequence[Shown]) -> Iterator[Usable]:
+    """Yield the pieces of a take in each of its videos."""
     begin_P = np.cumsum([0, *kept.count_P]).tolist()
-    footage = take.footage or (Footage(take.name, Path()),)
-    for shown, (first_frame, last_frame) in zip(footage, spans or [FOREVER], strict=True):
-        start = round(shown.start * rate)
+    for shown in footage:
+        start = round(shown.footage.start * rate)
         for number, (first, count) in enumerate(zip(kept.first_P, kept.count_P, strict=True)):
-            begin = max((first - start) / rate, first_frame)
-            end = min((first - start + count) / rate, last_frame)
+            begin = max((first - start) / rate, shown.begin)
+            end = min((first - start + count) / rate, shown.end)
             if end > begin:
                 stretch = Stretch(kept.samples, begin_P[number], count, first - start)
-                yield Usable(shown, number, stretch, begin, end)
+                yield Usable(shown.footage, number, stretch, begin, end)
 
 
 def take_index(root: Path, clips: Sequence[tuple[int, Usable]], takes: Sequence[Take], too_short: int) -> ClipIndex:
@@ -109,7 +129,11 @@ def takes_fingerprint(takes: Sequence[Take]) -> str:
     """Compute the fingerprint of takes, see `LabelledWindows.fingerprint`."""
     files = [path for take in takes for path in (take.imu, *(footage.video for footage in take.footage))]
     sized = [(path.name, path.stat().st_size) for path in files if path.is_file()]
-    return fingerprint((f"{take.name} {take.subject}" for take in takes), sized)
+    return fingerprint((f"{take.name} {take.subject} {_digest(take.narrations)}" for take in takes), sized)
+
+
+def _digest(narrations: Narrations) -> str:
+    return hashlib.sha256(narrations.time_S.tobytes() + "\n".join(narrations.texts).encode()).hexdigest()
 
 
 def report_faults(split: Split, faults: dict[str, Faults], excluded: dict[str, str]) -> None:
@@ -129,5 +153,8 @@ def report_faults(split: Split, faults: dict[str, Faults], excluded: dict[str, s
         log.warning("%s: %d of %d IMU rows are left out: %s", split, rows, total, listed)
     if absent := [name for name, found in faults.items() if found.absent_components]:
         log.warning("%s: %s without IMU components: %s", split, counted(len(absent), "take"), ", ".join(absent))
-    for name, reason in excluded.items():
+    for name, reason in list(excluded.items())[:LISTED]:
         log.warning("%s: %s is left out: %s", split, name, reason)
+    if len(excluded) > LISTED:
+        more = counted(len(excluded) - LISTED, "more take")
+        log.warning("%s: %s left out; rxclip check-data lists all", split, more)

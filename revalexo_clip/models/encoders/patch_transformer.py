@@ -161,8 +161,8 @@ class TransformerBlock(nn.Module):
     def forward(self, x_BSW: Tensor) -> Tensor:
         """Apply the block: [B, S, W] -> [B, S, W]."""
         x_BSW = x_BSW + self.dropout(self.output(self._attend(self.attention_norm(x_BSW))))
-        added_BSW: Tensor = self.back(functional.gelu(self.hidden(self.norm(x_BSW))))
-        return x_BSW + self.second_dropout(added_BSW)
+        added_BSW: Tensor = self.second_dropout(self.back(functional.gelu(self.hidden(self.norm(x_BSW)))))
+        return x_BSW + added_BSW
 
     def _attend(self, x_BSW: Tensor) -> Tensor:
         batch, places, _ = x_BSW.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 import shutil
@@ -167,6 +168,26 @@ def test_clips_have_the_imu_and_narrations_of_their_part_of_the_video(made: Path
         expected = np.minimum(10 * (start + np.array([0, 1.25, 2.5])), 59)  # the last frame lasts until the end
         np.testing.assert_allclose(shown, expected, atol=0.5 + 1e-6)
     assert [name for name in windows.excluded if FAULTY in name]
+
+
+def test_a_clip_that_is_missing_is_left_out_alone(made: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(made, tmp_path / "copy")
+    write_clips(root)
+    described = json.loads((root / "ego4d.json").read_text())
+    described["clips"].append({"clip_uid": "clip-gone", "video_uid": GOOD, "video_start_sec": 0.0})
+    (root / "ego4d.json").write_text(json.dumps(described))
+    windows = built(ego4d(root, videos="clips", train_subjects=("participant_1",)))
+    assert windows.clip_names == ("participant_1/clip-a",)
+    assert "clip-gone.mp4: the video is missing" in windows.excluded["participant_1/clip-gone"]
+
+
+def test_other_narrations_are_other_data(made: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(made, tmp_path / "copy")
+    before = built(ego4d(root), "val").fingerprint()
+    assert built(ego4d(made), "val").fingerprint() == before
+    path = root / "v2" / "annotations" / "narration.json"
+    path.write_text(path.read_text().replace("#C C does 2", "#C C sits"))
+    assert built(ego4d(root), "val").fingerprint() != before
 
 
 def test_subjects_are_drawn_once_and_are_in_one_split_each(made: Path) -> None:
