@@ -79,6 +79,7 @@ from .models.encoders import X3D as X3D
 from .models.encoders import AttentionPooled as AttentionPooled
 from .models.encoders import DeepConvLSTM as DeepConvLSTM
 from .models.encoders import GRUOverMaps as GRUOverMaps
+from .models.encoders import HARNet as HARNet
 from .models.encoders import ImuEncoder as ImuEncoder
 from .models.encoders import MotionTower as MotionTower
 from .models.encoders import MViT as MViT

@@ -4,6 +4,7 @@ from revalexo_clip.models.encoders.attention_pooled import AttentionPooled
 from revalexo_clip.models.encoders.base import ImuEncoder, VideoEncoder
 from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM
 from revalexo_clip.models.encoders.gru_over_maps import GRUOverMaps
+from revalexo_clip.models.encoders.harnet import HARNet
 from revalexo_clip.models.encoders.motion_tower import MotionTower
 from revalexo_clip.models.encoders.mvit import MViT
 from revalexo_clip.models.encoders.patch_transformer import PatchTransformer
@@ -17,6 +18,7 @@ __all__ = [
     "AttentionPooled",
     "DeepConvLSTM",
     "GRUOverMaps",
+    "HARNet",
     "ImuEncoder",
     "MViT",
     "MotionTower",
