@@ -95,8 +95,10 @@ class HARNetNet(nn.Sequential):
 
     def forward(self, imu_BLC: Tensor) -> Tensor:
         """Compute features [B, F] of windows [B, L, 3]."""
-        maps_BF1: Tensor = super().forward(imu_BLC.transpose(1, 2))
-        return maps_BF1.squeeze(2)
+        x_BWT = imu_BLC.transpose(1, 2)
+        for stage in self:
+            x_BWT = stage(x_BWT)
+        return x_BWT.squeeze(2)
 
 
 class Residual(nn.Module):
