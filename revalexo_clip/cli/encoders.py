@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from revalexo_clip.cli.options import CkptOption, ExperimentFileOption, FormatOption, ModalityOption, SetOption
 from revalexo_clip.core.console import quiet_libraries, say
+from revalexo_clip.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from revalexo_clip.export import EncoderDescription
@@ -40,36 +42,78 @@ def export_encoder(
         say(f"encoder.onnx differs from torch by at most {check.difference:.1g} on {check.windows}")
 
 
-def import_encoder(
-    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="State dict with RevalExo's names.")],
+class StackedForm(StrEnum):
+    """Projects with stacked encoders."""
+
+    imu2clip = "imu2clip"
+    primus = "primus"
+
+
+class StackedHead(StrEnum):
+    """Linear heads of PRIMUS's encoder."""
+
+    ssl_head = "ssl_head"
+    mmcl_head = "mmcl_head"
+
+
+def import_encoder(  # noqa: PLR0917 (options, which typer passes by name)
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.pt", help="State dict of RevalExo, IMU2CLIP, PRIMUS or HARNet.")
+    ],
     experiment: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--experiment",
             metavar="FILE.py[:Class]",
-            help="Experiment whose dataset has the channels, rate and window.",
+            help="RevalExo: experiment whose dataset has the channels, rate and window.",
         ),
-    ],
+    ] = None,
     overrides: SetOption = None,
     subjects: Annotated[
         str | None,
         typer.Option(metavar="A,B,...", help="Training subjects of the encoder.", show_default="unknown"),
     ] = None,
+    form: Annotated[
+        StackedForm | None,
+        typer.Option(help="Stacked: whose encoder it is.", show_default="by its names and window"),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=1, help="Stacked: sampling rate of windows [Hz].", show_default="200; PRIMUS: 50"),
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(min=0.01, help="Stacked: window length [s].", show_default="5")
+    ] = None,
+    head: Annotated[
+        StackedHead | None,
+        typer.Option(help="PRIMUS: linear head whose output becomes the features.", show_default="none"),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Output folder.", show_default="FILE without .pt")
     ] = None,
 ) -> None:
-    """Convert an encoder that was trained with RevalExo to an encoder folder."""
+    """Convert an encoder of RevalExo, IMU2CLIP, PRIMUS or HARNet to an encoder folder."""
     from revalexo_clip.config.loading import load_experiment, texts_of
-    from revalexo_clip.export import revalexo as command
+    from revalexo_clip.export import importing as command
 
+    if overrides and experiment is None:
+        raise ConfigError("--set requires --experiment, whose fields it overrides")
     seen = None if subjects is None else texts_of(subjects)
-    result = command.import_encoder(file, load_experiment(experiment, overrides or []), out=folder, subjects=seen)
+    result = command.import_encoder(
+        file,
+        None if experiment is None else load_experiment(experiment, overrides or []),
+        out=folder,
+        subjects=seen,
+        form=None if form is None else form.value,
+        rate=rate,
+        window=window,
+        head=None if head is None else head.value,
+    )
     _say_encoder(result.description, result.parameters, result.files)
     if result.ignored:
         say(f"ignored, because they are not part of the encoder: {', '.join(result.ignored)}")
-    if not result.projector:
-        say("it has no feature_projector; its features are the last output of its LSTM")
+    for remark in result.remarks:
+        say(remark)
     if seen is None:
         say("its training subjects are unknown; if you know them, pass --subjects A,B,...")
 

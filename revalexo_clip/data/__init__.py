@@ -12,21 +12,26 @@
 - `subjects`: splits by subject
 - `revalexo/`: datasets in RevalExo's layout; `revalexo/check/` validates them, `revalexo/pack/` packs them,
   `revalexo/motion/` keeps their measured motion
+- `ego4d/`: egocentric videos with an IMU table and narrations: Ego4D, and takes in folders of their own
 - `recordings/`: labelled IMU recordings without video, from CSV or .npz files
 - `synthetic/`: a synthetic dataset in RevalExo's layout
 """
 
 from revalexo_clip.data.base import Dataset, LabelledWindows, Recordings, WindowDataset, Windows
 from revalexo_clip.data.batches import BalancedBatches, BatchComposition, GroupedBatches, UniformBatches
+from revalexo_clip.data.ego4d.aligned import AlignedVideo
+from revalexo_clip.data.ego4d.ego4d import Ego4D
 from revalexo_clip.data.motion import Motion
 from revalexo_clip.data.recordings.imu_recordings import ImuRecordings
 from revalexo_clip.data.revalexo.revalexo import RevalExo
 from revalexo_clip.data.visits import VisitBatches
 
 __all__ = [
+    "AlignedVideo",
     "BalancedBatches",
     "BatchComposition",
     "Dataset",
+    "Ego4D",
     "GroupedBatches",
     "ImuRecordings",
     "LabelledWindows",

@@ -37,6 +37,8 @@ class Origin(Config):
     are unknown."""
     versions: dict[str, str]
     """Package versions of the training and of the export or import."""
+    licence: str | None = None
+    """Licence of the weights or of the code that made them, for an encoder of others; null if it is not known."""
     metrics: JsonObject | None = None
     """Results of `rxclip evaluate` on its own test subjects; null if it was not evaluated."""
 

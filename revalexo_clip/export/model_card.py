@@ -31,11 +31,19 @@ def model_card(description: EncoderDescription) -> str:
         "## Limits",
         "\n".join(f"- {limit}" for limit in _limits(description)),
         "## Licence",
-        "The publisher of these weights chooses their licence and writes it into the header of this file. The terms of "
-        "the training recordings and of initial weights may restrict that choice. The package that loads the weights "
-        "is licensed under Apache-2.0, which does not apply to the weights.",
+        _licence(description.origin),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _licence(origin: Origin) -> str:
+    package = "The package that loads the weights is licensed under Apache-2.0, which does not apply to the weights."
+    if origin.licence is not None:
+        return f"These are weights of others. {origin.licence} {package}"
+    return (
+        "The publisher of these weights chooses their licence and writes it into the header of this file. The terms of "
+        f"the training recordings and of initial weights may restrict that choice. {package}"
+    )
 
 
 def _head(description: EncoderDescription) -> str:
@@ -45,7 +53,7 @@ def _head(description: EncoderDescription) -> str:
         "library_name: revalexo_clip",
         f"pipeline_tag: {'feature-extraction' if imu else 'video-classification'}",
         "license: other",
-        "license_name: not-yet-chosen",
+        f"license_name: {'not-yet-chosen' if description.origin.licence is None else 'see-the-section-licence'}",
         "tags:",
         *(f"- {tag}" for tag in (*tags, "contrastive-learning")),
     ]
@@ -55,6 +63,12 @@ def _head(description: EncoderDescription) -> str:
 def _summary(description: EncoderDescription) -> str:
     origin = description.origin
     if origin.epoch is None or origin.step is None:
+        if origin.licence is not None:
+            return (
+                f"An IMU encoder in the form of {origin.experiment}, imported from `{origin.checkpoint}` with "
+                f"revalexo_clip {origin.versions['imported_with']}. The imported file does not contain channels, "
+                "units, rate and window; check them below."
+            )
         return (
             f"An IMU encoder that was trained elsewhere and imported from `{origin.checkpoint}` with revalexo_clip "
             f"{origin.versions['imported_with']}. Channels, units, rate and window are those of experiment "

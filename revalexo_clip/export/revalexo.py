@@ -7,47 +7,33 @@ rate and window from the dataset of an experiment.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from itertools import count as count_from
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import describe
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.files import UNPICKLING_ERRORS, checked_folder
+from revalexo_clip.core.files import checked_folder
 from revalexo_clip.core.types import ImuSpec, Split
 from revalexo_clip.core.version import __version__
 from revalexo_clip.data.subjects import alike
 from revalexo_clip.export import EncoderDescription, Origin, build_encoder
 from revalexo_clip.export.folder import write_folder
+from revalexo_clip.export.state_dict import Import, below_prefix, state_dicts_in
 from revalexo_clip.models.encoders.deep_conv_lstm import CONVOLUTIONS, DeepConvLSTM
 
 _CONVOLUTIONS = tuple(f"conv{number}.weight" for number in range(1, CONVOLUTIONS + 1))
 _PROJECTOR = "feature_projector."
+FIRST = "conv1.weight"
+"""Tensor by which a state dict of RevalExo is known."""
+NO_PROJECTOR = "it has no feature_projector; its features are the last output of its LSTM"
 
 _OWN = ("conv", "lstm.", _PROJECTOR)
 """Prefixes of a DeepConvLSTM's tensors. A file may hold others, such as those of classifiers."""
-
-
-@dataclass(frozen=True)
-class Import:
-    """Result of an import."""
-
-    files: tuple[Path, ...]
-    """Files that were written."""
-    description: EncoderDescription
-    """Content of `config.json`."""
-    parameters: int
-    """Number of parameters."""
-    projector: bool
-    """Whether the file has a `feature_projector`. Without it, the features are the last output of the LSTM."""
-    ignored: tuple[str, ...]
-    """Names of tensors in the file that do not belong to the encoder."""
 
 
 def import_encoder(
@@ -102,31 +88,16 @@ def import_encoder(
     written = write_folder(folder, encoder.eval())
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
     ignored = tuple(name for name in tensors if name not in own)
-    return Import(*written, parameters, architecture.projector, ignored)
+    remarks = () if architecture.projector else (NO_PROJECTOR,)
+    return Import(*written, parameters, ignored, remarks)
 
 
 def _read(file: Path) -> dict[str, Tensor]:
     """Read the tensors of a state dict, or of one inside a checkpoint, and strip the prefix of the encoder's names."""
-    try:
-        content: object = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{file}: no such file") from error
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except UNPICKLING_ERRORS as error:
-        raise DataError(
-            f"{file} is not a state dict: it is corrupt, or it contains code, which is never run"
-        ) from error
-    dicts = [
-        item for item in (content, *(content.values() if isinstance(content, dict) else ())) if isinstance(item, dict)
-    ]
-    for state in dicts:
-        tensors = {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
-        first = next((name for name in tensors if name.split(".")[-2:] == ["conv1", "weight"]), None)
-        if first is not None:
-            prefix = first.removesuffix("conv1.weight")
-            return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    raise DataError(f"{file} has no encoder with RevalExo's names: conv1.weight is missing")
+    tensors = below_prefix(state_dicts_in(file), FIRST)
+    if tensors is None:
+        raise DataError(f"{file} has no encoder with RevalExo's names: {FIRST} is missing")
+    return tensors
 
 
 def _input_of(experiment: PretrainExperiment) -> ImuSpec:

@@ -127,7 +127,7 @@ def initialize(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.LSTM):
+    elif isinstance(module, (nn.LSTM, nn.GRU)):
         for name, parameter in module.named_parameters():
             if name.startswith("weight_hh"):
                 nn.init.orthogonal_(parameter)
@@ -137,19 +137,20 @@ def initialize(module: nn.Module) -> None:
                 nn.init.zeros_(parameter)
 
 
-def remember(lstm: nn.LSTM, steps: int) -> None:
-    """Initialise an LSTM so that the units of all its layers have memories of all lengths up to `steps`.
+def remember(network: nn.LSTM | nn.GRU, steps: int) -> None:
+    """Initialise a recurrent network so that the units of all its layers have memories of all lengths up to `steps`.
 
     This is chrono initialization (Tallec & Ollivier, 2018, arXiv:1804.11188). With an initial bias of 1, the forget
     gate forgets within four steps; earlier input then hardly reaches the last step and is learned late or never.
     """
-    hidden = lstm.hidden_size
+    hidden = network.hidden_size
     with torch.no_grad():
-        for layer in range(lstm.num_layers):
+        for layer in range(network.num_layers):
             lasting = torch.empty(hidden).uniform_(1.0, max(steps - 1.0, 1.0)).log()
-            bias = lstm.get_parameter(f"bias_ih_l{layer}")
-            bias[:hidden] = -lasting  # of the input gate
-            bias[hidden : 2 * hidden] = lasting  # of the forget gate
+            bias = network.get_parameter(f"bias_ih_l{layer}")
+            if isinstance(network, nn.LSTM):
+                bias[:hidden] = -lasting  # of the input gate
+            bias[hidden : 2 * hidden] = lasting  # of the forget gate; of a GRU, the gate that keeps its state
 
 
 class PartlyFrozen(nn.Module):

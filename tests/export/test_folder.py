@@ -83,6 +83,7 @@ def test_the_description_explains_the_imu_encoder(run: Path) -> None:
             "exported_with": revalexo_clip.__version__,
             "torch": metadata.version("torch"),
         },
+        "licence": None,
         "metrics": None,
     }
 

@@ -20,7 +20,15 @@ from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.export import EncoderDescription, Origin, PretrainedImuEncoder
 from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.export.onnx import CheckWindows, write_onnx
-from revalexo_clip.models.encoders import DeepConvLSTM, SpectralAttention
+from revalexo_clip.models.encoders import (
+    AttentionPooled,
+    DeepConvLSTM,
+    GRUOverMaps,
+    ImuEncoder,
+    PatchTransformer,
+    SpectralAttention,
+    StackedConvGRU,
+)
 
 ALONE = """
 import sys
@@ -112,10 +120,22 @@ def averaging(off: float, mean: float = 0.0) -> PretrainedImuEncoder:
 
 
 @pytest.mark.long
-def test_wavelets_and_attention_are_written_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        SpectralAttention(width=8),
+        StackedConvGRU(width=8, hidden=3),
+        AttentionPooled(),
+        PatchTransformer(width=8, heads=2),
+        GRUOverMaps(width=8, kernels=(5, 3, 3), last_pooling="mean", hidden=3),
+    ],
+    ids=lambda kind: type(kind).__name__,
+)
+def test_wavelets_recurrence_and_attention_are_written_too(kind: ImuEncoder, tmp_path: Path) -> None:
     plain = averaging(off=0, mean=5.0)
     spec = ImuSpec(tuple(f"{kind}_Head_{axis}" for kind in ("acc", "gyro") for axis in "xyz"), ("",) * 6, 60.0, 2.0)
-    encoder = PretrainedImuEncoder(plain.description, spec, SpectralAttention(width=8).build(spec, 3)).eval()
+    description = plain.description.model_copy(update={"encoder": kind, "embed_dim": 3, "imu": spec})
+    encoder = PretrainedImuEncoder(description, spec, kind.build(spec, 3)).eval()
     drawn = torch.randn(3, 120, 6, generator=torch.Generator().manual_seed(0))
     assert write_onnx(tmp_path / "encoder.onnx", encoder, CheckWindows({"imu": drawn}, "3 windows")).difference < 1e-5
 

@@ -85,7 +85,7 @@ IN_EXPERIMENTS = [
         "unknown component",
         (*SMALL, "--set", "imu.type=DeepConvLTSM"),
         CONFIG,
-        ("imu: unknown ImuEncoder 'DeepConvLTSM'; did you mean 'DeepConvLSTM'?", "(known: DeepConvLSTM"),
+        ("imu: unknown ImuEncoder 'DeepConvLTSM'; did you mean 'DeepConvLSTM'?", "(known: AttentionPooled, Deep"),
     ),
     Mistake(
         "component as text",

@@ -12,12 +12,16 @@ from revalexo_clip.core.types import ImuSpec, MotionSpec, VideoSpec
 from revalexo_clip.models.dual_encoder import video_inputs
 from revalexo_clip.models.encoders import (
     X3D,
+    AttentionPooled,
     DeepConvLSTM,
+    GRUOverMaps,
     ImuEncoder,
     MotionTower,
     MViT,
+    PatchTransformer,
     ResNet1D,
     SpectralAttention,
+    StackedConvGRU,
     VideoEncoder,
 )
 from revalexo_clip.models.encoders.base import Encoder
@@ -41,11 +45,29 @@ ENCODERS = [
     (DeepConvLSTM(maps=2, hidden=3, layers=2, projector=False), 5),
     (SpectralAttention(width=8), 4),
     (ResNet1D(width=8), 5),
+    (StackedConvGRU(width=4, hidden=3), 4),
+    (GRUOverMaps(width=4, kernels=(5, 3, 3), length=2, last_pooling="mean", hidden=3, head=True), 5),
+    (GRUOverMaps(width=4, kernels=(3, 2), length=12, hidden=3), 3),
+    (AttentionPooled(width=4), 2),
+    (PatchTransformer(width=8, depth=2), 4),
     (MotionTower(width=8, readout="attention"), 5),
     (X3D(weights=None), 7),
     (MViT(weights=None), 18),
 ]
-IDS = ["DeepConvLSTM", "DeepConvLSTM without projector", "SpectralAttention", "ResNet1D", "MotionTower", "X3D", "MViT"]
+IDS = [
+    "DeepConvLSTM",
+    "DeepConvLSTM without projector",
+    "SpectralAttention",
+    "ResNet1D",
+    "StackedConvGRU",
+    "GRUOverMaps with head",
+    "GRUOverMaps",
+    "AttentionPooled",
+    "PatchTransformer",
+    "MotionTower",
+    "X3D",
+    "MViT",
+]
 
 
 @pytest.mark.parametrize(("encoder", "count"), ENCODERS, ids=IDS)

@@ -12,6 +12,7 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.clocks import TimeUnit
+from revalexo_clip.data.ego4d.check import check_takes, is_takes
 from revalexo_clip.data.recordings.check import check_recordings, is_recordings
 from revalexo_clip.data.recordings.units import Unit
 from revalexo_clip.data.revalexo.check.dataset import check_dataset
@@ -98,11 +99,12 @@ def check_data(
 ) -> DataCheck:
     """Read every file of a dataset, or everything in a pack, once, and return all problems.
 
-    The dataset is in RevalExo's layout, or labelled recordings as `ImuRecordings` reads them, which may have other
-    `units`. `channels` are glob patterns (default: those of the kind of dataset), `imu_rate` is in Hz. Clips that are
-    annotated for at least `min_duration` [s] must have so much IMU and video in common. `time`, `time_unit` and
-    `time_zero` are those of the experiment, see `RevalExo`. `processes` defaults to the number of cores. Raises
-    `ConfigError` if the folder does not exist, or if `imu_rate` is not positive.
+    The dataset is in RevalExo's layout, in that of `Ego4D` or `AlignedVideo` (no other argument applies to these), or
+    labelled recordings as `ImuRecordings` reads them, which may have other `units`. `channels` are glob patterns
+    (default: those of the kind of dataset), `imu_rate` is in Hz. Clips that are annotated for at least `min_duration`
+    [s] must have so much IMU and video in common. `time`, `time_unit` and `time_zero` are those of the experiment, see
+    `RevalExo`. `processes` defaults to the number of cores. Raises `ConfigError` if the folder does not exist, or if
+    `imu_rate` is not positive.
     """
     if is_pack(root) and root.exists():
         return DataCheck(root, check_pack(root, on_progress))
@@ -121,6 +123,8 @@ def check_data(
             on_progress=on_progress,
         )
         return DataCheck(root, findings)
+    if is_takes(root):
+        return DataCheck(root, check_takes(root, on_progress))
     if units:
         raise ConfigError(f"--units: {root} is not a folder with recordings.csv, whose units could be declared")
     if not root.is_dir():
