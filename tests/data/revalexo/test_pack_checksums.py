@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from revalexo_clip.data.revalexo.pack.tables import TABLES
 from support.crafted import crafted, sign
 from support.tiny_dataset import CHANNELS, HEIGHT, WIDTH, numbered, revalexo, source_of
 
@@ -30,7 +31,6 @@ from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.checksums import BLOCK, Section, block_checks, check_of, first_checks
 from revalexo_clip.data.revalexo.pack.file import PackTables
 from revalexo_clip.data.revalexo.pack.find import NAME
-from revalexo_clip.data.revalexo.pack.tables import TABLES
 from revalexo_clip.data.video import read_frames, survey
 
 COARSE = Motion(rows=2, columns=2, width=64)

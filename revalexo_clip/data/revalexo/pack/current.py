@@ -157,4 +157,4 @@ def stamps_now(stamps: Stamps, current: Current, index: ClipIndex) -> Stamps:
         path_M = encoded(names_of(index, kind)[clip_M])
         row_M = stamps.find(path_M, current.size_N2[clip_M, kind], current.changed_N2[clip_M, kind])
         kept_R[row_M[row_M >= 0]] = True
-    return Stamps(*(column[kept_R] for column in stamps))
+    return stamps.take(kept_R)

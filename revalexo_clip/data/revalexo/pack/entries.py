@@ -120,15 +120,19 @@ class Entries:
         """Return a column of floats."""
         return self.column[name].astype(np.float64)
 
+    def digests(self) -> Digests:
+        """Return the SHA-256 of the packed files, [E, 32]."""
+        return np.asarray(self.column["digest"], dtype=np.uint8)
+
     def finder(self, kind: int, pixels: Pixels) -> Finder:
         """Return what finds the entries of a kind and of settings (of videos) by the digest of their files."""
-        wanted_E = self.column["kind"] == kind
+        wanted_E = self.ints("kind") == kind
         if kind == VIDEO:
-            wanted_E &= (self.column["short_side"] == pixels.short_side) & (self.column["quality"] == pixels.quality)
+            wanted_E &= (self.ints("short_side") == pixels.short_side) & (self.ints("quality") == pixels.quality)
         entry_K = np.flatnonzero(wanted_E)
-        digest_K = as_bytes(self.column["digest"][entry_K])
+        digest_K = as_bytes(self.digests()[entry_K])
         # The same file may have several entries: one without a problem comes first, then the one in the first shard.
-        order_K = np.lexsort((entry_K, self.column["problem"][entry_K] >= 0, digest_K))
+        order_K = np.lexsort((entry_K, self.ints("problem")[entry_K] >= 0, digest_K))
         return Finder(digest_K[order_K], entry_K[order_K])
 
     def select(self, kept_E: npt.NDArray[np.bool_]) -> Entries:

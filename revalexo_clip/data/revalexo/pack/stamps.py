@@ -26,6 +26,7 @@ from revalexo_clip.data.revalexo.layout import LABEL_MAPPING
 from revalexo_clip.data.revalexo.pack.entries import Digests
 from revalexo_clip.data.revalexo.pack.file import PackError, TablesFile, write_tables
 from revalexo_clip.data.revalexo.pack.folder import STAMPS
+from revalexo_clip.data.revalexo.pack.hdf5 import Table
 from revalexo_clip.data.revalexo.pack.shard import SUFFIX, temporary_file
 from revalexo_clip.data.revalexo.pack.temporary import PREFIX
 from revalexo_clip.data.windows import Ints
@@ -106,6 +107,10 @@ class Stamps(NamedTuple):
         found_N = first_N < np.searchsorted(self.path_R, path_N, "right")
         return np.where(found_N, first_N, -1)
 
+    def take(self, kept_R: npt.NDArray[np.bool_]) -> Stamps:
+        """Return some of these stamps."""
+        return Stamps(self.path_R[kept_R], self.size_R[kept_R], self.changed_R[kept_R], self.digest_R[kept_R])
+
     def with_rows(self, rows: Iterable[tuple[str, Stamp]]) -> Stamps:
         """Return these stamps and some more."""
         return merged([self, stamps_of(rows)])
@@ -135,10 +140,9 @@ def encoded(paths: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes
 
 def merged(several: Sequence[Stamps]) -> Stamps:
     """Return all stamps, ordered by path, each once; of several digests at one size and time, the last one."""
-    path_R, size_R, changed_R = (
-        np.concatenate([np.zeros(0, dtype), *(one[column] for one in several)])
-        for column, dtype in enumerate(("S1", np.int64, np.int64))
-    )
+    path_R = np.concatenate([np.zeros(0, "S1"), *(one.path_R for one in several)])
+    size_R = np.concatenate([np.zeros(0, np.int64), *(one.size_R for one in several)])
+    changed_R = np.concatenate([np.zeros(0, np.int64), *(one.changed_R for one in several)])
     digest_R = np.concatenate([np.zeros((0, 32), np.uint8), *(one.digest_R for one in several)])
     order_R = np.lexsort((-np.arange(len(path_R)), changed_R, size_R, path_R))
     path_R, size_R, changed_R = path_R[order_R], size_R[order_R], changed_R[order_R]
@@ -203,7 +207,7 @@ def read_stamp_file(path: Path) -> Stamps | None:
 def write_stamps(folder: Path, root: Path, stamps: Stamps) -> Path:
     """Write stamps of a dataset into a folder, beside those that are there. Raises `OSError`."""
     path_R = np.ascontiguousarray(stamps.path_R)
-    tables = {
+    tables: dict[str, tuple[Table, str]] = {
         "path": (path_R.view(np.uint8).reshape(len(path_R), -1), "u1"),
         "size": (stamps.size_R, "<i8"),
         "changed": (stamps.changed_R, "<i8"),

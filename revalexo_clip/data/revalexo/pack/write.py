@@ -111,7 +111,7 @@ class _Packing:
         self.pixels, self.sign = settings.pixels, sign
         self.encoded = 0
         self.wrong: dict[int, str] = {}
-        self.rows: list[tuple[str, Stamp]] = []
+        self.rows: dict[str, Stamp] = {}
         """Stamps that are not yet on the disk."""
         self.queue = Queue(path / SHARDS)
         self.lock = threading.Lock()
@@ -223,7 +223,7 @@ class _Packing:
                 raise DataError(problem)
             self.wrong.setdefault(clip, problem)
         with self.lock:
-            self.rows.append((name, found))
+            self.rows[name] = found
 
     def problems(self) -> tuple[str, ...]:
         """Return the problems of clips that were left out, in their order."""
@@ -231,6 +231,16 @@ class _Packing:
 
     def _known(self, name: str, now: Stamp) -> Stamp | None:
         """Return the stamp of a file whose digest is known."""
+        if (
+            (noted := self.rows.get(name)) is not None
+            and noted.sha256
+            and (noted.size, noted.changed)
+            == (
+                now.size,
+                now.changed,
+            )
+        ):
+            return noted
         row = int(self.stamps.find(encoded([name]), np.array([now.size]), np.array([now.changed]))[0])
         if row < 0 or not self.stamps.digest_R[row].any():
             return None
@@ -239,7 +249,7 @@ class _Packing:
     def _has(self, kind: int, sha256: str) -> bool:
         digest = np.frombuffer(bytes.fromhex(sha256), np.uint8).reshape(1, 32)
         entry = int(self.finder[kind].find(digest)[0])
-        return entry >= 0 and int(self.entries.column["problem"][entry]) < 0
+        return entry >= 0 and int(self.entries.column["problem"].item(entry)) < 0
 
     def _look_for_shards(self) -> None:
         """Read the shards that were published since the last look, by this process or by others."""
@@ -258,9 +268,9 @@ class _Packing:
 
     def _keep_stamps(self) -> None:
         with self.lock:
-            rows, self.rows = self.rows, []
+            rows, self.rows = self.rows, {}
         if rows:
-            new = stamps_of(rows)
+            new = stamps_of(rows.items())
             self.stamps = merged([self.stamps, new])
             write_stamps(self.path / STAMPS, self.root, new)
 
