@@ -107,7 +107,7 @@ def publish(folder: Path, items: Sequence[Item], decoder: str) -> str:
         flush_file(temporary)
         name = sha256_of(temporary)[:32] + SUFFIX
         path = folder / name
-        if not path.is_file() or path.stat().st_size != temporary.stat().st_size:  # else another process was faster
+        if not path.is_file() or sha256_of(path)[:32] != path.stem:  # else another process was faster
             temporary.replace(path)
             sync_folder(folder)
     return name
