@@ -34,7 +34,7 @@ class Current:
     entry_N2: Ints
     """Entries of the pack, `RAW` or `UNKNOWN`."""
     new: Stamps
-    """Stamps of files that were read because their times were new."""
+    """Stamps of files that were read because their times were new, and that are in the pack."""
 
     @property
     def packed(self) -> npt.NDArray[np.bool_]:
@@ -83,17 +83,19 @@ def find_current(pack: Pack, stamps: Stamps, index: ClipIndex, *, seen: Stamps |
             size_M = np.where(known_M, _taken(stamps.size_R, row_M), NOTHING.size)
             changed_M = np.where(known_M, _taken(stamps.changed_R, row_M), NOTHING.changed)
         row_M = stamps.find(path_M, size_M, changed_M)
-        again_M = np.flatnonzero((row_M < 0) & (stamps.find(path_M, size_M, None) >= 0) & (size_M >= 0))
+        again_M = np.flatnonzero((row_M < 0) & (size_M >= 0))
+        again_M = again_M[stamps.find(path_M[again_M], size_M[again_M], None) >= 0]
+        finder = pack.entry(kind)
         digest_M = stamps.digest_R[row_M] if len(stamps.digest_R) else np.zeros((len(row_M), 32), np.uint8)
         if len(again_M):
             names = list(dict.fromkeys(names_N[clip_M[again_M]].tolist()))
             found = stamps_of(zip(names, full_stamps(index.root, names), strict=True))
-            new = merged([new, found])
+            new = merged([new, found.take(finder.find(found.digest_R) >= 0)])
             digest_M = digest_M.copy()
             digest_M[again_M] = found.digest_R[found.find(path_M[again_M], size_M[again_M], None)]
         read_M = digest_M.any(axis=1)
         known_M = (row_M >= 0) | np.isin(np.arange(len(row_M)), again_M)
-        entry_M = pack.entry(kind).find(digest_M)
+        entry_M = finder.find(digest_M)
         good_M = entry_M >= 0
         good_M &= pack.entries.ints("problem")[entry_M] < 0 if len(pack.entries) else False
         bad_M = known_M & (~read_M | (entry_M >= 0)) & ~good_M

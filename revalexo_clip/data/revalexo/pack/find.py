@@ -15,7 +15,7 @@ from revalexo_clip.data.revalexo.pack.current import Current, find_current, prob
 from revalexo_clip.data.revalexo.pack.describe import describe
 from revalexo_clip.data.revalexo.pack.file import PackError
 from revalexo_clip.data.revalexo.pack.folder import STAMPS, Pack, open_pack
-from revalexo_clip.data.revalexo.pack.stamps import Stamps, merged, read_stamps, write_stamps
+from revalexo_clip.data.revalexo.pack.stamps import Stamps, read_stamps, write_stamps
 
 NAME = "rxclip-pack"
 OLD_NAME = "rxclip-pack.h5"
@@ -65,7 +65,6 @@ class Found:
     """A pack and the files of some clips in it."""
 
     pack: Pack
-    stamps: Stamps
     index: ClipIndex
     current: Current
 
@@ -90,7 +89,7 @@ def find_pack(root: Path) -> tuple[Found | None, str | None]:
 
 def older_pack(root: Path) -> str | None:
     """Return what to do about a pack of the formats that were one file."""
-    path = next((path for path in (root / OLD_NAME, cache_folder(root) / OLD_NAME) if path.is_file()), None)
+    path = next((path for path in (root / OLD_NAME, cache_folder(root) / OLD_NAME) if os.path.isfile(path)), None)  # noqa: PTH113 - as above
     if path is None:
         return None
     try:
@@ -110,12 +109,11 @@ def find_clips(pack: Pack, index: ClipIndex, *, seen: Stamps | None = None) -> F
     stamps = read_stamps(pack.path, index.root, cache_folder(index.root))
     current = find_current(pack, stamps, index, seen=seen)
     if len(current.new.path_R):
-        stamps = merged([stamps, current.new])
         _keep(pack, index.root, current.new)
     problem = problem_of(pack, stamps, index, current)
     if problem is not None:
         raise OutOfDateError(f"{pack.path}: is out of date: {problem}")
-    return Found(pack, stamps, index, current)
+    return Found(pack, index, current)
 
 
 def _keep(pack: Pack, root: Path, new: Stamps) -> None:

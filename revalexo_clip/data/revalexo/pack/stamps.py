@@ -90,22 +90,25 @@ class Stamps(NamedTuple):
 
     def find(self, path_N: npt.NDArray[np.bytes_], size_N: Ints, changed_N: Ints | None) -> Ints:
         """Return the stamp of each file at a size and time; -1 if there is none. Without times, any time will do."""
-        first_N = np.searchsorted(self.path_R, path_N, "left")
-        end_N = np.searchsorted(self.path_R, path_N, "right")
-        found_N = np.full(len(path_N), -1)
-        for more in range(int((end_N - first_N).max(initial=0))):  # nearly always once: a stamp for each path
-            at_N = np.minimum(first_N + more, max(len(self.path_R) - 1, 0))
-            right_N = (first_N + more < end_N) & (self.size_R[at_N] == size_N) & (found_N < 0)
+        first_N, found_N = np.searchsorted(self.path_R, path_N), np.full(len(path_N), -1)
+        for more in range(len(self.path_R)):  # nearly always twice: there is a stamp for each path
+            at_N = first_N + more
+            left_M = np.flatnonzero((found_N < 0) & (at_N < len(self.path_R)))
+            left_M = left_M[self.path_R[at_N[left_M]] == path_N[left_M]]
+            if not len(left_M):
+                break
+            right_M = self.size_R[at_N[left_M]] == size_N[left_M]
             if changed_N is not None:
-                right_N &= self.changed_R[at_N] == changed_N
-            found_N[right_N] = at_N[right_N]
+                right_M &= self.changed_R[at_N[left_M]] == changed_N[left_M]
+            found_N[left_M[right_M]] = at_N[left_M[right_M]]
         return found_N
 
     def latest(self, path_N: npt.NDArray[np.bytes_]) -> Ints:
         """Return a stamp of each path; -1 if there is none."""
-        first_N = np.searchsorted(self.path_R, path_N, "left")
-        found_N = first_N < np.searchsorted(self.path_R, path_N, "right")
-        return np.where(found_N, first_N, -1)
+        if not len(self.path_R):
+            return np.full(len(path_N), -1)
+        first_N = np.searchsorted(self.path_R, path_N).clip(max=len(self.path_R) - 1)
+        return np.where(self.path_R[first_N] == path_N, first_N, -1)
 
     def take(self, kept_R: npt.NDArray[np.bool_]) -> Stamps:
         """Return some of these stamps."""
@@ -165,13 +168,13 @@ def full_stamps(root: Path, paths: Sequence[str]) -> list[Stamp]:
 
 
 def read_stamps(pack: Path, root: Path, cache: Path | None = None) -> Stamps:
-    """Read the stamps of a dataset; if there are none of this root, those of the place that it was copied from.
+    """Read the stamps of a dataset, and those of the place that it was copied from, or of its copies.
 
-    `cache` is the dataset's cache folder.
+    `cache` is the dataset's cache folder. If the dataset is missing, its own stamps are preferred to those of others.
     """
     folders = [pack / STAMPS, *([cache / STAMPS] if cache else [])]
     files = [file for folder in folders for file in stamp_files(folder)]
-    own = [file for file in files if file.name.startswith(root_name(root))]
+    own = [] if root.is_dir() else [file for file in files if file.name.startswith(root_name(root))]
     return merged([found for file in own or files if (found := read_stamp_file(file)) is not None])
 
 
