@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from pydantic import JsonValue
 
+from revalexo_clip.core.component import JsonObject
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.entries import COLUMNS
 from revalexo_clip.data.revalexo.pack.folder import SHARDS, read_entries
@@ -40,15 +42,17 @@ def add_subject(root: Path, number: int, clips: int = 2) -> None:
         recording = root / f"imu/{subject}/{clip:04d}.csv"
         write_imu(recording, duration=LENGTH)
         recording.write_text(recording.read_text() + f"10:99999,{number}.{clip}" + ",1.0" * 7 + "\n")
-    pairs = {f"{clip:04d}": short_pair(f"{clip:04d}") for clip in range(clips)}
-    described = {"subject": subject, "video_folder": f"videos/{subject}", "imu_folder": f"imu/{subject}"}
-    write_json(root / f"data_pairs/{subject}.json", {**described, "pairs": dict(pairs)})
+    pairs: JsonObject = {f"{clip:04d}": short_pair(f"{clip:04d}") for clip in range(clips)}
+    described: JsonObject = {"subject": subject, "video_folder": f"videos/{subject}", "imu_folder": f"imu/{subject}"}
+    write_json(root / f"data_pairs/{subject}.json", {**described, "pairs": pairs})
 
 
-def short_pair(name: str) -> dict[str, object]:
+def short_pair(name: str) -> JsonObject:
     """Return the description of a clip: standing, then walking."""
     segments = [("standing", 0.0, 0.4), ("walking", 0.4, LENGTH)]
-    described = [{"activity": activity, "start": start, "end": end} for activity, start, end in segments]
+    described: list[JsonValue] = [
+        {"activity": activity, "start": start, "end": end} for activity, start, end in segments
+    ]
     return {**pair(name), "activity_segments": described, "transition_segments": []}
 
 
@@ -81,7 +85,8 @@ def entries_of(path: Path) -> dict[tuple[str, int, int], str]:
     """Return a digest of what a pack holds of each file, by the file's digest, kind and short side."""
     entries, damaged = read_entries(path)
     assert not damaged
-    payloads, found = Payloads(path / SHARDS, entries.shards), {}
+    payloads = Payloads(path / SHARDS, entries.shards)
+    found: dict[tuple[str, int, int], str] = {}
     for entry in range(len(entries)):
         item = stored_item(payloads, entries, entry)
         digest = hashlib.sha256(item.source.model_dump_json().encode())

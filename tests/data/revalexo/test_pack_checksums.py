@@ -289,19 +289,22 @@ def test_check_data_verifies_every_byte_of_a_pack(packed: Path) -> None:
     overwrite(packed, "imu/values", 0, b"damage")
     overwrite(packed, "frames/time", 8, b"damage")
     shard = shard_of(packed)
-    imu, video = "imu/Subject08/0001.csv", "videos/Subject08/0001.mp4"
-    assert [(problem.file, problem.message) for problem in check_data(packed / NAME).problems] == [
-        (shard, f"{imu}: 1 of 1 blocks of samples: corrupt: checksum mismatch"),
+    assert [
+        (problem.file, re.sub(r"^(imu|videos)/Subject0\d/000\d\.\w+", r"\1", problem.message))
+        for problem in check_data(packed / NAME).problems
+    ] == [
+        (shard, "imu: 1 of 1 blocks of samples: corrupt: checksum mismatch"),
         (
             shard,
-            f"{video}: times of frames: is corrupt: checksum mismatch; delete it, and run again to rebuild it",
+            "videos: times of frames: is corrupt: checksum mismatch; delete it, and run again to rebuild it",
         ),
-        (shard, f"{video}: frames 3 of 120: corrupt: checksum mismatch"),
+        (shard, "videos: frames 3 of 120: corrupt: checksum mismatch"),
         (shard, "its content is not what was written: checksum mismatch"),
     ]
     shard.write_bytes(shard.read_bytes()[:-10])
     (problem,) = check_data(packed / NAME).problems
-    assert (problem.file, problem.message[:47]) == (shard, "is incomplete or corrupt: it has 176809 bytes, n"[:47])
+    assert problem.file == shard
+    assert problem.message.startswith("is incomplete or corrupt: it has ")
     (packed / NAME / "pack.json").write_bytes(b"no pack")
     (problem,) = check_data(packed / NAME).problems
     assert problem.message.startswith("is not a pack, or pack.json is corrupt")

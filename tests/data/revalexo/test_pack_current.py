@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.packs import FIELDS, add_subject, entries_of, shards_of, windows_of, write_different
-from support.read_only import read_only
 from support.tiny_dataset import revalexo, source_of
 
-from revalexo_clip.data.revalexo.pack import stamps
+from revalexo_clip.core.files import sha256_of
+from revalexo_clip.data.revalexo.pack import current, find, stamps
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.entries import IMU, VIDEO, Finder, as_bytes
 from revalexo_clip.data.revalexo.pack.find import NAME, cache_folder, find_pack
 from revalexo_clip.data.revalexo.pack.folder import STAMPS
-from revalexo_clip.data.revalexo.pack.stamps import Stamp, encoded, read_stamps, stamps_of
+from revalexo_clip.data.revalexo.pack.stamps import Stamp, Stamps, encoded, look, read_stamps, stamps_of, write_stamps
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def packed(tmp_path: Path) -> Path:
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the files that are read to find their digest."""
-    read, names = stamps.sha256_of, list[str]()
+    names = list[str]()
 
     def noted(path: Path) -> str:
         if path.suffix in {".mp4", ".csv"}:
             names.append(path.name)
-        return read(path)
+        return sha256_of(path)
 
     monkeypatch.setattr(stamps, "sha256_of", noted)
     return names
@@ -56,7 +56,6 @@ def test_a_label_edit_packs_nothing_and_counts_at_once(packed: Path, hashed: lis
     assert (found.encoded, hashed) == (0, [])
     assert shards_of(packed / NAME) == shards
     assert windows_of(packed, pack="auto") == after
-    shutil.rmtree(packed / "videos"), shutil.rmtree(packed / "imu"), shutil.rmtree(packed / "data_pairs")
     shutil.move(packed / NAME, packed.with_name("alone"))
     shutil.rmtree(packed)
     assert windows_of(packed, pack=packed.with_name("alone")) == after, "the pack has the new labels, too"
@@ -113,14 +112,11 @@ def test_a_copy_that_keeps_times_is_not_hashed_at_all(packed: Path, tmp_path: Pa
 def test_stamps_of_a_pack_that_is_read_only_lie_in_the_cache_folder(
     packed: Path, monkeypatch: pytest.MonkeyPatch, hashed: list[str]
 ) -> None:
-    def refuse(folder: Path, root: Path, found: object) -> Path:
+    def refuse(folder: Path, root: Path, found: Stamps) -> Path:
         if folder.is_relative_to(packed):
             raise PermissionError
-        return write(folder, root, found)  # type: ignore[arg-type]
+        return write_stamps(folder, root, found)
 
-    from revalexo_clip.data.revalexo.pack import find
-
-    write = find.write_stamps
     monkeypatch.setattr(find, "write_stamps", refuse)
     for path in packed.rglob("*.mp4"):
         os.utime(path, ns=(1, 1))
@@ -128,7 +124,6 @@ def test_stamps_of_a_pack_that_is_read_only_lie_in_the_cache_folder(
         assert find_pack(packed)[0] is not None
         assert len(hashed) == 6
     assert len(list((cache_folder(packed) / STAMPS).iterdir())) == 1
-    assert read_only
 
 
 def test_damaged_stamps_are_made_anew(packed: Path, hashed: list[str]) -> None:
@@ -141,10 +136,13 @@ def test_damaged_stamps_are_made_anew(packed: Path, hashed: list[str]) -> None:
 
 
 def test_files_are_looked_at_once_for_a_run(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from revalexo_clip.data.revalexo.pack import current
+    looked = list[str]()
 
-    looked, look = list[str](), current.look
-    monkeypatch.setattr(current, "look", lambda path: (looked.append(path), look(path))[1])
+    def noted(path: str) -> tuple[int, int]:
+        looked.append(path)
+        return look(path)
+
+    monkeypatch.setattr(current, "look", noted)
     data = revalexo(packed, pack="auto", **FIELDS)
     assert not data.unprepared()
     for split in ("train", "val"):
@@ -184,7 +182,7 @@ def test_entries_are_found_by_whole_digests() -> None:
 
 
 def test_paths_of_stamps_are_any_text(tmp_path: Path) -> None:
-    stamps.write_stamps(
+    write_stamps(
         tmp_path / STAMPS, tmp_path, stamps_of([("ü/日本.mp4", Stamp(size=1, changed=2, sha256="0" * 63 + "1"))])
     )
     (path,) = read_stamps(tmp_path, tmp_path).path_R.tolist()

@@ -24,7 +24,7 @@ from support.tiny_dataset import CHANNELS, revalexo, write_dataset, write_imu
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import WriteError
 from revalexo_clip.data.revalexo.check.command import check_data
-from revalexo_clip.data.revalexo.pack import queue, space, write
+from revalexo_clip.data.revalexo.pack import queue, write
 from revalexo_clip.data.revalexo.pack.build import pack, parse_share
 from revalexo_clip.data.revalexo.pack.entries import IMU, VIDEO
 from revalexo_clip.data.revalexo.pack.find import NAME, find_pack
@@ -154,7 +154,7 @@ def test_a_pack_that_does_not_fit_is_refused_before_anything_is_written(
     different: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda path: usage(0, 0, 1000))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(0, 0, 1000))
     with pytest.raises(
         WriteError, match=r"packing 6 videos of 0\.\d\d GB takes about 0\.\d\d GB, and 0\.00 GB are free there"
     ):

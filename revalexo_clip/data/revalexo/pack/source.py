@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,8 @@ from revalexo_clip.data.video import Pixels, frame_size, upright_centre
 from revalexo_clip.data.windows import Floats, Ints, burst_frames
 
 
-class _Rows(NamedTuple):
+@dataclass(frozen=True)
+class _Rows:
     """Where N clips lie in a pack."""
 
     header_N: Ints
@@ -41,8 +42,7 @@ class _Rows(NamedTuple):
     first_frame_N: Ints
     frames_N: Ints
     time_check_N: Ints
-    height_N: Ints
-    width_N: Ints
+    size_N2: Ints
     turns_N: Ints
     tolerance_N: Floats
 
@@ -51,26 +51,32 @@ class _Rows(NamedTuple):
         first = int(self.first_value_N[clip])
         return Section(first, first + int(self.values_N[clip]), int(self.check_N[clip]))
 
+    def take(self, place_M: Ints) -> _Rows:
+        """Return the rows of some clips."""
+        return _Rows(**{name: column_N[place_M] for name, column_N in vars(self).items()})
+
 
 def _rows(found: Found) -> _Rows:
     entries, current = found.pack.entries, found.current
-    packed_N = current.packed
-    imu_N = np.where(packed_N, current.entry_N2[:, IMU], -1)
-    video_N = np.where(packed_N, current.entry_N2[:, VIDEO], -1)
-    size_E2 = entries.ints("size")
+    imu_N, video_N = (np.where(current.packed, current.entry_N2[:, kind], -1) for kind in (IMU, VIDEO))
 
-    def column(of_E: Ints | Floats, entry_N: Ints, none: int = 0) -> Ints:
-        return np.asarray(np.append(of_E, none)[entry_N])  # -1 is the last one
+    def ints(of: str | Ints, entry_N: Ints, none: int = 0) -> Ints:
+        of_E = entries.ints(of) if isinstance(of, str) else of
+        return np.append(of_E, np.full((1, *of_E.shape[1:]), none), axis=0)[entry_N]  # -1 is the last one
 
     return _Rows(
-        column(entries.ints("header"), imu_N, -1),
-        column(entries.shard_E, imu_N),
-        *(column(entries.ints(name), imu_N) for name in ("first_value", "values", "first_check")),
-        column(entries.shard_E, video_N),
-        *(column(entries.ints(name), video_N) for name in ("first_frame", "frames", "time_check")),
-        *(column(size_E2[:, axis], video_N) for axis in (0, 1)),
-        column(entries.ints("turns"), video_N),
-        np.append(entries.floats("tolerance"), 0.0)[video_N],
+        header_N=ints("header", imu_N, -1),
+        imu_shard_N=ints(entries.shard_E, imu_N),
+        first_value_N=ints("first_value", imu_N),
+        values_N=ints("values", imu_N),
+        check_N=ints("first_check", imu_N),
+        video_shard_N=ints(entries.shard_E, video_N),
+        first_frame_N=ints("first_frame", video_N),
+        frames_N=ints("frames", video_N),
+        time_check_N=ints("time_check", video_N),
+        size_N2=ints("size", video_N),
+        turns_N=ints("turns", video_N),
+        tolerance_N=np.append(entries.floats("tolerance"), 0.0)[video_N],
     )
 
 
@@ -91,7 +97,7 @@ class PackedClips:
 
     def select(self, place_M: Ints, index: ClipIndex) -> None:
         """Take some of the clips, in that order and as the given index says; one clip may come several times."""
-        self.rows = _Rows(*(column_N[place_M] for column_N in self.rows))
+        self.rows = self.rows.take(place_M)
         self.size_N2, self.changed_N2 = self.size_N2[place_M], self.changed_N2[place_M]
         self.raw = np.flatnonzero(self.rows.header_N < 0).tolist()
         self.index = index
@@ -207,7 +213,7 @@ class PackedFiles(ClipSource):
         if rows.header_N[clip] < 0:
             return self.raw_files.frames(clip, time_T, short_side, crop, burst)
         path, name = self.root / str(self.video_N[clip]), self.names[clip]
-        height, width = int(rows.height_N[clip]), int(rows.width_N[clip])
+        height, width = (int(size) for size in rows.size_N2[clip])
         first, payload = int(rows.first_frame_N[clip]), self.payloads.of(int(rows.video_shard_N[clip]))
         time_P = payload.times(first, first + int(rows.frames_N[clip]), int(rows.time_check_N[clip]), name)
         try:

@@ -32,7 +32,7 @@ def writing(path: Path, *, alone: bool = False) -> Iterator[Path]:
     folder = path / WRITERS
     folder.mkdir(parents=True, exist_ok=True)
     own = folder / temporary_name(_PRUNING if alone else "")
-    _touch(own)
+    own.open("xb").close()
     ended = threading.Event()
     beat = threading.Thread(target=_beat, args=(own, ended), daemon=True)
     try:
@@ -60,7 +60,7 @@ def others(path: Path, own: Path) -> list[Path]:
         if file == own:
             continue
         try:
-            _touch(own)
+            os.utime(own)
             silent = own.stat().st_mtime - file.stat().st_mtime  # both by the clock of the file system
         except FileNotFoundError:
             continue
@@ -87,12 +87,7 @@ def _has_ended(name: str) -> bool:
     return False
 
 
-def _touch(path: Path) -> None:
-    with path.open("ab"):
-        os.utime(path)
-
-
 def _beat(own: Path, ended: threading.Event) -> None:
     while not ended.wait(BEAT):
         with suppress(OSError):
-            _touch(own)
+            os.utime(own)
