@@ -21,7 +21,7 @@ from revalexo_clip.data.revalexo.motion import file as motion_file
 from revalexo_clip.data.revalexo.motion.file import MotionTables
 from revalexo_clip.data.revalexo.pack.describe import describe, digests_of
 from revalexo_clip.data.revalexo.pack.find import NAME, cache_folder
-from revalexo_clip.data.revalexo.pack.folder import DATASET, DESCRIPTION, SHARDS, STAMPS, Pack, open_pack
+from revalexo_clip.data.revalexo.pack.folder import DATASET, DESCRIPTION, STAMPS, Pack, open_pack
 from revalexo_clip.data.revalexo.pack.hdf5 import UNUSABLE
 from revalexo_clip.data.revalexo.pack.stamps import encoded, read_stamp_file, read_stamps, stamp, stamp_files
 from revalexo_clip.data.revalexo.pack.verify import wrong_entries
@@ -125,4 +125,4 @@ def changed_content(root: Path, checked: Sequence[ClipCheck]) -> Iterator[Proble
 
 def is_pack(path: Path) -> bool:
     """Return whether a path is that of a pack or a motion file, rather than of a dataset."""
-    return (path / DESCRIPTION).exists() or (path / SHARDS).is_dir() or (path.suffix == ".h5" and not path.is_dir())
+    return path.name == NAME or (path / DESCRIPTION).exists() or (path.suffix == ".h5" and not path.is_dir())

@@ -113,7 +113,8 @@ def read_description(path: Path) -> Description:
         if kind != KIND or described != described.summed():
             raise ValueError("checksum mismatch")
     except FileNotFoundError as error:
-        raise PackError(f"{path}: there is no such pack") from error
+        what = "is incomplete; run `rxclip pack` again" if path.is_dir() else "there is no such pack"
+        raise PackError(f"{path}: {what}") from error
     except (OSError, ValueError) as error:
         problem = str(error).partition("\n")[0]
         raise PackError(f"{path}: is not a pack, or {DESCRIPTION} is corrupt ({problem})") from error
