@@ -6,7 +6,6 @@ https://revalexo.github.io (doi:10.48804/OWJOID). The class reads any dataset in
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
@@ -32,10 +31,8 @@ from revalexo_clip.data.revalexo.index import read_index
 from revalexo_clip.data.revalexo.motion.build import find_motion, prepare_motion
 from revalexo_clip.data.revalexo.motion.source import MotionFiles
 from revalexo_clip.data.revalexo.pack.choose import packed_clips, prepare_pack
-from revalexo_clip.data.revalexo.pack.current import seen_in
-from revalexo_clip.data.revalexo.pack.find import find_pack
+from revalexo_clip.data.revalexo.pack.find import LastLook
 from revalexo_clip.data.revalexo.pack.source import PackedFiles
-from revalexo_clip.data.revalexo.pack.stamps import Stamps
 from revalexo_clip.data.revalexo.raw_files import RawFiles
 from revalexo_clip.data.revalexo.survey import Span, Survey
 from revalexo_clip.data.revalexo.timing import Files, raw_files, timed
@@ -43,9 +40,6 @@ from revalexo_clip.data.source import ClipSource
 from revalexo_clip.data.subjects import SplitBySubject, select_subjects
 
 log = logging.getLogger("revalexo_clip")
-
-_FRESH = 60.0
-"""Time for which the files of a dataset are not looked at again [s]."""
 
 
 class RevalExo(SplitBySubject, Dataset):
@@ -102,16 +96,14 @@ class RevalExo(SplitBySubject, Dataset):
     horizons: tuple[NonNegativeFloat, ...] = Field(default=(0.0,), min_length=1)
     """Label times, relative to the end of the window [s]."""
     pack: Literal["auto", "off"] | Path = "auto"
-    """Packed form of the dataset, which loads much faster. `auto`: the pack in the dataset folder (or in the cache
-    folder, if the dataset folder is read-only) if it has the clips as they are now; pretraining adds those that it does
-    not have. `off`: the mp4 and CSV files. Otherwise: path of a pack."""
+    """`auto`: the pack in the dataset folder or, if that is read-only, in the cache folder, which loads much faster;
+    pretraining adds the clips that it does not have. `off`: the mp4 and CSV files. Otherwise: path of a pack."""
     on_bad_clip: Literal["error", "exclude"] = "error"
     """`error`: the first bad clip stops the run. `exclude`: every clip is read once before training, in `workers`
     processes; bad clips are left out, listed and counted. The result is cached until a file changes."""
 
     _checked: dict[tuple[Split, bool], dict[str, str]] = PrivateAttr(default_factory=dict)
-    _seen: tuple[float, Stamps] | None = PrivateAttr(default=None)
-    """When all files were looked at, and their sizes and times then."""
+    _look: LastLook = PrivateAttr(default_factory=LastLook)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -180,9 +172,8 @@ class RevalExo(SplitBySubject, Dataset):
             min_duration=self.min_duration,
             short_side=(self.short_side if self.frames else 1) if video else None,
             without=excluded,
-            seen=self._seen_now(),
+            seen=self._look.seen(),
         )
-        source: ClipSource
         survey, check_clock = Survey(root), self.check_clock and self.time is None
         if clips is None:
             index = read_index(root, subjects, self.min_duration, without=excluded, video=video)
@@ -199,7 +190,7 @@ class RevalExo(SplitBySubject, Dataset):
         index, place_N = timed(index, files, survey, rate=self.imu_rate, min_duration=self.min_duration)
         survey.save()
         if clips is None:
-            source = RawFiles(index, channels)
+            source: ClipSource = RawFiles(index, channels)
         else:
             clips.select(place_N, index)
             source = PackedFiles(clips, channels)
@@ -264,18 +255,7 @@ class RevalExo(SplitBySubject, Dataset):
         return self._needs_pack() or self._needs_motion()
 
     def _needs_pack(self) -> bool:
-        if self.pack != "auto" or not self.frames:
-            return False
-        found, _ = find_pack(self.root.expanduser())
-        if found is not None:  # `build` follows: it need not look at all files again
-            self._seen = time.monotonic(), seen_in(found.current, found.index)
-        return found is None
-
-    def _seen_now(self) -> Stamps | None:
-        """Return sizes and times of files, if `unprepared` has just looked at them."""
-        if self._seen is not None and time.monotonic() - self._seen[0] > _FRESH:
-            self._seen = None
-        return None if self._seen is None else self._seen[1]
+        return self.pack == "auto" and self.frames > 0 and not self._look.finds_pack(self.root.expanduser())
 
     def _needs_motion(self) -> bool:
         root = self.root.expanduser()

@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.revalexo.pack.current import Current, find_current, problem_of
+from revalexo_clip.data.revalexo.pack.current import Current, find_current, problem_of, seen_in
 from revalexo_clip.data.revalexo.pack.describe import describe
 from revalexo_clip.data.revalexo.pack.file import PackError
 from revalexo_clip.data.revalexo.pack.folder import STAMPS, Pack, open_pack
 from revalexo_clip.data.revalexo.pack.stamps import Stamps, read_stamps, write_stamps
 
 NAME = "rxclip-pack"
+FRESH = 60.0
+"""Time for which the files of a dataset are not looked at again [s]."""
 OLD_NAME = "rxclip-pack.h5"
 """File name of packs of formats before 4."""
 
@@ -85,6 +88,25 @@ def find_pack(root: Path) -> tuple[Found | None, str | None]:
         except PackError as error:
             wrong = wrong or str(error)
     return None, wrong or older_pack(root)
+
+
+class LastLook:
+    """What is known of the files of a dataset since a moment ago, so that a run looks at each file once."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[float, Stamps] | None = None
+
+    def finds_pack(self, root: Path) -> bool:
+        """Look at all files of a dataset, and return whether its pack has all clips as they are now."""
+        found, _ = find_pack(root)
+        self._seen = None if found is None else (time.monotonic(), seen_in(found.current, found.index))
+        return found is not None
+
+    def seen(self) -> Stamps | None:
+        """Return sizes and times of the files, unless they were looked at more than `FRESH` s ago."""
+        if self._seen is not None and time.monotonic() - self._seen[0] > FRESH:
+            self._seen = None
+        return None if self._seen is None else self._seen[1]
 
 
 def older_pack(root: Path) -> str | None:
