@@ -16,7 +16,7 @@ from support.tiny_dataset import revalexo, source_of
 from revalexo_clip.core.files import sha256_of
 from revalexo_clip.data.revalexo.pack import current, find, stamps
 from revalexo_clip.data.revalexo.pack.build import pack
-from revalexo_clip.data.revalexo.pack.entries import IMU, VIDEO, Finder, as_bytes
+from revalexo_clip.data.revalexo.pack.entries import IMU, VIDEO, Finder, beginnings
 from revalexo_clip.data.revalexo.pack.find import NAME, cache_folder, find_pack
 from revalexo_clip.data.revalexo.pack.folder import STAMPS
 from revalexo_clip.data.revalexo.pack.stamps import Stamp, Stamps, encoded, look, read_stamps, stamps_of, write_stamps
@@ -172,12 +172,14 @@ def test_stamps_are_those_of_a_dictionary(rows: list[tuple[str, int, int, int]])
 
 
 def test_entries_are_found_by_whole_digests() -> None:
-    digest_N = np.zeros((4, 32), np.uint8)
-    digest_N[1, 0], digest_N[2, 31], digest_N[3, 30] = 1, 1, 1
-    order = np.argsort(as_bytes(digest_N))
-    finder = Finder(as_bytes(digest_N)[order], order)
-    assert finder.find(digest_N).tolist() == [0, 1, 2, 3]
+    digest_N = np.zeros((5, 32), np.uint8)
+    digest_N[1, 0], digest_N[2, 31], digest_N[3, 30], digest_N[4, 7] = 1, 1, 1, 1
+    order = np.argsort(beginnings(digest_N), kind="stable")
+    finder = Finder(beginnings(digest_N)[order], digest_N[order], order)
+    assert finder.find(digest_N).tolist() == [0, 1, 2, 3, 4]
     assert finder.find(np.full((1, 32), 7, np.uint8)).tolist() == [-1]
+    assert finder.find(np.zeros((0, 32), np.uint8)).tolist() == []
+    assert Finder(beginnings(digest_N[:0]), digest_N[:0], order[:0]).find(digest_N).tolist() == [-1] * 5
     assert (IMU, VIDEO) == (0, 1)
 
 
