@@ -72,17 +72,23 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
     say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
 
 
-def pack(
+def pack(  # noqa: PLR0917 (options, which typer passes by name)
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Dataset root.")],
-    file: Annotated[
+    folder: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Output path.", show_default="in ROOT, or in the cache folder"),
+        typer.Option("--out", metavar="DIR", help="Output folder.", show_default="in ROOT, or in the cache folder"),
     ] = None,
     short_side: Annotated[int, typer.Option(min=1, help="Short side of the frames [px].")] = 256,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 90,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Pack only the I-th of N shares of the clips, on one of N machines.")
+    ] = "1/1",
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Afterwards, remove what no clip of the dataset uses with these settings.")
+    ] = False,
     jobs: JobsOption = None,
 ) -> None:
-    """Pack a dataset into one HDF5 file that loads fast.
+    """Pack a dataset into a folder that loads fast, or add to its pack what is new.
 
     The first training on a dataset does this too.
     """
@@ -91,18 +97,29 @@ def pack(
     from revalexo_clip.core.text import counted
     from revalexo_clip.data.revalexo.pack import build as command
 
+    share = command.parse_share(shard)
+    if prune and share != (1, 1):
+        raise ConfigError("--prune and --shard exclude each other: prune when all shares are packed")
     with counting("packing") as on_progress:
         result = command.pack(
             root,
-            file,
+            folder,
             short_side=short_side,
             quality=quality,
             processes=jobs,
+            share=share,
             on_progress=on_progress,
         )
     say(f"{result.path}{'' if result.made else ' is up to date'}")
     size, source = filesize.decimal(result.size), filesize.decimal(result.source_size)
     say(f"  {counted(result.clips, 'clip')}, {size}; source files: {source}")
+    if result.missing:
+        say(f"  share {shard} is packed; {counted(result.missing, 'clip')} of other shares are not yet")
+    if prune:
+        pruned = command.prune(root, result.path)
+        for line in pruned.removed:
+            say(f"  removed {line}")
+        say(f"  {filesize.decimal(max(pruned.freed, 0))} freed")
 
 
 def check_data(  # noqa: PLR0917 (options, which typer passes by name)

@@ -39,16 +39,23 @@ def test_the_command_prints_the_pack_and_its_size(root: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert re.fullmatch(rf"{root}/{NAME}\n  6 clips, [\d.]+ [kM]B; source files: [\d.]+ kB\n", finished.stdout)
     assert call("pack", root, cwd=root.parent).stdout.startswith(f"{root}/{NAME} is up to date\n")
-    again = call("pack", root, "--quality", "50", "--short-side", "64", "--out", "small.h5", cwd=root.parent)
-    assert again.stdout.startswith("small.h5\n")
-    assert (root.parent / "small.h5").stat().st_size < (root / NAME).stat().st_size
+    again = call("pack", root, "--quality", "50", "--short-side", "64", "--out", "small", cwd=root.parent)
+    assert again.stdout.startswith("small\n")
+    assert sum(file.stat().st_size for file in (root.parent / "small/shards").iterdir()) < sum(
+        file.stat().st_size for file in (root / NAME / "shards").iterdir()
+    )
+    (root / "data_pairs/Subject08.json").unlink()
+    pruned = call("pack", root, "--short-side", "64", "--prune", cwd=root.parent)
+    assert re.search(r"  removed shards/.*\.h5: \d of \d packed files unused\n  [\d.]+ \w+ freed\n$", pruned.stdout)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
         (("nowhere",), 1, "nowhere: there is no such dataset folder"),
-        (("dataset", "--out", "dataset"), 2, "dataset is a folder: --out must be a file"),
+        (("dataset", "--out", "dataset/label_mapping.json"), 2, "is a file: a pack is a folder. If it is an old pack,"),
+        (("dataset", "--shard", "3/2"), 2, "--shard 3/2: write it as I/N, with I from 1 to N, e.g. 2/8"),
+        (("dataset", "--shard", "1/2", "--prune"), 2, "--prune and --shard exclude each other"),
         (("dataset", "--quality", "101"), 2, "less than or equal to 100"),
     ],
 )
@@ -83,10 +90,10 @@ def test_the_first_pretraining_makes_the_pack_and_the_next_one_uses_it(unpacked:
         f"pack   {unpacked}/{NAME}: built once for faster loading (data.pack=off disables it)"
     )
     assert first.stderr.count("built once") == 1
-    made = (unpacked / NAME).stat()
+    made = (unpacked / NAME / "pack.json").stat()
     second = succeed("pretrain", EXPERIMENT, *sets[:-2], cwd=tmp_path)
     assert second.stderr.startswith("train  ")
-    assert (unpacked / NAME).stat() == made
+    assert (unpacked / NAME / "pack.json").stat() == made
 
 
 def test_a_stale_pack_is_noticed_and_made_again_by_pretraining(
@@ -94,12 +101,12 @@ def test_a_stale_pack_is_noticed_and_made_again_by_pretraining(
 ) -> None:
     experiment = built_in_experiment(unpacked)
     train(experiment, tmp_path)
-    made = (unpacked / NAME).stat()
+    made = set((unpacked / NAME / "shards").iterdir())
     recording = unpacked / "Subject01/0000.csv"
     recording.write_text(recording.read_text().replace("-", "", 1))
     train(experiment, tmp_path)
     assert f"pack not used: {unpacked}/{NAME}: is out of date: {recording} was changed" in caplog.text
-    assert (unpacked / NAME).stat() != made
+    assert set((unpacked / NAME / "shards").iterdir()) > made
     assert source_of(experiment.data.build("train", 0)) == "PackedFiles"
 
 

@@ -22,7 +22,7 @@ def spoil(file: h5py.File, rng: np.random.Generator) -> str:  # noqa: PLR0911 (o
     how = rng.choice(["values", "values", "value", "value", "attribute", "text", str(rng.choice(structural))])
     content = _content(file, name)
     if how == "attribute":
-        attribute = str(rng.choice(["short_side", "quality", "kind", "measurement", "format", "version"]))
+        attribute = str(rng.choice(["kind", "measurement", "format", "version"]))
         value = str(rng.choice(["", "x", "99"])) if rng.integers(2) else rng.choice(EXTREMES[:9])
         file.attrs[attribute] = value
         return f"{attribute} = {value}"

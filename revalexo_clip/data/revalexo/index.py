@@ -39,8 +39,9 @@ def read_index(
     without: Collection[str] = frozenset(),
     *,
     video: bool = True,
+    check: bool = True,
 ) -> ClipIndex:
-    """Index the subjects' clips of at least `min_duration` [s] and check that their files are there.
+    """Index the subjects' clips of at least `min_duration` [s] and, if `check`, check that their files are there.
 
     Subjects are given by name or by number. The clips in `without` (`subject/pair id`) are ignored; if `video` is
     False, so are videos and their descriptions. Raises `DataError`, naming the file, if anything else does not match
@@ -53,9 +54,11 @@ def read_index(
     clips = [clip for clip in found if round(clip.pair.duration, TIME_DECIMALS) >= min_duration]
     if not clips:
         raise none_lasts(root, names, min_duration, len(found), len(without))
+    index = _gathered(root, clips, mapping, num_too_short=len(found) - len(clips))
+    if not check:
+        return index
     stamps = [_check_clip(root, clip.name, clip.video, clip.imu, clip.described_by) for clip in clips]
     stamp_N22 = np.array(stamps, dtype=np.int64)
-    index = _gathered(root, clips, mapping, num_too_short=len(found) - len(clips))
     return replace(index, video_stamp_N2=stamp_N22[:, 0], imu_stamp_N2=stamp_N22[:, 1])
 
 

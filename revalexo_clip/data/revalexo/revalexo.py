@@ -31,7 +31,7 @@ from revalexo_clip.data.revalexo.index import read_index
 from revalexo_clip.data.revalexo.motion.build import find_motion, prepare_motion
 from revalexo_clip.data.revalexo.motion.source import MotionFiles
 from revalexo_clip.data.revalexo.pack.choose import packed_clips, prepare_pack
-from revalexo_clip.data.revalexo.pack.find import find_pack
+from revalexo_clip.data.revalexo.pack.find import LastLook
 from revalexo_clip.data.revalexo.pack.source import PackedFiles
 from revalexo_clip.data.revalexo.raw_files import RawFiles
 from revalexo_clip.data.revalexo.survey import Span, Survey
@@ -96,14 +96,14 @@ class RevalExo(SplitBySubject, Dataset):
     horizons: tuple[NonNegativeFloat, ...] = Field(default=(0.0,), min_length=1)
     """Label times, relative to the end of the window [s]."""
     pack: Literal["auto", "off"] | Path = "auto"
-    """Packed form of the dataset, which loads much faster. `auto`: the pack in the dataset folder (or in the cache
-    folder, if the dataset folder is read-only) if it is up to date; pretraining makes it if it is missing or out of
-    date. `off`: the mp4 and CSV files. Otherwise: path of a pack."""
+    """`auto`: the pack in the dataset folder or, if that is read-only, in the cache folder, which loads much faster;
+    pretraining adds the clips that it does not have. `off`: the mp4 and CSV files. Otherwise: path of a pack."""
     on_bad_clip: Literal["error", "exclude"] = "error"
     """`error`: the first bad clip stops the run. `exclude`: every clip is read once before training, in `workers`
     processes; bad clips are left out, listed and counted. The result is cached until a file changes."""
 
     _checked: dict[tuple[Split, bool], dict[str, str]] = PrivateAttr(default_factory=dict)
+    _look: LastLook = PrivateAttr(default_factory=LastLook)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -172,8 +172,8 @@ class RevalExo(SplitBySubject, Dataset):
             min_duration=self.min_duration,
             short_side=(self.short_side if self.frames else 1) if video else None,
             without=excluded,
+            seen=self._look.seen(),
         )
-        source: ClipSource
         survey, check_clock = Survey(root), self.check_clock and self.time is None
         if clips is None:
             index = read_index(root, subjects, self.min_duration, without=excluded, video=video)
@@ -190,7 +190,7 @@ class RevalExo(SplitBySubject, Dataset):
         index, place_N = timed(index, files, survey, rate=self.imu_rate, min_duration=self.min_duration)
         survey.save()
         if clips is None:
-            source = RawFiles(index, channels)
+            source: ClipSource = RawFiles(index, channels)
         else:
             clips.select(place_N, index)
             source = PackedFiles(clips, channels)
@@ -255,7 +255,7 @@ class RevalExo(SplitBySubject, Dataset):
         return self._needs_pack() or self._needs_motion()
 
     def _needs_pack(self) -> bool:
-        return self.pack == "auto" and self.frames > 0 and find_pack(self.root.expanduser())[0] is None
+        return self.pack == "auto" and self.frames > 0 and not self._look.finds_pack(self.root.expanduser())
 
     def _needs_motion(self) -> bool:
         root = self.root.expanduser()

@@ -24,7 +24,7 @@ from revalexo_clip.data.index import ClipIndex, Stamp
 from revalexo_clip.data.recording_time import Placement, place_clips
 from revalexo_clip.data.revalexo.layout import subject_files
 from revalexo_clip.data.revalexo.pack.find import cache_folder
-from revalexo_clip.data.revalexo.pack.part import stamp as stamp_file
+from revalexo_clip.data.revalexo.pack.stamps import stamp as stamp_file
 from revalexo_clip.data.video import video_span
 from revalexo_clip.data.windows import Floats
 

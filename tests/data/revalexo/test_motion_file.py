@@ -34,8 +34,8 @@ from revalexo_clip.data.revalexo.motion import measure
 from revalexo_clip.data.revalexo.motion.build import file_name, find_motion, make_motion, write_motion
 from revalexo_clip.data.revalexo.pack import choose
 from revalexo_clip.data.revalexo.pack.build import pack
+from revalexo_clip.data.revalexo.pack.exclusive import parts_of
 from revalexo_clip.data.revalexo.pack.find import NAME, cache_folder
-from revalexo_clip.data.revalexo.pack.write import parts_of
 from revalexo_clip.motion import resample
 
 COARSE = Motion(rows=2, columns=2, width=64)

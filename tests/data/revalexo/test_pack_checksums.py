@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.crafted import crafted, sign
-from support.tiny_dataset import CHANNELS, HEIGHT, WIDTH, numbered, revalexo, source_of
+from support.tiny_dataset import CHANNELS, HEIGHT, WIDTH, numbered, revalexo
 
 from revalexo_clip.core.errors import DataError, UserError
 from revalexo_clip.data import WindowDataset
@@ -28,11 +29,12 @@ from revalexo_clip.data.revalexo.motion import file as motion_file
 from revalexo_clip.data.revalexo.motion.build import file_name, make_motion
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.checksums import BLOCK, Section, block_checks, check_of, first_checks
-from revalexo_clip.data.revalexo.pack.file import PackTables
+from revalexo_clip.data.revalexo.pack.entries import COLUMNS
 from revalexo_clip.data.revalexo.pack.find import NAME
-from revalexo_clip.data.revalexo.pack.tables import TABLES
+from revalexo_clip.data.revalexo.pack.folder import _TABLES, MANIFEST, SHARDS, open_pack
 from revalexo_clip.data.video import read_frames, survey
 
+SHARD_TABLES = {f"entries/{name}": dtype for name, (dtype, _) in COLUMNS.items()}
 COARSE = Motion(rows=2, columns=2, width=64)
 MOTION_FILE = file_name(COARSE)
 
@@ -51,10 +53,15 @@ def measured(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def shard_of(root: Path) -> Path:
+    (shard,) = (root / NAME / SHARDS).iterdir()
+    return shard
+
+
 def overwrite(root: Path, name: str, first: int, content: bytes) -> None:
     """Change bytes of an array of the pack, and nothing else."""
-    place = PackTables(root / NAME).places[name]
-    with (root / NAME).open("r+b") as file:
+    place = open_pack(root / NAME).entries.shards.places(0)[name]
+    with shard_of(root).open("r+b") as file:
         file.seek(place.start + first)
         file.write(content)
 
@@ -63,38 +70,29 @@ def val(root: Path) -> WindowDataset:
     return revalexo(root, pack=root / NAME).build("val", seed=0)
 
 
-def first_of(root: Path, what: str, clip: int = 4) -> int:
-    """Return the index of the first frame or value of a clip; 4 is Subject08/0000."""
-    return int(PackTables(root / NAME).ints(f"clips/first_{what}")[clip])
-
-
 def test_samples_that_are_zeroed_are_an_error_that_names_the_place(packed: Path) -> None:
-    row = len(CHANNELS) * 4
-    before = val(packed)[0, 4].imu_LC
-    overwrite(packed, "imu/values", first_of(packed, "value") * 4, bytes(60 * row))
+    overwrite(packed, "imu/values", 0, bytes(60 * len(CHANNELS) * 4))
     message = (
-        r"Subject08/0000, window at 0\.000 s: .*rxclip-pack\.h5: Subject08/0000: samples 0 to 239: is corrupt: "
-        r"checksum mismatch; delete it, and run again to rebuild it"
+        r"Subject08/0000, window at 0\.000 s: .*rxclip-pack/shards/.*\.h5: Subject08/0000: samples 0 to 239: is "
+        r"corrupt: checksum mismatch; delete it, and run again to rebuild it"
     )
     with pytest.raises(DataError, match=message):
         _ = val(packed)[0, 0]
-    assert val(packed)[0, 5].imu_LC.shape == before.shape, "the next clip is whole"
 
 
 def test_any_changed_byte_of_a_frame_is_an_error_that_names_it(packed: Path) -> None:
-    rng, tables = np.random.default_rng(0), PackTables(packed / NAME)
-    whole = (packed / NAME).read_bytes()
-    first, end = first_of(packed, "frame"), first_of(packed, "frame", 5)
-    with h5py.File(packed / NAME) as file:
-        place = file["frames/place"][first : end + 1]
+    rng, shard = np.random.default_rng(0), shard_of(packed)
+    whole, start = shard.read_bytes(), open_pack(packed / NAME).entries.shards.places(0)["frames/jpeg"].start
+    with h5py.File(shard) as file:
+        place = file["frames/place"][()]
     shown = [0, 20, 40, 60]  # the frames of the first window
     for _ in range(40):
         frame = int(rng.choice(shown))
         at = int(rng.integers(place[frame], place[frame + 1] - 16))
         content = rng.bytes(16)
-        if whole[tables.places["frames/jpeg"].start + at :][:16] == content:
+        if whole[start + at :][:16] == content:
             continue
-        (packed / NAME).write_bytes(whole)
+        shard.write_bytes(whole)
         overwrite(packed, "frames/jpeg", at, content)
         with pytest.raises(DataError, match=rf"h5: Subject08/0000: frame {frame}: is corrupt: checksum mismatch; del"):
             _ = val(packed)[0, 0]
@@ -110,18 +108,18 @@ def test_any_changed_byte_of_a_frame_is_an_error_that_names_it(packed: Path) -> 
     ],
 )
 def test_times_and_places_are_verified(name: str, content: bytes, says: str, packed: Path) -> None:
-    overwrite(packed, name, first_of(packed, "frame") * (4 if name == "frames/check" else 8), content)
+    overwrite(packed, name, 0, content)
     with pytest.raises(DataError, match=f"Subject08/0000: {says}: checksum mismatch"):
         _ = val(packed)[0, 0]
 
 
 def test_a_rebuilt_pack_is_whole_again(packed: Path) -> None:
-    whole = (packed / NAME).read_bytes()
+    whole = shard_of(packed).read_bytes()
     overwrite(packed, "frames/jpeg", 1000, b"damage")
     assert not pack(packed).made, "its tables are whole, and the payload is not read"
-    (packed / NAME).unlink()
-    assert pack(packed).made
-    assert (packed / NAME).read_bytes() == whole
+    shard_of(packed).unlink()
+    assert pack(packed).encoded >= 2
+    assert shard_of(packed).read_bytes() == whole
 
 
 @settings(max_examples=60)
@@ -158,25 +156,74 @@ def outcome(read: Callable[[], object]) -> str:
 
 
 @pytest.mark.slow
-def test_a_crafted_pack_with_a_matching_digest_is_one_clear_error(packed: Path) -> None:
-    source, refused = (packed / NAME).read_bytes(), 0
-    file = packed.parent / "whole.h5"
-    file.write_bytes(source)
-    for seed in range(80):
-        done = crafted(file, packed / NAME, seed, TABLES)
-
-        def read() -> None:
-            for split in ("train", "val"):
-                windows = revalexo(packed, pack=packed / NAME, frames=3, burst=2).build(split, seed=0)
-                for index in range(0, len(windows), 4):
-                    _ = windows[0, index]
-                windows.imu_statistics()
-            _ = revalexo(packed, pack=packed / NAME).labelled("val", seed=0)[0, 0]
-
-        says = [outcome(read), outcome(lambda: check_data(packed / NAME))]
-        refused += any(says)
+@pytest.mark.parametrize("name", [MANIFEST, SHARDS])
+def test_a_crafted_pack_with_a_matching_digest_is_one_clear_error(name: str, packed: Path) -> None:
+    source, refused, windows = tmp_copy(packed), 0, windows_in(packed)
+    target = shard_of(packed) if name == SHARDS else packed / NAME / MANIFEST
+    if name == SHARDS:
+        (packed / NAME / MANIFEST).unlink()
+    for seed in range(60):
+        done = crafted(source / target.relative_to(packed), target, seed, _TABLES if name == MANIFEST else SHARD_TABLES)
+        says = [outcome(lambda: windows_in(packed)), outcome(lambda: check_data(packed / NAME))]
+        refused += any(says) or bool(check_data(packed / NAME).problems)
         assert all(len(message) < 1500 for message in says), (seed, done)
-    assert refused > 40
+    assert refused > 30 or name == MANIFEST, "a manifest that is not usable is not used"
+    assert windows
+
+
+def tmp_copy(packed: Path) -> Path:
+    return Path(shutil.copytree(packed, packed.with_name("whole")))
+
+
+def windows_in(root: Path) -> str:
+    """Read windows and statistics of a dataset from its pack, and return a digest of the windows."""
+    digest = hashlib.sha256()
+    for split in ("train", "val"):
+        windows = revalexo(root, pack=root / NAME, frames=3, burst=2).build(split, seed=0)
+        for index in range(0, len(windows), 4):
+            for field in windows[0, index]:
+                digest.update(np.ascontiguousarray(field.numpy()).tobytes())
+        windows.imu_statistics()
+    _ = revalexo(root, pack=root / NAME).labelled("val", seed=0)[0, 0]
+    return digest.hexdigest()
+
+
+def damage(path: Path, rng: np.random.Generator) -> str:
+    """Change or remove some bytes of a file; return what was done."""
+    content = bytearray(path.read_bytes())
+    place, how = int(rng.integers(len(content))), int(rng.integers(3))
+    if how == 0:
+        del content[place:]
+    elif how == 1:
+        content[place] ^= 1 << int(rng.integers(8))
+    else:
+        content[place : place + 64] = rng.bytes(min(64, len(content) - place))
+    path.write_bytes(content)
+    return f"{path.name}: {('truncated at', 'a bit at', '64 bytes at')[how]} {place}"
+
+
+@pytest.mark.parametrize("count", [10, pytest.param(200, marks=[pytest.mark.long, pytest.mark.slow])])
+def test_damage_anywhere_is_an_error_that_names_the_pack_or_harmless(count: int, packed: Path) -> None:
+    source, rng, windows = tmp_copy(packed) / NAME, np.random.default_rng(count), windows_in(packed)
+    files = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
+    shard = next(path for path in files if path.parent.name == SHARDS)
+    noticed = 0
+    for number in range(count):
+        shutil.rmtree(packed / NAME)
+        shutil.copytree(source, packed / NAME)
+        damaged = packed / NAME / (shard if number % 2 else files[int(rng.integers(len(files)))])
+        done = damage(damaged, rng)
+        found = list[str]()
+        message = outcome(lambda: found.append(windows_in(packed)))  # noqa: B023
+        assert found == [windows] or str(packed / NAME) in message, (done, message)
+        problems = outcome(lambda: check_data(packed / NAME)) or check_data(packed / NAME).problems
+        assert problems or damaged.name != shard.name, f"{done}: check-data reads all of a shard"
+        noticed += bool(message)
+        if message and number < 10:  # the file that the message names is deleted, and all is well again
+            (packed / NAME / shard).unlink(missing_ok=True)
+            assert pack(packed, processes=1).missing == 0
+            assert windows_in(packed) == windows, done
+    assert noticed
 
 
 @pytest.mark.slow
@@ -232,36 +279,35 @@ def test_a_motion_file_of_the_format_before_is_measured_anew(
     assert not data.unprepared()
 
 
-def test_a_pack_of_the_format_before_is_made_anew(packed: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with h5py.File(packed / NAME, "r+") as file:
-        file.attrs["format"] = 2
-        sign(file, TABLES)
-    data = revalexo(packed, pack="auto")
-    assert data.unprepared()
-    assert source_of(data.build("val", seed=0)) == "RawFiles"
-    assert "has pack format 2 " in caplog.text
-    data.prepare(lambda done, total: None, leader=True)
-    assert source_of(data.build("val", seed=0)) == "PackedFiles"
-
-
 def test_check_data_verifies_every_byte_of_a_pack(packed: Path) -> None:
     found = check_data(packed / NAME)
     assert (found.problems, found.findings.clips, found.findings.seconds) == ((), 6, 24.0)
-    frame = first_of(packed, "frame")
-    with h5py.File(packed / NAME) as file:
-        third = int(file["frames/place"][frame + 3])
+    assert found.findings.subjects == ("Subject01", "Subject02", "Subject08")
+    with h5py.File(shard_of(packed)) as file:
+        third = int(file["frames/place"][3])
     overwrite(packed, "frames/jpeg", third + 9, b"damage")
-    overwrite(packed, "imu/values", first_of(packed, "value", 2) * 4, b"damage")
-    overwrite(packed, "frames/time", first_of(packed, "frame", 1) * 8, b"damage")
-    found = check_data(packed / NAME)
-    assert [(problem.clip, problem.message) for problem in found.problems] == [
-        ("Subject01/0001", "times of frames: is corrupt: checksum mismatch; delete it, and run again to rebuild it"),
-        ("Subject02/0000", "1 of 1 blocks of samples: corrupt: checksum mismatch"),
-        ("Subject08/0000", "frames 3 of 120: corrupt: checksum mismatch"),
+    overwrite(packed, "imu/values", 0, b"damage")
+    overwrite(packed, "frames/time", 8, b"damage")
+    shard = shard_of(packed)
+    assert [
+        (problem.file, re.sub(r"^(imu|videos)/Subject0\d/000\d\.\w+", r"\1", problem.message))
+        for problem in check_data(packed / NAME).problems
+    ] == [
+        (shard, "imu: 1 of 1 blocks of samples: corrupt: checksum mismatch"),
+        (
+            shard,
+            "videos: times of frames: is corrupt: checksum mismatch; delete it, and run again to rebuild it",
+        ),
+        (shard, "videos: frames 3 of 120: corrupt: checksum mismatch"),
+        (shard, "its content is not what was written: checksum mismatch"),
     ]
-    (packed / NAME).write_bytes(b"no pack")
+    shard.write_bytes(shard.read_bytes()[:-10])
     (problem,) = check_data(packed / NAME).problems
-    assert problem.message.startswith("is not a pack, or is incomplete or corrupt")
+    assert problem.file == shard
+    assert problem.message.startswith("is incomplete or corrupt: it has ")
+    (packed / NAME / "pack.json").write_bytes(b"no pack")
+    (problem,) = check_data(packed / NAME).problems
+    assert problem.message.startswith("is not a pack, or pack.json is corrupt")
 
 
 def test_damage_that_no_decoder_notices_is_found_if_it_comes_after_packing(root: Path) -> None:
@@ -306,6 +352,6 @@ def test_check_data_notices_a_file_that_was_damaged_after_packing(packed: Path) 
     os.utime(video, ns=(before.st_atime_ns, before.st_mtime_ns))
     (problem,) = found()
     assert (problem.file, problem.clip, problem.severity) == (video, "Subject08/0001", "warning")
-    assert "its content is not what was packed (rxclip-pack.h5), although its size and" in problem.message
+    assert "its content is not what was packed (rxclip-pack), although its size and" in problem.message
     os.utime(video)  # somebody has changed it
     assert found() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import resource
+import shutil
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.packs import FIELDS, write_different
 from support.tiny_dataset import number_of, revalexo, source_of, steady, write_video
 from torch.utils.data import DataLoader
 
@@ -18,10 +20,11 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import Batch, Split
 from revalexo_clip.data import WindowDataset
 from revalexo_clip.data.batches import EpochSampler
-from revalexo_clip.data.dataset import ClipWindows, Fetch, arrived, collate
+from revalexo_clip.data.dataset import Fetch, arrived, collate
+from revalexo_clip.data.revalexo.pack import payload, queue, write
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.find import NAME
-from revalexo_clip.data.revalexo.pack.source import PackedFiles
+from revalexo_clip.data.revalexo.pack.folder import open_pack
 from revalexo_clip.data.synthetic import synthesize
 
 MEAN, MOST = 2.5, 13
@@ -85,7 +88,7 @@ def test_pixels_of_real_recordings_are_within_the_bound(
 
 @pytest.fixture(scope="module")
 def real_pack(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pack(real, tmp_path_factory.mktemp("real") / "pack.h5", processes=1).path
+    return pack(real, tmp_path_factory.mktemp("real") / "pack", processes=1).path
 
 
 @pytest.mark.slow
@@ -201,25 +204,30 @@ def test_samples_do_not_share_memory(written: Path) -> None:
     assert torch.equal(dataset[0, 0].imu_LC, before)
 
 
-def test_a_pack_that_is_replaced_under_a_run_is_an_error_and_not_misread(written: Path, tmp_path: Path) -> None:
-    file = tmp_path / "pack.h5"
-    file.write_bytes((written / NAME).read_bytes())
-    dataset = revalexo(written, pack=file).build("val", seed=0)
-    file.write_bytes((written / NAME).read_bytes()[:-1] + b"x")
-    with pytest.raises(DataError, match=r"pack\.h5: was replaced while it was in use; start again"):
+def test_a_shard_that_is_removed_or_shortened_under_a_run_is_an_error(written: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(written / NAME, tmp_path / "pack"))
+    (shard,) = (path / "shards").iterdir()
+    content = shard.read_bytes()
+    dataset = revalexo(written, pack=path).build("val", seed=0)
+    shard.write_bytes(content[:-1])
+    with pytest.raises(DataError, match=r"shards/.*\.h5: has \d+ bytes, not \d+; delete it, and run again"):
         _ = dataset[0, 0]
+    shard.unlink()
+    with pytest.raises(DataError, match=r"shards/.*\.h5: cannot be read: No such file or directory; start again"):
+        _ = dataset[0, 0]
+    shard.write_bytes(content)
+    assert dataset[0, 0].imu_LC.shape[0] == 120
 
 
-def test_damaged_frames_are_an_error_that_names_pack_and_video(written: Path, tmp_path: Path) -> None:
-    content = bytearray((written / NAME).read_bytes())
-    file = tmp_path / "pack.h5"
-    file.write_bytes(content)
-    dataset = revalexo(written, pack=file).build("val", seed=0)
-    assert isinstance(dataset, ClipWindows)
-    assert isinstance(dataset.source, PackedFiles)
-    jpeg = dataset.source.payload.jpeg
-    content[jpeg.start : jpeg.start + jpeg.length] = bytes(jpeg.length)
-    file.write_bytes(content)
-    dataset = revalexo(written, pack=file).build("val", seed=0)
-    with pytest.raises(DataError, match=r"pack.h5: Subject08/0000: frame 0: is corrupt: checksum mismatch"):
-        _ = dataset[0, 0]
+def test_only_some_shards_are_open_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (write, queue):
+        monkeypatch.setattr(module, "SHARD_BYTES", 10_000)
+    monkeypatch.setattr(payload, "OPEN_FILES", 2)
+    root = write_different(tmp_path / "dataset")
+    assert len(open_pack(pack(root, processes=1).path).entries.shards.names) > 4
+    dataset = revalexo(root, pack="auto", **FIELDS).build("train", seed=0)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    first = [dataset[0, index] for index in range(len(dataset))]
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+    for index in reversed(range(len(dataset))):
+        assert all(torch.equal(one, other) for one, other in zip(first[index], dataset[0, index], strict=True))

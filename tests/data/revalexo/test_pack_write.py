@@ -1,4 +1,4 @@
-"""Writing packs: the bytes are the same even after interruptions, and an incomplete pack never looks complete."""
+"""Writing packs: nothing is lost if a process is killed, and processes that pack at once complete each other."""
 
 from __future__ import annotations
 
@@ -6,123 +6,163 @@ import errno
 import fcntl
 import json
 import os
-import random
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import namedtuple
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from support.packs import ended, entries_of, in_child, killed_at_step, shards_of, windows_of, write_different
 from support.tiny_dataset import CHANNELS, revalexo, write_dataset, write_imu
 
-from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.revalexo.pack import write
-from revalexo_clip.data.revalexo.pack.build import pack
-from revalexo_clip.data.revalexo.pack.choose import prepare_pack
-from revalexo_clip.data.revalexo.pack.file import PackTables
-from revalexo_clip.data.revalexo.pack.find import NAME
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.files import WriteError
+from revalexo_clip.data.revalexo.check.command import check_data
+from revalexo_clip.data.revalexo.pack import queue, write
+from revalexo_clip.data.revalexo.pack.build import pack, parse_share
+from revalexo_clip.data.revalexo.pack.entries import IMU, VIDEO
+from revalexo_clip.data.revalexo.pack.find import NAME, find_pack
+from revalexo_clip.data.revalexo.pack.folder import DESCRIPTION, MANIFEST, PARTS, SHARDS, open_pack, read_entries
 from revalexo_clip.data.revalexo.pack.part import PackSettings
-from revalexo_clip.data.revalexo.pack.write import BusyError, parts_of, write_pack
+from revalexo_clip.data.revalexo.pack.write import write_pack
 
 
-def start(root: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "revalexo_clip", "pack", str(root), "--out", str(out), "--jobs", str(jobs)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@pytest.fixture(scope="module")
+def different(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a dataset of six clips that all differ; tests must not change it."""
+    return write_different(tmp_path_factory.mktemp("different") / "dataset")
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 60
-    while not condition() and process.poll() is None:
-        assert time.monotonic() < until
-        time.sleep(0.002)
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let shards be so small that a pack has several."""
+    for module in (write, queue):
+        monkeypatch.setattr(module, "SHARD_BYTES", 30_000)
+    monkeypatch.setattr(write, "BLOCK", 2)
 
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_killed_at_any_moment_and_started_again_it_gives_the_same_file(tmp_path: Path) -> None:
+def test_the_command_that_is_killed_at_any_moment_and_started_again_gives_the_same_shards(tmp_path: Path) -> None:
     root = tmp_path / "dataset"
-    write_dataset(root, tuple(f"Subject{number:02d}" for number in range(1, 9)))
-    undisturbed = pack(root, tmp_path / "undisturbed.h5", processes=1).path.read_bytes()
-    moment, interrupted = random.Random(os.getpid()), 0
+    write_different(root, subjects=8)
+    undisturbed, interrupted = shards_of(pack(root, tmp_path / "undisturbed", processes=1).path), 0
     for attempt in range(5):
-        file = tmp_path / f"{attempt}.h5"
-        parts = moment.randint(0, 16)
-        process = start(root, file, jobs=1 + attempt % 2)
-        wait_for(lambda: len(list(parts_of(file).glob("0*"))) >= parts and parts_of(file).exists(), process)  # noqa: B023
-        time.sleep(moment.uniform(0, 0.03))
-        process.send_signal(signal.SIGKILL)
+        path = tmp_path / f"{attempt}"
+        command = [sys.executable, "-m", "revalexo_clip", "pack", str(root), "--out", str(path), "--jobs", "2"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 60
+        while process.poll() is None and len(list(path.glob(f"{PARTS}/*"))) < 8 * attempt:
+            assert time.monotonic() < until
+            time.sleep(0.002)
+        process.kill()
         interrupted += process.wait() == -signal.SIGKILL
-        assert not file.exists() or file.read_bytes() == undisturbed, (attempt, parts)
-        assert pack(root, file, processes=1).clips == 16
-        assert file.read_bytes() == undisturbed, (attempt, parts)
-        assert not parts_of(file).exists()
+        assert pack(root, path, processes=1).clips == 16
+        assert shards_of(path) == undisturbed
     assert interrupted >= 3
 
 
-@pytest.mark.parametrize("parts", [0, 1, 4, 6])
-def test_parts_that_are_finished_are_not_made_again(parts: int, root: Path, tmp_path: Path) -> None:
-    whole, file = pack(root, tmp_path / "whole.h5").path, tmp_path / "pack.h5"
+@pytest.mark.parametrize("kills", [8, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.slow])])
+@pytest.mark.usefixtures("small_shards")
+def test_killed_again_and_again_nothing_is_lost_and_nothing_is_wrong(kills: int, tmp_path: Path) -> None:
+    root, steps = write_different(tmp_path / "dataset", clips=1), np.random.default_rng(kills)
+    whole = pack(root, tmp_path / "whole", processes=1).path
+    shards, windows, killed = shards_of(whole), windows_of(root, pack=whole), 0
+    while killed < kills:
+        path = tmp_path / f"{killed}"
+        while killed_at_step(root, path, int(steps.integers(0, 90))):
+            killed += 1
+            assert shards_of(path).items() <= shards.items(), "what is published is whole"
+        assert shards_of(path) == shards
+        assert entries_of(path) == entries_of(whole)
+        if kills < 100:
+            assert windows_of(root, pack=path) == windows
+        assert pack(root, path, processes=1).encoded == 0
+        shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("clips", [1, 4, 6])
+def test_parts_that_are_finished_are_not_made_again(clips: int, different: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pack"
 
     class Killed(BaseException):
         pass
 
     def stop(done: int, total: int) -> None:
         assert total == 6
-        if done >= parts:
+        if done >= clips:
             raise Killed
 
     with pytest.raises(Killed):
-        write_pack(root, file, PackSettings(), processes=1, on_progress=stop)
-    made = {part.name: part.stat().st_mtime_ns for part in parts_of(file).iterdir()}
-    assert len(made) == max(parts, 1)
-    assert not file.exists()
-    (parts_of(file) / ".123-000003.npz").write_bytes(b"half a par")
-    (parts_of(file) / f"{write.ASSEMBLED}host-1").write_bytes(b"half a pack")
-    seen: dict[str, int] = {}
-
-    def look(done: int, total: int) -> None:
-        seen.update({part.name: part.stat().st_mtime_ns for part in parts_of(file).glob("0*")})
-
-    write_pack(root, file, PackSettings(), processes=1, on_progress=look)
-    assert {name: seen[name] for name in made} == made
-    assert file.read_bytes() == whole.read_bytes()
+        write_pack(different, path, PackSettings(), processes=1, on_progress=stop)
+    made = sorted((path / PARTS).iterdir())
+    assert len(made) == 2 * clips
+    assert not (path / DESCRIPTION).exists()
+    made[0].write_bytes(b"PK\x03\x04 damaged")
+    assert write_pack(different, path, PackSettings(), processes=1).encoded == 12 - 2 * clips + 1
+    assert shards_of(path) == shards_of(pack(different, tmp_path / "whole", processes=2).path)
 
 
-def test_parts_of_other_sources_or_settings_are_made_again(root: Path, tmp_path: Path) -> None:
-    file = tmp_path / "pack.h5"
-    (root / "imu/Subject08/0001.csv").rename(tmp_path / "kept.csv")
-    (root / "imu/Subject08/0001.csv").write_text("acc_Pelvis_x\n")
-    with pytest.raises(DataError, match=r"0001\.csv: has a header but no samples"):
-        write_pack(root, file, PackSettings(), processes=1)
-    assert len(list(parts_of(file).iterdir())) == 5
-    shutil.copyfile(tmp_path / "kept.csv", root / "imu/Subject08/0001.csv")
-    write_imu(root / "imu/Subject01/0000.csv", duration=3.5)
-    next(parts_of(file).iterdir()).write_bytes(b"PK\x03\x04 damaged")
-    write_pack(root, file, PackSettings(quality=80), processes=1)
-    whole = tmp_path / "whole.h5"
-    write_pack(root, whole, PackSettings(quality=80), processes=2)
-    assert file.read_bytes() == whole.read_bytes()
-    assert PackTables(file).ints("clips/first_value")[1] == 210 * len(CHANNELS)
+@pytest.mark.usefixtures("small_shards")
+def test_two_processes_that_pack_at_once_give_the_same_and_lose_nothing(different: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    pack(different, alone, processes=1)
+    children = [in_child(lambda: pack(different, together, processes=1)) for _ in range(2)]
+    assert [ended(child) for child in children] == [0, 0]
+    assert entries_of(together) == entries_of(alone)
+    assert windows_of(different, pack=together) == windows_of(different, pack=alone)
+    assert pack(different, together, processes=1).encoded == 0
+    assert check_data(together).problems == ()
+    assert not list(together.rglob(".writing*"))
 
 
-def test_two_cannot_make_one_pack_at_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "PATIENCE", 0.2)
+@pytest.mark.usefixtures("small_shards")
+def test_a_process_does_not_pack_what_another_has_published_in_the_meantime(different: Path, tmp_path: Path) -> None:
+    path, counts = tmp_path / "pack", []
 
     def again(done: int, total: int) -> None:
-        with pytest.raises(BusyError, match=r"pack.h5.parts: another process is writing to it; wait for it"):
-            write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=1)
+        if done == 1:
+            counts.append(write_pack(different, path, PackSettings(), processes=1).encoded)
 
-    write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=1, on_progress=again)
-    assert (tmp_path / "pack.h5").is_file()
+    counts.append(write_pack(different, path, PackSettings(), processes=1, on_progress=again).encoded)
+    assert sum(counts) <= 12 + 2
+    assert entries_of(path) == entries_of(pack(different, tmp_path / "alone", processes=1).path)
 
 
-@pytest.fixture(params=[errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_shares_give_the_pack_in_any_order(order: tuple[int, ...], different: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pack"
+    found = [pack(different, path, processes=1, share=(number, 3)) for number in order]
+    assert [(one.encoded, one.missing) for one in found] == [(4, 4), (4, 2), (4, 0)]
+    assert not pack(different, path, processes=1).made
+    assert entries_of(path) == entries_of(pack(different, tmp_path / "alone", processes=1).path)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/"])
+def test_an_impossible_share_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"--shard {text}: write it as I/N"):
+        parse_share(text)
+
+
+def test_a_pack_that_does_not_fit_is_refused_before_anything_is_written(
+    different: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(0, 0, 1000))
+    with pytest.raises(
+        WriteError, match=r"packing 6 videos of 0\.\d\d GB takes about 0\.\d\d GB, and 0\.00 GB are free there"
+    ):
+        pack(different, tmp_path / "pack", processes=1)
+    assert not (tmp_path / "pack" / SHARDS).exists()
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.EOPNOTSUPP])
 def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system whose locks fail as those of network file systems do."""
 
@@ -133,24 +173,9 @@ def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("no_locks")
-def test_a_dataset_on_a_file_system_without_locks_is_packed(
-    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=2)
-    assert len(PackTables(tmp_path / "pack.h5")) == 6
-    assert not parts_of(tmp_path / "pack.h5").exists()
-    assert caplog.text.count("the file system has no locks") == 1
-
-
-@pytest.mark.usefixtures("no_locks")
-def test_two_that_pack_at_once_without_locks_both_go_on(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    def again(done: int, total: int) -> None:
-        if not (root / NAME).exists():
-            prepare_pack(root, 64, lambda done, total: None, leader=True)
-
-    prepare_pack(root, 64, again, leader=True)
-    assert not pack(root).made
-    assert "could not be written" not in caplog.text
+def test_locks_are_not_needed(different: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert pack(different, tmp_path / "pack", processes=2).missing == 0
+    assert "locks" not in caplog.text
 
 
 def test_a_folder_that_cannot_be_flushed_holds_a_pack(
@@ -164,7 +189,7 @@ def test_a_folder_that_cannot_be_flushed_holds_a_pack(
         flush(descriptor)
 
     monkeypatch.setattr(os, "fsync", files_only)
-    assert pack(root, tmp_path / "pack.h5", processes=1).made
+    assert pack(root, tmp_path / "pack", processes=1).made
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -173,13 +198,13 @@ def test_a_bad_file_ends_it_with_its_name_and_without_a_pack(processes: int, roo
     video.write_bytes(video.read_bytes()[:3000])
     with pytest.raises(DataError, match=r"Subject02/0001\.mp4: cannot be decoded as video"):
         pack(root, processes=processes)
-    assert not (root / NAME).exists()
+    assert find_pack(root)[0] is None
 
 
-def test_if_a_worker_dies_the_error_names_the_clip(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_a_worker_dies_the_error_names_the_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(
-        DataError, match=r"Subject0\d/000\d\.mp4: the worker process died while reading it \(exit code 1\)"
+        DataError, match=r"Subject0\d/000\d\.csv: the worker process died while reading it \(exit code 1\)"
     ):
         pack(root, processes=2)
 
@@ -190,17 +215,23 @@ def test_what_is_bad_can_be_skipped_and_is_read_from_its_own_files(root: Path) -
     recording.write_text(recording.read_text().replace("10.000", "nan", 1))
     subject = root / "data_pairs/Subject02.json"
     subject.write_text(subject.read_text().replace("walking", "wolking"))
-    problems = write_pack(root, root / NAME, PackSettings(), processes=1, skip_bad=True)
+    problems = write_pack(root, root / NAME, PackSettings(), processes=1, skip_bad=True).problems
     assert [problem.partition(": ")[0] for problem in problems] == [str(subject), str(recording), str(video)]
+    assert find_pack(root)[0] is not None, "what is bad is remembered"
+    assert write_pack(root, root / NAME, PackSettings(), processes=1, skip_bad=True).encoded == 0
     with pytest.raises(DataError, match=r"Subject08/0001\.mp4: cannot be decoded as video"):
         revalexo(root, pack=root / NAME, train_subjects=("01",)).build("val", seed=0)
     train = revalexo(root, pack=root / NAME, train_subjects=("01",)).build("train", seed=0)
     with pytest.raises(DataError, match=r"line \d+ .*'nan' is not a finite number"):
         _ = train[0, 0]
-    with pytest.raises(DataError, match="has no clips of Subject02, because the subject's JSON file was invalid"):
-        revalexo(root, pack=root / NAME).build("train", seed=0)
+    for setting in (root / NAME, "auto"):
+        with pytest.raises(DataError, match="wolking"):
+            revalexo(root, pack=setting).build("train", seed=0)
     with pytest.raises(DataError, match="wolking"):
-        revalexo(root, pack="auto").build("train", seed=0)
+        pack(root, processes=1)
+    subject.write_text(subject.read_text().replace("wolking", "walking"))
+    with pytest.raises(DataError, match="'nan' is not a finite number"):
+        pack(root, processes=1)
 
 
 def test_a_missing_file_that_may_be_skipped_is_missed_when_its_clip_is_used(root: Path) -> None:
@@ -216,11 +247,7 @@ def test_subjects_without_video_are_packed_and_cannot_be_paired(root: Path) -> N
     del described["video_folder"]
     (root / "data_pairs/Subject02.json").write_text(json.dumps(described))
     shutil.rmtree(root / "videos/Subject02")
-    tables = PackTables(pack(root).path)
-    assert len(tables) == 6
-    frames, values = (np.diff(tables.ints(f"clips/first_{what}")) for what in ("frame", "value"))
-    assert frames.tolist() == [120, 120, 0, 0, 120, 120]
-    assert values.tolist() == [240 * len(CHANNELS)] * 6
+    assert pack(root, processes=1).missing == 0
     with pytest.raises(
         DataError, match=r"Subject02\.json: pairs\.0000: Subject02 has no video; leave this subject out"
     ):
@@ -229,7 +256,7 @@ def test_subjects_without_video_are_packed_and_cannot_be_paired(root: Path) -> N
 
 
 def test_columns_that_are_not_numeric_are_left_out_and_cannot_be_selected(written: Path) -> None:
-    header = PackTables(written / NAME).about.headers[0]
+    (header,) = open_pack(written / NAME).entries.headers
     assert header.columns == ("time", *CHANNELS)
     assert header.kept == CHANNELS
     for setting in ("off", "auto"):
@@ -241,24 +268,51 @@ def test_columns_that_are_not_numeric_are_left_out_and_cannot_be_selected(writte
 
 
 def test_a_pack_has_metadata(written: Path) -> None:
-    with h5py.File(written / NAME) as file:
-        assert len(file.attrs["sha256"]) == 64
-        assert {name: value for name, value in file.attrs.items() if name != "sha256"} == {
-            "kind": "revalexo_clip pack",
-            "format": 3,
-            "version": "0.1.0",
-            "short_side": 256,
-            "quality": 90,
-        }
-        times = file["frames/time"][:120]
-        np.testing.assert_allclose(times, np.arange(120) / 30, atol=1e-9)
+    described = json.loads((written / NAME / DESCRIPTION).read_text())
+    assert {name: described[name] for name in ("kind", "format", "version", "short_side", "quality")} == {
+        "kind": "revalexo_clip pack",
+        "format": 4,
+        "version": "0.1.0",
+        "short_side": 256,
+        "quality": 90,
+    }
+    (shard,) = (written / NAME / SHARDS).iterdir()
+    with h5py.File(shard) as file:
+        assert file.attrs["kind"] == "revalexo_clip shard"
+        assert "libavcodec" in json.loads(file["about"][()].tobytes())["decoder"]
+        assert set(file["entries/kind"][()].tolist()) == {IMU, VIDEO}
+        np.testing.assert_allclose(file["frames/time"][:120], np.arange(120) / 30, atol=1e-9)
         assert bytes(file["frames/jpeg"][:2]) == b"\xff\xd8"
         for stored in (file["frames/jpeg"], file["imu/values"]):
             assert stored.chunks is None
 
 
-def test_parts_are_removed_if_the_disk_is_full(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "pack.h5").mkdir()
-    with pytest.raises(DataError, match=r"pack\.h5: cannot be written: Is a directory"):
-        write_pack(root, tmp_path / "pack.h5", PackSettings(), processes=1)
-    assert not parts_of(tmp_path / "pack.h5").exists()
+def test_the_manifest_is_only_a_copy(different: Path, tmp_path: Path) -> None:
+    path = pack(different, tmp_path / "pack", processes=1).path
+    before = entries_of(path)
+    (path / MANIFEST).write_bytes(b"no manifest")
+    assert entries_of(path) == before
+    pack(different, path, processes=1)
+    assert read_entries(path)[0].shards.names == tuple(sorted(shards_of(path)))
+    for shard in (path / SHARDS).iterdir():
+        shard.unlink()
+    assert entries_of(path) == {}
+    assert pack(different, path, processes=1).encoded == 12
+    assert entries_of(path) == before
+
+
+def test_a_changed_recording_is_packed_again_and_nothing_else(root: Path) -> None:
+    write_dataset(root)
+    before = pack(root, processes=1).encoded
+    assert before < 6, "clips with the same files share them"
+    write_imu(root / "imu/Subject01/0000.csv", duration=3.5)
+    assert pack(root, processes=1).encoded == 1
+    values = open_pack(root / NAME).entries.ints("values")
+    assert sorted(values.tolist())[-2:] == [210 * len(CHANNELS), 240 * len(CHANNELS)]
+    assert len(values) == before + 1
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "pack").touch()
+    with pytest.raises(DataError, match=r"pack: cannot be written: "):
+        write_pack(root, tmp_path / "pack", PackSettings(), processes=1)

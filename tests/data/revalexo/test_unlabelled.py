@@ -17,6 +17,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data.revalexo.check import check_dataset
 from revalexo_clip.data.revalexo.pack.build import pack
+from revalexo_clip.data.revalexo.pack.find import NAME
 from revalexo_clip.finetuning.build import build_finetune_setup
 
 
@@ -36,7 +37,7 @@ def unlabel(root: Path, *, subject: str = "*", given: bool = False) -> None:
 
 @pytest.fixture
 def root(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / "dataset"))
+    return Path(shutil.copytree(written, tmp_path / "dataset", ignore=shutil.ignore_patterns(NAME)))
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -23,7 +23,7 @@ from revalexo_clip.data.revalexo.check.dataset import check_dataset
 from revalexo_clip.data.revalexo.check.description import ClipFiles, check_description
 from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.revalexo.pack.find import cache_folder
-from revalexo_clip.data.revalexo.pack.part import stamp
+from revalexo_clip.data.revalexo.pack.stamps import stamp
 
 log = logging.getLogger("revalexo_clip")
 

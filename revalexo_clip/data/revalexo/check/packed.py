@@ -19,11 +19,12 @@ from revalexo_clip.data.revalexo.check.findings import Findings
 from revalexo_clip.data.revalexo.check.problem import Problem
 from revalexo_clip.data.revalexo.motion import file as motion_file
 from revalexo_clip.data.revalexo.motion.file import MotionTables
-from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
+from revalexo_clip.data.revalexo.pack.describe import describe, digests_of
 from revalexo_clip.data.revalexo.pack.find import NAME, cache_folder
+from revalexo_clip.data.revalexo.pack.folder import DATASET, DESCRIPTION, STAMPS, Pack, open_pack
 from revalexo_clip.data.revalexo.pack.hdf5 import UNUSABLE
-from revalexo_clip.data.revalexo.pack.part import stamp
-from revalexo_clip.data.revalexo.pack.verify import wrong_clips
+from revalexo_clip.data.revalexo.pack.stamps import encoded, read_stamp_file, read_stamps, stamp, stamp_files
+from revalexo_clip.data.revalexo.pack.verify import wrong_entries
 from revalexo_clip.motion import FrontName
 
 
@@ -38,15 +39,31 @@ def check_pack(path: Path, on_progress: OnProgress | None = None) -> Findings:
 
 
 def _pack(path: Path, report: OnProgress) -> Findings:
-    pack = PackTables(path)
-    duration_N = pack.floats("clips/duration")
-    return Findings(
-        tuple(Problem("corrupt_pack", path, message, clip) for clip, message in wrong_clips(pack, report)),
-        clips=len(pack),
-        seconds=float(duration_N[np.isfinite(duration_N)].sum()),
-        subjects=pack.about.subjects,
-        subjects_without_video=(),
+    pack = open_pack(path)
+    names = {
+        digest.tobytes().hex(): name.decode()
+        for file in stamp_files(path / STAMPS)
+        if (stamps := read_stamp_file(file)) is not None
+        for name, digest in zip(stamps.path_R.tolist(), stamps.digest_R, strict=True)
+    }
+    problems = tuple(
+        Problem("corrupt_pack", pack.shards / shard, message.removeprefix(f"{pack.shards / shard}: "))
+        for shard, message in wrong_entries(pack, report, names)
     )
+    try:
+        index = describe(path / DATASET, skip_bad=True)[0].index
+    except DataError as error:
+        return Findings((*problems, Problem("corrupt_pack", path / DATASET, str(error))), 0, 0.0, (), ())
+    seconds = float(index.duration_N[np.isfinite(index.duration_N)].sum())
+    return Findings((*problems, *_wrong_copies(pack)), len(index), seconds, tuple(dict.fromkeys(index.subjects)), ())
+
+
+def _wrong_copies(pack: Pack) -> Iterator[Problem]:
+    """Yield the copies of the dataset's JSON files that are not what was packed."""
+    found = digests_of(pack.path / DATASET)
+    for name in sorted({*found, *pack.digests}):
+        if found.get(name) != pack.digests.get(name):
+            yield Problem("corrupt_pack", pack.path / DATASET / name, "is not the file that was packed; pack again")
 
 
 def _measurement(path: Path) -> Motion | None:
@@ -86,36 +103,26 @@ def changed_content(root: Path, checked: Sequence[ClipCheck]) -> Iterator[Proble
     Nothing that people do changes content without the time: the disk, or a copy, has damaged the file. Within a video,
     this is the only sign of it if the codec has no checksums.
     """
-    pack = _pack_of(root)
-    if pack is None:
+    path = next((path for path in (root / NAME, cache_folder(root) / NAME) if path.is_dir()), None)
+    if path is None:
         return
-    number = {name: clip for clip, name in enumerate(pack.about.names)}
-    size_N2, changed_N2 = pack.ints("sources/size"), pack.ints("sources/changed")
+    stamps = read_stamps(path, root, cache_folder(root))
     for each in checked:
-        clip = number.get(each.clip.name)
-        if clip is None:
-            continue
-        for which, names in enumerate((pack.about.videos, pack.about.imus)):
-            file, now = root / names[clip], each.digests.get(root / names[clip])
-            known, seen = pack.tables["sources/sha256"][clip, which].tobytes(), stamp(file)
-            same = (seen.size, seen.changed) == (int(size_N2[clip, which]), int(changed_N2[clip, which]))
-            if now is not None and same and any(known) and now != known.hex():
+        for file, digest in each.digests.items():
+            if not file.is_relative_to(root):
+                continue
+            seen = stamp(file)
+            name = encoded([file.relative_to(root).as_posix()])
+            row = int(stamps.find(name, np.array([seen.size]), np.array([seen.changed]))[0])
+            known = stamps.digest_R[row] if row >= 0 else np.zeros(32, np.uint8)
+            if known.any() and digest != known.tobytes().hex():
                 message = (
-                    f"its content is not what was packed ({pack.path.name}), although its size and modification time "
+                    f"its content is not what was packed ({path.name}), although its size and modification time "
                     "are: the file is damaged; restore it"
                 )
                 yield Problem("changed_content", file, message, each.clip.name)
 
 
-def _pack_of(root: Path) -> PackTables | None:
-    for path in (root / NAME, cache_folder(root) / NAME):
-        try:
-            return PackTables(path)
-        except PackError:
-            continue
-    return None
-
-
 def is_pack(path: Path) -> bool:
     """Return whether a path is that of a pack or a motion file, rather than of a dataset."""
-    return path.suffix == ".h5" and not path.is_dir()
+    return path.name == NAME or (path / DESCRIPTION).exists() or (path.suffix == ".h5" and not path.is_dir())

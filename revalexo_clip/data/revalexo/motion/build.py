@@ -22,11 +22,12 @@ from revalexo_clip.data.motion import Motion
 from revalexo_clip.data.revalexo.motion.file import Measured, MotionTables, write_motion_file
 from revalexo_clip.data.revalexo.motion.measure import MeasureJob, Part, read_part
 from revalexo_clip.data.revalexo.pack.choose import wait_for
+from revalexo_clip.data.revalexo.pack.describe import describe
+from revalexo_clip.data.revalexo.pack.exclusive import BusyError, cores, held, incomplete, move, parts_of
 from revalexo_clip.data.revalexo.pack.file import PackError
 from revalexo_clip.data.revalexo.pack.find import cache_folder, writable_folder
-from revalexo_clip.data.revalexo.pack.part import stamp
+from revalexo_clip.data.revalexo.pack.stamps import stamp
 from revalexo_clip.data.revalexo.pack.workers import write_parts
-from revalexo_clip.data.revalexo.pack.write import BusyError, cores, describe, held, incomplete, move, parts_of
 
 log = logging.getLogger("revalexo_clip")
 

@@ -29,12 +29,11 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
 from revalexo_clip.core.version import __version__
 from revalexo_clip.data.motion import Motion
-from revalexo_clip.data.revalexo.pack.assemble import Growing, put
 from revalexo_clip.data.revalexo.pack.checksums import Section, block_checks, blocks_of, check_of, first_checks
 from revalexo_clip.data.revalexo.pack.file import AGAIN, PackError, PackFile, digest_of, first_line
-from revalexo_clip.data.revalexo.pack.hdf5 import UNUSABLE, Table, place_of, read_array
-from revalexo_clip.data.revalexo.pack.part import Stamp, stamp
+from revalexo_clip.data.revalexo.pack.hdf5 import UNUSABLE, Growing, Table, place_of, put, read_array
 from revalexo_clip.data.revalexo.pack.payload import Blocks, read_blocks
+from revalexo_clip.data.revalexo.pack.stamps import Stamp, stamp
 from revalexo_clip.motion import MotionTrack
 from revalexo_clip.motion.track import Floats
 

@@ -13,7 +13,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import atomically
 from revalexo_clip.data.motion import Motion, measure_video
 from revalexo_clip.data.revalexo.motion.file import FORMAT
-from revalexo_clip.data.revalexo.pack.part import Stamp, full_stamp, stamp
+from revalexo_clip.data.revalexo.pack.stamps import Stamp, full_stamp, stamp
 from revalexo_clip.data.revalexo.pack.workers import PartJob
 from revalexo_clip.motion import MotionTrack
 

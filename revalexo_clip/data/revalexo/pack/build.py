@@ -7,10 +7,16 @@ from pathlib import Path
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress, no_progress
-from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
-from revalexo_clip.data.revalexo.pack.find import default_path, out_of_date
+from revalexo_clip.data.revalexo.pack.current import KINDS, names_of
+from revalexo_clip.data.revalexo.pack.describe import describe
+from revalexo_clip.data.revalexo.pack.find import default_path
+from revalexo_clip.data.revalexo.pack.folder import DESCRIPTION, shard_sizes
 from revalexo_clip.data.revalexo.pack.part import PackSettings
-from revalexo_clip.data.revalexo.pack.write import describe, discard_parts, write_pack
+from revalexo_clip.data.revalexo.pack.prune import prune
+from revalexo_clip.data.revalexo.pack.stamps import look
+from revalexo_clip.data.revalexo.pack.write import write_pack
+
+__all__ = ["Packed", "pack", "parse_share", "prune"]
 
 
 @dataclass(frozen=True)
@@ -19,13 +25,17 @@ class Packed:
 
     path: Path
     made: bool
-    """False if the pack already existed and was up to date."""
+    """False if the pack already had all clips."""
     clips: int
-    """Number of clips."""
+    """Number of clips of the dataset."""
     size: int
     """Size of the pack [bytes]."""
     source_size: int
     """Total size of the clips' files [bytes]."""
+    encoded: int
+    """Number of videos and IMU files that were packed; all others were there."""
+    missing: int
+    """Number of clips that are not packed yet; 0 unless a share of the clips was packed."""
 
 
 def pack(
@@ -35,34 +45,42 @@ def pack(
     short_side: int = PackSettings().short_side,
     quality: int = PackSettings().quality,
     processes: int | None = None,
+    share: tuple[int, int] = (1, 1),
     on_progress: OnProgress = no_progress,
 ) -> Packed:
-    """Pack every clip of a dataset, unless the pack is up to date and has the same settings.
+    """Pack the clips of a dataset that its pack does not have with these settings; see `write_pack` for `share`.
 
-    Raises `ConfigError` if `path` is a folder, and the errors of `write_pack`.
+    Raises `ConfigError` if `path` is a file, and the errors of `write_pack`.
     """
-    describe(root)  # report problems of the dataset before anything is written
-    settings = PackSettings(short_side=short_side, quality=quality)
+    described, _ = describe(root)  # report problems of the dataset before anything is written
     target = default_path(root) if path is None else path
-    if target.is_dir():
-        raise ConfigError(f"{target} is a folder: --out must be a file")
-    found = _up_to_date(target, root, settings)
-    if found is None:
-        write_pack(root, target, settings, processes=processes, on_progress=on_progress)
-    else:
-        discard_parts(target)
-    tables = found or PackTables(target)
-    size = int(tables.ints("sources/size").clip(min=0).sum())
-    return Packed(target, found is None, len(tables), target.stat().st_size, size)
+    if target.is_file():
+        raise ConfigError(
+            f"{target} is a file: a pack is a folder. If it is an old pack, delete it, or choose another --out"
+        )
+    settings = PackSettings(short_side=short_side, quality=quality)
+    before = _state(target)
+    written = write_pack(root, target, settings, processes=processes, share=share, on_progress=on_progress)
+    names = {str(name) for kind in KINDS for name in names_of(described.index, kind) if name}
+    source_size = sum(max(look(f"{root}/{name}")[0], 0) for name in names)
+    size = sum(shard_sizes(target).values())
+    return Packed(
+        target, _state(target) != before, len(described.index), size, source_size, written.encoded, written.missing
+    )
 
 
-def _up_to_date(path: Path, root: Path, settings: PackSettings) -> PackTables | None:
+def parse_share(text: str) -> tuple[int, int]:
+    """Read `i/n`, the i-th of n shares. Raises `ConfigError`."""
+    number, slash, shares = text.partition("/")
+    if not (slash and number.isdecimal() and shares.isdecimal() and 1 <= int(number) <= int(shares)):
+        raise ConfigError(f"--shard {text}: write it as I/N, with I from 1 to N, e.g. 2/8")
+    return int(number), int(shares)
+
+
+def _state(path: Path) -> tuple[bytes, dict[str, int]]:
+    """Return the description of a pack, and its shards."""
     try:
-        tables = PackTables(path)
-    except PackError:
-        return None
-    wanted = (settings.short_side, settings.quality)
-    whole = bool(tables.tables["clips/packed"].all()) and not tables.about.unreadable
-    if whole and (tables.short_side, tables.quality) == wanted and out_of_date(tables, root) is None:
-        return tables
-    return None
+        described = (path / DESCRIPTION).read_bytes()
+    except OSError:
+        described = b""
+    return described, shard_sizes(path)

@@ -1,64 +1,36 @@
-"""File format of packs: HDF5 with contiguous, uncompressed arrays, so that any part of an array is a single read.
+"""Opening files of packs and motion files: HDF5 with contiguous, uncompressed arrays, of which any part is one read.
 
-    /                  attributes: kind, format, version (of this package), short_side, quality, sha256 (of everything
-                       that is read when a pack is opened, i.e. all except frames and samples)
-    /about             uint8, JSON text: names and other metadata that is not numeric (`About`)
-    /clips/...         one row for each of N clips, ordered by (subject, pair id)
-      subject          int32 [N], index into the list of subjects
-      duration         float64 [N], end of the last activity [s]; infinite without one
-      recording        int32 [N], the recording that the clip is a piece of, as far as it is declared
-      offset           float64 [N], start of the clip in its recording [s]
-      declared         bool [N], whether the dataset declares recording and offset
-      packed           bool [N]; False if the clip could not be read: it has no frames and samples in the pack
-      size             int32 [N, 2], height and width of a frame in the source [px]
-      turns            int8 [N], counterclockwise quarter turns; plus 4 if left and right are swapped before
-      tolerance        float64 [N], largest allowed difference between a requested time and a presentation time [s]
-      time_check       uint32 [N], checksum of a clip's presentation times
-      header           int32 [N], index into the list of CSV headers, -1 if there is none
-      first_frame      int64 [N + 1], index of a clip's first frame in /frames; the last item is the total
-      first_value      int64 [N + 1], index of a clip's first value in /imu/values; the last item is the total
-    /activity/..., /transition/...     segments: offset int64 [N + 1], start, end float64 [S] [s], label int64 [S]
-    /sources/...       [N, 2], video and IMU file: size int64 [bytes, -1 if there is none], changed int64 [ns],
-                       sha256 uint8 [N, 2, 32]
-    /frames/time       float64 [F], presentation times [s from the first frame], ascending within a clip
-    /frames/place      int64 [F + 1], offset of a frame in /frames/jpeg
-    /frames/jpeg       uint8, all frames, concatenated
-    /frames/check      uint32 [F], checksum of each frame in /frames/jpeg
-    /imu/values        float32, all samples, concatenated; a sample has all columns that its header keeps
-    /imu/check         uint32 [K], checksums of the samples: one for every 2048 values of a clip, see `checksums`
-
-The number of HDF5 objects does not depend on the number of clips. Loader workers do not use HDF5: they read bytes at
-known offsets, which needs no lock, no cache and no handle that processes cannot share. Whatever they read is compared
-with its checksum, see `payload`.
+Loader workers do not use HDF5: they read bytes at known offsets, which needs no lock, no cache and no handle that
+processes cannot share. Whatever they read is compared with its checksum, see `payload`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
+from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.platform import open_binary, read_at
-from revalexo_clip.data.revalexo.pack.hdf5 import UNUSABLE, Place, Table, place_of, read_array
-from revalexo_clip.data.revalexo.pack.tables import MAX_SIDE, PAYLOAD, TABLES, About, check_tables
+from revalexo_clip.core.version import __version__
+from revalexo_clip.data.revalexo.pack.hdf5 import UNUSABLE, Place, Table, place_of, put, read_array
 
-KIND = "revalexo_clip pack"
-FORMAT = 3
-"""Version of the file format; increase it with every change to the format."""
-
+FORMAT = 4
+"""Version of the format of packs; increase it with every change to a file in a pack."""
 
 AGAIN = "delete it, and run again to rebuild it"
-"""What to do about a pack or a motion file whose content is corrupt."""
+"""What to do about a shard or a motion file whose content is corrupt."""
 
 
 class PackError(DataError):
-    """The file is not a pack, is incomplete or corrupt, or has another format version."""
+    """The file is not of a pack, is incomplete or corrupt, or has another format version."""
 
 
 class PackFile:
@@ -77,8 +49,8 @@ class PackFile:
 
     def close(self) -> None:
         """Close the file; it is opened again when something is read."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
+        if getattr(self, "_descriptor", None) is not None:
+            os.close(self._descriptor)  # type: ignore[arg-type]
             self._descriptor = None
 
     def read(self, place: Place, first: int, end: int) -> npt.NDArray[np.generic]:
@@ -111,61 +83,51 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-class PackTables:
-    """Tables of a pack: everything except frames and samples, read into memory."""
+class TablesFile:
+    """The tables of an HDF5 file, in memory, and the places of its other arrays."""
 
-    def __init__(self, path: Path) -> None:
-        """Open a pack. Raises `PackError` if it cannot be read, or if its tables contradict each other."""
+    def __init__(
+        self, path: Path, kind: str, tables: Mapping[str, str], payload: Mapping[str, str], *, verify: bool = True
+    ) -> None:
+        """Open a file of a kind with tables and other arrays of given types. Raises `PackError` if that fails.
+
+        To `verify` their digest, all tables of the file must be given.
+        """
         self.path = path
         try:
-            self.file = PackFile(path)
+            self.size = path.stat().st_size
             with h5py.File(path, "r", locking=False) as opened:
-                self._check_format(opened)
-                self.short_side = _number(opened, "short_side", MAX_SIDE)
-                self.quality = _number(opened, "quality", 100)
+                found = opened.attrs.get("kind"), opened.attrs.get("format")
+                if found != (kind, FORMAT):
+                    raise ValueError(f"kind and format are {found[0]} {found[1]}, not {kind} {FORMAT}")
                 about = read_array(opened, "about", "u1")
-                self.about = About.model_validate_json(about.tobytes())
-                self.tables = {name: read_array(opened, name, TABLES[name].dtype) for name in sorted(TABLES)}
-                if opened.attrs["sha256"] != digest_of(about, self.tables):
+                self.about = about.tobytes()
+                self.tables = {name: read_array(opened, name, tables[name]) for name in sorted(tables)}
+                if verify and opened.attrs["sha256"] != digest_of(about, self.tables):
                     raise ValueError("its tables are corrupt: checksum mismatch")
-                places = {name: place_of(opened, name, dtype) for name, dtype in PAYLOAD.items()}
-            self.places = places
-            check_tables(self.about, self.tables, {name: place.length for name, place in places.items()})
-        except FileNotFoundError as error:
-            raise PackError(f"{path}: there is no such pack") from error
+                self.places = {name: place_of(opened, name, dtype) for name, dtype in payload.items()}
         except UNUSABLE as error:
-            raise PackError(f"{path}: is not a pack, or is incomplete or corrupt ({first_line(error)})") from error
-
-    @staticmethod
-    def _check_format(opened: h5py.File) -> None:
-        path, kind, found = opened.filename, opened.attrs.get("kind"), opened.attrs.get("format")
-        if kind != KIND:
-            raise PackError(f"{path}: is not a pack, but another HDF5 file")
-        if found != FORMAT:
-            version = opened.attrs.get("version", "?")
-            raise PackError(
-                f"{path}: has pack format {found} (written by revalexo_clip {version}), but this version reads format "
-                f"{FORMAT}; run `rxclip pack` again"
-            )
-
-    def ints(self, name: str) -> npt.NDArray[np.int64]:
-        """Return a table of integers."""
-        return self.tables[name].astype(np.int64)
-
-    def floats(self, name: str) -> npt.NDArray[np.float64]:
-        """Return a table of floats."""
-        return self.tables[name].astype(np.float64)
-
-    def __len__(self) -> int:
-        return len(self.about.names)
+            raise PackError(f"{path}: is incomplete or corrupt ({first_line(error)}); {AGAIN}") from error
 
 
-def _number(opened: h5py.File, name: str, most: int) -> int:
-    """Return an attribute that is a whole number from 1 to `most`."""
-    value = opened.attrs[name]
-    if not isinstance(value, int | np.integer) or not 1 <= value <= most:
-        raise ValueError(f"{name} is not a whole number from 1 to {most}")
-    return int(value)
+def write_tables(
+    path: Path,
+    kind: str,
+    about: JsonObject,
+    tables: Mapping[str, tuple[npt.NDArray[np.generic], str]],
+    write_payload: Callable[[h5py.File], None] | None = None,
+) -> None:
+    """Write a file that `TablesFile` reads. The same content gives the same bytes: there are no times in it."""
+    text = np.frombuffer(json.dumps(about, sort_keys=True).encode(), np.uint8)
+    with h5py.File(path, "w", libver="earliest", locking=False) as file:
+        file.attrs.update(kind=kind, format=FORMAT, version=__version__)
+        put(file, "about", text, "u1")
+        typed = {name: np.asarray(content).astype(dtype, copy=False) for name, (content, dtype) in tables.items()}
+        for name, content in typed.items():
+            put(file, name, content, content.dtype.str)
+        if write_payload is not None:
+            write_payload(file)
+        file.attrs["sha256"] = digest_of(text, {name: typed[name] for name in sorted(typed)})
 
 
 def digest_of(about: Table, tables: Mapping[str, Table]) -> str:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
+import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.core.files import sha256_of
-from revalexo_clip.data.revalexo.pack.file import PackError, PackTables
-from revalexo_clip.data.revalexo.pack.part import NOTHING
-from revalexo_clip.data.revalexo.pack.write import digests_of
-from revalexo_clip.data.subjects import select_subjects
+from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.revalexo.pack.current import Current, find_current, problem_of, seen_in
+from revalexo_clip.data.revalexo.pack.describe import describe
+from revalexo_clip.data.revalexo.pack.file import PackError
+from revalexo_clip.data.revalexo.pack.folder import STAMPS, Pack, open_pack
+from revalexo_clip.data.revalexo.pack.stamps import Stamps, read_stamps, write_stamps
 
-NAME = "rxclip-pack.h5"
-VIDEO = 0
-"""Column of the video in `sources`; the IMU recording is the next one."""
-ABSENT = (NOTHING.size, NOTHING.changed)
+NAME = "rxclip-pack"
+FRESH = 60.0
+"""Time for which the files of a dataset are not looked at again [s]."""
+OLD_NAME = "rxclip-pack.h5"
+"""File name of packs of formats before 4."""
 
 
 def cache_folder(root: Path) -> Path:
@@ -57,78 +59,88 @@ def writable_folder(root: Path) -> Path:
     return root
 
 
-def find_pack(
-    root: Path, subjects: Iterable[str] | None = None, *, video: bool = True
-) -> tuple[PackTables | None, str | None]:
-    """Return a dataset's pack if it is up to date; otherwise None and the problem of the existing pack, if any.
+class OutOfDateError(PackError):
+    """The pack does not have all files of the dataset as they are now."""
 
-    See `out_of_date`.
+
+@dataclass(frozen=True)
+class Found:
+    """A pack and the files of some clips in it."""
+
+    pack: Pack
+    index: ClipIndex
+    current: Current
+
+
+def find_pack(root: Path) -> tuple[Found | None, str | None]:
+    """Return a dataset's pack if it has all clips as they are now; otherwise None and the problem of the pack, if any.
+
+    See `find_clips`. Subjects whose JSON files are invalid are ignored.
     """
-    wrong = None
+    wrong, described = None, None
     for path in (root / NAME, cache_folder(root) / NAME):
         if not os.path.exists(path):  # noqa: PTH110 - False also if the cache folder is not accessible
             continue
         try:
-            pack = PackTables(path)
+            pack = open_pack(path)
+            described = described or describe(root, skip_bad=True)[0].index
+            return find_clips(pack, described), None
         except PackError as error:
             wrong = wrong or str(error)
-            continue
-        changed = out_of_date(pack, root, subjects, video=video)
-        if changed is None:
-            return pack, None
-        wrong = wrong or f"{path}: is out of date: {changed}"
-    return None, wrong
+    return None, wrong or older_pack(root)
 
 
-def out_of_date(
-    pack: PackTables, root: Path, subjects: Iterable[str] | None = None, *, video: bool = True
-) -> str | None:
-    """Describe what has changed since a dataset was packed; None if nothing has.
+class LastLook:
+    """What is known of the files of a dataset since a moment ago, so that a run looks at each file once."""
 
-    JSON files are compared by content. The clips' files, of the given subjects (default: all), are compared by size and
-    modification time; a file is read only if its size is the same but its time differs, as after copying. If `video` is
-    False, videos are ignored. Raises `DataError` if a JSON file cannot be read.
-    """
-    digests = digests_of(root)
-    for name in sorted({*digests, *pack.about.digests}):
-        if digests.get(name) != pack.about.digests.get(name):
-            if name not in digests:
-                return f"{root / name} is missing"
-            return f"{root / name} was {'changed' if name in pack.about.digests else 'added'}"
-    size_N2, changed_N2 = pack.ints("sources/size").tolist(), pack.ints("sources/changed").tolist()
-    for clip in _clips_of(pack, root, subjects):
-        names = pack.about.videos[clip], pack.about.imus[clip]
-        for which, name in enumerate(names):
-            if which == VIDEO and not video:
-                continue
-            size = size_N2[clip][which]
-            found = _look(f"{root}/{name}") if name else ABSENT
-            if found == (size, changed_N2[clip][which]):
-                continue
-            if found[0] != size or not _same(pack, clip, which, root / name):
-                return f"{root / name} {'is missing' if found == ABSENT else 'was changed'}"
+    def __init__(self) -> None:
+        self._seen: tuple[float, Stamps] | None = None
+
+    def finds_pack(self, root: Path) -> bool:
+        """Look at all files of a dataset, and return whether its pack has all clips as they are now."""
+        found, _ = find_pack(root)
+        self._seen = None if found is None else (time.monotonic(), seen_in(found.current, found.index))
+        return found is not None
+
+    def seen(self) -> Stamps | None:
+        """Return sizes and times of the files, unless they were looked at more than `FRESH` s ago."""
+        if self._seen is not None and time.monotonic() - self._seen[0] > FRESH:
+            self._seen = None
+        return None if self._seen is None else self._seen[1]
+
+
+def older_pack(root: Path) -> str | None:
+    """Return what to do about a pack of the formats that were one file."""
+    path = next((path for path in (root / OLD_NAME, cache_folder(root) / OLD_NAME) if os.path.isfile(path)), None)  # noqa: PTH113 - as above
+    if path is None:
+        return None
+    try:
+        open_pack(path)
+    except PackError as error:
+        return f"{error}; then delete the old file"
     return None
 
 
-def _look(path: str) -> tuple[int, int]:
-    """Return size [bytes] and modification time [ns]."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 - faster, for hundreds of thousands of files before every run
-    except OSError:
-        return ABSENT
-    return status.st_size, status.st_mtime_ns
+def find_clips(pack: Pack, index: ClipIndex, *, seen: Stamps | None = None) -> Found:
+    """Find the clips of an index in a pack.
+
+    Files are compared by size and modification time with those that were packed, and read only if the size is the same
+    but the time differs, as after copying; what is found then is kept in the pack, or in the cache folder if the pack
+    is read-only. For `seen`, see `find_current`. Raises `OutOfDateError` if the pack does not have a file as it is now.
+    """
+    stamps = read_stamps(pack.path, index.root, cache_folder(index.root))
+    current = find_current(pack, stamps, index, seen=seen)
+    if len(current.new.path_R):
+        _keep(pack, index.root, current.new)
+    problem = problem_of(pack, stamps, index, current)
+    if problem is not None:
+        raise OutOfDateError(f"{pack.path}: is out of date: {problem}")
+    return Found(pack, index, current)
 
 
-def _clips_of(pack: PackTables, root: Path, subjects: Iterable[str] | None) -> list[int]:
-    if subjects is None:
-        return list(range(len(pack)))
-    numbers = [pack.about.subjects.index(name) for name in select_subjects([*subjects], pack.about.subjects, root)]
-    return [int(clip) for clip in np.flatnonzero(np.isin(pack.ints("clips/subject"), numbers))]
-
-
-def _same(pack: PackTables, clip: int, which: int, path: Path) -> bool:
-    digest = pack.tables["sources/sha256"][clip, which].tobytes()
-    try:
-        return bool(any(digest)) and sha256_of(path) == digest.hex()
-    except OSError:
-        return False
+def _keep(pack: Pack, root: Path, new: Stamps) -> None:
+    """Keep stamps, so that files are not read again at the next start."""
+    for folder in (pack.path / STAMPS, cache_folder(root) / STAMPS):
+        with suppress(OSError):
+            write_stamps(folder, root, new)
+            return

@@ -1,4 +1,7 @@
-"""Reading arrays of an HDF5 file that nobody trusts yet: their places and sizes are checked before memory is taken."""
+"""Writing arrays of an HDF5 file, and reading those of one that nobody trusts yet.
+
+Their places and sizes are checked before memory is taken.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 Table = npt.NDArray[np.generic]
+
+AT_A_TIME = 32 * 2**20
+"""Size of the write buffer [bytes]."""
 
 UNUSABLE = (OSError, LookupError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
 """What h5py, pydantic and the functions of this module raise if a file is corrupt or of another kind."""
@@ -56,3 +62,34 @@ def _dataset(opened: h5py.File, name: str, dtype: str) -> h5py.Dataset:
     if size and (start is None or start + size > opened.id.get_filesize()):
         raise ValueError(f"{name} claims more bytes than the file has")
     return stored
+
+
+def put(file: h5py.File, name: str, content: Table, dtype: str) -> None:
+    """Write an array."""
+    file.create_dataset(name, data=content.astype(dtype, copy=False), track_times=False)
+
+
+class Growing:
+    """An array that is written sequentially, through a buffer."""
+
+    def __init__(self, file: h5py.File, name: str, length: int, dtype: str) -> None:
+        """Create an array of a final length."""
+        self.stored = file.create_dataset(name, shape=(length,), dtype=dtype, track_times=False)
+        self.held: list[Table] = []
+        self.bytes = 0
+        self.done = 0
+
+    def add(self, content: Table) -> None:
+        """Append some items."""
+        self.held.append(content)
+        self.bytes += content.nbytes
+        if self.bytes > AT_A_TIME:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is held."""
+        content = np.concatenate(self.held) if self.held else np.empty(0)
+        if len(content):
+            self.stored[self.done : self.done + len(content)] = content
+        self.done += len(content)
+        self.held, self.bytes = [], 0

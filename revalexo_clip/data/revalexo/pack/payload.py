@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,12 +11,16 @@ import numpy.typing as npt
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.revalexo.pack.checksums import BLOCK, Section, block_checks, check_of
-from revalexo_clip.data.revalexo.pack.file import AGAIN, PackFile, PackTables
+from revalexo_clip.data.revalexo.pack.entries import ShardTable
+from revalexo_clip.data.revalexo.pack.file import AGAIN, PackFile
 from revalexo_clip.data.revalexo.pack.hdf5 import Place
 from revalexo_clip.data.windows import Floats, Ints
 
 LARGEST_FRAME = 2**28
 """Size of the largest JPEG that is read [bytes]; a corrupt place can claim the whole file."""
+
+OPEN_FILES = 128
+"""Number of shards that a process keeps open."""
 
 
 class Blocks(NamedTuple):
@@ -25,16 +31,16 @@ class Blocks(NamedTuple):
 
 
 class Payload:
-    """Reader of a pack's arrays. It can be forked and pickled; its size does not depend on the number of clips.
+    """Reader of a shard's arrays. It can be forked and pickled; its size does not depend on the number of clips.
 
-    Methods raise `DataError`, naming the pack, the clip and the place in it, if something is not what was packed.
+    Methods raise `DataError`, naming the shard, the clip and the place in it, if something is not what was packed.
     """
 
-    def __init__(self, pack: PackTables) -> None:
-        self.file, self.path = pack.file, pack.path
-        self.time, self.place, self.jpeg = (pack.places[f"frames/{name}"] for name in ("time", "place", "jpeg"))
-        self.frame_check = pack.places["frames/check"]
-        self.values = Blocks(pack.places["imu/values"], pack.places["imu/check"])
+    def __init__(self, file: PackFile, places: dict[str, Place]) -> None:
+        self.file, self.path = file, file.path
+        self.time, self.place, self.jpeg = (places[f"frames/{name}"] for name in ("time", "place", "jpeg"))
+        self.frame_check = places["frames/check"]
+        self.values = Blocks(places["imu/values"], places["imu/check"])
 
     def samples(self, section: Section, columns: int, rows: slice, clip: str) -> npt.NDArray[np.generic]:
         """Read rows of a clip's samples, [n, columns]."""
@@ -73,6 +79,44 @@ class Payload:
 
     def _corrupt(self, clip: str, what: str) -> DataError:
         return DataError(f"{self.path}: {clip}: {what}: is corrupt: checksum mismatch; {AGAIN}")
+
+
+class Payloads:
+    """Readers of the shards of a pack, which are opened when they are needed; not too many are open at a time."""
+
+    def __init__(self, folder: Path, shards: ShardTable) -> None:
+        """`folder` is that of the shards."""
+        self.folder = folder
+        self.shards = shards
+        self._opened: OrderedDict[int, Payload] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_opened": OrderedDict()}
+
+    def of(self, shard: int) -> Payload:
+        """Return the reader of a shard. Raises `DataError` if it is missing, or has another size."""
+        found = self._opened.get(shard)
+        if found is None:
+            found = self._opened[shard] = self._open(shard)
+            if len(self._opened) > OPEN_FILES:
+                self._opened.popitem(last=False)[1].file.close()
+        elif len(self._opened) == OPEN_FILES:
+            self._opened.move_to_end(shard)
+        return found
+
+    def _open(self, shard: int) -> Payload:
+        path, size = self.folder / self.shards.names[shard], int(self.shards.size_S[shard])
+        try:
+            file = PackFile(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}; start again") from error
+        if file.identity[1] != size:
+            raise DataError(f"{path}: has {file.identity[1]} bytes, not {size}; {AGAIN}")
+        return Payload(file, self.shards.places(shard))
+
+    def close(self) -> None:
+        """Close all files; they are opened again when something is read."""
+        self._opened.clear()
 
 
 def read_blocks(

@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.files import sha256_of
 from revalexo_clip.core.progress import OnProgress
-from revalexo_clip.data.revalexo.pack.checksums import BLOCK, Section, first_checks
-from revalexo_clip.data.revalexo.pack.file import PackTables
-from revalexo_clip.data.revalexo.pack.payload import Payload, read_blocks
+from revalexo_clip.data.revalexo.pack.checksums import BLOCK, Section
+from revalexo_clip.data.revalexo.pack.entries import Entries
+from revalexo_clip.data.revalexo.pack.folder import Pack
+from revalexo_clip.data.revalexo.pack.payload import Payload, Payloads, read_blocks
+from revalexo_clip.data.revalexo.pack.shard import Source
+from revalexo_clip.data.revalexo.pack.stored import section, stored_source
 
 SHOWN = 5
 """Frames that a message names."""
 
 
-def wrong_clips(pack: PackTables, on_progress: OnProgress) -> Iterator[tuple[str, str]]:
-    """Yield name and problem of each clip whose frames, times or samples are not what was packed.
+def wrong_entries(pack: Pack, on_progress: OnProgress, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield shard and problem of each entry whose frames, times or samples are not what was packed.
 
-    Reads the whole pack once. Raises `DataError` if it cannot be read.
+    `names` are those of packed files by SHA-256, as far as they are known.
+
+    Reads the whole pack once, and says what is wrong with shards that cannot be used. Raises `DataError` if a shard
+    cannot be read.
     """
-    payload, about = Payload(pack), pack.about
-    frame_N1, value_N1 = pack.ints("clips/first_frame"), pack.ints("clips/first_value")
-    check_N1, time_check_N = first_checks(value_N1), pack.ints("clips/time_check")
-    for clip, name in enumerate(about.names):
-        on_progress(clip, len(pack))
-        first, end = int(frame_N1[clip]), int(frame_N1[clip + 1])
-        if end > first:
-            try:
-                payload.times(first, end, int(time_check_N[clip]), name)
-            except DataError as error:
-                yield name, _without(pack.path, error)
-            wrong = [frame for frame in range(end - first) if not _is_whole(payload, first, frame, name)]
-            if wrong:
-                yield name, f"frames {_numbered(wrong)} of {end - first}: corrupt: checksum mismatch"
-        section = Section(int(value_N1[clip]), int(value_N1[clip + 1]), int(check_N1[clip]))
-        if section.end > section.first:
-            yield from ((name, problem) for problem in _wrong_samples(payload, section))
-    on_progress(len(pack), len(pack))
+    entries, payloads = pack.entries, Payloads(pack.shards, pack.entries.shards)
+    yield from pack.damaged.items()
+    for entry in range(len(entries)):
+        on_progress(entry, len(entries))
+        shard = int(entries.shard_E[entry])
+        payload, source = payloads.of(shard), stored_source(entries, entry)
+        for problem in (
+            *_wrong_frames(payload, entries, entry, source),
+            *_wrong_samples(payload, section(entries, entry)),
+        ):
+            yield entries.shards.names[shard], f"{names.get(source.sha256, source.sha256)}: {problem}"
+    for shard, name in enumerate(entries.shards.names):
+        if sha256_of(payloads.of(shard).path)[:32] != name.partition(".")[0]:
+            yield name, "its content is not what was written: checksum mismatch"
+    on_progress(len(entries), len(entries))
+
+
+def _wrong_frames(payload: Payload, entries: Entries, entry: int, source: Source) -> Iterator[str]:
+    first = int(entries.column["first_frame"][entry])
+    if not source.frames:
+        return
+    try:
+        payload.times(first, first + source.frames, source.time_check, "")
+    except DataError as error:
+        yield str(error).removeprefix(f"{payload.path}: : ")
+    wrong = [frame for frame in range(source.frames) if not _is_whole(payload, first, frame, "")]
+    if wrong:
+        yield f"frames {_numbered(wrong)} of {source.frames}: corrupt: checksum mismatch"
 
 
 def _is_whole(payload: Payload, first: int, frame: int, name: str) -> bool:
@@ -67,7 +83,3 @@ def _wrong_samples(payload: Payload, section: Section) -> Iterator[str]:
 def _numbered(wrong: Sequence[int]) -> str:
     more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
     return f"{', '.join(map(str, wrong[:SHOWN]))}{more}"
-
-
-def _without(path: Path, error: DataError) -> str:
-    return str(error).removeprefix(f"{path}: ").partition(": ")[2]

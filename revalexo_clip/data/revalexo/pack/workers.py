@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, ClassVar, TypeVar
+from typing import IO, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -61,31 +61,54 @@ def write_parts(jobs: Sequence[Job], processes: int, lock: int | None) -> Genera
 
     Raises `WriteError` if a part cannot be written, and `DataError` if a worker dies.
     """
-    if processes == 1 or not jobs:
-        yield from ((job, job.write()) for job in jobs)
+    if not jobs:
         return
-    workers = [_start(jobs[0].module, lock) for _ in range(min(processes, len(jobs)))]
-    idle: SimpleQueue[_Worker] = SimpleQueue()
-    for worker in workers:
-        idle.put(worker)
+    with Workers(jobs[0].module, min(processes, len(jobs)), lock) as workers:
+        if workers.count == 1:
+            yield from ((job, workers.ask(job)) for job in jobs)
+            return
+        with ThreadPoolExecutor(workers.count) as pool:
+            futures = {pool.submit(workers.ask, job): job for job in jobs}
+            try:
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+                workers.close()  # so that threads that wait for an answer end
 
-    def work(job: Job) -> str | None:
-        worker = idle.get()
+
+class Workers:
+    """Processes that write parts; each is asked by one thread at a time. With one, this process writes them."""
+
+    def __init__(self, module: str, count: int, lock: int | None = None) -> None:
+        """Start `count` processes that run a module, and keep the descriptor `lock`, if any, open."""
+        self.count = count
+        self._all = [_start(module, lock) for _ in range(count)] if count > 1 else []
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        for worker in self._all:
+            self._idle.put(worker)
+
+    def ask(self, job: PartJob) -> str | None:
+        """Let a job be done, and return its problem. Raises as `write_parts` does."""
+        if not self._all:
+            return job.write()
+        worker = self._idle.get()
         try:
             return _ask(worker, job)
         finally:
-            idle.put(worker)
+            self._idle.put(worker)
 
-    with ThreadPoolExecutor(len(workers)) as pool:
-        futures = {pool.submit(work, job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in workers:
-                worker.terminate()  # safe at any time: an incomplete part has a temporary name
-                worker.wait()
+    def close(self) -> None:
+        """End all processes. This is safe at any time: an incomplete part has a temporary name."""
+        for worker in self._all:
+            worker.terminate()
+            worker.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 _Worker = subprocess.Popen[str]

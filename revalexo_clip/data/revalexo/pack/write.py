@@ -1,44 +1,74 @@
-"""Writing the pack of a dataset: first one part per clip, in several processes, then all parts in one file.
+"""Packing the clips of a dataset that a pack does not have yet: one part per file, in several processes, then shards.
 
-If it is killed, there is either a complete pack or none, and finished parts are reused.
+If it is killed, nothing is lost but the files that were being packed. Processes that pack at once, on any machines,
+share their parts, and publish the same shards.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import platform
+import random
 import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
-from functools import cache
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.core.files import WriteError, lock, sha256_of, sync_folder
-from revalexo_clip.core.platform import cpu_count, flush_file, open_folder
-from revalexo_clip.core.progress import OnProgress
-from revalexo_clip.data.revalexo import layout
-from revalexo_clip.data.revalexo.index import read_subjects
-from revalexo_clip.data.revalexo.pack.assemble import DatasetDescription, assemble
-from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, read_part
-from revalexo_clip.data.revalexo.pack.workers import write_parts
+from revalexo_clip.core.files import WriteError
+from revalexo_clip.core.progress import OnProgress, no_progress
+from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.revalexo.pack.current import KINDS, RAW, UNKNOWN, Current, find_current, names_of, stamps_now
+from revalexo_clip.data.revalexo.pack.describe import describe, keep_copies
+from revalexo_clip.data.revalexo.pack.entries import IMU, VIDEO, Finder, joined
+from revalexo_clip.data.revalexo.pack.exclusive import cores
+from revalexo_clip.data.revalexo.pack.folder import (
+    PARTS,
+    SHARDS,
+    STAMPS,
+    Pack,
+    read_entries,
+    read_manifest,
+    write_description,
+    write_manifest,
+)
+from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, part_path, read_part
+from revalexo_clip.data.revalexo.pack.queue import Queue, Queued
+from revalexo_clip.data.revalexo.pack.shard import SHARD_BYTES
+from revalexo_clip.data.revalexo.pack.space import check_space
+from revalexo_clip.data.revalexo.pack.stamps import (
+    Stamp,
+    encoded,
+    full_stamp,
+    merged,
+    read_stamps,
+    replace_stamps,
+    stamp,
+    stamp_files,
+    stamps_of,
+    write_stamps,
+)
+from revalexo_clip.data.revalexo.pack.workers import Workers
+from revalexo_clip.data.revalexo.pack.writers import others, writing
 
-CLIPS_PER_PROCESS = 4
-"""Minimum number of clips per process: with fewer, starting a process takes longer than it saves."""
-
-log = logging.getLogger("revalexo_clip")
-
-ASSEMBLED = "assembled-"
-"""First part of the name of the incomplete pack in the parts folder."""
-
-PATIENCE = 10.0
-"""Timeout for the lock of a pack [s]. After a process is killed, its workers still finish their clips."""
+BLOCK = 128
+"""Clips after which shards are published. Parts of at most that many clips, and of one shard, are on the disk."""
+ATTEMPTS = 5
+"""How often clips are packed that other processes have removed, or that have changed, in the meantime."""
 
 
-class BusyError(DataError):
-    """Another process is writing the same pack or motion file."""
+class Written(NamedTuple):
+    """What `write_pack` has done."""
+
+    problems: tuple[str, ...]
+    """Of clips and subjects that are left out."""
+    encoded: int
+    """Number of files that were packed; all others were there."""
+    missing: int
+    """Number of clips that other machines are to pack; 0 if the pack is complete."""
 
 
 def write_pack(
@@ -49,181 +79,214 @@ def write_pack(
     processes: int | None = None,
     skip_bad: bool = False,
     on_progress: OnProgress | None = None,
-) -> tuple[str, ...]:
-    """Write the pack of the dataset in `root` to `path`. The same sources and settings give the same bytes.
+    share: tuple[int, int] = (1, 1),
+) -> Written:
+    """Add what the dataset in `root` needs to the pack at `path`: files that it does not have with these settings.
 
-    Returns the problems of the clips and subjects that are left out. Raises `DataError` for the first problem unless
-    `skip_bad`, `WriteError` if the pack cannot be written, and `BusyError` if another process is writing it.
-    `processes` defaults to the number of cores.
+    The same file and settings give the same frames and samples. `share` (i, n) packs the i-th of n shares of the clips.
+    Raises `DataError` for the first problem unless `skip_bad`, `WriteError` if the pack cannot be written, and
+    `BusyError` if another process prunes it. `processes` defaults to the number of cores.
     """
     described, problems = describe(root, skip_bad=skip_bad)
-    parts_folder = parts_of(path)
-    with held(parts_folder) as descriptor:
-        jobs = _jobs(described, parts_folder, settings)
-        with closing(write_parts(jobs, processes or cores(len(jobs)), descriptor)) as written:
-            wrong = _wrong(written, len(jobs), skip_bad, on_progress or (lambda done, total: None))
-        parts = [None if job.part in wrong else read_part(job.part) for job in jobs]
-        for job, part in zip(jobs, parts, strict=True):
-            if part is None and job.part not in wrong:
-                raise WriteError(f"{job.part}: was removed or changed since it was written; pack again")
-        temporary = incomplete(parts_folder)
-        try:
-            assemble(temporary, described, parts, settings)
-            move(temporary, path)
-        except OSError as error:
-            raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
-        shutil.rmtree(parts_folder, ignore_errors=True)
-    return (*problems, *(problem for _, problem in sorted(wrong.items())))
-
-
-def discard_parts(path: Path) -> None:
-    """Remove the parts that a process left if it was killed after it had completed the pack."""
-    if parts_of(path).exists():
-        with suppress(BusyError, WriteError), held(parts_of(path)):
-            shutil.rmtree(parts_of(path), ignore_errors=True)
-
-
-def parts_of(path: Path) -> Path:
-    """Return the folder for the parts of a pack."""
-    return path.with_name(f"{path.name}.parts")
-
-
-def describe(root: Path, *, skip_bad: bool = False) -> tuple[DatasetDescription, tuple[str, ...]]:
-    """Read the JSON files of a dataset; return also the problems of the subjects that are left out.
-
-    Raises `DataError` if the dataset is invalid or, unless `skip_bad`, a subject is.
-    """
-    layout.read_label_mapping(root)
-    files = layout.subject_files(root)
-    digests = digests_of(root)
-    unreadable: dict[str, str] = {}
     try:
-        index = read_subjects(root, files)
-    except DataError:
-        if not skip_bad:
-            raise
-        unreadable = _unreadable(root, files)
-        index = read_subjects(root, {subject: own for subject, own in files.items() if subject not in unreadable})
-    if not len(index):
-        raise DataError("\n".join(unreadable.values()) or f"{root}: has no clips")
-    described = DatasetDescription(
-        index=index,
-        subjects=tuple(files),
-        described_by=tuple(tuple(file.relative_to(root).as_posix() for file in own) for own in files.values()),
-        unreadable=tuple(unreadable),
-        digests=digests,
-    )
-    return described, tuple(unreadable.values())
-
-
-def _unreadable(root: Path, files: Mapping[str, tuple[Path, ...]]) -> dict[str, str]:
-    """Return the problem of each subject with an invalid JSON file."""
-    wrong = {}
-    for subject, own in files.items():
-        try:
-            read_subjects(root, {subject: own})
-        except DataError as error:
-            wrong[subject] = str(error)
-    return wrong
-
-
-def digests_of(root: Path) -> dict[str, str]:
-    """Compute the SHA-256 of all JSON files, by path relative to the root."""
-    paths = [root / layout.LABEL_MAPPING, *sorted((root / layout.DATA_PAIRS).glob("*.json"))]
-    try:
-        return {path.relative_to(root).as_posix(): sha256_of(path) for path in paths}
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
-
-
-def _jobs(described: DatasetDescription, folder: Path, settings: PackSettings) -> list[Job]:
-    index = described.index
-    return [
-        Job(
-            video=index.video(clip) if index.video_N[clip] else None,
-            imu=index.imu(clip),
-            settings=settings,
-            part=folder / f"{clip:06d}.npz",
-        )
-        for clip in range(len(index))
-    ]
-
-
-def cores(clips: int) -> int:
-    """Return the number of processes for a number of clips, at most one for each core."""
-    return max(1, min(cpu_count(), clips // CLIPS_PER_PROCESS))
-
-
-def _wrong(written: Iterator[tuple[Job, str | None]], total: int, skip: bool, report: OnProgress) -> dict[Path, str]:
-    """Return the problem of each clip without a part, by the part's path."""
-    wrong: dict[Path, str] = {}
-    for done, (job, problem) in enumerate(written, start=1):
-        if problem is not None:
-            if not skip:
-                raise DataError(problem)
-            wrong[job.part] = problem
-        report(done, total)
-    return wrong
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[int | None]:
-    """Create and lock the parts folder; yield the lock, which processes that inherit it keep until they exit.
-
-    On Windows, folders have no locks, and None is yielded.
-    """
-    try:
-        descriptor, alone = _locked(folder)
-        leftovers = [*folder.glob(".*"), *folder.glob(f"{ASSEMBLED}*")] if alone else []
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    for leftover in leftovers:
-        with suppress(OSError):  # such as the files that NFS keeps while another process has them open
-            leftover.unlink()
-    try:
-        yield descriptor
+        with writing(path) as sign:
+            packing = _Packing(root, path, settings, described.index, sign, skip_bad=skip_bad)
+            packing.run(share, processes, on_progress or no_progress)
+            missing = packing.complete(described.digests)
     except WriteError:
-        if alone:
-            shutil.rmtree(folder, ignore_errors=True)  # the disk may be full, so free the space
+        shutil.rmtree(path / PARTS, ignore_errors=True)  # the disk may be full, so free the space
         raise
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return Written((*problems, *packing.problems()), packing.encoded, missing)
 
 
-def _locked(folder: Path) -> tuple[int | None, bool]:
-    """Return the open parts folder, and whether it is locked: Windows and some file systems have no such locks."""
-    give_up = time.monotonic() + PATIENCE
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = open_folder(folder)
-        if descriptor is None:
-            _warn_of_no_locks(folder.parent)
-            return None, False
-        with suppress(BlockingIOError, FileNotFoundError):
-            alone = lock(descriptor, wait=False)
-            if os.path.samestat(os.fstat(descriptor), folder.stat()):
-                if not alone:
-                    _warn_of_no_locks(folder.parent)
-                return descriptor, alone
-        os.close(descriptor)  # another process holds the lock, or has removed the folder
-        if time.monotonic() > give_up:
-            raise BusyError(f"{folder}: another process is writing to it; wait for it, or stop it")
-        time.sleep(0.1)
+class _Packing:
+    """One process that packs."""
 
+    def __init__(
+        self, root: Path, path: Path, settings: PackSettings, index: ClipIndex, sign: Path, *, skip_bad: bool
+    ) -> None:
+        self.root, self.path, self.index, self.skip_bad = root, path, index, skip_bad
+        self.pixels, self.sign = settings.pixels, sign
+        self.encoded = 0
+        self.wrong: dict[int, str] = {}
+        self.rows: dict[str, Stamp] = {}
+        """Stamps that are not yet on the disk."""
+        self.queue = Queue(path / SHARDS)
+        self.lock = threading.Lock()
+        self.stamps = read_stamps(path, root)
+        self.entries, self.seen = joined([]), -1
+        self.finder: dict[int, Finder] = {}
+        self._look_for_shards()
 
-@cache
-def _warn_of_no_locks(folder: Path) -> None:
-    log.warning("%s: the file system has no locks: runs that start at once may do the same work twice", folder)
+    def run(self, share: tuple[int, int], processes: int | None, report: OnProgress) -> None:
+        """Pack a share of the clips."""
+        number, shares = share
+        own_N = np.arange(len(self.index)) * shares // len(self.index) == number - 1
+        for attempt in range(ATTEMPTS):
+            current = self._current()
+            todo = np.flatnonzero(own_N & self._outstanding(current)).tolist()
+            if not todo:
+                return
+            if not attempt:
+                self._check_space(current, todo)
+            done = int(own_N.sum()) - len(todo)
+            with Workers(Job.module, processes or cores(len(todo))) as workers:
+                try:
+                    for first in range(0, len(todo), BLOCK):
+                        block = todo[first : first + BLOCK]
+                        for _ in self._packed(block, workers):
+                            done += 1
+                            report(done, int(own_N.sum()))
+                        self._publish(SHARD_BYTES)
+                    self._publish(1)
+                finally:
+                    self._keep_stamps()
+        raise WriteError(f"{self.path}: clips change, or are removed from it, while they are packed; start again")
 
+    def _outstanding(self, current: Current) -> np.ndarray:
+        retried_N2 = (current.entry_N2 == RAW) & (current.size_N2 >= -1)
+        wanted_N2 = (current.entry_N2 == UNKNOWN) | (retried_N2 & (not self.skip_bad))
+        return np.asarray(wanted_N2.any(axis=1))
 
-def incomplete(folder: Path) -> Path:
-    """Return the path of this process's incomplete file in a parts folder, which others may use if it has no lock."""
-    return folder / f"{ASSEMBLED}{platform.node()}-{os.getpid()}"
+    def _current(self) -> Current:
+        self._look_for_shards()
+        pack = Pack(self.path, self.pixels, {}, self.entries, {})
+        current = find_current(pack, self.stamps, self.index)
+        if len(current.new.path_R):
+            self.stamps = merged([self.stamps, current.new])
+            write_stamps(self.path / STAMPS, self.root, current.new)
+        return current
 
+    def _check_space(self, current: Current, todo: Sequence[int]) -> None:
+        at = np.array(todo)
+        new_M2 = (current.entry_N2[at] == UNKNOWN) & (current.size_N2[at] > 0)
+        video_M = at[new_M2[:, VIDEO]]
+        sizes = dict(zip(self.index.video_N[video_M].tolist(), current.size_N2[video_M, VIDEO].tolist(), strict=True))
+        imu_bytes = int(current.size_N2[at, IMU][new_M2[:, IMU]].sum())
+        videos = [(self.root / name, size) for name, size in sizes.items()]
+        check_space(self.path, videos, imu_bytes, self.pixels, self.entries)
 
-def move(temporary: Path, path: Path) -> None:
-    """Move a complete file to its place, so that it is there or not even after a crash."""
-    flush_file(temporary)
-    temporary.replace(path)
-    sync_folder(path.parent)
+    def _packed(self, block: Sequence[int], workers: Workers) -> Iterator[int]:
+        """Pack some clips, queue them in their order, and yield each when its parts are there."""
+        order = list(block)
+        if others(self.path, self.sign):  # another process packs the same clips: begin with different ones
+            random.SystemRandom().shuffle(order)
+        found: dict[int, list[Queued]] = {}
+
+        def work(clip: int) -> int:
+            found[clip] = list(self._clip(clip, workers))
+            return clip
+
+        if workers.count == 1:
+            yield from map(work, order)
+        else:
+            with ThreadPoolExecutor(workers.count) as pool:
+                futures = [pool.submit(work, clip) for clip in order]
+                try:
+                    for future in as_completed(futures):
+                        yield future.result()
+                finally:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    if any(not future.done() for future in futures):
+                        workers.close()  # so that threads that wait for an answer end
+        self.queue.add(one for clip in block for one in found[clip])
+
+    def _clip(self, clip: int, workers: Workers) -> Iterator[Queued]:
+        """Pack the files of one clip that are not in the pack. Raises its problem unless it may be skipped."""
+        self._look_for_shards()
+        for kind in KINDS:
+            name = str(names_of(self.index, kind)[clip])
+            if not name:
+                continue
+            path, now = self.root / name, stamp(self.root / name)
+            try:
+                now = self._known(name, now) or full_stamp(path)
+            except DataError as error:
+                self._note(clip, name, now, str(error))
+                continue
+            if self._has(kind, now.sha256):
+                self._note(clip, name, now, None)
+                continue
+            part = part_path(self.path / PARTS, now.sha256, kind, self.pixels)
+            job = Job(part=part, file=path, kind=kind, stamp=now, pixels=self.pixels)
+            there = part in self.queue.parts or read_part(part) is not None
+            problem = None if there else workers.ask(job)
+            self._note(clip, name, now, problem)
+            self.encoded += problem is None and not there
+            yield Queued(part, job.packed.model_copy(update={"problem": problem and problem.removeprefix(f"{path}: ")}))
+
+    def _note(self, clip: int, name: str, found: Stamp, problem: str | None) -> None:
+        if problem is not None:
+            if not self.skip_bad:
+                raise DataError(problem)
+            self.wrong.setdefault(clip, problem)
+        with self.lock:
+            self.rows[name] = found
+
+    def problems(self) -> tuple[str, ...]:
+        """Return the problems of clips that were left out, in their order."""
+        return tuple(self.wrong[clip] for clip in sorted(self.wrong))
+
+    def _known(self, name: str, now: Stamp) -> Stamp | None:
+        """Return the stamp of a file whose digest is known."""
+        if (
+            (noted := self.rows.get(name)) is not None
+            and noted.sha256
+            and (noted.size, noted.changed)
+            == (
+                now.size,
+                now.changed,
+            )
+        ):
+            return noted
+        row = int(self.stamps.find(encoded([name]), np.array([now.size]), np.array([now.changed]))[0])
+        if row < 0 or not self.stamps.digest_R[row].any():
+            return None
+        return now.model_copy(update={"sha256": self.stamps.digest_R[row].tobytes().hex()})
+
+    def _has(self, kind: int, sha256: str) -> bool:
+        digest = np.frombuffer(bytes.fromhex(sha256), np.uint8).reshape(1, 32)
+        entry = int(self.finder[kind].find(digest)[0])
+        return entry >= 0 and int(self.entries.column["problem"].item(entry)) < 0
+
+    def _look_for_shards(self) -> None:
+        """Read the shards that were published since the last look, by this process or by others."""
+        with self.lock:
+            with suppress(FileNotFoundError):
+                changed = (self.path / SHARDS).stat().st_mtime_ns
+                if changed == self.seen:
+                    return
+                self.seen = changed
+            self.entries, _ = read_entries(self.path, self.entries if len(self.entries) else None)
+            self.finder = {kind: self.entries.finder(kind, self.pixels) for kind in KINDS}
+
+    def _publish(self, least: int) -> None:
+        for _ in self.queue.publish(least):
+            self._keep_stamps()
+
+    def _keep_stamps(self) -> None:
+        with self.lock:
+            rows, self.rows = self.rows, {}
+        if rows:
+            new = stamps_of(rows.items())
+            self.stamps = merged([self.stamps, new])
+            write_stamps(self.path / STAMPS, self.root, new)
+
+    def complete(self, digests: dict[str, str]) -> int:
+        """Bring the manifest up to date and, if all clips are packed, everything else; return how many are not."""
+        entries, _ = read_entries(self.path)
+        if read_manifest(self.path).shards.names != entries.shards.names:
+            write_manifest(self.path, entries)
+        self.entries, before = entries, stamp_files(self.path / STAMPS)
+        self.stamps = read_stamps(self.path, self.root)
+        current = self._current()
+        missing = int(current.unknown.sum())
+        if not missing:
+            replace_stamps(self.path / STAMPS, self.root, stamps_now(self.stamps, current, self.index), before)
+            keep_copies(self.path, self.root, digests)
+            write_description(self.path, self.pixels, digests)
+            with suppress(OSError):
+                (self.path / PARTS).rmdir()  # if it is empty
+        return missing
