@@ -54,6 +54,7 @@ from .data.texts import Texts as Texts
 from .data.texts import WindowTexts as WindowTexts
 from .evaluation.comparison import compare as compare
 from .evaluation.protocol import evaluate as evaluate
+from .evaluation.search import search as search
 from .export import load_encoder as load_encoder
 from .export.folder import export_encoder as export_encoder
 from .finetuning.cross_validation import cross_validate as cross_validate

@@ -35,7 +35,7 @@ def read_texts(experiment: PretrainExperiment, train: LabelledWindows, val: Labe
     """
     if experiment.texts is None:
         return None
-    of_train, of_val = (experiment.texts.build(experiment.data, windows) for windows in (train, val))
+    of_train, of_val = (experiment.texts.build(experiment.data, windows, training=True) for windows in (train, val))
     table = SentenceTable.of(of_train, of_val)
     if len(table.sentences) >= MOST_MEANINGS:
         raise ConfigError(f"texts: {len(table.sentences)} different sentences; at most {MOST_MEANINGS} are possible")

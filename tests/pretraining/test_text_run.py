@@ -143,8 +143,8 @@ def test_the_weights_of_a_frozen_text_model_are_not_in_checkpoints(recordings: P
     own = {name for name in weights(run / "checkpoints/last.ckpt") if name.startswith("text.")}
     assert {name.split(".")[2] for name in own} == {"head", "digest"}
     write_bert(folder, seed=1)
+    longer = "trainer.max_epochs=2"
     with chdir(tmp_path), pytest.raises(DataError, match="HFText is not the encoder of the training"):
-        longer = "trainer.max_epochs=2"
         pretrain(imu_alone(recordings, *settings, longer), IMU_ALONE, resume="newest", overrides=(longer,))
 
 

@@ -74,9 +74,13 @@ class WindowTexts(ABC):
 class Texts(Component, ABC):
     """Base class of what gives windows their sentences."""
 
+    held_out: tuple[str, ...] = ()
+    """What is not named in training: activities, or classes of narrations. Training and validation windows have no such
+    sentences; evaluated windows have."""
+
     @abstractmethod
-    def build(self, data: Recordings, windows: LabelledWindows) -> WindowTexts:
-        """Find the sentences of the windows of a split of `data`.
+    def build(self, data: Recordings, windows: LabelledWindows, *, training: bool = False) -> WindowTexts:
+        """Find the sentences of the windows of a split of `data`, in `training` without those that are held out.
 
         Raises `DataError`, naming the file, if they cannot be read; `ConfigError` if the data have no such texts.
         """

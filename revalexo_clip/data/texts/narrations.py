@@ -68,9 +68,9 @@ class Narrations(Texts):
     """How far before or after a window its narrations may lie [s]. A training window has one of them, drawn in each
     epoch; an evaluation window the one nearest to its centre."""
 
-    def build(self, data: Recordings, windows: LabelledWindows) -> WindowTexts:
+    def build(self, data: Recordings, windows: LabelledWindows, *, training: bool = False) -> WindowTexts:
         """See `Texts.build`."""
-        clips = self._of_clips(data, windows)
+        clips = [clip.without(self.held_out if training else ()) for clip in self._of_clips(data, windows)]
         if not any(len(clip.time_S) for clip in clips):
             raise DataError(f"texts: none of the {len(clips)} clips of {', '.join(_subjects(windows))} has a narration")
         return NarrationTexts(clips, windows.imu_spec.window, self.margin)
@@ -106,6 +106,12 @@ class NarratedClip:
         ordered = sorted(narrations, key=lambda one: one.time)
         time_S = np.array([one.time for one in ordered], dtype=np.float64)
         return cls(time_S, tuple(one.text for one in ordered), tuple(one.meaning or one.text for one in ordered))
+
+    def without(self, meanings: Sequence[str]) -> NarratedClip:
+        """Return the narrations that do not mean any of these."""
+        kept = [place for place, meaning in enumerate(self.meanings) if meaning not in meanings]
+        texts, meant = (tuple(of[place] for place in kept) for of in (self.texts, self.meanings))
+        return NarratedClip(self.time_S[kept], texts, meant)
 
 
 class NarrationTexts(WindowTexts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -45,25 +46,28 @@ class ActivityTemplates(Texts):
         return tuple(template.replace(PLACE, name) for template in self.templates)
 
     def check(self, activities: tuple[str, ...]) -> None:
-        """Raise `ConfigError` if `names` has an activity that the data do not have."""
-        for name in self.names:
-            if name not in activities:
-                raise ConfigError(f"texts.names: no activity {name}{nearest(name, activities)}")
+        """Raise `ConfigError` if `names` or `held_out` has an activity that the data do not have."""
+        for field, named in (("names", tuple(self.names)), ("held_out", self.held_out)):
+            for name in named:
+                if name not in activities:
+                    raise ConfigError(f"texts.{field}: no activity {name}{nearest(name, activities)}")
 
-    def build(self, data: Recordings, windows: LabelledWindows) -> WindowTexts:
+    def build(self, data: Recordings, windows: LabelledWindows, *, training: bool = False) -> WindowTexts:
         """See `Texts.build`."""
         self.check(windows.activities)
         if 0.0 not in windows.horizons:
             raise ConfigError(
                 "texts: ActivityTemplates needs the label at the end of the window; add 0 to data.horizons"
             )
-        return LabelTexts([self.sentences_of(name) for name in windows.activities], windows.horizons.index(0.0))
+        hidden = self.held_out if training else ()
+        of_label = [() if name in hidden else self.sentences_of(name) for name in windows.activities]
+        return LabelTexts(of_label, windows.horizons.index(0.0))
 
 
 class LabelTexts(WindowTexts):
     """Sentences by the label of a window at one of its horizons."""
 
-    def __init__(self, of_label: list[tuple[str, ...]], horizon: int) -> None:
+    def __init__(self, of_label: Sequence[tuple[str, ...]], horizon: int) -> None:
         """`of_label` are the sentences of each label, `horizon` is the index of the horizon."""
         self.sentences = tuple(dict.fromkeys(sentence for one in of_label for sentence in one))
         meaning = {sentence: one[0] for one in reversed(of_label) for sentence in one}

@@ -174,3 +174,22 @@ def test_templates_need_a_place_known_activities_and_the_label_at_the_end_of_the
     later = data(distinct, horizons=(0.5,))
     with pytest.raises(ConfigError, match=r"add 0 to data\.horizons"):
         ActivityTemplates().build(later, later.labelled("train", 0))
+
+
+def test_what_is_held_out_is_not_named_in_training(distinct: Path, tmp_path: Path) -> None:
+    activities = ActivityTemplates(held_out=("walking",))
+    training, evaluated = (
+        activities.build(data(distinct), windows(distinct), training=training) for training in (True, False)
+    )
+    assert not any("walking" in sentence for sentence in training.sentences)
+    assert any("walking" in sentence for sentence in evaluated.sentences)
+    label = windows(distinct).activities.index("walking")
+    assert len(training.candidates(0, 0.0, np.array([label]))) == 0
+    assert len(evaluated.candidates(0, 0.0, np.array([label]))) == 3
+    with pytest.raises(ConfigError, match=r"texts\.held_out: no activity flying"):
+        ActivityTemplates(held_out=("flying",)).build(data(distinct), windows(distinct))
+    named = {"Subject01/0000": [{"time": 1, "text": "goes", "class": "a"}, {"time": 1.5, "text": "stops"}]}
+    (tmp_path / "own.json").write_text(json.dumps(named))
+    narrations = Narrations(file=str(tmp_path / "own.json"), held_out=("a",))
+    assert narrations.build(data(distinct), windows(distinct), training=True).sentences == ("stops",)
+    assert narrations.build(data(distinct), windows(distinct)).sentences == ("goes", "stops")
