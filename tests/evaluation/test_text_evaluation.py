@@ -54,7 +54,7 @@ def test_windows_are_classified_by_the_sentences_of_activities(run: Path, evalua
     class_AD = torch.stack([tower.embed(templates.sentences_of(name)).mean(0) for name in dataset.activities])
     class_AD = torch.nn.functional.normalize(class_AD, dim=1)
     label_N = evaluation.findings.windows.label_NK[:, 0].numpy()
-    right = {"imu": [], "video": []}
+    right: dict[str, list[bool]] = {"imu": [], "video": []}
     for index in range(len(dataset)):
         sample = dataset[0, index]
         with torch.no_grad():
@@ -64,7 +64,7 @@ def test_windows_are_classified_by_the_sentences_of_activities(run: Path, evalua
             }
         if label_N[index] >= 0:
             for name, vector_1D in vectors.items():
-                right[name].append(int((vector_1D @ class_AD.T).argmax()) == label_N[index])
+                right[name].append(int((vector_1D @ class_AD.T).argmax()) == int(label_N[index]))
     assert found["truth"] == ACTIVITIES
     assert found["classes"] == {name: list(templates.sentences_of(name)) for name in dataset.activities}
     for name, of_modality in right.items():

@@ -10,6 +10,7 @@ from sklearn import metrics as sklearn_metrics
 from revalexo_clip.metrics.blocks import time_units
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.zero_shot import chance_of, class_vectors, classify, measure_search, measure_zero_shot
+from revalexo_clip.reports.values import measured
 
 COUNT = 120
 
@@ -50,10 +51,10 @@ def test_scores_are_those_of_scikit_learn_over_windows_with_a_class() -> None:
     assert found["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(*pair))
     assert found["balanced_accuracy"] == pytest.approx(sklearn_metrics.balanced_accuracy_score(*pair))
     assert found["macro_f1"] == pytest.approx(sklearn_metrics.f1_score(*pair, average="macro"))
-    intervals = found["interval"]
-    assert isinstance(intervals, dict)
-    low, high = intervals["balanced_accuracy"]
-    assert low < found["balanced_accuracy"] < high
+    balanced = measured(found, "balanced_accuracy")
+    assert balanced.value is not None
+    assert balanced.interval is not None
+    assert balanced.interval[0] < balanced.value < balanced.interval[1]
 
 
 def test_chance_predicts_every_class_equally_often() -> None:

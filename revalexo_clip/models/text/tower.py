@@ -35,7 +35,9 @@ class TextTower(nn.Module):
         net = encoder.build()
         self.net: TextNet | None = None if encoder.is_frozen else net
         net.requires_grad_(not encoder.is_frozen)
-        self._frozen = (net.eval(),) if encoder.is_frozen else ()  # a tuple: not a part of the module's state
+        self._frozen: tuple[TextNet, ...] = (
+            (net.eval(),) if encoder.is_frozen else ()
+        )  # a tuple: not a part of the module's state
         self.head = ProjectionHead(net.feature_dim, embed_dim)
         self.register_buffer("digest", torch.frombuffer(bytearray.fromhex(net.digest()), dtype=torch.uint8).clone())
         self.register_buffer("table", torch.empty(0, 0), persistent=False)

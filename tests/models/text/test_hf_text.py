@@ -102,6 +102,7 @@ def test_a_trained_model_gets_gradients_and_is_stored(kind: str, bert: Path) -> 
     torch.testing.assert_close(found.detach(), tower.embed([SENTENCES[1], SENTENCES[0], SENTENCES[1]]))
     found[:, 0].sum().backward()
     assert any(name.startswith("net.") for name in tower.state_dict())
+    assert tower.net is not None
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in tower.net.parameters())
     again = TextTower(encoder, 5)
     again.load_trained({f"x.{name}": value for name, value in tower.state_dict().items()}, "x.")
