@@ -27,6 +27,7 @@ from revalexo_clip import (
     ResNet1D,
     RevalExo,
     Scale,
+    SensorRotation,
     TextContrast,
     TextEncoder,
     Texts,
@@ -53,8 +54,12 @@ class DemoText(PretrainExperiment):
     texts: Texts | None = Narrations(held_out=HELD_OUT)
     standardize: bool = True
     embed_dim: int = 64
-    imu_augment: tuple[ImuAugmentation, ...] = (Scale(range=(0.9, 1.1)), GaussianNoise(std=0.1))
+    imu_augment: tuple[ImuAugmentation, ...] = (
+        SensorRotation(angle=10),
+        Scale(range=(0.9, 1.1)),  # time is not warped: the pace is a part of what is said
+        GaussianNoise(std=0.1),
+    )
     loss: Loss = TextContrast()
     optim: Optimizer = AdamW(lr=2e-3, weight_decay=0.05, warmup=0.1)
     batch_size: int = 128
-    trainer: TrainerConfig = TrainerConfig(max_epochs=15, accelerator="cpu", precision="32")
+    trainer: TrainerConfig = TrainerConfig(max_epochs=8, accelerator="cpu", precision="32")
