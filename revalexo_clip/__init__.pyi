@@ -51,8 +51,13 @@ from .data import Recordings as Recordings
 from .data import RevalExo as RevalExo
 from .data import UniformBatches as UniformBatches
 from .data import VisitBatches as VisitBatches
+from .data.texts import ActivityTemplates as ActivityTemplates
+from .data.texts import Narrations as Narrations
+from .data.texts import Texts as Texts
+from .data.texts import WindowTexts as WindowTexts
 from .evaluation.comparison import compare as compare
 from .evaluation.protocol import evaluate as evaluate
+from .evaluation.search import search as search
 from .export import load_encoder as load_encoder
 from .export.folder import export_encoder as export_encoder
 from .finetuning.cross_validation import cross_validate as cross_validate
@@ -74,6 +79,7 @@ from .losses import SigLIP as SigLIP
 from .losses import Sum as Sum
 from .losses import TemporalContrast as TemporalContrast
 from .losses import Term as Term
+from .losses import TextContrast as TextContrast
 from .models.classifier import Head as Head
 from .models.classifier import LinearHeads as LinearHeads
 from .models.encoders import X3D as X3D
@@ -94,6 +100,10 @@ from .models.layers import Dropout as Dropout
 from .models.sequence import Encoded as Encoded
 from .models.sequence import SequenceNet as SequenceNet
 from .models.sequence import TakesMotion as TakesMotion
+from .models.text import HFText as HFText
+from .models.text import TextEncoder as TextEncoder
+from .models.text import TextNet as TextNet
+from .models.text import WordText as WordText
 from .models.tokens import Tokens as Tokens
 from .optim import Adam as Adam
 from .optim import AdamW as AdamW

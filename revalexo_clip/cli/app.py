@@ -14,6 +14,7 @@ from revalexo_clip.cli.encoders import export_encoder, import_encoder
 from revalexo_clip.cli.evaluation import evaluate
 from revalexo_clip.cli.finetuning import finetune, part
 from revalexo_clip.cli.pretraining import pretrain
+from revalexo_clip.cli.search import search
 from revalexo_clip.cli.show import components, show
 from revalexo_clip.core.console import accept_any_encoding, err
 from revalexo_clip.core.errors import UserError
@@ -71,6 +72,12 @@ _add(
     "evaluate",
     "evaluate --ckpt runs/demo --data data/more --set data.test_subjects=10,11",
     "evaluate --ckpt runs/a --ckpt runs/b",
+    "evaluate --ckpt runs/demo_text --zero-shot",
+)
+_add(
+    search,
+    'search "climbing up the stairs" Subject10 Subject11 --ckpt runs/demo_text',
+    'search "turning left" Subject10/0003 --top 3 --json',
 )
 _add(
     export_encoder,
@@ -85,7 +92,7 @@ _add(
 )
 _add(show, "show experiments/demo.py --set optim.lr=1e-3")
 _add(components, "components")
-_add(synthesize, "synthesize data/demo", "synthesize data/more --subjects 18")
+_add(synthesize, "synthesize data/demo", "synthesize data/demo --subjects 12 --overlap 4 --narrate")
 _add(pack, "pack data/RevalExoDataset --jobs 8")
 _add(
     check_data,
@@ -99,11 +106,13 @@ app.command(hidden=True)(part)
 def spelled_out(arguments: list[str]) -> list[str]:
     """Return the arguments with what users may leave out: none at all mean `--help`, and `--resume` the newest run.
 
-    Typer has no options with an optional value, so `--resume` alone becomes `--resume=newest`.
+    Typer has no options with an optional value, so `--resume` alone becomes `--resume=newest`, and `--zero-shot` alone
+    `--zero-shot=activities`.
     """
     following = [*arguments[1:], "-"]
+    alone = {"--resume": "--resume=newest", "--zero-shot": "--zero-shot=activities"}
     return [
-        "--resume=newest" if argument == "--resume" and (after.startswith("-") or ".py" in after) else argument
+        alone[argument] if argument in alone and (after.startswith("-") or ".py" in after) else argument
         for argument, after in zip(arguments, following, strict=False)
     ] or ["--help"]
 

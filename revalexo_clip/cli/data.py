@@ -52,6 +52,9 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
     stabilised: Annotated[
         bool, typer.Option("--stabilised", help="World 2: every second subject's camera stabilises its video.")
     ] = False,
+    narrate: Annotated[
+        bool, typer.Option("--narrate", help="Add narrations.json: sentences about pace, slope and turning.")
+    ] = False,
 ) -> None:
     """Write a simulated dataset in RevalExo's layout."""
     from revalexo_clip.core.text import counted
@@ -67,6 +70,7 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
             world=world,
             camera_imu=camera_imu,
             stabilised=stabilised,
+            narrate=narrate,
             on_progress=on_progress,
         )
     say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")

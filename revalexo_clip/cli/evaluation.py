@@ -19,6 +19,7 @@ from revalexo_clip.cli.options import (
     SeenOption,
     SetOption,
     ToleranceOption,
+    ZeroShotOption,
 )
 from revalexo_clip.core.console import counting, out, quiet_libraries, say
 from revalexo_clip.core.errors import ConfigError
@@ -41,6 +42,7 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     tolerance: ToleranceOption = 0.0,
     reference: ReferenceOption = None,
     robustness: RobustnessOption = False,
+    zero_shot: ZeroShotOption = None,
     folder: ResultsFolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,7 +56,11 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
     result: Evaluation | ClassifierEvaluation | Comparison
     checkpoints, files = ckpt or [], experiment or []
     if len(checkpoints) > 1:
-        for option, given in (("--reference", reference is not None), ("--robustness", robustness)):
+        for option, given in (
+            ("--reference", reference is not None),
+            ("--robustness", robustness),
+            ("--zero-shot", zero_shot is not None),
+        ):
             if given:
                 raise ConfigError(f"{option} applies to a single checkpoint; evaluate each --ckpt on its own")
         result = comparison.compare(
@@ -79,6 +85,7 @@ def evaluate(  # noqa: PLR0917 (options, which typer passes by name)
             tolerance=tolerance,
             reference=reference,
             robustness=robustness,
+            zero_shot=zero_shot,
             out=folder,
             progress=counting,
         )

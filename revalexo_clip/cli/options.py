@@ -97,6 +97,14 @@ ToleranceOption = Annotated[
         help="Windows of a recording that start less than this apart count as one answer.",
     ),
 ]
+ZeroShotOption = Annotated[
+    str | None,
+    typer.Option(
+        "--zero-shot",
+        metavar="[FILE.json]",
+        help="Classify windows by sentences: templates of the activities, or the sentences of the classes in a file.",
+    ),
+]
 ResultsFolderOption = Annotated[
     Path | None,
     typer.Option(

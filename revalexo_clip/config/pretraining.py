@@ -21,17 +21,20 @@ from revalexo_clip.config.base import Experiment, TrainerConfig, check_augmentat
 from revalexo_clip.core.component import Component
 from revalexo_clip.core.types import ImuSpec, Modality, Split, VideoSpec
 from revalexo_clip.data import BatchComposition, Dataset, LabelledWindows, Recordings, UniformBatches
+from revalexo_clip.data.texts import Texts
 from revalexo_clip.losses import Loss
 from revalexo_clip.losses.base import Vector
 from revalexo_clip.losses.info_nce import InfoNCE
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
 from revalexo_clip.models.frame_tokens import FrameTokens
+from revalexo_clip.models.text import TextEncoder
+from revalexo_clip.models.text.tower import TextTower
 from revalexo_clip.models.tokens import Tokens
 from revalexo_clip.optim import AdamW, Optimizer
 
 COMPONENT_KINDS: tuple[type[Component], ...] = (
-    *(Recordings, ImuEncoder, VideoEncoder),
+    *(Recordings, ImuEncoder, VideoEncoder, TextEncoder, Texts),
     *(ImuAugmentation, VideoAugmentation, JointAugmentation),
     *(Loss, Optimizer, BatchComposition),
 )
@@ -59,8 +62,13 @@ class PretrainExperiment(Experiment):
     imu: ImuEncoder
     """Encoder of the IMU window."""
     video: VideoEncoder | None
-    """Encoder of the video window; null for IMU alone, with a loss that compares augmentations of IMU windows
-    (`SelfContrast`) or windows of a recording (`TemporalContrast`). No video is read then."""
+    """Encoder of the video window; null for IMU without video, with a loss that compares augmentations of IMU windows
+    (`SelfContrast`), windows of a recording (`TemporalContrast`) or windows and text (`TextContrast`). No video is read
+    then."""
+    text: TextEncoder | None = None
+    """Encoder of sentences, for losses that compare windows with text (`TextContrast`); null for none."""
+    texts: Texts | None = None
+    """Where the sentences of windows come from, if there is a text encoder."""
     standardize: bool = False
     """Let the model scale every IMU channel to mean 0 and standard deviation 1, by the training subjects. Inputs stay
     in their units."""
@@ -96,8 +104,10 @@ class PretrainExperiment(Experiment):
 
     @model_validator(mode="after")
     def _check_best(self) -> Self:
-        if self.best != "loss" and self.video is None:
+        if self.best != "loss" and self.video is None and self.text is None:
             raise ValueError("best: checkpoints of IMU alone are chosen by val/selection; leave best out")
+        if self.best == "mrr" and self.video is None:
+            raise ValueError("best: mrr is that of retrieval between IMU and video, and video is null; leave best out")
         if self.best == "last" and self.trainer.early_stopping is not None:
             raise ValueError("best: the last epoch cannot be chosen by and stop early; set trainer.early_stopping=none")
         return self
@@ -117,7 +127,7 @@ class PretrainExperiment(Experiment):
                     "IMU alone set video=none and loss.type=SelfContrast"
                 )
             return self
-        if more := sorted(reads_of(self.loss) - IMU_ALONE):
+        if more := sorted(reads_of(self.loss) - IMU_ALONE - {"text"}):
             raise ValueError(
                 f"loss: it compares {more[0]}, which needs video, and video is null; for IMU alone set "
                 "loss.type=SelfContrast, or a Sum of such terms"
@@ -125,6 +135,18 @@ class PretrainExperiment(Experiment):
         for field in ("tokens", "frame_tokens", "video_augment", "joint_augment"):
             if getattr(self, field):
                 raise ValueError(f"{field}: it needs video, and video is null; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_text(self) -> Self:
+        if (self.text is None) != (self.texts is None):
+            given, missing = ("texts", "text=WordText") if self.text is None else ("text", "texts=ActivityTemplates")
+            raise ValueError(f"{given}: a text encoder and texts belong together; set {missing} too")
+        reads = "text" in reads_of(self.loss)
+        if reads and self.text is None:
+            raise ValueError("loss: TextContrast needs text; set text=WordText and texts=ActivityTemplates")
+        if self.text is not None and not reads:
+            raise ValueError("text: no term of the loss reads it; add TextContrast(), or set text=none and texts=none")
         return self
 
     @model_validator(mode="after")
@@ -164,6 +186,13 @@ class PretrainExperiment(Experiment):
             video_spec=video_spec,
             second_view=second_view,
         )
+
+    def build_text(self) -> TextTower | None:
+        """Build the text encoder and its head with new weights; None if there is none.
+
+        Raises `ConfigError` if a library is missing, `DataError` if weights cannot be read.
+        """
+        return None if self.text is None else TextTower(self.text, self.embed_dim)
 
     def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec | None) -> DualEncoder:
         """Build the towers with new weights, and freeze the blocks that the experiment freezes.

@@ -23,6 +23,7 @@ from revalexo_clip.evaluation.held_out import HeldOut, load_for_evaluation, seen
 from revalexo_clip.evaluation.reference import SupervisedEncoder, identity_of, load_reference
 from revalexo_clip.evaluation.robustness import encode_perturbed
 from revalexo_clip.evaluation.storage import write_embeddings
+from revalexo_clip.evaluation.zero_shot import measure_text
 from revalexo_clip.metrics.blocks import units_of
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.embedding_geometry import geometry
@@ -69,6 +70,7 @@ def evaluate(
     tolerance: float = 0.0,
     reference: str | Path | None = None,
     robustness: bool = False,
+    zero_shot: str | Path | None = None,
     out: str | Path | None = None,
     progress: Progress = silent_progress,
 ) -> Evaluation | ClassifierEvaluation:
@@ -76,7 +78,7 @@ def evaluate(
 
     A pretrained dual encoder is evaluated by retrieval, embedding geometry and linear probes (`embeddings.h5`), an
     encoder of IMU alone without retrieval; an activity classifier by its predictions (`predictions.h5`), to which
-    `probe`, `tolerance`, `reference` and `robustness` do not apply.
+    `probe`, `tolerance`, `reference`, `robustness` and `zero_shot` do not apply.
 
     - `ckpt`: a checkpoint or a run folder; None for the newest run.
     - `data_root`: dataset root, if it moved.
@@ -89,6 +91,8 @@ def evaluate(
       all labels of the same subjects. Its features are probed, too, and show which share of the gap between the
       untrained and the supervised network pretraining closes (`probe.gap_closed`).
     - `robustness`: evaluate again with perturbed IMU: sensors missing or turned, another time or rate.
+    - `zero_shot`: classify windows by sentences and search for windows by their sentences, if the checkpoint was
+      trained with text: `activities` of the data, or the path of a JSON file with the sentences of classes.
     - `out`: output folder. The default is `evaluation/` in the run folder for the checkpoint's own test subjects, with
       the probe and without tolerance; anything else has a folder inside it, e.g. `evaluation/no-probe/`.
     - `progress`: opens a progress display for each step.
@@ -104,7 +108,11 @@ def evaluate(
     root = None if data_root is None else Path(data_root)
     file = None if experiment_file is None else Path(experiment_file)
     if is_classifier(path):
-        for option, given in (("--reference", reference is not None), ("--robustness", robustness)):
+        for option, given in (
+            ("--reference", reference is not None),
+            ("--robustness", robustness),
+            ("--zero-shot", zero_shot is not None),
+        ):
             if given:
                 raise ConfigError(
                     f"{option} requires a pretraining checkpoint; {path} is that of an activity classifier"
@@ -134,6 +142,7 @@ def evaluate(
         tolerance=tolerance,
         reference=supervised,
         robustness=robustness,
+        zero_shot=zero_shot,
         out=folder,
         progress=progress,
     )
@@ -153,6 +162,7 @@ def measure(
     progress: Progress,
     reference: ClassifierCheckpoint | None = None,
     robustness: bool = False,
+    zero_shot: str | Path | None = None,
     out: Path | None = None,
 ) -> Evaluation:
     """Evaluate a pretrained checkpoint on its evaluation windows, and write the results. See `evaluate`."""
@@ -185,6 +195,12 @@ def measure(
             perturbed = encode_perturbed(checkpoint, dataset, experiment, on_progress)
             probed = probe_results.metrics is not None
             metrics["robustness"] = measure_robustness(windows, training, perturbed, probed=probed, tolerance=tolerance)
+    metrics["zero_shot"] = None
+    if zero_shot is not None:
+        with progress("asking in words"):
+            metrics["zero_shot"] = measure_text(
+                checkpoint, windows, dataset, experiment, bootstrap=bootstrap, chosen=zero_shot
+            )
     path = folder / "metrics.json"
     write_json(path, metrics)
     identity = {"checkpoint": str(metrics["checkpoint"]), "sha256": str(metrics["sha256"])}

@@ -11,6 +11,7 @@ from revalexo_clip.losses.self_contrast import SelfContrast
 from revalexo_clip.losses.siglip import SigLIP
 from revalexo_clip.losses.temporal_contrast import TemporalContrast
 from revalexo_clip.losses.terms import Sum, Term
+from revalexo_clip.losses.text_contrast import TextContrast
 
 __all__ = [
     "ClassificationLoss",
@@ -29,5 +30,6 @@ __all__ = [
     "Sum",
     "TemporalContrast",
     "Term",
+    "TextContrast",
     "Vector",
 ]

@@ -20,10 +20,11 @@ from torch.utils.checkpoint import checkpoint
 from revalexo_clip.core.component import Component
 from revalexo_clip.losses.overlap import Overlap
 
-Vector = Literal["imu", "video", "imu_tokens", "video_tokens", "imu_frames", "video_frames", "imu_second"]
+Vector = Literal["imu", "video", "imu_tokens", "video_tokens", "imu_frames", "video_frames", "imu_second", "text"]
 """Kinds of unit vectors that a loss can compare, one per window: embeddings of the whole window of IMU or video; tokens
 of IMU or video, those of all moments as one vector; vectors of the moments that have frames, K unit vectors after one
-another; embeddings of a second augmentation of the IMU window."""
+another; embeddings of a second augmentation of the IMU window; embeddings of the window's sentence, with the number of
+its meaning, see `with_meaning`."""
 
 On = Literal["pooled", "tokens"]
 """What of the windows a loss compares."""

@@ -14,6 +14,7 @@ from revalexo_clip.data import LabelledWindows
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.pretraining.contrast import check_vectors
 from revalexo_clip.pretraining.module import ContrastiveModule
+from revalexo_clip.pretraining.text import build_text_branch, read_texts
 from revalexo_clip.runs.checkpoint import PRETRAINING_KEY, PretrainingMetadata
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.summary import subjects_of
@@ -61,6 +62,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
         mean, std = train.imu_statistics()
         imu_spec = replace(imu_spec, mean=mean, std=std)
         augmentation = experiment.build_augmentation(imu_spec, train.video_spec)  # again: some silence to the mean
+    texts = read_texts(experiment, train, val)
     data = PairsDataModule(
         train,
         val,
@@ -70,6 +72,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
         micro_batch=experiment.micro_batch,
         seed=experiment.seed,
         workers=experiment.data.workers,
+        texts=None if texts is None else texts.train,
     )
     pl.seed_everything(experiment.seed, workers=True, verbose=False)
     model = experiment.build_model(imu_spec, train.video_spec)
@@ -77,6 +80,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
         experiment.video.load_pretrained(model.video)
     encoders = [encoder for encoder in (model.imu, model.video) if encoder is not None]
     prepare_encoders(experiment.trainer, model, encoders)
+    text = None if texts is None else build_text_branch(experiment, texts)
     loss = experiment.loss.build()
     if experiment.video is not None:
         check_vectors(loss, tokens=experiment.tokens is not None, frame_tokens=experiment.frame_tokens is not None)
@@ -100,6 +104,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
         subjects=(train.recording_subjects, val.recording_subjects),
         described={PRETRAINING_KEY: description.model_dump_json()},
         clips=train.clip_names,
+        text=text,
     )
     return TrainingSetup(experiment, train, val, model, module, data, description)
 

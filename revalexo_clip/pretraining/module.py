@@ -22,6 +22,7 @@ from revalexo_clip.models.layers import one_step
 from revalexo_clip.pretraining.contrast import Contrast, Vectors, retrieval_kinds
 from revalexo_clip.pretraining.imu_alone import selection_metrics
 from revalexo_clip.pretraining.micro_batch import contrast_in_parts
+from revalexo_clip.pretraining.text import TextBranch
 from revalexo_clip.pretraining.validation import BetweenSubjects, Gallery, validation_loss
 from revalexo_clip.runs.resume_state import BETWEEN_SUBJECTS
 from revalexo_clip.training.base_module import TrainingModule
@@ -44,7 +45,7 @@ class ContrastiveModule(TrainingModule):
     and rank of features instead of retrieval.
 
     `window` is the length of a window [s]; `subjects` are the subjects of the training clips and of the validation
-    clips, one for each clip. See `TrainingModule` for the rest.
+    clips, one for each clip. `text` embeds the sentences of windows. See `TrainingModule` for the rest.
     """
 
     model: DualEncoder
@@ -63,8 +64,10 @@ class ContrastiveModule(TrainingModule):
         subjects: tuple[Sequence[str], Sequence[str]],
         described: dict[str, str],
         clips: Sequence[str],
+        text: TextBranch | None = None,
     ) -> None:
         super().__init__(experiment, model, loss, augmentation, steps=steps, described=described, clips=clips)
+        self.text = text
         self.window = window
         train_subjects, self.val_subjects = subjects
         modalities = ("imu",) if model.video is None else ("imu", "video")
@@ -122,10 +125,10 @@ class ContrastiveModule(TrainingModule):
         augmented = batch.augmented(rows, self.augmentation, into)
         if buffer is None or len(buffer) < len(augmented.video_B3THW):
             self._video_buffer_B3THW = augmented.video_B3THW
-        return self.vectors(augmented)
+        return self.vectors(augmented, batch.text_B[rows])
 
-    def vectors(self, windows: Augmented) -> Vectors:
-        """Compute the vectors of windows, as augmentation returns them."""
+    def vectors(self, windows: Augmented, text_B: Tensor | None = None) -> Vectors:
+        """Compute the vectors of windows, as augmentation returns them, and of their sentences."""
         imu = self.model.encode_imu(windows.imu_BLC)
         found: Vectors = {"imu": imu.embedding_BD}
         if self.model.video is not None:
@@ -137,6 +140,8 @@ class ContrastiveModule(TrainingModule):
                 found |= {"imu_frames": imu.frames_BE, "video_frames": video.frames_BE}
         if windows.second_BLC is not None:
             found["imu_second"] = self.model.encode_imu(windows.second_BLC).embedding_BD
+        if self.text is not None and text_B is not None:
+            found["text"] = self.text(text_B)
         return found
 
     def log_step(self, losses: Mapping[str, Tensor]) -> None:
@@ -172,10 +177,12 @@ class ContrastiveModule(TrainingModule):
         where = [batch.window_B, batch.recording_B, batch.time_B]
         if self.model.video is None:
             imu = self.model.encode_imu(batch.imu_BLC)
-            self._kinds = ("imu",)
-            return [*where, imu.embedding_BD, imu.features_BF.float(), batch.label_BK[:, 0]]
+            text = [] if self.text is None else [self.text.of_validation(batch.window_B)]
+            self._kinds = ("imu", "text") if text else ("imu",)
+            return [*where, imu.embedding_BD, *text, imu.features_BF.float(), batch.label_BK[:, 0]]
         frames_B3THW = self.model.normalized(batch.video_BTHWC)
-        vectors = self.vectors(Augmented(batch.imu_BLC, frames_B3THW, batch.motion_BMYX3, None))
+        text_B = None if self.text is None else self.text.validation_N[batch.window_B]
+        vectors = self.vectors(Augmented(batch.imu_BLC, frames_B3THW, batch.motion_BMYX3, None), text_B)
         read = {kind for _, term in self.loss.terms().values() if term.validated for kind in term.reads}
         kept = {kind: x_BD for kind, x_BD in vectors.items() if kind in {*read, *retrieval_kinds(vectors)}}
         self._kinds = tuple(kept)
@@ -211,9 +218,11 @@ class ContrastiveModule(TrainingModule):
                 window=self.window,
             )
             self.log_dict(by_neighbours)
+        if self.text is not None or self.model.video is not None:
+            self._log_validation_loss(gallery)
+            self.log(LAST.name, float(self.current_epoch + 1))
+        if self.model.video is None:
             return
-        self._log_validation_loss(gallery)
-        self.log(LAST.name, float(self.current_epoch + 1))
         within = retrieve_within(gallery.imu_ND, gallery.video_ND, subject_N)
         whole = retrieve(gallery.imu_ND, gallery.video_ND)
         self.log(MRR.name, (whole.imu_to_video.mrr + whole.video_to_imu.mrr) / 2)

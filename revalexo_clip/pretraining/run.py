@@ -67,7 +67,9 @@ class Pretraining(Training[TrainingSetup]):
         towers = ((experiment.imu, setup.model.imu), (experiment.video, setup.model.video))
         described = [f"{type(one).__name__} ({sized(module)})" for one, module in towers if module is not None]
         log.info("model  %s, D=%d", " and ".join(described), experiment.embed_dim)
-        if experiment.video is None:
+        if setup.module.text is not None:
+            log.info("text   %s", setup.module.text.described)
+        if experiment.video is None and experiment.text is None:
             log.info("best   chosen by %s", describe_selection(_labelled_subjects(setup.val)))
         log.info(
             "run    %s: %s of %s, batch %d",
@@ -86,7 +88,7 @@ class Pretraining(Training[TrainingSetup]):
     @property
     def monitored(self) -> Monitored:
         """See `Training.monitored`."""
-        if self.experiment.video is None:
+        if self.experiment.video is None and self.experiment.text is None:
             return SELECTION
         return {"loss": LOSS, "mrr": MRR, "last": LAST}[self.experiment.best]
 
@@ -116,6 +118,7 @@ def dry_run_pretraining(experiment: PretrainExperiment, options: RunOptions) -> 
         "imu encoder": count(model.imu),
         **({} if model.video is None else {"video encoder": count(model.video)}),
         "projection heads" if len(heads) > 1 else "projection head": sum(map(count, heads)),
+        **({} if setup.module.text is None else {"text encoder": count(setup.module.text)}),
         "loss": count(setup.module.loss),
     }
     return try_one_batch(experiment, setup, parameters, {"train": setup.train, "val": setup.val}, resumed)

@@ -16,6 +16,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import Batch, Sample, Stack
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.data.dataset import Fetch, collate
+from revalexo_clip.data.texts.base import NO_TEXT, WindowTexts
 from revalexo_clip.data.windows import AUGMENTATION, SECOND_VIEW, sample_rng
 
 
@@ -40,22 +41,27 @@ class Portable:
 
 
 class TrainingSample(NamedTuple):
-    """One window, and the draws of its augmentation."""
+    """One window, the draws of its augmentation, and its sentence."""
 
     window: Sample
     draws: Draws
+    text: int = NO_TEXT
+    """Index of its sentence, see `WindowTexts`."""
 
 
 class TrainingBatch(NamedTuple):
-    """B windows, and the draws of their augmentation."""
+    """B windows, the draws of their augmentation, and their sentences."""
 
     windows: Batch
     """Frames are already cropped, [B, T, crop, crop, 3] uint8, in their original colours."""
     draws: Draws
+    text_B: Tensor
+    """[B] int64, index of the sentence of each window, `NO_TEXT` for those that have none."""
 
     def of(self, rows: Tensor) -> TrainingBatch:
         """Return a copy of some of the windows, given their indices."""
-        return TrainingBatch(Batch(*(x_B[rows] for x_B in self.windows)), self.draws.of(rows))
+        windows = Batch(*(x_B[rows] for x_B in self.windows))
+        return TrainingBatch(windows, self.draws.of(rows), self.text_B[rows])
 
     def augmented(self, rows: slice, augmentation: Augments, into_B3THW: Tensor | None = None) -> Augmented:
         """Augment some of the windows, see `Augments.apply`. The others do not become floats, which take more memory.
@@ -69,12 +75,15 @@ class TrainingBatch(NamedTuple):
 
 
 class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
-    """A dataset's windows and their draws, both a function of (seed, epoch, index)."""
+    """A dataset's windows, their draws and their sentences, all a function of (seed, epoch, index)."""
 
-    def __init__(self, dataset: LabelledWindows, augmentation: Augments, seed: int) -> None:
+    def __init__(
+        self, dataset: LabelledWindows, augmentation: Augments, seed: int, texts: WindowTexts | None = None
+    ) -> None:
         self.fetch = Fetch(dataset)
         self.augmentation = augmentation
         self.seed = seed
+        self.texts = texts
 
     def __len__(self) -> int:
         return len(self.fetch)
@@ -88,7 +97,8 @@ class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
         read = window.imu_LC.numpy(), window.video_THWC.numpy()
         imu_LC, video_THWC, draws = self.augmentation.sample(rng, *read, second)
         changed = window._replace(imu_LC=torch.from_numpy(imu_LC), video_THWC=torch.from_numpy(video_THWC))
-        return TrainingSample(changed, draws)
+        text = NO_TEXT if self.texts is None else self.texts.draw(window, self.seed, *key)
+        return TrainingSample(changed, draws, text)
 
 
 def collate_training(
@@ -102,4 +112,5 @@ def collate_training(
         read.append(sample)
     windows = collate([sample.window for sample in read], stacked)
     assert not isinstance(windows, DataError)
-    return TrainingBatch(windows, stack([sample.draws for sample in read], stacked))
+    text_B = stacked([torch.tensor(sample.text) for sample in read])
+    return TrainingBatch(windows, stack([sample.draws for sample in read], stacked), text_B)

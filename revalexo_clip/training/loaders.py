@@ -14,6 +14,7 @@ from revalexo_clip.core.types import Sample
 from revalexo_clip.data import BatchComposition, LabelledWindows
 from revalexo_clip.data.batches import EpochSampler, EvaluationSampler
 from revalexo_clip.data.dataset import Fetch, collate
+from revalexo_clip.data.texts.base import WindowTexts
 from revalexo_clip.data.windows import Ints
 from revalexo_clip.training.buffers import window_bytes
 from revalexo_clip.training.distributed import fail_on_all_ranks, rank, world_size
@@ -29,7 +30,8 @@ class PairsDataModule(pl.LightningDataModule):
 
     `batch_size` is the number of windows of all processes together, `micro_batch` the number that a process encodes at
     once, `workers` the number of loader processes. `batches` defines which windows form a batch, only those in `rows`
-    if given. `position` and `continue_at` let a resumed run start with the next batch, without loading earlier ones.
+    if given. `texts` are the sentences of the training windows. `position` and `continue_at` let a resumed run start
+    with the next batch, without loading earlier ones.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class PairsDataModule(pl.LightningDataModule):
         seed: int,
         workers: int,
         rows: Ints | None = None,
+        texts: WindowTexts | None = None,
     ) -> None:
         super().__init__()
         self.train = train
@@ -54,6 +57,7 @@ class PairsDataModule(pl.LightningDataModule):
         self.micro_batch = micro_batch
         self.seed = seed
         self.workers = workers
+        self.texts = texts
         self.start = (0, 0)
 
     def position(self) -> dict[str, int]:
@@ -84,7 +88,8 @@ class PairsDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[TrainingSample | DataError]:
         """Load this process's part of each batch."""
         sampler = self._sampler(rank(), world_size())
-        return training_loader(self.train, self.augmentation, sampler, len(sampler.share), self.workers)
+        size = len(sampler.share)
+        return training_loader(self.train, self.augmentation, sampler, size, self.workers, texts=self.texts)
 
     @cached_property
     def steps_per_epoch(self) -> int:
@@ -128,9 +133,15 @@ class _PortableFetch(Portable, Fetch):
 
 
 def training_loader(
-    dataset: LabelledWindows, augmentation: Augments, sampler: EpochSampler, batch_size: int, workers: int
+    dataset: LabelledWindows,
+    augmentation: Augments,
+    sampler: EpochSampler,
+    batch_size: int,
+    workers: int,
+    *,
+    texts: WindowTexts | None = None,
 ) -> DataLoader[TrainingSample | DataError]:
-    """Load the windows that a sampler yields, with draws for their augmentation."""
+    """Load the windows that a sampler yields, with draws for their augmentation and, if any, their sentences."""
     size = batch_size * window_bytes(dataset.imu_spec, dataset.video_spec)
-    windows = FetchAndDraw(dataset, augmentation, sampler.seed)
+    windows = FetchAndDraw(dataset, augmentation, sampler.seed, texts)
     return windows_loader(windows, collate_training, sampler, batch_size, workers=workers, batch_bytes=size)

@@ -115,3 +115,10 @@ def test_completion_can_be_installed(tmp_path: Path) -> None:
     printed = help_of(width=80, folder=tmp_path)
     assert "--install-completion" in printed
     assert "--show-completion" in printed
+
+
+def test_zero_shot_alone_means_the_activities_and_may_have_a_file() -> None:
+    assert cli.spelled_out(["evaluate", "--zero-shot"]) == ["evaluate", "--zero-shot=activities"]
+    assert cli.spelled_out(["evaluate", "--zero-shot", "--json"]) == ["evaluate", "--zero-shot=activities", "--json"]
+    named = ["evaluate", "--zero-shot", "classes.json"]
+    assert cli.spelled_out(named) == named

@@ -13,6 +13,7 @@ from support.plain_losses import (
     plain_nearest_neighbours,
     plain_siglip,
     plain_temporal_contrast,
+    plain_text_contrast,
 )
 from support.processes import in_processes
 from torch import Tensor, nn
@@ -29,8 +30,10 @@ from revalexo_clip.losses import (
     Sum,
     TemporalContrast,
     Term,
+    TextContrast,
 )
 from revalexo_clip.losses.terms import weighted_sum
+from revalexo_clip.losses.text_contrast import with_meaning
 from revalexo_clip.pretraining.contrast import Contrast, Vectors, check_vectors
 from revalexo_clip.pretraining.micro_batch import contrast_in_parts
 from revalexo_clip.training.distributed import rank, reduce_over_ranks, world_size
@@ -45,6 +48,7 @@ TERMS = Sum(
         "self": Term(SelfContrast(temperature=0.4, block_rows=2), weight=0.5),
         "near": Term(NearestNeighbours(queue=QUEUE, temperature=0.3, block_rows=4), weight=0.2),
         "recording": Term(TemporalContrast(temperature=0.5, block_rows=2), weight=0.3),
+        "text": Term(TextContrast(of="video", temperature=0.3, block_rows=2), weight=0.4),
     }
 )
 
@@ -69,7 +73,9 @@ class Towers(nn.Module):
             "video_tokens": self.token_heads["video"](features["video"]),
             "imu_second": self.heads["imu"](second_BC),
         }
-        return {kind: nn.functional.normalize(x_BD, dim=1) for kind, x_BD in found.items()}
+        found = {kind: nn.functional.normalize(x_BD, dim=1) for kind, x_BD in found.items()}
+        text_BD = nn.functional.normalize(self.heads["imu"](features["video"]), dim=1)
+        return {**found, "text": with_meaning(text_BD, video_BC[:, 0].floor().clamp(-1, 1))}
 
 
 class Training(nn.Module):
@@ -175,6 +181,7 @@ def test_each_term_is_that_of_a_plain_loop_and_neighbours_start_when_the_queue_i
             "self": plain_info_nce(imu, vectors["imu_second"], scales["self"], overlap),
             "near": torch.zeros((), dtype=torch.float64),
             "recording": plain_temporal_contrast(imu, scales["recording"], overlap),
+            "text": plain_text_contrast(video, vectors["text"], scales["text"], overlap),
         }
         if len(queue) >= QUEUE:
             expected["near"] = plain_nearest_neighbours(imu, video, scales["near"], overlap, queue[-QUEUE:])

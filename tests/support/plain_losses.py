@@ -114,3 +114,22 @@ def plain_temporal_contrast(
             total = torch.stack(list(logits.values())).exp().sum().log()
             costs.append(torch.stack([total - logits[j] for j in partners]).mean())
     return torch.stack(costs).mean()
+
+
+def plain_text_contrast(
+    x_ND: Tensor, text_NE: Tensor, scale: Tensor, overlap: Overlap | None, direction: str = "both"
+) -> Tensor:
+    """The loss between windows and sentences, whose last column is the number of their meaning, -1 for none."""
+    y_ND, meaning = text_NE[:, :-1], text_NE[:, -1].tolist()
+    there = [row for row in range(len(x_ND)) if meaning[row] >= 0]
+    shared = torch.zeros(len(x_ND), len(x_ND)) if overlap is None else overlap.rows(slice(None))
+    costs = []
+    for name, (query, other) in {"to_text": (x_ND, y_ND), "from_text": (y_ND, x_ND)}.items():
+        if direction in ("both", name):
+            of_rows = []
+            for i in there:
+                rivals = [j for j in there if j == i or (not shared[i, j] and meaning[j] != meaning[i])]
+                logits = torch.stack([scale * (query[i] @ other[j]) for j in rivals])
+                of_rows.append(logits.logsumexp(0) - scale * (query[i] @ other[i]))
+            costs.append(torch.stack(of_rows).mean())
+    return torch.stack(costs).mean()

@@ -16,6 +16,7 @@ from revalexo_clip.core.platform import cpu_count
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.data.synthetic import clip as world1
 from revalexo_clip.data.synthetic.files import recording_seconds, write_recording
+from revalexo_clip.data.synthetic.narrate import UNSEEN_FILE, Recorded, write_narrations
 from revalexo_clip.data.synthetic.script import ACTIVITIES, CLIP_SECONDS, transitions
 from revalexo_clip.data.synthetic.sensors import IMU_RATE
 from revalexo_clip.data.synthetic.world2 import clip as world2
@@ -40,6 +41,7 @@ def synthesize(
     world: int = 1,
     camera_imu: bool = False,
     stabilised: bool = False,
+    narrate: bool = False,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
@@ -49,7 +51,8 @@ def synthesize(
     long, and each clip holds the last `overlap` seconds of the one before, as in RevalExo; `declare` writes
     "recording" and "offset" of each clip into the JSON files. `world` is 1, which never changes, or 2, which differs
     from it as real recordings do; `camera_imu` adds the columns of an IMU in the camera; `stabilised` lets every second
-    subject's camera stabilise its video (world 2).
+    subject's camera stabilise its video (world 2). `narrate` adds narrations, see `write_narrations`, also to a dataset
+    that is already complete; nothing else changes.
 
     The data depends only on (seed, subject, clip), `world` and `overlap`. If `root` already has the complete dataset,
     nothing is written; an incomplete one is completed. `processes` defaults to the number of cores;
@@ -70,6 +73,8 @@ def synthesize(
     if processes is not None and processes < 1:
         raise ConfigError("processes must be at least 1")
     if _is_complete(root, parameters):
+        if narrate and not (root / UNSEEN_FILE).is_file():
+            write_narrations(root, world, _narrated(root, seed, subjects, clips, overlap))
         return
     write_json(root / MARKER, {**parameters, "complete": False})
     jobs = [
@@ -101,6 +106,8 @@ def synthesize(
     index = {activity: number for number, activity in enumerate(ACTIVITIES)}
     names = {str(number): activity for activity, number in index.items()}
     write_json(root / "label_mapping.json", {"label_to_idx": index, "idx_to_label": names})
+    if narrate:
+        write_narrations(root, world, _narrated(root, seed, subjects, clips, overlap))
     write_json(root / MARKER, {**parameters, "complete": True})
 
 
@@ -145,6 +152,24 @@ def _recordings(clips: int, overlap: float) -> list[range]:
     return [range(first, min(first + length, clips)) for first in range(0, clips, length)]
 
 
+def _narrated(root: Path, seed: int, subjects: int, clips: int, overlap: float) -> list[Recorded]:
+    """Return all recordings, with the place of their clips."""
+    return [
+        Recorded(
+            seed,
+            subject,
+            recording,
+            recording_seconds(len(own), overlap),
+            {
+                f"{_name(subject)}/{_files(root, subject, clip)[1].stem}": number * (CLIP_SECONDS - overlap)
+                for number, clip in enumerate(own)
+            },
+        )
+        for subject in range(subjects)
+        for recording, own in enumerate(_recordings(clips, overlap))
+    ]
+
+
 def _is_complete(root: Path, parameters: dict[str, float]) -> bool:
     """Create the folder; return whether it has the complete dataset. Raises `ConfigError` if it has other content."""
     if root.exists() and not root.is_dir():
@@ -170,7 +195,9 @@ def _is_complete(root: Path, parameters: dict[str, float]) -> bool:
 
 def _leftovers(folder: Path) -> list[Path]:
     """Return the temporary files, see `atomically`, that killed processes left in a folder of the dataset."""
-    ours = re.compile(rf"\.\d+-({re.escape(MARKER)}|label_mapping\.json|Subject\d+\.json|\d+\.(mp4|csv))")
+    ours = re.compile(
+        rf"\.\d+-({re.escape(MARKER)}|narrations(_unseen)?\.json|label_mapping\.json|Subject\d+\.json|\d+\.(mp4|csv))"
+    )
     return [path for path in folder.iterdir() if ours.fullmatch(path.name)]
 
 

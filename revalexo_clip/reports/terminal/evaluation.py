@@ -15,6 +15,7 @@ from revalexo_clip.reports.leakage import leakage_warning
 from revalexo_clip.reports.terminal.headline import FEATURES, OVER, gap_line, headline_table
 from revalexo_clip.reports.terminal.report_table import Column, ReportTable
 from revalexo_clip.reports.terminal.robustness import robustness_tables
+from revalexo_clip.reports.terminal.zero_shot import zero_shot_tables
 from revalexo_clip.reports.values import (
     DIRECTIONS,
     GALLERIES,
@@ -62,6 +63,8 @@ def evaluation_report(metrics: JsonObject) -> Iterator[RenderableType]:
             yield Text(warning, style="yellow")
     else:
         yield Text(f"No probe: {metrics['probe_reason']}.", style="dim")
+    if isinstance(metrics.get("zero_shot"), dict):
+        yield from zero_shot_tables(object_of(metrics["zero_shot"]))
     if isinstance(metrics.get("robustness"), dict):
         yield from robustness_tables(object_of(metrics["robustness"]))
 

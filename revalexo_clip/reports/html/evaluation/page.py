@@ -17,7 +17,7 @@ from revalexo_clip.reports.findings import Findings
 from revalexo_clip.reports.html import confusion, curves
 from revalexo_clip.reports.html.cells import as_list, cell, mean_cell, warning_box
 from revalexo_clip.reports.html.evaluation import embedding_space as embedding_map
-from revalexo_clip.reports.html.evaluation import examples, probe, retrieval, robustness
+from revalexo_clip.reports.html.evaluation import examples, probe, retrieval, robustness, zero_shot
 from revalexo_clip.reports.html.evaluation.embedding_space import geometry_table
 from revalexo_clip.reports.html.page import Html, Section, group, joined, page, paragraph, row, table, tag, text
 from revalexo_clip.reports.leakage import leakage_warning
@@ -62,6 +62,8 @@ def sections(findings: Findings) -> Iterator[Section]:
     """Yield all sections; a section with nothing to show says why."""
     metrics = findings.metrics
     yield Section("results", "Results", tables(metrics))
+    if isinstance(metrics.get("zero_shot"), dict):
+        yield Section("zero-shot", "Zero-shot", zero_shot.section_body(child(metrics, "zero_shot")))
     if is_imu_alone(metrics):
         yield from _sections_of_imu(findings)
         return

@@ -1,0 +1,226 @@
+"""Search recordings for the moments that fit a sentence best, as `rxclip search` does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from revalexo_clip.config.loading import import_experiment_file
+from revalexo_clip.config.pretraining import PretrainExperiment
+from revalexo_clip.core.component import JsonObject, nearest
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.progress import OnProgress, Progress, silent_progress
+from revalexo_clip.core.types import Modality
+from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
+from revalexo_clip.data.dataset import arrived, collate
+from revalexo_clip.data.subjects import alike
+from revalexo_clip.evaluation.held_out import check_same_imu, check_same_input, edited
+from revalexo_clip.evaluation.text import load_text
+from revalexo_clip.metrics.evaluated import Floats, Ints
+from revalexo_clip.models.dual_encoder import DualEncoder
+from revalexo_clip.reports.strip import write_strip
+from revalexo_clip.runs.checkpoint import Checkpoint, load_checkpoint
+from revalexo_clip.runs.folder import find_checkpoint, folder_of
+from revalexo_clip.training.loaders import evaluation_batch_size
+
+FRAMES, SIDE = 4, 96
+"""Frames of a moment in the strip of frames, if windows themselves have none, and their side [px]."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A window that was found."""
+
+    recording: str
+    """`subject/pair id` of its clip."""
+    start: float
+    """Start in the clip [s]."""
+    end: float
+    """End in the clip [s]."""
+    score: float
+    """Cosine similarity to the sentence, -1 to 1."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The moments that fit a sentence best, the best first."""
+
+    query: str
+    checkpoint: Path
+    moments: tuple[Moment, ...]
+    strip: Path | None
+    """PNG with the frames of the moments; None if there is no video."""
+
+    def to_json(self) -> JsonObject:
+        """Return what `--json` prints."""
+        return {
+            "query": self.query,
+            "checkpoint": str(self.checkpoint),
+            "moments": [asdict(moment) for moment in self.moments],
+            "strip": None if self.strip is None else str(self.strip),
+        }
+
+
+def search(
+    query: str,
+    recordings: Sequence[str],
+    *,
+    ckpt: str | Path | None = None,
+    data_root: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    experiment_file: str | Path | None = None,
+    modality: Modality = "imu",
+    top: int = 5,
+    out: str | Path | None = None,
+    progress: Progress = silent_progress,
+) -> SearchResult:
+    """Return the `top` moments of some recordings that fit a sentence best; they do not overlap.
+
+    `recordings` are subjects or clips of the dataset (`Subject10`, `10`, `Subject10/0003`). Windows start every
+    `data.eval_stride`; `modality` is what is compared with the sentence. If there is video, frames of the moments are
+    written to `out`, by default to `search/` in the run folder. The other arguments are those of `evaluate`.
+
+    Raises `ConfigError` if the checkpoint has no text or a recording does not exist; `DataError` if a file cannot be
+    read or written, or if the data do not have the format of the training.
+    """
+    if not query.strip():
+        raise ConfigError("the sentence to search for is empty")
+    if not recordings:
+        raise ConfigError("name the recordings to search: subjects (Subject10) or clips (Subject10/0003)")
+    if top < 1:
+        raise ConfigError(f"--top: {top}; it must be 1 or more")
+    file = None if experiment_file is None else Path(experiment_file)
+    if file is not None:
+        import_experiment_file(file)
+    checkpoint = load_checkpoint(find_checkpoint(None if ckpt is None else Path(ckpt)), file)
+    tower = load_text(checkpoint)
+    root = [] if data_root is None else [f"data.root={data_root}"]
+    experiment = _of_subjects(edited(checkpoint.description.experiment, [*root, *overrides]), recordings)
+    windows = _windows(checkpoint, experiment, modality)
+    rows = _selected(windows, recordings)
+    with progress("embedding") as on_progress:
+        size = evaluation_batch_size(experiment.batch_size, experiment.micro_batch)
+        window_MD = _embed(
+            checkpoint.build_model(), windows, rows, modality=modality, size=size, on_progress=on_progress
+        )
+    score_M = (window_MD.double() @ tower.embed([query]).double()[0]).numpy()
+    moments = _best(windows, rows, score_M, top)
+    strip = Path(out) if out is not None else folder_of(checkpoint.path) / "search" / f"{_slug(query)}.png"
+    with progress("frames"):
+        drawn = _draw(experiment, query, moments, strip)
+    return SearchResult(query, checkpoint.path, moments, strip if drawn else None)
+
+
+def _of_subjects(experiment: PretrainExperiment, recordings: Sequence[str]) -> PretrainExperiment:
+    """Return the experiment with the subjects of some recordings as its test subjects."""
+    named = list(dict.fromkeys(name.partition("/")[0] for name in recordings))
+    subjects = [name for place, name in enumerate(named) if not any(alike(name, other) for other in named[:place])]
+    return experiment.model_copy(update={"data": experiment.data.evaluating(tuple(subjects))})
+
+
+def _windows(checkpoint: Checkpoint, experiment: PretrainExperiment, modality: Modality) -> LabelledWindows:
+    """Index the windows to search; those of IMU without their video."""
+    if modality == "video":
+        if experiment.video is None:
+            raise ConfigError(f"--modality video: {checkpoint.path} was trained without video")
+        windows: LabelledWindows = experiment.data.build("test", experiment.seed)
+        check_same_input(checkpoint, windows)
+        return windows
+    windows = experiment.data.labelled("test", experiment.seed)
+    check_same_imu(checkpoint.description.imu_spec, windows.imu_spec, checkpoint.path)
+    return windows
+
+
+def _selected(windows: LabelledWindows, recordings: Sequence[str]) -> Ints:
+    """Return the windows of the named recordings. Raises `ConfigError` if one has no windows."""
+    chosen = np.zeros(len(windows.clip_names), dtype=bool)
+    for name in recordings:
+        subject, _, pair = name.partition("/")
+        found = [
+            alike(subject, of) and pair in ("", clip.partition("/")[2])
+            for of, clip in zip(windows.clip_subjects, windows.clip_names, strict=True)
+        ]
+        if not any(found):
+            raise ConfigError(f"no clip {name}{nearest(name, windows.clip_names)}")
+        chosen |= np.array(found)
+    return np.flatnonzero(chosen[windows.windows.clip_N])
+
+
+@torch.no_grad()
+def _embed(
+    model: DualEncoder,
+    windows: LabelledWindows,
+    rows: Ints,
+    *,
+    modality: Modality,
+    size: int,
+    on_progress: OnProgress,
+) -> Tensor:
+    """Return the vectors of some windows that are compared with text, [M, D]."""
+    found = []
+    for first in range(0, len(rows), size):
+        batch = arrived(collate([windows[0, int(row)] for row in rows[first : first + size]]))
+        if modality == "video":
+            vectors = model.encode_video(batch.video_BTHWC, batch.motion_BMYX3)
+        else:
+            vectors = model.encode_imu(batch.imu_BLC)
+        found.append(vectors.embedding_BD)
+        on_progress(min(first + size, len(rows)), len(rows))
+    return torch.cat(found)
+
+
+def _best(windows: LabelledWindows, rows: Ints, score_M: Floats, top: int) -> tuple[Moment, ...]:
+    """Return the windows with the highest scores that share no time with a better one."""
+    placed, length = windows.windows, windows.imu_spec.window
+    found: list[Moment] = []
+    taken: list[tuple[int, float]] = []
+    for place in np.argsort(-score_M, kind="stable").tolist():
+        clip, start = int(placed.clip_N[rows[place]]), float(placed.start_N[rows[place]])
+        recording, time = int(windows.clip_recordings[clip]), start + float(windows.clip_offsets[clip])
+        if any(recording == other and abs(time - earlier) < length - 1e-6 for other, earlier in taken):
+            continue
+        taken.append((recording, time))
+        found.append(Moment(windows.clip_names[clip], start, round(start + length, 6), float(score_M[place])))
+        if len(found) == top:
+            break
+    return tuple(found)
+
+
+def _draw(experiment: PretrainExperiment, query: str, moments: Sequence[Moment], path: Path) -> bool:
+    """Write the frames of moments; return whether there is video."""
+    if not isinstance(experiment.data, Dataset):
+        return False
+    try:
+        shown = experiment.data.build("test", experiment.seed)
+    except DataError:  # these recordings have no video
+        return False
+    places = {
+        (shown.clip_names[clip], start): index
+        for index, (clip, start) in enumerate(
+            zip(shown.windows.clip_N.tolist(), shown.windows.start_N.tolist(), strict=True)
+        )
+    }
+    rows = [(moment, places[at]) for moment in moments if (at := (moment.recording, moment.start)) in places]
+    if not rows:
+        return False
+    write_strip(path, query, [(_title(moment), _frames(shown, index)) for moment, index in rows])
+    return True
+
+
+def _frames(shown: WindowDataset, index: int) -> Tensor:
+    return shown.shown_frames(index, FRAMES, SIDE)
+
+
+def _title(moment: Moment) -> str:
+    return f"{moment.recording}, {moment.start:.1f} to {moment.end:.1f} s, {moment.score:.2f}"
+
+
+def _slug(query: str) -> str:
+    """Return a file name for a query."""
+    return re.sub(r"[^a-z0-9]+", "-", query.lower()).strip("-")[:60] or "query"

@@ -1,0 +1,164 @@
+"""Text models of the transformers library, an optional extra (https://github.com/huggingface/transformers)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.models.text.base import PADDING, TextEncoder, TextNet
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+Pooling = Literal["mean", "cls", "last", "model"]
+
+
+class HFText(TextEncoder):
+    """A text model of the transformers library, by its name or in a local folder, with its own tokenizer.
+
+    Needs `pip install 'revalexo_clip[text]'`. Folders of sentence-transformers can be used, too.
+    """
+
+    model: str = Field(min_length=1)
+    """Folder, or name that the library downloads or finds in its cache, e.g. `openai/clip-vit-base-patch32`."""
+    pooling: Pooling = "mean"
+    """What a sentence's features are: the `mean` over tokens, the first token (`cls`), the `last` one, or what the
+    `model` itself gives for the whole sentence: CLIP's projection to its shared space, or another model's pooled
+    output."""
+    frozen: Literal["all", 0] = "all"
+    """`all`: the model is not trained; each sentence is encoded once, when training starts, and checkpoints have the
+    model's name and a digest of its weights. 0: it is trained, without dropout, and checkpoints have its weights."""
+    max_length: PositiveInt = 64
+    """Tokens of a sentence; longer sentences are cut."""
+    local_files_only: bool = False
+    """Read only local files and the library's cache, and never ask the network."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """See `TextEncoder.is_frozen`."""
+        return self.frozen == "all"
+
+    def build(self) -> TextNet:
+        """See `TextEncoder.build`."""
+        try:
+            import transformers  # noqa: PLC0415 (an optional extra)
+        except ImportError as error:
+            raise ConfigError(
+                "text: HFText needs the transformers library: pip install 'revalexo_clip[text]'"
+            ) from error
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        only = {"local_files_only": self.local_files_only}
+        try:
+            config = transformers.AutoConfig.from_pretrained(self.model, **only)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(self.model, **only)
+            kind = getattr(transformers, _class_name(config, self.pooling))
+            model = kind.from_pretrained(self.model, dtype=torch.float32, **_without_dropout(config), **only)
+        except (OSError, ValueError, ImportError) as error:  # all that the library raises for missing or other files
+            first = str(error).strip().partition("\n")[0]
+            raise DataError(
+                f"text.model: {self.model} cannot be loaded by the transformers library: {first}\nName a folder with "
+                "config.json, tokenizer files and model.safetensors, or a model that is in the library's cache or can "
+                "be downloaded"
+            ) from error
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return HFTextNet(model, tokenizer, self.pooling, min(self.max_length, tokenizer.model_max_length))
+
+
+_CLASSES = {
+    "clip": "CLIPTextModel",
+    "clip_text_model": "CLIPTextModel",
+    "siglip": "SiglipTextModel",
+    "siglip_text_model": "SiglipTextModel",
+    "t5": "T5EncoderModel",
+}
+"""The text half of models that have another half, by their `model_type`; other models are read as a whole."""
+
+
+def _class_name(config: PretrainedConfig, pooling: Pooling) -> str:
+    """Return the name of the library's class for the text encoder of a model."""
+    name = _CLASSES.get(config.model_type, "AutoModel")
+    return "CLIPTextModelWithProjection" if name == "CLIPTextModel" and pooling == "model" else name
+
+
+def _without_dropout(config: PretrainedConfig) -> dict[str, float]:
+    """Return settings that turn dropout off: its masks would depend on how a batch is divided."""
+    return {name: 0.0 for name, value in config.to_dict().items() if "drop" in name and isinstance(value, float)}
+
+
+class HFTextNet(TextNet):
+    """A text model of the library, and how its output becomes features."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pooling: Pooling, max_length: int
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.pooling = pooling
+        self.max_length = max_length
+        model.eval()
+        with torch.no_grad():
+            try:
+                self.feature_dim = self(self.tokenize(["a"])).shape[1]
+            except DataError:
+                raise
+            except IndexError as error:
+                raise DataError(f"text.max_length: {max_length} is more than the model has positions for") from error
+
+    def tokenize(self, sentences: Sequence[str]) -> Tensor:
+        """See `TextNet.tokenize`."""
+        if not sentences:
+            return torch.empty(0, 0, dtype=torch.int64)
+        found = self.tokenizer(
+            list(sentences),
+            padding=True,
+            padding_side="right",
+            truncation=True,
+            max_length=self.max_length,
+            return_tensors="pt",
+            return_attention_mask=True,
+        )
+        token_VS: Tensor = found["input_ids"]
+        return token_VS.masked_fill(found["attention_mask"] == 0, PADDING)
+
+    def forward(self, token_BS: Tensor) -> Tensor:
+        """See `TextNet.forward`."""
+        there_BS = token_BS != PADDING
+        ids_BS = token_BS.masked_fill(~there_BS, int(self.tokenizer.pad_token_id or 0))
+        output = self.model(input_ids=ids_BS, attention_mask=there_BS.long())
+        if self.pooling == "model":
+            return self._own(output)
+        states_BSF: Tensor = output.last_hidden_state
+        if self.pooling == "cls":
+            return states_BSF[:, 0]
+        if self.pooling == "last":
+            last_B = there_BS.sum(dim=1) - 1
+            return states_BSF[torch.arange(len(states_BSF), device=states_BSF.device), last_B]
+        return (states_BSF * there_BS[..., None]).sum(dim=1) / there_BS.sum(dim=1, keepdim=True)
+
+    def _own(self, output: object) -> Tensor:
+        for name in ("text_embeds", "pooler_output"):
+            found = getattr(output, name, None)
+            if isinstance(found, Tensor):
+                return found
+        raise DataError(f"text.pooling: {type(self.model).__name__} gives no features of the whole sentence; use mean")
+
+    def digest(self) -> str:
+        """See `TextNet.digest`: the tokenizer's settings and, of a model that is frozen, its weights."""
+        found = hashlib.sha256(f"{self.max_length} {self.pooling}".encode())
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        described = backend.to_str() if backend is not None else sorted(self.tokenizer.get_vocab().items())
+        found.update(str(described).encode())
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            for name, weight in sorted(self.state_dict().items()):
+                found.update(f"{name} {tuple(weight.shape)}".encode())
+                found.update(weight.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()

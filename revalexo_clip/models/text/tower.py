@@ -1,0 +1,82 @@
+"""The text tower: sentences of a dataset as a table, their features, and the head that maps them to the shared space.
+
+The weights of a frozen encoder do not belong to the tower's state: sentences are encoded once. A trained encoder
+encodes the sentences of each batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.models.dual_encoder import ProjectionHead, unit
+from revalexo_clip.models.text.base import TextEncoder, TextNet
+
+_AT_ONCE = 64
+"""Sentences that are encoded at once without gradients."""
+
+
+class TextTower(nn.Module):
+    """Maps sentences to unit vectors of the shared space."""
+
+    table: Tensor
+    """[V, F] features of the sentences if the encoder is frozen, else [V, S] their tokens; see `set_sentences`."""
+    digest: Tensor
+    """[32] uint8, `TextNet.digest`, which is compared when a state is loaded."""
+
+    def __init__(self, encoder: TextEncoder, embed_dim: int) -> None:
+        """Build the encoder, and a head to D = `embed_dim`. Raises what `TextEncoder.build` raises."""
+        super().__init__()
+        self.name = type(encoder).__name__
+        net = encoder.build()
+        self.net: TextNet | None = None if encoder.is_frozen else net
+        net.requires_grad_(not encoder.is_frozen)
+        self._frozen: tuple[TextNet, ...] = (
+            (net.eval(),) if encoder.is_frozen else ()
+        )  # a tuple: not a part of the module's state
+        self.head = ProjectionHead(net.feature_dim, embed_dim)
+        self.register_buffer("digest", torch.frombuffer(bytearray.fromhex(net.digest()), dtype=torch.uint8).clone())
+        self.register_buffer("table", torch.empty(0, 0), persistent=False)
+
+    def set_sentences(self, sentences: Sequence[str]) -> None:
+        """Set the V sentences that `forward` refers to by their indices. A frozen encoder encodes them here."""
+        found = self._features(sentences) if self.net is None else self.net.tokenize(sentences)
+        self.table = found.to(self.digest.device)
+
+    def forward(self, text_B: Tensor) -> Tensor:
+        """Embed sentences, given by their indices: unit vectors [B, D], float32."""
+        rows = self.table[text_B]
+        return unit(self.head(rows if self.net is None else self.net(rows)))
+
+    @torch.no_grad()
+    def embed(self, sentences: Sequence[str]) -> Tensor:
+        """Embed any sentences, [V] -> unit vectors [V, D], float32, without gradients."""
+        return unit(self.head(self._features(sentences).to(self.digest.device)))
+
+    @torch.no_grad()
+    def _features(self, sentences: Sequence[str]) -> Tensor:
+        net = self._frozen[0] if self.net is None else self.net
+        device = next(net.parameters()).device
+        parts = [sentences[start : start + _AT_ONCE] for start in range(0, len(sentences), _AT_ONCE)]
+        found = [net(net.tokenize(part).to(device)).float() for part in parts]
+        return torch.cat(found) if found else torch.empty(0, net.feature_dim)
+
+    def load_trained(self, state: Mapping[str, Tensor], prefix: str) -> None:
+        """Load the entries of a checkpoint's state that start with a prefix. Raises `DataError` if they do not fit."""
+        own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        try:
+            self.load_state_dict(own)
+        except RuntimeError as error:  # names or shapes differ
+            raise DataError(f"the weights of the text encoder {self.name} do not fit the model\n{error}") from error
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        saved = state_dict.get(f"{prefix}digest")
+        if isinstance(saved, Tensor) and not torch.equal(saved.cpu(), self.digest.cpu()):
+            raise DataError(
+                f"text: {self.name} is not the encoder of the training: its weights or its tokenizer have changed"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)

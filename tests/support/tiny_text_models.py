@@ -1,0 +1,60 @@
+"""Tiny models of the transformers library with tokenizers, built from a configuration and saved: nothing is fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import transformers
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "person", "someone", "is", "walking", "standing", "up", "stairs")
+
+
+def _tokenizer(folder: Path) -> None:
+    backend = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = Whitespace()
+    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_max_length=16, eos_token="[SEP]", **names
+    ).save_pretrained(folder)
+
+
+def write_bert(folder: Path, seed: int = 0) -> Path:
+    """Save a BERT of one layer with random weights."""
+    torch.manual_seed(seed)
+    config = transformers.BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    _tokenizer(folder)
+    return folder
+
+
+def write_clip_text(folder: Path, seed: int = 0) -> Path:
+    """Save the text half of a CLIP of one layer with random weights, projected to 6 numbers."""
+    torch.manual_seed(seed)
+    config = transformers.CLIPTextConfig(
+        vocab_size=len(WORDS),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+        projection_dim=6,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=3,
+    )
+    transformers.CLIPTextModelWithProjection(config).save_pretrained(folder)
+    _tokenizer(folder)
+    return folder
