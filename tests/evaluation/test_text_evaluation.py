@@ -45,6 +45,7 @@ def evaluation(run: Path) -> Evaluation:
     return found
 
 
+@pytest.mark.slow
 def test_windows_are_classified_by_the_sentences_of_activities(run: Path, evaluation: Evaluation) -> None:
     found = child(evaluation.metrics, "zero_shot")
     saved = load_checkpoint(run / "checkpoints/best.ckpt")
@@ -76,6 +77,7 @@ def test_windows_are_classified_by_the_sentences_of_activities(run: Path, evalua
     assert all(child(ways, way)["queries"] == len(right["imu"]) for way in ways)
 
 
+@pytest.mark.slow
 def test_the_results_are_in_the_file_the_terminal_and_the_page(evaluation: Evaluation) -> None:
     saved = json.loads(evaluation.path.read_text(encoding="utf-8"))
     assert saved["zero_shot"] == evaluation.metrics["zero_shot"]
@@ -93,6 +95,7 @@ def test_the_results_are_in_the_file_the_terminal_and_the_page(evaluation: Evalu
     assert "a person is walking" in page
 
 
+@pytest.mark.slow
 def test_a_file_names_the_classes(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "classes.json"
     file.write_text(json.dumps(CLASSES))
@@ -121,12 +124,14 @@ def test_a_wrong_file_of_classes_is_refused(content: str, words: str, tmp_path: 
         read_classes(tmp_path / "nothing.json")
 
 
+@pytest.mark.slow
 def test_classes_that_the_data_do_not_have_are_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "classes.json").write_text('{"walkin": ["a"], "standing": ["b"]}')
     with pytest.raises(ConfigError, match="class walkin is neither an activity nor the class of a narration"):
         evaluate(run, zero_shot=tmp_path / "classes.json", probe=False, out=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_best_moments_are_those_of_a_plain_search_and_do_not_overlap(run: Path, tmp_path: Path) -> None:
     result = search("someone walks", ["Subject05", "09/0000"], ckpt=run, top=3, out=tmp_path / "found.png")
     saved = load_checkpoint(run / "checkpoints/best.ckpt")
@@ -150,6 +155,7 @@ def test_the_best_moments_are_those_of_a_plain_search_and_do_not_overlap(run: Pa
     assert result.to_json()["strip"] == str(tmp_path / "found.png")
 
 
+@pytest.mark.slow
 def test_one_clip_alone_can_be_searched_by_its_video(run: Path, tmp_path: Path) -> None:
     result = search("walking", ["Subject05/0000"], ckpt=run, modality="video", top=9, out=tmp_path / "a.png")
     assert {moment.recording for moment in result.moments} == {"Subject05/0000"}
@@ -157,6 +163,7 @@ def test_one_clip_alone_can_be_searched_by_its_video(run: Path, tmp_path: Path) 
     assert len(result.moments) < 9, "no more fit without overlap"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_searched_is_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no clip Subject05/0001; did you mean 'Subject05/0000'"):
         search("walking", ["Subject05/0001"], ckpt=run)

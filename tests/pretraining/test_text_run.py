@@ -55,6 +55,7 @@ def aligned(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(imu_alone(recordings, *WITH_TEXT), tmp_path_factory.mktemp("aligned"))
 
 
+@pytest.mark.slow
 def test_three_modalities_are_aligned_in_one_run_and_validated_as_by_plain_loops(
     distinct: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_batch_carries_the_sentences_that_its_windows_draw(distinct: Path) -> 
     assert next(iter(plain.data.train_dataloader())).text_B.tolist() == [NO_TEXT] * 4
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_frozen_text_model_are_not_in_checkpoints(recordings: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from support.tiny_text_models import write_bert
@@ -148,6 +150,7 @@ def test_the_weights_of_a_frozen_text_model_are_not_in_checkpoints(recordings: P
         pretrain(imu_alone(recordings, *settings, longer), IMU_ALONE, resume="newest", overrides=(longer,))
 
 
+@pytest.mark.slow
 def test_narrations_of_moments_align_too(distinct: Path, tmp_path: Path) -> None:
     named = {
         f"Subject{subject}/0000": [{"time": time, "text": f"{word} {subject}"} for time, word in ((1, "a"), (3, "b"))]
