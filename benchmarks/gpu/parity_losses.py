@@ -28,6 +28,7 @@ from revalexo_clip.losses import (
     Sum,
     Term,
 )
+from revalexo_clip.losses.text_contrast import with_meaning
 
 LIMITS = {"fp32": Errors(1e-5, 1e-4), "bf16": Errors(2e-2, 3e-2), "fp16": Errors(3e-3, 5e-3)}
 """Losses compute in float32; these are the roundings of their input and of its gradient."""
@@ -122,7 +123,13 @@ def contrast(loss: Loss, count: int, precision: Rounded, device: torch.device) -
 
 
 def _distinct(module: LossModule, vectors: list[Tensor]) -> list[Tensor]:
-    """Return what a loss reads: the same vectors twice if it compares windows of one modality."""
+    """Return what a loss reads: the same vectors twice if it compares windows of one modality.
+
+    Some windows have text of the same meaning.
+    """
+    if module.reads[1] == "text":
+        meaning_N = torch.arange(len(vectors[1]), device=vectors[1].device) % 40
+        return [vectors[0], with_meaning(vectors[1], meaning_N)]
     return vectors if module.reads[0] != module.reads[1] else [vectors[0], vectors[0]]
 
 

@@ -160,7 +160,7 @@ def waiting_section(folder: Path, data: Path, device: str, quick: bool) -> Secti
         settings = [*split(quick), "trainer.max_epochs=2", f"data.workers={workers}", f"batch_size={batch}"]
         settings += [f"data.windows_per_clip={8 if quick else 32}", *(QUICK[name] if quick else ())]
         settings += ["video.weights=none"] if name != "motion" else []
-        settings += ["batches.windows=4"] if name == "motion" else []
+        settings += [f"batches.windows={8 if quick else 4}"] if name == "motion" else []
         settings += [f"micro_batch={batch}"] if name == "mvit_base" else []
         run = Process(folder / f"run-{name}", name, data, device, settings)
         run.finish()
