@@ -137,7 +137,7 @@ class _ForkingLoader(DataLoader[Item]):
 
     @property
     def buffers(self) -> BatchBuffers | None:
-        """The buffers of the batches. The dataset has them, because Lightning builds the loader of a prediction anew."""
+        """The buffers of the batches. The dataset has them: Lightning builds the loader of a prediction anew."""
         return self.dataset.buffers if isinstance(self.dataset, _IntoBuffers) else None
 
     @property

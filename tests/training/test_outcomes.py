@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -8,12 +9,13 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from support.small_run import train
-from support.small_training import small
+from support.small_training import logged, small
 from torch import Tensor, nn
 
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.types import Batch
 from revalexo_clip.pretraining.module import ContrastiveModule
+from revalexo_clip.training import base_module
 from revalexo_clip.training.base_module import TrainingModule
 from revalexo_clip.training.callbacks import checkpoints
 from revalexo_clip.training.callbacks.checkpoints import LastCheckpoint
@@ -148,3 +150,13 @@ def test_what_is_collected_of_a_validation_batch_does_not_keep_the_memory_in_whi
     TrainingModule.validation_step(cast("TrainingModule", module), cast("Batch", None), 0)
     memory.fill_(1)
     assert [part.tolist() for part in module._collected[0]] == [[0.0, 0.0]]
+
+
+def test_a_step_that_the_gradient_scaler_skips_does_not_hide_the_norms_of_the_others(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms = deque([1.0, float("inf"), 3.0])
+    monkeypatch.setattr(base_module, "clip_gradient", lambda *_: torch.tensor(norms.popleft() if norms else 2.0))
+    monkeypatch.setattr(base_module, "gradient_scale", lambda *_: torch.tensor(1024.0))
+    run = train(small(written, "trainer.log_every=3", "trainer.max_epochs=1"), tmp_path)
+    assert logged(run, "train/gradient_norm")[0] == 2.0
