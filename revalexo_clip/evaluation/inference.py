@@ -58,7 +58,7 @@ class _PredictionModule(pl.LightningModule):
             batch.recording_B,
             batch.time_B,
         )
-        return _Prediction(*(part.cpu() for part in parts))
+        return _Prediction(*(part.to("cpu", copy=True) for part in parts))
 
 
 class _BatchCounter(Callback):
@@ -197,7 +197,7 @@ class FeatureModule(pl.LightningModule):
             if self.supervised is None
             else self.supervised(batch.imu_BLC),
         )
-        return Extract(*(part.cpu() for part in parts))
+        return Extract(*(part.to("cpu", copy=True) for part in parts))
 
 
 def concatenate(extracts: list[Extract]) -> Extract:

@@ -8,7 +8,7 @@ person, place and mounting of the sensors would identify the partners.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import PositiveFloat, PositiveInt, model_validator
@@ -74,6 +74,11 @@ class TemporalContrastLoss(WithTemperature):
         self.near, self.far, self.block_rows = of.near, of.far, of.block_rows
         self.reads = TEMPORAL_READS[of.modality]
         self._checked = False
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Count the first batch as checked: it came before the checkpoint of which a training resumes."""
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._checked = True
 
     def forward(self, x_ND: Tensor, again_ND: Tensor, overlap: Overlap | None = None) -> Tensor:
         """See `LossModule.forward`; both arguments are the same vectors, of one modality.

@@ -191,10 +191,8 @@ class TrainingModule(pl.LightningModule, ABC):
         norm = clip_gradient(optimizer, limit)
         assert self._step is not None
         windows, loss, flags_F = self._step
-        clipped = {"train/clipped": (norm > limit).float()} if limit else {}
-        self._log.add(
-            row={"train/loss_step": loss, "train/gradient_norm": norm}, epoch={"train/loss_epoch": loss, **clipped}
-        )
+        epoch = {"train/loss_epoch": loss, **({"train/clipped": (norm > limit).float()} if limit else {})}
+        self._log.add(row={"train/loss_step": loss}, finite={"train/gradient_norm": norm}, epoch=epoch)
         values = torch.stack([loss, norm, gradient_scale(self.trainer.precision_plugin, norm)])
         where = f"in epoch {self.current_epoch + 1}, step {self.global_step + 1}"
         self._outcomes.append(Outcome(where, HostCopy(torch.cat([values, flags_F])), windows))
@@ -211,7 +209,7 @@ class TrainingModule(pl.LightningModule, ABC):
         while len(self._outcomes) > lag:
             outcome = self._outcomes.popleft()
             loss, norm, scale, *flags = outcome.values.read()
-            self.agreed = Ballot.decode(flags)
+            self.agreed = self.agreed.followed_by(Ballot.decode(flags))
             if not self.agreed.unreadable and finite(loss, norm, scale):
                 continue
             self._weights_before.restore()
@@ -251,11 +249,11 @@ class TrainingModule(pl.LightningModule, ABC):
         return batch
 
     def validation_step(self, batch: Batch | DataError, batch_idx: int) -> None:
-        """Collect one batch."""
+        """Collect a copy of what to keep of one batch: no view keeps the buffer in which it has arrived."""
         if isinstance(batch, DataError):
             self._error = self._error or batch
             return
-        self._collected.append(tuple(part.cpu() for part in self.collect(batch)))
+        self._collected.append(tuple(part.to("cpu", copy=True) for part in self.collect(batch)))
 
     def on_validation_epoch_end(self) -> None:
         """Gather what all processes have collected."""

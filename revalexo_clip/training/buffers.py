@@ -17,6 +17,7 @@ import mmap
 import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -157,7 +158,19 @@ def _pinning_error(memory: Bytes) -> str | None:
     """Pin memory, and return the error if that is not possible."""
     cudart = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     result = cudart.cudaHostRegister(memory.ctypes.data, len(memory), 0)
-    return None if result == cudart.cudaError.success else f"cudaHostRegister gave {result}"
+    if result == cudart.cudaError.success:
+        return None
+    _discard_last_error()
+    return f"cudaHostRegister gave {result}"
+
+
+def _discard_last_error() -> None:
+    """Let an operation of our own report the last error of CUDA.
+
+    CUDA keeps it until it is asked for, which PyTorch does after each kernel: the next step would fail by it.
+    """
+    with suppress(RuntimeError):
+        torch.zeros(1, device="cuda")
 
 
 def _unpin(memory: Bytes) -> None:

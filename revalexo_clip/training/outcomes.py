@@ -44,6 +44,10 @@ class Ballot(NamedTuple):
         signals = [number for number, count in enumerate(sums[2:]) if count]
         return cls(unreadable=sums[0] > 0, save=sums[1] > 0, signal=max(signals, default=0))
 
+    def followed_by(self, later: Self) -> Self:
+        """Return what is agreed on after a later step: its own, and a checkpoint that has not been saved yet."""
+        return later._replace(save=later.save or self.save)
+
 
 FLAGS = 2 + _SIGNALS
 """Number of flags of a `Ballot`."""

@@ -63,7 +63,7 @@ def windows_loader(
     buffers, collating = _buffers(workers, batch_bytes), cast("Callable[[list[Item]], object]", collate_fn)
     if buffers is not None:
         dataset, collating = _IntoBuffers(dataset, collate_fn, buffers), _as_it_is
-    loader = _ForkingLoader(
+    return _ForkingLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
@@ -74,8 +74,6 @@ def windows_loader(
         pin_memory=buffers is None and torch.cuda.is_available(),
         worker_init_fn=_WorkerStart(),
     )
-    loader.buffers = buffers
-    return loader
 
 
 def _buffers(workers: int, batch_bytes: int) -> BatchBuffers | None:
@@ -137,7 +135,10 @@ class _ForkingLoader(DataLoader[Item]):
     of ours. Such threads are therefore given time to finish, and every worker has to report that it has started.
     """
 
-    buffers: BatchBuffers | None = None
+    @property
+    def buffers(self) -> BatchBuffers | None:
+        """The buffers of the batches. The dataset has them: Lightning builds the loader of a prediction anew."""
+        return self.dataset.buffers if isinstance(self.dataset, _IntoBuffers) else None
 
     @property
     def _index_sampler(self) -> Sequence[list[Key]] | Tasks[Key]:

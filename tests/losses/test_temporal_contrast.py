@@ -154,6 +154,12 @@ def test_batches_without_partners_or_negatives_are_refused(
         built()(x_ND, x_ND, overlap(recordings, times))
 
 
+def test_a_resumed_training_takes_such_batches_as_if_it_had_not_been_stopped() -> None:
+    module, x_ND = built(), unit(3, 5, seed=1)
+    module.load_state_dict(built().state_dict())
+    assert module(x_ND, x_ND, overlap((0, 1, 2), (0.0, 0.0, 0.0))) == 0
+
+
 def test_without_the_times_of_windows_it_cannot_be_computed() -> None:
     x_ND = unit(3, 5, seed=1)
     with pytest.raises(ValueError, match="needs to know the times of the windows"):

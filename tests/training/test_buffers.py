@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -105,6 +106,32 @@ def test_a_buffer_is_not_filled_before_a_copy_to_the_gpu_has_ended(monkeypatch: 
     assert buffers.take() is None, "its copy is going on"
     pending[0].ended = True
     assert buffers.take() == 0
+
+
+def test_memory_that_cannot_be_pinned_is_reported_once_and_leaves_no_error_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """This CUDA keeps its last error, as the real one does, until a kernel is started, which reports it."""
+    errors: list[str] = []
+
+    def refuse(pointer: int, size: int, flags: int) -> int:
+        errors.append("out of memory")
+        return 2
+
+    def start_kernel(size: int, *, device: str) -> None:
+        if errors:
+            raise RuntimeError(errors.pop())
+
+    cudart = SimpleNamespace(cudaHostRegister=refuse, cudaError=SimpleNamespace(success=0))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: cudart)
+    monkeypatch.setattr(torch, "zeros", start_kernel)
+    buffers = BatchBuffers(1, 4096)
+    for _ in range(2):
+        assert opened(buffers, filled(buffers, 1.0)).one[:, 0].tolist() == [1.0, 2.0, 3.0]
+    assert "not pinned: cudaHostRegister gave 2" in caplog.text
+    assert len(caplog.records) == 1
+    assert errors == []
 
 
 def test_buffers_of_an_epoch_that_was_left_are_free_in_the_next() -> None:

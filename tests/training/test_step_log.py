@@ -42,3 +42,34 @@ def test_checkpoints_of_version_0_1_have_weighted_sums_by_hook() -> None:
     assert log.take(EPOCH) == {"train/clipped": 2.0, "train/loss_epoch": pytest.approx(3.0)}
     log.load_state_dict({}, steps=0)
     assert log.take(EPOCH) == {}
+
+
+def test_values_that_are_not_finite_do_not_count_if_only_finite_ones_shall() -> None:
+    whole, first, resumed = StepLog(), StepLog(), StepLog()
+    for place, norm in enumerate(values(1.0, float("inf"), float("nan"), 4.0)):
+        if place == 2:
+            resumed.load_state_dict(first.state_dict(), steps=2)
+        for log in (whole, first if place < 2 else resumed):
+            log.add(row={"loss": norm}, finite={"norm": norm}, epoch={})
+    for log in (whole, resumed):
+        row = log.take(ROW)
+        assert not row["loss"].isfinite()
+        assert row["norm"] == 2.5
+    whole.add(finite={"norm": torch.tensor(float("inf"))}, epoch={})
+    assert whole.take(ROW)["norm"].isnan(), "no value counts"
+
+
+def test_sums_of_a_checkpoint_to_which_nothing_was_added_are_moved_to_the_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, devices = StepLog(), list[str]()
+
+    def stack(means: list[Tensor]) -> Tensor:
+        devices.extend(mean.device.type for mean in means)
+        return torch.zeros(len(means))
+
+    monkeypatch.setattr(torch, "stack", stack)
+    log.load_state_dict({EPOCH: {"rare": (torch.tensor(5.0, dtype=torch.float64), 1)}}, steps=1)
+    log.add(epoch={"loss_epoch": torch.zeros((), device="meta")})
+    assert set(log.take(EPOCH)) == {"rare", "loss_epoch"}
+    assert devices == ["meta", "meta"]

@@ -96,6 +96,7 @@ TOGETHER = {
     "num_nodes": 1,
     "accelerator": "cpu",
     "channels_last": True,
+    "log_every": 2,
 }
 """Options that can be combined; the rest has tests of its own: here, in `test_x3d.py`, in `test_compiling.py` and in
 `test_forms.py`."""

@@ -164,7 +164,7 @@ class LastCheckpoint(Checkpoint):
 
     def _ask(self, trainer: pl.Trainer) -> Ballot:
         due = self._is_due(trainer)
-        self._requested |= due
+        self._requested |= due and world_size() > 1  # a single process asks itself again before the next step
         return Ballot(save=due, signal=self.signals.number)
 
     def _agreed(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Ballot:

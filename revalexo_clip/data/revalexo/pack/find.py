@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
@@ -90,11 +90,14 @@ def find_pack(root: Path) -> tuple[Found | None, str | None]:
     return None, wrong or older_pack(root)
 
 
+@dataclass
 class LastLook:
-    """What is known of the files of a dataset since a moment ago, so that a run looks at each file once."""
+    """What is known of the files of a dataset since a moment ago, so that a run looks at each file once.
 
-    def __init__(self) -> None:
-        self._seen: tuple[float, Stamps] | None = None
+    All are equal: pydantic compares private attributes too, and datasets with the same fields are equal.
+    """
+
+    _seen: tuple[float, Stamps] | None = field(default=None, init=False, compare=False)
 
     def finds_pack(self, root: Path) -> bool:
         """Look at all files of a dataset, and return whether its pack has all clips as they are now."""
