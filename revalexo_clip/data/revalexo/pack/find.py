@@ -91,10 +91,19 @@ def find_pack(root: Path) -> tuple[Found | None, str | None]:
 
 
 class LastLook:
-    """What is known of the files of a dataset since a moment ago, so that a run looks at each file once."""
+    """What is known of the files of a dataset since a moment ago, so that a run looks at each file once.
+
+    All are equal, because datasets with the same settings are, whichever files they have looked at.
+    """
 
     def __init__(self) -> None:
         self._seen: tuple[float, Stamps] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LastLook)
+
+    def __hash__(self) -> int:
+        return hash(LastLook)
 
     def finds_pack(self, root: Path) -> bool:
         """Look at all files of a dataset, and return whether its pack has all clips as they are now."""

@@ -38,7 +38,7 @@ from revalexo_clip.data.revalexo.pack.folder import (
 from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, part_path, read_part
 from revalexo_clip.data.revalexo.pack.queue import Queue, Queued
 from revalexo_clip.data.revalexo.pack.shard import SHARD_BYTES
-from revalexo_clip.data.revalexo.pack.space import check_space
+from revalexo_clip.data.revalexo.pack.space import NoSpaceError, check_space
 from revalexo_clip.data.revalexo.pack.stamps import (
     Stamp,
     encoded,
@@ -91,11 +91,15 @@ def write_pack(
     try:
         with writing(path) as sign:
             packing = _Packing(root, path, settings, described.index, sign, skip_bad=skip_bad)
-            packing.run(share, processes, on_progress or no_progress)
-            missing = packing.complete(described.digests)
-    except WriteError:
-        shutil.rmtree(path / PARTS, ignore_errors=True)  # the disk may be full, so free the space
-        raise
+            try:
+                packing.run(share, processes, on_progress or no_progress)
+                missing = packing.complete(described.digests)
+            except NoSpaceError:  # nothing was written: parts are of earlier runs, and save work once there is space
+                raise
+            except WriteError:
+                if not others(path, sign):  # all processes share the parts
+                    shutil.rmtree(path / PARTS, ignore_errors=True)  # the disk may be full, so free the space
+                raise
     except OSError as error:
         raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
     return Written((*problems, *packing.problems()), packing.encoded, missing)
