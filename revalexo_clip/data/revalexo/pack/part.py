@@ -27,6 +27,7 @@ from revalexo_clip.data.revalexo.pack.hdf5 import Table
 from revalexo_clip.data.revalexo.pack.shard import Item, Source, temporary_file
 from revalexo_clip.data.revalexo.pack.stamps import Stamp, stamp
 from revalexo_clip.data.revalexo.pack.workers import PartJob
+from revalexo_clip.data.revalexo.pack.writers import ATTEMPTS
 from revalexo_clip.data.video import every_frame
 
 
@@ -141,14 +142,27 @@ def write_part(job: Job) -> str | None:
     if stamp(job.file) != job.stamp.model_copy(update={"sha256": ""}):
         return f"{job.file}: was changed while it was being packed"
     described = np.frombuffer(PartInfo(decoder=decoder(), source=source).model_dump_json().encode(), np.uint8)
-    try:
-        with temporary_file(job.part.parent) as temporary:
-            with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **{"info": described, **arrays})
-            temporary.replace(job.part)
-    except OSError as error:
-        raise WriteError(f"{job.part}: cannot be written: {error.strerror or error}") from error
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            _save(job.part, {"info": described, **arrays})
+            break
+        except FileNotFoundError as error:  # another process that has finished has just removed the empty folder
+            if not left:
+                raise _not_written(job, error) from error
+        except OSError as error:
+            raise _not_written(job, error) from error
     return None
+
+
+def _save(path: Path, arrays: dict[str, Table]) -> None:
+    with temporary_file(path.parent) as temporary:
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        temporary.replace(path)
+
+
+def _not_written(job: Job, error: OSError) -> WriteError:
+    return WriteError(f"{job.part}: cannot be written: {error.strerror or error}")
 
 
 def read_part(path: Path) -> Part | None:

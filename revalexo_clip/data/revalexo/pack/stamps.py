@@ -142,12 +142,15 @@ def encoded(paths: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes
 
 
 def merged(several: Sequence[Stamps]) -> Stamps:
-    """Return all stamps, ordered by path, each once; of several digests at one size and time, the last one."""
+    """Return all stamps, ordered by path, each once; of several digests at one size and time, the last one.
+
+    A digest counts more than none: a file that could not be read at first may have been made readable.
+    """
     path_R = np.concatenate([np.zeros(0, "S1"), *(one.path_R for one in several)])
     size_R = np.concatenate([np.zeros(0, np.int64), *(one.size_R for one in several)])
     changed_R = np.concatenate([np.zeros(0, np.int64), *(one.changed_R for one in several)])
     digest_R = np.concatenate([np.zeros((0, 32), np.uint8), *(one.digest_R for one in several)])
-    order_R = np.lexsort((-np.arange(len(path_R)), changed_R, size_R, path_R))
+    order_R = np.lexsort((-np.arange(len(path_R)), ~digest_R.any(axis=1), changed_R, size_R, path_R))
     path_R, size_R, changed_R = path_R[order_R], size_R[order_R], changed_R[order_R]
     new_R = np.ones(len(path_R), dtype=bool)
     new_R[1:] = (path_R[1:] != path_R[:-1]) | (size_R[1:] != size_R[:-1]) | (changed_R[1:] != changed_R[:-1])

@@ -22,7 +22,7 @@ from revalexo_clip.core.files import WriteError
 from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.revalexo.pack.current import KINDS, RAW, UNKNOWN, Current, find_current, names_of, stamps_now
-from revalexo_clip.data.revalexo.pack.describe import describe, keep_copies
+from revalexo_clip.data.revalexo.pack.describe import describe, digests, keep_copies
 from revalexo_clip.data.revalexo.pack.entries import IMU, VIDEO, Finder, joined
 from revalexo_clip.data.revalexo.pack.exclusive import cores
 from revalexo_clip.data.revalexo.pack.folder import (
@@ -93,7 +93,7 @@ def write_pack(
             packing = _Packing(root, path, settings, described.index, sign, skip_bad=skip_bad)
             try:
                 packing.run(share, processes, on_progress or no_progress)
-                missing = packing.complete(described.digests)
+                missing = packing.complete(described.files)
             except NoSpaceError:  # nothing was written: parts are of earlier runs, and save work once there is space
                 raise
             except WriteError:
@@ -235,15 +235,8 @@ class _Packing:
 
     def _known(self, name: str, now: Stamp) -> Stamp | None:
         """Return the stamp of a file whose digest is known."""
-        if (
-            (noted := self.rows.get(name)) is not None
-            and noted.sha256
-            and (noted.size, noted.changed)
-            == (
-                now.size,
-                now.changed,
-            )
-        ):
+        noted = self.rows.get(name)
+        if noted is not None and noted.sha256 and (noted.size, noted.changed) == (now.size, now.changed):
             return noted
         row = int(self.stamps.find(encoded([name]), np.array([now.size]), np.array([now.changed]))[0])
         if row < 0 or not self.stamps.digest_R[row].any():
@@ -278,7 +271,7 @@ class _Packing:
             self.stamps = merged([self.stamps, new])
             write_stamps(self.path / STAMPS, self.root, new)
 
-    def complete(self, digests: dict[str, str]) -> int:
+    def complete(self, files: dict[str, bytes]) -> int:
         """Bring the manifest up to date and, if all clips are packed, everything else; return how many are not."""
         entries, _ = read_entries(self.path)
         if read_manifest(self.path).shards.names != entries.shards.names:
@@ -289,8 +282,8 @@ class _Packing:
         missing = int(current.unknown.sum())
         if not missing:
             replace_stamps(self.path / STAMPS, self.root, stamps_now(self.stamps, current, self.index), before)
-            keep_copies(self.path, self.root, digests)
-            write_description(self.path, self.pixels, digests)
+            keep_copies(self.path, files)
+            write_description(self.path, self.pixels, digests(files))
             with suppress(OSError):
                 (self.path / PARTS).rmdir()  # if it is empty
         return missing

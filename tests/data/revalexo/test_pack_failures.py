@@ -1,0 +1,118 @@
+"""What happens to a pack when files or processes fail for a while, or change while it is written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from support.packs import windows_of, write_different
+
+from revalexo_clip.core.files import WriteError
+from revalexo_clip.data.revalexo.check.command import check_data
+from revalexo_clip.data.revalexo.pack import choose, part
+from revalexo_clip.data.revalexo.pack.choose import wait_for
+from revalexo_clip.data.revalexo.pack.find import NAME
+from revalexo_clip.data.revalexo.pack.folder import PARTS, WRITERS
+from revalexo_clip.data.revalexo.pack.part import PackSettings
+from revalexo_clip.data.revalexo.pack.stamps import Stamp, merged, stamps_of
+from revalexo_clip.data.revalexo.pack.write import write_pack
+from revalexo_clip.data.revalexo.pack.writers import writing
+
+
+@pytest.fixture
+def different(tmp_path: Path) -> Path:
+    """Return a dataset of three clips that all differ."""
+    return write_different(tmp_path / "dataset", subjects=3, clips=1)
+
+
+def fail(*_: object, **__: object) -> None:
+    raise WriteError("the disk is full")
+
+
+@pytest.mark.parametrize("accompanied", [True, False])
+def test_a_process_that_cannot_write_leaves_the_parts_of_others(
+    accompanied: bool, different: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "pack" / PARTS / "of-another.npz"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    monkeypatch.setattr(part, "_save", fail)
+    if accompanied:
+        with writing(tmp_path / "pack"), pytest.raises(WriteError, match="full"):
+            write_pack(different, tmp_path / "pack", PackSettings(), processes=1)
+    else:
+        with pytest.raises(WriteError, match="full"):
+            write_pack(different, tmp_path / "pack", PackSettings(), processes=1)
+    assert kept.exists() == accompanied
+
+
+def test_a_process_that_finds_no_space_beforehand_leaves_all_parts(
+    different: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "pack" / PARTS / "of-an-earlier-run.npz"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(0, 0, 1000))
+    with pytest.raises(WriteError, match="free some space"):
+        write_pack(different, tmp_path / "pack", PackSettings(), processes=1)
+    assert kept.exists()
+
+
+def test_a_digest_counts_more_than_none_in_any_order() -> None:
+    unread, read = (stamps_of([("a.csv", Stamp(size=1, changed=2, sha256=sha256))]) for sha256 in ("", "ab" * 32))
+    for several in ([unread, read], [read, unread]):
+        assert merged(several).digest_R.tolist() == read.digest_R.tolist()
+
+
+def test_the_copies_are_the_json_files_as_they_were_read(different: Path, tmp_path: Path) -> None:
+    path, alone = different / "data_pairs/Subject01.json", tmp_path / "alone"
+    before = path.read_bytes()
+
+    def edit(done: int, total: int) -> None:
+        path.write_bytes(before.replace(b"walking", b"stairs_up"))
+
+    write_pack(different, alone, PackSettings(), processes=1, on_progress=edit)
+    assert check_data(alone).problems == ()
+    path.write_bytes(before)
+    windows = windows_of(different, pack=alone)
+    shutil.rmtree(different)
+    assert windows_of(different, pack=alone) == windows
+
+
+@pytest.mark.parametrize("folder", [WRITERS, PARTS])
+def test_folders_that_another_process_removes_are_made_again(
+    folder: str, different: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, removed = Path.open, list[Path]()
+
+    def after_removal(path: Path, mode: str = "r", **options: str | int | None) -> object:
+        if path.parent.name == folder and len(removed) < 3:
+            path.parent.rmdir()
+            removed.append(path.parent)
+        return opened(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", after_removal)
+    assert write_pack(different, tmp_path / "pack", PackSettings(), processes=1).missing == 0
+    assert len(removed) == 3
+
+
+def test_signs_of_life_are_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "GRACE", 1.2)
+    with writing(tmp_path / NAME) as sign:
+        stopped = threading.Event()
+
+        def touch() -> None:
+            for beat in range(1, 6):
+                stopped.wait(0.4)
+                os.utime(sign, ns=(beat, beat))
+            stopped.set()
+
+        thread = threading.Thread(target=touch)
+        thread.start()
+        assert wait_for(stopped.is_set, [tmp_path / NAME])
+        thread.join()
