@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.packs import windows_of, write_different
 
 from revalexo_clip.core.files import WriteError
 from revalexo_clip.data.revalexo.check.command import check_data
-from revalexo_clip.data.revalexo.pack import choose, part
+from revalexo_clip.data.revalexo.pack import choose
+from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.choose import wait_for
+from revalexo_clip.data.revalexo.pack.file import PackError
 from revalexo_clip.data.revalexo.pack.find import NAME
-from revalexo_clip.data.revalexo.pack.folder import PARTS, WRITERS
+from revalexo_clip.data.revalexo.pack.folder import DESCRIPTION, PARTS, WRITERS, read_description
 from revalexo_clip.data.revalexo.pack.part import PackSettings
 from revalexo_clip.data.revalexo.pack.stamps import Stamp, merged, stamps_of
 from revalexo_clip.data.revalexo.pack.write import write_pack
@@ -29,8 +33,8 @@ def different(tmp_path: Path) -> Path:
     return write_different(tmp_path / "dataset", subjects=3, clips=1)
 
 
-def fail(*_: object, **__: object) -> None:
-    raise WriteError("the disk is full")
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "the disk is full")
 
 
 @pytest.mark.parametrize("accompanied", [True, False])
@@ -40,7 +44,7 @@ def test_a_process_that_cannot_write_leaves_the_parts_of_others(
     kept = tmp_path / "pack" / PARTS / "of-another.npz"
     kept.parent.mkdir(parents=True)
     kept.touch()
-    monkeypatch.setattr(part, "_save", fail)
+    monkeypatch.setattr(np, "savez", full)
     if accompanied:
         with writing(tmp_path / "pack"), pytest.raises(WriteError, match="full"):
             write_pack(different, tmp_path / "pack", PackSettings(), processes=1)
@@ -116,3 +120,33 @@ def test_signs_of_life_are_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         thread.start()
         assert wait_for(stopped.is_set, [tmp_path / NAME])
         thread.join()
+
+
+def test_without_its_folder_a_dataset_is_not_mixed_with_another_in_the_pack(different: Path, tmp_path: Path) -> None:
+    """The labels are those of the dataset that was packed last, so samples of no other may be used with them."""
+    other, both = Path(shutil.copytree(different, tmp_path / "other")), tmp_path / "both"
+    for recording in (other / "imu").rglob("*.csv"):  # shorter than the first dataset's, and with other labels
+        recording.write_text(recording.read_text().replace("10:", "9:"))
+    label = other / "data_pairs/Subject01.json"
+    label.write_text(label.read_text().replace("walking", "stairs_up"))
+    pack(different, both, processes=1)
+    pack(other, both, processes=1)
+    pack(different, both, processes=1)
+    first, second = windows_of(different, pack=both), windows_of(other, pack=both)
+    assert first != second
+    shutil.rmtree(other)
+    with pytest.raises(PackError, match=r"has several files named imu/Subject\d\d/0000\.csv"):
+        windows_of(other, pack=both)
+    moved = different.rename(tmp_path / "moved")
+    assert windows_of(different, pack=both) == first, "its own labels, and only its own stamps"
+    assert windows_of(tmp_path / "never packed", pack=both) == first
+    (both / DESCRIPTION).write_text(without_stamps(both))
+    with pytest.raises(PackError, match="has several files named"):
+        windows_of(tmp_path / "never packed", pack=both)
+    pack(moved, both, processes=1)
+    assert windows_of(tmp_path / "never packed", pack=both) == windows_of(moved, pack=both)
+
+
+def without_stamps(path: Path) -> str:
+    """Return a pack's description as it was before it named the stamps of its dataset."""
+    return read_description(path).model_copy(update={"stamps": None}).summed().model_dump_json(exclude_none=True)

@@ -110,6 +110,13 @@ class Stamps(NamedTuple):
         first_N = np.searchsorted(self.path_R, path_N).clip(max=len(self.path_R) - 1)
         return np.where(self.path_R[first_N] == path_N, first_N, -1)
 
+    def ambiguous(self, path_N: npt.NDArray[np.bytes_]) -> str | None:
+        """Return the first of some paths that has several digests; None if there is none."""
+        read = self.take(self.digest_R.any(axis=1))
+        other_R = (read.path_R[1:] == read.path_R[:-1]) & (read.digest_R[1:] != read.digest_R[:-1]).any(axis=1)
+        found = np.intersect1d(read.path_R[1:][other_R], path_N)
+        return None if not len(found) else found[0].decode()
+
     def take(self, kept_R: npt.NDArray[np.bool_]) -> Stamps:
         """Return some of these stamps."""
         return Stamps(self.path_R[kept_R], self.size_R[kept_R], self.changed_R[kept_R], self.digest_R[kept_R])
@@ -170,14 +177,16 @@ def full_stamps(root: Path, paths: Sequence[str]) -> list[Stamp]:
         return list(pool.map(read, paths))
 
 
-def read_stamps(pack: Path, root: Path, cache: Path | None = None) -> Stamps:
+def read_stamps(pack: Path, root: Path, cache: Path | None = None, packed: str | None = None) -> Stamps:
     """Read the stamps of a dataset, and those of the place that it was copied from, or of its copies.
 
-    `cache` is the dataset's cache folder. If the dataset is missing, its own stamps are preferred to those of others.
+    `cache` is the dataset's cache folder. If the dataset is missing, only its own stamps count, and those of the
+    dataset whose JSON files the pack has, which start with `packed`; if there are none, those of all datasets.
     """
     folders = [pack / STAMPS, *([cache / STAMPS] if cache else [])]
     files = [file for folder in folders for file in stamp_files(folder)]
-    own = [] if root.is_dir() else [file for file in files if file.name.startswith(root_name(root))]
+    preferred = () if root.is_dir() else (root_name(root), *([packed] if packed else []))
+    own = [file for file in files if file.name.startswith(preferred)]
     return merged([found for file in own or files if (found := read_stamp_file(file)) is not None])
 
 

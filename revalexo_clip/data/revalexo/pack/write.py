@@ -46,6 +46,7 @@ from revalexo_clip.data.revalexo.pack.stamps import (
     merged,
     read_stamps,
     replace_stamps,
+    root_name,
     stamp,
     stamp_files,
     stamps_of,
@@ -283,7 +284,7 @@ class _Packing:
         if not missing:
             replace_stamps(self.path / STAMPS, self.root, stamps_now(self.stamps, current, self.index), before)
             keep_copies(self.path, files)
-            write_description(self.path, self.pixels, digests(files))
+            write_description(self.path, self.pixels, digests(files), root_name(self.root))
             with suppress(OSError):
                 (self.path / PARTS).rmdir()  # if it is empty
         return missing
