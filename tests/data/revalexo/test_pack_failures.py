@@ -5,26 +5,33 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
 import threading
 from collections import namedtuple
+from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.packs import windows_of, write_different
+from support.packs import entries_of, windows_of, write_different
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError
 from revalexo_clip.data.revalexo.check.command import check_data
-from revalexo_clip.data.revalexo.pack import choose
+from revalexo_clip.data.revalexo.pack import choose, part, workers
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.choose import wait_for
+from revalexo_clip.data.revalexo.pack.entries import IMU
 from revalexo_clip.data.revalexo.pack.file import PackError
 from revalexo_clip.data.revalexo.pack.find import NAME
-from revalexo_clip.data.revalexo.pack.folder import DESCRIPTION, PARTS, WRITERS, read_description
-from revalexo_clip.data.revalexo.pack.part import PackSettings
-from revalexo_clip.data.revalexo.pack.stamps import Stamp, merged, stamps_of
+from revalexo_clip.data.revalexo.pack.folder import DESCRIPTION, PARTS, WRITERS, read_description, read_entries
+from revalexo_clip.data.revalexo.pack.part import Job, PackSettings
+from revalexo_clip.data.revalexo.pack.stamps import Stamp, full_stamp, merged, stamps_of
+from revalexo_clip.data.revalexo.pack.workers import PassingError, Workers, serve
 from revalexo_clip.data.revalexo.pack.write import write_pack
 from revalexo_clip.data.revalexo.pack.writers import writing
+from revalexo_clip.data.video import Shown, every_frame
 
 
 @pytest.fixture
@@ -150,3 +157,73 @@ def test_without_its_folder_a_dataset_is_not_mixed_with_another_in_the_pack(diff
 def without_stamps(path: Path) -> str:
     """Return a pack's description as it was before it named the stamps of its dataset."""
     return read_description(path).model_copy(update={"stamps": None}).summed().model_dump_json(exclude_none=True)
+
+
+def test_a_file_that_changes_while_it_is_packed_is_packed_again(
+    different: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, ask = different / "imu/Subject02/0000.csv", Workers.ask
+
+    def changed_before(asked: Workers, job: Job) -> str | None:
+        if job.file == path and path.stat().st_mtime_ns != 5:
+            path.write_text(path.read_text() + "10:99999" + ",2.0" * 8 + "\n")
+            os.utime(path, ns=(5, 5))
+        return ask(asked, job)
+
+    monkeypatch.setattr(Workers, "ask", changed_before)
+    written = write_pack(different, tmp_path / "pack", PackSettings(), processes=1, skip_bad=True)
+    assert (written.problems, written.missing) == ((), 0)
+    assert read_entries(tmp_path / "pack")[0].problems == ()
+
+
+def test_a_problem_that_may_pass_is_not_published(
+    different: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, alone = different / "videos/Subject02/0000.mp4", tmp_path / "pack"
+    failures = 1
+
+    def flaky(file: Path, short_side: int) -> Iterator[Shown]:
+        nonlocal failures
+        if file == path and failures:
+            failures -= 1
+            raise DataError(f"{file}: cannot be decoded as video: Input/output error") from OSError(errno.EIO, "")
+        return every_frame(file, short_side)
+
+    monkeypatch.setattr(part, "every_frame", flaky)
+    written = write_pack(different, alone, PackSettings(), processes=1, skip_bad=True)
+    assert (written.problems, written.missing, read_entries(alone)[0].problems) == ((), 0, ())
+    shutil.rmtree(alone)
+
+    def unreadable(file: Path) -> Stamp:
+        if file == path:
+            raise DataError(f"{file}: cannot be read: Input/output error")
+        return full_stamp(file)
+
+    with monkeypatch.context() as for_a_while:
+        failures = 1000
+        for_a_while.setattr(part, "full_stamp", unreadable)
+        written = write_pack(different, alone, PackSettings(), processes=1, skip_bad=True)
+        assert written.problems == (f"{path}: cannot be decoded as video: Input/output error",)
+        assert (written.missing, read_entries(alone)[0].problems) == (1, ())
+        with pytest.raises(DataError, match="Input/output error"):
+            write_pack(different, alone, PackSettings(), processes=1)
+    failures = 0
+    written = write_pack(different, alone, PackSettings(), processes=1, skip_bad=True)
+    assert (written.problems, written.missing, written.encoded) == ((), 0, 1)
+    assert len(entries_of(alone)) == 6
+
+
+def test_workers_tell_what_may_pass(different: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = different / "imu/Subject01/0000.csv"
+    stamp = full_stamp(file).model_copy(update={"changed": 5})
+    job = Job(part=tmp_path / "part.npz", file=file, kind=IMU, stamp=stamp, pixels=PackSettings().pixels)
+    answers = StringIO()
+    serve(Job, StringIO(job.model_dump_json() + "\n"), answers)
+
+    def answer(module: str, lock: int | None) -> subprocess.Popen[str]:
+        command = ["sh", "-c", 'read job; echo "$0"', answers.getvalue().strip()]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+
+    monkeypatch.setattr(workers, "_start", answer)
+    with Workers(Job.module, 2) as two, pytest.raises(PassingError, match="was changed while it was being packed"):
+        two.ask(job)

@@ -52,7 +52,7 @@ from revalexo_clip.data.revalexo.pack.stamps import (
     stamps_of,
     write_stamps,
 )
-from revalexo_clip.data.revalexo.pack.workers import Workers
+from revalexo_clip.data.revalexo.pack.workers import PassingError, Workers
 from revalexo_clip.data.revalexo.pack.writers import others, writing
 
 BLOCK = 128
@@ -69,7 +69,7 @@ class Written(NamedTuple):
     encoded: int
     """Number of files that were packed; all others were there."""
     missing: int
-    """Number of clips that other machines are to pack; 0 if the pack is complete."""
+    """Number of clips that other machines are to pack, or that could not be read now; 0 if the pack is complete."""
 
 
 def write_pack(
@@ -95,10 +95,9 @@ def write_pack(
             try:
                 packing.run(share, processes, on_progress or no_progress)
                 missing = packing.complete(described.files)
-            except NoSpaceError:  # nothing was written: parts are of earlier runs, and save work once there is space
-                raise
-            except WriteError:
-                if not others(path, sign):  # all processes share the parts
+            except WriteError as error:
+                # Others share the parts; those of earlier runs are kept if space was missing beforehand.
+                if not isinstance(error, NoSpaceError) and not others(path, sign):
                     shutil.rmtree(path / PARTS, ignore_errors=True)  # the disk may be full, so free the space
                 raise
     except OSError as error:
@@ -116,6 +115,8 @@ class _Packing:
         self.pixels, self.sign = settings.pixels, sign
         self.encoded = 0
         self.wrong: dict[int, str] = {}
+        self.passing: dict[int, str] = {}
+        """Problems of clips that may be readable later, in the last attempt."""
         self.rows: dict[str, Stamp] = {}
         """Stamps that are not yet on the disk."""
         self.queue = Queue(path / SHARDS)
@@ -129,11 +130,14 @@ class _Packing:
         """Pack a share of the clips."""
         number, shares = share
         own_N = np.arange(len(self.index)) * shares // len(self.index) == number - 1
-        for attempt in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS + 1):
             current = self._current()
             todo = np.flatnonzero(own_N & self._outstanding(current)).tolist()
-            if not todo:
+            if not todo or (attempt == ATTEMPTS and self.passing.keys() >= set(todo)):
                 return
+            if attempt == ATTEMPTS:
+                raise WriteError(f"{self.path}: clips change, or are removed, while they are packed; start again")
+            self.passing.clear()
             if not attempt:
                 self._check_space(current, todo)
             done = int(own_N.sum()) - len(todo)
@@ -148,7 +152,6 @@ class _Packing:
                     self._publish(1)
                 finally:
                     self._keep_stamps()
-        raise WriteError(f"{self.path}: clips change, or are removed from it, while they are packed; start again")
 
     def _outstanding(self, current: Current) -> np.ndarray:
         retried_N2 = (current.entry_N2 == RAW) & (current.size_N2 >= -1)
@@ -217,7 +220,13 @@ class _Packing:
             part = part_path(self.path / PARTS, now.sha256, kind, self.pixels)
             job = Job(part=part, file=path, kind=kind, stamp=now, pixels=self.pixels)
             there = part in self.queue.parts or read_part(part) is not None
-            problem = None if there else workers.ask(job)
+            try:
+                problem = None if there else workers.ask(job)
+            except PassingError as error:
+                if not self.skip_bad:
+                    raise
+                self.passing[clip] = str(error)  # not published, so that it is packed in another attempt or run
+                continue
             self._note(clip, name, now, problem)
             self.encoded += problem is None and not there
             yield Queued(part, job.packed.model_copy(update={"problem": problem and problem.removeprefix(f"{path}: ")}))
@@ -232,7 +241,8 @@ class _Packing:
 
     def problems(self) -> tuple[str, ...]:
         """Return the problems of clips that were left out, in their order."""
-        return tuple(self.wrong[clip] for clip in sorted(self.wrong))
+        wrong = {**self.passing, **self.wrong}
+        return tuple(wrong[clip] for clip in sorted(wrong))
 
     def _known(self, name: str, now: Stamp) -> Stamp | None:
         """Return the stamp of a file whose digest is known."""
