@@ -26,7 +26,7 @@ from revalexo_clip.data.revalexo.pack.find import (
     find_pack,
     older_pack,
 )
-from revalexo_clip.data.revalexo.pack.folder import DESCRIPTION, MANIFEST, PARTS, SHARDS, Pack, open_pack
+from revalexo_clip.data.revalexo.pack.folder import DESCRIPTION, MANIFEST, PARTS, SHARDS, WRITERS, Pack, open_pack
 from revalexo_clip.data.revalexo.pack.part import PackSettings
 from revalexo_clip.data.revalexo.pack.source import PackedClips
 from revalexo_clip.data.revalexo.pack.stamps import Stamps, stamp
@@ -159,5 +159,6 @@ def _progress(paths: Sequence[Path]) -> list[int]:
     for path in paths:
         folder = parts_of(path)
         inside = [path / name for name in (DESCRIPTION, MANIFEST, PARTS, SHARDS)]
-        changed += [path, *inside, folder, *sorted(folder.glob(f"{ASSEMBLED}*"))]
+        signs = sorted((path / WRITERS).glob("*"))  # processes touch them even if a long video takes minutes
+        changed += [path, *inside, *signs, folder, *sorted(folder.glob(f"{ASSEMBLED}*"))]
     return [stamp(part).changed for part in changed]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.core.files import sha256_of
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.index import read_subjects
@@ -22,8 +22,8 @@ class DatasetDescription:
 
     index: ClipIndex
     """All clips, including those without video."""
-    digests: dict[str, str]
-    """SHA-256 of every JSON file, by its path relative to the root."""
+    files: dict[str, bytes]
+    """Content of every JSON file, by its path relative to the root. Files may be edited while clips are packed."""
 
 
 def describe(root: Path, *, skip_bad: bool = False) -> tuple[DatasetDescription, tuple[str, ...]]:
@@ -33,7 +33,7 @@ def describe(root: Path, *, skip_bad: bool = False) -> tuple[DatasetDescription,
     """
     layout.read_label_mapping(root)
     files = layout.subject_files(root)
-    digests = digests_of(root)
+    contents = _contents(root)
     unreadable: dict[str, str] = {}
     try:
         index = read_subjects(root, files)
@@ -44,7 +44,7 @@ def describe(root: Path, *, skip_bad: bool = False) -> tuple[DatasetDescription,
         index = read_subjects(root, {subject: own for subject, own in files.items() if subject not in unreadable})
     if not len(index):
         raise DataError("\n".join(unreadable.values()) or f"{root}: has no clips")
-    return DatasetDescription(index, digests), tuple(unreadable.values())
+    return DatasetDescription(index, contents), tuple(unreadable.values())
 
 
 def _unreadable(root: Path, files: Mapping[str, tuple[Path, ...]]) -> dict[str, str]:
@@ -59,25 +59,34 @@ def _unreadable(root: Path, files: Mapping[str, tuple[Path, ...]]) -> dict[str, 
 
 
 def digests_of(root: Path) -> dict[str, str]:
-    """Compute the SHA-256 of all JSON files, by path relative to the root."""
+    """Compute the SHA-256 of all JSON files, by path relative to the root. Raises `DataError`."""
+    return digests(_contents(root))
+
+
+def digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Compute the SHA-256 of files that are given by their content."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+def _contents(root: Path) -> dict[str, bytes]:
     paths = [root / layout.LABEL_MAPPING, *sorted((root / layout.DATA_PAIRS).glob("*.json"))]
     try:
-        return {path.relative_to(root).as_posix(): sha256_of(path) for path in paths}
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
-def keep_copies(path: Path, root: Path, digests: Mapping[str, str]) -> None:
-    """Copy the JSON files of a dataset into its pack, and remove copies of files that are gone. Raises `OSError`."""
+def keep_copies(path: Path, files: Mapping[str, bytes]) -> None:
+    """Keep the JSON files of a dataset in its pack, and remove copies of files that are gone. Raises `OSError`."""
     folder = path / DATASET
-    known: dict[str, str] = {}
+    known: dict[str, bytes] = {}
     with suppress(DataError):
-        known = digests_of(folder)
-    for name, digest in digests.items():
-        if known.get(name) != digest:
+        known = _contents(folder)
+    for name, content in files.items():
+        if known.get(name) != content:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            replace_file(folder / name, (root / name).read_bytes())
-    for name in known.keys() - digests.keys():
+            replace_file(folder / name, content)
+    for name in known.keys() - files.keys():
         (folder / name).unlink(missing_ok=True)
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.revalexo.pack.current import Current, find_current, problem_of, seen_in
+from revalexo_clip.data.revalexo.pack.current import KINDS, Current, find_current, names_of, problem_of, seen_in
 from revalexo_clip.data.revalexo.pack.describe import describe
 from revalexo_clip.data.revalexo.pack.file import PackError
 from revalexo_clip.data.revalexo.pack.folder import STAMPS, Pack, open_pack
-from revalexo_clip.data.revalexo.pack.stamps import Stamps, read_stamps, write_stamps
+from revalexo_clip.data.revalexo.pack.stamps import Stamps, encoded, read_stamps, write_stamps
 
 NAME = "rxclip-pack"
 FRESH = 60.0
@@ -129,9 +129,12 @@ def find_clips(pack: Pack, index: ClipIndex, *, seen: Stamps | None = None) -> F
 
     Files are compared by size and modification time with those that were packed, and read only if the size is the same
     but the time differs, as after copying; what is found then is kept in the pack, or in the cache folder if the pack
-    is read-only. For `seen`, see `find_current`. Raises `OutOfDateError` if the pack does not have a file as it is now.
+    is read-only. For `seen`, see `find_current`. Raises `OutOfDateError` if the pack does not have a file as it is now,
+    and `PackError` if the dataset is missing and the pack has several files in place of one.
     """
-    stamps = read_stamps(pack.path, index.root, cache_folder(index.root))
+    stamps = read_stamps(pack.path, index.root, cache_folder(index.root), pack.stamps)
+    if not index.root.is_dir():
+        _check_one_dataset(pack, stamps, index)
     current = find_current(pack, stamps, index, seen=seen)
     if len(current.new.path_R):
         _keep(pack, index.root, current.new)
@@ -139,6 +142,16 @@ def find_clips(pack: Pack, index: ClipIndex, *, seen: Stamps | None = None) -> F
     if problem is not None:
         raise OutOfDateError(f"{pack.path}: is out of date: {problem}")
     return Found(pack, index, current)
+
+
+def _check_one_dataset(pack: Pack, stamps: Stamps, index: ClipIndex) -> None:
+    for kind in KINDS:
+        name = stamps.ambiguous(encoded(names_of(index, kind)))
+        if name is not None:
+            raise PackError(
+                f"{pack.path}: has several files named {name}, of datasets in different folders or packed at different "
+                f"times, and {index.root} is missing; restore it, or pack each dataset into a pack of its own (--out)"
+            )
 
 
 def _keep(pack: Pack, root: Path, new: Stamps) -> None:

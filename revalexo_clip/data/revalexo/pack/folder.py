@@ -61,14 +61,15 @@ class Description(BaseModel):
     """JPEG quality."""
     digests: dict[str, str]
     """SHA-256 of the JSON files in `dataset/`, by path."""
+    stamps: str | None = None
+    """What the names of the files in `stamps/` start with that belong to the dataset in `dataset/`."""
     check: int = 0
     """Checksum of all the rest."""
 
     def summed(self) -> Description:
         """Return the same with its checksum."""
-        return self.model_copy(
-            update={"check": zlib.crc32(self.model_copy(update={"check": 0}).model_dump_json().encode())}
-        )
+        content = self.model_copy(update={"check": 0}).model_dump_json(exclude_none=True)
+        return self.model_copy(update={"check": zlib.crc32(content.encode())})
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Pack:
     entries: Entries
     damaged: Mapping[str, str]
     """What is wrong with shards that cannot be used, by name."""
+    stamps: str | None = None
+    """See `Description`."""
 
     @property
     def shards(self) -> Path:
@@ -97,7 +100,8 @@ def open_pack(path: Path) -> Pack:
     """Open a pack. Raises `PackError` if there is none, if it has another format, or if it is not usable."""
     described = read_description(path)
     entries, damaged = read_entries(path)
-    return Pack(path, Pixels(described.short_side, described.quality), described.digests, entries, damaged)
+    pixels = Pixels(described.short_side, described.quality)
+    return Pack(path, pixels, described.digests, entries, damaged, described.stamps)
 
 
 def read_description(path: Path) -> Description:
@@ -138,9 +142,11 @@ def _other_format(path: Path, found: object, version: object) -> str:
     )
 
 
-def write_description(path: Path, pixels: Pixels, digests: Mapping[str, str]) -> None:
+def write_description(path: Path, pixels: Pixels, digests: Mapping[str, str], stamps: str) -> None:
     """Write `pack.json`, unless it says the same already. Raises `OSError`."""
-    described = Description(short_side=pixels.short_side, quality=pixels.quality, digests=dict(digests)).summed()
+    described = Description(
+        short_side=pixels.short_side, quality=pixels.quality, digests=dict(digests), stamps=stamps
+    ).summed()
     with suppress(PackError):
         if read_description(path) == described:
             return

@@ -5,6 +5,7 @@ Parts are named by the digest of the file that they were made from, so that proc
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ from revalexo_clip.data.revalexo.pack.entries import IMU, VIDEO, Header, Pixels
 from revalexo_clip.data.revalexo.pack.file import FORMAT
 from revalexo_clip.data.revalexo.pack.hdf5 import Table
 from revalexo_clip.data.revalexo.pack.shard import Item, Source, temporary_file
-from revalexo_clip.data.revalexo.pack.stamps import Stamp, stamp
-from revalexo_clip.data.revalexo.pack.workers import PartJob
+from revalexo_clip.data.revalexo.pack.stamps import Stamp, full_stamp, stamp
+from revalexo_clip.data.revalexo.pack.workers import PartJob, PassingError
+from revalexo_clip.data.revalexo.pack.writers import ATTEMPTS
 from revalexo_clip.data.video import every_frame
 
 
@@ -129,7 +131,7 @@ def decoder() -> str:
 def write_part(job: Job) -> str | None:
     """Pack one file, unless its part is there. Returns the file's problem, if it cannot be packed.
 
-    Raises `WriteError` if the part cannot be written.
+    Raises `WriteError` if the part cannot be written, and `PassingError` if the problem is not one of its content.
     """
     done = read_part(job.part)
     if done is not None and done.info.source.sha256 == job.stamp.sha256:
@@ -137,18 +139,53 @@ def write_part(job: Job) -> str | None:
     try:
         source, arrays = _imu(job) if job.kind == IMU else _video(job)
     except DataError as error:
-        return str(error)
-    if stamp(job.file) != job.stamp.model_copy(update={"sha256": ""}):
-        return f"{job.file}: was changed while it was being packed"
+        if _again(job) == str(error):
+            return str(error)
+        raise PassingError(str(error)) from error
+    if _is_changed(job):
+        raise PassingError(f"{job.file}: was changed while it was being packed")
     described = np.frombuffer(PartInfo(decoder=decoder(), source=source).model_dump_json().encode(), np.uint8)
-    try:
-        with temporary_file(job.part.parent) as temporary:
-            with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **{"info": described, **arrays})
-            temporary.replace(job.part)
-    except OSError as error:
-        raise WriteError(f"{job.part}: cannot be written: {error.strerror or error}") from error
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            _save(job.part, {"info": described, **arrays})
+            break
+        except FileNotFoundError as error:  # another process that has finished has just removed the empty folder
+            if not left:
+                raise _not_written(job, error) from error
+        except OSError as error:
+            raise _not_written(job, error) from error
     return None
+
+
+def _again(job: Job) -> str | None:
+    """Read a file once more; return its problem if its content is still what it was, and if it is to blame."""
+    try:
+        if full_stamp(job.file) != job.stamp:
+            return None
+        _imu(job) if job.kind == IMU else _video(job)
+    except DataError as error:
+        return None if _is_changed(job) or _lacks_resources(error) else str(error)
+    return None
+
+
+def _is_changed(job: Job) -> bool:
+    return stamp(job.file) != job.stamp.model_copy(update={"sha256": ""})
+
+
+def _lacks_resources(error: DataError) -> bool:
+    """Return whether memory or file handles ran out."""
+    return getattr(error.__cause__, "errno", None) in {errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
+
+def _save(path: Path, arrays: dict[str, Table]) -> None:
+    with temporary_file(path.parent) as temporary:
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        temporary.replace(path)
+
+
+def _not_written(job: Job, error: OSError) -> WriteError:
+    return WriteError(f"{job.part}: cannot be written: {error.strerror or error}")
 
 
 def read_part(path: Path) -> Part | None:

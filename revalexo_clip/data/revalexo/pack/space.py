@@ -24,10 +24,14 @@ MARGIN = 1.1
 _MICRO = 1_000_000
 
 
+class NoSpaceError(WriteError):
+    """What is to be packed does not fit on the disk."""
+
+
 def check_space(
     path: Path, videos: Sequence[tuple[Path, int]], imu_bytes: int, pixels: Pixels, entries: Entries
 ) -> None:
-    """Raise `WriteError` if a pack would not fit on its disk.
+    """Raise `NoSpaceError` if a pack would not fit on its disk.
 
     `videos` are those to be packed, with their sizes [bytes]; `imu_bytes` is the size of the IMU files, whose samples
     are smaller. `entries` are those that the pack has, from which the sizes of frames are estimated if it has any.
@@ -37,7 +41,7 @@ def check_space(
     folder = next(folder for folder in (path, *path.parents) if folder.is_dir())
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise WriteError(
+        raise NoSpaceError(
             f"{path}: cannot be written: packing {len(videos)} videos of {video_bytes / 1e9:.2f} GB takes about "
             f"{needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free there; free some space, or choose another place "
             "(--out, data.pack) or a smaller --short-side or --quality"

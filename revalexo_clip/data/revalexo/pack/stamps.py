@@ -110,6 +110,13 @@ class Stamps(NamedTuple):
         first_N = np.searchsorted(self.path_R, path_N).clip(max=len(self.path_R) - 1)
         return np.where(self.path_R[first_N] == path_N, first_N, -1)
 
+    def ambiguous(self, path_N: npt.NDArray[np.bytes_]) -> str | None:
+        """Return the first of some paths that has several digests; None if there is none."""
+        read = self.take(self.digest_R.any(axis=1))
+        other_R = (read.path_R[1:] == read.path_R[:-1]) & (read.digest_R[1:] != read.digest_R[:-1]).any(axis=1)
+        found = np.intersect1d(read.path_R[1:][other_R], path_N)
+        return None if not len(found) else found[0].decode()
+
     def take(self, kept_R: npt.NDArray[np.bool_]) -> Stamps:
         """Return some of these stamps."""
         return Stamps(self.path_R[kept_R], self.size_R[kept_R], self.changed_R[kept_R], self.digest_R[kept_R])
@@ -142,12 +149,15 @@ def encoded(paths: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[np.bytes
 
 
 def merged(several: Sequence[Stamps]) -> Stamps:
-    """Return all stamps, ordered by path, each once; of several digests at one size and time, the last one."""
+    """Return all stamps, ordered by path, each once; of several digests at one size and time, the last one.
+
+    A digest counts more than none: a file that could not be read at first may have been made readable.
+    """
     path_R = np.concatenate([np.zeros(0, "S1"), *(one.path_R for one in several)])
     size_R = np.concatenate([np.zeros(0, np.int64), *(one.size_R for one in several)])
     changed_R = np.concatenate([np.zeros(0, np.int64), *(one.changed_R for one in several)])
     digest_R = np.concatenate([np.zeros((0, 32), np.uint8), *(one.digest_R for one in several)])
-    order_R = np.lexsort((-np.arange(len(path_R)), changed_R, size_R, path_R))
+    order_R = np.lexsort((-np.arange(len(path_R)), ~digest_R.any(axis=1), changed_R, size_R, path_R))
     path_R, size_R, changed_R = path_R[order_R], size_R[order_R], changed_R[order_R]
     new_R = np.ones(len(path_R), dtype=bool)
     new_R[1:] = (path_R[1:] != path_R[:-1]) | (size_R[1:] != size_R[:-1]) | (changed_R[1:] != changed_R[:-1])
@@ -167,14 +177,16 @@ def full_stamps(root: Path, paths: Sequence[str]) -> list[Stamp]:
         return list(pool.map(read, paths))
 
 
-def read_stamps(pack: Path, root: Path, cache: Path | None = None) -> Stamps:
+def read_stamps(pack: Path, root: Path, cache: Path | None = None, packed: str | None = None) -> Stamps:
     """Read the stamps of a dataset, and those of the place that it was copied from, or of its copies.
 
-    `cache` is the dataset's cache folder. If the dataset is missing, its own stamps are preferred to those of others.
+    `cache` is the dataset's cache folder. If the dataset is missing, only its own stamps count, and those of the
+    dataset whose JSON files the pack has, which start with `packed`; if there are none, those of all datasets.
     """
     folders = [pack / STAMPS, *([cache / STAMPS] if cache else [])]
     files = [file for folder in folders for file in stamp_files(folder)]
-    own = [] if root.is_dir() else [file for file in files if file.name.startswith(root_name(root))]
+    preferred = () if root.is_dir() else (root_name(root), *([packed] if packed else []))
+    own = [file for file in files if file.name.startswith(preferred)]
     return merged([found for file in own or files if (found := read_stamp_file(file)) is not None])
 
 

@@ -24,6 +24,10 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError
 
 
+class PassingError(DataError):
+    """A file could not be read now, but may be readable later: it was changed, or its disk or network failed."""
+
+
 class PartJob(BaseModel, ABC):
     """A part to write. Its subclasses define `write`, and a module that serves them as a command."""
 
@@ -43,7 +47,7 @@ class PartJob(BaseModel, ABC):
     def write(self) -> str | None:
         """Write the part, unless it is already up to date. Returns the source's problem, if it cannot be read.
 
-        Raises `WriteError` if the part cannot be written.
+        Raises `WriteError` if the part cannot be written, and `PassingError` if the source may be readable later.
         """
 
 
@@ -54,6 +58,8 @@ class _Answer(BaseModel):
     problem: str | None = None
     refused: str | None = None
     """Error if the part could not be written."""
+    passing: str | None = None
+    """Problem of the source that may pass."""
 
 
 def write_parts(jobs: Sequence[Job], processes: int, lock: int | None) -> Generator[tuple[Job, str | None]]:
@@ -141,6 +147,8 @@ def _ask(worker: _Worker, job: PartJob) -> str | None:
     answer = _Answer.model_validate_json(line)
     if answer.refused is not None:
         raise WriteError(answer.refused)
+    if answer.passing is not None:
+        raise PassingError(answer.passing)
     return answer.problem
 
 
@@ -151,5 +159,7 @@ def serve(kind: type[PartJob], jobs: IO[str], answers: IO[str]) -> None:
             answer = _Answer(problem=kind.model_validate_json(line).write())
         except WriteError as error:
             answer = _Answer(refused=str(error))
+        except PassingError as error:
+            answer = _Answer(passing=str(error))
         answers.write(answer.model_dump_json() + "\n")
         answers.flush()

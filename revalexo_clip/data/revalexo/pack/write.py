@@ -22,7 +22,7 @@ from revalexo_clip.core.files import WriteError
 from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.revalexo.pack.current import KINDS, RAW, UNKNOWN, Current, find_current, names_of, stamps_now
-from revalexo_clip.data.revalexo.pack.describe import describe, keep_copies
+from revalexo_clip.data.revalexo.pack.describe import describe, digests, keep_copies
 from revalexo_clip.data.revalexo.pack.entries import IMU, VIDEO, Finder, joined
 from revalexo_clip.data.revalexo.pack.exclusive import cores
 from revalexo_clip.data.revalexo.pack.folder import (
@@ -38,7 +38,7 @@ from revalexo_clip.data.revalexo.pack.folder import (
 from revalexo_clip.data.revalexo.pack.part import Job, PackSettings, part_path, read_part
 from revalexo_clip.data.revalexo.pack.queue import Queue, Queued
 from revalexo_clip.data.revalexo.pack.shard import SHARD_BYTES
-from revalexo_clip.data.revalexo.pack.space import check_space
+from revalexo_clip.data.revalexo.pack.space import NoSpaceError, check_space
 from revalexo_clip.data.revalexo.pack.stamps import (
     Stamp,
     encoded,
@@ -46,12 +46,13 @@ from revalexo_clip.data.revalexo.pack.stamps import (
     merged,
     read_stamps,
     replace_stamps,
+    root_name,
     stamp,
     stamp_files,
     stamps_of,
     write_stamps,
 )
-from revalexo_clip.data.revalexo.pack.workers import Workers
+from revalexo_clip.data.revalexo.pack.workers import PassingError, Workers
 from revalexo_clip.data.revalexo.pack.writers import others, writing
 
 BLOCK = 128
@@ -68,7 +69,7 @@ class Written(NamedTuple):
     encoded: int
     """Number of files that were packed; all others were there."""
     missing: int
-    """Number of clips that other machines are to pack; 0 if the pack is complete."""
+    """Number of clips that other machines are to pack, or that could not be read now; 0 if the pack is complete."""
 
 
 def write_pack(
@@ -91,11 +92,14 @@ def write_pack(
     try:
         with writing(path) as sign:
             packing = _Packing(root, path, settings, described.index, sign, skip_bad=skip_bad)
-            packing.run(share, processes, on_progress or no_progress)
-            missing = packing.complete(described.digests)
-    except WriteError:
-        shutil.rmtree(path / PARTS, ignore_errors=True)  # the disk may be full, so free the space
-        raise
+            try:
+                packing.run(share, processes, on_progress or no_progress)
+                missing = packing.complete(described.files)
+            except WriteError as error:
+                # Others share the parts; those of earlier runs are kept if space was missing beforehand.
+                if not isinstance(error, NoSpaceError) and not others(path, sign):
+                    shutil.rmtree(path / PARTS, ignore_errors=True)  # the disk may be full, so free the space
+                raise
     except OSError as error:
         raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
     return Written((*problems, *packing.problems()), packing.encoded, missing)
@@ -111,6 +115,8 @@ class _Packing:
         self.pixels, self.sign = settings.pixels, sign
         self.encoded = 0
         self.wrong: dict[int, str] = {}
+        self.passing: dict[int, str] = {}
+        """Problems of clips that may be readable later, in the last attempt."""
         self.rows: dict[str, Stamp] = {}
         """Stamps that are not yet on the disk."""
         self.queue = Queue(path / SHARDS)
@@ -124,11 +130,14 @@ class _Packing:
         """Pack a share of the clips."""
         number, shares = share
         own_N = np.arange(len(self.index)) * shares // len(self.index) == number - 1
-        for attempt in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS + 1):
             current = self._current()
             todo = np.flatnonzero(own_N & self._outstanding(current)).tolist()
-            if not todo:
+            if not todo or (attempt == ATTEMPTS and self.passing.keys() >= set(todo)):
                 return
+            if attempt == ATTEMPTS:
+                raise WriteError(f"{self.path}: clips change, or are removed, while they are packed; start again")
+            self.passing.clear()
             if not attempt:
                 self._check_space(current, todo)
             done = int(own_N.sum()) - len(todo)
@@ -143,7 +152,6 @@ class _Packing:
                     self._publish(1)
                 finally:
                     self._keep_stamps()
-        raise WriteError(f"{self.path}: clips change, or are removed from it, while they are packed; start again")
 
     def _outstanding(self, current: Current) -> np.ndarray:
         retried_N2 = (current.entry_N2 == RAW) & (current.size_N2 >= -1)
@@ -212,7 +220,13 @@ class _Packing:
             part = part_path(self.path / PARTS, now.sha256, kind, self.pixels)
             job = Job(part=part, file=path, kind=kind, stamp=now, pixels=self.pixels)
             there = part in self.queue.parts or read_part(part) is not None
-            problem = None if there else workers.ask(job)
+            try:
+                problem = None if there else workers.ask(job)
+            except PassingError as error:
+                if not self.skip_bad:
+                    raise
+                self.passing[clip] = str(error)  # not published, so that it is packed in another attempt or run
+                continue
             self._note(clip, name, now, problem)
             self.encoded += problem is None and not there
             yield Queued(part, job.packed.model_copy(update={"problem": problem and problem.removeprefix(f"{path}: ")}))
@@ -227,19 +241,13 @@ class _Packing:
 
     def problems(self) -> tuple[str, ...]:
         """Return the problems of clips that were left out, in their order."""
-        return tuple(self.wrong[clip] for clip in sorted(self.wrong))
+        wrong = {**self.passing, **self.wrong}
+        return tuple(wrong[clip] for clip in sorted(wrong))
 
     def _known(self, name: str, now: Stamp) -> Stamp | None:
         """Return the stamp of a file whose digest is known."""
-        if (
-            (noted := self.rows.get(name)) is not None
-            and noted.sha256
-            and (noted.size, noted.changed)
-            == (
-                now.size,
-                now.changed,
-            )
-        ):
+        noted = self.rows.get(name)
+        if noted is not None and noted.sha256 and (noted.size, noted.changed) == (now.size, now.changed):
             return noted
         row = int(self.stamps.find(encoded([name]), np.array([now.size]), np.array([now.changed]))[0])
         if row < 0 or not self.stamps.digest_R[row].any():
@@ -274,7 +282,7 @@ class _Packing:
             self.stamps = merged([self.stamps, new])
             write_stamps(self.path / STAMPS, self.root, new)
 
-    def complete(self, digests: dict[str, str]) -> int:
+    def complete(self, files: dict[str, bytes]) -> int:
         """Bring the manifest up to date and, if all clips are packed, everything else; return how many are not."""
         entries, _ = read_entries(self.path)
         if read_manifest(self.path).shards.names != entries.shards.names:
@@ -285,8 +293,8 @@ class _Packing:
         missing = int(current.unknown.sum())
         if not missing:
             replace_stamps(self.path / STAMPS, self.root, stamps_now(self.stamps, current, self.index), before)
-            keep_copies(self.path, self.root, digests)
-            write_description(self.path, self.pixels, digests)
+            keep_copies(self.path, files)
+            write_description(self.path, self.pixels, digests(files), root_name(self.root))
             with suppress(OSError):
                 (self.path / PARTS).rmdir()  # if it is empty
         return missing

@@ -20,6 +20,8 @@ BEAT = 20.0
 """Time between two signs of life [s]."""
 SILENCE = 600.0
 """Time after which a process without a sign of life has ended [s]."""
+ATTEMPTS = 10
+"""How often a file is written to a folder that other processes remove when it is empty."""
 _PRUNING = ".prune"
 
 
@@ -30,9 +32,15 @@ def writing(path: Path, *, alone: bool = False) -> Iterator[Path]:
     Raises `BusyError` if another process prunes it, or, if `alone`, writes it; and `OSError`.
     """
     folder = path / WRITERS
-    folder.mkdir(parents=True, exist_ok=True)
     own = folder / temporary_name(_PRUNING if alone else "")
-    own.open("xb").close()
+    for left in reversed(range(ATTEMPTS)):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            own.open("xb").close()
+            break
+        except FileNotFoundError:  # another process that ended has just removed the empty folder
+            if not left:
+                raise
     ended = threading.Event()
     beat = threading.Thread(target=_beat, args=(own, ended), daemon=True)
     try:
