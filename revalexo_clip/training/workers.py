@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from multiprocessing.synchronize import Semaphore
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -63,7 +63,7 @@ def windows_loader(
     buffers, collating = _buffers(workers, batch_bytes), cast("Callable[[list[Item]], object]", collate_fn)
     if buffers is not None:
         dataset, collating = _IntoBuffers(dataset, collate_fn, buffers), _as_it_is
-    loader = _ForkingLoader(
+    return _ForkingLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
@@ -73,9 +73,8 @@ def windows_loader(
         persistent_workers=workers > 0,
         pin_memory=buffers is None and torch.cuda.is_available(),
         worker_init_fn=_WorkerStart(),
+        buffers=buffers,
     )
-    loader.buffers = buffers
-    return loader
 
 
 def _buffers(workers: int, batch_bytes: int) -> BatchBuffers | None:
@@ -137,7 +136,10 @@ class _ForkingLoader(DataLoader[Item]):
     of ours. Such threads are therefore given time to finish, and every worker has to report that it has started.
     """
 
-    buffers: BatchBuffers | None = None
+    def __init__(self, *args: Any, buffers: BatchBuffers | None = None, **kwargs: Any) -> None:
+        # an argument, because Lightning builds a loader of predictions again from the arguments of its class
+        super().__init__(*args, **kwargs)
+        self.buffers = buffers
 
     @property
     def _index_sampler(self) -> Sequence[list[Key]] | Tasks[Key]:
