@@ -18,11 +18,12 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.progress import OnProgress, Progress, silent_progress
 from revalexo_clip.core.types import Modality
 from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
-from revalexo_clip.data.dataset import arrived, collate
+from revalexo_clip.data.dataset import LabelledClips, arrived, collate
+from revalexo_clip.data.ego4d.dataset import NarratedTakes
 from revalexo_clip.data.subjects import alike
 from revalexo_clip.evaluation.held_out import check_same_imu, check_same_input, edited
 from revalexo_clip.evaluation.text import load_text
-from revalexo_clip.metrics.evaluated import Floats, Ints
+from revalexo_clip.metrics.evaluated import Bools, Floats, Ints
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.reports.strip import write_strip
 from revalexo_clip.runs.checkpoint import Checkpoint, load_checkpoint
@@ -31,6 +32,8 @@ from revalexo_clip.training.loaders import evaluation_batch_size
 
 FRAMES, SIDE = 4, 96
 """Frames of a moment in the strip of frames, if windows themselves have none, and their side [px]."""
+SAME_TIME = 1e-6
+"""Times of windows that differ by less are the same [s]."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,14 @@ def search(
 ) -> SearchResult:
     """Return the `top` moments of some recordings that fit a sentence best; they do not overlap.
 
-    `recordings` are subjects or clips of the dataset (`Subject10`, `10`, `Subject10/0003`). Windows start every
-    `data.eval_stride`; `modality` is what is compared with the sentence. If there is video, frames of the moments are
-    written to `out`, by default to `search/` in the run folder. The other arguments are those of `evaluate`.
+    `recordings` are subjects or clips of the dataset (`Subject10`, `10`, `Subject10/0003`). Seconds that a clip shares
+    with another one are searched, too, and may be named by the other. Windows start every `data.eval_stride`, of Ego4D
+    and `AlignedVideo` also far from narrations; `modality` is what is compared with the sentence. If there is video,
+    frames of the moments are written to `out`, by default to `search/` in the run folder. The other arguments are those
+    of `evaluate`.
 
-    Raises `ConfigError` if the checkpoint has no text or a recording does not exist; `DataError` if a file cannot be
-    read or written, or if the data do not have the format of the training.
+    Raises `ConfigError` if the checkpoint has no text, or a recording does not exist or has no window; `DataError` if a
+    file cannot be read or written, or if the data do not have the format of the training.
     """
     if not query.strip():
         raise ConfigError("the sentence to search for is empty")
@@ -118,10 +123,13 @@ def search(
 
 
 def _of_subjects(experiment: PretrainExperiment, recordings: Sequence[str]) -> PretrainExperiment:
-    """Return the experiment with the subjects of some recordings as its test subjects."""
+    """Return the experiment with the subjects of some recordings as its test subjects, and windows everywhere."""
     named = list(dict.fromkeys(name.partition("/")[0] for name in recordings))
     subjects = [name for place, name in enumerate(named) if not any(alike(name, other) for other in named[:place])]
-    return experiment.model_copy(update={"data": experiment.data.evaluating(tuple(subjects))})
+    data = experiment.data.evaluating(tuple(subjects))
+    if isinstance(data, NarratedTakes):  # a search is for what nobody has narrated, too
+        data = data.model_copy(update={"around": "anywhere"})
+    return experiment.model_copy(update={"data": data})
 
 
 def _windows(checkpoint: Checkpoint, experiment: PretrainExperiment, modality: Modality) -> LabelledWindows:
@@ -138,18 +146,40 @@ def _windows(checkpoint: Checkpoint, experiment: PretrainExperiment, modality: M
 
 
 def _selected(windows: LabelledWindows, recordings: Sequence[str]) -> Ints:
-    """Return the windows of the named recordings. Raises `ConfigError` if one has no windows."""
-    chosen = np.zeros(len(windows.clip_names), dtype=bool)
+    """Return the windows in the time of the named recordings. Raises `ConfigError` if one has no windows."""
+    chosen_N = np.zeros(len(windows), dtype=bool)
     for name in recordings:
-        subject, _, pair = name.partition("/")
-        found = [
-            alike(subject, of) and pair in ("", clip.partition("/")[2])
-            for of, clip in zip(windows.clip_subjects, windows.clip_names, strict=True)
-        ]
-        if not any(found):
+        clips = [clip for clip in range(len(windows.clip_names)) if _is_named(name, windows, clip)]
+        if not clips:
             raise ConfigError(f"no clip {name}{nearest(name, windows.clip_names)}")
-        chosen |= np.array(found)
-    return np.flatnonzero(chosen[windows.windows.clip_N])
+        found_N = np.logical_or.reduce([_in_clip(windows, clip) for clip in clips])
+        if not found_N.any():
+            raise ConfigError(
+                f"{name} has no window of {windows.imu_spec.window:g} s at a multiple of data.eval_stride; set a "
+                "shorter stride or name another recording"
+            )
+        chosen_N |= found_N
+    return np.flatnonzero(chosen_N)
+
+
+def _is_named(name: str, windows: LabelledWindows, clip: int) -> bool:
+    """Return whether a name is that of a clip, of its subject, or of the whole clip that it is a piece (`#1`) of."""
+    subject, _, pair = name.partition("/")
+    own = windows.clip_names[clip].partition("/")[2]
+    return alike(subject, windows.clip_subjects[clip]) and pair in ("", own, own.rpartition("#")[0] or own)
+
+
+def _in_clip(windows: LabelledWindows, clip: int) -> Bools:
+    """Return which windows lie in the time of a clip, [N]; of seconds that clips share, they may be another clip's."""
+    clip_N = windows.windows.clip_N
+    own_N: Bools = clip_N == clip
+    if not isinstance(windows, LabelledClips):
+        return own_N
+    times, offset = windows.index.times, float(windows.clip_offsets[clip])
+    time_N = windows.windows.start_N + windows.clip_offsets[clip_N]
+    begin, end = offset + times.begin_N[clip], offset + times.end_N[clip] - windows.imu_spec.window
+    inside_N = (time_N >= begin - SAME_TIME) & (time_N <= end + SAME_TIME)
+    return own_N | ((windows.clip_recordings[clip_N] == windows.clip_recordings[clip]) & inside_N)
 
 
 @torch.no_grad()
@@ -183,7 +213,7 @@ def _best(windows: LabelledWindows, rows: Ints, score_M: Floats, top: int) -> tu
     for place in np.argsort(-score_M, kind="stable").tolist():
         clip, start = int(placed.clip_N[rows[place]]), float(placed.start_N[rows[place]])
         recording, time = int(windows.clip_recordings[clip]), start + float(windows.clip_offsets[clip])
-        if any(recording == other and abs(time - earlier) < length - 1e-6 for other, earlier in taken):
+        if any(recording == other and abs(time - earlier) < length - SAME_TIME for other, earlier in taken):
             continue
         taken.append((recording, time))
         found.append(Moment(windows.clip_names[clip], start, round(start + length, 6), float(score_M[place])))

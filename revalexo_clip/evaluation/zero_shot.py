@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,12 +85,14 @@ def measure_text(
     tower = load_text(checkpoint)
     classes = classes_of(chosen, experiment, dataset)
     sentences, reason = _sentences(experiment, dataset)
-    truth, true_N = _true_classes(classes, windows, sentences)
+    truth, true_N = _true_classes(classes, windows, sentences, reason)
+    trained = checkpoint.description.experiment.texts
     vectors = window_vectors(checkpoint, windows)
     class_AD = class_vectors({name: tower.embed(texts) for name, texts in classes.items()})
     found: JsonObject = {
         "classes": {name: list(texts) for name, texts in classes.items()},
         "truth": truth,
+        "held_out": [name for name in classes if trained is not None and name in trained.held_out],
         "chance": chance_of(true_N, len(classes)),
     }
     for modality in ("imu", "video"):
@@ -115,10 +117,13 @@ def _sentences(experiment: PretrainExperiment, dataset: LabelledWindows) -> tupl
     return WindowSentences(texts, own_N), None
 
 
-def _true_classes(classes: Classes, windows: EvaluatedWindows, sentences: WindowSentences | None) -> tuple[str, Ints]:
+def _true_classes(
+    classes: Classes, windows: EvaluatedWindows, sentences: WindowSentences | None, reason: str | None
+) -> tuple[str, Ints]:
     """Return where true classes come from, and the class of each window, [N], -1 if it has none of them.
 
-    If all classes are activities, they come from the label at the end of the window; else from its narration.
+    If all classes are activities, they come from the label at the end of the window; else from its narration. `reason`
+    says why there are no `sentences`.
     """
     number = {name: place for place, name in enumerate(classes)}
     if set(classes) <= set(windows.activities):
@@ -127,15 +132,29 @@ def _true_classes(classes: Classes, windows: EvaluatedWindows, sentences: Window
         of_label = np.array([*(number.get(name, -1) for name in windows.activities), -1])
         return ACTIVITIES, of_label[windows.label_NK[:, windows.horizons.index(0.0)].numpy()]
     meanings = () if sentences is None else sentences.texts.meanings
-    known = [*windows.activities, *dict.fromkeys(meanings)]
-    for name in classes:
-        if name not in meanings:
-            raise ConfigError(
-                f"--zero-shot: class {name} is neither an activity nor the class of a narration{nearest(name, known)}"
-            )
+    unnarrated = [name for name in classes if name not in meanings]
+    if unnarrated:
+        raise ConfigError(_why_not_classes(classes, unnarrated, windows.activities, meanings, reason))
     assert sentences is not None
     of_sentence = np.array([*(number.get(meaning, -1) for meaning in meanings), -1])
     return NARRATIONS, of_sentence[sentences.own_N]
+
+
+def _why_not_classes(
+    classes: Classes, unnarrated: Sequence[str], activities: Sequence[str], meanings: Sequence[str], reason: str | None
+) -> str:
+    """Say what is wrong with classes some of which are not those of narrations; not all are activities."""
+    because = "" if reason is None else f"\nThere are no narrations to take classes from: {reason}"
+    for name in unnarrated:
+        if name not in activities:
+            known = [*activities, *dict.fromkeys(meanings)]
+            close = nearest(name, known)
+            return f"--zero-shot: class {name} is neither an activity nor the class of a narration{close}{because}"
+    narrated = [name for name in classes if name not in unnarrated]
+    return (
+        f"--zero-shot: the classes mix activities ({', '.join(unnarrated)}) and classes of narrations "
+        f"({', '.join(narrated)}); name classes of one kind, because a window has one true class"
+    )
 
 
 def _retrieval(

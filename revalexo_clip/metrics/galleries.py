@@ -59,16 +59,11 @@ class Gallery:
             assert isinstance(of_direction, dict)
             rank_M = self.found_at(direction)[places]
             figure_R5 = resampled(rank_M, unit_M, bootstrap)
-            figure_R5[:, self._certain(places)] = np.nan
+            figure_R5[:, certain(int(self.ranks.gallery_N.numpy()[places].max()))] = np.nan
             of_direction["interval"] = bootstrap.intervals(FIGURES, figure_R5, unit_M, RANGES)
             own_S5 = of_each_subject(rank_M, bootstrap.subject_U[unit_M])
             of_direction["between_subjects"] = between_subjects(FIGURES, own_S5, RANGES)
         return found
-
-    def _certain(self, places: Ints) -> list[bool]:
-        """Return which of the `FIGURES` could not be other than they are, [5]: R@10 of at most ten windows is 100%."""
-        largest = int(self.ranks.gallery_N.numpy()[places].max())
-        return [largest <= k for k in (1, 5, 10, 1, 1)]
 
 
 def rank_galleries(
@@ -161,6 +156,11 @@ def _part(windows: EvaluatedWindows, selected_N: Bools, measure: Measure) -> Jso
 def values(rank_M: Ints) -> Floats:
     """Return the terms of the `FIGURES`, [M, 5]: means of the first four, and the median of the last."""
     return np.stack([*(rank_M <= k for k in (1, 5, 10)), 1 / rank_M, rank_M], axis=1).astype(np.float64)
+
+
+def certain(gallery: int) -> list[bool]:
+    """Return which of the `FIGURES` could not be other than they are, [5]: R@10 of at most ten entries is 100%."""
+    return [gallery <= k for k in (1, 5, 10, 1, 1)]
 
 
 def resampled(rank_M: Ints, unit_M: Ints, bootstrap: TimeBootstrap) -> Floats:

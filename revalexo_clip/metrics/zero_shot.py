@@ -17,7 +17,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
 from revalexo_clip.metrics.classification import ClassifierOutput, measure, scores
 from revalexo_clip.metrics.evaluated import Ints
-from revalexo_clip.metrics.galleries import FIGURES, RANGES, figures, resampled
+from revalexo_clip.metrics.galleries import FIGURES, RANGES, certain, figures, resampled
 from revalexo_clip.metrics.retrieval import BLOCK, TIE, expected_scores
 
 ZERO_SHOT_SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -68,6 +68,7 @@ def measure_search(
     """
     rank_M, answers_M = _ranks(query_MD.double(), gallery_GD.double(), torch.from_numpy(meaning_M), meaning_G)
     figure_R5 = resampled(rank_M, unit_M, bootstrap)
+    figure_R5[:, certain(len(gallery_GD))] = np.nan
     return {
         **dict(zip(FIGURES, figures(rank_M).tolist(), strict=True)),
         "interval": bootstrap.intervals(FIGURES, figure_R5, unit_M, RANGES),

@@ -31,6 +31,19 @@ def heading(found: JsonObject) -> str:
 
 def notes(found: JsonObject) -> Iterator[str]:
     """Yield how classes are chosen, and why windows were not retrieved by sentences."""
-    yield "A window has the class whose sentences are most similar to it on average; the classes were not trained."
+    yield f"A window has the class whose sentences are most similar to it on average{_what_was_trained(found)}."
     if found["retrieval"] is None:
         yield f"No retrieval by sentences: {found['retrieval_reason']}."
+
+
+def _what_was_trained(found: JsonObject) -> str:
+    """Say which classes training has not named."""
+    held_out = found.get("held_out")
+    if not isinstance(held_out, list):  # the results of an earlier version
+        return ""
+    if len(held_out) == len(child(found, "classes")):
+        return "; the classes were not trained: all were held out"
+    if not held_out:
+        return "; no class was held out, so that training may have named all of them"
+    verb = "was" if len(held_out) == 1 else "were"
+    return f"; {', '.join(map(str, held_out))} {verb} held out of training, no other class"

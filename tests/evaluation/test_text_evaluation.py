@@ -19,7 +19,7 @@ from revalexo_clip.data.texts import ActivityTemplates
 from revalexo_clip.evaluation.protocol import Evaluation, evaluate
 from revalexo_clip.evaluation.search import Moment, search
 from revalexo_clip.evaluation.text import load_text
-from revalexo_clip.evaluation.zero_shot import ACTIVITIES, read_classes
+from revalexo_clip.evaluation.zero_shot import ACTIVITIES, _why_not_classes, read_classes
 from revalexo_clip.losses import InfoNCE, Sum, Term, TextContrast
 from revalexo_clip.reports.terminal.evaluation import evaluation_report
 from revalexo_clip.reports.values import child
@@ -67,6 +67,7 @@ def test_windows_are_classified_by_the_sentences_of_activities(run: Path, evalua
             for name, vector_1D in vectors.items():
                 right[name].append(int((vector_1D @ class_AD.T).argmax()) == int(label_N[index]))
     assert found["truth"] == ACTIVITIES
+    assert found["held_out"] == []
     assert found["classes"] == {name: list(templates.sentences_of(name)) for name in dataset.activities}
     for name, of_modality in right.items():
         assert child(found, name)["windows"] == len(of_modality) > 0
@@ -92,6 +93,7 @@ def test_the_results_are_in_the_file_the_terminal_and_the_page(evaluation: Evalu
         assert "Zero-shot: " in shown
         assert "balanced accuracy" in shown
         assert "text → video" in shown
+        assert "no class was held out" in " ".join(shown.split())
     assert "a person is walking" in page
 
 
@@ -129,6 +131,15 @@ def test_classes_that_the_data_do_not_have_are_refused(run: Path, tmp_path: Path
     (tmp_path / "classes.json").write_text('{"walkin": ["a"], "standing": ["b"]}')
     with pytest.raises(ConfigError, match="class walkin is neither an activity nor the class of a narration"):
         evaluate(run, zero_shot=tmp_path / "classes.json", probe=False, out=tmp_path)
+
+
+def test_classes_of_two_kinds_and_missing_narrations_are_named_as_they_are() -> None:
+    classes = {"walking": ("a",), "slow": ("b",)}
+    mixed = _why_not_classes(classes, ["walking"], ["walking", "standing"], ["slow", "fast"], None)
+    assert "mix activities (walking) and classes of narrations (slow)" in mixed
+    nothing = _why_not_classes(classes, ["walking", "slow"], ["walking"], (), "data/narrations.json: no such file")
+    assert "class slow is neither" in nothing
+    assert nothing.endswith("There are no narrations to take classes from: data/narrations.json: no such file")
 
 
 @pytest.mark.slow

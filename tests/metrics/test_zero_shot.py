@@ -95,3 +95,11 @@ def test_collapsed_vectors_retrieve_nothing() -> None:
     meaning_M, boot = np.arange(COUNT) % 4, bootstrap()
     found = measure_search(same, same, meaning_M, meaning_M, unit_M=boot.unit_N, bootstrap=boot)
     assert found["r_at_10"] == 0
+
+
+def test_a_recall_that_a_small_gallery_makes_certain_has_no_interval() -> None:
+    meaning_M, boot = np.arange(COUNT) % 10, bootstrap()
+    found = measure_search(unit(COUNT, 5), unit(10, 5), meaning_M, np.arange(10), unit_M=boot.unit_N, bootstrap=boot)
+    assert found["r_at_10"] == 1
+    assert measured(found, "r_at_10").interval is None
+    assert measured(found, "r_at_5").interval is not None

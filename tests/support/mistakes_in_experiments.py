@@ -67,7 +67,7 @@ IN_EXPERIMENTS = [
         "unknown nested key",
         (*SMALL, "--set", "optim.rl=4"),
         CONFIG,
-        ("optim.rl: unknown field", "known: betas, final_lr, imu_layer_decay"),
+        ("optim.rl: unknown field", "known: betas, final_lr, fused, imu_layer_decay"),
     ),
     Mistake(
         "unknown key on the way",

@@ -92,8 +92,13 @@ class NarratedTakes(SplitBySubject, Dataset, ABC):
         """Channels of a window, in the order of the columns of tables."""
 
     def places_windows(self, text: str) -> bool:
-        """Return whether there is a window around a narration."""
+        """Return whether there is a window around a narration; the others do not describe windows, either."""
         return True
+
+    def sentences(self) -> frozenset[str]:
+        """Return the different sentences of all splits."""
+        takes = self.layout.takes
+        return frozenset(text for take in takes for text in take.narrations.texts if self.places_windows(text))
 
     @property
     def layout(self) -> Layout:
@@ -190,14 +195,14 @@ class NarratedTakes(SplitBySubject, Dataset, ABC):
             )
         index = take_index(self.layout.root, clips, used, too_short)
         source = TakeFiles(index, [clip.stretch for _, clip in clips], takes_fingerprint(used))
-        return TakeClips(index, source, tuple(take.narrations for take in used), faults, excluded)
+        return TakeClips(index, source, tuple(self._used(take) for take in used), faults, excluded)
 
     def _place(self, split: Split, found: TakeClips) -> tuple[Windows, windows.Floats | None]:
         """Return the windows of a split, and for training also the length of each clip's segments."""
         times, training = found.index.times, split == "train"
         if self.around == "narrations":
             placed, segment_N = around(
-                [self._marked(found, clip) for clip in range(len(found.index))],
+                [self._in_clip(found, clip) for clip in range(len(found.index))],
                 times.begin_N,
                 times.end_N,
                 self.window,
@@ -223,11 +228,15 @@ class NarratedTakes(SplitBySubject, Dataset, ABC):
     def _distinct(placed: Windows, times: ClipTimes) -> Windows:
         return windows.distinct_moments(placed, times.recording_N, times.offset_N, times.end_N)
 
-    def _marked(self, found: TakeClips, clip: int) -> Narrations:
-        """Return the narrations around which a clip has windows, with times in the clip."""
+    @staticmethod
+    def _in_clip(found: TakeClips, clip: int) -> Narrations:
+        """Return the narrations of the take of a clip, with times in the clip."""
         times = found.index.times
         narrations = found.narrations[int(times.recording_N[clip])]
+        return Narrations(narrations.time_S - times.offset_N[clip], narrations.texts)
+
+    def _used(self, take: Take) -> Narrations:
+        """Return the narrations of a take that windows may lie around."""
+        narrations = take.narrations
         kept = [place for place, text in enumerate(narrations.texts) if self.places_windows(text)]
-        return Narrations(
-            narrations.time_S[kept] - times.offset_N[clip], tuple(narrations.texts[place] for place in kept)
-        )
+        return Narrations(narrations.time_S[kept], tuple(narrations.texts[place] for place in kept))

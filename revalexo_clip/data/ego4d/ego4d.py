@@ -27,7 +27,8 @@ class Ego4D(NarratedTakes):
     """Folder of the videos: `video_540ss` or `full_scale` (by `video_uid`), or `clips` (by `clip_uid`). Default: the
     first of them that exists."""
     wearer_only: bool = True
-    """Whether windows lie only around narrations of what the camera wearer does: those that are marked with `#C`."""
+    """Whether only narrations of what the camera wearer does, those that are marked with `#C`, describe windows, and
+    windows lie around these only."""
 
     def open_layout(self) -> Layout:
         """See `NarratedTakes.open_layout`."""

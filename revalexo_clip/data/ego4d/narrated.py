@@ -18,7 +18,8 @@ class NarratedClips(LabelledClips):
     """IMU windows of clips that have narrations."""
 
     narrations: Sequence[Narrations] = ()
-    """All narrations of each recording, with times counted from its start: those of `clip_recordings`."""
+    """The narrations of each recording that `NarratedTakes.places_windows` accepts, with times counted from its start:
+    those of `clip_recordings`."""
     faults: Mapping[str, Faults]
     """What is left out of each take, by its name."""
 

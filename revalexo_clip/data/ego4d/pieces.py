@@ -47,7 +47,7 @@ class TakeClips:
     index: ClipIndex
     source: TakeFiles
     narrations: tuple[Narrations, ...]
-    """Those of each recording, with times counted from its start."""
+    """Those of each recording that describe windows, with times counted from its start."""
     faults: dict[str, Faults]
     excluded: dict[str, str]
 

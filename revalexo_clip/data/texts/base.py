@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -36,6 +36,14 @@ class OffersTexts(Protocol):
 
     def texts(self, clip: int) -> TimedTexts:
         """Return the narrations of a clip."""
+
+
+@runtime_checkable
+class KnowsSentences(Protocol):
+    """Recordings that know the narrations of all splits."""
+
+    def sentences(self) -> Collection[str]:
+        """Return the different sentences of all splits."""
 
 
 class WindowTexts(ABC):

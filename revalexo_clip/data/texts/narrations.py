@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, RootModel, ValidationError
 
-from revalexo_clip.core.component import describe
+from revalexo_clip.core.component import describe, nearest
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.data.base import LabelledWindows, Recordings
-from revalexo_clip.data.texts.base import OffersTexts, Texts, WindowTexts
+from revalexo_clip.data.texts.base import KnowsSentences, OffersTexts, Texts, WindowTexts
 from revalexo_clip.data.windows import TIME_DECIMALS, Floats, Ints
 
 FILE = "narrations.json"
@@ -29,7 +29,8 @@ class Narration(BaseModel):
     text: str = Field(min_length=1)
     """The sentence."""
     meaning: str | None = Field(default=None, alias="class", min_length=1)
-    """What the sentence says, if that is known: sentences of the same class in other words mean the same."""
+    """What the sentence says, if that is known: sentences of the same class in other words mean the same. A sentence
+    has its class wherever it is."""
 
 
 class _File(RootModel[dict[str, list[Narration]]]):
@@ -70,21 +71,46 @@ class Narrations(Texts):
 
     def build(self, data: Recordings, windows: LabelledWindows, *, training: bool = False) -> WindowTexts:
         """See `Texts.build`."""
-        clips = [clip.without(self.held_out if training else ()) for clip in self._of_clips(data, windows)]
+        clips, known = self._of_clips(data, windows)
+        if known is not None:
+            for name in self.held_out:
+                if name not in known:
+                    raise ConfigError(f"texts.held_out: no narration means {name}{nearest(name, sorted(known))}")
+        clips = [clip.without(self.held_out if training else ()) for clip in clips]
         if not any(len(clip.time_S) for clip in clips):
             raise DataError(f"texts: none of the {len(clips)} clips of {', '.join(_subjects(windows))} has a narration")
         return NarrationTexts(clips, windows.imu_spec.window, self.margin)
 
-    def _of_clips(self, data: Recordings, windows: LabelledWindows) -> list[NarratedClip]:
+    def _of_clips(
+        self, data: Recordings, windows: LabelledWindows
+    ) -> tuple[list[NarratedClip], Collection[str] | None]:
+        """Return the narrations of each clip, and what those of all splits mean; None if that is not known."""
         if self.file is None and isinstance(windows, OffersTexts):
             offered = (windows.texts(clip) for clip in range(len(windows.clip_names)))
-            return [NarratedClip(found.time_S, tuple(found.texts), tuple(found.texts)) for found in offered]
+            clips = [NarratedClip(found.time_S, tuple(found.texts), tuple(found.texts)) for found in offered]
+            return clips, data.sentences() if isinstance(data, KnowsSentences) else None
         root = getattr(data, "root", None)
         if not isinstance(root, Path):
             raise ConfigError(f"texts: {type(data).__name__} has no folder in which narrations could lie")
         folder = root.expanduser()
-        read = read_narrations((folder if folder.is_dir() else folder.parent) / (self.file or FILE))
-        return [NarratedClip.of(read.get(name, ())) for name in windows.clip_names]
+        path = (folder if folder.is_dir() else folder.parent) / (self.file or FILE)
+        read = read_narrations(path)
+        classes = _classes(path, read)
+        known = {classes.get(one.text, one.text) for narrations in read.values() for one in narrations}
+        return [NarratedClip.of(read.get(name, ()), classes) for name in windows.clip_names], known
+
+
+def _classes(path: Path, read: Mapping[str, Sequence[Narration]]) -> dict[str, str]:
+    """Return the class of each sentence that has one anywhere. Raises `DataError` if a sentence has two classes."""
+    found: dict[str, str] = {}
+    for name, narrations in read.items():
+        for one in narrations:
+            if one.meaning is not None and found.setdefault(one.text, one.meaning) != one.meaning:
+                raise DataError(
+                    f"{path}: {name}: the sentence '{one.text}' has the class {one.meaning}, and elsewhere "
+                    f"{found[one.text]}; a sentence has one class: change its words or one of the classes"
+                )
+    return found
 
 
 def _subjects(windows: LabelledWindows) -> list[str]:
@@ -101,11 +127,13 @@ class NarratedClip:
     meanings: tuple[str, ...]
 
     @classmethod
-    def of(cls, narrations: Sequence[Narration]) -> NarratedClip:
-        """Sort narrations by time; those without a class mean what their own words say."""
+    def of(cls, narrations: Sequence[Narration], classes: Mapping[str, str] | None = None) -> NarratedClip:
+        """Sort narrations by time; those without a class have that of their sentence in `classes`, else its words."""
+        of_sentence = classes or {}
         ordered = sorted(narrations, key=lambda one: one.time)
         time_S = np.array([one.time for one in ordered], dtype=np.float64)
-        return cls(time_S, tuple(one.text for one in ordered), tuple(one.meaning or one.text for one in ordered))
+        meanings = tuple(one.meaning or of_sentence.get(one.text, one.text) for one in ordered)
+        return cls(time_S, tuple(one.text for one in ordered), meanings)
 
     def without(self, meanings: Sequence[str]) -> NarratedClip:
         """Return the narrations that do not mean any of these."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.models.text.base import PADDING, TextEncoder, TextNet
@@ -45,7 +45,7 @@ class HFText(TextEncoder):
         return self.frozen == "all"
 
     def build(self) -> TextNet:
-        """See `TextEncoder.build`."""
+        """See `TextEncoder.build`. Raises `DataError` if the files lack weights that the pooling uses."""
         try:
             import transformers  # noqa: PLC0415 (an optional extra)
         except ImportError as error:
@@ -59,7 +59,9 @@ class HFText(TextEncoder):
             config = transformers.AutoConfig.from_pretrained(self.model, **only)
             tokenizer = transformers.AutoTokenizer.from_pretrained(self.model, **only)
             kind = getattr(transformers, _class_name(config, self.pooling))
-            model = kind.from_pretrained(self.model, dtype=torch.float32, **_without_dropout(config), **only)
+            model, loading = kind.from_pretrained(
+                self.model, dtype=torch.float32, output_loading_info=True, **_without_dropout(config), **only
+            )
         except (OSError, ValueError, ImportError) as error:  # all that the library raises for missing or other files
             first = str(error).strip().partition("\n")[0]
             raise DataError(
@@ -67,9 +69,21 @@ class HFText(TextEncoder):
                 "config.json, tokenizer files and model.safetensors, or a model that is in the library's cache or can "
                 "be downloaded"
             ) from error
+        if self.pooling != "model" and isinstance(getattr(model, "pooler", None), nn.Module):
+            model.pooler = None  # its weights would get no gradient, and DDP waits for all of them
+        self._check_complete(model, loading["missing_keys"])
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return HFTextNet(model, tokenizer, self.pooling, min(self.max_length, tokenizer.model_max_length))
+
+    def _check_complete(self, model: PreTrainedModel, missing: Collection[str]) -> None:
+        """Raise `DataError` if weights that are used are not in the model's files: the library would draw them."""
+        used = [name for name in model.state_dict() if name in missing]
+        if used:
+            raise DataError(
+                f"text.model: {self.model} lacks weights that pooling={self.pooling} uses: {', '.join(used)}\n"
+                "Take a model that has them, or another text.pooling, such as mean, which needs no pooled output"
+            )
 
 
 _CLASSES = {

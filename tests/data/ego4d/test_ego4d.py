@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from support.made_ego4d import FAULTY, GOOD, LATE, NO_GYRO, NO_IMU, NO_TABLE, NO_VIDEO, OTHER, write_clips, write_ego4d
 from support.tiny_dataset import number_of
 
-from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import Sample
 from revalexo_clip.data import Ego4D
 from revalexo_clip.data.ego4d.narrated import NarratedClips, NarratedWindows
 from revalexo_clip.data.ego4d.rows import Faults
+from revalexo_clip.data.texts import Narrations
 
 PARTICIPANTS = ("participant_1", "participant_2", NO_GYRO)
 
@@ -135,17 +136,33 @@ def test_training_windows_jitter_around_their_narration(made: Path) -> None:
 
 
 def test_every_window_carries_the_narrations_whose_times_lie_in_it(made: Path) -> None:
-    windows = built(ego4d(made), "val")
+    everything = ego4d(made, wearer_only=False, around="anywhere", eval_stride=1.125)
+    windows = built(everything, "val")
+    assert float(windows[0, 2].start) == 2.25
     time_S, texts = windows.texts(0)
     assert time_S.tolist() == [0.5, 1.5, 2.5, 3.0, 3.5, 4.5, 5.5, 6.5]
     assert texts[2:4] == ("#C C does 2", "#O A man X waves")
-    time_S, texts = windows.texts_of(3)  # 2.25 to 4.75 s
+    time_S, texts = windows.texts_of(2)  # 2.25 to 4.75 s
     np.testing.assert_allclose(time_S, [0.25, 0.75, 1.25, 2.25])
     assert texts == ("#C C does 2", "#O A man X waves", "#C C does 3", "#C C does 4")
-    imu_alone = ego4d(made).labelled("val", 0)
+    imu_alone = everything.labelled("val", 0)
     assert isinstance(imu_alone, NarratedClips)
-    assert imu_alone.texts_of(3).texts == texts
-    assert imu_alone[0, 3].video_THWC.shape[0] == 0
+    assert imu_alone.texts_of(2).texts == texts
+    assert imu_alone[0, 2].video_THWC.shape[0] == 0
+
+
+@pytest.mark.parametrize("around", ["narrations", "anywhere"])
+def test_narrations_of_others_do_not_describe_what_the_wearer_does(made: Path, around: str) -> None:
+    data = ego4d(made, around=around)
+    windows = data.labelled("val", 0)
+    assert isinstance(windows, NarratedClips)
+    time_S, texts = windows.texts(0)
+    assert time_S.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
+    assert set(Narrations().build(data, windows).sentences) == set(texts) == data.sentences()
+    with pytest.raises(ConfigError, match=r"texts\.held_out: no narration means #C C does 77; did you mean '#C C does"):
+        Narrations(held_out=("#C C does 77",)).build(data, windows, training=True)
+    held = Narrations(held_out=("#C C does 3",)).build(data, windows, training=True)
+    assert set(held.sentences) == set(texts) - {"#C C does 3"}
 
 
 def test_without_video_no_video_is_needed(made: Path) -> None:

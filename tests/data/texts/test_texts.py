@@ -193,3 +193,48 @@ def test_what_is_held_out_is_not_named_in_training(distinct: Path, tmp_path: Pat
     narrations = Narrations(file=str(tmp_path / "own.json"), held_out=("a",))
     assert narrations.build(data(distinct), windows(distinct), training=True).sentences == ("stops",)
     assert narrations.build(data(distinct), windows(distinct)).sentences == ("goes", "stops")
+
+
+def narrations_file(path: Path, **clips: list[tuple[float, str, str | None]]) -> Path:
+    named = {
+        name.replace("_", "/"): [
+            {"time": time, "text": text} | ({} if meaning is None else {"class": meaning})
+            for time, text, meaning in told
+        ]
+        for name, told in clips.items()
+    }
+    path.write_text(json.dumps(named))
+    return path
+
+
+def test_a_class_that_no_narration_has_cannot_be_held_out(distinct: Path, tmp_path: Path) -> None:
+    file = narrations_file(
+        tmp_path / "own.json",
+        Subject01_0000=[(1, "goes", "walking"), (1.5, "stops", None)],
+        Subject05_0000=[(1, "sits", "rest")],
+    )
+    with pytest.raises(ConfigError, match=r"texts\.held_out: no narration means walkin; did you mean 'walking'"):
+        Narrations(file=str(file), held_out=("walkin",)).build(data(distinct), windows(distinct), training=True)
+    other_split = Narrations(file=str(file), held_out=("rest",)).build(data(distinct), windows(distinct), training=True)
+    assert other_split.sentences == ("goes", "stops")
+
+
+def test_a_sentence_is_held_out_with_its_class_also_where_it_has_none(distinct: Path, tmp_path: Path) -> None:
+    file = narrations_file(
+        tmp_path / "own.json",
+        Subject01_0000=[(1, "goes", None), (1.5, "stops", None)],
+        Subject05_0000=[(1, "goes", "walking"), (2, "walks", "walking")],
+    )
+    held = Narrations(file=str(file), held_out=("walking",))
+    assert held.build(data(distinct), windows(distinct), training=True).sentences == ("stops",)
+    assert held.build(data(distinct), windows(distinct)).meanings == ("walking", "stops")
+
+
+def test_a_sentence_of_two_classes_is_refused(distinct: Path, tmp_path: Path) -> None:
+    file = narrations_file(
+        tmp_path / "own.json", Subject01_0000=[(1, "goes", "walking")], Subject05_0000=[(1, "goes", "running")]
+    )
+    with pytest.raises(
+        DataError, match=r"own\.json: Subject05/0000: the sentence 'goes' has the class running, .*walking"
+    ):
+        Narrations(file=str(file)).build(data(distinct), windows(distinct))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -114,6 +115,31 @@ def test_other_weights_of_a_frozen_model_are_refused(bert: Path, tmp_path: Path)
     other = TextTower(text(write_bert(tmp_path, seed=1)), 5)
     with pytest.raises(DataError, match="HFText is not the encoder of the training"):
         other.load_trained(state, "")
+
+
+@pytest.fixture
+def masked(bert: Path, tmp_path: Path) -> Path:
+    """The folder of a masked language model, which has no pooler."""
+    shutil.copytree(bert, tmp_path / "masked")
+    transformers.BertForMaskedLM.from_pretrained(bert).save_pretrained(tmp_path / "masked")
+    return tmp_path / "masked"
+
+
+def test_weights_that_the_files_lack_are_not_drawn(bert: Path, masked: Path) -> None:
+    for pooling in ("mean", "cls", "last"):
+        torch.manual_seed(0)
+        first = text(masked, pooling).build()
+        torch.manual_seed(1)
+        assert text(masked, pooling).build().digest() == first.digest() == text(bert, pooling).build().digest()
+    with pytest.raises(DataError, match=r"lacks weights that pooling=model uses: pooler\.dense\.weight, pooler"):
+        text(masked, "model").build()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last", "model"])
+def test_every_weight_of_a_trained_model_gets_a_gradient(bert: Path, pooling: Pooling) -> None:
+    net = text(bert, pooling, frozen=0).build()
+    net(net.tokenize(SENTENCES)).square().sum().backward()
+    assert [name for name, weight in net.named_parameters() if weight.grad is None] == []
 
 
 def test_a_model_without_pooled_output_says_what_to_choose(bert: Path) -> None:
