@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from pydantic import Field
@@ -87,9 +88,13 @@ class AlignedLayout(Layout):
         """See `Layout.read`."""
         origin = self.origins[take.name]
         if take.imu.suffix == ".npy":
-            return read_npy(take.imu, len(self.columns), origin)
-        start = origin or 0
-        return read_csv(take.imu, self.columns, TIME, lambda cell: (nanoseconds(cell) - start) / 1e9)
+            table = read_npy(take.imu, len(self.columns), origin)
+        else:
+            start = origin or 0
+            table = read_csv(take.imu, self.columns, TIME, lambda cell: (nanoseconds(cell) - start) / 1e9)
+        if origin is None and np.isfinite(table.time_n).any():
+            raise DataError(f"{take.imu}: has times, but none of them could be read as the first; is {TIME} in [ns]?")
+        return table
 
 
 def _described(path: Path) -> dict[str, object]:
@@ -130,26 +135,35 @@ def _cells(path: Path, columns: Sequence[str]) -> list[list[str]]:
     """Read the named columns of a small CSV file."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(_rows(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV: {error}") from error
     for name in columns:
         if any(row.get(name) is None for row in rows):
             raise DataError(f"{path}: no column {name}, or a row without it")
-    return [[row[name] for name in columns] for row in rows]
+    return [[row[name] or "" for name in columns] for row in rows]
+
+
+def _rows(file: TextIO) -> Iterator[dict[str, str | None]]:
+    """Yield the rows of a CSV file, by the names of its header without the spaces around them."""
+    reader = csv.DictReader(file)
+    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+    yield from reader
 
 
 def _first_time(table: Path) -> int | None:
     """Return the first time of an IMU table [ns]; None if there is none."""
     if table.suffix == ".npy":
         try:
-            array = np.load(table, mmap_mode="r", allow_pickle=False)
-            return round(float(array[0, 0])) if array.dtype.kind == "f" else int(array[0, 0])
-        except (OSError, ValueError, EOFError, IndexError, OverflowError):
+            time_n = np.load(table, mmap_mode="r", allow_pickle=False)[:, 0]
+            if time_n.dtype.kind != "f":
+                return int(time_n[0])
+            return round(float(time_n[np.flatnonzero(np.isfinite(time_n))[0]]))
+        except (OSError, ValueError, EOFError, IndexError):
             return None
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file):
+            for row in _rows(file):
                 try:
                     return nanoseconds(row.get(TIME) or "")
                 except (ValueError, OverflowError):

@@ -102,13 +102,13 @@ def _places(path: Path, header: Sequence[str], wanted: Sequence[str]) -> list[in
 def _cell(row: Sequence[str], place: int, convert: Callable[[str], float]) -> float:
     try:
         return convert(row[place])
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError):  # infinite, or a whole number beyond every float
         return math.nan
 
 
 def _number(row: Sequence[str], place: int) -> int:
     number = _cell(row, place, float)
-    return int(number) if math.isfinite(number) and number >= 0 else NOWHERE
+    return int(number) if 0 <= number < 2**63 else NOWHERE
 
 
 def read_npy(path: Path, columns: int, origin: int | None) -> Table:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.made_takes import write_takes
+from support.made_takes import DEVICE, rows, write_csv, write_takes
 from support.tiny_dataset import number_of, write_json
 
 from revalexo_clip.core.errors import DataError
@@ -68,6 +68,48 @@ def test_faults_are_counted_and_windows_leave_gaps_out(root: Path) -> None:
     starts = [float(found[0, index].start) for index in of_faulty]
     assert starts
     assert all(start + 1 <= 2.01 or start >= 2.49 for start in starts)
+
+
+@pytest.mark.parametrize("cell", ["inf", "1e400", "9" * 400, "", "nan"])
+def test_a_row_whose_time_is_no_number_is_left_out(root: Path, cell: str) -> None:
+    write_csv(root / "array", rows(DEVICE))
+    (root / "array" / "imu.npy").unlink()
+    lines = (root / "array" / "imu.csv").read_text().splitlines()
+    for number in (1, 100):
+        lines[number] = f"{cell},{lines[number].partition(',')[2]}"
+    (root / "array" / "imu.csv").write_text("\n".join(lines) + "\n")
+    assert windows(root, "array").faults["array"].without_time == 2
+
+
+def test_spaces_around_the_names_of_columns_do_not_move_the_clock(root: Path) -> None:
+    expected = [windows(root, "P7").texts(0), windows(root, "P7")[0, 0].imu_LC]
+    (root / "early" / "take.json").write_text('{"subject": "P7"}')
+    shifted = windows(root, "P7").texts(0)
+    for path in (root / "early").glob("*.csv"):
+        header, _, body = path.read_text().partition("\n")
+        path.write_text(f"{header.replace(',', ' , ')} \n{body}".replace("timestamps_ns", " timestamps_ns", 1))
+    spaced = windows(root, "P7")
+    np.testing.assert_allclose(spaced.texts(0).time_S, shifted.time_S)
+    assert spaced.texts(0).texts == shifted.texts == expected[0][1]
+    assert float(spaced[0, 0].imu_LC[100, 0]) == pytest.approx(float(spaced[0, 0].start) + 0.25, abs=2e-3)
+
+
+def test_an_array_whose_first_time_is_missing_begins_with_the_next(root: Path) -> None:
+    path = root / "array" / "imu.npy"
+    (root / "array" / "frames.csv").unlink()
+    array = np.load(path)
+    array[0, 0] = np.nan
+    np.save(path, array)
+    found = windows(root, "array")
+    assert found.faults["array"].without_time == 1
+    assert len(found) >= 4
+
+
+def test_a_table_without_a_first_time_is_refused_rather_than_moved(root: Path) -> None:
+    path = root / "faulty" / "imu.csv"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{header},timestamps_ns", *(f"{line}," for line in lines)]) + "\n")
+    assert "has times, but none of them could be read as the first" in windows(root, "P7").excluded["P7/faulty"]
 
 
 def drop_video(root: Path) -> None:

@@ -19,6 +19,7 @@ from revalexo_clip.core.types import Sample
 from revalexo_clip.data import Ego4D
 from revalexo_clip.data.ego4d.narrated import NarratedClips, NarratedWindows
 from revalexo_clip.data.ego4d.rows import Faults
+from revalexo_clip.data.ego4d.tables import read_csv
 from revalexo_clip.data.texts import Narrations
 
 PARTICIPANTS = ("participant_1", "participant_2", NO_GYRO)
@@ -262,3 +263,11 @@ def test_what_is_wrong_with_the_files_is_named(made: Path, tmp_path: Path, chang
     change(root)
     with pytest.raises(DataError, match=message):
         built(ego4d(root), "val")
+
+
+def test_numbers_beyond_all_limits_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("part,time,x\n1e300,1e400,1\n2,inf,1\n0,1,x\n")
+    table = read_csv(path, ["x"], "time", 1000.0, "part")
+    assert table.component_n is not None
+    assert table.component_n.tolist() == [-1, 2, 0]
