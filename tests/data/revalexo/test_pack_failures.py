@@ -101,11 +101,11 @@ def test_folders_that_another_process_removes_are_made_again(
 ) -> None:
     opened, removed = Path.open, list[Path]()
 
-    def after_removal(path: Path, mode: str = "r", **options: str | int | None) -> object:
+    def after_removal(path: Path, mode: str = "r", buffering: int = -1, *coding: str | None) -> object:
         if path.parent.name == folder and len(removed) < 3:
             path.parent.rmdir()
             removed.append(path.parent)
-        return opened(path, mode, **options)
+        return opened(path, mode, buffering, *coding)
 
     monkeypatch.setattr(Path, "open", after_removal)
     assert write_pack(different, tmp_path / "pack", PackSettings(), processes=1).missing == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.data.revalexo.pack.current import KINDS, names_of
 from revalexo_clip.data.revalexo.pack.describe import describe
+from revalexo_clip.data.revalexo.pack.file import PackError
 from revalexo_clip.data.revalexo.pack.find import default_path
-from revalexo_clip.data.revalexo.pack.folder import DESCRIPTION, shard_sizes
+from revalexo_clip.data.revalexo.pack.folder import read_description, shard_sizes
 from revalexo_clip.data.revalexo.pack.part import PackSettings
 from revalexo_clip.data.revalexo.pack.prune import prune
 from revalexo_clip.data.revalexo.pack.stamps import look
@@ -77,10 +79,9 @@ def parse_share(text: str) -> tuple[int, int]:
     return int(number), int(shares)
 
 
-def _state(path: Path) -> tuple[bytes, dict[str, int]]:
-    """Return the description of a pack, and its shards."""
-    try:
-        described = (path / DESCRIPTION).read_bytes()
-    except OSError:
-        described = b""
+def _state(path: Path) -> tuple[object, dict[str, int]]:
+    """Return what a pack holds, wherever its dataset lies, and its shards."""
+    described = None
+    with suppress(PackError):
+        described = read_description(path).model_copy(update={"stamps": None, "check": 0})
     return described, shard_sizes(path)

@@ -112,7 +112,7 @@ class Stamps(NamedTuple):
 
     def ambiguous(self, path_N: npt.NDArray[np.bytes_]) -> str | None:
         """Return the first of some paths that has several digests; None if there is none."""
-        read = self.take(self.digest_R.any(axis=1))
+        read = self.take(np.asarray(self.digest_R.any(axis=1)))
         other_R = (read.path_R[1:] == read.path_R[:-1]) & (read.digest_R[1:] != read.digest_R[:-1]).any(axis=1)
         found = np.intersect1d(read.path_R[1:][other_R], path_N)
         return None if not len(found) else found[0].decode()
