@@ -179,8 +179,8 @@ def _in_clip(windows: LabelledWindows, clip: int) -> Bools:
     time_N = windows.windows.start_N + windows.clip_offsets[clip_N]
     begin, end = offset + times.begin_N[clip], offset + times.end_N[clip] - windows.imu_spec.window
     inside_N = (time_N >= begin - SAME_TIME) & (time_N <= end + SAME_TIME)
-    shown_N: Bools = own_N | ((windows.clip_recordings[clip_N] == windows.clip_recordings[clip]) & inside_N)
-    return shown_N
+    same_N = windows.clip_recordings[clip_N] == windows.clip_recordings[clip]
+    return np.asarray(own_N | (same_N & inside_N), dtype=bool)
 
 
 @torch.no_grad()
