@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -99,13 +99,14 @@ def test_the_copies_are_the_json_files_as_they_were_read(different: Path, tmp_pa
 def test_folders_that_another_process_removes_are_made_again(
     folder: str, different: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened, removed = Path.open, list[Path]()
+    opened: Callable[..., object] = Path.open
+    removed: list[Path] = []
 
-    def after_removal(path: Path, mode: str = "r", buffering: int = -1, *coding: str | None) -> object:
+    def after_removal(path: Path, *how: object, **options: object) -> object:
         if path.parent.name == folder and len(removed) < 3:
             path.parent.rmdir()
             removed.append(path.parent)
-        return opened(path, mode, buffering, *coding)
+        return opened(path, *how, **options)
 
     monkeypatch.setattr(Path, "open", after_removal)
     assert write_pack(different, tmp_path / "pack", PackSettings(), processes=1).missing == 0
