@@ -134,6 +134,7 @@ def pairs_of_frames() -> Tensor:
     return torch.stack([torch.cat(pair) for pair in pairs]).float()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @EVERY
 def test_a_front_is_one_graph_without_complex_numbers(kind: type[Front]) -> None:

@@ -88,6 +88,7 @@ def test_a_fused_optimizer_trains_as_others_do(distinct: Path, plain: Path, tmp_
     torch.testing.assert_close(state, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_with_the_forms_that_keep_the_exact_resume_a_resumed_run_is_equal(
     go: Go, written: Path, tmp_path: Path

@@ -23,6 +23,7 @@ from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import Batch
 from revalexo_clip.losses import InfoNCE, NearestNeighbours, SelfContrast, SigLIP, Sum, Term
+from revalexo_clip.models.encoders import ResNet1D
 from revalexo_clip.pretraining.build import build_setup
 from revalexo_clip.pretraining.module import ContrastiveModule
 from revalexo_clip.training.base_module import TrainingModule
@@ -64,6 +65,16 @@ def frames(distinct: Path, **fields: object) -> PretrainExperiment:
 Made = Callable[[Path, Path], Experiment]
 
 
+def classifier(distinct: Path, **fields: object) -> Experiment:
+    return longer(finetuning(distinct, None, imu=ResNet1D(width=8), trainer=TRAINER, **fields), 24)
+
+
+def longer(experiment: Experiment, windows: int) -> Experiment:
+    """Give epochs several steady steps, and no row of the log before the last."""
+    data = experiment.data.model_copy(update={"windows_per_clip": windows})
+    return experiment.model_copy(update={"data": data})
+
+
 def of_two(experiment: Experiment) -> Experiment:
     return experiment.model_copy(update={"trainer": experiment.trainer.model_copy(update={"devices": 2})})
 
@@ -75,10 +86,10 @@ def of_two(experiment: Experiment) -> Experiment:
     [
         pytest.param(lambda written, _: motion(written), 3, id="motion"),
         pytest.param(lambda written, _: motion(written, "micro_batch=2"), 3, id="motion in parts"),
-        pytest.param(lambda _, distinct: frames(distinct), 3, id="x3d_xs"),
-        pytest.param(lambda _, distinct: frames(distinct, micro_batch=1), 3, id="x3d_xs in parts"),
-        pytest.param(lambda _, distinct: finetuning(distinct, None, trainer=TRAINER), 1, id="classifier"),
-        pytest.param(lambda _, distinct: finetuning(distinct, None, trainer=TRAINER, micro_batch=2), 1, id="in parts"),
+        pytest.param(lambda _, distinct: longer(frames(distinct), 10), 3, id="x3d_xs"),
+        pytest.param(lambda _, distinct: longer(frames(distinct, micro_batch=1), 10), 3, id="x3d_xs in parts"),
+        pytest.param(lambda _, distinct: classifier(distinct), 1, id="classifier"),
+        pytest.param(lambda _, distinct: classifier(distinct, micro_batch=2), 1, id="classifier in parts"),
     ],
 )
 def test_processes_exchange_little_and_the_host_reads_nothing(
@@ -102,6 +113,7 @@ def test_processes_exchange_little_and_the_host_reads_nothing(
         assert len(found["collectives"][steps - 1]) > 3, "that of validation"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", [None, 1])
 @pytest.mark.parametrize("name", ["motion", "x3d_xs"])
 def test_on_a_device_that_cannot_be_read_a_step_is_taken(

@@ -155,6 +155,7 @@ def outcome(read: Callable[[], object]) -> str:
     return ""
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [MANIFEST, SHARDS])
 def test_a_crafted_pack_with_a_matching_digest_is_one_clear_error(name: str, packed: Path) -> None:

@@ -154,6 +154,7 @@ def loaded(dataset: WindowDataset, workers: int, context: str | None) -> list[Ba
     return [*first, *(arrived(batch) for batch in loading)]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_batches_are_the_same_for_any_number_of_workers_forked_or_spawned(written: Path) -> None:

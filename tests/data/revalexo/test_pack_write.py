@@ -87,6 +87,7 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_is_wrong(kills: int,
         shutil.rmtree(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("clips", [1, 4, 6])
 def test_parts_that_are_finished_are_not_made_again(clips: int, different: Path, tmp_path: Path) -> None:
     path = tmp_path / "pack"

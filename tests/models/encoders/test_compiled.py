@@ -102,6 +102,7 @@ def assert_compiles(name: str, *, backend: str, sequence: bool) -> None:
     assert not counters["graph_break"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WHOLE)
 def test_an_encoder_is_one_graph(name: str) -> None:
