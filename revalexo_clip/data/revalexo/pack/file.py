@@ -49,8 +49,9 @@ class PackFile:
 
     def close(self) -> None:
         """Close the file; it is opened again when something is read."""
-        if getattr(self, "_descriptor", None) is not None:
-            os.close(self._descriptor)  # type: ignore[arg-type]
+        descriptor: int | None = getattr(self, "_descriptor", None)  # missing if the file could not be opened
+        if descriptor is not None:
+            os.close(descriptor)
             self._descriptor = None
 
     def read(self, place: Place, first: int, end: int) -> npt.NDArray[np.generic]:
