@@ -284,8 +284,8 @@ def test_the_vision_half_of_clip_is_read_from_a_whole_clip(models: dict[str, Pat
     of = spec()
     net = built(image(tmp_path), of)
     with torch.no_grad():
-        expected = whole.eval().get_image_features(pixel_values=normalized(of)[0])
-    expected = expected if isinstance(expected, Tensor) else expected.pooler_output
+        halves = whole.eval().vision_model(pixel_values=normalized(of)[0])
+        expected = whole.visual_projection(halves.pooler_output)
     torch.testing.assert_close(encoded(net, of).features_BF[0], expected.mean(0), rtol=1e-4, atol=1e-5)
     assert not [name for name in net.state_dict() if "text" in name]
 
@@ -318,8 +318,8 @@ def test_colours_of_a_processor_inside_another_file_and_without_normalisation(
     (folder / "preprocessor_config.json").unlink()
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": {"do_normalize": False}}))
     architecture = image(folder).known_architecture()
-    assert architecture.mean == (0, 0, 0)
-    assert architecture.std == (1, 1, 1)
+    assert architecture.mean == (0.0, 0.0, 0.0)
+    assert architecture.std == (1.0, 1.0, 1.0)
 
 
 def test_models_of_another_kind_are_named(models: dict[str, Path], tmp_path: Path) -> None:
