@@ -194,6 +194,11 @@ class PretrainExperiment(Experiment):
         """
         return None if self.text is None else TextTower(self.text, self.embed_dim)
 
+    def self_contained(self) -> Self:
+        """Return this experiment with everything that its encoders read from files, see `Encoder.self_contained`."""
+        found = {"imu": self.imu.self_contained(), "video": self.video and self.video.self_contained()}
+        return self.model_copy(update=found)
+
     def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec | None) -> DualEncoder:
         """Build the towers with new weights, and freeze the blocks that the experiment freezes.
 
