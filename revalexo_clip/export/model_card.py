@@ -92,7 +92,7 @@ def _output(description: EncoderDescription) -> str:
     space = "in which augmentations of a window are close" if description.alone else "shared with the other modality"
     text = (
         f"{features}; `encoder.embed({_arguments(description)})` returns unit vectors [B, {description.retrieval_dim}] "
-        f"in the space {space}{_tokens(description)}."
+        f"in the space {space}{_headless(description)}{_tokens(description)}."
     )
     if description.onnx is None:
         return text
@@ -101,6 +101,10 @@ def _output(description: EncoderDescription) -> str:
         f"any B. Its outputs differ from torch by at most {description.onnx.difference:.1g} on "
         f"{description.onnx.windows}."
     )
+
+
+def _headless(description: EncoderDescription) -> str:
+    return ", which are the features at unit length" if description.headless and description.tokens is None else ""
 
 
 def _arguments(description: EncoderDescription) -> str:

@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.models.layers import freeze_unused
 from revalexo_clip.models.text.base import PADDING, TextEncoder, TextNet
 
 if TYPE_CHECKING:
@@ -70,11 +71,14 @@ class HFText(TextEncoder):
                 "be downloaded"
             ) from error
         if self.pooling != "model" and isinstance(getattr(model, "pooler", None), nn.Module):
-            model.pooler = None  # its weights would get no gradient, and DDP waits for all of them
+            model.pooler = None  # so that files without its weights can be used
         self._check_complete(model, loading["missing_keys"])
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
-        return HFTextNet(model, tokenizer, self.pooling, min(self.max_length, tokenizer.model_max_length))
+        net = HFTextNet(model, tokenizer, self.pooling, min(self.max_length, tokenizer.model_max_length))
+        if not self.is_frozen:
+            freeze_unused(net, net(net.tokenize(["a"])))
+        return net
 
     def _check_complete(self, model: PreTrainedModel, missing: Collection[str]) -> None:
         """Raise `DataError` if weights that are used are not in the model's files: the library would draw them."""
@@ -91,6 +95,8 @@ _CLASSES = {
     "clip_text_model": "CLIPTextModel",
     "siglip": "SiglipTextModel",
     "siglip_text_model": "SiglipTextModel",
+    "siglip2": "Siglip2TextModel",
+    "siglip2_text_model": "Siglip2TextModel",
     "t5": "T5EncoderModel",
 }
 """The text half of models that have another half, by their `model_type`; other models are read as a whole."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.models.dual_encoder import ProjectionHead, unit
+from revalexo_clip.models.dual_encoder import projection_head, unit
 from revalexo_clip.models.text.base import TextEncoder, TextNet
 
 _AT_ONCE = 64
@@ -28,17 +28,19 @@ class TextTower(nn.Module):
     digest: Tensor
     """[32] uint8, `TextNet.digest`, which is compared when a state is loaded."""
 
-    def __init__(self, encoder: TextEncoder, embed_dim: int) -> None:
-        """Build the encoder, and a head to D = `embed_dim`. Raises what `TextEncoder.build` raises."""
+    def __init__(self, encoder: TextEncoder, embed_dim: int, *, headless: bool = False) -> None:
+        """Build the encoder, and a head to D = `embed_dim` unless it is `headless`.
+
+        Raises what `TextEncoder.build` and `projection_head` raise.
+        """
         super().__init__()
         self.name = type(encoder).__name__
         net = encoder.build()
         self.net: TextNet | None = None if encoder.is_frozen else net
-        net.requires_grad_(not encoder.is_frozen)
-        self._frozen: tuple[TextNet, ...] = (
-            (net.eval(),) if encoder.is_frozen else ()
-        )  # a tuple: not a part of the module's state
-        self.head = ProjectionHead(net.feature_dim, embed_dim)
+        self._frozen: tuple[TextNet, ...] = ()  # a tuple: not a part of the module's state
+        if encoder.is_frozen:
+            self._frozen = (net.requires_grad_(False).eval(),)
+        self.head = projection_head("text", net.feature_dim, embed_dim, headless=headless)
         self.register_buffer("digest", torch.frombuffer(bytearray.fromhex(net.digest()), dtype=torch.uint8).clone())
         self.register_buffer("table", torch.empty(0, 0), persistent=False)
 
