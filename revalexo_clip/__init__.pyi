@@ -87,11 +87,14 @@ from .models.encoders import AttentionPooled as AttentionPooled
 from .models.encoders import DeepConvLSTM as DeepConvLSTM
 from .models.encoders import GRUOverMaps as GRUOverMaps
 from .models.encoders import HARNet as HARNet
+from .models.encoders import HFImage as HFImage
+from .models.encoders import HFVideo as HFVideo
 from .models.encoders import ImuEncoder as ImuEncoder
 from .models.encoders import MotionTower as MotionTower
 from .models.encoders import MViT as MViT
 from .models.encoders import PatchTransformer as PatchTransformer
 from .models.encoders import ResNet1D as ResNet1D
+from .models.encoders import ResNetFrames as ResNetFrames
 from .models.encoders import SpectralAttention as SpectralAttention
 from .models.encoders import StackedConvGRU as StackedConvGRU
 from .models.encoders import VideoEncoder as VideoEncoder
