@@ -55,7 +55,9 @@ def build_text_branch(experiment: PretrainExperiment, texts: SplitTexts) -> Text
     tower = experiment.build_text()
     assert tower is not None
     root = getattr(experiment.data, "root", None)
-    tower.set_sentences(texts.table.sentences, cache_folder(root.expanduser()) / "text" if isinstance(root, Path) else None)
+    tower.set_sentences(
+        texts.table.sentences, cache_folder(root.expanduser()) / "text" if isinstance(root, Path) else None
+    )
     return TextBranch(tower, texts)
 
 

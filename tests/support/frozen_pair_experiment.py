@@ -55,7 +55,9 @@ def write_coloured(root: Path) -> Path:
             write_video(root / subject / f"{activity}.mp4", times, frames=[frame_HWC] * len(times))
             samples_LC = rng.normal(0, 5, (240, 3))
             samples_LC[:, place] += 100 * np.sin(2 * np.pi * 1.5 * np.arange(240) / 60 + rng.uniform(0, 6))
-            np.savetxt(root / subject / f"{activity}.csv", samples_LC, "%.3f", ",", header=",".join(CHANNELS), comments="")
+            np.savetxt(
+                root / subject / f"{activity}.csv", samples_LC, "%.3f", ",", header=",".join(CHANNELS), comments=""
+            )
             pairs[activity] = {
                 "video": f"{activity}.mp4",
                 "imu": f"{activity}.csv",
