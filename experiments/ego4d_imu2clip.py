@@ -3,14 +3,14 @@
     rxclip pretrain experiments/ego4d_imu2clip.py --set data.root=data/ego4d
     rxclip search "a person climbs the stairs" participant_12 --ckpt runs/ego4d_imu2clip
 
-Moon et al., 2022, arXiv:2210.14395. No encoder has a projection head: the 512 numbers of the GRU are compared with those
-that CLIP gives for a sentence, and with the mean of those that it gives for 10 frames. As the frozen encoders share
-their space, one of the two terms is enough to compare IMU with the other:
+Moon et al., 2022, arXiv:2210.14395. No encoder has a projection head: the 512 numbers of the GRU are compared with
+those that CLIP gives for a sentence, and with the mean of those that it gives for 10 frames. As the frozen encoders
+share their space, one of the two terms is enough to compare IMU with the other:
 
     rxclip pretrain experiments/ego4d_imu2clip.py --set loss.terms.text.weight=0
 
-Published are Adam with a learning rate of 2e-4, a temperature of 0.1 that is not learned, 15 epochs, and windows of 5 or
-2.5 s (`--set data.window=2.5`). The batch of 128 is compared as a whole; theirs are 16 windows on each of 8 devices,
+Published are Adam with a learning rate of 2e-4, a temperature of 0.1 that is not learned, 15 epochs, and windows of 5
+or 2.5 s (`--set data.window=2.5`). The batch of 128 is compared as a whole; theirs are 16 windows on each of 8 devices,
 which are compared on each device alone. Windows that overlap, and sentences that are the same, are no negatives here.
 The extra `text` is needed, and the model `openai/clip-vit-base-patch32`, which the transformers library downloads; with
 `video.model` and `text.model`, a folder.

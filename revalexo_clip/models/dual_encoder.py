@@ -115,8 +115,9 @@ class DualEncoder(PartlyFrozen):
     """An IMU encoder and a video encoder, trained to give similar embeddings for the same moment.
 
     Features are the output of an encoder and are used by downstream tasks. Embeddings are the output of the projection
-    head, or the features of a modality without one, normalised to unit length. Tokens, if the model has them, are unit vectors of moments, see `Tokens`. The
-    contrastive loss compares embeddings, tokens, or both; retrieval compares tokens if there are any.
+    head, or the features of a modality without one, normalised to unit length. Tokens, if the model has them, are unit
+    vectors of moments, see `Tokens`. The contrastive loss compares embeddings, tokens, or both; retrieval compares
+    tokens if there are any.
 
     Methods that take video also take measured motion [B, M, Y, X, 3], which only video encoders that are marked
     `TakesMotion` need. A model of IMU alone has neither a video encoder nor its head, and its methods that take video

@@ -112,13 +112,25 @@ def test_the_published_configuration_aligns_imu_with_a_frozen_clip(
         "train_subjects": f"participant_1,{NO_GYRO}",
         "val_subjects": "participant_12",
         "test_subjects": LATE,
-        **{"window": 2.5, "frames": 2, "crop": 32, "short_side": 32, "jitter": 0.5, "workers": 0},
+        "window": 2.5,
+        "frames": 2,
+        "crop": 32,
+        "short_side": 32,
+        "jitter": 0.5,
+        "workers": 0,
     }
     settings = {
         **{f"data.{name}": value for name, value in data.items()},
-        **{f"{tower}.{name}": value for tower in ("video", "text") for name, value in (("model", clip),)},
-        **{"imu.width": 4, "imu.hidden": 6, "embed_dim": 6, "batch_size": 6, "optim.lr": 1e-3},
-        **{"trainer.max_epochs": 1, "trainer.devices": 1, "trainer.accelerator": "cpu"},
+        "video.model": clip,
+        "text.model": clip,
+        "imu.width": 4,
+        "imu.hidden": 6,
+        "embed_dim": 6,
+        "batch_size": 6,
+        "optim.lr": 1e-3,
+        "trainer.max_epochs": 1,
+        "trainer.devices": 1,
+        "trainer.accelerator": "cpu",
     }
     run = pretrain(load_experiment(str(PUBLISHED), [f"{name}={value}" for name, value in settings.items()]))
     assert logged(run, "train/temperature/video") == pytest.approx([0.1], rel=1e-6)
