@@ -90,6 +90,8 @@ def _output(description: EncoderDescription) -> str:
     if not description.projection:
         return f"{features}. There is no projection into a space shared with video, because the imported file had none."
     space = "in which augmentations of a window are close" if description.alone else "shared with the other modality"
+    if description.origin.licence is not None:
+        space = f"that the encoders of {description.origin.experiment} share"
     text = (
         f"{features}; `encoder.embed({_arguments(description)})` returns unit vectors [B, {description.retrieval_dim}] "
         f"in the space {space}{_headless(description)}{_tokens(description)}."

@@ -34,6 +34,7 @@ from revalexo_clip import (
     VideoEncoder,
     VideoSpec,
 )
+from revalexo_clip.core.component import JsonObject
 from support.interrupted_experiment import SignalAtStep
 from support.small_experiment import TCNNet
 from support.tiny_dataset import HEIGHT, WIDTH, steady, write_json, write_video
@@ -48,7 +49,7 @@ def write_coloured(root: Path) -> Path:
     write_json(root / "label_mapping.json", {"label_to_idx": {name: place for place, name in enumerate(ACTIVITIES)}})
     rng, times = np.random.default_rng(0), steady(4.0, 10.0)
     for subject in ("Subject01", "Subject02", "Subject05", "Subject08", "Subject09"):
-        pairs = {}
+        pairs: JsonObject = {}
         for place, activity in enumerate(ACTIVITIES):
             frame_HWC = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
             frame_HWC[..., place] = rng.integers(150, 250)
@@ -64,7 +65,7 @@ def write_coloured(root: Path) -> Path:
                 "activity_segments": [{"start": 0.0, "end": 4.0, "activity": activity}],
                 "transition_segments": [],
             }
-        described = {"subject": subject, "video_folder": subject, "imu_folder": subject, "pairs": pairs}
+        described: JsonObject = {"subject": subject, "video_folder": subject, "imu_folder": subject, "pairs": pairs}
         write_json(root / "data_pairs" / f"{subject}.json", described)
     return root
 
