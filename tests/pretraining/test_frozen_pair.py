@@ -23,9 +23,9 @@ from revalexo_clip.evaluation.protocol import Evaluation, evaluate
 from revalexo_clip.evaluation.search import search
 from revalexo_clip.evaluation.text import load_text
 from revalexo_clip.evaluation.zero_shot import ACTIVITIES as BY_ACTIVITIES
-from revalexo_clip.losses import InfoNCE
 from revalexo_clip.export import PretrainedVideoEncoder
 from revalexo_clip.export.folder import export_encoder
+from revalexo_clip.losses import InfoNCE
 from revalexo_clip.pretraining.build import build_setup
 from revalexo_clip.pretraining.run import pretrain
 from revalexo_clip.reports.values import child
