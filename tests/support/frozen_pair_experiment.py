@@ -124,7 +124,7 @@ class ColourWordsNet(TextNet):
         return hashlib.sha256(b"colours").hexdigest()
 
 
-class Signalled(ImuEncoder):
+class SignalledPairImu(ImuEncoder):
     """Convolutions, and a signal at a step."""
 
     def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:
@@ -145,7 +145,7 @@ class FrozenPair(PretrainExperiment):
         short_side=36,
         workers=0,
     )
-    imu: ImuEncoder = Signalled()
+    imu: ImuEncoder = SignalledPairImu()
     video: VideoEncoder = Colour()
     text: TextEncoder | None = ColourWords()
     texts: Texts | None = ActivityTemplates()
