@@ -208,6 +208,11 @@ class PretrainExperiment(Experiment):
             return None
         return TextTower(self.text, self.embed_dim, headless="text" in self.headless)
 
+    def self_contained(self) -> Self:
+        """Return this experiment with everything that its encoders read from files, see `Encoder.self_contained`."""
+        found = {"imu": self.imu.self_contained(), "video": self.video and self.video.self_contained()}
+        return self.model_copy(update=found)
+
     def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec | None) -> DualEncoder:
         """Build the towers with new weights, and freeze the blocks that the experiment freezes.
 

@@ -24,6 +24,10 @@ RANDOM_IN_TRAINING = ("pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale"
 """Settings of DINOv3 that move the positions of patches at random in training."""
 
 
+FILE_ERRORS = (OSError, ValueError, ImportError, RuntimeError, SafetensorError)
+"""All that the library raises for missing or other files."""
+
+
 def require_transformers(field: str, component: str) -> None:
     """Import the library, without its progress bars and messages.
 
@@ -47,13 +51,7 @@ def loading(field: str, model: str, files: str) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        OSError,
-        ValueError,
-        ImportError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # all that the library raises for wrong files
+    except FILE_ERRORS as error:
         first = str(error).strip().partition("\n")[0]
         raise DataError(
             f"{field}: {model} cannot be loaded by the transformers library: {first}\nName a folder with {files}, or "
@@ -126,8 +124,8 @@ def read_weights(model: PreTrainedModel, name: str, *, local_files_only: bool) -
     loaded, info = type(model).from_pretrained(
         name, config=model.config, dtype=torch.float32, output_loading_info=True, local_files_only=local_files_only
     )
-    missing = {key for key in info["missing_keys"] if not key.endswith(".num_batches_tracked")}
     state, own = loaded.state_dict(), model.state_dict()
+    missing = {key for key in info["missing_keys"] if key in own and not key.endswith(".num_batches_tracked")}
     model.load_state_dict({key: own[key] if key in missing else state[key] for key in own})
     return missing
 

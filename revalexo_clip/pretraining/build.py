@@ -86,7 +86,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
         check_vectors(loss, tokens=experiment.tokens is not None, frame_tokens=experiment.frame_tokens is not None)
     description = PretrainingMetadata(
         version=__version__,
-        experiment=experiment,
+        experiment=experiment.self_contained(),
         imu_spec=imu_spec,
         video_spec=train.video_spec,
         activities=train.activities,

@@ -1,54 +1,28 @@
-"""What the encoders share that are models of the transformers library: architecture, colours, weights and freezing."""
+"""What the encoders share that are models of the transformers library: weights, freezing, and features of moments."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from revalexo_clip.core.component import Config, JsonObject
-from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.types import VideoSpec
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.models.encoders.base import VideoEncoder
 from revalexo_clip.models.encoders.frozen import FrozenFeatures
+from revalexo_clip.models.encoders.hf_architecture import HFArchitecture, Recolour
 from revalexo_clip.models.encoders.readout import Readout, readout_dim
-from revalexo_clip.models.hugging_face import (
-    config_of,
-    loading,
-    new_model,
-    read_json_file,
-    read_weights,
-    require_transformers,
-)
+from revalexo_clip.models.hugging_face import loading, read_weights, require_transformers
 from revalexo_clip.models.sequence import Encoded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+NumFrozen = Annotated[int, Field(ge=0, strict=True)] | Literal["all"]
 Pooling = Literal["model", "cls", "mean"]
-Rgb = tuple[float, float, float]
-
-
-class HFArchitecture(Config):
-    """What a model of the transformers library is, without its weights."""
-
-    kind: str
-    """Class of the library."""
-    config: JsonObject
-    """Configuration of the class."""
-    mean: Rgb
-    """Mean of red, green and blue on the scale 0 to 1, which the model expects to be subtracted."""
-    std: Rgb
-    """Standard deviation of red, green and blue, which the model expects colours to be divided by."""
-
-    def build(self) -> PreTrainedModel:
-        """Build the model with new weights."""
-        return new_model(self.kind, self.config)
 
 
 class HFEncoder(VideoEncoder):
@@ -57,7 +31,7 @@ class HFEncoder(VideoEncoder):
     The features of a window are those of the model. Nothing is trained behind them but the projection heads.
     """
 
-    frozen: Annotated[int, Field(ge=0, strict=True)] | Literal["all"] = "all"
+    frozen: NumFrozen = "all"
     """`all`: the model is not trained. 0: it is trained, without dropout. A number: so many of its blocks, counted from
     the input, are not trained: the embedding of patches is a block, and so is each layer."""
     readout: Literal["mean", "statistics"] = "mean"
@@ -138,89 +112,6 @@ class Probe(NamedTuple):
     """Names of the weights that the features do not depend on."""
 
 
-def read_files(
-    field: str, model: str, kind: str, processors: Mapping[str, str | None], *, local_files_only: bool
-) -> HFArchitecture:
-    """Read the architecture of a model of the class `kind` from its files.
-
-    The first file of `processors` that exists says how colours are normalised, in the entry that is the file's value,
-    or as a whole if that is None. Raises `DataError`, naming `field`, if there is none, or if it does not say it.
-    """
-    with loading(field, model, "config.json and preprocessor_config.json"):
-        config = config_of(kind, model, local_files_only=local_files_only)
-        found = None
-        for file, entry in processors.items():
-            found = read_json_file(model, file, local_files_only=local_files_only)
-            found = found if entry is None or found is None else _object(found.get(entry))
-            if found is not None:
-                break
-    if found is None:
-        raise DataError(
-            f"{field}: {model} has no preprocessor_config.json, which says how frames are normalised; copy the file that "
-            "belongs to the model"
-        )
-    try:
-        mean, std = colours(found)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{field}: {file} of {model} needs image_mean and image_std with three numbers each, and std above 0"
-        ) from error
-    return HFArchitecture(kind=kind, config=config, mean=mean, std=std)
-
-
-def _object(value: object) -> JsonObject | None:
-    return value if isinstance(value, dict) else None
-
-
-def colours(processor: Mapping[str, object]) -> tuple[Rgb, Rgb]:
-    """Return mean and standard deviation on the scale 0 to 1, as a processor of the library normalises frames.
-
-    It multiplies colours from 0 to 255 by `rescale_factor`, subtracts 1 if there is an `offset`, then subtracts the
-    mean and divides by the deviation; any of the steps can be off. Raises `KeyError`, `TypeError` or `ValueError` if
-    the numbers are missing or wrong.
-    """
-    rescale = _number(processor.get("rescale_factor", 1 / 255)) if processor.get("do_rescale", True) else 1.0
-    offset = 1.0 if processor.get("offset") else 0.0
-    normalized = processor.get("do_normalize", True)
-    means = _three(processor["image_mean"]) if normalized else (0.0,) * 3
-    stds = _three(processor["image_std"]) if normalized else (1.0,) * 3
-    if not rescale * min(stds) > 0:
-        raise ValueError("the scale of colours must be above 0")
-    unit = 255 * rescale
-    return _three([(mean + offset) / unit for mean in means]), _three([std / unit for std in stds])
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is not a number")
-    return float(value)
-
-
-def _three(values: object) -> Rgb:
-    if not isinstance(values, (list, tuple)):
-        raise TypeError(f"{values!r} are not three numbers")
-    red, green, blue = (_number(value) for value in values)
-    return red, green, blue
-
-
-class Recolour(nn.Module):
-    """From colours that are normalised for one mean and deviation to those for another, [..., 3, H, W]."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, spec: VideoSpec, architecture: HFArchitecture) -> None:
-        super().__init__()
-        mean, std = (torch.tensor(each, dtype=torch.float64) for each in (spec.mean, spec.std))
-        own_mean, own_std = (torch.tensor(each, dtype=torch.float64) for each in (architecture.mean, architecture.std))
-        for name, value in (("scale", std / own_std), ("shift", (mean - own_mean) / own_std)):
-            self.register_buffer(name, value.float().view(3, 1, 1), persistent=False)
-
-    def forward(self, frames_3HW: Tensor) -> Tensor:
-        """Convert frames."""
-        return frames_3HW * self.scale + self.shift
-
-
 class HFNet(FrozenFeatures):
     """A model of the library, and how its features become those of windows and of their moments."""
 
@@ -257,7 +148,8 @@ class HFNet(FrozenFeatures):
     def from_features(self, x_BMP: Tensor) -> Encoded:
         """See `FrozenFeatures.from_features`; the frames of a burst are averaged."""
         x_BMP = x_BMP.to(torch.promote_types(x_BMP.dtype, torch.float32))
-        sequence_BTP = x_BMP.unflatten(1, (self.time_T.shape[0], -1)).mean(dim=2)
+        batch, moments, dim = x_BMP.shape[0], self.time_T.shape[0], x_BMP.shape[2]
+        sequence_BTP = x_BMP.reshape(batch, moments, -1, dim).mean(dim=2)
         features_BF: Tensor = self.readout(sequence_BTP.transpose(1, 2))
         return Encoded(features_BF, sequence_BTP)
 
@@ -268,19 +160,6 @@ class MeanOverTime(nn.Module):
     def forward(self, x_BWT: Tensor) -> Tensor:
         """Average over time."""
         return x_BWT.mean(dim=2)
-
-
-def side(size: object) -> int | None:
-    """Return the length of a side [px], from a setting that is a number or a pair of them; None if it is neither."""
-    first = size[-1] if isinstance(size, (list, tuple)) and size else size
-    return first if isinstance(first, int) and not isinstance(first, bool) else None
-
-
-@lru_cache(maxsize=32)
-def meta_model(architecture_json: str) -> PreTrainedModel:
-    """Build a model without memory for its weights, to see what it computes; from an `HFArchitecture` as JSON."""
-    with torch.device("meta"):
-        return HFArchitecture.model_validate_json(architecture_json).build()
 
 
 def unused_weights(model: nn.Module, features: Tensor) -> frozenset[str]:
@@ -322,9 +201,3 @@ def _outermost_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
             yield child
         else:
             yield from _outermost_lists(child)
-
-
-def refused(architecture: HFArchitecture, encoder: str, what: str, error: BaseException) -> ConfigError:
-    """Return the error of a model that cannot take such frames."""
-    first = str(error).strip().partition("\n")[0]
-    return ConfigError(f"video: {encoder}: {architecture.kind} does not take {what}: {first}")

@@ -13,19 +13,15 @@ from torch import Tensor, nn
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import VideoSpec
 from revalexo_clip.models.encoders.base import frame_times
-from revalexo_clip.models.encoders.hf_base import (
+from revalexo_clip.models.encoders.hf_architecture import (
     HFArchitecture,
-    HFEncoder,
-    HFNet,
-    Pooling,
-    Probe,
     Recolour,
     meta_model,
     read_files,
     refused,
     side,
-    unused_weights,
 )
+from revalexo_clip.models.encoders.hf_base import HFEncoder, HFNet, Pooling, Probe, unused_weights
 from revalexo_clip.models.hugging_face import class_for, loading, model_class, read_config
 
 if TYPE_CHECKING:
@@ -84,7 +80,8 @@ class HFImage(HFEncoder):
         if self.pooling == "model" and kind in PROJECTED:
             kind += "WithProjection"
         parameters = inspect.signature(model_class(kind).forward).parameters
-        if model_class(kind).main_input_name != "pixel_values" or "spatial_shapes" in parameters:
+        of_videos = hasattr(config, "num_frames") or model_class(kind).main_input_name != "pixel_values"
+        if of_videos or "spatial_shapes" in parameters:
             raise ConfigError(
                 f"video.model: {self.model} ({config.model_type}) is not a model of images of one size; choose "
                 "another, or HFVideo for a model of videos"
@@ -129,7 +126,7 @@ class HFImageNet(HFNet):
         """See `FrozenFeatures.model_features`."""
         frames_N3HW = self.recolour(video_B3THW.transpose(1, 2).flatten(0, 1))
         x_NP = features_of(self.model, frames_N3HW, self.pooling, self.prefix)
-        return x_NP.unflatten(0, (video_B3THW.shape[0], -1))
+        return x_NP.reshape(video_B3THW.shape[0], -1, x_NP.shape[1])
 
 
 def features_of(model: PreTrainedModel, frames_N3HW: Tensor, pooling: Pooling, prefix: int) -> Tensor:

@@ -12,19 +12,15 @@ from torch import Tensor, nn
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import VideoSpec
 from revalexo_clip.models.encoders.base import frame_times
-from revalexo_clip.models.encoders.hf_base import (
+from revalexo_clip.models.encoders.hf_architecture import (
     HFArchitecture,
-    HFEncoder,
-    HFNet,
-    Pooling,
-    Probe,
     Recolour,
     meta_model,
     read_files,
     refused,
     side,
-    unused_weights,
 )
+from revalexo_clip.models.encoders.hf_base import HFEncoder, HFNet, Pooling, Probe, unused_weights
 from revalexo_clip.models.encoders.hf_image import own_features
 from revalexo_clip.models.hugging_face import loading, read_config
 
@@ -164,9 +160,10 @@ def features_of(model: PreTrainedModel, video_BT3HW: Tensor, pooling: Pooling, m
             raise ConfigError(f"video.pooling: {kind} has no class token; choose mean")
         return state_BNP[:, :1]
     place_BNP = state_BNP[:, layout.prefix :]
+    batch, _, dim = place_BNP.shape
     if layout.time_first:
-        return place_BNP.unflatten(1, (moments, -1)).mean(dim=2)
-    return place_BNP.unflatten(1, (-1, moments)).mean(dim=1)
+        return place_BNP.reshape(batch, moments, -1, dim).mean(dim=2)
+    return place_BNP.reshape(batch, -1, moments, dim).mean(dim=1)
 
 
 def without_predictor(model: PreTrainedModel) -> None:

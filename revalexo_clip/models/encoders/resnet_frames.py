@@ -9,7 +9,8 @@ from torch import nn
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import VideoSpec
-from revalexo_clip.models.encoders.hf_base import HFArchitecture, HFEncoder, Probe, read_files
+from revalexo_clip.models.encoders.hf_architecture import HFArchitecture, read_files
+from revalexo_clip.models.encoders.hf_base import HFEncoder, NumFrozen, Probe
 from revalexo_clip.models.encoders.hf_image import PROCESSORS, build_frame_net, probe_images
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class ResNetFrames(HFEncoder):
     Needs `pip install 'revalexo_clip[text]'`. Features are those of moments, see `HFImage`.
     """
 
-    frozen: int | Literal["all"] = 0
+    frozen: NumFrozen = 0
     """Number of blocks, counted from the input, that are not trained: the first convolution is one, and so is each of
     the four stages. `all` for the whole encoder."""
     size: Literal[18, 34, 50] = 18
