@@ -89,6 +89,7 @@ from .models.encoders import GRUOverMaps as GRUOverMaps
 from .models.encoders import HARNet as HARNet
 from .models.encoders import HFImage as HFImage
 from .models.encoders import HFVideo as HFVideo
+from .models.encoders import ImageBindIMU as ImageBindIMU
 from .models.encoders import ImuEncoder as ImuEncoder
 from .models.encoders import MotionTower as MotionTower
 from .models.encoders import MViT as MViT

@@ -74,6 +74,10 @@ class PretrainExperiment(Experiment):
     in their units."""
     embed_dim: PositiveInt = 256
     """Dimension D of the shared space, and of the features of most encoders."""
+    headless: tuple[Literal["imu", "video", "text"], ...] = ()
+    """Modalities without a projection head: their features, at unit length, are the embeddings, and must be of size
+    `embed_dim`. Of a frozen pair that already shares a space, such as the image and text encoders of CLIP, name both:
+    IMU that is trained against one of them can then be compared with the other."""
     tokens: Tokens | None = None
     """Time-aligned tokens, which retrieval compares instead of embeddings of the whole window; null for none. Both
     encoders must keep time."""
@@ -150,6 +154,13 @@ class PretrainExperiment(Experiment):
         return self
 
     @model_validator(mode="after")
+    def _check_headless(self) -> Self:
+        for name in ("video", "text"):
+            if name in self.headless and getattr(self, name) is None:
+                raise ValueError(f"headless: there is no {name} encoder; leave {name} out")
+        return self
+
+    @model_validator(mode="after")
     def _check_augmentations(self) -> Self:
         check_augmentations(self)
         retiming = [type(one).__name__ for one in self.imu_augment if one.retimes]
@@ -190,9 +201,12 @@ class PretrainExperiment(Experiment):
     def build_text(self) -> TextTower | None:
         """Build the text encoder and its head with new weights; None if there is none.
 
-        Raises `ConfigError` if a library is missing, `DataError` if weights cannot be read.
+        Raises `ConfigError` if a library is missing or features without a head are not of size `embed_dim`, `DataError`
+        if weights cannot be read.
         """
-        return None if self.text is None else TextTower(self.text, self.embed_dim)
+        if self.text is None:
+            return None
+        return TextTower(self.text, self.embed_dim, headless="text" in self.headless)
 
     def self_contained(self) -> Self:
         """Return this experiment with everything that its encoders read from files, see `Encoder.self_contained`."""
@@ -203,7 +217,7 @@ class PretrainExperiment(Experiment):
         """Build the towers with new weights, and freeze the blocks that the experiment freezes.
 
         The weights depend on torch's seed. Raises `ConfigError` if an encoder cannot be built or frozen as configured,
-        or gives no features of moments for `tokens`.
+        or gives no features of moments for `tokens`, or features without a head that are not of size `embed_dim`.
         """
         imu, video = self.imu.build(imu_spec, self.embed_dim), None
         blocks: dict[Modality, Sequence[nn.Module]] = {"imu": self.imu.blocks(imu)}
@@ -224,6 +238,7 @@ class PretrainExperiment(Experiment):
             feature_dims=sizes,
             tokens=self.tokens,
             frame_tokens=self.frame_tokens,
+            headless=self.headless,
         )
         model.freeze(frozen)
         return model

@@ -117,7 +117,7 @@ def dry_run_pretraining(experiment: PretrainExperiment, options: RunOptions) -> 
     parameters = {
         "imu encoder": count(model.imu),
         **({} if model.video is None else {"video encoder": count(model.video)}),
-        "projection heads" if len(heads) > 1 else "projection head": sum(map(count, heads)),
+        **({"projection heads" if len(heads) > 1 else "projection head": sum(map(count, heads))} if heads else {}),
         **({} if setup.module.text is None else {"text encoder": count(setup.module.text)}),
         "loss": count(setup.module.loss),
     }

@@ -7,6 +7,7 @@ from revalexo_clip.models.encoders.gru_over_maps import GRUOverMaps
 from revalexo_clip.models.encoders.harnet import HARNet
 from revalexo_clip.models.encoders.hf_image import HFImage
 from revalexo_clip.models.encoders.hf_video import HFVideo
+from revalexo_clip.models.encoders.imagebind_imu import ImageBindIMU
 from revalexo_clip.models.encoders.motion_tower import MotionTower
 from revalexo_clip.models.encoders.mvit import MViT
 from revalexo_clip.models.encoders.patch_transformer import PatchTransformer
@@ -24,6 +25,7 @@ __all__ = [
     "HARNet",
     "HFImage",
     "HFVideo",
+    "ImageBindIMU",
     "ImuEncoder",
     "MViT",
     "MotionTower",

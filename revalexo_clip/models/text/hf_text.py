@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.models.hugging_face import loading, read_config, require_transformers, without_dropout
+from revalexo_clip.models.layers import freeze_unused
 from revalexo_clip.models.text.base import PADDING, TextEncoder, TextNet
 
 if TYPE_CHECKING:
@@ -59,11 +60,14 @@ class HFText(TextEncoder):
                 self.model, dtype=torch.float32, output_loading_info=True, **without_dropout(config), **only
             )
         if self.pooling != "model" and isinstance(getattr(model, "pooler", None), nn.Module):
-            model.pooler = None  # its weights would get no gradient, and DDP waits for all of them
+            model.pooler = None  # so that files without its weights can be used
         self._check_complete(model, info["missing_keys"])
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
-        return HFTextNet(model, tokenizer, self.pooling, min(self.max_length, tokenizer.model_max_length))
+        net = HFTextNet(model, tokenizer, self.pooling, min(self.max_length, tokenizer.model_max_length))
+        if not self.is_frozen:
+            freeze_unused(net, net(net.tokenize(["a"])))
+        return net
 
     def _check_complete(self, model: PreTrainedModel, missing: Collection[str]) -> None:
         """Raise `DataError` if weights that are used are not in the model's files: the library would draw them."""
@@ -80,6 +84,8 @@ _CLASSES = {
     "clip_text_model": "CLIPTextModel",
     "siglip": "SiglipTextModel",
     "siglip_text_model": "SiglipTextModel",
+    "siglip2": "Siglip2TextModel",
+    "siglip2_text_model": "Siglip2TextModel",
     "t5": "T5EncoderModel",
 }
 """The text half of models that have another half, by their `model_type`; other models are read as a whole."""
