@@ -132,7 +132,11 @@ class ContrastiveModule(TrainingModule):
         imu = self.model.encode_imu(windows.imu_BLC)
         found: Vectors = {"imu": imu.embedding_BD}
         if self.model.video is not None:
-            video = self.model.encode_frames(windows.video_B3THW, windows.motion_BMYX3)
+            kept_BMP = windows.features_BMP
+            if kept_BMP is not None and kept_BMP.numel():
+                video = self.model.encode_features(kept_BMP)
+            else:
+                video = self.model.encode_frames(windows.video_B3THW, windows.motion_BMYX3)
             found["video"] = video.embedding_BD
             if imu.tokens_BE is not None and video.tokens_BE is not None:
                 found |= {"imu_tokens": imu.tokens_BE, "video_tokens": video.tokens_BE}
@@ -182,7 +186,8 @@ class ContrastiveModule(TrainingModule):
             return [*where, imu.embedding_BD, *text, imu.features_BF.float(), batch.label_BK[:, 0]]
         frames_B3THW = self.model.normalized(batch.video_BTHWC)
         text_B = None if self.text is None else self.text.validation_N[batch.window_B]
-        vectors = self.vectors(Augmented(batch.imu_BLC, frames_B3THW, batch.motion_BMYX3, None), text_B)
+        inputs = Augmented(batch.imu_BLC, frames_B3THW, batch.motion_BMYX3, None, batch.features_BMP)
+        vectors = self.vectors(inputs, text_B)
         read = {kind for _, term in self.loss.terms().values() if term.validated for kind in term.reads}
         kept = {kind: x_BD for kind, x_BD in vectors.items() if kind in {*read, *retrieval_kinds(vectors)}}
         self._kinds = tuple(kept)
