@@ -24,6 +24,7 @@ from .augment import VideoAugmentation as VideoAugmentation
 from .augment import View as View
 from .augment import ViewAugmentation as ViewAugmentation
 from .config.base import TrainerConfig as TrainerConfig
+from .config.feature_cache import FeatureCache as FeatureCache
 from .config.finetuning import FinetuneExperiment as FinetuneExperiment
 from .config.finetuning import Freezing as Freezing
 from .config.folds import Fold as Fold

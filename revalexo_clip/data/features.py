@@ -169,7 +169,7 @@ class FeatureFiles:
 
     def feature_bytes(self) -> int:
         """Return the size of the features of a window [bytes]."""
-        file = self._file(0, 0)
+        file = self._file(next(clip for clip, name in enumerate(self.names_KN[0]) if name), 0)
         return 4 * file.dim * file.moments * (self.spec.images if self.per_frame else 1)
 
     def _file(self, clip: int, view: int) -> FeatureFile:
