@@ -60,9 +60,6 @@ class Augmented(NamedTuple):
     """[B, M, Y, X, 3] measured motion, see `Sample.motion_MYX3`."""
     second_BLC: Tensor | None
     """[B, L, C] second view of the IMU windows, with random numbers of its own; None unless there is one."""
-    features_BMP: Tensor | None = None
-    """[B, M, P] kept features of the frozen part of the video encoder, [B, 0, 0] if they are not kept; None if unknown.
-    With them, there are no frames."""
 
 
 def stack(draws: Sequence[Draws], stacked: Stack = torch.stack) -> Draws:

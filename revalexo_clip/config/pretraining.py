@@ -68,8 +68,8 @@ class PretrainExperiment(Experiment):
     (`SelfContrast`), windows of a recording (`TemporalContrast`) or windows and text (`TextContrast`). No video is read
     then."""
     feature_cache: FeatureCache | None = None
-    """Compute the features of a frozen video encoder (`video.frozen=all`) once, and keep them; null to encode the frames
-    of every window. For encoders with a frozen model (`FrozenFeatures`)."""
+    """Compute the features of a frozen video encoder (`video.frozen=all`) once and keep them, if it is a
+    `FrozenFeatures`; null to encode the frames of every window."""
     text: TextEncoder | None = None
     """Encoder of sentences, for losses that compare windows with text (`TextContrast`); null for none."""
     texts: Texts | None = None

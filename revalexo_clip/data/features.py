@@ -12,11 +12,10 @@ and has one entry of metadata, in JSON: format, tolerance of the times, CRC-32 o
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +39,7 @@ SAME = 1e-5
 """Largest difference between the start of a window and that of its kept features [s]."""
 
 Float32 = npt.NDArray[np.float32]
+Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 class _About(BaseModel):
@@ -68,15 +68,32 @@ class KeptFeatures(NamedTuple):
 def write_features(path: Path, kept: KeptFeatures) -> None:
     """Write the features of a clip atomically. Raises `WriteError` if that is not possible."""
     check_n = np.array([check_of(np.ascontiguousarray(row)) for row in kept.value_nmP], dtype=np.uint32)
-    small = {"time": kept.time_n, "check": check_n, **{f"joint.{k}": drawn for k, drawn in enumerate(kept.joint)}}
-    about = _About(format=FORMAT, tolerance=kept.tolerance, check=_check_of_all(small))
-    tensors = {**small, "value": np.ascontiguousarray(kept.value_nmP, dtype=np.float32)}
+    arrays: Arrays = {f"joint.{k}": drawn for k, drawn in enumerate(kept.joint)}
+    arrays |= {"time": kept.time_n, "check": check_n}
+    about = _About(format=FORMAT, tolerance=kept.tolerance, check=_check_of_all(arrays))
+    arrays["value"] = np.ascontiguousarray(kept.value_nmP, dtype=np.float32)
     with atomically(path) as temporary:
-        temporary.write_bytes(save(tensors, {"about": about.model_dump_json()}))
+        temporary.write_bytes(save(arrays, {"about": about.model_dump_json()}))
 
 
-def _check_of_all(arrays: dict[str, npt.NDArray[np.generic]]) -> int:
+def _check_of_all(arrays: Arrays) -> int:
     return check_of(b"".join(name.encode() + np.ascontiguousarray(arrays[name]).tobytes() for name in sorted(arrays)))
+
+
+class _Values(Protocol):
+    def get_shape(self) -> list[int]: ...
+
+    def __getitem__(self, place: slice) -> Float32: ...
+
+
+class _Opened(Protocol):
+    def metadata(self) -> dict[str, str] | None: ...
+
+    def keys(self) -> list[str]: ...
+
+    def get_tensor(self, name: str) -> npt.NDArray[np.generic]: ...
+
+    def get_slice(self, name: str) -> _Values: ...
 
 
 class FeatureFile:
@@ -85,14 +102,14 @@ class FeatureFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = safe_open(path, "np")
-            about = _About.model_validate_json((self._file.metadata() or {}).get("about", ""))
-            names = set(self._file.keys())
-            small = {name: self._file.get_tensor(name) for name in names - {"value"}}
-            self._value = self._file.get_slice("value")
+            file = cast("_Opened", safe_open(path, "np"))  # its own methods have no types
+            about = _About.model_validate_json((file.metadata() or {}).get("about", ""))
+            names = set(file.keys())
+            small: Arrays = {name: file.get_tensor(name) for name in names - {"value"}}
+            self._value = file.get_slice("value")
             shape = self._value.get_shape()
-            self.time_n: Floats = small["time"]
-            self.check_n: Checks = small["check"]
+            self.time_n: Floats = np.asarray(small["time"], dtype=np.float64)
+            self.check_n: Checks = np.asarray(small["check"], dtype=np.uint32)
         except (SafetensorError, OSError, ValidationError, KeyError) as error:
             raise DataError(f"{path}: is no usable file of features ({str(error).splitlines()[0]})") from error
         if about.format != FORMAT:
@@ -101,7 +118,8 @@ class FeatureFile:
             raise DataError(f"{path}: is corrupt: checksum mismatch")
         self.tolerance = about.tolerance
         self.moments, self.dim = int(shape[1]), int(shape[2])
-        joint = [small[f"joint.{k}"] for k in range(sum(name.startswith("joint.") for name in names))]
+        places = range(sum(name.startswith("joint.") for name in names))
+        joint = [np.asarray(small[f"joint.{place}"], dtype=np.float32) for place in places]
         self.joint = tuple(map(torch.from_numpy, joint))
 
     def rows(self, place_T: Sequence[int]) -> Float32:

@@ -44,11 +44,13 @@ def check_feature_cache(experiment: PretrainExperiment, model: DualEncoder, wind
     network = model.video
     if not isinstance(network, FrozenFeatures) or isinstance(network, TakesMotion):
         raise ConfigError(
-            f"feature_cache: the features of {name} cannot be kept; use an encoder with a frozen model (FrozenFeatures), "
-            "such as HFImage, or set feature_cache=none"
+            f"feature_cache: the features of {name} cannot be kept; use an encoder with a frozen model, a "
+            "FrozenFeatures, or set feature_cache=none"
         )
     if network.per_frame and cache.grid is not None:
-        raise ConfigError(f"feature_cache.grid: {name} sees frames one by one, and windows may start anywhere; remove it")
+        raise ConfigError(
+            f"feature_cache.grid: {name} sees frames one by one, and windows may start anywhere; remove it"
+        )
     if not network.per_frame and cache.grid is None:
         raise ConfigError(
             f"feature_cache.grid: {name} sees windows as a whole, so that features are kept for certain starts only; "
@@ -92,7 +94,8 @@ def keep_features(
     cache, network = experiment.feature_cache, model.video
     assert cache is not None
     assert isinstance(network, FrozenFeatures)
-    weights, files, tasks = weights_of(network), [], {}
+    weights, files = weights_of(network), []
+    tasks: dict[Path, _Task] = {}
     for dataset in splits:
         assert isinstance(dataset, ClipWindows)
         folder = cache.folder.expanduser() if cache.folder else _default_folder(dataset.index.root)

@@ -128,7 +128,8 @@ class ClipFeatures:
     def _seed(self, clip: int) -> list[int]:
         """Return the seed of the draws of this view of a clip; pieces of one video have the same."""
         name = f"{self.experiment.seed} {self.view} {self.dataset.index.video_N[clip]}"
-        return np.frombuffer(hashlib.sha256(name.encode()).digest(), np.uint32).tolist()
+        seed: list[int] = np.frombuffer(hashlib.sha256(name.encode()).digest(), np.uint32).tolist()
+        return seed
 
     def _read(self, source: ClipSource, clip: int, time_T: Floats, burst: int, seed: list[int]) -> _Shown:
         spec, imu = self.dataset.video_spec, self.dataset.imu_spec

@@ -69,10 +69,9 @@ class TrainingBatch(NamedTuple):
         A window is augmented in the same way each time, whatever the other rows are.
         """
         windows, draws = self.windows, self.draws.of(rows)
-        augmented = augmentation.apply(
+        return augmentation.apply(
             windows.imu_BLC[rows], windows.video_BTHWC[rows], windows.motion_BMYX3[rows], draws, into_B3THW
         )
-        return augmented._replace(features_BMP=windows.features_BMP[rows])
 
 
 class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):

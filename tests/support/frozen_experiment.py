@@ -55,6 +55,6 @@ class FrozenSquaresNet(FrozenFeatures):
 
 class SmallFrozen(Small):
     imu: ImuEncoder = TCN()
-    video: VideoEncoder | None = FrozenSquares()
+    video: VideoEncoder = FrozenSquares()
     feature_cache: FeatureCache | None = FeatureCache()
     trainer: TrainerConfig = TrainerConfig(max_epochs=2, accelerator="cpu", log_every=1)

@@ -24,8 +24,8 @@ from revalexo_clip.data.ego4d.rows import Faults, clean
 from revalexo_clip.data.ego4d.take import Layout, Take
 from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.revalexo.pack.find import cache_folder
 from revalexo_clip.data.packets import presentation_times
+from revalexo_clip.data.revalexo.pack.find import cache_folder
 from revalexo_clip.data.source import ClipSource, FrameTimes
 from revalexo_clip.data.video import Pixels, read_frames
 

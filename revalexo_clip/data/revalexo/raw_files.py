@@ -5,8 +5,8 @@ from __future__ import annotations
 from revalexo_clip.data import windows
 from revalexo_clip.data.imu import ImuCache, Samples
 from revalexo_clip.data.index import ClipIndex
-from revalexo_clip.data.revalexo.index import index_fingerprint
 from revalexo_clip.data.packets import presentation_times
+from revalexo_clip.data.revalexo.index import index_fingerprint
 from revalexo_clip.data.source import ClipSource, FrameTimes
 from revalexo_clip.data.video import Pixels, read_frames
 
