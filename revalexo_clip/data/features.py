@@ -7,7 +7,7 @@ A file is in the safetensors format:
     check    uint32 [n]         CRC-32 of the features of each frame or window, compared whenever they are read
     joint.k  float32            draw of the k-th joint augmentation that the features show, if there are any
 
-and has one entry of metadata, in JSON: format, tolerance of the times, CRC-32 of all that is not `value`.
+and has one entry of metadata, in JSON: format, tolerance of the times, shape of `value`, CRC-32 of all the rest.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class _About(BaseModel):
 
     format: int
     tolerance: float
+    shape: tuple[int, int, int]
     check: int
 
 
@@ -70,7 +71,9 @@ def write_features(path: Path, kept: KeptFeatures) -> None:
     check_n = np.array([check_of(np.ascontiguousarray(row)) for row in kept.value_nmP], dtype=np.uint32)
     arrays: Arrays = {f"joint.{k}": drawn for k, drawn in enumerate(kept.joint)}
     arrays |= {"time": kept.time_n, "check": check_n}
-    about = _About(format=FORMAT, tolerance=kept.tolerance, check=_check_of_all(arrays))
+    count, moments, dim = kept.value_nmP.shape
+    check = _check_of_all(arrays)
+    about = _About(format=FORMAT, tolerance=kept.tolerance, shape=(count, moments, dim), check=check)
     arrays["value"] = np.ascontiguousarray(kept.value_nmP, dtype=np.float32)
     with atomically(path) as temporary:
         temporary.write_bytes(save(arrays, {"about": about.model_dump_json()}))
@@ -107,17 +110,17 @@ class FeatureFile:
             names = set(file.keys())
             small: Arrays = {name: file.get_tensor(name) for name in names - {"value"}}
             self._value = file.get_slice("value")
-            shape = self._value.get_shape()
             self.time_n: Floats = np.asarray(small["time"], dtype=np.float64)
             self.check_n: Checks = np.asarray(small["check"], dtype=np.uint32)
         except (SafetensorError, OSError, ValidationError, KeyError) as error:
             raise DataError(f"{path}: is no usable file of features ({str(error).splitlines()[0]})") from error
         if about.format != FORMAT:
             raise DataError(f"{path}: has format {about.format}, but this version reads format {FORMAT}")
-        if about.check != _check_of_all(small) or not len(self.time_n) == len(self.check_n) == shape[0]:
+        count, self.moments, self.dim = about.shape
+        found = self._value.get_shape(), self.time_n.shape, self.check_n.shape
+        if about.check != _check_of_all(small) or found != (list(about.shape), (count,), (count,)):
             raise DataError(f"{path}: is corrupt: checksum mismatch")
         self.tolerance = about.tolerance
-        self.moments, self.dim = int(shape[1]), int(shape[2])
         places = range(sum(name.startswith("joint.") for name in names))
         joint = [np.asarray(small[f"joint.{place}"], dtype=np.float32) for place in places]
         self.joint = tuple(map(torch.from_numpy, joint))

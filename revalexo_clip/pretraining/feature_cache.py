@@ -146,8 +146,8 @@ def _compute(tasks: Mapping[Path, _Task], threads: int, device: torch.device, on
     """
     missing, computed = [path for path in tasks if not _usable(path)], 0
     raise_on_all_ranks(None, device)  # no process writes before all have looked
-    for share in (slice(rank(), None, world_size()), slice(None)):
-        paths = [path for path in missing[share] if not _usable(path)]
+    for second in (False, True):
+        paths = [path for path in missing if not _usable(path)] if second else missing[rank() :: world_size()]
         (rounds,) = largest([len(paths)], device)
         for number in range(rounds):
             error: UserError | None = None

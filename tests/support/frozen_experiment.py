@@ -1,60 +1,18 @@
-"""The small experiment with a frozen video encoder whose features are kept: of frames, or of windows.
+"""The small experiment with a frozen video encoder whose features are kept. Its IMU encoder drops features in training.
 
-Tests run this very file, and import its encoders.
+Tests run this very file; nothing imports it.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
-from torch import Tensor, nn
-
-from revalexo_clip import FeatureCache, ImuEncoder, TrainerConfig, VideoEncoder, VideoSpec
-from revalexo_clip.models.encoders.frozen import FrozenFeatures
-from revalexo_clip.models.sequence import Encoded
-from support.small_experiment import TCN, Small
-
-
-class FrozenSquares(VideoEncoder):
-    """One random convolution, of single frames or of pairs of frames; a frozen projection of the mean over time."""
-
-    frozen: Literal["all"] | int = "all"
-    width: int = 6
-    """Feature maps."""
-    per_frame: bool = True
-    """Whether single frames are seen."""
-
-    def build(self, spec: VideoSpec, embed_dim: int) -> nn.Module:
-        return FrozenSquaresNet(self, spec, embed_dim)
-
-
-class FrozenSquaresNet(FrozenFeatures):
-    calls = 0
-    """How many times a network of this class was asked for features."""
-
-    def __init__(self, of: FrozenSquares, spec: VideoSpec, embed_dim: int) -> None:
-        super().__init__()
-        self.per_frame = of.per_frame
-        depth = 1 if of.per_frame else 2
-        self.moments, self.model_dim = spec.images - depth + 1, 4 * of.width
-        self.sequence_dim = self.model_dim
-        self.model = nn.Conv3d(3, of.width, (depth, 6, 6), stride=(1, 6, 6))
-        self.projection = nn.Linear(self.model_dim, embed_dim)
-        self.register_buffer("time_T", torch.linspace(0, spec.window, self.moments), persistent=False)
-
-    def model_features(self, video_B3THW: Tensor) -> Tensor:
-        FrozenSquaresNet.calls += 1
-        maps_BCTHW = nn.functional.relu(self.model(video_B3THW))
-        pooled_BCTHW = nn.functional.adaptive_avg_pool3d(maps_BCTHW, (maps_BCTHW.shape[2], 2, 2))
-        return pooled_BCTHW.permute(0, 2, 1, 3, 4).flatten(2)
-
-    def from_features(self, x_BMP: Tensor) -> Encoded:
-        return Encoded(self.projection(x_BMP.mean(dim=1)), x_BMP)
+from revalexo_clip import FeatureCache, ImuEncoder, TrainerConfig, VideoEncoder
+from support.frozen_towers import FrozenSquares
+from support.interrupted_experiment import Interrupted
+from support.small_experiment import Small
 
 
 class SmallFrozen(Small):
-    imu: ImuEncoder = TCN()
+    imu: ImuEncoder = Interrupted()
     video: VideoEncoder = FrozenSquares()
     feature_cache: FeatureCache | None = FeatureCache()
-    trainer: TrainerConfig = TrainerConfig(max_epochs=2, accelerator="cpu", log_every=1)
+    trainer: TrainerConfig = TrainerConfig(max_epochs=2, accelerator="cpu", log_every=1, checkpoint_minutes=None)
