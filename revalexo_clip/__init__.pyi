@@ -96,6 +96,7 @@ from .models.encoders import ResNet1D as ResNet1D
 from .models.encoders import SpectralAttention as SpectralAttention
 from .models.encoders import StackedConvGRU as StackedConvGRU
 from .models.encoders import VideoEncoder as VideoEncoder
+from .models.encoders.frozen import FrozenFeatures as FrozenFeatures
 from .models.frame_tokens import FrameTokens as FrameTokens
 from .models.layers import Dropout as Dropout
 from .models.sequence import Encoded as Encoded

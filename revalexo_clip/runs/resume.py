@@ -30,6 +30,7 @@ FREE = frozenset(
     f"{part}.{name}"
     for part, names in (
         ("data", ("root", "workers", "pack")),
+        ("feature_cache", ("folder",)),
         ("trainer", ("accelerator", "devices", "num_nodes", "strategy", "checkpoint_minutes", "log_every")),
     )
     for name in names

@@ -7,9 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from revalexo_clip import VideoEncoder, VideoSpec
-from revalexo_clip.models.encoders.frozen import FrozenFeatures
-from revalexo_clip.models.sequence import Encoded
+from revalexo_clip import Encoded, FrozenFeatures, VideoEncoder, VideoSpec
 
 
 class FrozenSquares(VideoEncoder):
