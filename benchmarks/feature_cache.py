@@ -93,7 +93,7 @@ class RandomClipNet(FrozenFeatures):
         """See `FrozenFeatures.model_features`."""
         frames_N3HW = video_B3THW.transpose(1, 2).flatten(0, 1)
         features_NP: Tensor = self.model(pixel_values=frames_N3HW).image_embeds
-        return features_NP.unflatten(0, (len(video_B3THW), -1))
+        return features_NP.reshape(len(video_B3THW), -1, DIM)
 
     def from_features(self, x_BMP: Tensor) -> Encoded:
         """See `FrozenFeatures.from_features`."""
@@ -170,7 +170,7 @@ def reading() -> None:
     make_recordings(ROOT)
     pack(ROOT)
     subjects = sorted(path.stem for path in (ROOT / "data_pairs").glob("*.json"))
-    data = RevalExo(root=ROOT, train_subjects=tuple(subjects), frames=FRAMES, crop=224, short_side=224)
+    data = RevalExo(root=ROOT, train_subjects=tuple(subjects), val_subjects=(), frames=FRAMES, crop=224, short_side=224)
     frames, kept = data.build("train", 0), data.build("train", 0)
     assert isinstance(kept, ClipWindows)
     with tempfile.TemporaryDirectory() as folder:

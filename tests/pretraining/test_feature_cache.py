@@ -21,7 +21,7 @@ from support.small_run import built_in_experiment
 from support.small_training import logged, small, weights
 from torch import Tensor
 
-from revalexo_clip.augment import Augmentation, Draws
+from revalexo_clip.augment import Augmentation, stack
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError, DataError, Interrupted
 from revalexo_clip.core.types import Sample
@@ -124,9 +124,9 @@ def frames_of(setup: TrainingSetup, dataset: ClipWindows, key: tuple[int, int]) 
 
 def coloured(augmentation: Augmentation, sample: TrainingSample) -> Tensor:
     """The input of the encoder, [1, 3, T, crop, crop]."""
-    draws = Draws(*(x[None] if isinstance(x, Tensor) else [one[None] for one in x or ()] for x in sample.draws))
-    inputs = (x[None] for x in (sample.window.imu_LC, sample.window.video_THWC, sample.window.motion_MYX3))
-    return augmentation.apply(*inputs, draws._replace(second=None)).video_B3THW
+    window = sample.window
+    inputs = window.imu_LC[None], window.video_THWC[None], window.motion_MYX3[None]
+    return augmentation.apply(*inputs, stack([sample.draws])).video_B3THW
 
 
 @pytest.mark.parametrize("pack", ["off", "auto"])
