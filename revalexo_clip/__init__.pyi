@@ -24,6 +24,7 @@ from .augment import VideoAugmentation as VideoAugmentation
 from .augment import View as View
 from .augment import ViewAugmentation as ViewAugmentation
 from .config.base import TrainerConfig as TrainerConfig
+from .config.feature_cache import FeatureCache as FeatureCache
 from .config.finetuning import FinetuneExperiment as FinetuneExperiment
 from .config.finetuning import Freezing as Freezing
 from .config.folds import Fold as Fold
@@ -99,6 +100,7 @@ from .models.encoders import ResNetFrames as ResNetFrames
 from .models.encoders import SpectralAttention as SpectralAttention
 from .models.encoders import StackedConvGRU as StackedConvGRU
 from .models.encoders import VideoEncoder as VideoEncoder
+from .models.encoders.frozen import FrozenFeatures as FrozenFeatures
 from .models.frame_tokens import FrameTokens as FrameTokens
 from .models.layers import Dropout as Dropout
 from .models.sequence import Encoded as Encoded

@@ -18,9 +18,11 @@ from revalexo_clip.augment import (
     VideoAugmentation,
 )
 from revalexo_clip.config.base import Experiment, TrainerConfig, check_augmentations
+from revalexo_clip.config.feature_cache import FeatureCache
 from revalexo_clip.core.component import Component
 from revalexo_clip.core.types import ImuSpec, Modality, Split, VideoSpec
 from revalexo_clip.data import BatchComposition, Dataset, LabelledWindows, Recordings, UniformBatches
+from revalexo_clip.data.dataset import ClipWindows
 from revalexo_clip.data.texts import Texts
 from revalexo_clip.losses import Loss
 from revalexo_clip.losses.base import Vector
@@ -65,6 +67,9 @@ class PretrainExperiment(Experiment):
     """Encoder of the video window; null for IMU without video, with a loss that compares augmentations of IMU windows
     (`SelfContrast`), windows of a recording (`TemporalContrast`) or windows and text (`TextContrast`). No video is read
     then."""
+    feature_cache: FeatureCache | None = None
+    """Compute the features of a frozen video encoder (`video.frozen=all`) once and keep them, if it is a
+    `FrozenFeatures`; null to encode the frames of every window."""
     text: TextEncoder | None = None
     """Encoder of sentences, for losses that compare windows with text (`TextContrast`); null for none."""
     texts: Texts | None = None
@@ -142,6 +147,16 @@ class PretrainExperiment(Experiment):
         return self
 
     @model_validator(mode="after")
+    def _check_feature_cache(self) -> Self:
+        if self.feature_cache is None:
+            return self
+        if self.video is None:
+            raise ValueError("feature_cache: it keeps features of video, and video is null; remove it")
+        augments = bool(self.video_augment or self.joint_augment)
+        self.feature_cache.check(frozen=self.video.frozen, augments_video=augments)
+        return self
+
+    @model_validator(mode="after")
     def _check_text(self) -> Self:
         if (self.text is None) != (self.texts is None):
             given, missing = ("texts", "text=WordText") if self.text is None else ("text", "texts=ActivityTemplates")
@@ -182,7 +197,12 @@ class PretrainExperiment(Experiment):
 
         Raises `DataError`, naming the file, if the dataset is invalid.
         """
-        return self.data.labelled(split, self.seed) if self.video is None else self.data.build(split, self.seed)
+        if self.video is None:
+            return self.data.labelled(split, self.seed)
+        dataset = self.data.build(split, self.seed)
+        if self.feature_cache is not None and self.feature_cache.grid is not None and isinstance(dataset, ClipWindows):
+            dataset.start_on_grid(self.feature_cache.grid)
+        return dataset
 
     def build_augmentation(self, imu_spec: ImuSpec, video_spec: VideoSpec | None) -> Augments:
         """Build all augmentations, in order. Raises `ConfigError` if one of them does not support the windows."""

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
+from revalexo_clip.models.encoders.frozen import FrozenFeatures
 from revalexo_clip.models.frame_tokens import FrameTokens, frame_heads
 from revalexo_clip.models.layers import PartlyFrozen, initialize, number_dropouts
-from revalexo_clip.models.sequence import SequenceNet, TakesMotion
+from revalexo_clip.models.sequence import Encoded, SequenceNet, TakesMotion
 from revalexo_clip.models.tokens import TokenHead, Tokens, token_heads
 
 
@@ -187,6 +188,13 @@ class DualEncoder(PartlyFrozen):
         inputs = video_inputs(self.video, video_B3THW, motion_BMYX3)
         return _vectors(self.video, inputs, self.video_head, self.video_tokens, self.video_frames)
 
+    def encode_features(self, features_BMP: Tensor) -> Vectors:
+        """Compute all vectors of video windows from the features of their frozen model, see `FrozenFeatures`."""
+        assert isinstance(self.video, FrozenFeatures), "features are those of a network with a frozen part"
+        assert self.video_head is not None, NO_VIDEO_ENCODER
+        encoded = self.video.from_features(features_BMP)
+        return _vectors_of(encoded, self.video_head, self.video_tokens, self.video_frames)
+
     def encode_video(self, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None) -> Vectors:
         """Compute all vectors of video windows, uint8 RGB."""
         return self.encode_frames(self.normalized(video_BTHWC), motion_BMYX3)
@@ -249,7 +257,10 @@ def _vectors(
         features_BF: Tensor = encoder(*inputs)
         return Vectors(features_BF, unit(head(features_BF)), None)
     assert isinstance(encoder, SequenceNet)
-    encoded = encoder.sequence(*inputs)
+    return _vectors_of(encoder.sequence(*inputs), head, tokens, frames)
+
+
+def _vectors_of(encoded: Encoded, head: ProjectionHead, tokens: TokenHead | None, frames: nn.Module | None) -> Vectors:
     of_frames = None
     if frames is not None:
         maps_BTP = encoded.sequence_BTE if encoded.maps_BTP is None else encoded.maps_BTP
