@@ -260,7 +260,9 @@ def _vectors(
     return _vectors_of(encoder.sequence(*inputs), head, tokens, frames)
 
 
-def _vectors_of(encoded: Encoded, head: ProjectionHead, tokens: TokenHead | None, frames: nn.Module | None) -> Vectors:
+def _vectors_of(
+    encoded: Encoded, head: ProjectionHead | nn.Identity, tokens: TokenHead | None, frames: nn.Module | None
+) -> Vectors:
     of_frames = None
     if frames is not None:
         maps_BTP = encoded.sequence_BTE if encoded.maps_BTP is None else encoded.maps_BTP
