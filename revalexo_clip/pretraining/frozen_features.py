@@ -118,9 +118,8 @@ class ClipFeatures:
             found = [(self._encode(some), some[0].draws) for some in _groups(shown, together)]
         except DataError as error:
             raise DataError(f"{self.dataset.clip_names[clip]}: {error}") from error
-        value_nMP = torch.cat([x_BMP for x_BMP, _ in found])
-        if self.network.per_frame:
-            value_nMP = torch.cat([x_BMP.flatten(0, 1) for x_BMP, _ in found])[:, None]
+        per_frame = self.network.per_frame
+        value_nMP = torch.cat([x_BMP.flatten(0, 1)[:, None] if per_frame else x_BMP for x_BMP, _ in found])
         draws = found[0][1]
         joint = () if draws is None or self.view is None else tuple(drawn.numpy() for drawn in draws.joint)
         return KeptFeatures(time_n, tolerance, value_nMP.numpy(), joint)

@@ -28,6 +28,7 @@ from revalexo_clip.core.types import Sample
 from revalexo_clip.data.dataset import ClipWindows
 from revalexo_clip.data.features import FeatureFile, FeatureFiles
 from revalexo_clip.data.windows import sample_rng
+from revalexo_clip.pretraining import frozen_features
 from revalexo_clip.pretraining.build import TrainingSetup, build_setup
 from revalexo_clip.pretraining.feature_cache import NAME, FeatureCaching, keep_features
 from revalexo_clip.pretraining.run import Pretraining, pretrain
@@ -35,6 +36,14 @@ from revalexo_clip.runs.resume import NEWEST
 from revalexo_clip.training.drawn_batches import FetchAndDraw, TrainingSample
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
+
+
+@pytest.fixture(autouse=True)
+def _pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the 120 frames of a clip in pieces of several lengths, as those of a longer clip are read."""
+    monkeypatch.setattr(frozen_features, "FRAMES_READ", 50)
+    monkeypatch.setattr(frozen_features, "FRAMES_ENCODED", 32)
+
 
 FROZEN = EXPERIMENT.with_name("frozen_experiment.py")
 GRID = ("video.per_frame=false", "feature_cache.grid=0.25")
