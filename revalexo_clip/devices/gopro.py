@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 
 from revalexo_clip.core.errors import DataError
@@ -70,7 +69,9 @@ def read_gopro(source: Path, place: str = "Head") -> DeviceRecording:
     chapters = [_read_chapter(path) for path in files]
     video = joined(files, [chapter.time_T for chapter in chapters], [chapter.size for chapter in chapters])
     starts = accumulate((length_of(chapter.time_T) for chapter in chapters[:-1]), initial=0.0)
-    blocks = [_Block(*block) for chapter, start in zip(chapters, starts, strict=True) for block in _placed(chapter, start)]
+    blocks = [
+        _Block(*block) for chapter, start in zip(chapters, starts, strict=True) for block in _placed(chapter, start)
+    ]
     return _recording(source, place, blocks, video)
 
 
@@ -119,7 +120,7 @@ def _chapters(source: Path) -> list[Path]:
     ordered = sorted(found, key=lambda path: (_key(path) or ("", 0))[1])
     numbers = [(_key(path) or ("", 1))[1] for path in ordered]
     missing = sorted(set(range(1, numbers[-1] + 1)) - set(numbers))
-    if missing and len(ordered) > 1 or numbers[0] > 1:
+    if numbers[0] > 1 or (missing and len(ordered) > 1):
         raise DataError(
             f"{ordered[0]}: is part of a recording whose chapter {missing[0]} is not in the folder; add it, or rename "
             "the file to import it alone"
@@ -220,7 +221,9 @@ def _read_bare(source: Path, place: str) -> DeviceRecording:
 def _recording(source: Path, place: str, blocks: Sequence[_Block], video: VideoStream | None) -> DeviceRecording:
     device = next((block.payload.device for block in blocks if block.payload.device), "Camera")
     streams = [
-        stream for key in ("ACCL", "GYRO", "GRAV") if (stream := _stream(source, place, key, blocks, device)) is not None
+        stream
+        for key in ("ACCL", "GYRO", "GRAV")
+        if (stream := _stream(source, place, key, blocks, device)) is not None
     ]
     if not any(stream.channels[0].startswith(("acc", "gyro")) for stream in streams):
         raise DataError(f"{source}: its telemetry has neither accelerations (ACCL) nor angular rates (GYRO)")
@@ -235,7 +238,9 @@ def _stream(source: Path, place: str, key: str, blocks: Sequence[_Block], device
     parts = [part for _, part in found]
     counts = [len(part.values_NC) for part in parts]
     lost = _lost(parts)
-    first_K = np.cumsum([0, *(count + gap for count, gap in zip(counts[:-1], lost[1:], strict=True))]).astype(np.float64)
+    first_K = np.cumsum([0, *(count + gap for count, gap in zip(counts[:-1], lost[1:], strict=True))]).astype(
+        np.float64
+    )
     place_N = np.concatenate([first + np.arange(count) for first, count in zip(first_K, counts, strict=True)])
     exact = all(key in block.stamped for block, _ in found)
     time_K = np.array([block.stamped[key] if exact else block.time for block, _ in found])
@@ -267,7 +272,7 @@ def _stream(source: Path, place: str, key: str, blocks: Sequence[_Block], device
 def _lost(parts: Sequence[Part]) -> list[int]:
     """Return how many samples are missing before each part, by the camera's count of all samples."""
     found = [0]
-    for before, part in zip(parts, parts[1:], strict=False):
+    for before, part in pairwise(parts):
         missing = 0
         if before.total is not None and part.total is not None:
             missing = part.total - before.total - len(part.values_NC)
@@ -296,8 +301,4 @@ def _merged(streams: Sequence[ImuStream]) -> list[ImuStream]:
 
 def _same_times(one: ImuStream, other: ImuStream) -> bool:
     """Whether two streams have the same times, within a hundredth of a sample."""
-    return len(one.time_N) == len(other.time_N) and bool(
-        np.abs(one.time_N - other.time_N).max() * one.rate < 0.01
-    )
-
-
+    return len(one.time_N) == len(other.time_N) and bool(np.abs(one.time_N - other.time_N).max() * one.rate < 0.01)

@@ -62,7 +62,9 @@ def frame_times(opened: Opened, packets: Iterator[VideoPacket]) -> Floats:
     if not found:
         raise DataError(f"{path}: has no video frames")
     if stored < opened.stream.frames:
-        raise DataError(f"{path}: has {stored} of the {opened.stream.frames} frames that its header lists; it is truncated")
+        raise DataError(
+            f"{path}: has {stored} of the {opened.stream.frames} frames that its header lists; it is truncated"
+        )
     pts_T = np.array(sorted(found), dtype=np.int64)
     time_T: Floats = (pts_T - pts_T[0]) * float(opened.unit)
     return time_T
