@@ -55,7 +55,7 @@ class ClipPlan(NamedTuple):
     frames: tuple[int, int] | None
     """First frame, and the first one after the clip; None without video."""
     rows: int
-    """Number of IMU rows; row i is taken i / rate after the start."""
+    """Number of IMU rows; row i is taken i / rate [s] after the start, and the last ends before the clip does."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def _clips(  # noqa: PLR0917 (what a clip follows from)
             if recording.video is not None:
                 places = np.searchsorted(recording.video.time_T, np.array([start, stop]) - _SMALL)
                 frames = int(places[0]), int(places[1])
-            rows = math.ceil(round((stop - start) * rate, 6))
+            rows = math.floor(round((stop - start) * rate, 6))
             found.append(ClipPlan(f"{number + len(found):04d}", start, stop, frames, rows))
     if not found:
         raise DataError(f"{recording.source}: no clip of {SHORTEST:g} s or more can be cut out of it")
