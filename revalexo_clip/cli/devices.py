@@ -44,12 +44,12 @@ def import_recording(  # noqa: PLR0917 (options, which typer passes by name)
     """
     from revalexo_clip.core.text import counted
     from revalexo_clip.devices.describe import plan_lines
-    from revalexo_clip.devices.formats import read_recording
-    from revalexo_clip.devices.plan import ImportOptions, plan_import
+    from revalexo_clip.devices.importing import import_recording as command
+    from revalexo_clip.devices.plan import ImportOptions
     from revalexo_clip.devices.write import write_import
 
-    recording = read_recording(source, place, device)
-    plan = plan_import(recording, into, subject, ImportOptions(rate=rate, clip=clip, axes=axes))
+    options = ImportOptions(rate=rate, clip=clip, axes=axes)
+    plan = command(source, subject, into, options, place=place, format_name=device, dry_run=True)
     for line in plan_lines(plan):
         say(line)
     if dry_run:

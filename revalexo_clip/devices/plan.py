@@ -84,6 +84,9 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
     dataset is damaged; and `ConfigError` if the options are not possible.
     """
     dataset = open_dataset(root, subject)
+    for stream in recording.imu:
+        if not np.isfinite(stream.values_NC).all():
+            raise DataError(f"{recording.source}: {stream.channels[0]} has samples that are not finite numbers")
     digest = digest_of(recording)
     known = [name for name, source in dataset.imported.items() if source.digest == digest]
     if known:

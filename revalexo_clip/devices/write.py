@@ -102,8 +102,6 @@ def _write_imu(recording: DeviceRecording, clip: ClipPlan, rate: float, path: Pa
     time_M = np.arange(clip.rows) / rate
     columns = [rows_of(stream, clip.start, time_M, rate) for stream in recording.imu]
     table_MC = np.concatenate([time_M[:, None], *columns], axis=1)
-    if not np.isfinite(table_MC).all():
-        raise DataError(f"{recording.source}: has samples that are not finite numbers")
     names = [TIME, *(name for stream in recording.imu for name in stream.channels)]
     row = ",".join(["%.6f"] * len(names)) + "\n"
     text = (row * len(table_MC)) % tuple(table_MC.ravel().tolist())
