@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.devices.base import DeviceRecording
-from revalexo_clip.devices.gopro import is_gopro, read_gopro
+from revalexo_clip.devices.gopro import read_gopro
+from revalexo_clip.devices.gopro_files import is_gopro
 
 
 class Format(NamedTuple):

@@ -102,10 +102,12 @@ def test_what_is_no_gopro_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("walking")
     assert "is none of the recordings that can be imported" in refused(tmp_path / "notes.txt")
     assert "there is no such file" in refused(tmp_path / "absent.mp4")
-    for name in ("GX010001.MP4", "GX010002.MP4"):
-        (tmp_path / "two" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "two" / name).touch()
-    assert "several recordings (GX010001.MP4, GX010002.MP4)" in refused(tmp_path / "two")
+    for names in (("GX010001.MP4", "GX010002.MP4"), ("one.mp4", "two.mp4")):
+        folder = tmp_path / names[0][:-4] / "both"
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).touch()
+        assert f"several recordings ({', '.join(names)})" in refused(folder)
 
 
 def test_a_real_recording_is_read_as_others_read_it() -> None:
