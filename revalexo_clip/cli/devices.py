@@ -34,7 +34,8 @@ def import_recording(  # noqa: PLR0917 (options, which typer passes by name)
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="Format: gopro.", show_default="found by its content")
+        str | None,
+        typer.Option("--format", metavar="NAME", help="Format: gopro or neon.", show_default="found by its content"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and write nothing.")] = False,
 ) -> None:
