@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from av.packet import Packet
+from av.stream import Stream
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.packets import VideoPacket
 from revalexo_clip.devices.axes import AxesError, permutation
 from revalexo_clip.devices.base import DeviceRecording, Floats, ImuStream, VideoStream, channels_of
 from revalexo_clip.devices.gopro_files import chapters_of
@@ -85,7 +86,7 @@ def _read_chapter(path: Path) -> _Chapter:
     with opened.container:
         data = [stream for stream in opened.container.streams if stream.type == "data"]
 
-        def packets() -> Iterator[VideoPacket]:
+        def packets() -> Iterator[Packet[Stream]]:
             for packet in opened.container.demux(opened.stream, *data):
                 if packet.stream is opened.stream or packet.stream_index == opened.stream.index:
                     yield packet
