@@ -24,6 +24,7 @@ FLOORS = (
     "pretraining evaluation",
     "training export",
     "runs",
+    "devices",
     "reports",
     "config",
     "models data augment losses metrics optim jobs",
