@@ -16,6 +16,7 @@ from revalexo_clip.cli.finetuning import finetune, part
 from revalexo_clip.cli.pretraining import pretrain
 from revalexo_clip.cli.search import search
 from revalexo_clip.cli.show import components, show
+from revalexo_clip.cli.sync import check_sync
 from revalexo_clip.core.console import accept_any_encoding, err
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.version import __version__
@@ -99,6 +100,13 @@ _add(
     "check-data data/RevalExoDataset",
     "check-data data/mine --channels 'acc_Head_*' --channels 'gyro_Head_*' --imu-rate 100",
     name="check-data",
+)
+_add(
+    check_sync,
+    "check-sync data/mine --sensor Head --out sync.html",
+    "check-sync data/mine --event Subject01/0001:3.20:3.35 --event Subject01/0001:62.10:62.28",
+    "check-sync data/mine --ckpt runs/mine --apply",
+    name="check-sync",
 )
 app.command(hidden=True)(part)
 
