@@ -23,7 +23,8 @@ class Line(StrEnum):
 
 
 RateOption = Annotated[
-    float, typer.Option("--imu-rate", help="Sampling rate of the IMU recordings, or of windows if they have a clock [Hz].")
+    float,
+    typer.Option("--imu-rate", help="Sampling rate of the IMU recordings, or of windows if they have a clock [Hz]."),
 ]
 ClockOption = Annotated[
     str | None,
@@ -67,14 +68,17 @@ def check_sync(  # noqa: PLR0917 (options, which typer passes by name)
     time_zero: ZeroOption = TimeZero.clip,
     max_lag: Annotated[float, typer.Option(help="Longest lag that is searched for [s].")] = 2.0,
     line: Annotated[
-        Line, typer.Option(help="The line of the picture that the times of frames belong to, if the shutter is rolling.")
+        Line,
+        typer.Option(help="The line of the picture that the times of frames belong to, if the shutter is rolling."),
     ] = Line.last,
     write: Annotated[
         bool, typer.Option("--apply", help="Add the lags that are known to imu_offset in the dataset's JSON files.")
     ] = False,
     folder: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE.html", help="Write a page with a plot of every recording.", show_default="none"),
+        typer.Option(
+            "--out", metavar="FILE.html", help="Write a page with a plot of every recording.", show_default="none"
+        ),
     ] = None,
     experiment_file: ExperimentFileOption = None,
     as_json: JsonOption = False,

@@ -40,7 +40,7 @@ class CameraAxes:
         """Return what is wrong with the axes."""
         if self.mirrored and self.misfit < _LOOSE:
             return (
-                "The gyroscope's axes are left-handed: one axis has the wrong sign, or two are swapped. Check units and "
+                "The gyroscope's axes are left-handed: one axis has the wrong sign, or two are swapped. Check the "
                 "axes of its columns.",
             )
         return ()

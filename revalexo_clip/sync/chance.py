@@ -2,8 +2,8 @@
 
 A gyroscope and a picture that have nothing to do with each other also agree at some lag: the longer the lags that are
 tried, the shorter the recording and the more regular the movement, the better. Gyroscopes with random phases (Theiler
-et al., 1992) show how well. All three axes get the same phases, so that they stay related to each other; steps remain as
-regular as they are.
+et al., 1992) show how well. All three axes get the same phases, so that they stay related to each other; steps remain
+as regular as they are.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def chance_of(
     used_P = picture.weight_P > 0
     middle_G = (edge_G1[1:] + edge_G1[:-1]) / 2
     rotation_G3 = np.stack(
-        [np.interp(middle_G, picture.middle_P[used_P], part_P[used_P]) for part_P in picture.rate_P3.T], axis=1
+        [np.interp(middle_G, picture.midpoints[used_P], part_P[used_P]) for part_P in picture.rate_P3.T], axis=1
     )
     kept_G = np.isfinite(rate_G3).all(axis=1)
     rate_G3, rotation_G3 = _prepared(rate_G3[kept_G]), _prepared(rotation_G3[kept_G])
@@ -77,8 +77,6 @@ def _evidence(rate_RG3: Floats, rotation_G3: Floats, lags: np.ndarray) -> Floats
     ridge = _RIDGE * np.eye(3)
     rates_R33 = np.einsum("rgi,rgj->rij", rate_RG3, rate_RG3, optimize=True) / length + ridge
     rotation_33 = rotation_G3.T @ rotation_G3 / length + ridge
-    explained_RG33 = np.einsum(
-        "rgij,rik,rgkl->rgjl", cross_RG33, np.linalg.inv(rates_R33), cross_RG33, optimize=True
-    )
+    explained_RG33 = np.einsum("rgij,rik,rgkl->rgjl", cross_RG33, np.linalg.inv(rates_R33), cross_RG33, optimize=True)
     _, left = np.linalg.slogdet(rotation_33 - explained_RG33)
     return np.asarray(np.linalg.slogdet(rotation_33)[1] - left)

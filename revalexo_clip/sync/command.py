@@ -49,7 +49,7 @@ class SyncCheck:
         return f"{self.root}: {counted(len(self.results), 'recording')}: {', '.join(parts)}"
 
     def to_json(self) -> JsonObject:
-        """Return the output of `--json`. Existing names must not change; new ones may be added. Times are in seconds."""
+        """Return the output of `--json`, with times in seconds. Existing names must not change."""
         return {
             "root": str(self.root),
             "sensor": self.sensor,
@@ -114,9 +114,7 @@ def check_sync(
             except DataError as error:
                 found.append(_unread(recording, error))
                 continue
-            found.append(
-                lag_from_rotation(recording.name, middles, rotations, gyroscope, most_lag=max_lag, line=line)
-            )
+            found.append(lag_from_rotation(recording.name, middles, rotations, gyroscope, most_lag=max_lag, line=line))
     return SyncCheck(root, tuple(found), sensor, apply(root, found) if write else {})
 
 

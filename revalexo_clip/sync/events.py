@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from revalexo_clip.core.component import nearest
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.sync.recordings import Recording
+from revalexo_clip.sync.recordings import Recording, frame_time
 from revalexo_clip.sync.result import Curve, Drift, Estimate, Sync
 from revalexo_clip.sync.series import Floats
 
@@ -87,7 +87,7 @@ def _lag(recording: Recording, events: Sequence[Event]) -> Sync:
         recording.name,
         recording.middles,
         "events",
-        FRAME,
+        frame_time(recording.clips[0].video),
         Estimate(float(value_K[0]), float(within_K[0])),
         at=at,
         drift=drift,

@@ -37,8 +37,8 @@ def sync_page(result: SyncCheck) -> str:
             tag("h1", text("IMU and video in time?")),
             paragraph(result.summary()),
             paragraph(
-                f"{about} The lag is what has to be added to the times of the IMU. A recording is off if it is more than "
-                "half a frame, with 95% confidence."
+                f"{about} The lag is what has to be added to the times of the IMU. A recording is off if it is more "
+                "than half a frame, with 95% confidence."
             ),
         ],
         "\n",

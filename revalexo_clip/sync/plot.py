@@ -65,7 +65,7 @@ def _draw_overlay(axes: Axes, overlay: Overlay, found: Sync) -> None:
     axes.plot(time_P, overlay.imu_P[shown_P], color=COLOUR["imu"], linewidth=1.2, label="gyroscope")
     axes.set_xlabel("time [s]")
     axes.grid(axis="y")
-    axes.legend(loc="upper right", frameon=False, fontsize=8.5, ncols=2)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8.5, ncols=2, borderaxespad=0.2)
     heading(axes, overlay.what)
 
 

@@ -1,4 +1,4 @@
-"""The recordings of a dataset in RevalExo's layout: clips in their order, gyroscopes, and the rotation of the picture."""
+"""The recordings of a dataset in RevalExo's layout: their clips, gyroscopes, and the rotation of the picture."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from revalexo_clip.core.types import AXES, whole_triads
 from revalexo_clip.data.imu import header_of
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.motion import Motion, measure_video
+from revalexo_clip.data.packets import Video, opened_video
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.clocked import Clock, offsets_of
 from revalexo_clip.data.revalexo.index import read_subjects
@@ -112,6 +113,13 @@ def _placed(index: ClipIndex, clock: Clock) -> tuple[np.ndarray, Floats]:
     return recording_N, offset_N
 
 
+def frame_time(video: Path) -> float:
+    """Return the mean time between two frames of a video [s]. Raises `DataError` if it is not a video."""
+    with opened_video(video) as container:
+        rate = Video(video, container).stream.average_rate
+    return 1 / float(rate) if rate else 1 / 30
+
+
 def choose_sensor(recordings: Sequence[Recording], wanted: str | None) -> str:
     """Return the sensor with a gyroscope that turns with the camera. Raises `ConfigError` if it is not clear which."""
     columns = header_of(recordings[0].clips[0].imu)
@@ -174,12 +182,11 @@ def rotations_of(recording: Recording, track_of: Callable[[Path], MotionTrack]) 
         aspect = frame_HW.shape[0] / frame_HW.shape[1]
         for found, part in zip(parts, (slice(None), slice(0, 1), slice(rows - 1, rows)), strict=True):
             found.append(picture_rotation(track, aspect, part))
-    return Rotations(*map(concatenated, parts), (rows - 1) / rows)
+    whole, upper, lower = map(concatenated, parts)
+    return Rotations(whole, upper, lower, (rows - 1) / rows)
 
 
-def tracks_of(
-    root: Path, recordings: Sequence[Recording], on_progress: OnProgress
-) -> Callable[[Path], MotionTrack]:
+def tracks_of(root: Path, recordings: Sequence[Recording], on_progress: OnProgress) -> Callable[[Path], MotionTrack]:
     """Return a function that gives the measured motion of a video, and raises `DataError` if there is none.
 
     Motion that was measured for training is used. If there is none, that of many videos is measured as for training,

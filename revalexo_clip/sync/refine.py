@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
-from revalexo_clip.sync.search import Blocks, blocks_of, reference_time
 from revalexo_clip.sync.result import Estimate
+from revalexo_clip.sync.search import Blocks, blocks_of, reference_time
 from revalexo_clip.sync.series import Floats, Gyroscope, PictureRotation
 
 SYSTEMATIC = 0.001
@@ -56,7 +56,7 @@ def refine(
     with_drift: bool,
 ) -> Refined | None:
     """Refine a lag and a drift that are near the best; None if the least squares do not settle near them."""
-    from_middle_P = picture.middle_P - reference_time(picture)
+    from_middle_P = picture.midpoints - reference_time(picture)
     start, weight_P = lag, picture.weight_P.copy()
     solved = None
     for _ in range(_ROUNDS):
@@ -74,7 +74,14 @@ def refine(
     within_2 = float(np.hypot(within_2[0], SYSTEMATIC)), within_2[1]
     correlation_3 = _correlations(picture.rate_P3, solved.predicted_P3, weight_P)
     return Refined(
-        lag, within_2[0], reference_time(picture), drift, within_2[1] if with_drift else np.inf, solved.map_33, correlation_3, solved.predicted_P3
+        lag,
+        within_2[0],
+        reference_time(picture),
+        drift,
+        within_2[1] if with_drift else np.inf,
+        solved.map_33,
+        correlation_3,
+        solved.predicted_P3,
     )
 
 
@@ -83,8 +90,8 @@ def readout(
 ) -> Estimate | None:
     """Measure how much later the last line of the picture is taken than the first [s]; None if that is impossible.
 
-    The rotation is measured in an upper and a lower part of the picture, whose middles are `apart` picture heights. What
-    differs between them is their lag, times the change of the turning rate.
+    The rotation is measured in an upper and a lower part of the picture, whose middles are `apart` picture heights.
+    What differs between them is their lag, times the change of the turning rate.
     """
     both = PictureRotation(
         upper.begin_P, upper.end_P, lower.rate_P3 - upper.rate_P3, np.minimum(upper.weight_P, lower.weight_P)
@@ -92,11 +99,18 @@ def readout(
     if not both.weight_P.any():
         return None
     blocks = blocks_of(both)
-    from_middle_P, weight_P = both.middle_P - refined.at, both.weight_P.copy()
+    from_middle_P, weight_P = both.midpoints - refined.at, both.weight_P.copy()
     solved = None
     for _ in range(4):
         solved = _step(
-            both, gyroscope, weight_P, from_middle_P, refined.lag, refined.drift, with_drift=False, map_33=refined.map_33
+            both,
+            gyroscope,
+            weight_P,
+            from_middle_P,
+            refined.lag,
+            refined.drift,
+            with_drift=False,
+            map_33=refined.map_33,
         )
         if solved is None:
             return None
@@ -122,7 +136,7 @@ class _Solved(NamedTuple):
     predicted_P3: Floats
 
 
-def _step(
+def _step(  # noqa: PLR0917
     picture: PictureRotation,
     gyroscope: Gyroscope,
     weight_P: Floats,
@@ -189,7 +203,9 @@ def _intervals(solved: _Solved, blocks: Blocks) -> tuple[float, float]:
 def _correlations(rotation_P3: Floats, predicted_P3: Floats, weight_P: Floats) -> Floats:
     used_P = np.isfinite(predicted_P3).all(axis=1)
     weight_U1 = weight_P[used_P, None] / weight_P[used_P].sum()
-    both = [series_P3[used_P] - (weight_U1 * series_P3[used_P]).sum(axis=0) for series_P3 in (rotation_P3, predicted_P3)]
+    both = [
+        series_P3[used_P] - (weight_U1 * series_P3[used_P]).sum(axis=0) for series_P3 in (rotation_P3, predicted_P3)
+    ]
     product_3 = (weight_U1 * both[0] * both[1]).sum(axis=0)
     spread_3 = np.sqrt(np.prod([(weight_U1 * one**2).sum(axis=0) for one in both], axis=0))
     return np.asarray(product_3 / np.maximum(spread_3, 1e-12))

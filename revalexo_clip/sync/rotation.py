@@ -100,7 +100,9 @@ def lag_from_rotation(
             "dark, blurred or without texture",
         )
     if turning < _STILL:
-        return replace(base, why=f"the camera stands still: the gyroscope turns by {np.degrees(turning):.1f} deg/s only")
+        return replace(
+            base, why=f"the camera stands still: the gyroscope turns by {np.degrees(turning):.1f} deg/s only"
+        )
     if not usable.rate_P3.std(axis=0).max() > 1e-6:
         return replace(base, why="the picture does not move at all")
     found = _find(usable, gyroscope, min(most_lag, _LAG_SHARE * length))
@@ -163,10 +165,12 @@ def _why_not(found: _Found, correlation: float, turning: float, frame: float) ->
     reason = (
         "the camera hardly turns"
         if turning < _HARDLY
-        else "the video is stabilised, the sensor is not on the camera or head, the lag is longer than was searched for "
-        "(--max-lag), or nearly everything in the picture moves by itself"
+        else "the video is stabilised, the sensor is not on the camera or head, the lag is longer than was searched "
+        "for (--max-lag), or nearly everything in the picture moves by itself"
     )
-    told = f"best correlation {correlation:.2f}, p = {found.p:.3f}, {100 * found.agreeing:.0f}% of resampled peaks agree"
+    told = (
+        f"best correlation {correlation:.2f}, p = {found.p:.3f}, {100 * found.agreeing:.0f}% of resampled peaks agree"
+    )
     return f"the picture does not follow the gyroscope at any lag ({told}): {reason}"
 
 
@@ -174,7 +178,9 @@ def _at_line(refined: Refined, read: Estimate | None, line: Line, frame: float) 
     """Return the lag of a line of the picture, and what is known of the rolling shutter."""
     middle = f"The lag of the picture's middle line is {1e3 * refined.lag:.1f} ms"
     if read is None or abs(read.value) <= read.within or not abs(read.value) - read.within < frame:
-        within = "" if read is None or read.within > frame else f" within {1e3 * (abs(read.value) + read.within):.0f} ms"
+        within = (
+            "" if read is None or read.within > frame else f" within {1e3 * (abs(read.value) + read.within):.0f} ms"
+        )
         shutter = f"no rolling shutter is seen{within}" if within else "a rolling shutter cannot be measured"
         return Estimate(refined.lag, refined.lag_within), f"{middle}; {shutter}."
     part = {"first": 0.5, "middle": 0.0, "last": -0.5}[line]
@@ -192,7 +198,7 @@ def _overlay(picture: PictureRotation, gyroscope: Gyroscope, refined: Refined | 
         return None
     part = int(refined.correlation_3.argmax())
     return Overlay(
-        picture.middle_P,
+        picture.midpoints,
         picture.rate_P3[:, part],
         refined.predicted_P3[:, part],
         {"right": "turns to the side", "down": "nods", "roll": "tilts"}[PARTS[part]],

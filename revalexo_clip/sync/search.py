@@ -55,14 +55,14 @@ def blocks_of(picture: PictureRotation) -> Blocks:
     begin, length = float(picture.begin_P[0]), float(picture.end_P[-1] - picture.begin_P[0])
     count = int(np.clip(length, 8, _MOST_BLOCKS))
     count = max(min(count, int(length / _SHORTEST_BLOCK)), 2)
-    number_P = ((picture.middle_P - begin) / length * count).astype(np.int64).clip(0, count - 1)
+    number_P = ((picture.midpoints - begin) / length * count).astype(np.int64).clip(0, count - 1)
     return Blocks(number_P, begin + (np.arange(count) + 0.5) * length / count)
 
 
 def shifts(most: float) -> Floats:
     """Return the shifts that are tried, from -`most` to `most` [s]."""
     count = int(np.ceil(most / STEP))
-    return np.arange(-count, count + 1) * STEP
+    return np.arange(-count, count + 1, dtype=np.float64) * STEP
 
 
 def sums_by_shift(picture: PictureRotation, gyroscope: Gyroscope, blocks: Blocks, shift_S: Floats) -> Floats:
@@ -135,7 +135,7 @@ def search(picture: PictureRotation, sums_SB77: Floats, blocks: Blocks, shift_S:
 
 def reference_time(picture: PictureRotation) -> float:
     """Return the time that the lag of a drifting recording is stated for [s]: the mean of its pairs of frames."""
-    return float(np.average(picture.middle_P, weights=picture.weight_P))
+    return float(np.average(picture.midpoints, weights=picture.weight_P))
 
 
 def resampled_peaks(peak: Peak, shift_S: Floats, *, repeats: int, seed: int = 0) -> Floats:

@@ -39,7 +39,7 @@ class PictureRotation:
     """From 0 to 1: how sure it is."""
 
     @property
-    def middle_P(self) -> Floats:
+    def midpoints(self) -> Floats:
         """Times that the rotation belongs to [s in the recording]."""
         return np.asarray((self.begin_P + self.end_P) / 2)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from revalexo_clip.reports.terminal.report_table import Column, ReportTable
+from revalexo_clip.reports.values import MINUS
 from revalexo_clip.sync.command import SyncCheck
 from revalexo_clip.sync.result import Estimate, Sync
 
@@ -34,7 +35,7 @@ def sync_table(result: SyncCheck) -> ReportTable:
 
 def milliseconds(lag: Estimate | None) -> str:
     """Format a lag with its interval [ms]."""
-    return "" if lag is None else f"{1e3 * lag.value:+.1f} ± {1e3 * lag.within:.1f}".replace("-", "−")
+    return "" if lag is None else f"{1e3 * lag.value:+.1f} ± {1e3 * lag.within:.1f}".replace("-", MINUS)
 
 
 def drift(found: Sync) -> str:
@@ -42,7 +43,7 @@ def drift(found: Sync) -> str:
     if found.drift is None:
         return ""
     rate = found.drift.rate
-    return f"{1e6 * rate.value:+.1f} ± {1e6 * rate.within:.1f}".replace("-", "−")
+    return f"{1e6 * rate.value:+.1f} ± {1e6 * rate.within:.1f}".replace("-", MINUS)
 
 
 def notes_of(result: SyncCheck) -> Iterator[str]:

@@ -59,9 +59,7 @@ def check_dataset(
     `on_progress(done, total)` counts clips. Raises `DataError` only if a worker process dies.
     """
     described = check_description(root, subjects, min_duration, video=video)
-    offsets = {
-        clip.imu: offset_of(clip.name, clip.subject, imu_offset, clip.imu_offset) for clip in described.clips
-    }
+    offsets = {clip.imu: offset_of(clip.name, clip.subject, imu_offset, clip.imu_offset) for clip in described.clips}
     if any(offsets.values()):
         clock = replace(clock or Clock(imu_rate), offsets=offsets)
     settings = Settings(
