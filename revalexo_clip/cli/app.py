@@ -16,7 +16,7 @@ from revalexo_clip.cli.finetuning import finetune, part
 from revalexo_clip.cli.pretraining import pretrain
 from revalexo_clip.cli.search import search
 from revalexo_clip.cli.show import components, show
-from revalexo_clip.cli.sync import check_sync
+from revalexo_clip.cli.sync import check_sync, view
 from revalexo_clip.core.console import accept_any_encoding, err
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.version import __version__
@@ -108,6 +108,7 @@ _add(
     "check-sync data/mine --ckpt runs/mine --apply",
     name="check-sync",
 )
+_add(view, "view data/mine", "view data/mine Subject01/0001 --out look.html")
 app.command(hidden=True)(part)
 
 

@@ -128,3 +128,45 @@ def check_sync(  # noqa: PLR0917 (options, which typer passes by name)
         say(result.summary())
     if any(found.off for found in result.results):
         raise typer.Exit(1)
+
+
+def view(  # noqa: PLR0917 (options, which typer passes by name)
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Dataset root.")],
+    clip: Annotated[
+        str | None, typer.Argument(metavar="[CLIP]", help="Clip, e.g. Subject01/0001.", show_default="the first one")
+    ] = None,
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.html", help="Output file.", show_default="named after the clip"),
+    ] = None,
+    sensor: SensorOption = None,
+    imu_rate: RateOption = 60.0,
+    time: ClockOption = None,
+    time_unit: UnitOption = TimeUnit.s,
+    time_zero: ZeroOption = TimeZero.clip,
+    embed: Annotated[
+        float, typer.Option(min=0, help="Largest video that is embedded as it is [MB]; of others, frames are.")
+    ] = 30.0,
+) -> None:
+    """Write one page with the video, the IMU under a moving cursor, the labels and the lag of a clip.
+
+    The page needs no other file and no network.
+    """
+    from revalexo_clip.sync.view import read_view
+    from revalexo_clip.sync.view_page import write_view
+
+    with counting("frames") as on_progress:
+        found = read_view(
+            root,
+            clip,
+            sensor=sensor,
+            imu_rate=imu_rate,
+            time=time,
+            time_unit=time_unit.value,
+            time_zero=time_zero.value,
+            largest=embed,
+            on_progress=on_progress,
+        )
+    path = out_file or Path(f"{found.clip.name.replace('/', '-')}.html")
+    write_view(path, found)
+    say(str(path))

@@ -16,7 +16,7 @@ from revalexo_clip.core.types import AXES, whole_triads
 from revalexo_clip.data.imu import header_of
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.motion import Motion, measure_video
-from revalexo_clip.data.packets import Video, opened_video
+from revalexo_clip.data.packets import Video, every_packet, opened_video, shown_pts
 from revalexo_clip.data.revalexo import layout
 from revalexo_clip.data.revalexo.clocked import Clock, offsets_of
 from revalexo_clip.data.revalexo.index import read_subjects
@@ -113,11 +113,17 @@ def _placed(index: ClipIndex, clock: Clock) -> tuple[np.ndarray, Floats]:
     return recording_N, offset_N
 
 
-def frame_time(video: Path) -> float:
-    """Return the mean time between two frames of a video [s]. Raises `DataError` if it is not a video."""
-    with opened_video(video) as container:
-        rate = Video(video, container).stream.average_rate
-    return 1 / float(rate) if rate else 1 / 30
+def frame_times(path: Path) -> Floats:
+    """Return the ascending times of all frames of a video [s in the clip]. Raises `DataError` if it is not a video."""
+    with opened_video(path) as container:
+        video = Video(path, container)
+        return np.array([video.seconds(pts) for pts in sorted(shown_pts(every_packet(video)))])
+
+
+def frame_time(path: Path) -> float:
+    """Return the usual time between two frames of a video [s]. Raises `DataError` if it is not a video."""
+    step_P = np.diff(frame_times(path))
+    return float(np.median(step_P)) if len(step_P) else 1 / 30
 
 
 def choose_sensor(recordings: Sequence[Recording], wanted: str | None) -> str:
