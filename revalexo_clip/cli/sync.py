@@ -110,7 +110,7 @@ def check_sync(  # noqa: PLR0917 (options, which typer passes by name)
             time_zero=time_zero.value,
             max_lag=max_lag,
             line=line.value,
-            write=write,
+            apply=write,
             on_progress=on_progress,
         )
     if folder is not None:

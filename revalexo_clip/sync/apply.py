@@ -16,7 +16,7 @@ KEY = "imu_offset"
 _DECIMALS = 4
 
 
-def apply(root: Path, results: Sequence[Sync]) -> dict[str, float]:
+def write_offsets(root: Path, results: Sequence[Sync]) -> dict[str, float]:
     """Add the lag of each recording that is known to `imu_offset` of its clips; return the new values by clip [s].
 
     A drifting lag is taken in the middle of each clip. Everything else in the files stays as it is, but may be indented

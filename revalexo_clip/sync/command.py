@@ -14,7 +14,7 @@ from revalexo_clip.core.text import counted
 from revalexo_clip.data.clocks import TimeUnit
 from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.revalexo.layout import IMU_RATE
-from revalexo_clip.sync.apply import apply
+from revalexo_clip.sync.apply import write_offsets
 from revalexo_clip.sync.events import Event, lags_from_events
 from revalexo_clip.sync.recordings import (
     Recording,
@@ -62,7 +62,7 @@ class SyncCheck:
 
 
 def check_sync(
-    root: Path,
+    root: str | Path,
     *,
     sensor: str | None = None,
     ckpt: Path | None = None,
@@ -74,7 +74,7 @@ def check_sync(
     time_zero: Literal["clip", "first_row"] = "clip",
     max_lag: float = MOST_LAG,
     line: Line = "last",
-    write: bool = False,
+    apply: bool = False,
     on_progress: OnProgress = no_progress,
 ) -> SyncCheck:
     """Measure the lag between IMU and video of each recording of a dataset in RevalExo's layout.
@@ -83,10 +83,11 @@ def check_sync(
     not given: the one whose name says so). With `ckpt`, the windows of a trained pair of encoders are compared; with
     `events`, events that a user has marked. `imu_rate` [Hz], `time`, `time_unit` and `time_zero` are those of the
     experiment, see `RevalExo`. Lags up to `max_lag` [s] are searched for; `line` is the line of the picture that is
-    taken at the times of frames. With `write`, the lags that are known are added to the dataset's `imu_offset`.
+    taken at the times of frames. With `apply`, the lags that are known are added to the dataset's `imu_offset`.
 
     Raises `ConfigError` if the arguments do not fit, and `DataError` if the dataset is invalid.
     """
+    root = Path(root)
     if ckpt is not None and events:
         raise ConfigError("--ckpt and --event exclude each other")
     if imu_rate <= 0 or max_lag <= 0:
@@ -115,7 +116,7 @@ def check_sync(
                 found.append(_unread(recording, error))
                 continue
             found.append(lag_from_rotation(recording.name, middles, rotations, gyroscope, most_lag=max_lag, line=line))
-    return SyncCheck(root, tuple(found), sensor, apply(root, found) if write else {})
+    return SyncCheck(root, tuple(found), sensor, write_offsets(root, found) if apply else {})
 
 
 def _unread(recording: Recording, error: DataError) -> Sync:

@@ -121,7 +121,7 @@ def readout(
     assert solved is not None
     within, _ = _intervals(solved, blocks)
     # A later part of the picture has a smaller lag: its picture is nearer to the time of the frame.
-    return Estimate(-float(solved.change_2[0]) / apart, within / apart)
+    return Estimate(-float(solved.change_2[0]) / apart, float(np.hypot(within / apart, SYSTEMATIC)))
 
 
 class _Solved(NamedTuple):

@@ -56,17 +56,17 @@ class PictureRotation:
 
 
 def picture_rotation(track: MotionTrack, aspect: float, rows: slice = slice(None)) -> PictureRotation:
-    """Fit shift, roll and zoom of the whole picture to the motion of its cells, pair by pair.
+    """Fit shift, roll and zoom of the picture to the motion of its cells, pair by pair.
 
-    The fit is robust: cells that move differently, such as hands, people and noise, lose their weight (Cauchy's
-    function, iterated least squares). `aspect` is height divided by width; `rows` are the rows of cells that are used.
+    The fit is robust: cells that move differently from most, such as hands, people and noise, lose their weight (Cauchy's
+    function, iterated least squares that begin with the median). `aspect` is height divided by width; `rows` are the
+    rows of cells that the fit is of, while the weights are those of the whole picture.
     """
     value_PYX3 = track.value_PYX3.astype(np.float64)
-    _, count_Y, count_X, _ = value_PYX3.shape
+    pairs, count_Y, count_X, _ = value_PYX3.shape
     down_Y = ((np.arange(count_Y) + 0.5) / count_Y - 0.5) * aspect
     right_X = (np.arange(count_X) + 0.5) / count_X - 0.5
-    down_N, right_N = (axis[rows].ravel() for axis in np.meshgrid(down_Y, right_X, indexing="ij"))
-    cells_PN3 = value_PYX3[:, rows].reshape(len(value_PYX3), -1, 3)
+    down_N, right_N = (axis.ravel() for axis in np.meshgrid(down_Y, right_X, indexing="ij"))
     zero_N, one_N = np.zeros_like(down_N), np.ones_like(down_N)
     # Unknowns: right, down, roll (clockwise), zoom.
     design_2N4 = np.stack(
@@ -75,21 +75,34 @@ def picture_rotation(track: MotionTrack, aspect: float, rows: slice = slice(None
             np.stack([zero_N, one_N, right_N, down_N], axis=-1),
         ]
     )
+    cells_PN3 = value_PYX3.reshape(pairs, -1, 3)
     motion_P2N, sure_PN = cells_PN3[..., :2].swapaxes(1, 2), cells_PN3[..., 2].clip(0, 1)
-    weight_PN, found_P4 = sure_PN.copy(), np.zeros((len(cells_PN3), 4))
-    ridge = 1e-6 * np.eye(4)
+    found_P4 = np.concatenate([np.median(motion_P2N, axis=2), np.zeros((pairs, 2))], axis=1)
     for _ in range(_ROUNDS):
-        normal_P44 = np.einsum("pn,cni,cnj->pij", weight_PN, design_2N4, design_2N4) + ridge
-        right_side_P4 = np.einsum("pn,cni,pcn->pi", weight_PN, design_2N4, motion_P2N)
-        found_P4 = np.linalg.solve(normal_P44, right_side_P4[..., None])[..., 0]
-        off_PN = np.linalg.norm(motion_P2N - np.einsum("cni,pi->pcn", design_2N4, found_P4), axis=1)
-        scale_P1 = np.maximum(1.5 * np.median(off_PN, axis=1, keepdims=True), _LEAST_SCALE)
-        weight_PN = sure_PN / (1 + (off_PN / (2 * scale_P1)) ** 2)
+        weight_PN = _weights(motion_P2N, sure_PN, design_2N4, found_P4)
+        found_P4 = _solved(motion_P2N, weight_PN, design_2N4)
+    inside_N = np.zeros((count_Y, count_X))
+    inside_N[rows] = 1
+    if not inside_N.all():
+        weight_PN = weight_PN * inside_N.ravel()
+        found_P4 = _solved(motion_P2N, weight_PN, design_2N4)
     total_P = weight_PN.sum(axis=1)
-    weight_P = np.where(total_P > _LEAST_CONFIDENCE, total_P / weight_PN.shape[1], 0.0)
+    weight_P = np.where(total_P > _LEAST_CONFIDENCE, total_P / inside_N.sum(), 0.0)
     weight_P[~np.isfinite(found_P4).all(axis=1)] = 0
-    rate_P3 = np.nan_to_num(found_P4[:, :3])
-    return PictureRotation(track.edge_E[:-1], track.edge_E[1:], rate_P3, weight_P)
+    return PictureRotation(track.edge_E[:-1], track.edge_E[1:], np.nan_to_num(found_P4[:, :3]), weight_P)
+
+
+def _weights(motion_P2N: Floats, sure_PN: Floats, design_2N4: Floats, found_P4: Floats) -> Floats:
+    """Return the weight of each cell, by its distance from a fit."""
+    off_PN = np.linalg.norm(motion_P2N - np.einsum("cni,pi->pcn", design_2N4, found_P4), axis=1)
+    scale_P1 = np.maximum(1.5 * np.median(off_PN, axis=1, keepdims=True), _LEAST_SCALE)
+    return np.asarray(sure_PN / (1 + (off_PN / (2 * scale_P1)) ** 2))
+
+
+def _solved(motion_P2N: Floats, weight_PN: Floats, design_2N4: Floats) -> Floats:
+    normal_P44 = np.einsum("pn,cni,cnj->pij", weight_PN, design_2N4, design_2N4, optimize=True) + 1e-6 * np.eye(4)
+    right_side_P4 = np.einsum("pn,cni,pcn->pi", weight_PN, design_2N4, motion_P2N, optimize=True)
+    return np.asarray(np.linalg.solve(normal_P44, right_side_P4[..., None])[..., 0])
 
 
 def concatenated(parts: Sequence[PictureRotation]) -> PictureRotation:

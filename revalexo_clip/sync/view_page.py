@@ -7,11 +7,14 @@ from base64 import b64encode
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
+
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.files import atomically
 from revalexo_clip.reports.html.page import Html, Section, joined, page, paragraph, tag, text
+from revalexo_clip.reports.values import MINUS
 from revalexo_clip.sync.page import recording_body
-from revalexo_clip.sync.view import View, encoded
+from revalexo_clip.sync.view import Track, View, encoded
 
 _LENGTHS = {"whole clip": 0, "10 s": 10, "3 s": 3}
 """Buttons for how much is shown [s]; 0 shows all."""
@@ -84,7 +87,7 @@ def _source(jpeg: bytes) -> str:
 def _track_list(view: View) -> Html:
     parts = [
         *(_track(one.title, "", "labels", place) for place, one in enumerate(view.labels)),
-        *(_track(one.title, one.unit, "values", place) for place, one in enumerate(view.tracks)),
+        *(_track(one.title, _range(one), "values", place) for place, one in enumerate(view.tracks)),
         tag("div", tag("canvas", data_kind="axis"), class_="track axis"),
         tag("div", class_="cursor"),
     ]
@@ -93,6 +96,12 @@ def _track_list(view: View) -> Html:
     return tag(
         "div", joined([tag("ul", joined(keys), class_="keys"), tag("div", joined(parts, "\n"), class_="tracks")])
     )
+
+
+def _range(track: Track) -> str:
+    """Return the smallest and largest value of a track, and the unit."""
+    low, high = float(np.nanmin(track.values_3n)), float(np.nanmax(track.values_3n))
+    return f"{low:.1f} to {high:.1f} {track.unit}".replace("-", MINUS)
 
 
 def _track(title: str, unit: str, kind: str, place: int) -> Html:
