@@ -58,9 +58,9 @@ class PictureRotation:
 def picture_rotation(track: MotionTrack, aspect: float, rows: slice = slice(None)) -> PictureRotation:
     """Fit shift, roll and zoom of the picture to the motion of its cells, pair by pair.
 
-    The fit is robust: cells that move differently from most, such as hands, people and noise, lose their weight (Cauchy's
-    function, iterated least squares that begin with the median). `aspect` is height divided by width; `rows` are the
-    rows of cells that the fit is of, while the weights are those of the whole picture.
+    The fit is robust: cells that move differently from most, such as hands, people and noise, lose their weight
+    (Cauchy's function, iterated least squares that begin with the median). `aspect` is height divided by width; `rows`
+    are the rows of cells that the fit is of, while the weights are those of the whole picture.
     """
     value_PYX3 = track.value_PYX3.astype(np.float64)
     pairs, count_Y, count_X, _ = value_PYX3.shape
