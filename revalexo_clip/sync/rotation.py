@@ -6,7 +6,7 @@ neither the axes of the sensor nor the lens have to be known, and the lag is the
 
 An answer is given only if all of this holds: the agreement is beyond chance (`chance`), nearly all recordings made of
 the same blocks of time give the same peak (`resampled_peaks`), the turning rate explains a good part of the picture's
-rotation, and the interval is not longer than a frame on either side.
+rotation, as a camera does (`axes`), and the interval is not longer than a frame on either side.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.sync.axes import camera_axes
+from revalexo_clip.sync.axes import LOOSE, CameraAxes, camera_axes
 from revalexo_clip.sync.chance import chance_of
 from revalexo_clip.sync.refine import Refined, readout, refine
 from revalexo_clip.sync.result import Curve, Drift, Estimate, Line, Overlay, Sync
@@ -116,12 +116,12 @@ def lag_from_rotation(
         "gyroscope_deg_per_s": float(np.degrees(turning)),
     }
     overlay = _overlay(usable, gyroscope, refined)
-    why = _why_not(found, correlation, turning, picture.frame)
-    if why or refined is None:
+    axes = None if refined is None else camera_axes(refined.map_33, np.cov(gyroscope.rate_n3.T))
+    why = _why_not(found, axes, correlation, turning, picture.frame)
+    if why or refined is None or axes is None:
         return replace(base, why=why, curve=curve, overlay=overlay, facts=facts)
     read = readout(rotations.upper, rotations.lower, gyroscope, refined, rotations.apart)
     lag, told = _at_line(refined, read, line, picture.frame)
-    axes = camera_axes(refined.map_33)
     drift = None
     if np.isfinite(refined.drift_within):
         drift = Drift(Estimate(refined.drift, refined.drift_within), float(usable.end_P[-1] - usable.begin_P[0]))
@@ -155,10 +155,16 @@ def _find(picture: PictureRotation, gyroscope: Gyroscope, most: float) -> _Found
     return _Found(blocks, shift_S, peak, p, float(near_R.mean()), refined)
 
 
-def _why_not(found: _Found, correlation: float, turning: float, frame: float) -> str:
+def _why_not(found: _Found, axes: CameraAxes | None, correlation: float, turning: float, frame: float) -> str:
     """Return why no lag is given; "" if one is."""
     refined = found.refined
-    if found.p <= SIGNIFICANT and found.agreeing >= AGREEING and correlation >= EXPLAINED and refined is not None:
+    agrees = found.p <= SIGNIFICANT and found.agreeing >= AGREEING and correlation >= EXPLAINED
+    if agrees and refined is not None and axes is not None:
+        if axes.misfit > LOOSE:
+            return (
+                f"the picture follows the gyroscope, but not as a camera that turns (misfit {axes.misfit:.2f}): the "
+                "video is stabilised in part, or the sensor does not turn with the camera"
+            )
         if refined.lag_within <= frame:
             return ""
         return f"the lag is only known within {1e3 * refined.lag_within:.0f} ms, more than a frame: record more turns"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from revalexo_clip.core.component import JsonObject
 from support import moving_texture, turning
 from support.tiny_dataset import write_json, write_video
 from support.turning import Floats, Turns
@@ -39,7 +40,7 @@ def write_filmed(root: Path, *, early: float = 0.0, still: bool = False, seed: i
     shifted = turning.rows(Turns(camera.time_n - early, camera.angle_n3), DURATION, rate=RATE)[1]
     gyro_n3[: len(shifted)] = shifted
     write_imu(root / "imu" / "Ann" / "0001.csv", gyro_n3[: len(shifted)])
-    described = {
+    described: JsonObject = {
         "video": "0001.mp4",
         "imu": "0001.csv",
         "note": "übrig",

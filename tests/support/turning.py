@@ -81,8 +81,8 @@ def rows(
 
 def rotations(measured: MotionTrack) -> Rotations:
     """The rotation of the picture, as `check-sync` measures it."""
-    parts = (picture_rotation(measured, ASPECT, part) for part in (slice(None), slice(0, 1), slice(2, 3)))
-    return Rotations(*parts, 2 / 3)
+    whole, upper, lower = (picture_rotation(measured, ASPECT, part) for part in (slice(None), slice(0, 1), slice(2, 3)))
+    return Rotations(whole, upper, lower, 2 / 3)
 
 
 def recording(

@@ -7,7 +7,7 @@ import pytest
 from support import turning
 from support.turning import Floats
 
-from revalexo_clip.sync.axes import camera_axes
+from revalexo_clip.sync.axes import LOOSE, camera_axes
 from revalexo_clip.sync.refine import refine
 from revalexo_clip.sync.result import Sync
 from revalexo_clip.sync.rotation import Rotations, lag_from_rotation
@@ -40,10 +40,13 @@ def test_axes_and_field_of_view_of_the_camera_are_found() -> None:
 def test_axes_with_a_wrong_sign_are_found_out() -> None:
     focal = 0.5 / np.tan(turning.FIELD / 2)
     to_picture_33 = np.array([[0.0, -focal, 0.0], [focal, 0.0, 0.0], [0.0, 0.0, -1.0]]) @ turning.SENSOR
-    assert camera_axes(to_picture_33).notes() == ()
-    wrong = camera_axes(to_picture_33 @ np.diag([1.0, -1.0, 1.0]))
+    assert camera_axes(to_picture_33, np.eye(3)).notes() == ()
+    wrong = camera_axes(to_picture_33 @ np.diag([1.0, -1.0, 1.0]), np.diag([0.1, 0.2, 0.3]))
     assert wrong.mirrored
     assert "left-handed" in wrong.notes()[0]
+    only_one_axis = camera_axes(to_picture_33 @ np.diag([1.0, -1.0, 1.0]), np.diag([0.3, 0.0, 0.0]))
+    assert not only_one_axis.mirrored, "turns around one axis tell nothing of the others"
+    assert camera_axes(0.3 * to_picture_33, np.eye(3)).misfit > LOOSE, "a stabiliser takes most of all turns away"
 
 
 def test_a_rolling_shutter_is_measured_and_the_lag_is_that_of_its_line() -> None:
