@@ -74,7 +74,7 @@ def check_sync(  # noqa: PLR0917 (options, which typer passes by name)
     write: Annotated[
         bool, typer.Option("--apply", help="Add the lags that are known to imu_offset in the dataset's JSON files.")
     ] = False,
-    folder: Annotated[
+    page: Annotated[
         Path | None,
         typer.Option(
             "--out", metavar="FILE.html", help="Write a page with a plot of every recording.", show_default="none"
@@ -113,8 +113,8 @@ def check_sync(  # noqa: PLR0917 (options, which typer passes by name)
             apply=write,
             on_progress=on_progress,
         )
-    if folder is not None:
-        write_page(folder, result)
+    if page is not None:
+        write_page(page, result)
     if as_json:
         print(json.dumps(result.to_json(), indent=2))
     else:
@@ -123,8 +123,8 @@ def check_sync(  # noqa: PLR0917 (options, which typer passes by name)
             say(note)
         if result.applied:
             say(f"imu_offset of {len(result.applied)} clips is written into {root / 'data_pairs'}")
-        if folder is not None:
-            say(f"page: {folder}")
+        if page is not None:
+            say(f"page: {page}")
         say(result.summary())
     if any(found.off for found in result.results):
         raise typer.Exit(1)

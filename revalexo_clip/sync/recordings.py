@@ -69,10 +69,11 @@ class Recording:
         return {clip.name: clip.middle for clip in self.clips}
 
 
-def read_recordings(root: Path, clock: Clock) -> tuple[list[Recording], Clock]:
+def read_recordings(root: Path, clock: Clock, *, search: bool = True) -> tuple[list[Recording], Clock]:
     """Return the recordings with video of a dataset, and the clock with the offsets that its JSON files declare.
 
-    Clips are pieces of one recording if the JSON files say so, or if they share rows. Raises `DataError`.
+    Clips are pieces of one recording if the JSON files say so, or, with `search`, if they share rows; the search reads
+    every IMU file once. Raises `DataError`.
     """
     if not root.is_dir():
         raise ConfigError(f"{root}: there is no such dataset folder")
@@ -82,7 +83,9 @@ def read_recordings(root: Path, clock: Clock) -> tuple[list[Recording], Clock]:
         raise DataError(f"{root}: no clip has a video")
     index = index.take(with_video, 0)
     clock = replace(clock, offsets=offsets_of(index, 0.0))
-    recording_N, offset_N = _placed(index, clock)
+    recording_N, offset_N = index.times.recording_N, index.times.offset_N
+    if search:
+        recording_N, offset_N = _placed(index, clock)
     clips = [
         (int(recording_N[clip]), Clip(name, index.video(clip), index.imu(clip), float(offset_N[clip]), float(last)))
         for clip, (name, last) in enumerate(zip(index.names, index.duration_N, strict=True))

@@ -11,6 +11,7 @@ from revalexo_clip.reports.values import MINUS
 from revalexo_clip.sync.command import SyncCheck
 from revalexo_clip.sync.result import Estimate, Sync
 
+_MOST_NOTES = 20
 STYLES = {"in time": "green", "off": "bold red", "cannot tell": "yellow"}
 
 
@@ -47,8 +48,12 @@ def drift(found: Sync) -> str:
 
 
 def notes_of(result: SyncCheck) -> Iterator[str]:
-    """Yield what else is said of each recording, in lines."""
-    for found in result.results:
-        for sentence in (f"{found.why}." if found.why else "", *found.notes):
-            if sentence:
-                yield f"{found.recording}: {sentence}"
+    """Yield what else is said of each recording, in lines: of the first `_MOST_NOTES`."""
+    lines = [
+        f"{found.recording}: {sentence}"
+        for found in result.results
+        for sentence in (*((f"{found.why}.",) if found.why else ()), *found.notes)
+    ]
+    yield from lines[:_MOST_NOTES]
+    if len(lines) > _MOST_NOTES:
+        yield f"and {len(lines) - _MOST_NOTES} more such lines, see --json or --out"

@@ -113,7 +113,7 @@ def read_view(
     if time is None and (time_unit != "s" or time_zero != "clip"):
         raise ConfigError("--time-unit and --time-zero require --time, the name of the clock column")
     clock = Clock(imu_rate, time, time_unit, from_first_row=time_zero == "first_row")
-    recordings, clock = read_recordings(root, clock)
+    recordings, clock = read_recordings(root, clock, search=False)
     chosen = _chosen(recordings, clip)
     pair, mapping = _described(root, chosen)
     time_n, tracks = _tracks(chosen, clock)
