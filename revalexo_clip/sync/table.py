@@ -36,7 +36,7 @@ def sync_table(result: SyncCheck) -> ReportTable:
 
 def milliseconds(lag: Estimate | None) -> str:
     """Format a lag with its interval [ms]."""
-    return "" if lag is None else f"{1e3 * lag.value:+.1f} ± {1e3 * lag.within:.1f}".replace("-", MINUS)
+    return "" if lag is None else f"{round(1e3 * lag.value, 1) + 0.0:+.1f} ± {1e3 * lag.within:.1f}".replace("-", MINUS)
 
 
 def drift(found: Sync) -> str:
@@ -44,7 +44,7 @@ def drift(found: Sync) -> str:
     if found.drift is None:
         return ""
     rate = found.drift.rate
-    return f"{1e6 * rate.value:+.1f} ± {1e6 * rate.within:.1f}".replace("-", MINUS)
+    return f"{round(1e6 * rate.value, 1) + 0.0:+.1f} ± {1e6 * rate.within:.1f}".replace("-", MINUS)
 
 
 def notes_of(result: SyncCheck) -> Iterator[str]:
