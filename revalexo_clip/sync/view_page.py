@@ -40,7 +40,8 @@ def _facts(view: View) -> str:
     rows = max(len(view.time_n) - 1, 1)
     moved = f" · IMU moved by {1e3 * view.imu_offset:+.1f} ms".replace("-", MINUS) if view.imu_offset else ""
     first, last = (round(float(time), 2) + 0.0 for time in (view.time_n[0], view.time_n[-1]))
-    return f"{view.end:.2f} s · {1 / view.frame:.2f} frames per second · {rows} IMU rows from {first:.2f} s to {last:.2f} s{moved}"
+    rates = f"{1 / view.frame:.2f} frames per second"
+    return f"{view.end:.2f} s · {rates} · {rows} IMU rows from {first:.2f} s to {last:.2f} s{moved}"
 
 
 def _clip(view: View) -> Html:
