@@ -17,13 +17,16 @@ _DECIMALS = 4
 
 
 def write_offsets(root: Path, results: Sequence[Sync]) -> dict[str, float]:
-    """Add the lag of each recording that is known to `imu_offset` of its clips; return the new values by clip [s].
+    """Add the lag of each recording that is in time or off to `imu_offset` of its clips; return the new values by clip [s].
 
     A drifting lag is taken in the middle of each clip. Everything else in the files stays as it is, but may be indented
     differently. Raises `DataError` if a file cannot be read, and `WriteError` if it cannot be written.
     """
     lag = {
-        clip: found.lag_at(middle) for found in results if found.lag is not None for clip, middle in found.clips.items()
+        clip: found.lag_at(middle)
+        for found in results
+        if found.verdict != "cannot tell"
+        for clip, middle in found.clips.items()
     }
     written: dict[str, float] = {}
     for subject, files in layout.subject_files(root).items():

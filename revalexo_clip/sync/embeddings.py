@@ -189,5 +189,4 @@ def _result(clips: Mapping[str, Clip], imu_GD: Floats, video_GD: Floats, *, wind
         at=first.middle,
         curve=curve,
         facts=facts,
-        notes=("A lag that all recordings of the training had in common is not found.",) if sure else (),
     )

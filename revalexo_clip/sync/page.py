@@ -78,7 +78,7 @@ def recording_body(found: Sync) -> Html:
     told = [verdict(found)]
     if found.lag is not None:
         told.append(text(f": {milliseconds(found.lag)} ms" + (f", {drift(found)} ppm" if found.drift else "")))
-    sentences = [paragraph(f"{found.why[0].upper()}{found.why[1:]}.")] if found.why else []
+    sentences = [paragraph(f"{found.reason[0].upper()}{found.reason[1:]}.")] if found.reason else []
     sentences += [paragraph(note, "quiet") for note in found.notes]
     return joined([tag("p", joined(told)), *sentences, sync_figure(found)], "\n")
 

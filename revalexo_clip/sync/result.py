@@ -78,7 +78,7 @@ class Sync:
     lag: Estimate | None = None
     """[s]; at the time `at`. None if it cannot be told."""
     why: str = ""
-    """Why it cannot be told."""
+    """Why there is no lag."""
     at: float = 0.0
     """[s in the recording]"""
     drift: Drift | None = None
@@ -107,10 +107,20 @@ class Sync:
 
     @property
     def verdict(self) -> Literal["in time", "off", "cannot tell"]:
-        """The answer in words."""
+        """The answer in words. A recording is in time if no lag of more than a frame is in the interval."""
         if self.lag is None:
             return "cannot tell"
-        return "off" if self.off else "in time"
+        if self.off:
+            return "off"
+        return "in time" if abs(self.lag.value) + self.lag.within <= self.frame else "cannot tell"
+
+    @property
+    def reason(self) -> str:
+        """Why it cannot be told; "" if it can."""
+        if self.verdict != "cannot tell" or self.lag is None:
+            return self.why
+        low, high = self.lag.interval
+        return f"the lag may be anything from {1e3 * low:.0f} to {1e3 * high:.0f} ms"
 
     def lag_at(self, time: float) -> float:
         """Return the lag at a time in the recording [s]; it must be known."""
@@ -124,7 +134,7 @@ class Sync:
             "clips": list(self.clips),
             "method": self.method,
             "verdict": self.verdict,
-            "why": self.why,
+            "why": self.reason,
             "lag": None if self.lag is None else self.lag.value,
             "lag_interval": None if self.lag is None else list(self.lag.interval),
             "at": self.at,

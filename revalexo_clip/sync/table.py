@@ -52,7 +52,7 @@ def notes_of(result: SyncCheck) -> Iterator[str]:
     lines = [
         f"{found.recording}: {sentence}"
         for found in result.results
-        for sentence in (*((f"{found.why}.",) if found.why else ()), *found.notes)
+        for sentence in (*((f"{found.reason}.",) if found.reason else ()), *found.notes)
     ]
     yield from lines[:_MOST_NOTES]
     if len(lines) > _MOST_NOTES:

@@ -109,12 +109,14 @@ def test_the_drift_of_ten_minutes_is_found() -> None:
 def test_a_drift_alone_is_off_at_the_ends() -> None:
     from revalexo_clip.sync.result import Drift, Estimate
 
-    def sync(rate: float) -> Sync:
+    def sync(rate: float, within: float = 0.002) -> Sync:
         drift = Drift(Estimate(rate, 1e-6), 600.0)
-        return Sync("a", {"a": 300.0}, "rotation", 1 / 30, Estimate(0.001, 0.002), at=300.0, drift=drift)
+        return Sync("a", {"a": 300.0}, "rotation", 1 / 30, Estimate(0.001, within), at=300.0, drift=drift)
 
     assert sync(100e-6).verdict == "off"
     assert sync(40e-6).verdict == "in time"
+    assert sync(40e-6, within=0.05).verdict == "cannot tell"
+    assert sync(40e-6, within=0.05).reason == "the lag may be anything from -49 to 51 ms"
 
 
 def plain_evidence(picture: PictureRotation, time_n: Floats, rate_n3: Floats, shift: float) -> float:
