@@ -17,7 +17,7 @@ _DECIMALS = 4
 
 
 def write_offsets(root: Path, results: Sequence[Sync]) -> dict[str, float]:
-    """Add the lag of each recording that is in time or off to `imu_offset` of its clips; return the new values by clip [s].
+    """Add the lag of each recording that is in time or off to `imu_offset` of its clips; return the new values [s].
 
     A drifting lag is taken in the middle of each clip. Everything else in the files stays as it is, but may be indented
     differently. Raises `DataError` if a file cannot be read, and `WriteError` if it cannot be written.
