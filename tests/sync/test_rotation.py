@@ -125,8 +125,8 @@ def plain_evidence(picture: PictureRotation, time_n: Floats, rate_n3: Floats, sh
     for begin, end, part_3 in zip(picture.begin_P, picture.end_P, picture.rate_P3, strict=True):
         if begin - shift < time_n[0] or end - shift > time_n[-1]:
             continue
-        inside = np.linspace(begin, end, 51) - shift
-        means = [np.trapezoid(np.interp(inside, time_n, axis_n), inside) / (end - begin) for axis_n in rate_n3.T]
+        inside = begin + (np.arange(50) + 0.5) / 50 * (end - begin) - shift
+        means = [float(np.interp(inside, time_n, axis_n).mean()) for axis_n in rate_n3.T]
         rows.append([*means, 1.0])
         rotation.append(part_3)
     design, target = np.array(rows), np.array(rotation)
