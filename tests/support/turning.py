@@ -43,6 +43,17 @@ def turns(duration: float, *, size: float = 0.5, fastest: float = 3.0, seed: int
     return Turns(time_n, np.cumsum(rate_n3, axis=0) / FINE)
 
 
+def walking(duration: float, *, seed: int = 0) -> Turns:
+    """Turns of a head that walks at 0.95 strides / s, and looks around a little."""
+    draws = np.random.default_rng(seed)
+    time_n = np.arange(-5.0, duration + 5.0, 1 / FINE)
+    stride_n = 2 * np.pi * 0.95 * time_n + 0.02 * np.cumsum(draws.standard_normal(len(time_n)))
+    parts = zip((0.2, 0.3, 0.15), (2, 1, 1), draws.uniform(0, 6, 3), strict=True)
+    rate_n3 = np.stack([size * np.sin(times * stride_n + phase) for size, times, phase in parts], axis=1)
+    looks = turns(duration, size=0.1, fastest=1.0, seed=seed)
+    return Turns(time_n, np.cumsum(rate_n3, axis=0) / FINE + looks.angle_n3)
+
+
 def frames(duration: float, rate: float = 29.97, jitter: float = 0.1, seed: int = 0) -> Floats:
     """Times of frames [s] whose intervals vary."""
     count = int(duration * rate)

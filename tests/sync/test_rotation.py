@@ -69,6 +69,17 @@ def test_a_gyroscope_of_another_head_gives_no_lag(seed: int) -> None:
     assert "does not follow the gyroscope at any lag" in found.why
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_steps_of_one_pace_are_told_apart(seed: int) -> None:
+    """Everybody's head turns with the steps: that of another person agrees at many lags, one's own at one."""
+    rotations = turning.rotations(turning.track(turning.walking(12.0, seed=seed), turning.frames(12.0)))
+    own, others = (turning.rows(turning.walking(12.0, seed=one), 12.0, lag=0.3) for one in (seed, seed + 500))
+    found = found_of((rotations, Gyroscope([own])))
+    assert found.lag is not None, found.why
+    assert found.lag.value == pytest.approx(0.3, abs=0.003)
+    assert found_of((rotations, Gyroscope([others]))).verdict == "cannot tell"
+
+
 def test_a_camera_that_stands_still_gives_no_lag() -> None:
     found = found_of(turning.recording(12.0, size=0.001))
     assert found.verdict == "cannot tell"
