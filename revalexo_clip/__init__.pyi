@@ -115,5 +115,6 @@ from .optim import Adam as Adam
 from .optim import AdamW as AdamW
 from .optim import Optimizer as Optimizer
 from .pretraining.run import pretrain as pretrain
+from .sync.command import check_sync as check_sync
 
 __all__: list[str]

@@ -20,7 +20,7 @@ PACKAGE = Path(revalexo_clip.__file__).parent
 FLOORS = (
     "__init__ __main__",
     "cli",
-    "finetuning",
+    "finetuning sync",
     "pretraining evaluation",
     "training export",
     "runs",

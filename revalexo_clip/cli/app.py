@@ -17,6 +17,7 @@ from revalexo_clip.cli.finetuning import finetune, part
 from revalexo_clip.cli.pretraining import pretrain
 from revalexo_clip.cli.search import search
 from revalexo_clip.cli.show import components, show
+from revalexo_clip.cli.sync import check_sync, view
 from revalexo_clip.core.console import accept_any_encoding, err
 from revalexo_clip.core.errors import UserError
 from revalexo_clip.core.version import __version__
@@ -107,6 +108,14 @@ _add(
     "import-recording GX010001.MP4 --subject Anna --into data/own --clip 12",
     name="import-recording",
 )
+_add(
+    check_sync,
+    "check-sync data/mine --sensor Head --out sync.html",
+    "check-sync data/mine --event Subject01/0001:3.20:3.35 --event Subject01/0001:62.10:62.28",
+    "check-sync data/mine --ckpt runs/mine --apply",
+    name="check-sync",
+)
+_add(view, "view data/mine", "view data/mine Subject01/0001 --out look.html")
 app.command(hidden=True)(part)
 
 

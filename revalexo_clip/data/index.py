@@ -50,6 +50,9 @@ class ClipIndex:
     """Size [bytes] and time of the last change [ns] of each video when it was indexed; None if nobody has looked."""
     imu_stamp_N2: Ints | None = None
     """Size [bytes] and time of the last change [ns] of each IMU file, likewise."""
+    imu_offset_N: Floats | None = None
+    """How much later than its rows or clock say the IMU of each clip was taken [s], as the dataset's files say; None if
+    they say nothing."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -100,7 +103,12 @@ class ClipIndex:
             num_too_short=num_too_short,
             video_stamp_N2=None if self.video_stamp_N2 is None else self.video_stamp_N2[clip_M],
             imu_stamp_N2=None if self.imu_stamp_N2 is None else self.imu_stamp_N2[clip_M],
+            imu_offset_N=None if self.imu_offset_N is None else self.imu_offset_N[clip_M],
         )
+
+    def imu_offset(self, clip: int) -> float:
+        """Return how much later the IMU of a clip was taken than it says [s], as the dataset's files say."""
+        return 0.0 if self.imu_offset_N is None else float(self.imu_offset_N[clip])
 
     def without_video(self) -> ClipIndex:
         """Return the index of the same clips without video."""

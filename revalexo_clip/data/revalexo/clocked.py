@@ -192,16 +192,17 @@ def offsets_of(index: ClipIndex, imu_offset: float | Mapping[str, float]) -> dic
     """Return by IMU file how much later its IMU was taken than it says [s]; see `offset_of`."""
     found = {}
     for clip, (name, subject) in enumerate(zip(index.names, index.subjects, strict=True)):
-        if number := offset_of(name, subject, imu_offset):
+        if number := offset_of(name, subject, imu_offset, index.imu_offset(clip)):
             found[index.imu(clip)] = number
     return found
 
 
-def offset_of(name: str, subject: str, imu_offset: float | Mapping[str, float]) -> float:
+def offset_of(name: str, subject: str, imu_offset: float | Mapping[str, float], declared: float = 0.0) -> float:
     """Return how much later the IMU of a clip was taken than it says [s].
 
-    A mapping names clips (`Subject01/0001`) or subjects (`Subject01`); the name of a clip takes precedence.
+    A mapping names clips (`Subject01/0001`) or subjects (`Subject01`); the name of a clip takes precedence. What is set
+    replaces what the dataset's files have `declared`; a number of 0 sets nothing.
     """
     if isinstance(imu_offset, float | int):
-        return float(imu_offset)
-    return imu_offset.get(name, imu_offset.get(subject, 0.0))
+        return float(imu_offset) or declared
+    return imu_offset.get(name, imu_offset.get(subject, declared))

@@ -146,7 +146,12 @@ def _gathered(root: Path, clips: Sequence[_Clip], mapping: layout.LabelMapping, 
         transition=Segments.gather(_transitions(clip) for clip in clips),
         activities=mapping.activities,
         num_too_short=num_too_short,
+        imu_offset_N=np.array([clip.pair.imu_offset for clip in clips]) if any(_moved(clips)) else None,
     )
+
+
+def _moved(clips: Sequence[_Clip]) -> Iterator[bool]:
+    return (clip.pair.imu_offset != 0 for clip in clips)
 
 
 def _declared_times(clips: Sequence[_Clip], duration_N: Floats) -> ClipTimes:

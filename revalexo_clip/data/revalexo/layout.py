@@ -66,6 +66,8 @@ class Pair(_File):
     """Name of the recording that the clip is a piece of; clips of a subject with the same name share it."""
     offset: Seconds | None = None
     """Start of the clip in its recording [s]."""
+    imu_offset: float = 0.0
+    """How much later than its rows or clock say the IMU was taken [s]; `rxclip check-sync --apply` writes it."""
     activity_segments: tuple[ActivitySegment, ...] = ()
     transition_segments: tuple[TransitionSegment, ...] = ()
 

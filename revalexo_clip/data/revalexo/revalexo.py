@@ -72,7 +72,7 @@ class RevalExo(SplitBySubject, Dataset):
     """Refuse files with a column that looks like a clock and contradicts `imu_rate`, if `time` is not set."""
     imu_offset: float | dict[str, float] = 0.0
     """How much later than its rows or clock say the IMU was taken [s]: one number, or numbers by clip
-    (`Subject01/0001`) or subject."""
+    (`Subject01/0001`) or subject. It replaces `imu_offset` in the dataset's JSON files."""
     window: PositiveFloat = 2.0
     """Window length [s]."""
     windows_per_clip: PositiveInt = 10
@@ -219,7 +219,7 @@ class RevalExo(SplitBySubject, Dataset):
 
     def _clock(self, index: ClipIndex) -> Clock | None:
         """Return how rows are placed if they are not simply 1 / `imu_rate` apart from the first frame on."""
-        clock = self._template()
+        clock = self._template() or (None if index.imu_offset_N is None else Clock(self.imu_rate))
         if clock is None:
             return None
         if isinstance(self.imu_offset, dict) and index.root.is_dir():

@@ -244,6 +244,23 @@ def test_an_offset_moves_windows_by_its_samples(
         np.testing.assert_allclose(time_L, start - 0.5 + np.arange(120) / 60, atol=1e-5)
 
 
+@pytest.mark.parametrize("time", [None, "time"])
+def test_an_offset_in_the_datasets_file_moves_windows_unless_another_is_set(time: str | None, tmp_path: Path) -> None:
+    write_clip(tmp_path, even(), even())
+    file = tmp_path / "data_pairs" / "Subject01.json"
+    described = json.loads(file.read_text())
+    described["pairs"]["0000"]["imu_offset"] = 0.5
+    write_json(file, described)
+    for setting, moved in ((0.0, 0.5), (0.25, 0.25), ({"Subject01": 1.0}, 1.0), ({}, 0.5)):
+        windows = data(tmp_path, imu_offset=setting, time=time).labelled("val", seed=0)
+        found = times_of(windows)
+        assert found
+        for start, time_L in found.items():
+            np.testing.assert_allclose(time_L, start - moved + np.arange(120) / 60, atol=1e-5)
+    late = check_dataset(tmp_path, channels=COLUMNS, imu_rate=60.0, min_duration=11.8, video=False, processes=1)
+    assert any("moved" in one.message or "11.5" in one.message for one in late.problems), "check-data knows it, too"
+
+
 def test_an_offset_of_nobody_is_refused(tmp_path: Path) -> None:
     write_clip(tmp_path, even())
     with pytest.raises(ConfigError, match=r"data\.imu_offset: no subject or clip Subject1; did you mean 'Subject01'"):

@@ -59,8 +59,8 @@ def check_dataset(
     `on_progress(done, total)` counts clips. Raises `DataError` only if a worker process dies.
     """
     described = check_description(root, subjects, min_duration, video=video)
-    if imu_offset:
-        offsets = {clip.imu: offset_of(clip.name, clip.subject, imu_offset) for clip in described.clips}
+    offsets = {clip.imu: offset_of(clip.name, clip.subject, imu_offset, clip.imu_offset) for clip in described.clips}
+    if any(offsets.values()):
         clock = replace(clock or Clock(imu_rate), offsets=offsets)
     settings = Settings(
         tuple(channels), imu_rate, clock, check_clock, min_duration if min_common is None else min_common

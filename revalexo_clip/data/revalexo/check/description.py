@@ -32,6 +32,8 @@ class ClipFiles:
     """Declared name of the recording that the clip is a piece of."""
     offset: float = 0.0
     """Declared start of the clip in its recording [s]."""
+    imu_offset: float = 0.0
+    """Declared: how much later than it says the IMU was taken [s]."""
     segments: tuple[tuple[float, float, str], ...] = ()
     """Start and end [s], and activity."""
 
@@ -171,6 +173,7 @@ def _check_file(read: _Read, described: dict[Path, Path], found: Description, *,
                 described_by=path,
                 recording=None if pair.recording is None else prefix.partition("/")[2] + pair.recording,
                 offset=pair.offset or 0.0,
+                imu_offset=pair.imu_offset,
                 segments=tuple((one.start, one.end, one.activity) for one in pair.activity_segments),
             )
             found.clips.append(files)
