@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from revalexo_clip.cli.data import check_data, pack, synthesize
+from revalexo_clip.cli.devices import import_recording
 from revalexo_clip.cli.encoders import export_encoder, import_encoder
 from revalexo_clip.cli.evaluation import evaluate
 from revalexo_clip.cli.finetuning import finetune, part
@@ -99,6 +100,12 @@ _add(
     "check-data data/RevalExoDataset",
     "check-data data/mine --channels 'acc_Head_*' --channels 'gyro_Head_*' --imu-rate 100",
     name="check-data",
+)
+_add(
+    import_recording,
+    "import-recording GX010001.MP4 --subject Anna --into data/own --dry-run",
+    "import-recording GX010001.MP4 --subject Anna --into data/own --clip 12",
+    name="import-recording",
 )
 app.command(hidden=True)(part)
 

@@ -75,8 +75,16 @@ class VideoStream:
     """Width of the picture as it is stored [px]."""
     height: int
     """Height of the picture as it is stored [px]."""
+    counts: tuple[int, ...] = ()
+    """Number of frames of each file; may be left out if there is one file."""
     notes: tuple[str, ...] = ()
     """Sentences on faults, for the plan."""
+
+    def __post_init__(self) -> None:
+        if not self.counts:
+            object.__setattr__(self, "counts", (len(self.time_T),))
+        assert len(self.counts) == len(self.files)
+        assert sum(self.counts) == len(self.time_T)
 
     @property
     def rate(self) -> float:

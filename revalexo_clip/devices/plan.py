@@ -1,0 +1,287 @@
+"""The plan of an import: what a recording has, what becomes of it in the dataset, and what is cut."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.text import spelled_twice
+from revalexo_clip.core.types import parse
+from revalexo_clip.data.resampling import LEAST_SHARE
+from revalexo_clip.devices import axes as turned
+from revalexo_clip.devices.base import DeviceRecording, ImuStream, LabelTrack
+from revalexo_clip.devices.dataset import Dataset, missing_channels, open_dataset
+
+MAX_GAP = 0.1
+"""Longest time without a sample that is interpolated over [s]; four sample intervals if that is longer."""
+SHORTEST = 1.0
+"""Shorter pieces are not imported [s]."""
+_SMALL = 1e-6
+"""Times that differ by less are equal [s]."""
+
+
+class ImportOptions(NamedTuple):
+    """How a recording is imported."""
+
+    rate: float | None = None
+    """Of the IMU files [Hz]; None is that of the dataset, or 60 Hz if it is new."""
+    clip: float | None = None
+    """Length of clips [s]; None leaves the recording whole."""
+    axes: str | None = None
+    """Directions of x, y and z of all sensors, such as `right,forward,up`; None are those of the sensors that the
+    dataset has already, or those of the device."""
+    labels: LabelTrack | None = None
+    """Activities, instead of those of the recording."""
+
+
+DEFAULTS = ImportOptions()
+
+
+class ClipPlan(NamedTuple):
+    """A clip that is to be written."""
+
+    name: str
+    start: float
+    """In the recording [s]."""
+    end: float
+    frames: tuple[int, int] | None
+    """First frame, and the first one after the clip; None without video."""
+    rows: int
+    """Number of IMU rows; row i is taken i / rate after the start."""
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """What `write_import` writes."""
+
+    recording: DeviceRecording
+    """With the axes and labels that are written."""
+    dataset: Dataset
+    rate: float
+    """Of the IMU files [Hz]."""
+    name: str
+    """Of the recording in the dataset."""
+    digest: str
+    clips: tuple[ClipPlan, ...]
+    spans: tuple[tuple[float, float], ...]
+    """What all streams have in common, between gaps [s]."""
+    notes: tuple[str, ...] = field(default=())
+    """Sentences on what is cut, and on what to look at."""
+
+
+def plan_import(recording: DeviceRecording, root: Path, subject: str, options: ImportOptions = DEFAULTS) -> ImportPlan:
+    """Plan how a recording is added to a dataset, which need not exist. Writes nothing.
+
+    Raises `DataError` if the recording is in the dataset already, if its streams have no time in common, or if the
+    dataset is damaged; and `ConfigError` if the options are not possible.
+    """
+    dataset = open_dataset(root, subject)
+    digest = digest_of(recording)
+    known = [name for name, source in dataset.imported.items() if source.digest == digest]
+    if known:
+        raise DataError(
+            f"{recording.source}: this recording is in {root} already, as {_listed(known)}; nothing is written"
+        )
+    rate = dataset.rate if options.rate is None else options.rate
+    if not (math.isfinite(rate) and rate > 0) or (options.clip is not None and not options.clip >= SHORTEST):
+        raise ConfigError(f"--rate must be above 0 Hz, and --clip at least {SHORTEST:g} s")
+    notes: list[str] = []
+    recording = _with_axes(recording, dataset, options.axes, notes)
+    if options.labels is not None:
+        recording = replace(recording, labels=options.labels)
+    if wrong := spelled_twice((*dataset.activities, *(one.label for one in recording.labels.labels))):
+        raise DataError(f"{recording.source}: {wrong}")
+    for stream in sensors_of(recording):
+        if stream.rate < LEAST_SHARE * rate:
+            raise DataError(
+                f"{recording.source}: {stream.channels[0]} has {stream.rate:.2f} Hz, too little for IMU files of "
+                f"{rate:g} Hz: set --rate to {stream.rate / LEAST_SHARE:.0f} or less"
+            )
+    spans = common_spans(recording)
+    notes += _cuts(recording, spans)
+    clips = _clips(recording, dataset, spans, rate, options.clip, notes)
+    notes += _about_labels(recording, clips)
+    channels = tuple(name for stream in recording.imu for name in stream.channels)
+    if missing := missing_channels(dataset, channels):
+        notes.append(f"other recordings of the dataset have channels that this one lacks: {_listed(missing)}")
+    return ImportPlan(recording, dataset, rate, _name(recording, dataset), digest, clips, spans, tuple(notes))
+
+
+def sensors_of(recording: DeviceRecording) -> list[ImuStream]:
+    """Return the accelerometers and gyroscopes; what else there is, such as a direction of gravity, follows them."""
+    return [stream for stream in recording.imu if any(parse(name) is not None for name in stream.channels)]
+
+
+def digest_of(recording: DeviceRecording) -> str:
+    """Return a digest of a recording's samples and number of frames, whatever its files and places are called."""
+    found = hashlib.sha256()
+    for stream in recording.imu:
+        found.update(np.round(stream.values_NC * 1e4).astype("<i8").tobytes())
+    found.update(f"{len(recording.video.time_T) if recording.video else 0} frames".encode())
+    return found.hexdigest()
+
+
+def common_spans(recording: DeviceRecording) -> tuple[tuple[float, float], ...]:
+    """Return the times that video and all sensors have in common, without gaps and pieces shorter than 1 s.
+
+    Raises `DataError` if there are none.
+    """
+    streams = sensors_of(recording)
+    whole = (0.0, recording.video.end) if recording.video else (min(one.time_N[0] for one in streams), math.inf)
+    found = [whole]
+    for stream in streams:
+        found = [
+            (max(begin, first), min(end, last))
+            for begin, end in found
+            for first, last in pieces_of(stream)
+            if min(end, last) - max(begin, first) > 0
+        ]
+    long = tuple((begin, end) for begin, end in found if end - begin >= SHORTEST)
+    if not long:
+        shown = [
+            f"{one.channels[0].rpartition('_')[0]} {one.time_N[0]:.3f} to {one.time_N[-1]:.3f} s" for one in streams
+        ]
+        if recording.video:
+            shown.insert(0, f"video 0.000 to {recording.video.end:.3f} s")
+        raise DataError(f"{recording.source}: its streams have no second in common: {', '.join(shown)}")
+    return long
+
+
+def pieces_of(stream: ImuStream) -> list[tuple[float, float]]:
+    """Return start and end [s] of the pieces of a stream between its gaps; a sample lasts for an interval."""
+    step_N = np.diff(stream.time_N)
+    usual = float(np.median(step_N))
+    gaps = np.flatnonzero(step_N > max(MAX_GAP, 4 * usual))
+    edges = [0, *(gaps + 1).tolist(), len(stream.time_N)]
+    return [(float(stream.time_N[a]), float(stream.time_N[b - 1]) + usual) for a, b in pairwise(edges)]
+
+
+def _with_axes(recording: DeviceRecording, dataset: Dataset, wanted: str | None, notes: list[str]) -> DeviceRecording:
+    streams = []
+    for stream in recording.imu:
+        known = dataset.axes_of(stream.segment)
+        new = wanted or (known if stream.axes else None)
+        try:
+            if wanted is not None and not stream.axes:
+                raise DataError(
+                    f"{recording.source}: --axes cannot turn {stream.channels[0]}: nothing says how its axes lie now"
+                )
+            streams.append(stream if new is None else turned_stream(stream, new))
+        except turned.AxesError as error:
+            raise ConfigError(f"--axes: {error}") from error
+        if wanted is None and known and not stream.axes:
+            notes.append(f"{stream.segment}: the dataset's axes are ({known}), those of this recording are not known")
+        elif known and streams[-1].axes != known:
+            notes.append(f"{stream.segment}: other recordings of the dataset have other axes ({known})")
+        elif stream.axes and streams[-1].axes != turned.normalised(stream.axes):
+            notes.append(f"{stream.segment}: axes are turned from ({stream.axes}) to ({streams[-1].axes})")
+    return replace(recording, imu=tuple(streams))
+
+
+def turned_stream(stream: ImuStream, axes: str) -> ImuStream:
+    """Turn the triads of a stream, whose axes are known, into other axes. Raises `axes.AxesError`."""
+    turn_33 = turned.turn(stream.axes, axes)
+    values_NC = stream.values_NC.copy()
+    for first in range(0, len(stream.channels), 3):
+        names = stream.channels[first : first + 3]
+        assert [name[-2:] for name in names] == ["_x", "_y", "_z"]
+        values_NC[:, first : first + 3] = values_NC[:, first : first + 3] @ turn_33.T
+    return replace(stream, values_NC=values_NC, axes=turned.normalised(axes))
+
+
+def _cuts(recording: DeviceRecording, spans: Sequence[tuple[float, float]]) -> list[str]:
+    """Say what of each stream is outside the common time."""
+    begin, end = spans[0][0], spans[-1][1]
+    inside = sum(last - first for first, last in spans)
+    streams = [("IMU " + one.segment, float(one.time_N[0]), float(one.time_N[-1])) for one in sensors_of(recording)]
+    if recording.video:
+        streams.insert(0, ("video", 0.0, recording.video.end))
+    notes = []
+    for name, first, last in dict.fromkeys(streams):
+        cut = [
+            f"{seconds:.3f} s {where}"
+            for seconds, where in ((begin - first, "at its start"), (last - end, "at its end"))
+            if seconds > 0.0005
+        ]
+        if cut:
+            notes.append(f"{name}: {' and '.join(cut)} is not in the other streams, and is cut")
+    if end - begin - inside > _SMALL:
+        notes.append(f"{end - begin - inside:.3f} s in gaps without samples are cut")
+    return notes
+
+
+def _clips(  # noqa: PLR0917 (what a clip follows from)
+    recording: DeviceRecording,
+    dataset: Dataset,
+    spans: Sequence[tuple[float, float]],
+    rate: float,
+    length: float | None,
+    notes: list[str],
+) -> tuple[ClipPlan, ...]:
+    found: list[ClipPlan] = []
+    number, dropped = dataset.next_number(), 0.0
+    for begin, end in spans:
+        count = 1 if length is None else max(math.ceil((end - begin) / length - _SMALL), 1)
+        edges = [begin + place * (length or 0.0) for place in range(count)] + [end]
+        starts = [_start(recording, edge, rate, begin) for edge in edges[:-1]] + [end]
+        for start, stop in pairwise(starts):
+            if stop - start < SHORTEST - _SMALL:
+                dropped += stop - start
+                continue
+            frames = None
+            if recording.video is not None:
+                places = np.searchsorted(recording.video.time_T, np.array([start, stop]) - _SMALL)
+                frames = int(places[0]), int(places[1])
+            rows = math.ceil(round((stop - start) * rate, 6))
+            found.append(ClipPlan(f"{number + len(found):04d}", start, stop, frames, rows))
+    if not found:
+        raise DataError(f"{recording.source}: no clip of {SHORTEST:g} s or more can be cut out of it")
+    if dropped > _SMALL:
+        notes.append(f"{dropped:.3f} s are left over after the last clip, less than {SHORTEST:g} s, and are cut")
+    return tuple(found)
+
+
+def _start(recording: DeviceRecording, edge: float, rate: float, begin: float) -> float:
+    """Return the first frame at or after a time; without video, the first row [s]."""
+    if recording.video is None:
+        return begin + math.ceil(round((edge - begin) * rate, 6)) / rate
+    time_T = recording.video.time_T
+    place = int(np.searchsorted(time_T, edge - _SMALL))
+    return float(time_T[place]) if place < len(time_T) else recording.video.end
+
+
+def _about_labels(recording: DeviceRecording, clips: Sequence[ClipPlan]) -> list[str]:
+    labels = recording.labels.labels
+    if not labels:
+        return []
+    notes, outside = (
+        [],
+        [one for one in labels if not any(one.end > clip.start and one.start < clip.end for clip in clips)],
+    )
+    if outside:
+        notes.append(f"{len(outside)} of {len(labels)} labels lie outside the clips, and are left out")
+    last = max(one.end for one in labels)
+    if (cut := clips[-1].end - last) > 0.5:
+        notes.append(f"labels end {cut:.1f} s before the recording; a clip with labels ends with its last label")
+    return notes
+
+
+def _name(recording: DeviceRecording, dataset: Dataset) -> str:
+    """Return a name for the recording that the subject does not have yet."""
+    stem = recording.video.files[0].stem if recording.video else recording.source.stem
+    taken = dataset.recordings()
+    names = [stem or "recording", *(f"{stem}-{number}" for number in range(2, len(taken) + 3))]
+    return next(name for name in names if name not in taken)
+
+
+def _listed(names: Sequence[str], shown: int = 4) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
