@@ -39,8 +39,9 @@ def read_parquet(path: Path) -> Table:
         if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_large_list(kind):
             places = _places([row for row in values.to_pylist() if row is not None])
             rows = values.to_pylist()
-            names += [f"{name}[{place}]" for place in range(places)]
+            names += [f"{name}[{place}]" for place in range(places)] if places else [name]
             cells += [_column([row[place] if row else None for row in rows]) for place in range(places)]
+            cells += [] if places else [[str(row[0]) if row else "" for row in rows]]
         elif pa.types.is_timestamp(kind):
             names.append(name)
             whole = values.cast(pa.timestamp("ns"), safe=False).cast(pa.int64()).to_pylist()
@@ -54,7 +55,7 @@ def read_parquet(path: Path) -> Table:
 
 
 def _places(rows: Sequence[Sequence[object]]) -> int:
-    """Return the length of the lists of a column; 0 if they differ, or have no numbers."""
+    """Return the length of the lists of a column; 0 if they differ, or are not of numbers."""
     lengths = {len(row) for row in rows}
     numbers = all(isinstance(value, int | float) for row in rows[:1] for value in row)
     return lengths.pop() if len(lengths) == 1 and numbers else 0

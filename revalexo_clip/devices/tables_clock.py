@@ -82,10 +82,10 @@ def read_clock(table: Table, options: TableOptions) -> Clock:
     if column is None:
         if options.rate is None:
             raise DataError(
-                f"{table.where}: which column is its clock? Name it with --time COLUMN, or give --rate HZ if there is "
-                f"none; its columns are {table.listed()}"
+                f"{table.where}: which column is its clock? Name it with --time COLUMN, or give --table-rate HZ if there "
+                f"is none; its columns are {table.listed()}"
             )
-        how = f"no clock: rows are taken as {options.rate:g} Hz (--rate)"
+        how = f"no clock: rows are taken as {options.rate:g} Hz (--table-rate)"
         return Clock(np.arange(len(table)) / options.rate, False, how, "s", "")
     cells = table.column(column)
     if isinstance(cells, list):
@@ -223,7 +223,7 @@ def ascending_rows(table: Table, clock: Clock, rate: float | None) -> tuple[Floa
     if rate is not None and clock.column:
         first = float(time_N[timed_N][0])
         notes.append(
-            f"{name}: rows are placed {rate:g} per second (--rate) from the first time of column '{clock.column}'"
+            f"{name}: rows are placed {rate:g} per second (--table-rate) from the first time of column '{clock.column}'"
         )
         return first + np.arange(len(time_N)) / rate, timed_N, notes
     latest_N = np.fmax.accumulate(np.where(timed_N, time_N, -np.inf))
@@ -234,7 +234,7 @@ def ascending_rows(table: Table, clock: Clock, rate: float | None) -> tuple[Floa
     if repeated > _MANY_REPEATED * len(time_N):
         raise DataError(
             f"{table.where}: {repeated} of {len(time_N)} rows repeat the time of the row before (column "
-            f"'{clock.column}'), as if it were the time of packets; give --rate HZ to space the rows evenly"
+            f"'{clock.column}'), as if it were the time of packets; give --table-rate HZ to space the rows evenly"
         )
     if backward > _MANY_REPEATED * len(time_N):
         raise DataError(

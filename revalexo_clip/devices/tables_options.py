@@ -18,7 +18,7 @@ UNITS = ("g", "mg", "m/s^2", "deg/s", "mdeg/s", "rad/s", "mrad/s")
 class TableOptions:
     """What a user says about tables beyond what can be found in them. Names of files take the form `FILE:COLUMN`."""
 
-    segment: str | None = None
+    place: str | None = None
     """Place on the body of sensors whose columns do not name one."""
     videos: tuple[Path, ...] = ()
     """The files of the video, in order of time; empty: the video in the folder, if there is one."""

@@ -66,7 +66,7 @@ def has_sensors(table: Table) -> bool:
 
 def sensors_of(tables: Sequence[Table], options: TableOptions) -> list[Sensor]:
     """Return the sensors of tables. Raises `DataError` if columns, places or clocks have to be named by the user."""
-    chosen = _mapped(tables, options.columns) if options.columns else _by_name(tables, options.segment)
+    chosen = _mapped(tables, options.columns) if options.columns else _by_name(tables, options.place)
     triads: dict[Triad, dict[str, Source]] = {}
     for channel, source in chosen.items():
         found = parse(channel)
@@ -163,8 +163,8 @@ def _by_name(tables: Sequence[Table], segment: str | None) -> dict[str, Source]:
         if not place:
             table, column, _, _, _ = sources[0]
             raise DataError(
-                f"{table.where}: where on the body was the sensor of column '{column}'? Say it with --segment, e.g. "
-                f"--segment Head; its columns are {table.listed()}"
+                f"{table.where}: where on the body was the sensor of column '{column}'? Say it with --place, e.g. "
+                f"--place Head; its columns are {table.listed()}"
             )
         chosen[f"{kind}_{place}_{axis}"] = sources[0]
     return chosen
