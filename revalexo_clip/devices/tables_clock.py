@@ -82,8 +82,8 @@ def read_clock(table: Table, options: TableOptions) -> Clock:
     if column is None:
         if options.rate is None:
             raise DataError(
-                f"{table.where}: which column is its clock? Name it with --time COLUMN, or give --table-rate HZ if there "
-                f"is none; its columns are {table.listed()}"
+                f"{table.where}: which column is its clock? Name it with --time COLUMN, or give --table-rate HZ if "
+                f"there is none; its columns are {table.listed()}"
             )
         how = f"no clock: rows are taken as {options.rate:g} Hz (--table-rate)"
         return Clock(np.arange(len(table)) / options.rate, False, how, "s", "")
@@ -145,7 +145,7 @@ def _unit(table: Table, column: str, cells_N: Floats, options: TableOptions) -> 
         return given, " (--unit)"
     if words := [_UNIT_WORDS[word] for word in _words(column) if word in _UNIT_WORDS]:
         return words[0], ""
-    rate = (len(forward_n) + 1) / float(np.sum(np.minimum(forward_n, 20 * np.median(forward_n))))
+    rate = len(step_n) / float(np.sum(np.minimum(forward_n, 20 * np.median(forward_n))))
     fitting = [unit for unit, scale in PER_SECOND.items() if SLOWEST <= rate * scale <= FASTEST]
     epochs = [unit for unit, scale in PER_SECOND.items() if EPOCHS[0] < time_n[0] / scale < EPOCHS[1]]
     if len(fitting) != 1 or (epochs and epochs != fitting):

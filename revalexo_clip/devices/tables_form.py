@@ -12,13 +12,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from revalexo_clip.devices.tables_columns import known_unit
+
 MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null", "none", "-", "inf", "-inf", "+inf", "infinity"})
 """Cells, in lower case, that say that there is no value."""
 COMMENTS = ("#", "//", "%")
 DELIMITERS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'", " ": "spaces"}
 """What may separate cells, and its name."""
 _TIME = re.compile(r"\d{4}[-/.]\d\d?[-/.]\d\d?([ T].*)?|\d\d?:\d\d(:\d\d([.,]\d+)?)?.*")
-_UNIT = re.compile(r"[\[(]?[^\s\d]{1,3}[^\s]{0,9}[\])]?")
+_TIME_UNITS = frozenset({"s", "sec", "ms", "us", "µs", "ns"})
 
 
 class Form(NamedTuple):
@@ -119,16 +121,18 @@ def _header(before: Sequence[Sequence[str]], usual: int) -> tuple[int | None, bo
     if not near or near[-1] != filled[-1]:
         return None, False, [""] * usual
     last = [*before[near[-1]], *[""] * usual][: max(usual, len(before[near[-1]]))]
-    if len(near) == 2 and near[1] == near[0] + 1 and all(not cell or _UNIT.fullmatch(cell) for cell in last):
+    if len(near) == 2 and near[1] == near[0] + 1 and _are_units(last):
         names = [*before[near[0]], *[""] * len(last)][: len(last)]
-        if len({name for name in names if name}) > len({cell for cell in last if cell}):  # units repeat, names do not
-            units = [cell.strip("[]()") for cell in last]
-            return (
-                near[0],
-                True,
-                [f"{name} [{unit}]" if unit else name for name, unit in zip(names, units, strict=True)],
-            )
+        units = [cell.strip("[]()") for cell in last]
+        return near[0], True, [f"{name} [{unit}]" if unit else name for name, unit in zip(names, units, strict=True)]
     return near[-1], False, last
+
+
+def _are_units(cells: Sequence[str]) -> bool:
+    """Return whether at least half of the cells that are filled are units."""
+    filled = [cell.strip("[]()") for cell in cells if cell]
+    units = [cell for cell in filled if cell.lower() in _TIME_UNITS or known_unit(cell) is not None]
+    return 0 < len(filled) <= 2 * len(units)
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:
