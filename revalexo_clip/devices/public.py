@@ -7,6 +7,7 @@ with milliseconds). Tried on made files only.
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -98,16 +99,20 @@ def read_epic(source: Path, options: TableOptions) -> DeviceRecording:
 
 def _narrations(path: Path, video: str) -> LabelTrack:
     """Return the labels of a video in an annotation file of EPIC-KITCHENS-100; in any other file, all labels."""
-    table = read_text(path)
-    if "video_id" not in table.columns or "verb" not in table.columns:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a table of labels: {error}") from error
+    if not rows or not {"video_id", "start_timestamp", "stop_timestamp", "verb"} <= set(rows[0]):
         return read_labels(path).track
-    columns = [table.column(name) for name in ("video_id", "start_timestamp", "stop_timestamp", "verb")]
-    if any(not isinstance(cells, list) for cells in columns):
-        raise DataError(f"{path}: video_id, start_timestamp, stop_timestamp and verb must be text")
-    rows = [row for row in zip(*columns, strict=True) if row[0] == video]
-    if not rows:
+    mine = [row for row in rows if row["video_id"] == video]
+    if not mine:
         raise DataError(f"{path}: has no rows of the video {video}")
-    labels = [Label(_seconds(path, str(start)), _seconds(path, str(stop)), str(verb)) for _, start, stop, verb in rows]
+    labels = [
+        Label(_seconds(path, row["start_timestamp"]), _seconds(path, row["stop_timestamp"]), row["verb"])
+        for row in mine
+    ]
     return LabelTrack(tuple(sorted(labels)), "verb")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -65,6 +66,7 @@ def read_mvn(source: Path, options: TableOptions) -> DeviceRecording:
     else:
         files = [source] if source.is_file() else sorted(_tables(source))
         table, notes = _exported(source, [table for path in files for table in read_tables(path)], options.rate)
+        options = replace(options, rate=None)  # it has been used
     return recording_of(source, [table], options, "Xsens MVN", notes)
 
 

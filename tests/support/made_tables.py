@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -65,6 +67,14 @@ def imu_table(path: Path, **changed: Sequence[str] | Floats | str) -> Path:
 
 
 def video_of(path: Path, seconds: float = SECONDS) -> Path:
-    """Write a video of 30 frames per second."""
-    write_video(path, steady(seconds))
+    """Write a video of 30 frames per second, encoded once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_encoded(seconds))
     return path
+
+
+@cache
+def _encoded(seconds: float) -> bytes:
+    with TemporaryDirectory() as folder:
+        write_video(Path(folder) / "video.mp4", steady(seconds))
+        return (Path(folder) / "video.mp4").read_bytes()
