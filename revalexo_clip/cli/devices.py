@@ -34,7 +34,8 @@ def import_recording(  # noqa: PLR0917 (options, which typer passes by name)
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="Format: gopro.", show_default="found by its content")
+        str | None,
+        typer.Option("--format", metavar="NAME", help="Format: gopro or neon.", show_default="found by its content"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and write nothing.")] = False,
 ) -> None:
@@ -44,12 +45,12 @@ def import_recording(  # noqa: PLR0917 (options, which typer passes by name)
     """
     from revalexo_clip.core.text import counted
     from revalexo_clip.devices.describe import plan_lines
-    from revalexo_clip.devices.formats import read_recording
-    from revalexo_clip.devices.plan import ImportOptions, plan_import
+    from revalexo_clip.devices.importing import import_recording as command
+    from revalexo_clip.devices.plan import ImportOptions
     from revalexo_clip.devices.write import write_import
 
-    recording = read_recording(source, place, device)
-    plan = plan_import(recording, into, subject, ImportOptions(rate=rate, clip=clip, axes=axes))
+    options = ImportOptions(rate=rate, clip=clip, axes=axes)
+    plan = command(source, subject, into, options, place=place, format_name=device, dry_run=True)
     for line in plan_lines(plan):
         say(line)
     if dry_run:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.devices.base import DeviceRecording
-from revalexo_clip.devices.gopro import is_gopro, read_gopro
+from revalexo_clip.devices.gopro import read_gopro
+from revalexo_clip.devices.gopro_files import is_gopro
+from revalexo_clip.devices.neon import is_neon, read_neon
 
 
 class Format(NamedTuple):
@@ -24,7 +26,10 @@ class Format(NamedTuple):
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
-    {"gopro": Format("GoPro .mp4 with telemetry, or bare telemetry (.raw)", is_gopro, read_gopro)}
+    {
+        "neon": Format("folder of a Pupil Neon recording", is_neon, read_neon),
+        "gopro": Format("GoPro .mp4 with telemetry, or bare telemetry (.raw)", is_gopro, read_gopro),
+    }
 )
 """All formats by name, in the order in which they are tried."""
 

@@ -7,7 +7,6 @@ says it for those that do not.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
@@ -20,6 +19,7 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.packets import VideoPacket
 from revalexo_clip.devices.axes import AxesError, permutation
 from revalexo_clip.devices.base import DeviceRecording, Floats, ImuStream, VideoStream, channels_of
+from revalexo_clip.devices.gopro_files import chapters_of
 from revalexo_clip.devices.gpmf import GpmfError, Part, Payload, read_payload, split_payloads
 from revalexo_clip.devices.sample_times import line_through, times_of_samples
 from revalexo_clip.devices.video_files import frame_times, joined, length_of, open_video
@@ -35,24 +35,8 @@ _PAYLOAD = 1.001
 """Length of a payload [s] if nothing says it."""
 _UNITS = {"ACCL": {"m/s²": 1.0, "m/s2": 1.0, "m/s^2": 1.0, "g": 9.80665}, "GYRO": {"rad/s": 1.0, "deg/s": np.pi / 180}}
 _KINDS = {"ACCL": "acc", "GYRO": "gyro", "GRAV": "grav"}
-_CHAPTER = re.compile(r"(?P<kind>G[A-Z])(?P<chapter>\d\d)(?P<number>\d{4})", re.IGNORECASE)
-_FIRST_OLD = re.compile(r"GOPR(?P<number>\d{4})", re.IGNORECASE)
-"""Name of the first chapter of cameras before the HERO6; the others are `GP01....`."""
 _MOST_LOST = 10
 """More lost payloads in a row are a counter that was reset."""
-
-
-def is_gopro(source: Path) -> bool:
-    """Whether a file or folder looks like a recording of a GoPro: by its name or its first bytes."""
-    if source.is_dir():
-        return any(_CHAPTER.fullmatch(path.stem) or _FIRST_OLD.fullmatch(path.stem) for path in _videos(source))
-    if source.suffix.lower() == ".mp4":
-        return True
-    try:
-        with source.open("rb") as file:
-            return file.read(4) == b"DEVC"
-    except OSError:
-        return False
 
 
 def read_gopro(source: Path, place: str = "Head") -> DeviceRecording:
@@ -65,7 +49,7 @@ def read_gopro(source: Path, place: str = "Head") -> DeviceRecording:
         raise DataError(f"{source}: there is no such file or folder")
     if source.is_file() and source.suffix.lower() == ".raw":
         return _read_bare(source, place)
-    files = _chapters(source)
+    files = chapters_of(source)
     chapters = [_read_chapter(path) for path in files]
     video = joined(files, [chapter.time_T for chapter in chapters], [chapter.size for chapter in chapters])
     starts = accumulate((length_of(chapter.time_T) for chapter in chapters[:-1]), initial=0.0)
@@ -93,49 +77,6 @@ class _Block(NamedTuple):
     stamped: dict[str, float]
     """Time of the first sample of each sensor [s], where the camera's clock says it."""
     payload: Payload
-
-
-def _videos(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".mp4" and not path.name.startswith("."))
-
-
-def _chapters(source: Path) -> list[Path]:
-    """Return the chapters of a recording in order. Raises `DataError` if there are several recordings, or a gap."""
-    folder = source if source.is_dir() else source.parent
-    if source.is_file() and _key(source) is None:
-        return [source]
-    groups: dict[str, list[Path]] = {}
-    for path in _videos(folder):
-        key = _key(path)
-        groups.setdefault(path.name if key is None else key[0], []).append(path)
-    if source.is_file():
-        own = _key(source)
-        found = groups.get(own[0] if own else "", [source])
-    else:
-        if len(groups) != 1:
-            shown = ", ".join(paths[0].name for paths in list(groups.values())[:5])
-            what = f"several recordings ({shown}): name the file of one" if groups else "no .mp4 file"
-            raise DataError(f"{source}: has {what}")
-        found = next(iter(groups.values()))
-    ordered = sorted(found, key=lambda path: (_key(path) or ("", 0))[1])
-    numbers = [(_key(path) or ("", 1))[1] for path in ordered]
-    missing = sorted(set(range(1, numbers[-1] + 1)) - set(numbers))
-    if numbers[0] > 1 or (missing and len(ordered) > 1):
-        raise DataError(
-            f"{ordered[0]}: is part of a recording whose chapter {missing[0]} is not in the folder; add it, or rename "
-            "the file to import it alone"
-        )
-    return ordered
-
-
-def _key(path: Path) -> tuple[str, int] | None:
-    """Return the recording and the number of a chapter by its name; None if it has another name."""
-    if match := _FIRST_OLD.fullmatch(path.stem):
-        return f"GP{match['number']}", 1
-    if match := _CHAPTER.fullmatch(path.stem):
-        old = match["kind"].upper() == "GP"  # GP01 follows GOPR
-        return f"{match['kind'].upper()}{match['number']}", int(match["chapter"]) + old
-    return None
 
 
 def _read_chapter(path: Path) -> _Chapter:

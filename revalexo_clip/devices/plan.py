@@ -14,16 +14,12 @@ import numpy as np
 
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.text import spelled_twice
-from revalexo_clip.core.types import parse
 from revalexo_clip.data.resampling import LEAST_SHARE
 from revalexo_clip.devices import axes as turned
 from revalexo_clip.devices.base import DeviceRecording, ImuStream, LabelTrack
 from revalexo_clip.devices.dataset import Dataset, missing_channels, open_dataset
+from revalexo_clip.devices.spans import SHORTEST, common_spans, sensors_of
 
-MAX_GAP = 0.1
-"""Longest time without a sample that is interpolated over [s]; four sample intervals if that is longer."""
-SHORTEST = 1.0
-"""Shorter pieces are not imported [s]."""
 _SMALL = 1e-6
 """Times that differ by less are equal [s]."""
 
@@ -55,7 +51,7 @@ class ClipPlan(NamedTuple):
     frames: tuple[int, int] | None
     """First frame, and the first one after the clip; None without video."""
     rows: int
-    """Number of IMU rows; row i is taken i / rate after the start."""
+    """Number of IMU rows; row i is taken i / rate [s] after the start, and the last ends before the clip does."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +80,9 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
     dataset is damaged; and `ConfigError` if the options are not possible.
     """
     dataset = open_dataset(root, subject)
+    for stream in recording.imu:
+        if not np.isfinite(stream.values_NC).all():
+            raise DataError(f"{recording.source}: {stream.channels[0]} has samples that are not finite numbers")
     digest = digest_of(recording)
     known = [name for name, source in dataset.imported.items() if source.digest == digest]
     if known:
@@ -115,11 +114,6 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
     return ImportPlan(recording, dataset, rate, _name(recording, dataset), digest, clips, spans, tuple(notes))
 
 
-def sensors_of(recording: DeviceRecording) -> list[ImuStream]:
-    """Return the accelerometers and gyroscopes; what else there is, such as a direction of gravity, follows them."""
-    return [stream for stream in recording.imu if any(parse(name) is not None for name in stream.channels)]
-
-
 def digest_of(recording: DeviceRecording) -> str:
     """Return a digest of a recording's samples and number of frames, whatever its files and places are called."""
     found = hashlib.sha256()
@@ -127,41 +121,6 @@ def digest_of(recording: DeviceRecording) -> str:
         found.update(np.round(stream.values_NC * 1e4).astype("<i8").tobytes())
     found.update(f"{len(recording.video.time_T) if recording.video else 0} frames".encode())
     return found.hexdigest()
-
-
-def common_spans(recording: DeviceRecording) -> tuple[tuple[float, float], ...]:
-    """Return the times that video and all sensors have in common, without gaps and pieces shorter than 1 s.
-
-    Raises `DataError` if there are none.
-    """
-    streams = sensors_of(recording)
-    whole = (0.0, recording.video.end) if recording.video else (min(one.time_N[0] for one in streams), math.inf)
-    found = [whole]
-    for stream in streams:
-        found = [
-            (max(begin, first), min(end, last))
-            for begin, end in found
-            for first, last in pieces_of(stream)
-            if min(end, last) - max(begin, first) > 0
-        ]
-    long = tuple((begin, end) for begin, end in found if end - begin >= SHORTEST)
-    if not long:
-        shown = [
-            f"{one.channels[0].rpartition('_')[0]} {one.time_N[0]:.3f} to {one.time_N[-1]:.3f} s" for one in streams
-        ]
-        if recording.video:
-            shown.insert(0, f"video 0.000 to {recording.video.end:.3f} s")
-        raise DataError(f"{recording.source}: its streams have no second in common: {', '.join(shown)}")
-    return long
-
-
-def pieces_of(stream: ImuStream) -> list[tuple[float, float]]:
-    """Return start and end [s] of the pieces of a stream between its gaps; a sample lasts for an interval."""
-    step_N = np.diff(stream.time_N)
-    usual = float(np.median(step_N))
-    gaps = np.flatnonzero(step_N > max(MAX_GAP, 4 * usual))
-    edges = [0, *(gaps + 1).tolist(), len(stream.time_N)]
-    return [(float(stream.time_N[a]), float(stream.time_N[b - 1]) + usual) for a, b in pairwise(edges)]
 
 
 def _with_axes(recording: DeviceRecording, dataset: Dataset, wanted: str | None, notes: list[str]) -> DeviceRecording:
@@ -240,7 +199,7 @@ def _clips(  # noqa: PLR0917 (what a clip follows from)
             if recording.video is not None:
                 places = np.searchsorted(recording.video.time_T, np.array([start, stop]) - _SMALL)
                 frames = int(places[0]), int(places[1])
-            rows = math.ceil(round((stop - start) * rate, 6))
+            rows = math.floor(round((stop - start) * rate, 6))
             found.append(ClipPlan(f"{number + len(found):04d}", start, stop, frames, rows))
     if not found:
         raise DataError(f"{recording.source}: no clip of {SHORTEST:g} s or more can be cut out of it")

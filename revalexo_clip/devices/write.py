@@ -22,6 +22,7 @@ from revalexo_clip.data.revalexo.layout import LABEL_MAPPING
 from revalexo_clip.devices.base import DeviceRecording, Floats, ImuStream
 from revalexo_clip.devices.dataset import SOURCE, TIME, ClipSource
 from revalexo_clip.devices.plan import ClipPlan, ImportPlan
+from revalexo_clip.devices.spans import gaps_of
 from revalexo_clip.devices.video_files import cut_video
 
 _MARGIN = 1.0
@@ -102,8 +103,6 @@ def _write_imu(recording: DeviceRecording, clip: ClipPlan, rate: float, path: Pa
     time_M = np.arange(clip.rows) / rate
     columns = [rows_of(stream, clip.start, time_M, rate) for stream in recording.imu]
     table_MC = np.concatenate([time_M[:, None], *columns], axis=1)
-    if not np.isfinite(table_MC).all():
-        raise DataError(f"{recording.source}: has samples that are not finite numbers")
     names = [TIME, *(name for stream in recording.imu for name in stream.channels)]
     row = ",".join(["%.6f"] * len(names)) + "\n"
     text = (row * len(table_MC)) % tuple(table_MC.ravel().tolist())
@@ -132,9 +131,9 @@ def rows_of(stream: ImuStream, start: float, time_M: Floats, rate: float) -> Flo
 
 def _same_piece(time_N: Floats, time_M: Floats) -> npt.NDArray[np.bool_]:
     """Whether each sample is in the piece between gaps that a clip lies in; a filter must not reach over a gap."""
-    step_N = np.diff(time_N)
-    limit = max(0.1, 4 * float(np.median(step_N)))
-    piece_N = np.concatenate([[0], np.cumsum(step_N > limit)])
+    piece_N = np.zeros(len(time_N), dtype=np.int64)
+    piece_N[gaps_of(time_N) + 1] = 1
+    piece_N = np.cumsum(piece_N)
     middle = float(time_M[len(time_M) // 2])
     within = piece_N[min(max(int(np.searchsorted(time_N, middle)), 0), len(time_N) - 1)]
     return np.asarray(piece_N == within)
