@@ -89,6 +89,12 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
         raise DataError(
             f"{recording.source}: this recording is in {root} already, as {_listed(known)}; nothing is written"
         )
+    if other := dataset.differing_in_gravity(has_gravity(recording)):
+        states = ("with", "without") if has_gravity(recording) else ("without", "with")
+        raise DataError(
+            f"{recording.source}: its acceleration is {states[0]} gravity, and that of {other} in {root} {states[1]} it; "
+            "these cannot be mixed: import it into another dataset"
+        )
     rate = dataset.rate if options.rate is None else options.rate
     if not (math.isfinite(rate) and rate > 0) or (options.clip is not None and not options.clip >= SHORTEST):
         raise ConfigError(f"--rate must be above 0 Hz, and --clip at least {SHORTEST:g} s")
@@ -112,6 +118,11 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
     if missing := missing_channels(dataset, channels):
         notes.append(f"other recordings of the dataset have channels that this one lacks: {_listed(missing)}")
     return ImportPlan(recording, dataset, rate, _name(recording, dataset), digest, clips, spans, tuple(notes))
+
+
+def has_gravity(recording: DeviceRecording) -> bool:
+    """Return whether all accelerations include gravity."""
+    return all(stream.gravity for stream in recording.imu)
 
 
 def digest_of(recording: DeviceRecording) -> str:

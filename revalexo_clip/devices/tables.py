@@ -23,20 +23,25 @@ VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm"})
 """Suffixes of videos."""
 
 
-def read(source: Path, options: TableOptions, device: str = "table") -> DeviceRecording:
+def is_table(source: Path) -> bool:
+    """Whether a file is a table by its suffix, or a folder has such files."""
+    paths = source.iterdir() if source.is_dir() else [source]
+    return any(path.suffix.lower() in SUFFIXES for path in paths)
+
+
+def read(source: Path, options: TableOptions) -> DeviceRecording:
     """Read a table, or the tables in a folder, and the video beside them.
 
-    `device` says what wrote them, for the plan. Raises `DataError`, naming file and column, if something is wrong or
-    has to be said by the user.
+    Raises `DataError`, naming file and column, if something is wrong or has to be said by the user.
     """
     tables, notes = tables_in(source)
-    return recording_of(source, tables, options, device, notes)
+    return recording_of(source, tables, options, "table", notes)
 
 
 def recording_of(
     source: Path, tables: Sequence[Table], options: TableOptions, device: str, notes: Sequence[str] = ()
 ) -> DeviceRecording:
-    """Return the recording of tables that have been read. Raises `DataError` as `read` does."""
+    """Return the recording of tables that have been read; `device` says what wrote them. Raises `DataError` as `read`."""
     files, found = videos_of(source, options)
     sensors = sensors_of(tables, options)
     video: VideoStream | None = read_video(files) if files else None

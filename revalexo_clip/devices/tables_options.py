@@ -42,6 +42,20 @@ class TableOptions:
     episode: int | None = None
     """Number of the recording in a dataset that has several."""
 
+    def said_of_tables(self) -> str | None:
+        """Return the name of an option that was given and is for tables only; None if none was."""
+        given = {
+            "--video": self.videos,
+            "--time": self.times,
+            "--unit": self.units,
+            "--map": self.columns,
+            "--table-rate": self.rate is not None,
+            "--video-starts": self.video_starts,
+            "--offset": self.offset,
+            "--episode": self.episode is not None,
+        }
+        return next((name for name, value in given.items() if value), None)
+
     def unit_of(self, name: str) -> str | None:
         """Return the unit that was given for a channel, or for `time`: that of the longest name that fits."""
         fitting = [key for key in self.units if name == key or name.startswith(f"{key}_")]

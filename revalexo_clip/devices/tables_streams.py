@@ -119,6 +119,7 @@ def _joined(sensors: Sequence[Sensor], zeros: Mapping[str, float]) -> list[ImuSt
             group[0].time_N - zeros[group[0].table.where],
             np.concatenate([sensor.values_N3 for sensor in group], axis=1),
             notes=tuple(dict.fromkeys(note for sensor in group for note in sensor.notes)),
+            gravity=all(sensor.gravity for sensor in group if sensor.kind == "acc"),
         )
         for group in groups
     ]
