@@ -246,7 +246,8 @@ def _about_labels(recording: DeviceRecording, clips: Sequence[ClipPlan]) -> list
 
 def _name(recording: DeviceRecording, dataset: Dataset) -> str:
     """Return a name for the recording that the subject does not have yet."""
-    stem = recording.video.files[0].stem if recording.video else recording.source.stem
+    beside = recording.video is None or (recording.source.is_file() and recording.source not in recording.video.files)
+    stem = recording.source.stem if beside or recording.video is None else recording.video.files[0].stem
     taken = dataset.recordings()
     names = [stem or "recording", *(f"{stem}-{number}" for number in range(2, len(taken) + 3))]
     return next(name for name in names if name not in taken)

@@ -160,7 +160,9 @@ def _write_descriptions(plan: ImportPlan, staging: Path) -> list[Move]:
 
 def _pair(plan: ImportPlan, clip: ClipPlan) -> dict[str, object]:
     recording = plan.recording
-    files = recording.video.files if recording.video else (recording.source,)
+    files = recording.video.files if recording.video else ()
+    if recording.source.is_file() and recording.source not in files:
+        files = (recording.source, *files)
     axes = {stream.segment: stream.axes for stream in recording.imu if stream.axes}
     source = ClipSource(
         device=recording.device,
