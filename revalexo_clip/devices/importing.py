@@ -26,9 +26,9 @@ def import_recording(
     """Add the recording of a device to the dataset `into`, which is created if it does not exist.
 
     `place` is the body place of the sensor, in the names of channels; None is the head for cameras and glasses.
-    `format_name` is one of `FORMATS`, and is found by the content if it is None. `tables` says what tables do not. With `dry_run`, nothing is written; `write_import` writes the plan later.
-    `on_progress(done, total)` counts clips. Returns the plan. Raises `DataError` or `ConfigError`; then nothing is
-    written either.
+    `format_name` is one of `FORMATS`, and is found by the content if it is None. `tables` says what tables do not. With
+    `dry_run`, nothing is written; `write_import` writes the plan later. `on_progress(done, total)` counts clips.
+    Returns the plan. Raises `DataError` or `ConfigError`; then nothing is written either.
     """
     plan = plan_import(read_recording(source, place, format_name, tables), into, subject, options)
     if not dry_run:

@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.devices.base import DeviceRecording, Label, LabelTrack
 from revalexo_clip.devices.tables import recording_of
+from revalexo_clip.devices.tables_base import Cells, Table
 from revalexo_clip.devices.tables_options import TableOptions
-from revalexo_clip.devices.tables_read import Cells, Table, read_tables
+from revalexo_clip.devices.tables_read import read_tables
 
 INFO = Path("meta") / "info.json"
 

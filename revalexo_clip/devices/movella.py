@@ -16,9 +16,10 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.devices.base import DeviceRecording, Floats
 from revalexo_clip.devices.tables import recording_of, videos_of
+from revalexo_clip.devices.tables_base import Table
 from revalexo_clip.devices.tables_clock import unwrapped
 from revalexo_clip.devices.tables_options import TableOptions
-from revalexo_clip.devices.tables_read import TEXT, Table, read_text
+from revalexo_clip.devices.tables_read import TEXT, read_text
 
 _PERIOD = 2**32
 _COUNTER = "PacketCounter"

@@ -14,8 +14,9 @@ import numpy as np
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.devices.base import DeviceRecording, Floats
 from revalexo_clip.devices.tables import VIDEOS, recording_of, tables_in
+from revalexo_clip.devices.tables_base import Table
 from revalexo_clip.devices.tables_options import TableOptions
-from revalexo_clip.devices.tables_read import Table, read_text
+from revalexo_clip.devices.tables_read import read_text
 
 PHONE_CLOCK = "time by the phone's clock [s]"
 """Column that is added to the tables of phyphox: seconds since 1970."""

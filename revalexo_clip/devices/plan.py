@@ -89,12 +89,7 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
         raise DataError(
             f"{recording.source}: this recording is in {root} already, as {_listed(known)}; nothing is written"
         )
-    if other := dataset.differing_in_gravity(has_gravity(recording)):
-        states = ("with", "without") if has_gravity(recording) else ("without", "with")
-        raise DataError(
-            f"{recording.source}: its acceleration is {states[0]} gravity, and that of {other} in {root} {states[1]} it; "
-            "these cannot be mixed: import it into another dataset"
-        )
+    _check_gravity(recording, dataset)
     rate = dataset.rate if options.rate is None else options.rate
     if not (math.isfinite(rate) and rate > 0) or (options.clip is not None and not options.clip >= SHORTEST):
         raise ConfigError(f"--rate must be above 0 Hz, and --clip at least {SHORTEST:g} s")
@@ -123,6 +118,16 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
 def has_gravity(recording: DeviceRecording) -> bool:
     """Return whether all accelerations include gravity."""
     return all(stream.gravity for stream in recording.imu)
+
+
+def _check_gravity(recording: DeviceRecording, dataset: Dataset) -> None:
+    own = has_gravity(recording)
+    if other := dataset.differing_in_gravity(own):
+        states = ("with", "without") if own else ("without", "with")
+        raise DataError(
+            f"{recording.source}: its acceleration is {states[0]} gravity, and that of {other} in {dataset.root} "
+            f"{states[1]} it; these cannot be mixed: import it into another dataset"
+        )
 
 
 def digest_of(recording: DeviceRecording) -> str:

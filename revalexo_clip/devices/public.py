@@ -18,8 +18,9 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.devices.base import DeviceRecording, Label, LabelTrack
 from revalexo_clip.devices.labels import read_labels
 from revalexo_clip.devices.tables import VIDEOS, recording_of
+from revalexo_clip.devices.tables_base import Table
 from revalexo_clip.devices.tables_options import TableOptions
-from revalexo_clip.devices.tables_read import Table, read_text
+from revalexo_clip.devices.tables_read import read_text
 
 WEAR_RATE = 50.0
 """Of the tables of WEAR [Hz]."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.devices.base import DeviceRecording, VideoStream
 from revalexo_clip.devices.labels import read_labels
+from revalexo_clip.devices.tables_base import Table
 from revalexo_clip.devices.tables_options import TableOptions
-from revalexo_clip.devices.tables_read import SUFFIXES, Table, read_tables
+from revalexo_clip.devices.tables_read import SUFFIXES, read_tables
 from revalexo_clip.devices.tables_sensors import has_sensors, sensors_of
 from revalexo_clip.devices.tables_start import zeros_of
 from revalexo_clip.devices.tables_streams import streams_of
@@ -41,7 +42,7 @@ def read(source: Path, options: TableOptions) -> DeviceRecording:
 def recording_of(
     source: Path, tables: Sequence[Table], options: TableOptions, device: str, notes: Sequence[str] = ()
 ) -> DeviceRecording:
-    """Return the recording of tables that have been read; `device` says what wrote them. Raises `DataError` as `read`."""
+    """Return the recording of tables that have been read; `device` says what wrote them. Raises `DataError`."""
     files, found = videos_of(source, options)
     sensors = sensors_of(tables, options)
     video: VideoStream | None = read_video(files) if files else None

@@ -10,8 +10,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.devices.tables_base import Cells, Table
 from revalexo_clip.devices.tables_form import MISSING, form_of, number
-from revalexo_clip.devices.tables_read import Cells, Table
 
 _LOOKED_AT = 60
 """Rows of a sheet from which its form is found."""

@@ -14,9 +14,9 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.data.clocks import PER_SECOND, TimeUnit
 from revalexo_clip.devices.base import Floats
+from revalexo_clip.devices.tables_base import Table
 from revalexo_clip.devices.tables_form import MISSING
 from revalexo_clip.devices.tables_options import TableOptions
-from revalexo_clip.devices.tables_read import Table
 
 Bools = npt.NDArray[np.bool_]
 

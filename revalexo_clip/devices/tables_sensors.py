@@ -11,10 +11,10 @@ import numpy as np
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import AXES, parse
 from revalexo_clip.devices.base import Floats
+from revalexo_clip.devices.tables_base import Table
 from revalexo_clip.devices.tables_clock import Bools, Clock, ascending_rows, gap_notes, read_clock
 from revalexo_clip.devices.tables_columns import ACC_UNITS, kind_of_file, named
 from revalexo_clip.devices.tables_options import TableOptions
-from revalexo_clip.devices.tables_read import Table
 
 
 class Source(NamedTuple):

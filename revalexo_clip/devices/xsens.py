@@ -20,8 +20,9 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.devices.base import DeviceRecording, Floats
 from revalexo_clip.devices.tables import recording_of
+from revalexo_clip.devices.tables_base import Table
 from revalexo_clip.devices.tables_options import TableOptions
-from revalexo_clip.devices.tables_read import SUFFIXES, Table, read_tables
+from revalexo_clip.devices.tables_read import SUFFIXES, read_tables
 
 WORLD = "the axes are those of the world (MVN's global frame), not of the sensors"
 _PAIRS = (

@@ -12,7 +12,7 @@ import pytest
 from support.made_tables import G, even, nodding, video_of, write_table
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.devices.base import Label
+from revalexo_clip.devices.base import Floats, Label
 from revalexo_clip.devices.lerobot import is_lerobot, read_lerobot
 from revalexo_clip.devices.movella import is_movella, read_movella
 from revalexo_clip.devices.phones import is_phyphox, is_sensor_logger, read_phyphox, read_sensor_logger
@@ -70,8 +70,9 @@ def test_phyphox_is_placed_by_the_clock_of_the_phone(tmp_path: Path) -> None:
     write_table(tmp_path / "Accelerometer.csv", names, [even(), *nodding(even())[:, :3].T])
     names = ("Time (s)", *(f"Gyroscope {axis} (rad/s)" for axis in axes))
     write_table(tmp_path / "Gyroscope.csv", names, [even(), *nodding(even())[:, 3:].T])
-    events = [["START", "PAUSE", "START"], np.array([0.0, 3.0, 3.0]), np.array([0.0, 3.0, 13.0]) + EPOCH]
-    write_table(tmp_path / "meta" / "time.csv", ("event", "experiment time", "system time"), events)
+    own_E, phone_E = np.array([0.0, 3.0, 3.0]), np.array([0.0, 3.0, 13.0]) + EPOCH
+    names = ("event", "experiment time", "system time")
+    write_table(tmp_path / "meta" / "time.csv", names, [["START", "PAUSE", "START"], own_E, phone_E])
     video = video_of(tmp_path / "camera.mp4")
     assert is_phyphox(tmp_path)
     with pytest.raises(DataError, match=r"counts from 1970 \(its first row is at 2024-05-01T12:00:00"):
@@ -172,7 +173,7 @@ def test_a_wrong_mvnx_is_one_sentence(tmp_path: Path, text: str, problem: str) -
     assert problem in str(raised.value)
 
 
-def mvn_columns(values_N6: np.ndarray, part: slice) -> list[np.ndarray]:
+def mvn_columns(values_N6: Floats, part: slice) -> list[Floats]:
     return [np.arange(len(values_N6), dtype=float), *values_N6[:, part].T]
 
 
@@ -203,8 +204,8 @@ def test_xlsx_files_of_mvn_are_read_with_their_rate(tmp_path: Path) -> None:
     values_N6 = nodding(even(60, 1.0))
     book = openpyxl.Workbook()
     book.active.title = "General Information"
-    for row in (["MVN version", "2023.2"], ["Suit Label", "A"], ["Frame Rate", 60]):
-        book.active.append(row)
+    for fact in (["MVN version", "2023.2"], ["Suit Label", "A"], ["Frame Rate", 60]):
+        book.active.append(fact)
     for quantity, part in (
         ("Segment Acceleration", slice(0, 3)),
         ("Sensor Free Acceleration", slice(0, 3)),

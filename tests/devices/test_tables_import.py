@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.made_tables import even, imu_table, nodding, video_of, write_table
+from support.tiny_dataset import real_dataset
 from typer.testing import CliRunner, Result
 
 from revalexo_clip.cli.app import app
@@ -13,8 +15,6 @@ from revalexo_clip.core.errors import UserError
 from revalexo_clip.data.imu import header_of, read_imu
 from revalexo_clip.data.revalexo.layout import read_subject
 from revalexo_clip.devices.base import Floats
-from support.made_tables import even, imu_table, nodding, video_of, write_table
-from support.tiny_dataset import real_dataset
 
 REAL = (("gopro_hero7_imu.csv", "GoPro1"), ("gopro_max_imu.csv", "GoPro2"), ("neon_multipart1_imu.csv", "Neon1"))
 CHANNELS = tuple(f"{kind}_Head_{axis}" for kind in ("acc", "gyro") for axis in "xyz")
