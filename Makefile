@@ -10,7 +10,7 @@ DEMO   := data/demo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-long test-lowest test-gpu lint format bench bench-data bench-encoders bench-training \
-        bench-evaluation bench-scale bench-gpu wheels-gpu ablation golden clean clean-demo
+        bench-evaluation bench-features bench-scale bench-gpu wheels-gpu ablation golden clean clean-demo
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -81,7 +81,7 @@ format: setup  ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-data bench-encoders bench-training bench-evaluation bench-scale  ## all benchmarks below, one after the other (most of an hour)
+bench: bench-data bench-encoders bench-training bench-evaluation bench-features bench-scale  ## all benchmarks below, one after the other (most of an hour)
 
 bench-data: setup  ## cost of a training sample, compared with published systems
 	@$(BIN)/python -m benchmarks.data_path
@@ -94,6 +94,9 @@ bench-training: setup  ## cost of the loss of large batches, a second process, w
 
 bench-evaluation: setup  ## cost of the metrics of 50,000 windows
 	@$(BIN)/python -m benchmarks.evaluation
+
+bench-features: setup  ## cost of a training step with kept features of a frozen encoder
+	@$(BIN)/python -m benchmarks.feature_cache
 
 bench-scale: setup  ## start-up with a million clips, the loss of 131,072 pairs, the loader by number of workers
 	@$(BIN)/python -m benchmarks.scale

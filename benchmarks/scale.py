@@ -204,16 +204,19 @@ def share(processes: int) -> str:
 def loader() -> None:
     """Print windows per second by number of workers."""
     make_recordings(ROOT)
-    pack(ROOT)
+    packs = {side: Path(f"{ROOT}-packed-{side}") for side in (256, 182)}
+    for side, path in packs.items():
+        pack(ROOT, path, short_side=side)
     table = Table(title="packed windows of the loader", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("", "workers", "windows/s", "windows per CPU s", "CPU ms in the training process"):
         table.add_column(column, justify="left" if not column else "right")
-    for name in ("x3d_xs", "motion"):
+    for name, side in (("x3d_xs", 256), ("x3d_xs", 182), ("motion", 256)):
         fields = [f"data.root={ROOT}", "data.train_subjects=01", "data.val_subjects=02", "data.windows_per_clip=2000"]
-        experiment = load_experiment(f"experiments/{name}.py", fields)
+        experiment = load_experiment(f"experiments/{name}.py", [*fields, f"data.pack={packs[side]}"])
         assert isinstance(experiment, PretrainExperiment)
+        packed = f", frames packed at {side} px" if name == "x3d_xs" else ""
         for workers in (0, 1, 2, 4):
-            table.add_row(name, str(workers), *loaded(experiment, workers))
+            table.add_row(f"{name}{packed}", str(workers), *loaded(experiment, workers))
     out.print(table)
 
 

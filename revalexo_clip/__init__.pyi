@@ -24,6 +24,7 @@ from .augment import VideoAugmentation as VideoAugmentation
 from .augment import View as View
 from .augment import ViewAugmentation as ViewAugmentation
 from .config.base import TrainerConfig as TrainerConfig
+from .config.feature_cache import FeatureCache as FeatureCache
 from .config.finetuning import FinetuneExperiment as FinetuneExperiment
 from .config.finetuning import Freezing as Freezing
 from .config.folds import Fold as Fold
@@ -87,14 +88,19 @@ from .models.encoders import AttentionPooled as AttentionPooled
 from .models.encoders import DeepConvLSTM as DeepConvLSTM
 from .models.encoders import GRUOverMaps as GRUOverMaps
 from .models.encoders import HARNet as HARNet
+from .models.encoders import HFImage as HFImage
+from .models.encoders import HFVideo as HFVideo
+from .models.encoders import ImageBindIMU as ImageBindIMU
 from .models.encoders import ImuEncoder as ImuEncoder
 from .models.encoders import MotionTower as MotionTower
 from .models.encoders import MViT as MViT
 from .models.encoders import PatchTransformer as PatchTransformer
 from .models.encoders import ResNet1D as ResNet1D
+from .models.encoders import ResNetFrames as ResNetFrames
 from .models.encoders import SpectralAttention as SpectralAttention
 from .models.encoders import StackedConvGRU as StackedConvGRU
 from .models.encoders import VideoEncoder as VideoEncoder
+from .models.encoders.frozen import FrozenFeatures as FrozenFeatures
 from .models.frame_tokens import FrameTokens as FrameTokens
 from .models.layers import Dropout as Dropout
 from .models.sequence import Encoded as Encoded

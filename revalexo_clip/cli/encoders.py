@@ -58,7 +58,7 @@ class StackedHead(StrEnum):
 
 def import_encoder(  # noqa: PLR0917 (options, which typer passes by name)
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.pt", help="State dict of RevalExo, IMU2CLIP, PRIMUS or HARNet.")
+        Path, typer.Argument(metavar="FILE.pt", help="State dict of RevalExo, IMU2CLIP, PRIMUS, HARNet or ImageBind.")
     ],
     experiment: Annotated[
         str | None,
@@ -92,7 +92,7 @@ def import_encoder(  # noqa: PLR0917 (options, which typer passes by name)
         Path | None, typer.Option("--out", metavar="DIR", help="Output folder.", show_default="FILE without .pt")
     ] = None,
 ) -> None:
-    """Convert an encoder of RevalExo, IMU2CLIP, PRIMUS or HARNet to an encoder folder."""
+    """Convert an encoder of RevalExo, IMU2CLIP, PRIMUS, HARNet or ImageBind to an encoder folder."""
     from revalexo_clip.config.loading import load_experiment, texts_of
     from revalexo_clip.export import importing as command
 

@@ -222,7 +222,9 @@ def _child(parent: JsonValue, key: str, path: list[str]) -> JsonValue:
         if not key.isdecimal() or int(key) >= len(parent):
             raise ConfigError(f"--set {shown}: '{key}' is not an index into a list of {len(parent)}")
         return parent[int(key)]
-    raise ConfigError(f"--set {shown}: '{'.'.join(path[:-1])}' is {json.dumps(parent)} and has no fields")
+    of = ".".join(path[:-1])
+    how = f"; set it as a whole, --set {of}='{{\"{key}\": ...}}'" if parent is None else ""
+    raise ConfigError(f"--set {shown}: '{of}' is {json.dumps(parent)} and has no fields{how}")
 
 
 def _parse_field(raw: str, parent: JsonObject, path: list[str]) -> JsonValue:

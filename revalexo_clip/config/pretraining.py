@@ -18,9 +18,11 @@ from revalexo_clip.augment import (
     VideoAugmentation,
 )
 from revalexo_clip.config.base import Experiment, TrainerConfig, check_augmentations
+from revalexo_clip.config.feature_cache import FeatureCache
 from revalexo_clip.core.component import Component
 from revalexo_clip.core.types import ImuSpec, Modality, Split, VideoSpec
 from revalexo_clip.data import BatchComposition, Dataset, LabelledWindows, Recordings, UniformBatches
+from revalexo_clip.data.dataset import ClipWindows
 from revalexo_clip.data.texts import Texts
 from revalexo_clip.losses import Loss
 from revalexo_clip.losses.base import Vector
@@ -65,6 +67,9 @@ class PretrainExperiment(Experiment):
     """Encoder of the video window; null for IMU without video, with a loss that compares augmentations of IMU windows
     (`SelfContrast`), windows of a recording (`TemporalContrast`) or windows and text (`TextContrast`). No video is read
     then."""
+    feature_cache: FeatureCache | None = None
+    """Compute the features of a frozen video encoder (`video.frozen=all`) once and keep them, if it is a
+    `FrozenFeatures`; null to encode the frames of every window."""
     text: TextEncoder | None = None
     """Encoder of sentences, for losses that compare windows with text (`TextContrast`); null for none."""
     texts: Texts | None = None
@@ -74,6 +79,10 @@ class PretrainExperiment(Experiment):
     in their units."""
     embed_dim: PositiveInt = 256
     """Dimension D of the shared space, and of the features of most encoders."""
+    headless: tuple[Literal["imu", "video", "text"], ...] = ()
+    """Modalities without a projection head: their features, at unit length, are the embeddings, and must be of size
+    `embed_dim`. Of a frozen pair that already shares a space, such as the image and text encoders of CLIP, name both:
+    IMU that is trained against one of them can then be compared with the other."""
     tokens: Tokens | None = None
     """Time-aligned tokens, which retrieval compares instead of embeddings of the whole window; null for none. Both
     encoders must keep time."""
@@ -138,6 +147,16 @@ class PretrainExperiment(Experiment):
         return self
 
     @model_validator(mode="after")
+    def _check_feature_cache(self) -> Self:
+        if self.feature_cache is None:
+            return self
+        if self.video is None:
+            raise ValueError("feature_cache: it keeps features of video, and video is null; remove it")
+        augments = bool(self.video_augment or self.joint_augment)
+        self.feature_cache.check(frozen=self.video.frozen, augments_video=augments)
+        return self
+
+    @model_validator(mode="after")
     def _check_text(self) -> Self:
         if (self.text is None) != (self.texts is None):
             given, missing = ("texts", "text=WordText") if self.text is None else ("text", "texts=ActivityTemplates")
@@ -147,6 +166,13 @@ class PretrainExperiment(Experiment):
             raise ValueError("loss: TextContrast needs text; set text=WordText and texts=ActivityTemplates")
         if self.text is not None and not reads:
             raise ValueError("text: no term of the loss reads it; add TextContrast(), or set text=none and texts=none")
+        return self
+
+    @model_validator(mode="after")
+    def _check_headless(self) -> Self:
+        for name in ("video", "text"):
+            if name in self.headless and getattr(self, name) is None:
+                raise ValueError(f"headless: there is no {name} encoder; leave {name} out")
         return self
 
     @model_validator(mode="after")
@@ -171,7 +197,12 @@ class PretrainExperiment(Experiment):
 
         Raises `DataError`, naming the file, if the dataset is invalid.
         """
-        return self.data.labelled(split, self.seed) if self.video is None else self.data.build(split, self.seed)
+        if self.video is None:
+            return self.data.labelled(split, self.seed)
+        dataset = self.data.build(split, self.seed)
+        if self.feature_cache is not None and self.feature_cache.grid is not None and isinstance(dataset, ClipWindows):
+            dataset.start_on_grid(self.feature_cache.grid)
+        return dataset
 
     def build_augmentation(self, imu_spec: ImuSpec, video_spec: VideoSpec | None) -> Augments:
         """Build all augmentations, in order. Raises `ConfigError` if one of them does not support the windows."""
@@ -190,15 +221,23 @@ class PretrainExperiment(Experiment):
     def build_text(self) -> TextTower | None:
         """Build the text encoder and its head with new weights; None if there is none.
 
-        Raises `ConfigError` if a library is missing, `DataError` if weights cannot be read.
+        Raises `ConfigError` if a library is missing or features without a head are not of size `embed_dim`, `DataError`
+        if weights cannot be read.
         """
-        return None if self.text is None else TextTower(self.text, self.embed_dim)
+        if self.text is None:
+            return None
+        return TextTower(self.text, self.embed_dim, headless="text" in self.headless)
+
+    def self_contained(self) -> Self:
+        """Return this experiment with everything that its encoders read from files, see `Encoder.self_contained`."""
+        found = {"imu": self.imu.self_contained(), "video": self.video and self.video.self_contained()}
+        return self.model_copy(update=found)
 
     def build_model(self, imu_spec: ImuSpec, video_spec: VideoSpec | None) -> DualEncoder:
         """Build the towers with new weights, and freeze the blocks that the experiment freezes.
 
         The weights depend on torch's seed. Raises `ConfigError` if an encoder cannot be built or frozen as configured,
-        or gives no features of moments for `tokens`.
+        or gives no features of moments for `tokens`, or features without a head that are not of size `embed_dim`.
         """
         imu, video = self.imu.build(imu_spec, self.embed_dim), None
         blocks: dict[Modality, Sequence[nn.Module]] = {"imu": self.imu.blocks(imu)}
@@ -219,6 +258,7 @@ class PretrainExperiment(Experiment):
             feature_dims=sizes,
             tokens=self.tokens,
             frame_tokens=self.frame_tokens,
+            headless=self.headless,
         )
         model.freeze(frozen)
         return model

@@ -7,6 +7,7 @@ Shape letters used in the whole package, also as suffixes of names (`imu_BLC`):
     T  video frames in a window      H, W  height, width [px]
     M  moments of measured motion    Y, X  rows, columns of the grid of measured motion
     D  embedding size                K  prediction horizons
+    P  features of a frozen model, which are kept for M moments of a window
 
 An IMU channel is named after its sensor, body segment and axis: `acc_Left_Foot_x` is the accelerometer of Left_Foot
 along x.
@@ -112,6 +113,9 @@ class Sample(NamedTuple):
     motion_MYX3: Tensor
     """[M, Y, X, 3] float32: motion of the image to the right and down [picture widths / s], and its confidence from 0
     to 1, in each cell of a grid. [0, 0, 0, 3] if windows have no measured motion."""
+    features_MP: Tensor
+    """[M, P] float32: kept features of the frozen part of the video encoder, see `FeatureFiles`; there are no frames
+    then. [0, 0] if they are not kept."""
     label_K: Tensor
     """[K] int64, the activity at each horizon, `UNLABELLED` outside all segments."""
     transition_K: Tensor
@@ -134,6 +138,7 @@ class Batch(NamedTuple):
     imu_BLC: Tensor
     video_BTHWC: Tensor
     motion_BMYX3: Tensor
+    features_BMP: Tensor
     label_BK: Tensor
     transition_BK: Tensor
     clip_B: Tensor

@@ -24,6 +24,8 @@ NO_VIDEO = torch.empty(0, 0, 0, 3, dtype=torch.uint8)
 """The video of samples that have none: zero frames."""
 NO_MOTION = torch.empty(0, 0, 0, 3)
 """The measured motion of samples that have none: zero moments."""
+NO_FEATURES = torch.empty(0, 0)
+"""The features of samples whose frames are encoded: zero moments."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,15 @@ class LabelledWindows(TorchDataset[Sample], ABC):
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    @property
+    def feature_bytes(self) -> int:
+        """Size of the kept features of a window [bytes]; 0 if they are not kept."""
+        return 0
+
+    def joint_draws(self, epoch: int, index: int) -> tuple[Tensor, ...] | None:
+        """Return the draws of joint augmentations that the kept features of a window show; None if it has none."""
+        return None
 
     @property
     def recording_subjects(self) -> tuple[str, ...]:

@@ -21,9 +21,11 @@ from torch.utils.data import Dataset as TorchDataset
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.types import Batch, ImuSpec, Sample, Stack, VideoSpec
 from revalexo_clip.data import windows
-from revalexo_clip.data.base import NO_MOTION, NO_VIDEO, LabelledWindows, WindowDataset, Windows
+from revalexo_clip.data.base import NO_FEATURES, NO_MOTION, NO_VIDEO, LabelledWindows, WindowDataset, Windows
+from revalexo_clip.data.features import FeatureFiles
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.source import ClipSource, ImuSource, MotionSource
+from revalexo_clip.data.start_grid import StartGrid
 
 Arrival = TypeVar("Arrival")
 
@@ -63,6 +65,13 @@ class LabelledClips(LabelledWindows):
         self.horizons = horizons
         self.seed = seed
         self.segment_N = segment_N
+        self.grid: StartGrid | None = None
+        """Times at which training windows may start; None if they start anywhere."""
+
+    def start_on_grid(self, step: float) -> None:
+        """Let training windows start at multiples of `step` [s] only, see `StartGrid`. Others do not change."""
+        if self.segment_N is not None:
+            self.grid = StartGrid(step, self.windows, self.segment_N)
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         if not isinstance(key, tuple):
@@ -72,7 +81,7 @@ class LabelledClips(LabelledWindows):
         start = self._start(epoch, index)
         try:
             imu_LC, video_THWC = self.source.imu(clip, self._imu_place(clip, start)), self._video(clip, start)
-            motion_MYX3 = self._motion(clip, start)
+            motion_MYX3, features_MP = self._motion(clip, start), self._features(epoch, index, clip, start)
         except DataError as error:
             raise DataError(f"{self.clip_names[clip]}, window at {start:.3f} s: {error}") from error
         label_K, transition_K = self._labels(clip, start)
@@ -82,6 +91,7 @@ class LabelledClips(LabelledWindows):
             imu_LC=torch.from_numpy(imu_LC),
             video_THWC=video_THWC,
             motion_MYX3=motion_MYX3,
+            features_MP=features_MP,
             label_K=torch.from_numpy(label_K),
             transition_K=torch.from_numpy(transition_K),
             clip=whole[0],
@@ -127,8 +137,9 @@ class LabelledClips(LabelledWindows):
         start = float(self.windows.start_N[index])
         if self.segment_N is None:
             return start
-        rng = windows.sample_rng(self.seed, epoch, index)
-        return windows.draw_start(rng, start, float(self.segment_N[self.windows.clip_N[index]]))
+        clip, rng = int(self.windows.clip_N[index]), windows.sample_rng(self.seed, epoch, index)
+        start = windows.draw_start(rng, start, float(self.segment_N[clip]))
+        return start if self.grid is None else self.grid.nearest(clip, start)
 
     def _imu_place(self, clip: int, start: float) -> slice:
         spec, available = self.imu_spec, self.source.samples(clip)
@@ -142,6 +153,9 @@ class LabelledClips(LabelledWindows):
 
     def _motion(self, clip: int, start: float) -> Tensor:
         return NO_MOTION
+
+    def _features(self, epoch: int, index: int, clip: int, start: float) -> Tensor:
+        return NO_FEATURES
 
     def _labels(self, clip: int, start: float) -> tuple[windows.Ints, windows.Bools]:
         (time_K,) = self._times(np.array([start]))
@@ -189,10 +203,12 @@ class ClipWindows(LabelledClips, WindowDataset):
         )
         self.video_spec = video_spec
         self.motion = motion
+        self.features: FeatureFiles | None = None
+        """Kept features of a frozen model, which windows then have instead of frames."""
 
     def _video(self, clip: int, start: float) -> Tensor:
         spec = self.video_spec
-        if not spec.frames:
+        if not spec.frames or self.features is not None:
             return NO_VIDEO
         time_T = windows.frame_times(start, spec.window, spec.frames)
         crop = spec.crop if self.segment_N is None else None
@@ -210,6 +226,27 @@ class ClipWindows(LabelledClips, WindowDataset):
         if self.motion is None or self.video_spec.motion is None:
             return NO_MOTION
         return torch.from_numpy(self.motion.motion(clip, start, self.video_spec.motion))
+
+    def _features(self, epoch: int, index: int, clip: int, start: float) -> Tensor:
+        if self.features is None:
+            return NO_FEATURES
+        return self.features.features(clip, start, self._view(epoch, index, self.features.views))
+
+    def _view(self, epoch: int, index: int, views: int) -> int:
+        rng = windows.sample_rng(self.seed, epoch, index, stream=windows.KEPT_VIEW)
+        return int(rng.integers(views)) if views > 1 else 0
+
+    @property
+    def feature_bytes(self) -> int:
+        """See `LabelledWindows.feature_bytes`."""
+        return 0 if self.features is None else self.features.feature_bytes()
+
+    def joint_draws(self, epoch: int, index: int) -> tuple[Tensor, ...] | None:
+        """See `LabelledWindows.joint_draws`."""
+        if self.features is None:
+            return None
+        clip = int(self.windows.clip_N[index])
+        return self.features.joint_draws(clip, self._view(epoch, index, self.features.views)) or None
 
 
 class Fetch(TorchDataset[Sample | DataError]):

@@ -66,6 +66,18 @@ class ClipIndex:
         """Return the stamp of a clip's video, if it is known."""
         return None if self.video_stamp_N2 is None else _stamp(self.video_stamp_N2[clip])
 
+    def pixel_source(self, clip: int) -> str:
+        """Describe the video file of a clip: its name, and its size and time of change as they are now, if it is there.
+
+        If the file is missing, they are those of when it was indexed.
+        """
+        try:
+            status = self.video(clip).stat()
+            size, changed = status.st_size, status.st_mtime_ns
+        except OSError:
+            size, changed = self.video_stamp(clip) or ABSENT
+        return f"{self.video_N[clip]} {size} {changed}"
+
     def imu_stamp(self, clip: int) -> Stamp | None:
         """Return the stamp of a clip's IMU file, if it is known."""
         return None if self.imu_stamp_N2 is None else _stamp(self.imu_stamp_N2[clip])

@@ -189,6 +189,19 @@ def _read(video: Video, until: float) -> Iterator[VideoPacket]:
         raise DataError(f"{video.path}: has no video frames")
 
 
+def presentation_times(path: Path) -> tuple[Floats, float]:
+    """Return the ascending times of all frames that can be shown [s in the clip], and the tolerance of `Video`.
+
+    Only packets are read. Raises `DataError` if the file is not a video.
+    """
+    try:
+        with opened_video(path) as container:
+            video = Video(path, container)
+            return np.array(sorted(map(video.seconds, shown_pts(every_packet(video))))), video.tolerance
+    except av.error.FFmpegError as error:
+        raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
+
+
 def nearest_pts(video: Video, packets: list[VideoPacket], time_T: Floats, burst: int) -> list[int]:
     """Return the presentation times, in the stream's units, of `burst` frames near each time, see `burst_frames`."""
     shown = shown_pts(packets)

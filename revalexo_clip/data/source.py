@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,12 +38,29 @@ class ImuSource(ABC):
         """Return the fingerprint of the data, see `index_fingerprint`; it is the same for all sources."""
 
 
+class FrameTimes(NamedTuple):
+    """The frames of a clip that can be read."""
+
+    time_P: windows.Floats
+    """Ascending presentation times [s in the clip]."""
+    tolerance: float
+    """Largest allowed difference between a requested time and the presentation time [s]."""
+
+
 class ClipSource(ImuSource):
     """Source of the IMU recordings and video frames of indexed clips."""
 
     @abstractmethod
     def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
         """Return the frames or bursts nearest to the given times [s], [T, H, W, 3] uint8. See `read_frames`."""
+
+    @abstractmethod
+    def frame_times(self, clip: int) -> FrameTimes:
+        """Return the times of all frames of a clip. Raises `DataError` if they cannot be read."""
+
+    @abstractmethod
+    def pixel_source(self, clip: int) -> str:
+        """Describe where the pixels of a clip come from. It changes if the video or the way it is stored changes."""
 
 
 class MotionSource(ABC):

@@ -24,9 +24,9 @@ Bools = npt.NDArray[np.bool_]
 TIME_DECIMALS = 6
 """Number of decimals that times [s] are rounded to before they are compared."""
 
-START, AUGMENTATION, SECOND_VIEW, TEXT = 0, 1, 2, 3
+START, AUGMENTATION, SECOND_VIEW, TEXT, KEPT_VIEW = 0, 1, 2, 3, 4
 """Random streams of each window. They are separate, so that augmentation does not change start times, a second view
-of the IMU window does not change the first, and the choice of a sentence changes neither."""
+of the IMU window does not change the first, and the choice of a sentence or of a kept view changes neither."""
 
 
 def training_windows(begin_N: Floats, end_N: Floats, window: float, per_clip: int | Ints) -> Windows:

@@ -20,6 +20,7 @@ from revalexo_clip.data.revalexo.layout import (
     SubjectFile,
     read_label_mapping,
     read_subject,
+    relative_file,
     subject_files,
 )
 
@@ -119,6 +120,9 @@ def open_dataset(root: Path, subject: str) -> Dataset:
     if own:
         path = path if path in own else own[-1]
         new = json.loads(path.read_bytes())
+        for kind in ("video_folder", "imu_folder"):
+            if isinstance(folder := new.get(kind), str) and relative_file(folder, "x") is None:
+                raise DataError(f"{path}: {kind} is {folder!r}, outside the dataset; nothing is written there")
     elif path.exists():
         raise DataError(f"{path}: describes another subject than {subject}; rename the file")
     channels, rate = _signals(root, [read_subject(one) for paths in files.values() for one in paths])

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from av.packet import Packet
+from av.stream import Stream
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.packets import VideoPacket
 from revalexo_clip.devices.axes import AxesError, permutation
 from revalexo_clip.devices.base import DeviceRecording, Floats, ImuStream, VideoStream, channels_of
 from revalexo_clip.devices.gopro_files import chapters_of
@@ -35,6 +36,8 @@ _PAYLOAD = 1.001
 """Length of a payload [s] if nothing says it."""
 _UNITS = {"ACCL": {"m/s²": 1.0, "m/s2": 1.0, "m/s^2": 1.0, "g": 9.80665}, "GYRO": {"rad/s": 1.0, "deg/s": np.pi / 180}}
 _KINDS = {"ACCL": "acc", "GYRO": "gyro", "GRAV": "grav"}
+_UPSIDE_DOWN = -5.0
+"""Mean acceleration along z of a camera that is worn upside down, or less [m/s^2]."""
 _MOST_LOST = 10
 """More lost payloads in a row are a counter that was reset."""
 
@@ -85,7 +88,7 @@ def _read_chapter(path: Path) -> _Chapter:
     with opened.container:
         data = [stream for stream in opened.container.streams if stream.type == "data"]
 
-        def packets() -> Iterator[VideoPacket]:
+        def packets() -> Iterator[Packet[Stream]]:
             for packet in opened.container.demux(opened.stream, *data):
                 if packet.stream is opened.stream or packet.stream_index == opened.stream.index:
                     yield packet
@@ -156,7 +159,8 @@ def _read_bare(source: Path, place: str) -> DeviceRecording:
         times = [tick - (ticks[0] or 0.0) for tick in ticks if tick is not None]
         notes = ["bare telemetry has no times; payloads are placed by the camera's counter of milliseconds"]
     blocks = [_Block(time, {}, payload) for time, payload in zip(times, payloads, strict=True)]
-    return replace(_recording(source, place, blocks, None), notes=tuple(notes))
+    found = _recording(source, place, blocks, None)
+    return replace(found, notes=(*notes, *found.notes))
 
 
 def _recording(source: Path, place: str, blocks: Sequence[_Block], video: VideoStream | None) -> DeviceRecording:
@@ -168,8 +172,10 @@ def _recording(source: Path, place: str, blocks: Sequence[_Block], video: VideoS
     ]
     if not any(stream.channels[0].startswith(("acc", "gyro")) for stream in streams):
         raise DataError(f"{source}: its telemetry has neither accelerations (ACCL) nor angular rates (GYRO)")
+    up = next((float(one.values_NC[:, 2].mean()) for one in streams if one.channels[0].startswith("acc")), 9.81)
+    notes = () if up > _UPSIDE_DOWN else ("the camera was upside down: its axes are not those of the upright picture",)
     named = "GoPro" if device == "Camera" else device if "gopro" in device.lower() else f"GoPro {device}"
-    return DeviceRecording(source, named, tuple(_merged(streams)), video)
+    return DeviceRecording(source, named, tuple(_merged(streams)), video, notes=notes)
 
 
 def _stream(source: Path, place: str, key: str, blocks: Sequence[_Block], device: str) -> ImuStream | None:

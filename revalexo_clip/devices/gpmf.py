@@ -49,7 +49,7 @@ class Record(NamedTuple):
     """A letter; a null character if the record holds other records."""
     size: int
     """Bytes of a sample."""
-    count: int
+    repeat: int
     """Number of samples."""
     data: bytes
 
@@ -65,13 +65,20 @@ class Record(NamedTuple):
             found = self.data.decode("latin-1")
         return found.rstrip("\0 ")
 
+    def first(self) -> float:
+        """Return the first number. Raises `GpmfError` if there is none."""
+        numbers = self.numbers()
+        if not numbers.size:
+            raise GpmfError(f"{self.key} is empty")
+        return float(numbers[0, 0])
+
     def numbers(self) -> Floats:
-        """Return numbers, [count, values in a sample] float64. Raises `GpmfError` if the type is another."""
+        """Return numbers, [samples, values in a sample] float64. Raises `GpmfError` if the type is another."""
         kind = _NUMBERS.get(self.type)
         width = np.dtype(kind).itemsize if kind else 0
         if not width or not self.size or self.size % width:
             raise GpmfError(f"{self.key} has samples of type {self.type!r} and {self.size} bytes, which are no numbers")
-        return np.frombuffer(self.data, kind).reshape(self.count, self.size // width).astype(np.float64)
+        return np.frombuffer(self.data, kind).reshape(self.repeat, self.size // width).astype(np.float64)
 
 
 def records(data: bytes, depth: int = 0) -> Iterator[Record]:
@@ -146,15 +153,15 @@ def _device(device: Record) -> Payload:
         if record.key == "DVNM":
             name = record.text()
         elif record.key == "TICK":
-            tick = float(record.numbers()[0, 0]) / 1e3
+            tick = record.first() / 1e3
         elif record.key == "STRM":
             inside = record.children()
             for key in SENSORS:
-                if key in inside and inside[key].count:
+                if key in inside and inside[key].repeat:
                     parts[key] = _part(inside, inside[key])
             for key in _FRAMES:
-                if key in inside and inside[key].count and "STMP" in inside:
-                    frames[key] = _clock_of(inside, np.empty((inside[key].count, 0)))
+                if key in inside and inside[key].repeat and "STMP" in inside:
+                    frames[key] = _clock_of(inside, np.empty((inside[key].repeat, 0)))
     return Payload(name, parts, next((frames[key] for key in _FRAMES if key in frames), None), tick)
 
 
@@ -170,8 +177,8 @@ def _part(inside: dict[str, Record], samples: Record) -> Part:
 
 
 def _clock_of(inside: dict[str, Record], values_NC: Floats) -> Part:
-    total = int(inside["TSMP"].numbers()[0, 0]) if "TSMP" in inside else None
-    stamp = float(inside["STMP"].numbers()[0, 0]) / 1e6 if "STMP" in inside else None
+    total = int(inside["TSMP"].first()) if "TSMP" in inside else None
+    stamp = inside["STMP"].first() / 1e6 if "STMP" in inside else None
     return Part(values_NC, total, stamp, "", "")
 
 
@@ -183,7 +190,7 @@ def split_payloads(data: bytes) -> Sequence[bytes]:
     found = []
     place = 0
     for record in records(data):
-        length = _HEADER + -(-record.size * record.count // 4) * 4
+        length = _HEADER + -(-record.size * record.repeat // 4) * 4
         if record.key == "DEVC":
             found.append(data[place : place + length])
         place += length

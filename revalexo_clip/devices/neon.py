@@ -27,6 +27,7 @@ _SENSORS = ("imu", "extimu")
 _TO_SI = np.array([9.80665] * 3 + [np.pi / 180] * 3)
 """From g and degrees/s."""
 _COLUMNS = ("accel_x", "accel_y", "accel_z", "gyro_x", "gyro_y", "gyro_z")
+_TIME = "timestamp_ns"
 _AGREE = 0.005
 """Times in the video file may differ by this from those in the `.time` file [s]."""
 _VARINT, _LONG, _BYTES, _FLOAT = 0, 1, 2, 5
@@ -55,8 +56,11 @@ def read_neon(source: Path, place: str = "Head") -> DeviceRecording:
     name = next(name for name in _SENSORS if _parts(source, name, ".raw"))
     times, values = [], []
     for path in _parts(source, name, ".raw"):
-        time_n = _nanoseconds(path)
-        values_n6 = _rows(path) if name == "imu" else np.array(list(_packets(path)), dtype=np.float64).reshape(-1, 6)
+        if name == "imu":
+            time_n, values_n6 = _rows(path)
+        else:
+            time_n = _nanoseconds(path)
+            values_n6 = np.array(list(_packets(path)), dtype=np.float64).reshape(-1, 6)
         count = min(len(time_n), len(values_n6))
         if len(time_n) != len(values_n6):
             notes.append(
@@ -98,14 +102,14 @@ def _video(files: Sequence[Path], notes: list[str]) -> tuple[int, VideoStream]:
     parts = [read_video([path]) for path in files]
     starts, differences = [], [0.0]
     for path, part in zip(files, parts, strict=True):
-        time_T = _nanoseconds(path)
-        count = min(len(time_T), len(part.time_T))
-        if abs(len(time_T) - len(part.time_T)) > 1:
-            notes.append(f"{path.name} has {len(part.time_T)} frames and {len(time_T)} times")
+        stamp_T = _nanoseconds(path)
+        count = min(len(stamp_T), len(part.time_T))
+        if abs(len(stamp_T) - len(part.time_T)) > 1:
+            notes.append(f"{path.name} has {len(part.time_T)} frames and {len(stamp_T)} times")
         own_T = np.round(part.time_T[:count] * 1e9).astype(np.int64)
-        start = int(np.median(time_T[:count] - own_T))
+        start = int(np.median(stamp_T[:count] - own_T))
         starts.append(start)
-        differences.append(float(np.abs(time_T[:count] - own_T - start).max()) / 1e9)
+        differences.append(float(np.abs(stamp_T[:count] - own_T - start).max()) / 1e9)
     if max(differences) > _AGREE:
         notes.append(f"times of frames differ by up to {max(differences):.3f} s between the video and its .time file")
     time_T = np.concatenate(
@@ -117,15 +121,17 @@ def _video(files: Sequence[Path], notes: list[str]) -> tuple[int, VideoStream]:
     return starts[0], VideoStream(tuple(files), time_T, parts[0].width, parts[0].height, counts)
 
 
-def _rows(path: Path) -> Floats:
-    """Read rows of numbers, whose types another file lists, [n, 6]."""
+def _rows(path: Path) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Read rows of numbers, whose types another file lists: times [ns], and values [n, 6]."""
     listed = path.parent / "imu.dtype"
     try:
         kind = np.dtype(ast.literal_eval(listed.read_text(encoding="utf-8")))
         rows = np.frombuffer(path.read_bytes(), kind)
-        return np.stack([rows[name].astype(np.float64) for name in _COLUMNS], axis=1)
+        values_n6 = np.stack([rows[name].astype(np.float64) for name in _COLUMNS], axis=1)
     except (OSError, ValueError, SyntaxError, TypeError, KeyError) as error:
         raise DataError(f"{path}: cannot be read by the types in {listed.name}: {error}") from error
+    has_times = kind.names is not None and _TIME in kind.names
+    return rows[_TIME].astype(np.int64) if has_times else _nanoseconds(path), values_n6
 
 
 def _packets(path: Path) -> Iterator[list[float]]:

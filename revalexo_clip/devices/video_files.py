@@ -11,6 +11,8 @@ from typing import NamedTuple
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream as AvVideo
 
 from revalexo_clip.core.errors import DataError
@@ -47,7 +49,7 @@ def open_video(path: Path) -> Opened:
     return Opened(path, container, stream, stream.time_base)
 
 
-def frame_times(opened: Opened, packets: Iterator[VideoPacket]) -> Floats:
+def frame_times(opened: Opened, packets: Iterator[VideoPacket] | Iterator[Packet[Stream]]) -> Floats:
     """Return the ascending times [s] of all frames from the first one. Raises `DataError` if frames are missing."""
     path, found, stored = opened.path, set[int](), 0
     try:

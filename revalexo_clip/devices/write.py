@@ -25,6 +25,8 @@ from revalexo_clip.devices.plan import ClipPlan, ImportPlan, has_gravity
 from revalexo_clip.devices.spans import gaps_of
 from revalexo_clip.devices.video_files import cut_video
 
+_STAGING = ".import-"
+"""Beginning of the name of the folder that files are written to first."""
 _MARGIN = 1.0
 """Samples before and after a clip that its resampling filter may use [s]."""
 
@@ -38,7 +40,7 @@ def write_import(plan: ImportPlan, on_progress: OnProgress | None = None) -> Non
     root, report = plan.dataset.root, on_progress or (lambda done, total: None)
     try:
         with _made_folders(root), _alone(root):
-            staging = root / f".import-{os.getpid()}"
+            staging = root / f"{_STAGING}{os.getpid()}"
             try:
                 moves = _write_clips(plan, staging, report)
                 moves += _write_descriptions(plan, staging)
@@ -71,7 +73,9 @@ def _alone(root: Path) -> Iterator[None]:
         yield
         return
     try:
-        lock(descriptor, wait=False)
+        if lock(descriptor, wait=False):
+            for leftover in root.glob(f"{_STAGING}*"):  # of processes that were killed
+                shutil.rmtree(leftover, ignore_errors=True)
         yield
     except BlockingIOError as error:
         raise DataError(f"{root}: another import is writing into it; try again when it is done") from error

@@ -132,12 +132,16 @@ def _true_classes(
         of_label = np.array([*(number.get(name, -1) for name in windows.activities), -1])
         return ACTIVITIES, of_label[windows.label_NK[:, windows.horizons.index(0.0)].numpy()]
     meanings = () if sentences is None else sentences.texts.meanings
-    unnarrated = [name for name in classes if name not in meanings]
+    known = {*meanings, *(() if sentences is None else sentences.texts.elsewhere)}
+    unnarrated = [name for name in classes if name not in known]
     if unnarrated:
-        raise ConfigError(_why_not_classes(classes, unnarrated, windows.activities, meanings, reason))
+        raise ConfigError(_why_not_classes(classes, unnarrated, windows.activities, sorted(known), reason))
     assert sentences is not None
     of_sentence = np.array([*(number.get(meaning, -1) for meaning in meanings), -1])
-    return NARRATIONS, of_sentence[sentences.own_N]
+    true_N = of_sentence[sentences.own_N]
+    if (true_N < 0).all():
+        raise ConfigError(f"--zero-shot: no evaluated window has a narration of a class: {', '.join(classes)}")
+    return NARRATIONS, true_N
 
 
 def _why_not_classes(

@@ -69,6 +69,8 @@ class EncoderDescription(Config):
     """Input of a video encoder: frames, size, window [s], colour normalisation."""
     projection: bool = True
     """Whether it has a projection into the space shared with the other modality."""
+    headless: bool = False
+    """Whether that projection is the identity: the features themselves are in the shared space."""
     alone: bool = False
     """Whether it was pretrained without the other modality: no other encoder shares the space of its projection."""
     tokens: Tokens | None = None

@@ -15,7 +15,7 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
 from revalexo_clip.export.description import EncoderDescription
 from revalexo_clip.export.sliding_windows import ImuWindow, RecordingVectors, Table, finite, slide, stacked
-from revalexo_clip.models.dual_encoder import FrameNormalization, ProjectionHead, Standardization, video_inputs
+from revalexo_clip.models.dual_encoder import FrameNormalization, Standardization, projection_head, video_inputs
 from revalexo_clip.models.encoders import ImuEncoder
 from revalexo_clip.models.sequence import SequenceNet
 from revalexo_clip.models.tokens import TokenHead
@@ -28,7 +28,8 @@ class PretrainedEncoder(nn.Module, ABC):
         super().__init__()
         self.description = description
         self.encoder = encoder
-        self.head = ProjectionHead(description.feature_dim, description.embed_dim) if description.projection else None
+        sizes, projects = (description.feature_dim, description.embed_dim), description.projection
+        self.head = projection_head(description.modality, *sizes, headless=description.headless) if projects else None
         self.token_head: TokenHead | None = None
         if description.tokens is not None:
             if not isinstance(encoder, SequenceNet):
@@ -52,7 +53,7 @@ class PretrainedEncoder(nn.Module, ABC):
 
     @abstractmethod
     def features(self, window: Tensor) -> Tensor:
-        """Compute features [B, F] for downstream tasks, before the projection head."""
+        """Compute features [B, F] for downstream tasks, before the projection head if there is one."""
 
     def forward(self, *windows: Tensor, **named: Tensor) -> Tensor:
         """Compute the features, see `features`."""

@@ -161,6 +161,7 @@ def _describe(
         embed_dim=experiment.embed_dim,
         imu=described.imu_spec if imu else None,
         video=None if imu else described.video_spec,
+        headless=modality in experiment.headless,
         alone=experiment.video is None,
         tokens=experiment.tokens,
         token_times=token_times,

@@ -90,9 +90,11 @@ def _output(description: EncoderDescription) -> str:
     if not description.projection:
         return f"{features}. There is no projection into a space shared with video, because the imported file had none."
     space = "in which augmentations of a window are close" if description.alone else "shared with the other modality"
+    if description.origin.licence is not None:
+        space = f"that the encoders of {description.origin.experiment} share"
     text = (
         f"{features}; `encoder.embed({_arguments(description)})` returns unit vectors [B, {description.retrieval_dim}] "
-        f"in the space {space}{_tokens(description)}."
+        f"in the space {space}{_headless(description)}{_tokens(description)}."
     )
     if description.onnx is None:
         return text
@@ -101,6 +103,10 @@ def _output(description: EncoderDescription) -> str:
         f"any B. Its outputs differ from torch by at most {description.onnx.difference:.1g} on "
         f"{description.onnx.windows}."
     )
+
+
+def _headless(description: EncoderDescription) -> str:
+    return ", which are the features at unit length" if description.headless and description.tokens is None else ""
 
 
 def _arguments(description: EncoderDescription) -> str:

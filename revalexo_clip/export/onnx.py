@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import atomically
 from revalexo_clip.core.version import __version__
 from revalexo_clip.export import EncoderDescription, OnnxCheck, PretrainedEncoder
+
+if TYPE_CHECKING:
+    from onnx_ir import Graph
 
 TOLERANCE = 1e-4
 """Largest accepted difference from torch, relative to the largest output if that is above 1."""
@@ -86,6 +89,7 @@ def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) ->
             f"--format onnx cannot express this {type(description.encoder).__name__} for batches of any size: its "
             "code treats the batch size as a constant (for example by len(x) instead of x.shape[0])"
         )
+    _keep_names_unique(program.model.graph, names)
     program.model.metadata_props.update(_metadata(description))
     with atomically(path) as temporary:
         program.save(temporary)
@@ -108,6 +112,15 @@ class _Outputs(nn.Module):
     def forward(self, *windows: Tensor) -> tuple[Tensor, ...]:
         inputs = self.encoder.inputs_from(**dict(zip(self.encoder.description.inputs, windows, strict=True)))
         return self.encoder.encode(*inputs) if self.encoder.head else (self.encoder.encoder(*inputs),)
+
+
+def _keep_names_unique(graph: Graph, names: Collection[str]) -> None:
+    """Rename values inside a graph that have the name of an output: the exporter names them after their operator."""
+    outputs = {id(value) for value in graph.outputs}
+    inside = [value for node in graph.all_nodes() for value in node.outputs]
+    for value in (*inside, *graph.initializers.values()):
+        if value.name in names and id(value) not in outputs:
+            value.name = f"{value.name}_inside"
 
 
 def _cause(error: BaseException) -> str:

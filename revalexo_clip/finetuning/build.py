@@ -205,9 +205,9 @@ def _describe(
         excluded={"train": tuple(train.excluded), "val": tuple(val.excluded)},
         fingerprint={"train": train.fingerprint(), "val": val.fingerprint()},
         embed_dim=architecture.embed_dim,
-        imu=architecture.imu,
+        imu=architecture.imu and architecture.imu.self_contained(),
         imu_spec=architecture.imu_spec,
-        video=architecture.video,
+        video=architecture.video and architecture.video.self_contained(),
         video_spec=architecture.video_spec,
         horizons=train.horizons,
         trained_activities=tuple(

@@ -81,6 +81,13 @@ class LossModule(nn.Module, ABC):
         """Return the loss [] of embeddings that are all equal; None if it is not a fixed number."""
         return None
 
+    def chance_of(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap) -> Tensor | None:
+        """Return `chance` of windows with these vectors, whose candidates may depend on what vectors say of them.
+
+        Unless a loss overrides this method, that is `chance`.
+        """
+        return self.chance(overlap)
+
 
 class Loss(Component, ABC):
     """Base class of contrastive losses."""

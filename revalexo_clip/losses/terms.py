@@ -87,7 +87,7 @@ class SumLoss(LossModule):
 
     def chance(self, overlap: Overlap) -> Tensor | None:
         """See `LossModule.chance`."""
-        return weighted_sum(self, chances(self, overlap))
+        return weighted_sum(self, {name: term.chance(overlap) for name, (_, term) in self.terms().items()})
 
 
 def kinds_read(loss: LossModule) -> tuple[Vector, ...]:
@@ -106,9 +106,13 @@ def shares(
     return found
 
 
-def chances(loss: LossModule, overlap: Overlap) -> dict[str, Tensor | None]:
-    """Return the loss of chance of each term, see `LossModule.chance`."""
-    return {name: term.chance(overlap) for name, (_, term) in loss.terms().items()}
+def chances(loss: LossModule, vectors: Mapping[Vector, Tensor], overlap: Overlap) -> dict[str, Tensor | None]:
+    """Return the loss of chance of each term, see `LossModule.chance_of`; `vectors` are those of `shares`."""
+    found = {}
+    for name, (_, term) in loss.terms().items():
+        one, other = (vectors[kind] for kind in term.reads)
+        found[name] = term.chance_of(one, other, overlap)
+    return found
 
 
 def weighted_sum(loss: LossModule, values: Mapping[str, Tensor | None]) -> Tensor | None:

@@ -114,8 +114,16 @@ class TextContrastLoss(WithTemperature):
         return torch.cat(costs).sum() / has_text_N.sum().clamp(min=1)
 
     def chance(self, overlap: Overlap) -> Tensor | None:
-        """Return None: the number of candidates depends on the sentences of the batch."""
+        """Return None: the number of candidates depends on the sentences of the batch, see `chance_of`."""
         return None
+
+    def chance_of(self, x_ND: Tensor, text_NE: Tensor, overlap: Overlap) -> Tensor | None:
+        """Return the logarithm of the number of candidates, averaged over windows with text, []; 0 without text."""
+        _, meaning_N = split_meaning(text_NE)
+        has_text_N = meaning_N >= 0
+        blocks = row_blocks(len(meaning_N), self.block_rows)
+        count_N = torch.cat([(~_excluded(meaning_N, overlap, block)).sum(dim=1) for block in blocks])
+        return torch.where(has_text_N, count_N.float().log(), 0).sum() / has_text_N.sum().clamp(min=1)
 
 
 def _excluded(meaning_N: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:

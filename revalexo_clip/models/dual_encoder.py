@@ -1,21 +1,25 @@
 """The dual encoder: an encoder and a projection head per modality, which map to a shared space of unit vectors.
 
+A modality may have no head: that of a frozen encoder whose features another frozen encoder shares, such as CLIP's.
+
 Training both encoders and their heads jointly follows IMU2CLIP (Moon et al., 2022, arXiv:2210.14395); the head of two
 layers follows Chen et al., 2020 (arXiv:2002.05709).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, Modality, VideoSpec
+from revalexo_clip.models.encoders.frozen import FrozenFeatures
 from revalexo_clip.models.frame_tokens import FrameTokens, frame_heads
 from revalexo_clip.models.layers import PartlyFrozen, initialize, number_dropouts
-from revalexo_clip.models.sequence import SequenceNet, TakesMotion
+from revalexo_clip.models.sequence import Encoded, SequenceNet, TakesMotion
 from revalexo_clip.models.tokens import TokenHead, Tokens, token_heads
 
 
@@ -70,13 +74,30 @@ class ProjectionHead(nn.Module):
         return projected_BD
 
 
+def projection_head(
+    modality: Modality | Literal["text"], feature_dim: int, embed_dim: int, *, headless: bool
+) -> ProjectionHead | nn.Identity:
+    """Build the head of a modality; the identity if it is `headless`, so that its features are the embedding.
+
+    Raises `ConfigError` if it is headless and F is not D.
+    """
+    if not headless:
+        return ProjectionHead(feature_dim, embed_dim)
+    if feature_dim != embed_dim:
+        raise ConfigError(
+            f"headless: the {modality} encoder gives {feature_dim} features and embed_dim is {embed_dim}; without a "
+            f"head both must be equal: set embed_dim={feature_dim}, or leave {modality} out of headless"
+        )
+    return nn.Identity()
+
+
 class Vectors(NamedTuple):
     """What a model computes from B windows of one modality."""
 
     features_BF: Tensor
     """Output of the encoder, which downstream tasks use."""
     embedding_BD: Tensor
-    """Unit vectors of the window, from the projection head; float32."""
+    """Unit vectors of the window, from the projection head if there is one; float32."""
     tokens_BE: Tensor | None
     """Unit vectors of the tokens of all moments, E = S * d; float32. None if the model has no tokens."""
     frames_BE: Tensor | None = None
@@ -95,8 +116,9 @@ class DualEncoder(PartlyFrozen):
     """An IMU encoder and a video encoder, trained to give similar embeddings for the same moment.
 
     Features are the output of an encoder and are used by downstream tasks. Embeddings are the output of the projection
-    head, normalised to unit length. Tokens, if the model has them, are unit vectors of moments, see `Tokens`. The
-    contrastive loss compares embeddings, tokens, or both; retrieval compares tokens if there are any.
+    head, or the features of a modality without one, normalised to unit length. Tokens, if the model has them, are unit
+    vectors of moments, see `Tokens`. The contrastive loss compares embeddings, tokens, or both; retrieval compares
+    tokens if there are any.
 
     Methods that take video also take measured motion [B, M, Y, X, 3], which only video encoders that are marked
     `TakesMotion` need. A model of IMU alone has neither a video encoder nor its head, and its methods that take video
@@ -115,13 +137,15 @@ class DualEncoder(PartlyFrozen):
         feature_dims: Mapping[Modality, int] | None = None,
         tokens: Tokens | None = None,
         frame_tokens: FrameTokens | None = None,
+        headless: Collection[str] = (),
     ) -> None:
         """Combine two encoders, or wrap that of IMU if `video` and `video_spec` are None.
 
         `imu` maps [B, L, C] to [B, F], `video` maps [B, 3, T, H, W], and motion if it is a `TakesMotion`, to [B, F].
         `feature_dims` are F of each, without them D, which is `embed_dim`. `blocks` are the blocks of each encoder from
-        input to output; without them, each encoder is a single block. Raises `ConfigError` if there are to be `tokens`
-        and an encoder gives no features of moments.
+        input to output; without them, each encoder is a single block. Modalities that are `headless` have no projection
+        head. Raises `ConfigError` if there are to be `tokens` and an encoder gives no features of moments, or if the
+        features of a headless modality are not D.
         """
         super().__init__()
         sizes = feature_dims or {}
@@ -129,8 +153,11 @@ class DualEncoder(PartlyFrozen):
         self.imu = imu
         self.video = video
         self.frames = None if video_spec is None else FrameNormalization(video_spec)
-        self.imu_head = ProjectionHead(sizes.get("imu", embed_dim), embed_dim)
-        self.video_head = None if video is None else ProjectionHead(sizes.get("video", embed_dim), embed_dim)
+        imu_dim, video_dim = (sizes.get(modality, embed_dim) for modality in ("imu", "video"))
+        self.imu_head = projection_head("imu", imu_dim, embed_dim, headless="imu" in headless)
+        self.video_head = None
+        if video is not None:
+            self.video_head = projection_head("video", video_dim, embed_dim, headless="video" in headless)
         heads = {} if tokens is None or video is None else token_heads(tokens, {"imu": imu, "video": video})
         self.imu_tokens, self.video_tokens = heads.get("imu"), heads.get("video")
         of_frames = {} if frame_tokens is None or video is None else frame_heads(frame_tokens, imu, video)
@@ -160,6 +187,13 @@ class DualEncoder(PartlyFrozen):
         assert self.video_head is not None, NO_VIDEO_ENCODER
         inputs = video_inputs(self.video, video_B3THW, motion_BMYX3)
         return _vectors(self.video, inputs, self.video_head, self.video_tokens, self.video_frames)
+
+    def encode_features(self, features_BMP: Tensor) -> Vectors:
+        """Compute all vectors of video windows from the features of their frozen model, see `FrozenFeatures`."""
+        assert isinstance(self.video, FrozenFeatures), "features are those of a network with a frozen part"
+        assert self.video_head is not None, NO_VIDEO_ENCODER
+        encoded = self.video.from_features(features_BMP)
+        return _vectors_of(encoded, self.video_head, self.video_tokens, self.video_frames)
 
     def encode_video(self, video_BTHWC: Tensor, motion_BMYX3: Tensor | None = None) -> Vectors:
         """Compute all vectors of video windows, uint8 RGB."""
@@ -215,7 +249,7 @@ def video_inputs(encoder: nn.Module, video_B3THW: Tensor, motion_BMYX3: Tensor |
 def _vectors(
     encoder: nn.Module,
     inputs: tuple[Tensor, ...],
-    head: ProjectionHead,
+    head: ProjectionHead | nn.Identity,
     tokens: TokenHead | None,
     frames: nn.Module | None,
 ) -> Vectors:
@@ -223,7 +257,12 @@ def _vectors(
         features_BF: Tensor = encoder(*inputs)
         return Vectors(features_BF, unit(head(features_BF)), None)
     assert isinstance(encoder, SequenceNet)
-    encoded = encoder.sequence(*inputs)
+    return _vectors_of(encoder.sequence(*inputs), head, tokens, frames)
+
+
+def _vectors_of(
+    encoded: Encoded, head: ProjectionHead | nn.Identity, tokens: TokenHead | None, frames: nn.Module | None
+) -> Vectors:
     of_frames = None
     if frames is not None:
         maps_BTP = encoded.sequence_BTE if encoded.maps_BTP is None else encoded.maps_BTP

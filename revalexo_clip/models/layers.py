@@ -153,6 +153,17 @@ def remember(network: nn.LSTM | nn.GRU, steps: int) -> None:
             bias[hidden : 2 * hidden] = lasting  # of the forget gate; of a GRU, the gate that keeps its state
 
 
+def freeze_unused(module: nn.Module, output: Tensor) -> None:
+    """Freeze the parameters of `module` that its `output` does not depend on.
+
+    They would get no gradient, which processes of a distributed training wait for.
+    """
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    gradients = torch.autograd.grad(output.sum(), trained, allow_unused=True)
+    for parameter, gradient in zip(trained, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
+
+
 class PartlyFrozen(nn.Module):
     """A module that keeps its frozen parts in eval mode: their running statistics stay, and they drop nothing."""
 

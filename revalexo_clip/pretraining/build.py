@@ -13,6 +13,7 @@ from revalexo_clip.core.version import __version__
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.pretraining.contrast import check_vectors
+from revalexo_clip.pretraining.feature_cache import check_feature_cache
 from revalexo_clip.pretraining.module import ContrastiveModule
 from revalexo_clip.pretraining.text import build_text_branch, read_texts
 from revalexo_clip.runs.checkpoint import PRETRAINING_KEY, PretrainingMetadata
@@ -76,6 +77,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
     )
     pl.seed_everything(experiment.seed, workers=True, verbose=False)
     model = experiment.build_model(imu_spec, train.video_spec)
+    check_feature_cache(experiment, model, train)
     if experiment.video is not None and model.video is not None and not resumed:
         experiment.video.load_pretrained(model.video)
     encoders = [encoder for encoder in (model.imu, model.video) if encoder is not None]
@@ -86,7 +88,7 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
         check_vectors(loss, tokens=experiment.tokens is not None, frame_tokens=experiment.frame_tokens is not None)
     description = PretrainingMetadata(
         version=__version__,
-        experiment=experiment,
+        experiment=experiment.self_contained(),
         imu_spec=imu_spec,
         video_spec=train.video_spec,
         activities=train.activities,

@@ -73,6 +73,8 @@ def _partners(read: Sequence[Vector], *, alone: bool) -> str:
     """Return what the loss makes similar, as text."""
     if not alone:
         return "IMU and video"
+    if "text" in read:
+        return "IMU and text"
     return "two augmentations of a window" if "imu_second" in read else "windows that are close in time"
 
 

@@ -66,7 +66,7 @@ class Contrast:
 
     def chances(self) -> dict[str, Tensor | None]:
         """Return the loss of chance of each term; call it before `update`."""
-        return chances(self.loss, self.overlap)
+        return chances(self.loss, self.vectors, self.overlap)
 
     def update(self) -> None:
         """Let each term take note of the vectors, after the optimizer's step."""

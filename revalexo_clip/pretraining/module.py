@@ -125,14 +125,20 @@ class ContrastiveModule(TrainingModule):
         augmented = batch.augmented(rows, self.augmentation, into)
         if buffer is None or len(buffer) < len(augmented.video_B3THW):
             self._video_buffer_B3THW = augmented.video_B3THW
-        return self.vectors(augmented, batch.text_B[rows])
+        return self.vectors(augmented, batch.text_B[rows], batch.windows.features_BMP[rows])
 
-    def vectors(self, windows: Augmented, text_B: Tensor | None = None) -> Vectors:
-        """Compute the vectors of windows, as augmentation returns them, and of their sentences."""
+    def vectors(self, windows: Augmented, text_B: Tensor | None = None, features_BMP: Tensor | None = None) -> Vectors:
+        """Compute the vectors of windows, as augmentation returns them, and of their sentences.
+
+        `features_BMP` are kept features of a frozen model, which replace the frames unless they are empty.
+        """
         imu = self.model.encode_imu(windows.imu_BLC)
         found: Vectors = {"imu": imu.embedding_BD}
         if self.model.video is not None:
-            video = self.model.encode_frames(windows.video_B3THW, windows.motion_BMYX3)
+            if features_BMP is not None and features_BMP.numel():
+                video = self.model.encode_features(features_BMP)
+            else:
+                video = self.model.encode_frames(windows.video_B3THW, windows.motion_BMYX3)
             found["video"] = video.embedding_BD
             if imu.tokens_BE is not None and video.tokens_BE is not None:
                 found |= {"imu_tokens": imu.tokens_BE, "video_tokens": video.tokens_BE}
@@ -182,7 +188,8 @@ class ContrastiveModule(TrainingModule):
             return [*where, imu.embedding_BD, *text, imu.features_BF.float(), batch.label_BK[:, 0]]
         frames_B3THW = self.model.normalized(batch.video_BTHWC)
         text_B = None if self.text is None else self.text.validation_N[batch.window_B]
-        vectors = self.vectors(Augmented(batch.imu_BLC, frames_B3THW, batch.motion_BMYX3, None), text_B)
+        inputs = Augmented(batch.imu_BLC, frames_B3THW, batch.motion_BMYX3, None)
+        vectors = self.vectors(inputs, text_B, batch.features_BMP)
         read = {kind for _, term in self.loss.terms().values() if term.validated for kind in term.reads}
         kept = {kind: x_BD for kind, x_BD in vectors.items() if kind in {*read, *retrieval_kinds(vectors)}}
         self._kinds = tuple(kept)

@@ -16,6 +16,7 @@ from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.pretraining.build import TrainingSetup, build_setup
 from revalexo_clip.pretraining.collapse import CollapseWarning
+from revalexo_clip.pretraining.feature_cache import FeatureCaching
 from revalexo_clip.pretraining.imu_alone import SELECTION, describe_selection
 from revalexo_clip.pretraining.memorising import MemorisingWarning
 from revalexo_clip.runs.checkpoint import load_checkpoint
@@ -83,7 +84,8 @@ class Pretraining(Training[TrainingSetup]):
         """See `Training.callbacks`."""
         shown = NeighbourScores() if self.experiment.video is None else RetrievalScores()
         progress = TrainingProgress(self.console, self.experiment.batch_size, shown)
-        return [CollapseWarning(), MemorisingWarning(), progress]
+        caching = [] if self.experiment.feature_cache is None else [FeatureCaching(self.console)]
+        return [*caching, CollapseWarning(), MemorisingWarning(), progress]
 
     @property
     def monitored(self) -> Monitored:
@@ -117,7 +119,7 @@ def dry_run_pretraining(experiment: PretrainExperiment, options: RunOptions) -> 
     parameters = {
         "imu encoder": count(model.imu),
         **({} if model.video is None else {"video encoder": count(model.video)}),
-        "projection heads" if len(heads) > 1 else "projection head": sum(map(count, heads)),
+        **({"projection heads" if len(heads) > 1 else "projection head": sum(map(count, heads))} if heads else {}),
         **({} if setup.module.text is None else {"text encoder": count(setup.module.text)}),
         "loss": count(setup.module.loss),
     }

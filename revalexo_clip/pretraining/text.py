@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.data import LabelledWindows
+from revalexo_clip.data.revalexo.pack.find import cache_folder
 from revalexo_clip.data.texts.base import NO_TEXT, SentenceTable, WindowTexts
 from revalexo_clip.data.windows import Ints
 from revalexo_clip.losses.text_contrast import MOST_MEANINGS, with_meaning
@@ -46,10 +48,16 @@ def read_texts(experiment: PretrainExperiment, train: LabelledWindows, val: Labe
 
 
 def build_text_branch(experiment: PretrainExperiment, texts: SplitTexts) -> TextBranch:
-    """Build the text tower and give it the sentences. Raises what `PretrainExperiment.build_text` raises."""
+    """Build the text tower and give it the sentences. Raises what `PretrainExperiment.build_text` raises.
+
+    The features that a frozen text encoder gives for many sentences are kept in the dataset's cache folder.
+    """
     tower = experiment.build_text()
     assert tower is not None
-    tower.set_sentences(texts.table.sentences)
+    root = getattr(experiment.data, "root", None)
+    tower.set_sentences(
+        texts.table.sentences, cache_folder(root.expanduser()) / "text" if isinstance(root, Path) else None
+    )
     return TextBranch(tower, texts)
 
 

@@ -75,7 +75,7 @@ def validation_loss(
         for name, term in terms.items():
             one, other = (gallery.vectors[kind][rows] for kind in term.reads)
             losses[name].append(term(one, other, overlap))
-            chances[name].append(term.chance(overlap))
+            chances[name].append(term.chance_of(one, other, overlap))
     means = {name: (torch.stack(losses[name]).mean(), _mean(chances[name])) for name in terms}
     total = weighted_sum(loss, {name: value for name, (value, _) in means.items()})
     assert total is not None

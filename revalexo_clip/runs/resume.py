@@ -30,6 +30,8 @@ FREE = frozenset(
     f"{part}.{name}"
     for part, names in (
         ("data", ("root", "workers", "pack")),
+        ("video", ("architecture",)),  # read from the model's files unless it is given
+        ("feature_cache", ("folder",)),
         ("trainer", ("accelerator", "devices", "num_nodes", "strategy", "checkpoint_minutes", "log_every")),
     )
     for name in names

@@ -96,6 +96,9 @@ class FetchAndDraw(Portable, TorchDataset[TrainingSample | DataError]):
         second = sample_rng(self.seed, *key, stream=SECOND_VIEW) if self.augmentation.second_view else None
         read = window.imu_LC.numpy(), window.video_THWC.numpy()
         imu_LC, video_THWC, draws = self.augmentation.sample(rng, *read, second)
+        joint = self.fetch.dataset.joint_draws(*key)
+        if joint is not None:  # the kept features show them, and the IMU window has to match
+            draws = draws._replace(joint=joint)
         changed = window._replace(imu_LC=torch.from_numpy(imu_LC), video_THWC=torch.from_numpy(video_THWC))
         text = NO_TEXT if self.texts is None else self.texts.draw(window, self.seed, *key)
         return TrainingSample(changed, draws, text)

@@ -124,7 +124,7 @@ def evaluation_batch_size(batch_size: int, micro_batch: int | None) -> int:
 def evaluation_loader(dataset: LabelledWindows, batch_size: int, workers: int) -> DataLoader[Sample | DataError]:
     """Load each window once, in order, over all processes together."""
     sampler = EvaluationSampler(len(dataset), rank(), world_size())
-    size = batch_size * window_bytes(dataset.imu_spec, dataset.video_spec)
+    size = batch_size * (window_bytes(dataset.imu_spec, dataset.video_spec) + dataset.feature_bytes)
     return windows_loader(_PortableFetch(dataset), collate, sampler, batch_size, workers=workers, batch_bytes=size)
 
 
@@ -142,6 +142,6 @@ def training_loader(
     texts: WindowTexts | None = None,
 ) -> DataLoader[TrainingSample | DataError]:
     """Load the windows that a sampler yields, with draws for their augmentation and, if any, their sentences."""
-    size = batch_size * window_bytes(dataset.imu_spec, dataset.video_spec)
+    size = batch_size * (window_bytes(dataset.imu_spec, dataset.video_spec) + dataset.feature_bytes)
     windows = FetchAndDraw(dataset, augmentation, sampler.seed, texts)
     return windows_loader(windows, collate_training, sampler, batch_size, workers=workers, batch_bytes=size)

@@ -138,7 +138,7 @@ def test_components_prints_every_component_with_its_fields(tmp_path: Path) -> No
     assert any(line.split()[:2] == ["hidden", "1024"] for line in lines)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_synthesize_writes_a_dataset_that_can_be_read(tmp_path: Path) -> None:
     finished = succeed("synthesize", "demo", "--subjects", "1", "--clips", "1", "--seed", "3", cwd=tmp_path)
     assert finished.stdout == "demo: 1 subject with 1 clip each\n"

@@ -39,7 +39,7 @@ def printed(*arguments: str | Path, cwd: Path, encoding: str, code: int = 0) -> 
     return text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("encoding", "root"), [("ascii", r"d\u00e2ta/\u6b65"), ("cp1252", r"dâta/\u6b65")])
 def test_show_prints_an_experiment(encoding: str, root: str, tmp_path: Path) -> None:
     arguments = ("show", EXPERIMENT, "--set", "data.root=dâta/步")
@@ -78,7 +78,7 @@ def test_the_retrieval_table_is_printed(encoding: str, run: Path, distinct: Path
     assert "metrics.json" in text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_error_about_a_file_that_cannot_be_spelled_is_still_one_message(tmp_path: Path) -> None:
     text = printed("show", "步.py", cwd=tmp_path, encoding="ascii", code=2)
     assert text == "error: \\u6b65.py: no such experiment file\n"

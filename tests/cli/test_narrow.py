@@ -52,7 +52,7 @@ def joined(text: str) -> str:
     return "".join(text.split())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("width", [60, 40])
 def test_check_data_keeps_files_places_and_values(width: int, tmp_path: Path) -> None:
     write_sound_dataset(tmp_path / "dataset")
@@ -69,6 +69,7 @@ def test_check_data_keeps_files_places_and_values(width: int, tmp_path: Path) ->
     assert "'-1234567.8901nan'" in problems
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("only_built_in")
 @pytest.mark.parametrize("width", [60, 40])
 def test_components_keep_fields_and_defaults(width: int, tmp_path: Path) -> None:

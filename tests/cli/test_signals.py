@@ -40,7 +40,7 @@ def test_a_run_in_the_background_continues_after_ctrl_c_and_after_the_terminal_i
     assert "done   runs/small_interrupted/" in finished.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_in_the_background_stops_at_sigterm(written: Path, tmp_path: Path) -> None:
     finished = in_background(written, tmp_path, f"2:{int(signal.SIGTERM)}")
     assert finished.returncode == 128 + signal.SIGTERM

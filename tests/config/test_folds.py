@@ -164,7 +164,7 @@ def test_at_least_one_fold_runs_at_a_time(tmp_path: Path) -> None:
         cross_validate(in_folds(Path("dataset"), NEW), jobs=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fold_begins_with_the_encoder_of_its_own_pretraining(distinct: Path, tmp_path: Path) -> None:
     folder, console = PartFolder(Path("runs/classifier/20260101-000000/folds/01")), Console(quiet=True)
     part = FoldGroup(with_pretraining(distinct)).parts[0]

@@ -139,6 +139,7 @@ def test_lists_without_a_default_of_a_component_just_chosen_may_be_written_in_sh
         ("trainer.max_epoch=4", "trainer.max_epoch: unknown field; did you mean 'max_epochs'?"),
         ("trainr.max_epochs=4", "--set trainr: unknown field 'trainr'; did you mean 'trainer'?"),
         ("data.rot.x=4", "--set data.rot: unknown field 'rot'; did you mean 'root'?"),
+        ("feature_cache.views=2", "set it as a whole, --set feature_cache="),
         ("data.root.x=4", "--set data.root.x: 'data.root' is \"data/RevalExoDataset\" and has no fields"),
         ("data.val_subjects.1=4", "--set data.val_subjects.1: '1' is not an index into a list of 1"),
         ("data.val_subjects.last=4", "'last' is not an index into a list of 1"),

@@ -55,6 +55,12 @@ def test_axes_are_the_same_for_all_models(camera: Camera, tmp_path: Path) -> Non
     assert "bare telemetry has no times" in found.notes[0]
 
 
+def test_a_camera_that_was_upside_down_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "payloads.raw"
+    write_bare(path, [content.replace(b"ZXY", b"zxY") for content in Camera().payloads(1.001)])
+    assert read_gopro(path).notes[1].startswith("the camera was upside down")
+
+
 def test_lost_samples_leave_a_gap(tmp_path: Path) -> None:
     write_gopro(tmp_path / "lost.mp4", Camera(lost=(2, 40)))
     found = read_gopro(tmp_path / "lost.mp4")

@@ -12,6 +12,7 @@ from revalexo_clip.devices.axes import AxesError, normalised, permutation, turn
 from revalexo_clip.devices.gpmf import GpmfError, read_payload, records, split_payloads
 from revalexo_clip.devices.sample_times import line_through, times_of_samples
 
+EMPTY = nested("DEVC", nested("STRM", record("TSMP", "L", 4, b""), record("ACCL", "s", 6, bytes(6))))
 NUMBERS = {"b": "b", "B": "B", "s": "h", "S": "H", "l": "i", "L": "I", "j": "q", "J": "Q", "f": "f", "d": "d"}
 
 
@@ -25,7 +26,7 @@ def test_numbers_of_every_type_are_read(kind: str, code: str) -> None:
 def test_records_are_padded_to_four_bytes_and_nested() -> None:
     payload = nested("DEVC", text("DVNM", "Hero"), record("ODDS", "B", 1, b"abc"), record("LAST", "B", 1, b"x"))
     outer = next(records(payload))
-    assert {key: one.count for key, one in outer.children().items()} == {"DVNM": 4, "ODDS": 3, "LAST": 1}
+    assert {key: one.repeat for key, one in outer.children().items()} == {"DVNM": 4, "ODDS": 3, "LAST": 1}
     assert len(split_payloads(payload * 3)) == 3
 
 
@@ -34,7 +35,9 @@ def test_units_are_latin_1_or_utf_8(unit: bytes) -> None:
     assert next(records(record("SIUN", "c", len(unit), unit))).text() == "m/s²"
 
 
-@pytest.mark.parametrize("data", [b"not telemetry at all", nested("DEVC", text("DVNM", "Hero"))[:-3], nested("STRM")])
+@pytest.mark.parametrize(
+    "data", [b"not telemetry at all", nested("DEVC", text("DVNM", "Hero"))[:-3], nested("STRM"), EMPTY]
+)
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(GpmfError):
         read_payload(data)
@@ -76,7 +79,7 @@ def test_a_line_ignores_outliers() -> None:
 
 def test_an_inexact_clock_is_averaged_and_still_followed() -> None:
     """Ten minutes in which the sensor's rate changes by 0.02%, with times of blocks that are off by up to 20 ms."""
-    place_K = np.arange(600) * 200.0
+    place_K = 200 * np.arange(600.0)
     true_K = place_K / 200 + 1e-4 * (place_K / 200 / 600) * (place_K / 200)
     time_K = true_K + np.random.default_rng(0).uniform(-0.02, 0.02, 600)
     found_K = times_of_samples(place_K, time_K, np.arange(120_000.0), exact=False)[::200]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support.made_gopro import FPS, Camera, acceleration, rotation, write_gopro
-from support.tiny_dataset import number_of, real_dataset, steady, write_video
+from support.tiny_dataset import number_of, real_dataset, steady, write_json, write_video
 from typer.testing import CliRunner
 
 from revalexo_clip.cli.app import app
@@ -75,6 +76,7 @@ def numbers_of(path: Path, time_T: Floats) -> list[int]:
 def test_a_recording_becomes_clips_of_the_time_that_its_streams_share(
     recording: DeviceRecording, tmp_path: Path
 ) -> None:
+    (tmp_path / "new" / ".import-1" / "imu").mkdir(parents=True)  # of a process that was killed
     lines = import_it(recording, tmp_path / "new", clip=1.5)
     assert any("0.250 s at its start" in line for line in lines)
     first = 8  # the first frame at or after 0.25 s
@@ -182,6 +184,10 @@ def test_what_cannot_be_imported_leaves_nothing_behind(recording: DeviceRecordin
     with pytest.raises(DataError, match="gone"):
         import_it(gone, tmp_path / "new" / "deep")
     assert list(tmp_path.iterdir()) == []
+    write_json(tmp_path / "away" / "data_pairs" / "a.json", {"subject": "Anna", "imu_folder": "../imu", "pairs": {}})
+    with pytest.raises(DataError, match="outside the dataset"):
+        import_it(recording, tmp_path / "away")
+    shutil.rmtree(tmp_path / "away")
     (tmp_path / "imu").mkdir()
     (tmp_path / "label_mapping.json").write_text('{"label_to_idx": {"walking": 0}}')
     (tmp_path / "imu" / "Anna").write_text("a file where a folder should be")

@@ -17,6 +17,12 @@ from revalexo_clip.devices.write import write_import
 
 START = 1_700_000_000_000_000_000
 CAMERA = "Neon Scene Camera v1"
+_AXES = [
+    *(f"{kind}_{axis}" for kind in ("gyro", "accel") for axis in "xyz"),
+    *(f"quaternion_{axis}" for axis in "wxyz"),
+]
+ROW = [("timestamp_ns", "<i8"), *((axis, "<f4") for axis in _AXES)]
+"""Columns of `imu ps1.raw`."""
 
 
 def packet(acc_3: Floats, gyro_3: Floats) -> bytes:
@@ -46,12 +52,15 @@ def write_neon(folder: Path, *, packets: bool, late: float = -0.1) -> Floats:
         if packets:
             content = b"".join(packet(acc_3, gyro_3) for acc_3, gyro_3 in zip(acc_N3, gyro_N3, strict=True))
         else:
-            content = np.concatenate([gyro_N3, acc_N3], axis=1).astype("<f4").tobytes()
+            rows = np.zeros(len(time_N), ROW)
+            rows["timestamp_ns"] = START + np.round(time_N * 1e9).astype("<i8")
+            for place, axis in enumerate("xyz"):
+                rows[f"gyro_{axis}"], rows[f"accel_{axis}"] = gyro_N3[:, place], acc_N3[:, place]
+            content = rows.tobytes()
         (folder / f"{name} ps{number}.raw").write_bytes(content)
         (folder / f"{name} ps{number}.time").write_bytes((START + np.round(time_N * 1e9).astype("<i8")).tobytes())
         all_times.append(time_N)
-    columns = [(f"{kind}_{axis}", "<f4") for kind in ("gyro", "accel") for axis in "xyz"]
-    (folder / "imu.dtype").write_text(repr(columns))
+    (folder / "imu.dtype").write_text(repr(ROW))
     return np.concatenate(all_times)
 
 

@@ -74,6 +74,7 @@ def test_figures_of_each_are_those_of_its_own_evaluation(pair: list[Path]) -> No
             assert probe[kind] == {name: features[name] for name in ("imu", "video", "both")}
 
 
+@pytest.mark.long
 def test_differences_are_to_the_first_and_settings_say_where_they_may_come_from(
     pair: list[Path], tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ def test_checkpoints_of_other_subjects_are_refused_before_anything_is_measured(p
     assert not list(pair[0].parents[1].rglob("evaluation"))
 
 
+@pytest.mark.long
 def test_each_checkpoint_is_guarded_from_those_it_has_seen(pair: list[Path]) -> None:
     overrides = ["data.train_subjects=01", "data.test_subjects=02"]
     first, other = pair
@@ -178,7 +180,7 @@ def test_the_command_compares_shows_and_writes(pair: list[Path]) -> None:
         }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_json_is_what_was_written(pair: list[Path], tmp_path: Path) -> None:
     chosen = [word for run in pair for word in ("--ckpt", str(run))]
     arguments = ("--no-probe", "--out", str(tmp_path / "out"), "--json", "--set", BOTH[0])

@@ -13,7 +13,7 @@ from revalexo_clip.reports.values import object_of
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_retrieval_compares_the_tokens_of_all_moments(distinct: Path, tmp_path: Path) -> None:
     experiment = built_in_experiment(
         distinct, tokens={"count": 5, "dim": 3, "normalize": "token"}, loss={"type": "InfoNCE", "on": "tokens"}

@@ -83,6 +83,7 @@ def test_test_subjects_are_evaluated_where_there_are_some(metrics: JsonObject) -
     assert metrics["seen"] == {"train": [], "val": []}
 
 
+@pytest.mark.long
 def test_without_test_subjects_the_validation_subjects_are_refused_unless_allowed(run: Path) -> None:
     nobody = ["data.test_subjects="]
     with pytest.raises(
@@ -177,6 +178,7 @@ def test_what_was_embedded_is_written_beside_the_metrics(metrics: JsonObject, tr
     assert measured(first, "all")["accuracy"] == pytest.approx(np.mean(label_N == predicted_N))
 
 
+@pytest.mark.long
 def test_a_single_subject_s_probe_says_what_it_needs(run: Path, distinct: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(distinct, tmp_path / "moved", ignore=shutil.ignore_patterns("*.h5")))
     shutil.rmtree(root / "Subject01")
@@ -186,6 +188,7 @@ def test_a_single_subject_s_probe_says_what_it_needs(run: Path, distinct: Path, 
     assert evaluate(run, data_root=root, overrides=alone, probe=False).metrics["windows"] == 5
 
 
+@pytest.mark.long
 def test_windows_of_one_moment_may_count_as_one_answer(run: Path, metrics: JsonObject) -> None:
     found = evaluate(run, tolerance=0.6, probe=False).metrics
     assert found["tolerance"] == 0.6
@@ -211,6 +214,7 @@ def test_a_checkpoint_needs_neither_its_run_folder_nor_its_dataset_where_they_we
     assert result.metrics == {**metrics, "checkpoint": str(loose)}
 
 
+@pytest.mark.long
 def test_nothing_is_the_newest_run(
     trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: JsonObject
 ) -> None:
@@ -220,11 +224,13 @@ def test_nothing_is_the_newest_run(
     assert measured(evaluate().metrics, "retrieval") == measured(metrics, "retrieval")
 
 
+@pytest.mark.long
 def test_the_size_of_a_batch_changes_no_rank(run: Path, metrics: JsonObject) -> None:
     other = evaluate(run, overrides=["batch_size=3", "data.workers=1"]).metrics
     assert measured(other, "retrieval") == measured(metrics, "retrieval")
 
 
+@pytest.mark.long
 def test_progress_ends_with_the_last_batch(run: Path) -> None:
     told: dict[str, list[tuple[int, int]]] = {}
 

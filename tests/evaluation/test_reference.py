@@ -48,7 +48,7 @@ def changed(reference: Path, folder: Path, change: Callable[[Any], None]) -> Pat
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_its_features_are_probed_beside_the_others(run: Path, reference: Path) -> None:
     result = evaluate(run, reference=reference)
     probe = cast("dict[str, Any]", result.metrics["probe"])
@@ -72,7 +72,7 @@ def test_its_features_are_probed_beside_the_others(run: Path, reference: Path) -
         assert np.asarray(file["probe/linear/imu_supervised"]).shape == (10, 6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_of_a_single_subject_the_training_subjects_are_encoded_by_it_too(run: Path, reference: Path) -> None:
     found = evaluate(run, reference=reference, overrides=["data.test_subjects=05"]).metrics
     probe = cast("dict[str, Any]", found["probe"])

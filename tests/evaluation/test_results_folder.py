@@ -44,7 +44,7 @@ def test_evaluate_writes_the_same_from_python_and_from_the_command_line(run: Pat
     assert not (run / "evaluation").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_classifier_is_evaluated_the_same_from_python_and_from_the_command_line(
     distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:
@@ -94,6 +94,7 @@ def test_only_a_full_evaluation_replaces_the_full_results(run: Path, distinct: P
     assert again.path.parent == run / "evaluation"
 
 
+@pytest.mark.long
 def test_other_recordings_have_their_own_results(run: Path, distinct: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(distinct, tmp_path / "elsewhere", ignore=shutil.ignore_patterns("*.h5")))
     path = root / "data_pairs" / "Subject08.json"

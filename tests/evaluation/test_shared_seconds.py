@@ -44,6 +44,7 @@ def evaluated(dataset: LabelledWindows) -> EvaluatedWindows:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("declare", [True, False])
 def test_a_perfect_model_is_perfect_in_every_gallery(tmp_path: Path, declare: bool) -> None:
     synthesize(tmp_path / "data", subjects=1, clips=4, overlap=4.0, declare=declare, processes=1)

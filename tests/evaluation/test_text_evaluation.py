@@ -16,10 +16,18 @@ from support.small_run import built_in_experiment, train
 
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.data.texts import ActivityTemplates
+from revalexo_clip.data.texts.narrations import NarratedClip, Narration, NarrationTexts
 from revalexo_clip.evaluation.protocol import Evaluation, evaluate
 from revalexo_clip.evaluation.search import Moment, search
 from revalexo_clip.evaluation.text import load_text
-from revalexo_clip.evaluation.zero_shot import ACTIVITIES, _why_not_classes, read_classes
+from revalexo_clip.evaluation.zero_shot import (
+    ACTIVITIES,
+    NARRATIONS,
+    WindowSentences,
+    _true_classes,
+    _why_not_classes,
+    read_classes,
+)
 from revalexo_clip.losses import InfoNCE, Sum, Term, TextContrast
 from revalexo_clip.reports.terminal.evaluation import evaluation_report
 from revalexo_clip.reports.values import child
@@ -131,6 +139,22 @@ def test_classes_that_the_data_do_not_have_are_refused(run: Path, tmp_path: Path
     (tmp_path / "classes.json").write_text('{"walkin": ["a"], "standing": ["b"]}')
     with pytest.raises(ConfigError, match="class walkin is neither an activity nor the class of a narration"):
         evaluate(run, zero_shot=tmp_path / "classes.json", probe=False, out=tmp_path)
+
+
+def test_a_class_may_be_narrated_in_other_splits_only(evaluation: Evaluation) -> None:
+    clip = NarratedClip.of([Narration(time=1.0, text="slowly", **{"class": "slow"})])
+    texts = NarrationTexts([clip], 2.0, 0.0)
+    texts.elsewhere = ("slow", "fast")
+    windows = evaluation.findings.windows
+    own_N = np.arange(len(windows.label_NK)) % 2 - 1
+    sentences = WindowSentences(texts, own_N)
+    truth, true_N = _true_classes({"fast": ("f",), "slow": ("s",)}, windows, sentences, None)
+    assert truth == NARRATIONS
+    np.testing.assert_array_equal(true_N, np.where(own_N == 0, 1, -1))
+    with pytest.raises(ConfigError, match="no evaluated window has a narration of a class: fast"):
+        _true_classes({"fast": ("f",)}, windows, sentences, None)
+    with pytest.raises(ConfigError, match="class fasst is neither an activity nor"):
+        _true_classes({"fasst": ("f",), "slow": ("s",)}, windows, sentences, None)
 
 
 def test_classes_of_two_kinds_and_missing_narrations_are_named_as_they_are() -> None:

@@ -106,6 +106,7 @@ def test_the_description_explains_the_video_encoder(run: Path, tmp_path: Path) -
     assert not (run / "export").exists()
 
 
+@pytest.mark.long
 def test_what_was_measured_on_the_same_checkpoint_goes_with_it(run: Path) -> None:
     measured = evaluate(run).metrics
     folder = shutil.move(run, run.with_name("renamed"))  # a path does not say which checkpoint it is
@@ -114,6 +115,7 @@ def test_what_was_measured_on_the_same_checkpoint_goes_with_it(run: Path) -> Non
     assert description.origin.metrics == {name: value for name, value in measured.items() if name not in left_behind}
 
 
+@pytest.mark.long
 def test_results_on_training_subjects_are_not_called_results_on_test_subjects(run: Path) -> None:
     evaluate(run, overrides=["data.test_subjects=01"], allow_seen_subjects=True, probe=False, out=run / "evaluation")
     export_encoder("imu", run)
@@ -122,12 +124,14 @@ def test_results_on_training_subjects_are_not_called_results_on_test_subjects(ru
     assert "**Subject01 was used in training or model selection" in card
 
 
+@pytest.mark.long
 def test_what_was_measured_on_another_checkpoint_stays_behind(run: Path) -> None:
     evaluate(run)
     edit_checkpoint(run, {"version": "0.0.9"})  # as a run that goes on replaces best.ckpt
     assert export_encoder("imu", run).description.origin.metrics is None
 
 
+@pytest.mark.long
 def test_damaged_metrics_are_an_error_that_names_the_file(run: Path) -> None:
     path = evaluate(run).path
     path.write_bytes(path.read_bytes()[:200])
@@ -216,7 +220,7 @@ def test_an_unknown_modality_or_format_is_refused(run: Path, arguments: dict[str
     assert not (run / "export").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_revalexo_loads_the_export_by_name_and_shape_into_a_plain_module(run: Path) -> None:
     model = enlarge(run)
     export = export_encoder("imu", run, format="revalexo")

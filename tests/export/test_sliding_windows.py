@@ -204,7 +204,7 @@ print(len(features.start_N), float(features.start_N[0]), *features.vector_ND[3].
 """What somebody who was sent the folder writes."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_folder_that_was_sent_elsewhere_embeds_a_real_recording_at_its_own_rate(
     run: Path, real: Path, tmp_path: Path
 ) -> None:

@@ -32,7 +32,7 @@ class TiedNet(nn.Module):
         return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("only_built_in")
 @pytest.mark.parametrize("average", [None, 0.5])
 def test_a_tied_weight_is_trained_and_exported_once_and_loaded_as_one(

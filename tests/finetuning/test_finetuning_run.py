@@ -32,6 +32,7 @@ from revalexo_clip.runs.resume import NEWEST
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fields", [{}, {"modality": "video", "freezing": {"epochs": 1, "every": 1}}])
 def test_a_micro_batch_changes_nothing(
     distinct: Path, trained_run: Path, tmp_path: Path, fields: dict[str, object]
@@ -81,8 +82,8 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
     assert metrics(run) == metrics(untouched)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("freezing", [pytest.param("freezing.epochs=0", marks=pytest.mark.long), "freezing.epochs=1"])
+@pytest.mark.long
+@pytest.mark.parametrize("freezing", ["freezing.epochs=0", "freezing.epochs=1"])
 def test_two_processes_train_as_one_does(
     go: Callable[..., Path], distinct: Path, tmp_path: Path, freezing: str
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_share_of_the_labels_is_of_every_activity_and_part_of_a_larger_one(dis
     assert parts.data.steps_per_epoch == 2
 
 
+@pytest.mark.long
 def test_a_checkpoint_is_all_that_an_activity_classifier_needs(distinct: Path, run: Path, tmp_path: Path) -> None:
     experiment = finetuning(distinct, run, modality="both")
     trained = train_classifier(experiment, tmp_path)
@@ -162,6 +164,7 @@ def test_metrics_are_those_of_the_rebuilt_model(distinct: Path, trained_run: Pat
     assert (run / "evaluation/report.html").is_file()
 
 
+@pytest.mark.long
 def test_evaluate_measures_an_activity_classifier_by_what_it_predicts(
     distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from revalexo_clip.finetuning.run import Finetuning
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
 
+@pytest.mark.long
 def test_a_frozen_encoder_keeps_weights_and_statistics(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
     fields = {"modality": "both", "freezing": {"epochs": "all"}, "fusion": "features"}
     experiment = finetuning(distinct, trained_run, **fields)

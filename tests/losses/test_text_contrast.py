@@ -69,6 +69,18 @@ def test_one_meaning_alone_has_no_negatives() -> None:
     assert TextContrast().build().double()(x_ND, text_NE).item() == 0
 
 
+@pytest.mark.parametrize("block_rows", [None, 3])
+@pytest.mark.parametrize("meaning", [MEANING, (-1,) * COUNT, (3,) * COUNT])
+def test_chance_is_the_loss_of_vectors_that_are_all_equal(meaning: tuple[int, ...], block_rows: int | None) -> None:
+    module = TextContrast(block_rows=block_rows).build().double()
+    same_ND, overlap = unit(1, 5, seed=0).expand(COUNT, 5), moments(COUNT)
+    text_NE = with_meaning(same_ND, torch.tensor(meaning))
+    chance = module.chance_of(same_ND, text_NE, overlap)
+    assert chance is not None
+    torch.testing.assert_close(chance.double(), module(same_ND, text_NE, overlap), rtol=1e-6, atol=1e-7)
+    assert (chance > 0) == (meaning == MEANING)
+
+
 def test_the_term_reads_imu_or_video_and_text() -> None:
     assert TextContrast().build().reads == ("imu", "text")
     assert TextContrast(of="video").build().reads == ("video", "text")

@@ -66,6 +66,7 @@ def test_means_of_terms_are_the_scores_of_reports() -> None:
         assert ends_of(of_probes, "accuracy") == pytest.approx([low, high])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", [ONE_RECORDING, TWO_SUBJECTS, FOUR_SUBJECTS, SHORT_RECORDINGS], ids=str)
 @pytest.mark.parametrize("seconds", [2.0, 15.0])
 def test_intervals_of_means_contain_the_truth(layout: Layout, seconds: float) -> None:

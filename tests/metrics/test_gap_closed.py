@@ -73,6 +73,7 @@ def test_with_few_labels_the_probes_of_all_features_have_the_same_labels() -> No
     assert closed[-1]["macro_f1"] is not None
 
 
+@pytest.mark.long
 def test_there_is_none_unless_the_supervised_network_is_clearly_better() -> None:
     windows = supervised(made_windows(subjects=3))
     untrained_NF = windows.features["imu_untrained"]

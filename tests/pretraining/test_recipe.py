@@ -125,7 +125,7 @@ def test_it_learns_in_parts_as_at_once_and_every_term_is_logged(distinct: Path, 
     assert (whole / "checkpoints/best.ckpt").samefile(whole / "checkpoints/epoch=001.ckpt")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_its_evaluation_shows_frames_of_windows_that_have_none(distinct: Path, tmp_path: Path) -> None:
     found = evaluate(train(recipe(distinct), tmp_path))
     page = Page(found.report.read_text(encoding="utf-8"))

@@ -87,6 +87,7 @@ def test_three_modalities_are_aligned_in_one_run_and_validated_as_by_plain_loops
 def test_imu_is_aligned_with_text_without_video_and_the_loss_chooses(aligned: Path) -> None:
     losses = logged(aligned, "val/loss")
     assert len(losses) == 3
+    assert len(logged(aligned, "train/chance")) == len(logged(aligned, "val/chance")) == 3
     assert len(logged(aligned, "val/selection")) == 3, "neighbours are measured, too"
     assert load_checkpoint(aligned / "checkpoints/best.ckpt").epoch == losses.index(min(losses)) + 1
     assert load_checkpoint(aligned / "checkpoints/best.ckpt").build_model().video is None

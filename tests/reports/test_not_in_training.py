@@ -93,6 +93,7 @@ def lonely() -> Evaluation:
     return made_evaluation(windows, "made", made_probe_results(windows))
 
 
+@pytest.mark.long
 def test_an_evaluation_names_what_its_probes_were_not_trained_on(lonely: Evaluation) -> None:
     metrics = lonely.metrics
     probe = child(metrics, "probe")
@@ -107,6 +108,7 @@ def test_an_evaluation_names_what_its_probes_were_not_trained_on(lonely: Evaluat
     assert Page(tables(metrics)).text
 
 
+@pytest.mark.long
 def test_a_name_that_is_no_formula_is_drawn_as_it_is(lonely: Evaluation) -> None:
     pages = {section.anchor: str(section.body) for section in sections(lonely.findings)}
     assert "x$\\frac{$ (28)" in pages["activities"]

@@ -79,6 +79,7 @@ def test_a_run_that_is_stopped_again_before_it_took_a_step_loses_nothing(
     assert_same(go(), untouched)
 
 
+@pytest.mark.long
 def test_averages_of_weights_are_resumed_within_an_epoch(go: Go, written: Path, tmp_path: Path) -> None:
     average = "trainer.average=0.8"
     whole = train(small(written, average, file=INTERRUPTED), tmp_path)

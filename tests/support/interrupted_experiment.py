@@ -1,8 +1,8 @@
 """The small experiment with dropout, and with signals that come at a step that is known beforehand.
 
-Tests run this very file; nothing imports it. `SIGNAL_AT=7:15` in the environment sends the process signal 15 in its 7th
-step, counted from where it was started or resumed; `SIGNAL_AT=7:15:1` sends it to the second process of a run alone;
-`SIGNAL_WHEN_LOADED=15` sends it as soon as a training window is loaded, so before any step.
+Tests run this very file; only `frozen_experiment` imports it. `SIGNAL_AT=7:15` in the environment sends the process
+signal 15 in its 7th step, counted from where it was started or resumed; `SIGNAL_AT=7:15:1` sends it to the second
+process of a run alone; `SIGNAL_WHEN_LOADED=15` sends it as soon as a training window is loaded, so before any step.
 """
 
 import os

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from revalexo_clip.core.types import ImuSpec, Sample, VideoSpec
 from revalexo_clip.data import WindowDataset
-from revalexo_clip.data.base import NO_MOTION, Windows
+from revalexo_clip.data.base import NO_FEATURES, NO_MOTION, Windows
 from revalexo_clip.data.windows import distinct_moments
 from revalexo_clip.metrics.evaluated import EvaluatedWindows
 from revalexo_clip.metrics.robustness import NotPerturbed, Perturbed
@@ -161,6 +161,7 @@ class MadeDataset(WindowDataset):
             imu_LC=torch.tensor([3.0, 4.0, 0.5]).repeat(20, 1),
             video_THWC=torch.full((4, 16, 16, 3), index % 256, dtype=torch.uint8),
             motion_MYX3=NO_MOTION,
+            features_MP=NO_FEATURES,
             label_K=self.made.label_NK[index],
             transition_K=self.made.transition_NK[index],
             clip=self.made.clip_N[index],

@@ -56,7 +56,7 @@ def test_precision_and_search_of_algorithms_reach_torch(chosen: bool) -> None:
     assert torch.backends.cudnn.benchmark is chosen
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_on_a_cpu_they_change_nothing(distinct: Path, plain: Path, tmp_path: Path) -> None:
     run = train(experiment(distinct, tf32=True, cudnn_benchmark=True), tmp_path)
     state, expected = (weights(each / "checkpoints/last.ckpt") for each in (run, plain))

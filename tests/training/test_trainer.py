@@ -106,7 +106,7 @@ def test_every_option_of_the_trainer_is_tried() -> None:
     assert {*TOGETHER, "sync_batchnorm", "compile", "cudnn_benchmark", "tf32"} == set(TrainerConfig.model_fields)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("micro_batch", [None, 1])
 @pytest.mark.parametrize(
     ("imu", "video"),

@@ -24,8 +24,9 @@ from revalexo_clip.data.ego4d.rows import Faults, clean
 from revalexo_clip.data.ego4d.take import Layout, Take
 from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.packets import presentation_times
 from revalexo_clip.data.revalexo.pack.find import cache_folder
-from revalexo_clip.data.source import ClipSource
+from revalexo_clip.data.source import ClipSource, FrameTimes
 from revalexo_clip.data.video import Pixels, read_frames
 
 FORMAT = 1
@@ -163,6 +164,14 @@ class TakeFiles(ClipSource):
     def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
         """See `ClipSource.frames`."""
         return read_frames(self.index.video(clip), time_T, short_side, crop, burst)
+
+    def frame_times(self, clip: int) -> FrameTimes:
+        """See `ClipSource.frame_times`."""
+        return FrameTimes(*presentation_times(self.index.video(clip)))
+
+    def pixel_source(self, clip: int) -> str:
+        """See `ClipSource.pixel_source`."""
+        return self.index.pixel_source(clip)
 
     def fingerprint(self) -> str:
         """See `ImuSource.fingerprint`."""

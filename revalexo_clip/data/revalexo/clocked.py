@@ -15,7 +15,7 @@ from revalexo_clip.data.clocks import MAX_GAP, BadTime, ClockError, Piece, TimeU
 from revalexo_clip.data.imu import ImuCache, Samples, header_of, read_column, read_imu
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.revalexo.survey import Span, Survey
-from revalexo_clip.data.source import ClipSource
+from revalexo_clip.data.source import ClipSource, FrameTimes
 from revalexo_clip.data.video import Pixels
 from revalexo_clip.data.windows import Floats
 
@@ -174,6 +174,14 @@ class ClockedFiles(ClipSource):
     def frames(self, clip: int, time_T: Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
         """See `ClipSource.frames`."""
         return self.video.frames(clip, time_T, short_side, crop, burst)
+
+    def frame_times(self, clip: int) -> FrameTimes:
+        """See `ClipSource.frame_times`."""
+        return self.video.frame_times(clip)
+
+    def pixel_source(self, clip: int) -> str:
+        """See `ClipSource.pixel_source`."""
+        return self.video.pixel_source(clip)
 
     def fingerprint(self) -> str:
         """See `ImuSource.fingerprint`."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from revalexo_clip.data import windows
 from revalexo_clip.data.imu import ImuCache, Samples
 from revalexo_clip.data.index import ClipIndex
+from revalexo_clip.data.packets import presentation_times
 from revalexo_clip.data.revalexo.index import index_fingerprint
-from revalexo_clip.data.source import ClipSource
+from revalexo_clip.data.source import ClipSource, FrameTimes
 from revalexo_clip.data.video import Pixels, read_frames
 
 
@@ -28,6 +29,14 @@ class RawFiles(ClipSource):
     def frames(self, clip: int, time_T: windows.Floats, short_side: int, crop: int | None, burst: int = 1) -> Pixels:
         """See `ClipSource.frames`."""
         return read_frames(self.index.video(clip), time_T, short_side, crop, burst)
+
+    def frame_times(self, clip: int) -> FrameTimes:
+        """See `ClipSource.frame_times`."""
+        return FrameTimes(*presentation_times(self.index.video(clip)))
+
+    def pixel_source(self, clip: int) -> str:
+        """See `ClipSource.pixel_source`."""
+        return self.index.pixel_source(clip)
 
     def fingerprint(self) -> str:
         """See `ImuSource.fingerprint`."""

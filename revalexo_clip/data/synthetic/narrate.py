@@ -116,7 +116,10 @@ def unseen_classes() -> dict[str, list[str]]:
 
 
 def write_narrations(root: Path, world: int, recordings: Sequence[Recorded]) -> None:
-    """Write `narrations.json` and `narrations_unseen.json` into the folder of a simulated dataset."""
+    """Write `narrations.json` and `narrations_unseen.json` into the folder of a simulated dataset.
+
+    The second has those of the classes in `HELD_OUT` that occur in the dataset.
+    """
     simulated = {1: world1, 2: world2}[world]
     narrations: dict[str, list[dict[str, float | str]]] = {}
     for one in recordings:
@@ -131,7 +134,8 @@ def write_narrations(root: Path, world: int, recordings: Sequence[Recorded]) -> 
                 if 0 <= time - offset <= CLIP_SECONDS
             ]
     write_json(root / FILE, narrations)
-    write_json(root / UNSEEN_FILE, unseen_classes())
+    there = {said["class"] for told in narrations.values() for said in told}
+    write_json(root / UNSEEN_FILE, {name: said for name, said in unseen_classes().items() if name in there})
 
 
 def narrated_moments(motion: Motion, plan: Sequence[Segment], seconds: float) -> list[tuple[float, str]]:

@@ -53,6 +53,8 @@ class WindowTexts(ABC):
     """V distinct sentences; windows refer to them by their index."""
     meanings: tuple[str, ...]
     """[V] what each sentence means: windows whose sentences mean the same are not negatives of each other."""
+    elsewhere: Collection[str] = ()
+    """What sentences of other splits mean, as far as it is known."""
 
     @abstractmethod
     def candidates(self, clip: int, start: float, label_K: Ints) -> Ints:

@@ -79,7 +79,9 @@ class Narrations(Texts):
         clips = [clip.without(self.held_out if training else ()) for clip in clips]
         if not any(len(clip.time_S) for clip in clips):
             raise DataError(f"texts: none of the {len(clips)} clips of {', '.join(_subjects(windows))} has a narration")
-        return NarrationTexts(clips, windows.imu_spec.window, self.margin)
+        texts = NarrationTexts(clips, windows.imu_spec.window, self.margin)
+        texts.elsewhere = known or ()
+        return texts
 
     def _of_clips(
         self, data: Recordings, windows: LabelledWindows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field
@@ -44,6 +44,13 @@ class Encoder(Config):
             number = f"{len(blocks)} blocks" if len(blocks) > 1 else "a single block"
             raise ConfigError(f"{type(self).__name__}: frozen is {self.frozen}, but the encoder has {number}")
         return blocks[: self.frozen]
+
+    def self_contained(self) -> Self:
+        """Return this encoder with everything that `build` reads from files, so that it can be built without them.
+
+        Checkpoints contain the result. Unless this method is overridden, `build` reads no files.
+        """
+        return self
 
 
 class ImuEncoder(Encoder, Component, ABC):

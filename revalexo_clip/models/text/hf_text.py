@@ -10,7 +10,9 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.errors import DataError
+from revalexo_clip.models.hugging_face import loading, read_config, require_transformers, without_dropout
+from revalexo_clip.models.layers import freeze_unused
 from revalexo_clip.models.text.base import PADDING, TextEncoder, TextNet
 
 if TYPE_CHECKING:
@@ -46,35 +48,26 @@ class HFText(TextEncoder):
 
     def build(self) -> TextNet:
         """See `TextEncoder.build`. Raises `DataError` if the files lack weights that the pooling uses."""
-        try:
-            import transformers  # noqa: PLC0415 (an optional extra)
-        except ImportError as error:
-            raise ConfigError(
-                "text: HFText needs the transformers library: pip install 'revalexo_clip[text]'"
-            ) from error
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
+        require_transformers("text", "HFText")
+        import transformers  # noqa: PLC0415 (an optional extra)
+
         only = {"local_files_only": self.local_files_only}
-        try:
-            config = transformers.AutoConfig.from_pretrained(self.model, **only)
+        with loading("text.model", self.model, "config.json, tokenizer files and model.safetensors"):
+            config = read_config(self.model, **only)
             tokenizer = transformers.AutoTokenizer.from_pretrained(self.model, **only)
             kind = getattr(transformers, _class_name(config, self.pooling))
-            model, loading = kind.from_pretrained(
-                self.model, dtype=torch.float32, output_loading_info=True, **_without_dropout(config), **only
+            model, info = kind.from_pretrained(
+                self.model, dtype=torch.float32, output_loading_info=True, **without_dropout(config), **only
             )
-        except (OSError, ValueError, ImportError) as error:  # all that the library raises for missing or other files
-            first = str(error).strip().partition("\n")[0]
-            raise DataError(
-                f"text.model: {self.model} cannot be loaded by the transformers library: {first}\nName a folder with "
-                "config.json, tokenizer files and model.safetensors, or a model that is in the library's cache or can "
-                "be downloaded"
-            ) from error
         if self.pooling != "model" and isinstance(getattr(model, "pooler", None), nn.Module):
-            model.pooler = None  # its weights would get no gradient, and DDP waits for all of them
-        self._check_complete(model, loading["missing_keys"])
+            model.pooler = None  # so that files without its weights can be used
+        self._check_complete(model, info["missing_keys"])
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
-        return HFTextNet(model, tokenizer, self.pooling, min(self.max_length, tokenizer.model_max_length))
+        net = HFTextNet(model, tokenizer, self.pooling, min(self.max_length, tokenizer.model_max_length))
+        if not self.is_frozen:
+            freeze_unused(net, net(net.tokenize(["a"])))
+        return net
 
     def _check_complete(self, model: PreTrainedModel, missing: Collection[str]) -> None:
         """Raise `DataError` if weights that are used are not in the model's files: the library would draw them."""
@@ -91,6 +84,8 @@ _CLASSES = {
     "clip_text_model": "CLIPTextModel",
     "siglip": "SiglipTextModel",
     "siglip_text_model": "SiglipTextModel",
+    "siglip2": "Siglip2TextModel",
+    "siglip2_text_model": "Siglip2TextModel",
     "t5": "T5EncoderModel",
 }
 """The text half of models that have another half, by their `model_type`; other models are read as a whole."""
@@ -100,11 +95,6 @@ def _class_name(config: PretrainedConfig, pooling: Pooling) -> str:
     """Return the name of the library's class for the text encoder of a model."""
     name = _CLASSES.get(config.model_type, "AutoModel")
     return "CLIPTextModelWithProjection" if name == "CLIPTextModel" and pooling == "model" else name
-
-
-def _without_dropout(config: PretrainedConfig) -> dict[str, float]:
-    """Return settings that turn dropout off: its masks would depend on how a batch is divided."""
-    return {name: 0.0 for name, value in config.to_dict().items() if "drop" in name and isinstance(value, float)}
 
 
 class HFTextNet(TextNet):

@@ -7,17 +7,21 @@ encodes the sentences of each batch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.models.dual_encoder import ProjectionHead, unit
+from revalexo_clip.models.dual_encoder import projection_head, unit
 from revalexo_clip.models.text.base import TextEncoder, TextNet
+from revalexo_clip.models.text.kept_table import kept_table, table_name
 
 _AT_ONCE = 64
 """Sentences that are encoded at once without gradients."""
+MANY = 1000
+"""Sentences whose features are worth a file: a model of 12 layers of 384 needs 10 s of processor time for them."""
 
 
 class TextTower(nn.Module):
@@ -28,23 +32,34 @@ class TextTower(nn.Module):
     digest: Tensor
     """[32] uint8, `TextNet.digest`, which is compared when a state is loaded."""
 
-    def __init__(self, encoder: TextEncoder, embed_dim: int) -> None:
-        """Build the encoder, and a head to D = `embed_dim`. Raises what `TextEncoder.build` raises."""
+    def __init__(self, encoder: TextEncoder, embed_dim: int, *, headless: bool = False) -> None:
+        """Build the encoder, and a head to D = `embed_dim` unless it is `headless`.
+
+        Raises what `TextEncoder.build` and `projection_head` raise.
+        """
         super().__init__()
         self.name = type(encoder).__name__
         net = encoder.build()
         self.net: TextNet | None = None if encoder.is_frozen else net
-        net.requires_grad_(not encoder.is_frozen)
-        self._frozen: tuple[TextNet, ...] = (
-            (net.eval(),) if encoder.is_frozen else ()
-        )  # a tuple: not a part of the module's state
-        self.head = ProjectionHead(net.feature_dim, embed_dim)
+        self._frozen: tuple[TextNet, ...] = ()  # a tuple: not a part of the module's state
+        if encoder.is_frozen:
+            self._frozen = (net.requires_grad_(False).eval(),)
+        self.head = projection_head("text", net.feature_dim, embed_dim, headless=headless)
         self.register_buffer("digest", torch.frombuffer(bytearray.fromhex(net.digest()), dtype=torch.uint8).clone())
         self.register_buffer("table", torch.empty(0, 0), persistent=False)
 
-    def set_sentences(self, sentences: Sequence[str]) -> None:
-        """Set the V sentences that `forward` refers to by their indices. A frozen encoder encodes them here."""
-        found = self._features(sentences) if self.net is None else self.net.tokenize(sentences)
+    def set_sentences(self, sentences: Sequence[str], folder: Path | None = None) -> None:
+        """Set the V sentences that `forward` refers to by their indices. A frozen encoder encodes them here.
+
+        The features of `MANY` sentences or more are kept in the `folder`, if there is one, for the next time.
+        """
+        if self.net is not None:
+            found = self.net.tokenize(sentences)
+        elif folder is None or len(sentences) < MANY:
+            found = self._features(sentences)
+        else:
+            path = folder / table_name(self._frozen[0], sentences)
+            found = kept_table(path, lambda: self._features(sentences))
         self.table = found.to(self.digest.device)
 
     def forward(self, text_B: Tensor) -> Tensor:

@@ -197,6 +197,7 @@ def test_an_imu_that_starts_late_has_windows_from_then_on(tmp_path: Path) -> Non
     assert [problem.kind for problem in unplaced if problem.severity == "error"] == ["late_clock"]
 
 
+@pytest.mark.long
 def test_a_clock_of_a_longer_recording_is_not_late(tmp_path: Path) -> None:
     """The clocks of clips that were cut from one recording go on from clip to clip."""
     for number in range(3):

@@ -124,7 +124,7 @@ def test_a_dataset_that_is_not_prepared_is_measured_when_it_is_read(
     assert find_motion(root, COARSE) is not None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_samples_are_the_same_for_any_number_of_workers(root: Path) -> None:
     """Workers of a dataset that is not prepared measure it once, and wait for each other."""
     dataset = moving(root).build("val", seed=0)
@@ -221,7 +221,7 @@ def test_a_damaged_motion_file_is_made_again(root: Path, counted: list[str]) -> 
     assert moving(root).build("val", seed=0)[0, 0].motion_MYX3.shape == (60, 2, 2, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_videos_give_the_same_bytes(root: Path, tmp_path: Path) -> None:
     for name in ("a.h5", "b.h5"):
         write_motion(root, tmp_path / name, COARSE, processes=1 if name == "a.h5" else 2)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[3]
 
 # Known errors of a torchvision that does not match torch, and of one that lacks the operator.
@@ -54,6 +56,7 @@ def torchvision(folder: Path, ops: str) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_models_build_without_torchvision_and_leave_no_trace_of_the_placeholder() -> None:
     check = """
 import pytorchvideo.models.head
@@ -68,10 +71,12 @@ else:
     python(WITHOUT_TORCHVISION + BUILD + check)
 
 
+@pytest.mark.long
 def test_models_build_beside_a_broken_torchvision_and_leave_no_trace_of_it(tmp_path: Path) -> None:
     python(BUILD + "assert loaded == [], loaded\n", torchvision(tmp_path, BROKEN["operator"]))
 
 
+@pytest.mark.long
 def test_every_known_error_of_torchvision_is_handled(tmp_path: Path) -> None:
     folders = [str(torchvision(tmp_path / name, ops)) for name, ops in BROKEN.items()]
     check = f"""
@@ -87,6 +92,7 @@ for folder in {folders}:
     python(check)
 
 
+@pytest.mark.long
 def test_a_torchvision_without_the_operator_is_left_as_it_was(tmp_path: Path) -> None:
     check = """
 import torchvision.ops
@@ -96,6 +102,7 @@ assert not hasattr(torchvision.ops, "RoIAlign")
     python(BUILD + check, torchvision(tmp_path, ""))
 
 
+@pytest.mark.long
 def test_a_working_torchvision_is_used(tmp_path: Path) -> None:
     check = """
 import pytorchvideo.models.head, torchvision.ops

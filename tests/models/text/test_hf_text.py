@@ -18,7 +18,7 @@ from revalexo_clip.models.text.tower import TextTower
 
 transformers = pytest.importorskip("transformers")
 
-from support.tiny_text_models import write_bert, write_clip_text  # noqa: E402
+from support.tiny_text_models import write_bert, write_clip_text, write_siglip_text, write_t5  # noqa: E402
 
 SENTENCES = ("a person is walking up stairs", "standing")
 TOKENS = ([2, 4, 5, 7, 8, 10, 11, 3], [2, 9, 3])
@@ -135,11 +135,28 @@ def test_weights_that_the_files_lack_are_not_drawn(bert: Path, masked: Path) -> 
         text(masked, "model").build()
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "last", "model"])
-def test_every_weight_of_a_trained_model_gets_a_gradient(bert: Path, pooling: Pooling) -> None:
-    net = text(bert, pooling, frozen=0).build()
-    net(net.tokenize(SENTENCES)).square().sum().backward()
-    assert [name for name, weight in net.named_parameters() if weight.grad is None] == []
+@pytest.fixture(scope="module")
+def models(bert: Path, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    siglip, t5 = (write(tmp_path_factory.mktemp("model")) for write in (write_siglip_text, write_t5))
+    return {"bert": bert, "clip": clip, "siglip": siglip, "t5": t5}
+
+
+POOLED: dict[str, tuple[Pooling, ...]] = {
+    **dict.fromkeys(("bert", "clip", "siglip"), ("mean", "cls", "last", "model")),
+    "t5": ("mean", "cls", "last"),
+}
+
+
+@pytest.mark.parametrize(("name", "pooling"), [(name, pooling) for name, ways in POOLED.items() for pooling in ways])
+def test_every_weight_that_is_trained_gets_a_gradient(models: dict[str, Path], name: str, pooling: Pooling) -> None:
+    tower = TextTower(text(models[name], pooling, frozen=0), 5).train()
+    tower.set_sentences(SENTENCES)
+    tower(torch.tensor([0, 1])).square().sum().backward()
+    trained = {name: weight for name, weight in tower.named_parameters() if weight.requires_grad}
+    assert [name for name, weight in trained.items() if weight.grad is None] == []
+    unused = {name for name, _ in tower.named_parameters()} - set(trained)
+    of_siglip = {f"net.model.head.{kind}" for kind in ("weight", "bias")}
+    assert unused == (of_siglip if name == "siglip" and pooling != "model" else set())
 
 
 def test_a_model_without_pooled_output_says_what_to_choose(bert: Path) -> None:

@@ -104,7 +104,7 @@ def _compared(one: ClassifierOutput, other: ClassifierOutput, bootstrap: TimeBoo
     return {"horizons": [{"all": {**gained, "significant": dict.fromkeys(CLASSIFICATION_SCORES)}}]}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("claims", [claims_about_pretraining, claims_about_checkpoints])
 def test_answers_seldom_claim_a_difference_that_is_not_there(claims: Callable[[Layout, float, int], float]) -> None:
     assert 0.0 < claims(TWO_SUBJECTS, 5.0, 400) <= MOST

@@ -148,6 +148,7 @@ def test_a_line_says_what_is_significant_and_what_is_not(metrics: JsonObject) ->
     assert copy.startswith("the same: all windows, same subject, ")
 
 
+@pytest.mark.long
 def test_six_subjects_have_a_mean_difference_with_an_interval_between_subjects() -> None:
     several = made_comparison({"a/1": 1.0, "b/1": 0.2}, subjects=6)
     (difference,) = cast("list[JsonObject]", several["differences"])

@@ -99,6 +99,7 @@ def test_the_table_holds_the_figures_of_metrics_json(findings: Findings, written
             assert " ".join(expected).replace(" ", "") in text.replace(" ", ""), expected
 
 
+@pytest.mark.long
 def test_the_same_evaluation_gives_the_same_bytes(findings: Findings, written: str, tmp_path: Path) -> None:
     write_report(tmp_path / "again.html", findings)
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == written
@@ -150,6 +151,7 @@ def test_what_is_missing_is_said_in_words(tmp_path: Path) -> None:
     assert "Not measured No probe: no window has a label." in head
 
 
+@pytest.mark.long
 def test_six_subjects_have_means_with_intervals_between_subjects() -> None:
     windows = made_windows(subjects=6, clips=3)
     found = made_evaluation(windows, "made", made_probe_results(windows)).findings

@@ -149,6 +149,7 @@ def test_a_term_that_overrides_its_share_is_named(distinct: Path) -> None:
         dry_run_pretraining(experiment(distinct, loss=both), RunOptions())
 
 
+@pytest.mark.long
 def test_components_that_return_what_they_should_are_not_disturbed(distinct: Path, tmp_path: Path) -> None:
     fine = experiment(distinct, imu=mean_encoder("itself"), loss=squared_loss("scalar"), micro_batch=2)
     assert (train(fine, tmp_path) / "checkpoints" / "last.ckpt").is_file()

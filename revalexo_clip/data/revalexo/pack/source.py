@@ -23,7 +23,7 @@ from revalexo_clip.data.revalexo.pack.payload import Payloads
 from revalexo_clip.data.revalexo.raw_files import RawFiles
 from revalexo_clip.data.revalexo.survey import Span, Survey, sensor_columns
 from revalexo_clip.data.revalexo.timing import Files, raw_files
-from revalexo_clip.data.source import ClipSource
+from revalexo_clip.data.source import ClipSource, FrameTimes
 from revalexo_clip.data.video import Pixels, frame_size, upright_centre
 from revalexo_clip.data.windows import Floats, Ints, burst_frames
 
@@ -181,7 +181,7 @@ class PackedFiles(ClipSource):
     def __init__(self, clips: PackedClips, channels: tuple[str, ...]) -> None:
         entries = clips.pack.entries
         self.payloads = Payloads(clips.pack.shards, entries.shards)
-        self.short_side = clips.pack.pixels.short_side
+        self.short_side, self.quality = clips.pack.pixels.short_side, clips.pack.pixels.quality
         self.digest = clips.fingerprint()
         self.rows = clips.rows
         self.columns_H = [len(header.kept) for header in entries.headers]
@@ -215,9 +215,9 @@ class PackedFiles(ClipSource):
         path, name = self.root / str(self.video_N[clip]), self.names[clip]
         height, width = (int(size) for size in rows.size_N2[clip])
         first, payload = int(rows.first_frame_N[clip]), self.payloads.of(int(rows.video_shard_N[clip]))
-        time_P = payload.times(first, first + int(rows.frames_N[clip]), int(rows.time_check_N[clip]), name)
+        time_P, tolerance = self.frame_times(clip)
         try:
-            frame_T = burst_frames(time_P, time_T, burst, float(rows.tolerance_N[clip]))
+            frame_T = burst_frames(time_P, time_T, burst, tolerance)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         once_U, which_T = np.unique(frame_T, return_inverse=True)
@@ -228,6 +228,20 @@ class PackedFiles(ClipSource):
         except ValueError as error:
             raise DataError(f"{payload.path}: {name}: frames of {path} are corrupt ({error}); {AGAIN}") from error
         return np.ascontiguousarray(upright_centre(frames_UHWC, crop, int(rows.turns_N[clip]))[which_T])
+
+    def frame_times(self, clip: int) -> FrameTimes:
+        """See `ClipSource.frame_times`."""
+        rows = self.rows
+        if rows.header_N[clip] < 0:
+            return self.raw_files.frame_times(clip)
+        first, payload = int(rows.first_frame_N[clip]), self.payloads.of(int(rows.video_shard_N[clip]))
+        end, check = first + int(rows.frames_N[clip]), int(rows.time_check_N[clip])
+        return FrameTimes(payload.times(first, end, check, self.names[clip]), float(rows.tolerance_N[clip]))
+
+    def pixel_source(self, clip: int) -> str:
+        """See `ClipSource.pixel_source`."""
+        stored = "" if self.rows.header_N[clip] < 0 else f" pack {self.short_side} {self.quality}"
+        return self.raw_files.pixel_source(clip) + stored
 
     def fingerprint(self) -> str:
         """See `ImuSource.fingerprint`."""
