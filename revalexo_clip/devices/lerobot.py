@@ -95,8 +95,12 @@ def read_lerobot(source: Path, options: TableOptions) -> DeviceRecording:
 def _info(path: Path) -> _Info:
     try:
         return _Info.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
-        raise DataError(f"{path}: is not the description of a LeRobotDataset: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{path}: is not the description of a LeRobotDataset: {place}: {first['msg']}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; is {path.parents[1]} a LeRobotDataset?") from error
 
 
 def _second(source: Path, info: _Info, number: int, camera: str | None) -> _Episode:

@@ -40,8 +40,11 @@ def _files(source: Path) -> list[Path]:
 
 
 def _has_counter(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _COUNTER.encode() in file.read(_HEAD)
+    try:
+        with path.open("rb") as file:
+            return _COUNTER.encode() in file.read(_HEAD)
+    except OSError:
+        return False
 
 
 def read_movella(source: Path, options: TableOptions) -> DeviceRecording:
@@ -50,6 +53,8 @@ def read_movella(source: Path, options: TableOptions) -> DeviceRecording:
     Raises `DataError`, also if it is not said what the sensors' clock reads at the first video frame.
     """
     files = _files(source)
+    if not files:
+        raise DataError(f"{source}: is no export of a DOT or MTw sensor: it has no column {_COUNTER}")
     tables, notes = [], []
     for path in files:
         table = read_text(path)

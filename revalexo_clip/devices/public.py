@@ -34,8 +34,11 @@ def is_wear(source: Path) -> bool:
     """Whether a file looks like a table of WEAR."""
     if source.suffix.lower() != ".csv" or not source.is_file():
         return False
-    with source.open(encoding="utf-8-sig", errors="replace") as file:
-        head = file.readline(10_000)
+    try:
+        with source.open(encoding="utf-8-sig", errors="replace") as file:
+            head = file.readline(10_000)
+    except OSError:
+        return False
     return "sbj_id" in head and all(f"{limb}_acc_x" in head for limb in _LIMBS)
 
 
@@ -76,7 +79,8 @@ def read_epic(source: Path, options: TableOptions) -> DeviceRecording:
     `DataError`.
     """
     match = _EPIC.fullmatch(source.name)
-    assert match is not None
+    if match is None:
+        raise DataError(f"{source}: tables of EPIC-KITCHENS-100 are named P01_101-accl.csv and P01_101-gyro.csv")
     video = match[1]
     tables = []
     for kind, unit in (("accl", "m/s^2"), ("gyro", "rad/s")):

@@ -96,7 +96,10 @@ def videos_of(source: Path, options: TableOptions) -> tuple[list[Path], list[str
     folder = source if source.is_dir() else source.parent
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEOS and path.is_file())
     if source.is_file():
-        found = [path for path in found if path.stem == source.stem]
+        others, found = found, [path for path in found if path.stem == source.stem]
+        if others and not found:
+            names = ", ".join(path.name for path in others[:3])
+            return [], [f"no video: none has the name of the table; choose one with --video ({names} beside it)"]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise DataError(f"{source}: has several videos ({names}); choose with --video, several times for chapters")

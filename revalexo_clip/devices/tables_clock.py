@@ -220,7 +220,7 @@ def ascending_rows(table: Table, clock: Clock, rate: float | None) -> tuple[Floa
     notes = []
     if missing := int((~timed_N).sum()):
         notes.append(f"{name}: {counted(missing, 'row')} without a time left out")
-    if rate is not None and clock.column:
+    if rate is not None and clock.column and timed_N.any():
         first = float(time_N[timed_N][0])
         notes.append(
             f"{name}: rows are placed {rate:g} per second (--table-rate) from the first time of column '{clock.column}'"

@@ -74,7 +74,7 @@ def form_of(lines: Sequence[str]) -> Form | None:
     delimiters = declared[1] if declared and declared[1] in DELIMITERS else "".join(DELIMITERS)
     best: tuple[tuple[float, int], Form] | None = None
     for delimiter in delimiters:
-        for decimal in (".",) if delimiter == "," else (".", ","):
+        for decimal in (".",) if delimiter == "," and '"' not in "".join(lines) else (".", ","):
             found = _fitting(lines, delimiter, decimal)
             if found is not None and (best is None or found[0] > best[0]):
                 best = found

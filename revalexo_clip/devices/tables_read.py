@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -38,12 +39,20 @@ def read_tables(path: Path) -> list[Table]:
     if suffix in PARQUET:
         return [read_parquet(path)]
     if suffix == ".xlsx":
-        return read_xlsx(path)
+        about = path.stat()
+        return list(_sheets(path, about.st_mtime_ns, about.st_size))
     if suffix in {".xls", ".ods"}:
         raise DataError(f"{path}: {suffix} files cannot be read; save it as .xlsx or .csv")
     if suffix == ".zip":
         raise DataError(f"{path}: is an archive; unpack it, and give the folder")
     return [read_text(path)]
+
+
+@lru_cache(maxsize=1)
+def _sheets(path: Path, changed: int, size: int) -> tuple[Table, ...]:
+    """Read an xlsx file once, though formats look into it before it is read: large ones take minutes."""
+    del changed, size  # another file by the same name is read again
+    return tuple(read_xlsx(path))
 
 
 def read_text(path: Path) -> Table:

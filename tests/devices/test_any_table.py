@@ -251,6 +251,13 @@ def test_several_videos_and_missing_ones_are_refused(tmp_path: Path) -> None:
     assert "three.mp4: there is no such video" in failing(tmp_path, replace(HEAD, videos=(tmp_path / "three.mp4",)))
 
 
+def test_a_video_that_is_not_used_is_said(tmp_path: Path) -> None:
+    (tmp_path / "other.mp4").touch()
+    recording = read(imu_table(tmp_path / "imu.csv"), HEAD)
+    assert recording.video is None
+    assert "no video: none has the name of the table; choose one with --video (other.mp4 beside it)" in recording.notes
+
+
 def test_options_say_what_is_wrong_with_them() -> None:
     assert parse_units(["time=ms", "acc=g", "gyro_Head=dps"]) == {"time": "ms", "acc": "g", "gyro_Head": "deg/s"}
     for text in ("acc", "acc=parsec", "mag=g", "time=g"):

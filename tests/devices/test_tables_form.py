@@ -42,6 +42,7 @@ def written(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
             "',' between cells, header in line 1, units in the line after it",
         ),
         ("t ax  ay\n1 2 3\n2 3  4\n", ("t", "ax", "ay"), "spaces between cells, header in line 1"),
+        ('t,"a x"\n"0,5","1,25"\n"1,5","2"\n', ("t", "a x"), "',' between cells, decimal commas, header in line 1"),
         ("1,2,3\n2,3,4\n", ("column 1", "column 2", "column 3"), "',' between cells, no header"),
         (
             '"Time (s)","Acceleration x (m/s^2)"\n0.0E0,1.2E-1\n',

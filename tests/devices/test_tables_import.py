@@ -108,6 +108,23 @@ def test_wrong_input_is_one_sentence_and_writes_nothing(tmp_path: Path, options:
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("epic-kitchens", "tables of EPIC-KITCHENS-100 are named P01_101-accl.csv"),
+        ("movella", "is no export of a DOT or MTw sensor"),
+        ("lerobot", "a LeRobotDataset?"),
+        ("mvn", "needs Sensor Free Acceleration and Segment Angular Velocity"),
+        ("phyphox", "time.csv: "),
+        ("sensor-logger", "has neither an accelerometer nor a gyroscope"),
+    ],
+)
+def test_another_format_than_the_file_has_is_one_sentence(tmp_path: Path, name: str, problem: str) -> None:
+    source = imu_table(tmp_path / "log.csv")
+    assert problem in one_line(imported(source, tmp_path / "made", "--format", name, "--place", "Head"))
+    assert not (tmp_path / "made").exists()
+
+
 def test_options_of_tables_are_refused_for_cameras(tmp_path: Path) -> None:
     video = video_of(tmp_path / "GX010001.MP4")
     assert "--map is for tables" in one_line(imported(video, tmp_path / "made", "--map", "acc_Head_x=ax"))
