@@ -58,7 +58,8 @@ def read_sensor_logger(source: Path, options: TableOptions) -> DeviceRecording:
         if len(videos) > 1:
             raise DataError(f"{source / 'Camera'}: has {len(videos)} videos; choose one with --video")
         options = replace(options, videos=tuple(videos))
-    if len(options.videos) == 1 and not options.video_starts and _is_moment(options.videos[0].stem):
+    by_name = options.times == ("time",) and not options.video_starts and len(options.videos) == 1
+    if by_name and _is_moment(options.videos[0].stem):
         starts = int(options.videos[0].stem)
         notes.append(f"{options.videos[0].name}: its name is taken as the time of its first frame [ms since 1970]")
         said = tuple(f"{table.name}={starts * 10**6}" for table in tables)

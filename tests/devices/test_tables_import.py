@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from revalexo_clip.core.errors import UserError
 from revalexo_clip.data.imu import header_of, read_imu
 from revalexo_clip.data.revalexo.layout import read_subject
 from revalexo_clip.devices.base import Floats
+from revalexo_clip.devices.tables_units import acc_unit, gyro_unit
 
 REAL = (("gopro_hero7_imu.csv", "GoPro1"), ("gopro_max_imu.csv", "GoPro2"), ("neon_multipart1_imu.csv", "Neon1"))
 CHANNELS = tuple(f"{kind}_Head_{axis}" for kind in ("acc", "gyro") for axis in "xyz")
@@ -59,6 +61,22 @@ def test_a_real_table_becomes_the_dataset_that_is_there(tmp_path: Path, table: s
         assert np.corrcoef(expected_n, made_NC[inside_N, place])[0, 1] > 0.98
         assert abs(lag_of(expected_n, made_NC[inside_N, place])) <= 0.3
     assert len(made_NC) >= 0.9 * len(there_MC)
+
+
+def test_units_of_real_recordings_are_found_or_asked_for_but_never_wrong() -> None:
+    with np.load(real_dataset().parent / "har_classyglass1a_60hz.npz") as content:
+        edges, data_NC = content["offsets"].tolist(), content["data"].astype(np.float64)
+    found: dict[str, list[str | None]] = {"rad/s": [], "deg/s": [], "m/s^2": []}
+    for first, last in pairwise(edges[::3]):
+        rows_nC, time_n = data_NC[first : min(last, first + 3600)], np.arange(min(last - first, 3600)) / 60
+        for unit, factor in (("rad/s", 1.0), ("deg/s", 180 / np.pi)):
+            gyro = gyro_unit(rows_nC[:, 3:] * factor, time_n, rows_nC[:, :3], time_n)
+            found[unit].append(gyro.unit if gyro else None)
+        acc = acc_unit(rows_nC[:, :3])
+        found["m/s^2"].append(acc.unit if acc else None)
+    for unit, units in found.items():
+        assert set(units) <= {unit, None}
+        assert units.count(unit) >= 0.9 * len(units)
 
 
 def test_a_table_becomes_a_dataset_with_labels_in_one_command(tmp_path: Path) -> None:
