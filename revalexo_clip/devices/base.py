@@ -48,6 +48,8 @@ class ImuStream:
     """How the axes are oriented, for the plan, e.g. `x right, y down, z forward`; empty if that is not known."""
     notes: tuple[str, ...] = ()
     """Sentences on faults that were found or repaired, for the plan."""
+    gravity: bool = True
+    """False if gravity has been removed from the accelerations, by the device or by a program."""
 
     def __post_init__(self) -> None:
         if not self.units:

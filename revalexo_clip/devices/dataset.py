@@ -45,6 +45,8 @@ class ClipSource(BaseModel):
     """Of the clip's rows [Hz]."""
     axes: Mapping[str, str] = {}
     """Directions of x, y and z by place on the body, where they are known."""
+    gravity: bool = True
+    """False if gravity has been removed from the accelerations."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,10 @@ class Dataset:
     def axes_of(self, segment: str) -> str | None:
         """Return the axes of a sensor in the first imported clip that has it."""
         return next((source.axes[segment] for source in self.imported.values() if segment in source.axes), None)
+
+    def differing_in_gravity(self, gravity: bool) -> str | None:
+        """Return the first imported clip whose accelerations are with gravity and these are not, or the other way."""
+        return next((name for name, source in self.imported.items() if source.gravity is not gravity), None)
 
     def next_number(self) -> int:
         """Return the number of the next clip: after all pairs, and all files in their folders."""

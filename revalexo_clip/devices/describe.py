@@ -21,6 +21,8 @@ def _streams(recording: DeviceRecording) -> Iterator[str]:
     video = recording.video
     files = video.files if video else (recording.source,)
     named = files[0].name if len(files) == 1 else f"{files[0].name} to {files[-1].name}, {len(files)} chapters"
+    if recording.source.is_file() and recording.source not in files:
+        named = f"{recording.source.name}, video {named}"
     yield f"{recording.device}, {named}"
     if video is not None:
         yield (

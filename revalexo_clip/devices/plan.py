@@ -89,6 +89,7 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
         raise DataError(
             f"{recording.source}: this recording is in {root} already, as {_listed(known)}; nothing is written"
         )
+    _check_gravity(recording, dataset)
     rate = dataset.rate if options.rate is None else options.rate
     if not (math.isfinite(rate) and rate > 0) or (options.clip is not None and not options.clip >= SHORTEST):
         raise ConfigError(f"--rate must be above 0 Hz, and --clip at least {SHORTEST:g} s")
@@ -112,6 +113,21 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
     if missing := missing_channels(dataset, channels):
         notes.append(f"other recordings of the dataset have channels that this one lacks: {_listed(missing)}")
     return ImportPlan(recording, dataset, rate, _name(recording, dataset), digest, clips, spans, tuple(notes))
+
+
+def has_gravity(recording: DeviceRecording) -> bool:
+    """Return whether all accelerations include gravity."""
+    return all(stream.gravity for stream in recording.imu)
+
+
+def _check_gravity(recording: DeviceRecording, dataset: Dataset) -> None:
+    own = has_gravity(recording)
+    if other := dataset.differing_in_gravity(own):
+        states = ("with", "without") if own else ("without", "with")
+        raise DataError(
+            f"{recording.source}: its acceleration is {states[0]} gravity, and that of {other} in {dataset.root} "
+            f"{states[1]} it; these cannot be mixed: import it into another dataset"
+        )
 
 
 def digest_of(recording: DeviceRecording) -> str:
@@ -235,7 +251,8 @@ def _about_labels(recording: DeviceRecording, clips: Sequence[ClipPlan]) -> list
 
 def _name(recording: DeviceRecording, dataset: Dataset) -> str:
     """Return a name for the recording that the subject does not have yet."""
-    stem = recording.video.files[0].stem if recording.video else recording.source.stem
+    beside = recording.video is None or (recording.source.is_file() and recording.source not in recording.video.files)
+    stem = recording.source.stem if beside or recording.video is None else recording.video.files[0].stem
     taken = dataset.recordings()
     names = [stem or "recording", *(f"{stem}-{number}" for number in range(2, len(taken) + 3))]
     return next(name for name in names if name not in taken)

@@ -21,7 +21,7 @@ from revalexo_clip.data.clocks import Piece, on_grid
 from revalexo_clip.data.revalexo.layout import LABEL_MAPPING
 from revalexo_clip.devices.base import DeviceRecording, Floats, ImuStream
 from revalexo_clip.devices.dataset import SOURCE, TIME, ClipSource
-from revalexo_clip.devices.plan import ClipPlan, ImportPlan
+from revalexo_clip.devices.plan import ClipPlan, ImportPlan, has_gravity
 from revalexo_clip.devices.spans import gaps_of
 from revalexo_clip.devices.video_files import cut_video
 
@@ -164,10 +164,17 @@ def _write_descriptions(plan: ImportPlan, staging: Path) -> list[Move]:
 
 def _pair(plan: ImportPlan, clip: ClipPlan) -> dict[str, object]:
     recording = plan.recording
-    files = recording.video.files if recording.video else (recording.source,)
+    files = recording.video.files if recording.video else ()
+    if recording.source.is_file() and recording.source not in files:
+        files = (recording.source, *files)
     axes = {stream.segment: stream.axes for stream in recording.imu if stream.axes}
     source = ClipSource(
-        device=recording.device, files=tuple(file.name for file in files), digest=plan.digest, rate=plan.rate, axes=axes
+        device=recording.device,
+        files=tuple(file.name for file in files),
+        digest=plan.digest,
+        rate=plan.rate,
+        axes=axes,
+        gravity=has_gravity(recording),
     )
     segments = [
         {"start": round(max(one.start - clip.start, 0.0), 3), "end": round(min(one.end, clip.end) - clip.start, 3)}

@@ -105,8 +105,8 @@ def test_what_is_no_gopro_recording_is_refused(tmp_path: Path) -> None:
     assert "is the file complete?" in refused(tmp_path / "half.mp4")
     (tmp_path / "half.raw").write_bytes(Camera().payloads(1.0)[0][:-100])
     assert "truncated" in refused(tmp_path / "half.raw")
-    (tmp_path / "notes.txt").write_text("walking")
-    assert "is none of the recordings that can be imported" in refused(tmp_path / "notes.txt")
+    (tmp_path / "notes.md").write_text("walking")
+    assert "is none of the recordings that can be imported" in refused(tmp_path / "notes.md")
     assert "there is no such file" in refused(tmp_path / "absent.mp4")
     for names in (("GX010001.MP4", "GX010002.MP4"), ("one.mp4", "two.mp4")):
         folder = tmp_path / names[0][:-4] / "both"
