@@ -4,8 +4,8 @@
         --set data.train_subjects=01,02,03 --set data.val_subjects=04
 
 Three terms (Das et al., 2024, arXiv:2411.15127): two augmentations of an IMU window, IMU and video, and the nearest
-neighbours of earlier steps with the partners of the window. The IMU encoder is IMU2CLIP's stacked one. Of its two heads,
-one for self-supervision and one for video, there is one here. See docs/rivals.md.
+neighbours of earlier steps with the partners of the window. The IMU encoder is IMU2CLIP's stacked one. PRIMUS has a
+head for self-supervision and one for video; here one head serves both. See docs/rivals.md.
 """
 
 from pathlib import Path
