@@ -10,7 +10,7 @@ DEMO   := data/demo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-long test-lowest test-gpu lint format bench bench-data bench-encoders bench-training \
-        bench-evaluation bench-features bench-scale bench-gpu wheels-gpu ablation golden clean clean-demo
+        bench-evaluation bench-features bench-scale bench-gpu wheels-gpu ablation rivals golden clean clean-demo
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -103,6 +103,9 @@ bench-scale: setup  ## start-up with a million clips, the loss of 131,072 pairs,
 
 ablation: setup  ## results of the recommended recipe without each of its ingredients (hours)
 	@$(BIN)/python -m benchmarks.ablation
+
+rivals: setup  ## results of the recommended recipe beside the objectives of IMU2CLIP, PRIMUS and COMODO (hours)
+	@$(BIN)/python -m benchmarks.rivals
 
 golden: setup  ## rewrite tests/golden from the experiments; review the difference before committing
 	$(BIN)/python -m tests.test_golden

@@ -61,10 +61,17 @@ COLUMNS = ("R@1 [%]", "moving", "same subject", "macro F1", "1 subject", "1% lab
 
 def main() -> None:
     """Train what is missing, and print the table of each world."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worlds", type=int, nargs="+", default=[2])
+    print_tables(str(__doc__), {name: (RECIPE, settings) for name, settings in VARIANTS.items()}, RUNS, worlds=[2])
+
+
+def print_tables(
+    description: str, variants: Mapping[str, tuple[Path, Sequence[str]]], runs: Path, *, worlds: Sequence[int]
+) -> None:
+    """Train what is missing, and print the table of each world; a variant is an experiment file and its settings."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worlds", type=int, nargs="+", default=worlds)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="+", choices=tuple(VARIANTS), default=tuple(VARIANTS))
+    parser.add_argument("--only", nargs="+", choices=tuple(variants), default=tuple(variants))
     parser.add_argument("--set", action="append", default=[], help="setting of every run")
     asked = parser.parse_args()
     for world in asked.worlds:
@@ -74,21 +81,23 @@ def main() -> None:
         table = Table(box=box.SIMPLE, title=f"World {world}, nine unseen subjects, {len(asked.seeds)} seeds")
         for heading in ("", *COLUMNS):
             table.add_column(heading, justify="left" if not heading else "right")
-        for variant in asked.only:
-            results = [result(data, variant, seed, asked.set) for seed in asked.seeds]
-            table.add_row(variant, *map(spread, zip(*map(figures, results), strict=True)))
+        for name in asked.only:
+            file, settings = variants[name]
+            results = []
+            for seed in asked.seeds:
+                kept = runs / f"{run_name(data, name, seed, asked.set)}.json"
+                results.append(result(file, kept, data, seed, [*settings, *asked.set]))
+            table.add_row(name, *map(spread, zip(*map(figures, results), strict=True)))
         Console(width=150).print(table)
 
 
-def result(data: Path, variant: str, seed: int, settings: Sequence[str]) -> JsonObject:
-    """Return the metrics of a variant with a seed, training and evaluating it if that has not been done."""
-    name = run_name(data, variant, seed, settings)
-    kept = RUNS / f"{name}.json"
+def result(file: Path, kept: Path, data: Path, seed: int, settings: Sequence[str]) -> JsonObject:
+    """Return the metrics of an experiment with a seed, training and evaluating it if that has not been done."""
     if not kept.is_file():
         given = [f"data.root={data}", f"data.train_subjects={TRAIN}", f"data.val_subjects={VAL}", f"seed={seed}"]
-        given += [f"data.test_subjects={TEST}", f"name={name}", *VARIANTS[variant], *settings]
-        rxclip("pretrain", str(RECIPE), *(part for one in given for part in ("--set", one)))
-        metrics = rxclip("evaluate", "--ckpt", f"runs/{name}", "--json")
+        given += [f"data.test_subjects={TEST}", f"name={kept.stem}", *settings]
+        rxclip("pretrain", str(file), *(part for one in given for part in ("--set", one)))
+        metrics = rxclip("evaluate", "--ckpt", f"runs/{kept.stem}", "--json")
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(metrics, encoding="utf-8")
     found: JsonObject = json.loads(kept.read_text(encoding="utf-8"))

@@ -75,6 +75,7 @@ from .losses import LossModule as LossModule
 from .losses import NearestNeighbours as NearestNeighbours
 from .losses import Overlap as Overlap
 from .losses import PerFrame as PerFrame
+from .losses import QueueDistillation as QueueDistillation
 from .losses import SelfContrast as SelfContrast
 from .losses import SigLIP as SigLIP
 from .losses import Sum as Sum

@@ -1,4 +1,4 @@
-"""The variants of the ablation are experiments that can be built, and their runs have names."""
+"""The variants of the ablation and the rivals are experiments that can be built, and their runs have names."""
 
 from __future__ import annotations
 
@@ -49,3 +49,23 @@ def test_runs_with_settings_have_names_that_are_allowed(ablation: ModuleType) ->
     assert name == "world1-recipe-trainer.max_epochs_1-loss.terms.aligned_none-2"
     assert load_experiment(str(ROOT / ablation.RECIPE), [f"name={name}"]).name == name
     assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
+
+
+@pytest.fixture
+def rivals(ablation: ModuleType) -> ModuleType:
+    """The module of the other systems."""
+    from benchmarks import rivals
+
+    return rivals
+
+
+@pytest.mark.parametrize("system", ["imu2clip", "primus", "comodo"])
+def test_a_rival_has_the_data_and_the_budget_of_the_recipe(rivals: ModuleType, system: str) -> None:
+    recipe, rival = (
+        load_experiment(str(ROOT / file), settings)
+        for file, settings in (rivals.SYSTEMS[name] for name in ("motion", system))
+    )
+    for field in ("data", "video", "joint_augment", "imu_augment", "batch_size", "trainer", "best", "embed_dim"):
+        assert getattr(rival, field) == getattr(recipe, field), field
+    assert rival.imu != recipe.imu
+    check_vectors(rival.loss.build(), tokens=False)

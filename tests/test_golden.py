@@ -14,7 +14,7 @@ from revalexo_clip.config.loading import load_experiment, load_experiment_of
 from revalexo_clip.core.component import Component
 
 HERE = Path(__file__).parent
-EXPERIMENTS = sorted((HERE.parent / "experiments").glob("*.py"))
+EXPERIMENTS = sorted((HERE.parent / "experiments").rglob("*.py"), key=lambda path: path.stem)
 GOLDEN = HERE / "golden"
 
 
@@ -57,7 +57,7 @@ def test_an_experiment_survives_json(path: Path) -> None:
 def test_an_experiment_opens_with_the_command_that_runs_it(path: Path) -> None:
     opening = path.read_text(encoding="utf-8").partition("from pathlib")[0]
     command = loaded(path).kind().__name__.removesuffix("Experiment").lower()
-    assert f"rxclip {command} experiments/{path.name}" in opening
+    assert f"rxclip {command} {path.relative_to(HERE.parent).as_posix()}" in opening
 
 
 PUBLISHED = {

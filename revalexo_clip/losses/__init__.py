@@ -7,6 +7,7 @@ from revalexo_clip.losses.info_nce import InfoNCE
 from revalexo_clip.losses.nearest_neighbours import NearestNeighbours
 from revalexo_clip.losses.overlap import Overlap
 from revalexo_clip.losses.per_frame import PerFrame
+from revalexo_clip.losses.queue_distillation import QueueDistillation
 from revalexo_clip.losses.self_contrast import SelfContrast
 from revalexo_clip.losses.siglip import SigLIP
 from revalexo_clip.losses.temporal_contrast import TemporalContrast
@@ -25,6 +26,7 @@ __all__ = [
     "NearestNeighbours",
     "Overlap",
     "PerFrame",
+    "QueueDistillation",
     "SelfContrast",
     "SigLIP",
     "Sum",

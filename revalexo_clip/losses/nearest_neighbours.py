@@ -6,8 +6,6 @@ other terms, PRIMUS (Das et al., 2024, arXiv:2411.15127).
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
@@ -24,6 +22,7 @@ from revalexo_clip.losses.base import (
 )
 from revalexo_clip.losses.info_nce import Direction, InfoNCELoss
 from revalexo_clip.losses.overlap import Overlap, sharing_time
+from revalexo_clip.losses.queue import WithQueue
 
 
 class NearestNeighbours(Loss):
@@ -58,24 +57,19 @@ class NearestNeighbours(Loss):
         )
 
 
-class NearestNeighboursLoss(InfoNCELoss):
-    """See `NearestNeighbours`. The queue is saved with the parameters, as bits.
-
-    Buffers of integers are neither converted to another precision nor averaged, over steps or over processes.
-    """
+class NearestNeighboursLoss(WithQueue, InfoNCELoss):
+    """See `NearestNeighbours`."""
 
     validated = False
 
     imu_bits_QD: Tensor
-    """[Q, D] int32, the bits of float32 unit vectors of IMU; [0] before the first step."""
+    """[Q, D] int32, unit vectors of IMU, see `WithQueue.add_queue`."""
     video_bits_QD: Tensor
     """[Q, D] int32, those of video."""
     recording_Q: Tensor
     """[Q] int64."""
     time_bits_Q: Tensor
     """[Q] int64, the bits of float64: start in the recording [s]."""
-    pushed: Tensor
-    """[] int64, number of windows that were pushed since the start of the training; the oldest are overwritten."""
 
     def __init__(
         self,
@@ -87,21 +81,9 @@ class NearestNeighboursLoss(InfoNCELoss):
         block_rows: int | None = None,
     ) -> None:
         super().__init__(temperature, reads=reads, direction=direction, block_rows=block_rows)
-        self.size = queue
-        self.register_buffer("imu_bits_QD", torch.zeros(0, dtype=torch.int32))
-        self.register_buffer("video_bits_QD", torch.zeros(0, dtype=torch.int32))
+        self.add_queue(queue, "imu_bits_QD", "video_bits_QD")
         self.register_buffer("recording_Q", torch.zeros(queue, dtype=torch.int64))
         self.register_buffer("time_bits_Q", torch.zeros(queue, dtype=torch.int64))
-        self.register_buffer("pushed", torch.tensor(0))
-        self._count: int | None = None
-        """`pushed` on the host, which would have to wait for a device to read it; None until it was read once."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the queue is full, and the loss is on."""
-        if self._count is None:
-            self._count = int(self.pushed)
-        return self._count >= self.size
 
     def share(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap | None, rows: slice) -> Tensor:
         """See `LossModule.share`. Without `overlap`, no entry of the queue shares time with a window."""
@@ -139,32 +121,11 @@ class NearestNeighboursLoss(InfoNCELoss):
     @torch.no_grad()
     def update(self, imu_ND: Tensor, video_ND: Tensor, overlap: Overlap) -> None:
         """Push the windows of a training step into the queue."""
-        if not self.imu_bits_QD.numel():
-            self.imu_bits_QD = self.pushed.new_zeros(self.size, imu_ND.shape[1], dtype=torch.int32)
-            self.video_bits_QD = self.pushed.new_zeros(self.size, video_ND.shape[1], dtype=torch.int32)
-        newest = slice(max(len(imu_ND) - self.size, 0), None)
-        count = len(imu_ND[newest])
-        place_N = (self.pushed + torch.arange(count, device=self.pushed.device)) % self.size
-        self.imu_bits_QD[place_N] = imu_ND[newest].float().contiguous().view(torch.int32)
-        self.video_bits_QD[place_N] = video_ND[newest].float().contiguous().view(torch.int32)
-        self.recording_Q[place_N] = overlap.recording_N[newest].long()
-        self.time_bits_Q[place_N] = overlap.time_N[newest].double().contiguous().view(torch.int64)
-        self.pushed += count
-        if self._count is not None:
-            self._count += count
+        place_n = self.push({"imu_bits_QD": imu_ND, "video_bits_QD": video_ND})
+        newest = slice(len(imu_ND) - len(place_n), None)
+        self.recording_Q[place_n] = overlap.recording_N[newest].long()
+        self.time_bits_Q[place_n] = overlap.time_N[newest].double().contiguous().view(torch.int64)
 
     def chance(self, overlap: Overlap) -> Tensor | None:
         """See `InfoNCELoss.chance`; 0 as long as the loss is off."""
         return super().chance(overlap) if self.is_full else torch.zeros((), device=self.pushed.device)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Allocate the queue, whose size is known from the first step on; one of another length starts anew."""
-        self._count = None
-        saved = {name: state_dict[prefix + name] for name, _ in self.named_buffers() if prefix + name in state_dict}
-        if "recording_Q" in saved and len(saved["recording_Q"]) != self.size:
-            state_dict.update({prefix + name: buffer for name, buffer in self.named_buffers()})
-        else:
-            for name in ("imu_bits_QD", "video_bits_QD"):
-                if name in saved:
-                    setattr(self, name, torch.zeros_like(saved[name], device=self.pushed.device))
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -16,6 +16,7 @@ from revalexo_clip.losses import (
     LossModule,
     NearestNeighbours,
     Overlap,
+    QueueDistillation,
     SelfContrast,
     SigLIP,
     Sum,
@@ -59,9 +60,11 @@ LOSSES = {
     "NearestNeighbours": NearestNeighbours(queue=5, temperature=0.3, block_rows=3),
     "NearestNeighbours one way": NearestNeighbours(queue=5, direction="video_to_imu"),
     "NearestNeighbours off": NearestNeighbours(queue=5000),
+    "QueueDistillation": QueueDistillation(queue=8, block_rows=3),
     "TemporalContrast": TemporalContrast(temperature=0.3, block_rows=3),
     "own": OwnLoss(),
 }
+OTHERS = ("NearestNeighbours", "QueueDistillation", "TemporalContrast")
 CASES = [
     pytest.param(name, overlap, id=f"{name}-{'all' if overlap is None else 'without overlaps'}")
     for overlap in (None, moments(COUNT))
@@ -98,7 +101,9 @@ def test_shares_add_up_to_the_loss_and_to_its_gradients(name: str, overlap: Over
     torch.testing.assert_close(summed, expected, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["InfoNCE in blocks", "SigLIP", "NearestNeighbours", "TemporalContrast"])
+@pytest.mark.parametrize(
+    "name", ["InfoNCE in blocks", "SigLIP", "NearestNeighbours", "QueueDistillation", "TemporalContrast"]
+)
 def test_a_share_has_no_more_rows_in_memory_than_block_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, sizes = built(LOSSES[name]), []
     product = Tensor.__matmul__
@@ -111,10 +116,12 @@ def test_a_share_has_no_more_rows_in_memory_than_block_rows(name: str, monkeypat
     monkeypatch.setattr(Tensor, "__matmul__", watched)
     module.share(unit(COUNT, 5, seed=1), unit(COUNT, 5, seed=2), moments(COUNT), slice(3, 9))
     assert sizes
-    assert all(rows <= 3 and columns in (COUNT, 5) for rows, columns in sizes)
+    assert all(rows <= 3 and columns in (COUNT, 5, 8) for rows, columns in sizes)
 
 
-@pytest.mark.parametrize("name", ["InfoNCE", "SigLIP", "SelfContrast", "NearestNeighbours", "TemporalContrast"])
+@pytest.mark.parametrize(
+    "name", ["InfoNCE", "SigLIP", "SelfContrast", "NearestNeighbours", "QueueDistillation", "TemporalContrast"]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_autocast_does_not_change_a_share(name: str, dtype: torch.dtype) -> None:
     module = built(LOSSES[name]).float()

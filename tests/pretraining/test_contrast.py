@@ -11,6 +11,7 @@ from support.plain_losses import (
     WINDOW,
     plain_info_nce,
     plain_nearest_neighbours,
+    plain_queue_distillation,
     plain_siglip,
     plain_temporal_contrast,
     plain_text_contrast,
@@ -25,6 +26,7 @@ from revalexo_clip.losses import (
     LossModule,
     NearestNeighbours,
     Overlap,
+    QueueDistillation,
     SelfContrast,
     SigLIP,
     Sum,
@@ -47,6 +49,7 @@ TERMS = Sum(
         "sigmoid": Term(SigLIP(temperature=0.25, bias=-1.0), weight=0.1),
         "self": Term(SelfContrast(temperature=0.4, block_rows=2), weight=0.5),
         "near": Term(NearestNeighbours(queue=QUEUE, temperature=0.3, block_rows=4), weight=0.2),
+        "distilled": Term(QueueDistillation(queue=QUEUE, on="tokens", block_rows=2), weight=0.3),
         "recording": Term(TemporalContrast(temperature=0.5, block_rows=2), weight=0.3),
         "text": Term(TextContrast(of="video", temperature=0.3, block_rows=2), weight=0.4),
     }
@@ -167,6 +170,7 @@ def test_processes_with_uneven_shares_train_as_one(processes: int, tmp_path: Pat
 
 def test_each_term_is_that_of_a_plain_loop_and_neighbours_start_when_the_queue_is_full() -> None:
     training, queue = Training(), list[tuple[Tensor, Tensor, int, float]]()
+    videos = torch.zeros(0, 6, dtype=torch.float64)
     for number in range(3):
         windows, overlap = batch(number)
         contrast = Contrast(training.loss, overlap, [ROWS])
@@ -180,6 +184,9 @@ def test_each_term_is_that_of_a_plain_loop_and_neighbours_start_when_the_queue_i
             "sigmoid": plain_siglip(imu, video, scales["sigmoid"], torch.tensor(-1.0), overlap),
             "self": plain_info_nce(imu, vectors["imu_second"], scales["self"], overlap),
             "near": torch.zeros((), dtype=torch.float64),
+            "distilled": plain_queue_distillation(
+                vectors["imu_tokens"], vectors["video_tokens"], videos[-QUEUE:], student=0.1, teacher=0.05
+            ),
             "recording": plain_temporal_contrast(imu, scales["recording"], overlap),
             "text": plain_text_contrast(video, vectors["text"], scales["text"], overlap),
         }
@@ -191,6 +198,7 @@ def test_each_term_is_that_of_a_plain_loop_and_neighbours_start_when_the_queue_i
         total = sum(weights[name] * loss.detach() for name, loss in expected.items())
         assert objective.item() == pytest.approx(float(total), rel=1e-6)
         contrast.update()
+        videos = torch.cat([videos, vectors["video_tokens"].detach().float().double()])
         queue += zip(imu.detach(), video.detach(), overlap.recording_N.tolist(), overlap.time_N.tolist(), strict=True)
     assert len(queue) > QUEUE
 

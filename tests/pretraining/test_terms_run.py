@@ -20,7 +20,7 @@ from revalexo_clip.core.errors import ConfigError, Interrupted
 pytest_plugins = ("support.interrupted_run",)
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
-WEIGHTS = {"near": 0.5, "wide": 1.0, "neighbours": 0.25}
+WEIGHTS = {"near": 0.5, "wide": 1.0, "neighbours": 0.25, "distilled": 0.5}
 QUEUE = 20
 TERMS = (
     "loss.type=Sum",
@@ -30,10 +30,11 @@ TERMS = (
             "near": {"loss": {"type": "InfoNCE", "temperature": 0.2}, "weight": WEIGHTS["near"]},
             "wide": {"loss": {"type": "InfoNCE", "temperature": 0.9}},
             "neighbours": {"loss": {"type": "NearestNeighbours", "queue": QUEUE}, "weight": WEIGHTS["neighbours"]},
+            "distilled": {"loss": {"type": "QueueDistillation", "queue": QUEUE}, "weight": WEIGHTS["distilled"]},
         }
     ),
 )
-"""Two objectives, and one that starts in the fourth step of 8 windows."""
+"""Two objectives, one that starts in the fourth step of 8 windows, and one that starts in the second."""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,8 @@ def test_a_resumed_run_has_the_queue_bit_for_bit(go: Go, at: int, tmp_path_facto
         go(*settings, signal_at=f"{at}:{signal.SIGTERM}")
     resumed = go(*settings)
     untouched = go(*settings, resume=None)
-    assert weights(untouched / "checkpoints/last.ckpt")["loss.losses.neighbours.pushed"] > QUEUE
+    for name in ("neighbours", "distilled"):
+        assert weights(untouched / "checkpoints/last.ckpt")[f"loss.losses.{name}.pushed"] > QUEUE
     assert_same(resumed, untouched)
 
 

@@ -97,6 +97,19 @@ def plain_nearest_neighbours(
     return torch.stack(found).mean()
 
 
+def plain_queue_distillation(
+    imu_ND: Tensor, video_ND: Tensor, queue: Tensor, *, student: float, teacher: float
+) -> Tensor:
+    """Cross-entropy of the IMU's distribution over the own video and a queue of videos, under that of the video."""
+    costs = []
+    for imu_D, video_D in zip(imu_ND, video_ND, strict=True):
+        entries = [video_D.detach(), *queue]
+        target = torch.stack([entry_D @ video_D.detach() for entry_D in entries]).div(teacher).softmax(0)
+        found = torch.stack([entry_D @ imu_D for entry_D in entries]).div(student).log_softmax(0)
+        costs.append(-(target * found).sum())
+    return torch.stack(costs).mean()
+
+
 def plain_temporal_contrast(
     x_ND: Tensor, scale: Tensor, overlap: Overlap, *, near: float = 2.0, far: float = 3.0
 ) -> Tensor:
