@@ -97,7 +97,9 @@ def _differing_architecture(before: CheckpointMetadata, now: CheckpointMetadata)
         found = {
             path: values
             for path, values in found.items()
-            if not any(path == name or path.startswith(f"{name}.") for name in {*one_only, "config.transformers_version"})
+            if not any(
+                path == name or path.startswith(f"{name}.") for name in {*one_only, "config.transformers_version"}
+            )
         }
     return ", ".join(sorted(found))
 

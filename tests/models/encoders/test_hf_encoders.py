@@ -237,7 +237,7 @@ def test_frames_of_another_size_move_positions_or_are_refused(models: dict[str, 
     with torch.no_grad():
         output = plain(pixel_values=normalized(of)[0], interpolate_pos_encoding=True)
     torch.testing.assert_close(encoded(net, of).features_BF[0], output.image_embeds.mean(0), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ConfigError, match=r"frames of 36\^2 px cannot be divided into patches of 8\^2 px; --set data\.crop=32,"):
+    with pytest.raises(ConfigError, match=r"36\^2 px cannot be divided into patches of 8\^2 px; --set data\.crop=32,"):
         image(models["clip"]).build(spec(crop=36), 5)
     with pytest.raises(ConfigError, match=r"videomae takes frames of 32\^2 px.*--set data\.crop=32"):
         video(models["videomae"]).build(spec(frames=2, crop=48), 5)
