@@ -78,9 +78,8 @@ def _summary(description: EncoderDescription) -> str:
     how = "on IMU windows alone, without video" if description.alone else f"with {partner} of the same time window"
     frozen = ""
     if description.encoder.frozen == "all":
-        trained = (
-            "nothing behind it was trained" if description.headless else "only the projection behind it was trained"
-        )
+        nothing = description.headless and description.tokens is None
+        trained = "nothing behind it was trained" if nothing else "only the projection behind it was trained"
         frozen = f" It was frozen: its weights are those that it had before, and {trained}."
     return (
         f"The {_long_name(description)} of experiment `{origin.experiment}`, pretrained contrastively {how}, for "

@@ -74,7 +74,8 @@ class Resumed:
                 "resumed; start a new run without --resume"
             )
         differing = _differing_architecture(self.checkpoint.description, now)
-        if differing and not any(path.partition(".")[0] in {"video", "encoder"} for path in self.changed):
+        named = [path.partition(".")[0] for path in self.changed if not is_free(path)]
+        if differing and not {"video", "encoder"}.intersection(named):
             raise ConfigError(
                 f"{self.folder}: the files of the video model have changed since this run started ({differing}), so it "
                 "cannot be resumed; restore config.json and preprocessor_config.json, or start a new run without "
