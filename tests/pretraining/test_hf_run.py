@@ -36,7 +36,7 @@ def test_a_frozen_image_model_is_in_the_checkpoint_and_needs_its_files_no_more(
     sets = [part for setting in settings for part in ("--set", setting)]
     done = call("pretrain", EXPERIMENT, *sets, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    longer = ("pretrain", EXPERIMENT, *sets, "--resume", "--set", "trainer.max_epochs=2")
+    longer: list[str | Path] = ["pretrain", EXPERIMENT, *sets, "--resume", "--set", "trainer.max_epochs=2"]
     processor = folder / "preprocessor_config.json"
     before_change = processor.read_text()
     processor.write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
