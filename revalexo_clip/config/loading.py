@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar, cast, get_origin
+from typing import Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import JsonValue, ValidationError
 
@@ -230,6 +230,8 @@ def _child(parent: JsonValue, key: str, path: list[str]) -> JsonValue:
 def _parse_field(raw: str, parent: JsonObject, path: list[str]) -> JsonValue:
     last = path[-1]
     current = parent[last] if last in parent else _value_like(parent, last)
+    if isinstance(current, str) and raw.isdecimal() and _takes_number_or_name(parent, last):
+        return int(raw)
     value = _parse(raw, current)
     if isinstance(current, dict) and value is not None and not isinstance(value, dict):
         shown = ".".join(path)
@@ -249,6 +251,25 @@ def _value_like(parent: JsonObject, key: str) -> JsonValue:
     kind = Component.registry.get(str(parent.get("type")))
     field = kind.model_fields.get(key) if kind else None
     return [] if field is not None and get_origin(field.annotation) is tuple else None
+
+
+def _takes_number_or_name(parent: JsonObject, key: str) -> bool:
+    """Return whether a field of a component takes integers and certain names, but no other text, as `frozen` does."""
+    kind = Component.registry.get(str(parent.get("type")))
+    field = kind.model_fields.get(key) if kind else None
+    kinds = set() if field is None else set(_leaves(field.annotation))
+    return int in kinds and str not in kinds
+
+
+def _leaves(annotation: object) -> Iterator[type]:
+    """Yield the types in an annotation; of a literal, `int` if it has numbers."""
+    if get_origin(annotation) is Literal:
+        yield from (int for value in get_args(annotation) if type(value) is int)
+    elif isinstance(annotation, type):
+        yield annotation
+    else:
+        for part in get_args(annotation):
+            yield from _leaves(part)
 
 
 def _parse(raw: str, current: JsonValue) -> JsonValue:

@@ -15,7 +15,7 @@ def model_card(description: EncoderDescription) -> str:
     """
     parts = [
         _head(description),
-        f"# {type(description.encoder).__name__}, pretrained on {_plural(description)}",
+        f"# {type(description.encoder).__name__}, {_how(description)} {_plural(description)}",
         _summary(description),
         "## How to load it",
         _usage(description),
@@ -76,11 +76,20 @@ def _summary(description: EncoderDescription) -> str:
         )
     partner = "first-person video" if description.modality == "imu" else "body-worn IMUs"
     how = "on IMU windows alone, without video" if description.alone else f"with {partner} of the same time window"
+    frozen = ""
+    if description.encoder.frozen == "all":
+        nothing = description.headless and description.tokens is None
+        trained = "nothing behind it was trained" if nothing else "only the projection behind it was trained"
+        frozen = f" It was frozen: its weights are those that it had before, and {trained}."
     return (
         f"The {_long_name(description)} of experiment `{origin.experiment}`, pretrained contrastively {how}, for "
         f"{counted(origin.epoch, 'epoch')} ({counted(origin.step, 'step')}) with revalexo_clip "
-        f"{origin.versions['trained_with']}."
+        f"{origin.versions['trained_with']}.{frozen}"
     )
+
+
+def _how(description: EncoderDescription) -> str:
+    return "frozen, for" if description.encoder.frozen == "all" else "pretrained on"
 
 
 def _output(description: EncoderDescription) -> str:

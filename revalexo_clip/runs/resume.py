@@ -74,6 +74,44 @@ class Resumed:
                 f"{self.folder}: the files of the dataset have changed since this run started, so it cannot be "
                 "resumed; start a new run without --resume"
             )
+        differing = _differing_architecture(self.checkpoint.description, now)
+        named = [path.partition(".")[0] for path in self.changed if not is_free(path)]
+        if differing and not {"video", "encoder"}.intersection(named):
+            raise ConfigError(
+                f"{self.folder}: the files of the video model have changed since this run started ({differing}), so it "
+                "cannot be resumed; restore config.json and preprocessor_config.json, or start a new run without "
+                "--resume"
+            )
+
+
+def _differing_architecture(before: CheckpointMetadata, now: CheckpointMetadata) -> str:
+    """Return what differs in the video model that was read from files, as text; empty if nothing does.
+
+    Settings that only one of them has are those of another version of the library.
+    """
+    old, new = (_architecture(description) for description in (before, now))
+    if old is None or new is None:
+        return ""
+    found = differences(old, new)
+    old_config, new_config = old.get("config"), new.get("config")
+    if isinstance(old_config, dict) and isinstance(new_config, dict):
+        one_only = {f"config.{name}" for name in old_config.keys() ^ new_config.keys()}
+        found = {
+            path: values
+            for path, values in found.items()
+            if not any(
+                path == name or path.startswith(f"{name}.") for name in {*one_only, "config.transformers_version"}
+            )
+        }
+    return ", ".join(sorted(found))
+
+
+def _architecture(description: CheckpointMetadata) -> JsonObject | None:
+    """Return what a description says about the video model that was read from files; None if there is none."""
+    described = description.model_dump(mode="json")
+    video = described.get("video") or description.experiment.model_dump(mode="json").get("video")
+    found = video.get("architecture") if isinstance(video, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 LoadCheckpoint = Callable[[Path], LoadedCheckpoint[CheckpointMetadata]]

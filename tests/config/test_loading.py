@@ -39,6 +39,8 @@ def resolve(*overrides: str, target: object = EXPERIMENTS / "x3d_xs.py") -> Pret
         ("trainer.early_stopping=10", "trainer.early_stopping", 10),
         ("trainer.devices=2", "trainer.devices", 2),
         ("trainer.devices=auto", "trainer.devices", "auto"),
+        ("video.frozen=2", "video.frozen", 2),
+        ("video.frozen=all", "video.frozen", "all"),
         ("video.weights=none", "video.weights", None),
         ("video.weights=a/b=c.pyth", "video.weights", "a/b=c.pyth"),
         ("data.root=/data/other set", "data.root", "/data/other set"),
@@ -67,6 +69,17 @@ def test_an_override_reads_its_value_as_its_field_does(override: str, path: str,
         found = found[int(key)] if isinstance(found, list) else found[key]  # type: ignore[index]
     assert found == value
     assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("field", "component", "value"),
+    [("video", '{"type": "HFImage", "model": "7"}', 0), ("text", '{"type": "HFText", "model": "7"}', 0)],
+)
+def test_a_number_replaces_a_name_if_the_field_takes_both(field: str, component: str, value: int) -> None:
+    found = apply_overrides(
+        {field: {**json.loads(component), "frozen": "all"}}, [f"{field}.frozen={value}", f"{field}.model=8"]
+    )[field]
+    assert found == {**json.loads(component), "frozen": value, "model": "8"}
 
 
 def test_an_override_leaves_everything_else_as_it_was() -> None:

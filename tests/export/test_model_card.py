@@ -154,3 +154,10 @@ def test_it_states_intended_use_and_limits() -> None:
         for heading in ("Data and subjects", "Intended use", "Limits", "Licence", "How to load it"):
             assert f"\n## {heading}\n" in card
     assert "no frequencies above 30 Hz, and nothing before the window of 2 s" in model_card(described())
+
+
+def test_a_frozen_encoder_is_not_said_to_be_pretrained_here() -> None:
+    card = model_card(described(X3D(frozen="all")))
+    assert "# X3D, frozen, for first-person video" in card
+    assert "It was frozen: its weights are those that it had before, and only the projection behind it" in card
+    assert "frozen" not in model_card(described(X3D()))

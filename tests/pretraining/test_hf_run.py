@@ -36,7 +36,15 @@ def test_a_frozen_image_model_is_in_the_checkpoint_and_needs_its_files_no_more(
     sets = [part for setting in settings for part in ("--set", setting)]
     done = call("pretrain", EXPERIMENT, *sets, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = call("pretrain", EXPERIMENT, *sets, "--resume", "--set", "trainer.max_epochs=2", cwd=tmp_path)
+    longer: list[str | Path] = ["pretrain", EXPERIMENT, *sets, "--resume", "--set", "trainer.max_epochs=2"]
+    processor = folder / "preprocessor_config.json"
+    before_change = processor.read_text()
+    processor.write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
+    done = call(*longer, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the files of the video model have changed since this run started (mean.0, mean.1, " in done.stderr
+    processor.write_text(before_change)
+    done = call(*longer, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (run,) = (path for path in (tmp_path / "runs" / "small").iterdir() if path.is_dir() and not path.is_symlink())
     before = tiny("clip").model.from_pretrained(folder).state_dict()

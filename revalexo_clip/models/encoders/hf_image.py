@@ -168,11 +168,13 @@ def probe_images(architecture_json: str, crop: int | None, pooling: Pooling, enc
     Raises `ConfigError` if it cannot take them.
     """
     model = meta_model(architecture_json)
-    crop = crop or side(getattr(model.config, "image_size", None)) or USUAL_SIZE
+    own = side(getattr(model.config, "image_size", None)) or USUAL_SIZE
+    crop = crop or own
     patch = side(getattr(model.config, "patch_size", None))
     if patch is not None and crop % patch:
         raise ConfigError(
-            f"video: {encoder}: frames of {crop}^2 px cannot be divided into patches of {patch}^2 px; change data.crop"
+            f"video: {encoder}: frames of {crop}^2 px cannot be divided into patches of {patch}^2 px; --set "
+            f"data.crop={own}, the model's own size, and --set data.short_side={own} or more"
         )
     frames = torch.zeros(1, 3, crop, crop, device="meta")
     try:

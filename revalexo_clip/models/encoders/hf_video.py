@@ -115,12 +115,12 @@ class HFVideo(HFEncoder):
         Raises `ConfigError` if windows have not the number or size of frames that the model takes, or if the library is
         missing; `DataError` if the model's files are.
         """
-        time_T = frame_times(spec, "HFVideo").repeat_interleave(spec.burst)
         architecture = self.known_architecture()
         config = meta_model(architecture.model_dump_json()).config
         layout = LAYOUTS[architecture.kind]
         tubelet = _tubelet(config, layout)
         _check_frames(spec, config, layout, tubelet)
+        time_T = frame_times(spec, "HFVideo").repeat_interleave(spec.burst)
         probe = probe_video(architecture.model_dump_json(), spec.images, spec.crop, self.pooling)
         time_M = time_T.view(-1, tubelet).mean(dim=1) if self.pooling == "mean" else time_T.mean().view(1)
         model = architecture.build()
@@ -181,6 +181,11 @@ def _tubelet(config: PretrainedConfig, layout: Layout) -> int:
 def _check_frames(spec: VideoSpec, config: PretrainedConfig, layout: Layout, tubelet: int) -> None:
     """Raise `ConfigError` if windows have not the number or size of frames that a model takes."""
     own, crop = int(getattr(config, layout.frames)), side(getattr(config, layout.size))
+    if not spec.frames:
+        raise ConfigError(
+            f"video.model: windows have no frames, and {config.model_type} takes {own} of {crop}^2 px; --set "
+            f"data.frames={own} --set data.crop={crop} --set data.short_side={crop}"
+        )
     fits = spec.images % tubelet == 0 if layout.any_number else spec.images == own
     if not fits:
         wanted = f"a multiple of {tubelet}" if layout.any_number else str(own)
@@ -191,7 +196,7 @@ def _check_frames(spec: VideoSpec, config: PretrainedConfig, layout: Layout, tub
     if spec.crop != crop:
         raise ConfigError(
             f"video.model: {config.model_type} takes frames of {crop}^2 px, and windows have {spec.crop}^2 px; "
-            f"--set data.crop={crop}, and data.short_side at least as large"
+            f"--set data.crop={crop}, and --set data.short_side={crop} or more"
         )
 
 

@@ -20,8 +20,11 @@ _TABLE, _CHECKSUM = "features", "sha256"
 
 
 def table_name(net: TextNet, sentences: Sequence[str]) -> str:
-    """Return the file name of the features of sentences: another one for other weights, sentences or versions."""
-    found = hashlib.sha256(f"{__version__} {type(net).__name__} {net.digest()}".encode())
+    """Return the file name of the features of sentences: another one for other weights, sentences or versions.
+
+    The printed layers are a part of it: the same weights give other features with another activation function.
+    """
+    found = hashlib.sha256(f"{__version__} {net} {net.digest()}".encode())
     for sentence in sentences:
         found.update(hashlib.sha256(sentence.encode()).digest())
     return f"{found.hexdigest()[:32]}.safetensors"

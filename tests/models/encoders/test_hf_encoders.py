@@ -237,7 +237,7 @@ def test_frames_of_another_size_move_positions_or_are_refused(models: dict[str, 
     with torch.no_grad():
         output = plain(pixel_values=normalized(of)[0], interpolate_pos_encoding=True)
     torch.testing.assert_close(encoded(net, of).features_BF[0], output.image_embeds.mean(0), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ConfigError, match=r"frames of 36\^2 px cannot be divided into patches of 8\^2 px"):
+    with pytest.raises(ConfigError, match=r"36\^2 px cannot be divided into patches of 8\^2 px; --set data\.crop=32,"):
         image(models["clip"]).build(spec(crop=36), 5)
     with pytest.raises(ConfigError, match=r"videomae takes frames of 32\^2 px.*--set data\.crop=32"):
         video(models["videomae"]).build(spec(frames=2, crop=48), 5)
@@ -251,8 +251,10 @@ def test_other_numbers_of_frames_are_refused_unless_positions_are_relative(model
     of = spec()
     assert encoded(built(video(models["vjepa2"]), of), of).sequence_BTE.shape == (2, 3, 12)
     for encoder in (image(models["clip"]), video(models["videomae"]), ResNetFrames(weights=None)):
-        with pytest.raises(ConfigError, match="windows have no frames"):
+        with pytest.raises(ConfigError, match=r"windows have no frames.*--set data\.frames=4"):
             encoder.build(spec(frames=0), 5)
+    with pytest.raises(ConfigError, match=r"takes 4 of 32\^2 px; --set data\.frames=4 --set data\.crop=32"):
+        video(models["videomae"]).build(spec(frames=0), 5)
 
 
 def test_weights_that_the_files_lack_are_not_drawn(models: dict[str, Path], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from revalexo_clip.models.text import TextEncoder, TextNet, tower
+from revalexo_clip.models.text.kept_table import table_name
 from revalexo_clip.models.text.tower import TextTower
 
 SENTENCES = ("standing", "walking", "a person walks")
@@ -103,3 +104,10 @@ def test_few_sentences_and_a_folder_that_cannot_be_written_are_no_error(tmp_path
     (tmp_path / "file").write_text("")
     for _ in range(2):
         assert table(tmp_path / "file" / "folder")[1] == 3
+
+
+def test_the_same_weights_with_another_activation_are_another_file() -> None:
+    one, other = LengthsNet(1.0), LengthsNet(1.0)
+    one.activation, other.activation = nn.GELU(), nn.GELU(approximate="tanh")
+    assert one.digest() == other.digest()
+    assert table_name(one, SENTENCES) != table_name(other, SENTENCES)
