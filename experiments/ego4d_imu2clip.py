@@ -12,6 +12,7 @@ share their space, one of the two terms is enough to compare IMU with the other:
 Published are Adam with a learning rate of 2e-4, a temperature of 0.1 that is not learned, 15 epochs, and windows of 5
 or 2.5 s (`--set data.window=2.5`). The batch of 128 is compared as a whole; theirs are 16 windows on each of 8 devices,
 which are compared on each device alone. Windows that overlap, and sentences that are the same, are no negatives here.
+Whether they clip gradients is not published; here, they are clipped at a norm of 1, the default.
 The extra `text` is needed, and the model `openai/clip-vit-base-patch32`, which the transformers library downloads; with
 `video.model` and `text.model`, a folder.
 """
