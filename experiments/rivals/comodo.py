@@ -68,7 +68,7 @@ class Comodo(PretrainExperiment):
             "pooled": Term(InfoNCE(), weight=0),  # logged, not trained: a validation needs a term
         }
     )
-    optim: Optimizer = AdamW(lr=2e-3, weight_decay=0.05, warmup=0.1)
+    optim: Optimizer = AdamW(lr=5e-4, weight_decay=0.05, warmup=0.1)
     batch_size: int = 96
     batches: BatchComposition = GroupedBatches(by="clip", windows=12, seconds=12)
     best: BestBy = "last"

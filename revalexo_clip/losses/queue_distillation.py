@@ -33,7 +33,7 @@ class QueueDistillation(Loss):
     so far; in the first step, the loss is 0."""
     student_temperature: PositiveFloat = 0.1
     """What similarities of the IMU are divided by."""
-    teacher_temperature: PositiveFloat = 0.05
+    teacher_temperature: PositiveFloat = 0.1
     """What similarities of the video are divided by. The lower, the more only the most similar windows count; the
     window's own video is the most similar of all."""
     on: On = "pooled"

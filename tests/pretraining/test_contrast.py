@@ -185,7 +185,7 @@ def test_each_term_is_that_of_a_plain_loop_and_neighbours_start_when_the_queue_i
             "self": plain_info_nce(imu, vectors["imu_second"], scales["self"], overlap),
             "near": torch.zeros((), dtype=torch.float64),
             "distilled": plain_queue_distillation(
-                vectors["imu_tokens"], vectors["video_tokens"], videos[-QUEUE:], student=0.1, teacher=0.05
+                vectors["imu_tokens"], vectors["video_tokens"], videos[-QUEUE:], student=0.1, teacher=0.1
             ),
             "recording": plain_temporal_contrast(imu, scales["recording"], overlap),
             "text": plain_text_contrast(video, vectors["text"], scales["text"], overlap),
