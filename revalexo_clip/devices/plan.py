@@ -105,7 +105,7 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
                 f"{rate:g} Hz: set --rate to {stream.rate / LEAST_SHARE:.0f} or less"
             )
     spans = common_spans(recording)
-    notes += _cuts(recording, spans)
+    notes += cuts(recording, spans)
     clips = _clips(recording, dataset, spans, rate, options.clip, notes)
     notes += _about_labels(recording, clips)
     channels = tuple(name for stream in recording.imu for name in stream.channels)
@@ -156,7 +156,7 @@ def turned_stream(stream: ImuStream, axes: str) -> ImuStream:
     return replace(stream, values_NC=values_NC, axes=turned.normalised(axes))
 
 
-def _cuts(recording: DeviceRecording, spans: Sequence[tuple[float, float]]) -> list[str]:
+def cuts(recording: DeviceRecording, spans: Sequence[tuple[float, float]]) -> list[str]:
     """Say what of each stream is outside the common time."""
     begin, end = spans[0][0], spans[-1][1]
     inside = sum(last - first for first, last in spans)
@@ -190,7 +190,7 @@ def _clips(  # noqa: PLR0917 (what a clip follows from)
     for begin, end in spans:
         count = 1 if length is None else max(math.ceil((end - begin) / length - _SMALL), 1)
         edges = [begin + place * (length or 0.0) for place in range(count)] + [end]
-        starts = [_start(recording, edge, rate, begin) for edge in edges[:-1]] + [end]
+        starts = [start_after(recording, edge, rate, begin) for edge in edges[:-1]] + [end]
         for start, stop in pairwise(starts):
             if stop - start < SHORTEST - _SMALL:
                 dropped += stop - start
@@ -208,7 +208,7 @@ def _clips(  # noqa: PLR0917 (what a clip follows from)
     return tuple(found)
 
 
-def _start(recording: DeviceRecording, edge: float, rate: float, begin: float) -> float:
+def start_after(recording: DeviceRecording, edge: float, rate: float, begin: float) -> float:
     """Return the first frame at or after a time; without video, the first row [s]."""
     if recording.video is None:
         return begin + math.ceil(round((edge - begin) * rate, 6)) / rate
