@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from revalexo_clip.core.console import quiet_libraries, say
-
-if TYPE_CHECKING:
-    from revalexo_clip.data.clocks import TimeUnit
 
 
 class TimeUnitOption(StrEnum):
@@ -88,7 +85,7 @@ def embed(  # noqa: PLR0917 (options, which typer passes by name)
         format_name=device,
         rate=rate,
         time=time,
-        time_unit=cast("TimeUnit", time_unit.value),
+        time_unit=time_unit.value,
         units=parse_units(units),
         recording=recording,
     )
