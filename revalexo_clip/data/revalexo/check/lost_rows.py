@@ -17,6 +17,10 @@ LOST = 1.75
 """Steps of a clock that are longer than this many usual ones lack rows, unless the steps beside them are shorter."""
 NEAR = 11
 """Steps that tell what is usual around one of them: clocks of some devices run slower or faster for some rows."""
+JITTER = 5.0
+"""They also have to differ from the usual step by this many times the median difference."""
+SLOW = 0.1
+"""A step that differs from the one beside it by less than this share is one of a clock that runs slower for a while."""
 FEW_IN_A_ROW = 3
 """So many lost rows in a row are reported."""
 FEW = 0.005
@@ -42,15 +46,19 @@ def clock_faults(time_n: Floats, column: str, *, declared: bool) -> Iterator[Fin
     usual = float(np.median(step_n)) if len(step_n) else 0.0
     if len(step_n) < NEAR or not np.isfinite(step_n).all() or not usual > 0:
         return
-    limit = max(MAX_GAP, 4 * usual)
+    gap = max(MAX_GAP, 4 * usual)
     if not declared:
-        yield from _jumps(time_n, step_n, column, limit)
-    small_n = np.where((step_n > 0) & (step_n <= limit), step_n, usual)
+        yield from _jumps(time_n, step_n, column, gap)
+    small_n = np.where((step_n > 0) & (step_n <= gap), step_n, usual)
     if small_n.mean() > BURSTS * usual:
         return
     near_n = np.median(sliding_window_view(np.pad(small_n, NEAR // 2, mode="reflect"), NEAR), axis=1)
-    around_n = sliding_window_view(np.pad(small_n, 1, mode="reflect"), 3).sum(axis=1)
-    lost_n = np.where((small_n > LOST * near_n) & (around_n > (2 + LOST) * near_n), np.round(small_n / near_n) - 1, 0)
+    beside_n3 = sliding_window_view(np.pad(small_n, 1, mode="reflect"), 3)
+    late_n = beside_n3.sum(axis=1) < (2 + LOST) * near_n  # the next row is early by as much: only the time is late
+    slow_n = (np.abs(beside_n3[:, ::2] / small_n[:, None] - 1) < SLOW).any(axis=1)
+    excess_n = small_n / near_n - 1
+    limit = max(LOST - 1, JITTER * float(np.median(np.abs(excess_n))))
+    lost_n = np.where((excess_n > limit) & ~late_n & ~slow_n, np.round(excess_n), 0)
     if lost_n.max() < FEW_IN_A_ROW and lost_n.sum() < max(FEW * len(time_n), 2):
         return
     worst = int(lost_n.argmax())
@@ -62,9 +70,9 @@ def clock_faults(time_n: Floats, column: str, *, declared: bool) -> Iterator[Fin
     )
 
 
-def _jumps(time_n: Floats, step_n: Floats, column: str, limit: float) -> Iterator[Finding]:
+def _jumps(time_n: Floats, step_n: Floats, column: str, gap: float) -> Iterator[Finding]:
     back = np.flatnonzero(step_n < 0)
-    ahead = np.flatnonzero(step_n > limit)
+    ahead = np.flatnonzero(step_n > gap)
     for places, what in ((back, "back"), (ahead, "ahead")):
         if len(places):
             row = int(places[0])
