@@ -43,7 +43,12 @@ class Total(NamedTuple):
 
     def add(self, other: Total) -> Total:
         """Return the sum of both."""
-        return Total(*(one + more for one, more in zip(self, other, strict=True)))
+        return Total(
+            self.sum_3 + other.sum_3,
+            self.samples + other.samples,
+            self.product_33 + other.product_33,
+            self.change_33 + other.change_33,
+        )
 
 
 Totals = Mapping[tuple[str, str], Total]

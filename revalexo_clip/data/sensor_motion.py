@@ -120,8 +120,10 @@ def _pairs(subject: str, own: str, theirs: str, shapes: Mapping[str, _Shapes], w
             if name not in {subject, without} and (theirs, activity) in other
         ]
         if sensor == own and len(others) >= OTHERS - bool(without):
-            mean = [np.mean([one[place] for one in others], axis=0) for place in range(3)]
-            found.append(_Pair(activity, shape, _Shape(mean[0], mean[1], mean[2], shape.samples)))
+            upward_3: Vector = np.mean([one.upward_3 for one in others], axis=0)
+            slow_33: Vector = np.mean([one.slow_33 for one in others], axis=0)
+            fast_33: Vector = np.mean([one.fast_33 for one in others], axis=0)
+            found.append(_Pair(activity, shape, _Shape(upward_3, slow_33, fast_33, shape.samples)))
     return found
 
 
@@ -182,7 +184,8 @@ def _straight_and_crossed(
     subject: str, left: str, right: str, shapes: Mapping[str, _Shapes], without: str = ""
 ) -> tuple[float, float] | None:
     """Return how unlike the others both sides are as they are named, and exchanged; None if that is not known."""
-    straight, crossed = [], []
+    straight: list[float] = []
+    crossed: list[float] = []
     for kind in STILL:
         sides = f"{kind}_{left}", f"{kind}_{right}"
         for own in sides:

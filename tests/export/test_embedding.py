@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from revalexo_clip.devices.base import channels_of
 from revalexo_clip.devices.importing import import_recording
 from revalexo_clip.devices.plan import ImportOptions
 from revalexo_clip.export import DESCRIPTION, WEIGHTS, EncoderDescription, Origin, PretrainedImuEncoder, build_encoder
-from revalexo_clip.export.embedding import write_embeddings
+from revalexo_clip.export.embedding import RecordingEmbeddings, write_embeddings
 from revalexo_clip.export.loading import weights_metadata
 from revalexo_clip.models.encoders import ResNet1D
 
@@ -182,7 +183,7 @@ def test_what_cannot_be_embedded_is_one_sentence(video: Path, encoder: Path, tmp
         ({"stride": 0.0}, "--stride"),
     ):
         with pytest.raises(ConfigError, match=message):
-            embed_recording(path, encoder, **options)  # type: ignore[arg-type]
+            embed_recording(path, encoder, **options)
     with pytest.raises(ConfigError, match="is neither"):
         embed_recording(video, encoder, rate=50.0)
     with pytest.raises(DataError, match="no such file"):
@@ -209,15 +210,19 @@ def test_the_command_writes_times_and_embeddings_once(
             CliRunner().invoke(app, [*command, "--out", name], catch_exceptions=False)
 
 
-def test_parquet_needs_pyarrow(encoder: Path, tmp_path: Path) -> None:
+def test_parquet_has_the_same_columns(encoder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
     found = embed_recording(write_table(tmp_path / "walk.csv", signals()), encoder)
-    if find_spec("pyarrow") is None:
-        with pytest.raises(ConfigError, match=r"Parquet files need pyarrow: pip install pyarrow, or .*\.npz"):
-            write_embeddings(found, tmp_path / "walk.parquet")
-        return
-    from pyarrow import parquet
-
     write_embeddings(found, tmp_path / "walk.parquet")
-    table = parquet.read_table(tmp_path / "walk.parquet")
+    table = import_module("pyarrow.parquet").read_table(tmp_path / "walk.parquet")
     assert table.column_names == ["start", "end", "embedding"]
+    assert table["start"].to_pylist() == found.start_N.tolist()
     np.testing.assert_array_equal(np.array(table["embedding"].to_pylist(), np.float32), found.vector_ND)
+
+
+def test_parquet_needs_pyarrow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    found = RecordingEmbeddings(np.zeros(1), np.zeros((1, 2), np.float32), 1.0)
+    with pytest.raises(ConfigError, match=r"Parquet files need pyarrow: pip install pyarrow, or .*\.npz"):
+        write_embeddings(found, tmp_path / "walk.parquet")
+    assert list(tmp_path.iterdir()) == []

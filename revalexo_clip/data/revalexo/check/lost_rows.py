@@ -103,7 +103,7 @@ def held_rows(by_channel: Signals, rate: float, longest: float) -> Iterator[Find
     """Yield the sensors all of whose axes stand still in motion, each time for less than `longest` [s]."""
     for sensor, axes_n3 in three_axes(by_channel).items():
         step_m3 = np.abs(np.diff(axes_n3, axis=0))
-        moved_m = (step_m3 > 0).any(axis=1)
+        moved_m = step_m3.max(axis=1, initial=0.0) > 0
         if not moved_m.any():
             continue
         smallest = float(step_m3[step_m3 > 0].min())
