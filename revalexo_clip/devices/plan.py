@@ -18,6 +18,7 @@ from revalexo_clip.data.resampling import LEAST_SHARE
 from revalexo_clip.devices import axes as turned
 from revalexo_clip.devices.base import DeviceRecording, ImuStream, LabelTrack
 from revalexo_clip.devices.dataset import Dataset, missing_channels, open_dataset
+from revalexo_clip.devices.faults import fault_notes
 from revalexo_clip.devices.spans import SHORTEST, common_spans, sensors_of
 
 _SMALL = 1e-6
@@ -92,7 +93,7 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
     rate = dataset.rate if options.rate is None else options.rate
     if not (math.isfinite(rate) and rate > 0) or (options.clip is not None and not options.clip >= SHORTEST):
         raise ConfigError(f"--rate must be above 0 Hz, and --clip at least {SHORTEST:g} s")
-    notes: list[str] = []
+    notes = [*fault_notes(recording)]
     recording = _with_axes(recording, dataset, options.axes, notes)
     if options.labels is not None:
         recording = replace(recording, labels=options.labels)

@@ -17,6 +17,7 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.devices.axes import AxesError
 from revalexo_clip.devices.base import DeviceRecording, ImuStream
+from revalexo_clip.devices.faults import fault_notes
 from revalexo_clip.devices.formats import read_recording
 from revalexo_clip.devices.plan import cuts, start_after, turned_stream
 from revalexo_clip.devices.spans import common_spans
@@ -60,7 +61,8 @@ def _device_pieces(source: Path, spec: ImuSpec, options: SourceOptions) -> Recor
     factor_C = factors(source, [units[name] for name in names], spec)
     spans = common_spans(recording)
     pieces = [_piece(recording, span, names, spec.rate) for span in spans]
-    notes = (*recording.notes, *(note for stream in streams for note in stream.notes), *cuts(recording, spans))
+    own = (note for stream in streams for note in stream.notes)
+    notes = (*recording.notes, *own, *fault_notes(recording), *cuts(recording, spans))
     return RecordingPieces(tuple(RecordingPiece(one.start, one.rows_MC * factor_C) for one in pieces), notes)
 
 

@@ -38,7 +38,7 @@ def times(*lost: slice, count: int = 1000, jitter: float = 0.0) -> Rows:
 
 
 def faults(time_n: Rows, *, declared: bool = True) -> list[tuple[str, str]]:
-    return list(clock_faults(time_n, "time", declared=declared))
+    return list(clock_faults(time_n, "column time", declared=declared))
 
 
 def test_dropped_packets_are_counted_and_jitter_is_none() -> None:

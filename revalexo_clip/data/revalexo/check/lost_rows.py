@@ -36,8 +36,8 @@ JUMP = 3.0
 """A held value ends with a jump of at least so many of the smallest steps of the sensor; a still sensor does not."""
 
 
-def clock_faults(time_n: Floats, column: str, *, declared: bool) -> Iterator[Finding]:
-    """Yield what the times [s] of rows say about lost rows.
+def clock_faults(time_n: Floats, clock: str, *, declared: bool) -> Iterator[Finding]:
+    """Yield what the times [s] of rows say about lost rows. `clock` is the name of the clock in messages.
 
     Gaps and rows that go back are looked at only if the clock is not declared: a declared one is read as in training,
     which refuses them.
@@ -48,7 +48,7 @@ def clock_faults(time_n: Floats, column: str, *, declared: bool) -> Iterator[Fin
         return
     gap = max(MAX_GAP, 4 * usual)
     if not declared:
-        yield from _jumps(time_n, step_n, column, gap)
+        yield from _jumps(time_n, step_n, clock, gap)
     small_n = np.where((step_n > 0) & (step_n <= gap), step_n, usual)
     if small_n.mean() > BURSTS * usual:
         return
@@ -65,12 +65,12 @@ def clock_faults(time_n: Floats, column: str, *, declared: bool) -> Iterator[Fin
     meaning = "" if declared else "; rows after them are placed too early without this clock"
     yield (
         "lost_rows",
-        f"column {column}: {counted(int(lost_n.sum()), 'row')} missing in {counted(int((lost_n > 0).sum()), 'place')}, "
+        f"{clock}: {counted(int(lost_n.sum()), 'row')} missing in {counted(int((lost_n > 0).sum()), 'place')}, "
         f"at most {int(lost_n[worst])} in a row, before row {worst + 2}: were packets dropped{meaning}?",
     )
 
 
-def _jumps(time_n: Floats, step_n: Floats, column: str, gap: float) -> Iterator[Finding]:
+def _jumps(time_n: Floats, step_n: Floats, clock: str, gap: float) -> Iterator[Finding]:
     back = np.flatnonzero(step_n < 0)
     ahead = np.flatnonzero(step_n > gap)
     for places, what in ((back, "back"), (ahead, "ahead")):
@@ -79,7 +79,7 @@ def _jumps(time_n: Floats, step_n: Floats, column: str, gap: float) -> Iterator[
             more = f" ({len(places)} such jumps, this is the first)" if len(places) > 1 else ""
             yield (
                 "clock_jump",
-                f"column {column} jumps {what} from {time_n[row]:.3f} s to {time_n[row + 1]:.3f} s in row {row + 2}"
+                f"{clock} jumps {what} from {time_n[row]:.3f} s to {time_n[row + 1]:.3f} s in row {row + 2}"
                 f"{more}: was the clock set, or were rows lost?",
             )
 

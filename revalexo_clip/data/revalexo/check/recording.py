@@ -98,12 +98,12 @@ def _clock_faults(path: Path, channel: str, rate: float, clock: Clock | None, kn
         return []
     try:
         if clock is not None and clock.time is not None:
-            return [*clock_faults(clock.row_times(path), clock.time, declared=True)]
+            return [*clock_faults(clock.row_times(path), f"column {clock.time}", declared=True)]
         columns = header_of(path)
         for column in (name for name in clock_like(columns) if columns.count(name) == 1):
             time_n = in_seconds(read_timed_imu(path, [channel], column)[1], rate)
             if time_n is not None:
-                return [*clock_faults(time_n, column, declared=False)]
+                return [*clock_faults(time_n, f"column {column}", declared=False)]
     except DataError:  # a problem of a column that is not read
         return []
     return []
