@@ -55,7 +55,7 @@ class RecordingPieces(NamedTuple):
 
 
 def names_in(source: Path, available: Sequence[str], spec: ImuSpec, place: str | None) -> list[str]:
-    """Return the recorded channel for each of the encoder's, which may be named after another place on the body.
+    """Return the recorded channel for each of the encoder's, which may be named after another place on the body, or none.
 
     Raises `DataError`, naming what is missing, and `ConfigError` if `place` is not possible.
     """
@@ -71,6 +71,9 @@ def names_in(source: Path, available: Sequence[str], spec: ImuSpec, place: str |
     ]
     if all(name in available for name in wanted):
         return wanted
+    plain = [f"{channel.kind}_{channel.axis}" for channel in own if channel is not None]
+    if place is None and len(places) == 1 and len(plain) == len(own) and all(name in available for name in plain):
+        return plain  # of a sensor whose place is not said
     missing = [name for name in wanted if name not in available]
     message = f"{source}: lacks {listed(missing)}, which the encoder takes; it has {listed(available)}"
     found = {channel.segment for name in available if (channel := parse(name)) is not None}

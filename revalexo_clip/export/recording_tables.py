@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.types import ImuSpec, parse
+from revalexo_clip.core.types import AXES, ImuSpec, parse
 from revalexo_clip.data.clocks import Piece, on_grid, seconds, split_at_gaps
-from revalexo_clip.data.imu import Samples, clock_like, header_of, read_column, read_imu
+from revalexo_clip.data.imu import UNITS, Samples, clock_like, header_of, read_column, read_imu
 from revalexo_clip.data.recordings.units import converted
 from revalexo_clip.data.resampling import resampled
 from revalexo_clip.data.windows import Floats
@@ -35,7 +35,8 @@ def is_layout_csv(source: Path, spec: ImuSpec) -> bool:
         columns = header_of(source)
     except DataError:
         return False  # the readers of devices say what is wrong with it
-    return any(name in spec.channels or parse(name) is not None for name in columns)
+    plain = {f"{kind}_{axis}" for kind in UNITS for axis in AXES}
+    return any(name in spec.channels or name in plain or parse(name) is not None for name in columns)
 
 
 def csv_pieces(source: Path, spec: ImuSpec, options: SourceOptions) -> RecordingPieces:
