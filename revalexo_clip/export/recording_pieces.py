@@ -55,7 +55,7 @@ class RecordingPieces(NamedTuple):
 
 
 def names_in(source: Path, available: Sequence[str], spec: ImuSpec, place: str | None) -> list[str]:
-    """Return the recorded channel for each of the encoder's, which may be named after another place on the body, or none.
+    """Return the recorded channel for each of the encoder's; it may be named after another place, or none.
 
     Raises `DataError`, naming what is missing, and `ConfigError` if `place` is not possible.
     """
