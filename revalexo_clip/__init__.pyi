@@ -60,6 +60,7 @@ from .evaluation.comparison import compare as compare
 from .evaluation.protocol import evaluate as evaluate
 from .evaluation.search import search as search
 from .export import load_encoder as load_encoder
+from .export.embedding import embed_recording as embed_recording
 from .export.folder import export_encoder as export_encoder
 from .finetuning.cross_validation import cross_validate as cross_validate
 from .finetuning.run import finetune as finetune

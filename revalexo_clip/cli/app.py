@@ -11,6 +11,7 @@ import typer
 
 from revalexo_clip.cli.data import check_data, pack, synthesize
 from revalexo_clip.cli.devices import import_recording
+from revalexo_clip.cli.embedding import embed
 from revalexo_clip.cli.encoders import export_encoder, import_encoder
 from revalexo_clip.cli.evaluation import evaluate
 from revalexo_clip.cli.finetuning import finetune, part
@@ -91,6 +92,11 @@ _add(
     import_encoder,
     "import-encoder theirs.pt --experiment experiments/x3d_xs.py --subjects 01,02,03",
     name="import-encoder",
+)
+_add(
+    embed,
+    "embed GX010001.MP4 --encoder runs/demo/export/imu",
+    "embed walk.csv --encoder encoders/imu --units acc=g --out walk.parquet",
 )
 _add(show, "show experiments/demo.py --set optim.lr=1e-3")
 _add(components, "components")

@@ -32,14 +32,23 @@ DIFFERENT = 45.0
 
 
 class Total(NamedTuple):
-    """Sum of the accelerations of a sensor."""
+    """Sums over the samples of a sensor."""
 
     sum_3: Vector
     samples: int
+    product_33: Vector
+    """Of the products of two axes."""
+    change_33: Vector
+    """Of the products of the changes from row to row of two axes."""
 
     def add(self, other: Total) -> Total:
         """Return the sum of both."""
-        return Total(self.sum_3 + other.sum_3, self.samples + other.samples)
+        return Total(
+            self.sum_3 + other.sum_3,
+            self.samples + other.samples,
+            self.product_33 + other.product_33,
+            self.change_33 + other.change_33,
+        )
 
 
 Totals = Mapping[tuple[str, str], Total]
@@ -49,17 +58,17 @@ Totals = Mapping[tuple[str, str], Total]
 def totals_of(
     by_channel: Signals, time_n: Floats, segments: Sequence[tuple[float, float, str]]
 ) -> dict[tuple[str, str], Total]:
-    """Sum the accelerations of a recording by sensor and activity; without `segments` (start, end [s], activity), all.
+    """Sum the samples of a recording by sensor and activity; without `segments` (start, end [s], activity), all.
 
     `time_n` are the times of the samples [s].
     """
     found: dict[tuple[str, str], Total] = {}
     for sensor, axes_n3 in three_axes(by_channel).items():
-        if sensor.partition("_")[0] != "acc":
-            continue
         for start, end, activity in segments or [(-np.inf, np.inf, "")]:
             inside_n = (time_n >= start) & (time_n < end)
-            total = Total(axes_n3[inside_n].sum(axis=0), int(inside_n.sum()))
+            own_m3 = axes_n3[inside_n]
+            change_m3 = np.diff(own_m3, axis=0)
+            total = Total(own_m3.sum(axis=0), len(own_m3), own_m3.T @ own_m3, change_m3.T @ change_m3)
             key = sensor, activity
             found[key] = found[key].add(total) if key in found else total
     return found
@@ -80,7 +89,7 @@ def permuted_axes(subjects: Mapping[str, Totals]) -> Iterator[tuple[str, str]]:
     Needs at least two others with the same activity whose directions agree.
     """
     for sensor in sorted({sensor for totals in subjects.values() for sensor, _ in totals}):
-        for subject in subjects:
+        for subject in subjects if sensor.startswith("acc") else ():
             message = _unlike(subject, sensor, subjects)
             if message is not None:
                 yield subject, message
@@ -106,7 +115,7 @@ def _unlike(subject: str, sensor: str, subjects: Mapping[str, Totals]) -> str | 
     now = _disagreement(pairs, np.eye(3))
     if now < DIFFERENT:
         return None
-    after = {name: _disagreement(pairs, turn_33) for name, turn_33 in _TURNS.items()}
+    after = {name: _disagreement(pairs, turn_33) for name, turn_33 in TURNS.items()}
     best = min(after.values())
     if best > ALIKE or now - best < ALIKE:
         return None
@@ -171,4 +180,5 @@ def _turns() -> dict[str, Vector]:
     return dict(sorted(found.items(), key=lambda item: (3 - np.trace(item[1] > 0), item[0].count("-"))))
 
 
-_TURNS = _turns()
+TURNS = _turns()
+"""All ways to exchange and reverse axes, by name; those that change the fewest axes first."""

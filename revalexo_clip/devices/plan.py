@@ -18,6 +18,7 @@ from revalexo_clip.data.resampling import LEAST_SHARE
 from revalexo_clip.devices import axes as turned
 from revalexo_clip.devices.base import DeviceRecording, ImuStream, LabelTrack
 from revalexo_clip.devices.dataset import Dataset, missing_channels, open_dataset
+from revalexo_clip.devices.faults import fault_notes
 from revalexo_clip.devices.spans import SHORTEST, common_spans, sensors_of
 
 _SMALL = 1e-6
@@ -93,7 +94,7 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
     rate = dataset.rate if options.rate is None else options.rate
     if not (math.isfinite(rate) and rate > 0) or (options.clip is not None and not options.clip >= SHORTEST):
         raise ConfigError(f"--rate must be above 0 Hz, and --clip at least {SHORTEST:g} s")
-    notes: list[str] = []
+    notes = [*fault_notes(recording)]
     recording = _with_axes(recording, dataset, options.axes, notes)
     if options.labels is not None:
         recording = replace(recording, labels=options.labels)
@@ -106,7 +107,7 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
                 f"{rate:g} Hz: set --rate to {stream.rate / LEAST_SHARE:.0f} or less"
             )
     spans = common_spans(recording)
-    notes += _cuts(recording, spans)
+    notes += cuts(recording, spans)
     clips = _clips(recording, dataset, spans, rate, options.clip, notes)
     notes += _about_labels(recording, clips)
     channels = tuple(name for stream in recording.imu for name in stream.channels)
@@ -172,7 +173,7 @@ def turned_stream(stream: ImuStream, axes: str) -> ImuStream:
     return replace(stream, values_NC=values_NC, axes=turned.normalised(axes))
 
 
-def _cuts(recording: DeviceRecording, spans: Sequence[tuple[float, float]]) -> list[str]:
+def cuts(recording: DeviceRecording, spans: Sequence[tuple[float, float]]) -> list[str]:
     """Say what of each stream is outside the common time."""
     begin, end = spans[0][0], spans[-1][1]
     inside = sum(last - first for first, last in spans)
@@ -206,7 +207,7 @@ def _clips(  # noqa: PLR0917 (what a clip follows from)
     for begin, end in spans:
         count = 1 if length is None else max(math.ceil((end - begin) / length - _SMALL), 1)
         edges = [begin + place * (length or 0.0) for place in range(count)] + [end]
-        starts = [_start(recording, edge, rate, begin) for edge in edges[:-1]] + [end]
+        starts = [start_after(recording, edge, rate, begin) for edge in edges[:-1]] + [end]
         for start, stop in pairwise(starts):
             if stop - start < SHORTEST - _SMALL:
                 dropped += stop - start
@@ -224,7 +225,7 @@ def _clips(  # noqa: PLR0917 (what a clip follows from)
     return tuple(found)
 
 
-def _start(recording: DeviceRecording, edge: float, rate: float, begin: float) -> float:
+def start_after(recording: DeviceRecording, edge: float, rate: float, begin: float) -> float:
     """Return the first frame at or after a time; without video, the first row [s]."""
     if recording.video is None:
         return begin + math.ceil(round((edge - begin) * rate, 6)) / rate

@@ -10,7 +10,7 @@ import numpy as np
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.progress import OnProgress, no_progress
-from revalexo_clip.data.axes import Totals, merged, permuted_axes, totals_of
+from revalexo_clip.data.axes import Totals, merged, totals_of
 from revalexo_clip.data.clocks import TimeUnit
 from revalexo_clip.data.imu import UNITS, matching_columns
 from revalexo_clip.data.recordings.npz import NpzRecordings
@@ -20,6 +20,7 @@ from revalexo_clip.data.revalexo.check.findings import Findings
 from revalexo_clip.data.revalexo.check.problem import Problem
 from revalexo_clip.data.revalexo.check.recording import check_recording
 from revalexo_clip.data.revalexo.check.signals import check_signals
+from revalexo_clip.data.sensor_motion import unlike_sensors
 from revalexo_clip.data.sensor_names import near_misses, suggested
 
 
@@ -161,8 +162,8 @@ class _Checker:
 
     def _axes(self) -> Iterator[Problem]:
         subjects = {subject: merged(totals) for subject, totals in self.totals.items()}
-        for subject, message in permuted_axes(subjects):
-            yield Problem("permuted_axes", self.file_of[subject], f"{subject}: {message}")
+        for kind, subject, message in unlike_sensors(subjects):
+            yield Problem(kind, self.file_of[subject], f"{subject}: {message}")
 
     def _findings(self, subjects: Sequence[str], report: OnProgress) -> Findings:
         report(len(subjects), len(subjects))

@@ -13,7 +13,7 @@ from pathlib import Path
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.platform import cpu_count
 from revalexo_clip.core.progress import OnProgress
-from revalexo_clip.data.axes import merged, permuted_axes
+from revalexo_clip.data.axes import merged
 from revalexo_clip.data.imu import channel_difference
 from revalexo_clip.data.recording_time import ClipTimes
 from revalexo_clip.data.revalexo.check.clip import ClipCheck, Settings, check_clip
@@ -30,6 +30,7 @@ from revalexo_clip.data.revalexo.check.shared import (
 )
 from revalexo_clip.data.revalexo.clocked import Clock, offset_of
 from revalexo_clip.data.revalexo.timing import late_clock
+from revalexo_clip.data.sensor_motion import unlike_sensors
 
 
 def check_dataset(
@@ -77,7 +78,7 @@ def check_dataset(
         *_late_clocks(checked, times),
         *placement_problems(compared, checked, imu_rate),
         *changed_content(root, checked),
-        *_permuted_axes(checked),
+        *_unlike_sensors(checked),
     ]
     return Findings(
         problems=tuple(sorted(problems, key=lambda problem: problem.order)),
@@ -148,15 +149,15 @@ def _other_channels(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
             yield Problem("other_channels", each.clip.imu, message, each.clip.name)
 
 
-def _permuted_axes(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
-    """Yield the subjects with a sensor whose axes are not those of the other subjects."""
+def _unlike_sensors(checked: Sequence[ClipCheck]) -> Iterator[Problem]:
+    """Yield the subjects with a sensor that is not worn as by the other subjects, or has other axes."""
     subjects: dict[str, list[ClipCheck]] = {}
     for each in checked:
         subjects.setdefault(each.clip.subject, []).append(each)
-    for subject, message in permuted_axes(
+    for kind, subject, message in unlike_sensors(
         {name: merged([each.totals for each in own]) for name, own in subjects.items()}
     ):
-        yield Problem("permuted_axes", subjects[subject][0].clip.described_by, f"{subject}: {message}")
+        yield Problem(kind, subjects[subject][0].clip.described_by, f"{subject}: {message}")
 
 
 def _shared(clips: Sequence[ClipFiles]) -> Iterator[Problem]:

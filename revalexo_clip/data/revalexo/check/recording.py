@@ -21,8 +21,10 @@ from revalexo_clip.data.imu import (
     matching_columns,
     read_imu,
     read_rows,
+    read_timed_imu,
     select_channels,
 )
+from revalexo_clip.data.revalexo.check.lost_rows import clock_faults, in_seconds
 from revalexo_clip.data.revalexo.check.problem import Finding
 from revalexo_clip.data.revalexo.check.signals import check_signals
 from revalexo_clip.data.revalexo.clocked import Clock
@@ -82,11 +84,29 @@ def check_recording(
         if check_clock and (clock is None or clock.time is None):
             found.first = _check_rate(path, rate, found)
         _check_time(found, path, chosen, len(samples_nC), rate=rate, duration=duration, clock=clock)
+        found.findings += _clock_faults(path, chosen[0], rate, clock, {kind for kind, _ in found.findings})
         samples_nC = samples_nC if factors is None else samples_nC * factors(chosen)
         found.findings += check_signals(samples_nC, chosen, rate)
         by_channel = dict(zip(chosen, samples_nC.T.astype(np.float64), strict=True))
         found.totals = totals_of(by_channel, _row_times(path, len(samples_nC), rate, clock), segments)
     return found
+
+
+def _clock_faults(path: Path, channel: str, rate: float, clock: Clock | None, known: set[str]) -> list[Finding]:
+    """Find lost rows and jumps by the declared clock, or by a column that looks like one; once for each cause."""
+    if known & {"bad_clock", "clock_contradicts_rate"}:
+        return []
+    try:
+        if clock is not None and clock.time is not None:
+            return [*clock_faults(clock.row_times(path), f"column {clock.time}", declared=True)]
+        columns = header_of(path)
+        for column in (name for name in clock_like(columns) if columns.count(name) == 1):
+            time_n = in_seconds(read_timed_imu(path, [channel], column)[1], rate)
+            if time_n is not None:
+                return [*clock_faults(time_n, f"column {column}", declared=False)]
+    except DataError:  # a problem of a column that is not read
+        return []
+    return []
 
 
 def _row_times(path: Path, rows: int, rate: float, clock: Clock | None) -> Floats:

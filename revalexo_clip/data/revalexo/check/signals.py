@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from revalexo_clip.data.imu import UNITS, Samples
 from revalexo_clip.data.magnitudes import implausible
+from revalexo_clip.data.revalexo.check.lost_rows import held_rows
 from revalexo_clip.data.revalexo.check.problem import Finding
 
 FLAT = 1.0
@@ -20,6 +21,9 @@ FLAT = 1.0
 
 CUT_OFF = 5
 """Number of consecutive samples at the extreme value that count as clipping, not as a peak."""
+
+OFTEN = 12
+"""Number of samples at the extreme value that count as clipping, wherever they are: short impacts have one or two."""
 
 FEWEST = 30
 """Rows that ascend throughout in no sensor's signal, because of noise."""
@@ -42,6 +46,7 @@ def check_signals(samples_nC: Samples, channels: Sequence[str], rate: float) -> 
     return [
         *_counting(by_channel),
         *_flat(by_channel, rate),
+        *held_rows(by_channel, rate, FLAT),
         *_cut_off(right),
         *_out_of_range(right, rate),
         *((one.kind, one.message) for one in wrong),
@@ -72,8 +77,8 @@ def _cut_off(by_channel: dict[str, Magnitudes]) -> Iterator[Finding]:
             if limit is None or abs(extreme) < limit or value_n.max() == value_n.min():
                 continue
             _, length = longest_run(value_n == extreme)
-            if length >= CUT_OFF:
-                count = int((value_n == extreme).sum())
+            count = int((value_n == extreme).sum())
+            if length >= CUT_OFF or count >= OFTEN:
                 yield "saturated_channel", f"{channel} is clipped at {extreme:g} ({count} samples, {length} in a row)"
 
 

@@ -1,0 +1,144 @@
+"""Embed a recording's file with an exported encoder, and write the embeddings."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.files import atomically
+from revalexo_clip.core.text import counted
+from revalexo_clip.data.clocks import TimeUnit
+from revalexo_clip.data.recordings.units import Unit
+from revalexo_clip.data.windows import Floats
+from revalexo_clip.export.encoder import PretrainedImuEncoder
+from revalexo_clip.export.loading import load_encoder
+from revalexo_clip.export.recording_files import read_pieces
+from revalexo_clip.export.recording_pieces import RecordingPieces, SourceOptions
+
+SUFFIXES = (".npz", ".parquet")
+_EXTRA = "pip install pyarrow, or choose a name that ends in .npz"
+
+
+class RecordingEmbeddings(NamedTuple):
+    """One vector for each of the N sliding windows of a recording."""
+
+    start_N: Floats
+    """Start of each window on the recording's clock [s]."""
+    vector_ND: npt.NDArray[np.float32]
+    """[N, D], unit vectors in the space shared with video, or features."""
+    window: float
+    """Length of a window [s]."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what was left out."""
+
+
+def embed_recording(
+    source: str | Path,
+    encoder: str | Path | PretrainedImuEncoder,
+    *,
+    stride: float = 0.5,
+    features: bool = False,
+    place: str | None = None,
+    axes: str | None = None,
+    format_name: str | None = None,
+    rate: float | None = None,
+    time: str | None = None,
+    time_unit: TimeUnit = "s",
+    units: Mapping[str, Unit] | None = None,
+    recording: int | None = None,
+    batch: int = 64,
+) -> RecordingEmbeddings:
+    """Embed the file of a recording window by window, at the encoder's rate, channels and units.
+
+    - `source`: a device's recording (see `devices.formats.FORMATS`), a CSV file, or an .npz file with `data` [n, C],
+      `channels` [C], and `fs` [Hz] or `time` [n, s]. Windows of a device's recording are those of the dataset that
+      `import_recording` makes of it, if that has the encoder's rate.
+    - `encoder`: an encoder, or its folder.
+    - `stride`: time from one window to the next [s]; the first starts with each piece between gaps.
+    - `features`: compute features for downstream tasks instead of embeddings.
+    - `place` to `recording`: see `SourceOptions`.
+    - `batch`: number of windows that are encoded at a time.
+
+    Raises `DataError`, naming the file, if it cannot be embedded, and `ConfigError` if an option is wrong.
+    """
+    source = Path(source)
+    options = SourceOptions(place, axes, format_name, rate, time, time_unit, units, recording)
+    if not isinstance(encoder, PretrainedImuEncoder):
+        encoder = imu_encoder(encoder)
+    if not stride > 0:  # also false for NaN
+        raise ConfigError(f"--stride must be above 0 s, not {stride:g}")
+    if not features and encoder.head is None and encoder.token_head is None:
+        raise ConfigError("this encoder has features only, no embeddings: pass --features")
+    return _embedded(source, read_pieces(source, encoder.spec, options), encoder, stride, features, batch)
+
+
+def imu_encoder(folder: str | Path) -> PretrainedImuEncoder:
+    """Load the IMU encoder of a folder. Raises `ConfigError` if it is one of video."""
+    encoder = load_encoder(folder)
+    if not isinstance(encoder, PretrainedImuEncoder):
+        raise ConfigError(f"{folder}: is an encoder of video; embedding a recording takes one of IMU")
+    return encoder
+
+
+def _embedded(  # noqa: PLR0917 (what embeddings follow from)
+    source: Path, read: RecordingPieces, encoder: PretrainedImuEncoder, stride: float, features: bool, batch: int
+) -> RecordingEmbeddings:
+    spec, starts, vectors = encoder.spec, [], []
+    compute = encoder.recording_features if features else encoder.embed_recording
+    long = [piece for piece in read.pieces if len(piece.rows_MC) >= spec.samples]
+    notes = [*read.notes]
+    if short := len(read.pieces) - len(long):
+        notes.append(f"{counted(short, 'piece')} shorter than a window ({spec.window:g} s) left out")
+    if not long:
+        longest = max((len(piece.rows_MC) for piece in read.pieces), default=0) / spec.rate
+        raise DataError(f"{source}: is too short: {longest:.3g} s without a gap; a window lasts {spec.window:g} s")
+    for piece in long:
+        try:
+            found = compute(piece.rows_MC, rate=spec.rate, stride=stride, batch=batch)
+        except ValueError as error:
+            raise DataError(f"{source}: {error}") from error
+        starts.append(piece.start + found.start_N.numpy())
+        vectors.append(found.vector_ND)
+    vector_ND = torch.cat(vectors).float().numpy()
+    return RecordingEmbeddings(np.concatenate(starts), vector_ND, spec.window, tuple(notes))
+
+
+def check_output(path: Path) -> None:
+    """Raise `ConfigError` if embeddings cannot be written to a file, before they are computed."""
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"--out {path}: the name must end in {' or '.join(SUFFIXES)}")
+    if path.exists():
+        raise ConfigError(f"--out {path}: exists already; nothing is overwritten")
+    if path.suffix == ".parquet":
+        try:
+            importlib.import_module("pyarrow")
+        except ImportError as error:
+            raise ConfigError(f"--out {path}: Parquet files need pyarrow: {_EXTRA}") from error
+
+
+def write_embeddings(found: RecordingEmbeddings, path: str | Path) -> None:
+    """Write embeddings to a new file, by its suffix.
+
+    `.npz` has the arrays `start` and `end` [N, s] and `embedding` [N, D]; `.parquet` has the same columns, `embedding`
+    with lists of D numbers. Raises `ConfigError` if the file exists or Parquet is not possible, and `WriteError`.
+    """
+    path = Path(path)
+    check_output(path)
+    end_N = found.start_N + found.window
+    with atomically(path) as temporary:
+        if path.suffix == ".npz":
+            with temporary.open("wb") as file:
+                np.savez(file, start=found.start_N, end=end_N, embedding=found.vector_ND)
+            return
+        arrow = importlib.import_module("pyarrow")
+        flat = arrow.array(np.ascontiguousarray(found.vector_ND).ravel())
+        lists = arrow.FixedSizeListArray.from_arrays(flat, found.vector_ND.shape[1])
+        table = arrow.table({"start": found.start_N, "end": end_N, "embedding": lists})
+        importlib.import_module("pyarrow.parquet").write_table(table, temporary)
