@@ -98,6 +98,10 @@ def test_values_that_are_held_in_motion_are_lost_packets_and_rest_in_coarse_step
     )
     assert gyro[1].startswith("gyro_Head: the same values in 8 rows from 5.000 s on (1 such place)")
     assert list(held_rows(sensors(rows()), RATE, 1.0)) == []
+    padded = rows()
+    padded[:5] = padded[5]
+    padded[-5:] = padded[-6]
+    assert list(held_rows(sensors(padded), RATE, 1.0)) == []
     coarse = 0.04 * np.round(
         (np.array([0, 0, 9.81, 0, 0, 0]) + np.random.default_rng(0).normal(0, 0.01, (1000, 6))) / 0.04
     )

@@ -110,7 +110,8 @@ def held_rows(by_channel: Signals, rate: float, longest: float) -> Iterator[Find
         edges = np.flatnonzero(np.diff(np.concatenate([[True], moved_m, [True]]).astype(np.int8)))
         starts, ends = edges[::2], edges[1::2]  # of runs of equal rows, as numbers of steps
         length = ends - starts + 1
-        inside = (ends < len(moved_m)) & (length >= HELD) & (length / rate < longest)
+        between = (starts > 0) & (ends < len(moved_m))  # at an end, it is padding where a sensor has no samples yet
+        inside = between & (length >= HELD) & (length / rate < longest)
         after = np.linalg.norm(step_m3[np.minimum(ends, len(moved_m) - 1)], axis=1)
         held = inside & (after >= JUMP * smallest)
         if held.any():
