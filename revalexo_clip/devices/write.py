@@ -43,8 +43,9 @@ def write_import(plan: ImportPlan, on_progress: OnProgress | None = None) -> Non
             staging = root / f"{_STAGING}{os.getpid()}"
             try:
                 moves = _write_clips(plan, staging, report)
-                moves += _write_descriptions(plan, staging)
-                _move(moves)
+                *mapping, subject = _write_descriptions(plan, staging)
+                # Activities come first: they make a new folder a dataset, which a killed import can be repeated into.
+                _move([*mapping, *moves, subject])
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ def check_sync(
     root = Path(root)
     if ckpt is not None and events:
         raise ConfigError("--ckpt and --event exclude each other")
-    if imu_rate <= 0 or max_lag <= 0:
+    if not (0 < imu_rate < math.inf and 0 < max_lag < math.inf):
         raise ConfigError("--imu-rate and --max-lag must be positive")
     if time is None and (time_unit != "s" or time_zero != "clip"):
         raise ConfigError("--time-unit and --time-zero require --time, the name of the clock column")

@@ -95,6 +95,8 @@ def test_events_give_a_lag_and_its_drift(root: Path, tmp_path: Path) -> None:
         (("--event", "Ann/0001:3"), "write it as CLIP:VIDEO_S:IMU_S"),
         (("--event", "Ann/0002:3:4"), "no clip Ann/0002; did you mean 'Ann/0001'"),
         (("--time-unit", "ms"), "require --time"),
+        (("--max-lag", "nan"), "must be positive"),
+        (("--imu-rate", "nan"), "must be positive"),
         (("--event", "Ann/0001:3:4", "--ckpt", "x"), "exclude each other"),
     ],
 )
