@@ -14,7 +14,9 @@ from support.html_page import Page
 from support.small_process import call
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.sync.apply import write_offsets
 from revalexo_clip.sync.command import check_sync
+from revalexo_clip.sync.result import Estimate, Sync
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,13 @@ def test_a_lag_is_found_shown_and_applied(root: Path, tmp_path: Path) -> None:
     again = call("check-sync", root, cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "1 in time, 0 off, 0 cannot tell" in again.stdout
+
+
+def test_a_lag_of_nothing_changes_no_file(root: Path) -> None:
+    before = (root / "data_pairs" / "Ann.json").read_bytes()
+    nothing = Sync("Ann/0001", {"Ann/0001": 1.0}, "rotation", frame=1 / 30, lag=Estimate(4e-5, 0.001))
+    assert write_offsets(root, [nothing]) == {}
+    assert (root / "data_pairs" / "Ann.json").read_bytes() == before
 
 
 def test_a_sensor_elsewhere_and_a_camera_that_stands_still_give_no_lag(filmed: Path, tmp_path: Path) -> None:
