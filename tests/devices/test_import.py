@@ -291,3 +291,15 @@ def test_a_length_of_clips_must_be_a_number_of_seconds(
 ) -> None:
     with pytest.raises(ConfigError, match="--clip"):
         plan_import(recording, tmp_path / "new", "Anna", ImportOptions(clip=length))
+
+
+def test_what_another_import_has_added_since_the_plan_is_not_overwritten(
+    recording: DeviceRecording, tmp_path: Path
+) -> None:
+    late = plan_import(recording, tmp_path, "Ben", ImportOptions(labels=LabelTrack((Label(1.0, 3.0, "walking"),))))
+    other = replace(recording, imu=tuple(replace(one, values_NC=one.values_NC * 1.1) for one in recording.imu))
+    import_it(other, tmp_path, labels=LabelTrack((Label(1.0, 3.0, "standing"),)))
+    before = everything(tmp_path)
+    with pytest.raises(DataError, match="has changed since the import was planned"):
+        write_import(late)
+    assert everything(tmp_path) == before
