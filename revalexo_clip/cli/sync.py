@@ -87,6 +87,7 @@ def check_sync(  # noqa: PLR0917 (options, which typer passes by name)
 
     The exit code is 1 if a recording is off by more than half a frame, with confidence.
     """
+    from revalexo_clip.core.text import counted
     from revalexo_clip.sync import command
     from revalexo_clip.sync.events import parse_event, read_events
     from revalexo_clip.sync.page import write_page
@@ -122,7 +123,7 @@ def check_sync(  # noqa: PLR0917 (options, which typer passes by name)
         for note in notes_of(result):
             say(note)
         if result.applied:
-            say(f"imu_offset of {len(result.applied)} clips is written into {root / 'data_pairs'}")
+            say(f"imu_offset of {counted(len(result.applied), 'clip')} is written into {root / 'data_pairs'}")
         if page is not None:
             say(f"page: {page}")
         say(result.summary())

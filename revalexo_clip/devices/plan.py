@@ -91,10 +91,8 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
             f"{recording.source}: this recording is in {root} already, as {_listed(known)}; nothing is written"
         )
     _check_gravity(recording, dataset)
-    rate = dataset.rate if options.rate is None else options.rate
-    if not (math.isfinite(rate) and rate > 0) or (options.clip is not None and not options.clip >= SHORTEST):
-        raise ConfigError(f"--rate must be above 0 Hz, and --clip at least {SHORTEST:g} s")
     notes = [*fault_notes(recording)]
+    rate = _rate(dataset, options, notes)
     recording = _with_axes(recording, dataset, options.axes, notes)
     if options.labels is not None:
         recording = replace(recording, labels=options.labels)
@@ -114,6 +112,18 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
     if missing := missing_channels(dataset, channels):
         notes.append(f"other recordings of the dataset have channels that this one lacks: {_listed(missing)}")
     return ImportPlan(recording, dataset, rate, _name(recording, dataset), digest, clips, spans, tuple(notes))
+
+
+def _rate(dataset: Dataset, options: ImportOptions, notes: list[str]) -> float:
+    rate = dataset.rate if options.rate is None else options.rate
+    if (
+        not (math.isfinite(rate) and rate > 0)
+        or not SHORTEST <= (SHORTEST if options.clip is None else options.clip) < math.inf
+    ):
+        raise ConfigError(f"--rate must be above 0 Hz, and --clip at least {SHORTEST:g} s")
+    if dataset.channels and rate != dataset.rate:
+        notes.append(f"IMU files of the dataset have {dataset.rate:g} Hz, those of this recording get {rate:g} Hz")
+    return rate
 
 
 def has_gravity(recording: DeviceRecording) -> bool:

@@ -20,7 +20,7 @@ from revalexo_clip.core.types import parse
 from revalexo_clip.data.clocks import Piece, on_grid
 from revalexo_clip.data.revalexo.layout import LABEL_MAPPING
 from revalexo_clip.devices.base import DeviceRecording, Floats, ImuStream
-from revalexo_clip.devices.dataset import SOURCE, TIME, ClipSource
+from revalexo_clip.devices.dataset import SOURCE, TIME, ClipSource, open_dataset
 from revalexo_clip.devices.plan import ClipPlan, ImportPlan, has_gravity
 from revalexo_clip.devices.spans import gaps_of
 from revalexo_clip.devices.video_files import cut_video
@@ -41,10 +41,13 @@ def write_import(plan: ImportPlan, on_progress: OnProgress | None = None) -> Non
     try:
         with _made_folders(root), _alone(root):
             staging = root / f"{_STAGING}{os.getpid()}"
+            if open_dataset(root, plan.dataset.subject) != plan.dataset:
+                raise DataError(f"{root}: has changed since the import was planned; nothing is written: try again")
             try:
                 moves = _write_clips(plan, staging, report)
-                moves += _write_descriptions(plan, staging)
-                _move(moves)
+                *mapping, subject = _write_descriptions(plan, staging)
+                # Activities come first: they make a new folder a dataset, which a killed import can be repeated into.
+                _move([*mapping, *moves, subject])
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:

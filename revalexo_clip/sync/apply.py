@@ -44,8 +44,9 @@ def _edit(path: Path, prefix: str, lag: Mapping[str, float]) -> dict[str, float]
     written = {}
     for pair_id, pair in content["pairs"].items():
         if prefix + pair_id in lag:
-            pair[KEY] = round(pair.get(KEY, 0.0) + lag[prefix + pair_id], _DECIMALS)
-            written[prefix + pair_id] = pair[KEY]
+            offset = round(pair.get(KEY, 0.0) + lag[prefix + pair_id], _DECIMALS)
+            if offset != round(pair.get(KEY, 0.0), _DECIMALS):
+                written[prefix + pair_id] = pair[KEY] = offset
     if written:
         indent = re.match(r"\s*\{\s*?\n([ \t]+)", text)
         with atomically(path) as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ def check_sync(
     root = Path(root)
     if ckpt is not None and events:
         raise ConfigError("--ckpt and --event exclude each other")
-    if imu_rate <= 0 or max_lag <= 0:
+    if not (0 < imu_rate < math.inf and 0 < max_lag < math.inf):
         raise ConfigError("--imu-rate and --max-lag must be positive")
     if time is None and (time_unit != "s" or time_zero != "clip"):
         raise ConfigError("--time-unit and --time-zero require --time, the name of the clock column")
@@ -106,16 +107,21 @@ def check_sync(
     else:
         sensor = choose_sensor(recordings, sensor)
         track_of = tracks_of(root, recordings, on_progress)
-        found = []
+        found, unread = [], []
         for recording in recordings:
             try:
                 rotations = rotations_of(recording, track_of)
                 gyroscope = gyroscope_of(recording, sensor, clock)
                 middles = recording.middles
             except DataError as error:
+                unread.append(error)
                 found.append(_unread(recording, error))
                 continue
             found.append(lag_from_rotation(recording.name, middles, rotations, gyroscope, most_lag=max_lag, line=line))
+        if time is not None and len(unread) == len(recordings) > 0:  # as if --time is wrong
+            raise DataError(
+                f"none of the {counted(len(recordings), 'recording')} can be read: {unread[0]}"
+            ) from unread[0]
     return SyncCheck(root, tuple(found), sensor, write_offsets(root, found) if apply else {})
 
 

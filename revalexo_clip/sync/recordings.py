@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
+import av
 import numpy as np
 
 from revalexo_clip.core.component import nearest
@@ -118,9 +119,15 @@ def _placed(index: ClipIndex, clock: Clock) -> tuple[np.ndarray, Floats]:
 
 def frame_times(path: Path) -> Floats:
     """Return the ascending times of all frames of a video [s in the clip]. Raises `DataError` if it is not a video."""
-    with opened_video(path) as container:
-        video = Video(path, container)
-        return np.array([video.seconds(pts) for pts in sorted(shown_pts(every_packet(video)))])
+    try:
+        with opened_video(path) as container:
+            video = Video(path, container)
+            found = np.array([video.seconds(pts) for pts in sorted(shown_pts(every_packet(video)))])
+    except av.error.FFmpegError as error:
+        raise DataError(f"{path}: cannot be decoded as video: {error.strerror}") from error
+    if not len(found):
+        raise DataError(f"{path}: has no frames")
+    return found
 
 
 def frame_time(path: Path) -> float:

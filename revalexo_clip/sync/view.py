@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,8 @@ def read_view(
     """
     if time is None and (time_unit != "s" or time_zero != "clip"):
         raise ConfigError("--time-unit and --time-zero require --time, the name of the clock column")
+    if not 0 < imu_rate < math.inf:
+        raise ConfigError("--imu-rate must be positive")
     clock = Clock(imu_rate, time, time_unit, from_first_row=time_zero == "first_row")
     recordings, clock = read_recordings(root, clock, search=False)
     chosen = _chosen(recordings, clip)

@@ -251,3 +251,55 @@ def test_a_real_recording_equals_the_dataset_that_others_made_of_it(tmp_path: Pa
         assert one.mean() == pytest.approx(two.mean(), abs=0.01)
     own_T, other_T = (read_video([root / "videos" / "GoPro2" / "0001.mp4"]).time_T for root in (tmp_path, real))
     np.testing.assert_allclose(own_T, other_T, atol=1e-6)
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2, 3])
+def test_the_first_import_can_be_repeated_after_it_was_killed(
+    moved: int, recording: DeviceRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process undoes nothing: what it has moved stays."""
+    root, real, done = tmp_path / "new", Path.replace, list[Path]()
+
+    def replace_some(source: Path, target: Path) -> Path:
+        if len(done) == moved:
+            raise KeyboardInterrupt
+        done.append(target)
+        return real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace_some)
+        patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
+        patch.setattr(Path, "rmdir", lambda path: None)
+        with pytest.raises(KeyboardInterrupt):
+            import_it(recording, root)
+    assert len(done) == moved
+    import_it(recording, root)
+    (pair,) = pairs(root).values()
+    assert (root / "imu" / "Anna" / str(pair["imu"])).is_file()
+
+
+def test_another_rate_than_the_datasets_is_said(recording: DeviceRecording, tmp_path: Path) -> None:
+    import_it(recording, tmp_path)
+    other = replace(recording, imu=tuple(replace(one, values_NC=one.values_NC * 1.1) for one in recording.imu))
+    lines = import_it(other, tmp_path, "Ben", rate=50.0)
+    assert any("IMU files of the dataset have 60 Hz" in line for line in lines)
+
+
+@pytest.mark.parametrize("length", [float("inf"), float("nan"), 0.0])
+def test_a_length_of_clips_must_be_a_number_of_seconds(
+    length: float, recording: DeviceRecording, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="--clip"):
+        plan_import(recording, tmp_path / "new", "Anna", ImportOptions(clip=length))
+
+
+def test_what_another_import_has_added_since_the_plan_is_not_overwritten(
+    recording: DeviceRecording, tmp_path: Path
+) -> None:
+    late = plan_import(recording, tmp_path, "Ben", ImportOptions(labels=LabelTrack((Label(1.0, 3.0, "walking"),))))
+    other = replace(recording, imu=tuple(replace(one, values_NC=one.values_NC * 1.1) for one in recording.imu))
+    import_it(other, tmp_path, labels=LabelTrack((Label(1.0, 3.0, "standing"),)))
+    before = everything(tmp_path)
+    with pytest.raises(DataError, match="has changed since the import was planned"):
+        write_import(late)
+    assert everything(tmp_path) == before

@@ -14,7 +14,9 @@ from support.html_page import Page
 from support.small_process import call
 
 from revalexo_clip.core.errors import DataError
+from revalexo_clip.sync.apply import write_offsets
 from revalexo_clip.sync.command import check_sync
+from revalexo_clip.sync.result import Estimate, Sync
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,13 @@ def test_a_lag_is_found_shown_and_applied(root: Path, tmp_path: Path) -> None:
     assert "1 in time, 0 off, 0 cannot tell" in again.stdout
 
 
+def test_a_lag_of_nothing_changes_no_file(root: Path) -> None:
+    before = (root / "data_pairs" / "Ann.json").read_bytes()
+    nothing = Sync("Ann/0001", {"Ann/0001": 1.0}, "rotation", frame=1 / 30, lag=Estimate(4e-5, 0.001))
+    assert write_offsets(root, [nothing]) == {}
+    assert (root / "data_pairs" / "Ann.json").read_bytes() == before
+
+
 def test_a_sensor_elsewhere_and_a_camera_that_stands_still_give_no_lag(filmed: Path, tmp_path: Path) -> None:
     (wrist,) = check_sync(filmed, sensor="Wrist").results
     assert wrist.verdict == "cannot tell"
@@ -67,6 +76,11 @@ def test_a_sensor_elsewhere_and_a_camera_that_stands_still_give_no_lag(filmed: P
     finished = call("check-sync", still, cwd=tmp_path)
     assert finished.returncode == 0
     assert "0 in time, 0 off, 1 cannot tell" in finished.stdout
+
+
+def test_a_column_that_no_file_has_is_an_error_and_not_a_verdict(root: Path) -> None:
+    with pytest.raises(DataError, match=r"none of the 1 recording can be read: .*nothing_like_it"):
+        check_sync(root, time="nothing_like_it")
 
 
 def test_events_give_a_lag_and_its_drift(root: Path, tmp_path: Path) -> None:
@@ -95,6 +109,8 @@ def test_events_give_a_lag_and_its_drift(root: Path, tmp_path: Path) -> None:
         (("--event", "Ann/0001:3"), "write it as CLIP:VIDEO_S:IMU_S"),
         (("--event", "Ann/0002:3:4"), "no clip Ann/0002; did you mean 'Ann/0001'"),
         (("--time-unit", "ms"), "require --time"),
+        (("--max-lag", "nan"), "must be positive"),
+        (("--imu-rate", "nan"), "must be positive"),
         (("--event", "Ann/0001:3:4", "--ckpt", "x"), "exclude each other"),
     ],
 )

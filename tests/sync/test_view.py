@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ def write(content: bytes, path: Path) -> Path:
         (("Ann/0002",), "there is no clip Ann/0002 with a video; did you mean 'Ann/0001'"),
         (("--sensor", "Foot"), "no columns gyro_Foot_x"),
         (("--time-zero", "first_row"), "require --time"),
+        (("--imu-rate", "nan"), "--imu-rate must be positive"),
     ],
 )
 def test_a_wrong_argument_is_one_clear_error(
@@ -100,3 +102,12 @@ def test_a_wrong_argument_is_one_clear_error(
     assert finished.returncode == 2
     assert message in finished.stderr
     assert list(tmp_path.glob("*.html")) == []
+
+
+def test_a_damaged_video_is_one_clear_error(root: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "dataset"
+    shutil.copytree(root, damaged)
+    (damaged / "videos" / "Ann" / "0001.mp4").write_bytes(b"no video")
+    finished = call("view", damaged, cwd=tmp_path)
+    assert finished.returncode == 1
+    assert "0001.mp4: cannot be decoded as video" in finished.stderr

@@ -189,12 +189,20 @@ class ClockedFiles(ClipSource):
 
 
 def offsets_of(index: ClipIndex, imu_offset: float | Mapping[str, float]) -> dict[Path, float]:
-    """Return by IMU file how much later its IMU was taken than it says [s]; see `offset_of`."""
-    found = {}
+    """Return by IMU file how much later its IMU was taken than it says [s]; see `offset_of`.
+
+    Raises `DataError` if clips of one IMU file are moved by different times.
+    """
+    found: dict[Path, tuple[float, str]] = {}
     for clip, (name, subject) in enumerate(zip(index.names, index.subjects, strict=True)):
-        if number := offset_of(name, subject, imu_offset, index.imu_offset(clip)):
-            found[index.imu(clip)] = number
-    return found
+        number = offset_of(name, subject, imu_offset, index.imu_offset(clip))
+        other, first = found.setdefault(index.imu(clip), (number, name))
+        if other != number:
+            raise DataError(
+                f"{index.imu(clip)}: its imu_offset is {other:g} s for {first} and {number:g} s for {name}; give each "
+                "clip a copy of the file"
+            )
+    return {path: number for path, (number, _) in found.items() if number}
 
 
 def offset_of(name: str, subject: str, imu_offset: float | Mapping[str, float], declared: float = 0.0) -> float:

@@ -261,6 +261,16 @@ def test_an_offset_in_the_datasets_file_moves_windows_unless_another_is_set(time
     assert any("moved" in one.message or "11.5" in one.message for one in late.problems), "check-data knows it, too"
 
 
+def test_clips_of_one_imu_file_cannot_be_moved_apart(tmp_path: Path) -> None:
+    write_clip(tmp_path, even())
+    file = tmp_path / "data_pairs" / "Subject01.json"
+    described = json.loads(file.read_text())
+    described["pairs"]["0001"] = described["pairs"]["0000"] | {"imu_offset": 0.5}
+    write_json(file, described)
+    with pytest.raises(DataError, match=r"imu_offset is 0 s for Subject01/0000 and 0\.5 s for Subject01/0001"):
+        data(tmp_path).labelled("val", seed=0)
+
+
 def test_an_offset_of_nobody_is_refused(tmp_path: Path) -> None:
     write_clip(tmp_path, even())
     with pytest.raises(ConfigError, match=r"data\.imu_offset: no subject or clip Subject1; did you mean 'Subject01'"):
