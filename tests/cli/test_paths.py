@@ -14,6 +14,8 @@ import torch
 from support.plain_deep_conv_lstm import PlainDeepConvLSTM
 from support.small_process import EXPERIMENT, call, succeed
 
+from revalexo_clip.data.revalexo.pack.folder import read_manifest
+
 FOLDER = Path("a:b #1 50% (é) 步 'x' & [y]")
 SUPPORT = EXPERIMENT.parent
 
@@ -47,8 +49,10 @@ def test_data_commands(home: Path) -> None:
     run(home, "synthesize", simulated, "--subjects", "1", "--clips", "2")
     run(home, "check-data", simulated)
     for jobs in ("1", "2"):
-        run(home, "pack", simulated, "--out", FOLDER / f"{jobs}.h5", "--jobs", jobs)
-    assert (home / FOLDER / "1.h5").read_bytes() == (home / FOLDER / "2.h5").read_bytes()
+        run(home, "pack", simulated, "--out", FOLDER / f"pack {jobs}", "--jobs", jobs)
+    one, two = (read_manifest(home / FOLDER / f"pack {jobs}") for jobs in ("1", "2"))
+    assert len(one) == len(two) == 4
+    assert sorted(map(bytes, one.column["digest"])) == sorted(map(bytes, two.column["digest"]))
 
 
 @pytest.mark.usefixtures("only_built_in")
