@@ -29,7 +29,7 @@ class Format(NamedTuple):
 
     summary: str
     """What is read, for messages."""
-    recognises: Callable[[Path], bool]
+    matches: Callable[[Path], bool]
     """Whether a file or folder looks like such a recording."""
     read: Callable[[Path, TableOptions], DeviceRecording]
     """Reads a recording."""
@@ -70,7 +70,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 def read_recording(
     source: Path, place: str | None = None, name: str | None = None, options: TableOptions | None = None
 ) -> DeviceRecording:
-    """Read a recording in the format `name`; without it, in the first format that recognises it.
+    """Read a recording in the format `name`; without it, in the first format that it looks like.
 
     `place` is the place on the body of the sensor, in the names of channels; None is the head for cameras and glasses.
     `options` say what tables do not. Raises `DataError`, naming the file, if it cannot be read, and `ConfigError` if
@@ -82,7 +82,7 @@ def read_recording(
         raise ConfigError(f"--place {place!r} must be a word such as Head or Left_Foot")
     if not source.exists():
         raise DataError(f"{source}: there is no such file or folder")
-    names = [name] if name else [key for key, one in FORMATS.items() if one.recognises(source)]
+    names = [name] if name else [key for key, one in FORMATS.items() if one.matches(source)]
     if not names:
         known = "; ".join(one.summary for one in FORMATS.values())
         raise DataError(f"{source}: is none of the recordings that can be imported ({known})")

@@ -1,4 +1,4 @@
-"""Files of GoPro cameras: recognising them, and finding the chapters of a recording by their names."""
+"""Files of GoPro cameras: what they look like, and finding the chapters of a recording by their names."""
 
 from __future__ import annotations
 

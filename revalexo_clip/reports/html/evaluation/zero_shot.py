@@ -51,7 +51,7 @@ def _classes(found: JsonObject, modalities: Mapping[str, str]) -> Html:
 
 
 def _recalls(found: JsonObject) -> Iterator[float | None]:
-    """Yield the share of each class's windows that are recognised; None if it has no windows."""
+    """Yield the share of each class's windows that are classified correctly; None if it has no windows."""
     for place, counts in enumerate(list_of(found["confusion"])):
         numbers = [int(str(count)) for count in list_of(counts)]
         yield numbers[place] / sum(numbers) if sum(numbers) else None
