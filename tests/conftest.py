@@ -22,6 +22,7 @@ import torch
 from support.small_run import built_in_experiment, link_run, train, write_distinct_dataset
 from support.tiny_dataset import real_dataset, write_dataset
 
+from revalexo_clip.config.loading import EXPERIMENT_MODULE
 from revalexo_clip.core.component import Component
 from revalexo_clip.data.revalexo.pack.build import pack
 from revalexo_clip.data.revalexo.pack.find import NAME
@@ -121,6 +122,16 @@ def _experiments_are_imported_again_if_replaced() -> None:
     """
     for name, module in list(sys.modules.items()):
         if name.startswith("support.") and name.endswith("_experiment") and not _is_registered(module):
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def _experiment_files_of_a_test_are_its_own() -> Iterator[None]:
+    """Forget the experiment files that a test imported: processes that later tests start would import them, too."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith(EXPERIMENT_MODULE):
             del sys.modules[name]
 
 

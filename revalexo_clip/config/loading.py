@@ -22,7 +22,7 @@ from revalexo_clip.core.errors import ConfigError, UserError
 
 E = TypeVar("E", bound=Experiment)
 
-_PREFIX = "revalexo_clip_experiment_"
+EXPERIMENT_MODULE = "revalexo_clip_experiment_"
 """Prefix of the module names of experiment files."""
 
 
@@ -69,7 +69,8 @@ def split_target(target: str) -> tuple[Path, str]:
 def import_experiment_file(path: Path) -> ModuleType:
     """Import an experiment file, with its folder first on the import path as for a Python script.
 
-    Components that it defines are registered. Raises `ConfigError`, naming the line that failed.
+    Components that it defines are registered. Raises `ConfigError`, naming the line that failed; the file then is not
+    one of `experiment_files`, unless it had been imported before.
     """
     if not path.is_file():
         found = sorted(str(near) for near in (path.parent if path.parent.is_dir() else Path()).glob("*.py"))
@@ -77,14 +78,13 @@ def import_experiment_file(path: Path) -> ModuleType:
         raise ConfigError(f"{path}: no such experiment file{hint}")
     if path.suffix != ".py":
         raise ConfigError(f"{path} is not an experiment file; name a Python file, FILE.py or FILE.py:Class")
-    name = f"{_PREFIX}{path.stem}_{zlib.crc32(bytes(path.resolve())):08x}"  # one name for each file
+    name = f"{EXPERIMENT_MODULE}{path.stem}_{zlib.crc32(bytes(path.resolve())):08x}"  # one name for each file
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        with _import_path(path.resolve().parent):
+        with _in_modules(name, module), _import_path(path.resolve().parent):
             spec.loader.exec_module(module)
     except UserError:
         raise
@@ -98,9 +98,26 @@ def import_experiment_file(path: Path) -> ModuleType:
 
 
 def experiment_files() -> tuple[Path, ...]:
-    """Return the experiment files that this process has imported, in order."""
-    modules = [module for name, module in sys.modules.items() if name.startswith(_PREFIX)]
+    """Return the experiment files that this process has imported without error, in order.
+
+    Processes that this one starts import them, too.
+    """
+    modules = [module for name, module in sys.modules.items() if name.startswith(EXPERIMENT_MODULE)]
     return tuple(Path(module.__file__) for module in modules if module.__file__ is not None)
+
+
+@contextmanager
+def _in_modules(name: str, module: ModuleType) -> Iterator[None]:
+    """Add a module that is being imported to the imported ones. If that fails, restore what was there before."""
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        yield
+    except BaseException:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+        raise
 
 
 @contextmanager

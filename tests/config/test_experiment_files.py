@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from revalexo_clip.config.base import snake_case
-from revalexo_clip.config.loading import load_experiment, split_target
+from revalexo_clip.config.loading import experiment_files, load_experiment, split_target
 from revalexo_clip.core.errors import ConfigError
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -126,6 +126,20 @@ def test_what_is_no_python_file_is_refused(write: Write) -> None:
 def test_a_file_that_fails_says_where(write: Write, text: str, says: str) -> None:
     path = write(text)
     assert says in refused(path).replace(f"{path}", "idea.py")
+
+
+def test_a_file_that_failed_is_not_imported_by_the_processes_of_a_run(write: Write) -> None:
+    path = write("x = 1 / 0\n")
+    refused(path)
+    assert path not in experiment_files()
+    write(HEADER)
+    load_experiment(str(path))
+    assert experiment_files()[-1] == path
+    write("x = 1 / 0\n")
+    refused(path)
+    assert experiment_files()[-1] == path, "its components are still in use"
+    assert load_experiment(str(write(HEADER, "other.py"))).name == "one"
+    assert experiment_files()[-2:] == (path, path.with_name("other.py"))
 
 
 def test_every_device_must_have_a_part_of_the_batch() -> None:
