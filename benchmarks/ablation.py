@@ -34,7 +34,7 @@ TEST = "10,11,12,13,14,15,16,17,18"
 
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     "recipe": (),
-    "no-aligned": ("loss.terms.aligned.weight=0",),  # still logged: a validation needs a term
+    "no-aligned": ("loss.terms.aligned.weight=0",),  # still logged, and the model still has tokens
     "no-recording": ("loss.terms.recording=none",),
     "one-network": ("imu.pooled_width=0",),
     "tokens-alone": ("imu.pooled_width=0", "loss.terms.recording=none"),

@@ -20,7 +20,6 @@ from revalexo_clip import (
     GroupedBatches,
     ImuAugmentation,
     ImuEncoder,
-    InfoNCE,
     JointAugmentation,
     Loss,
     Mirror,
@@ -65,7 +64,6 @@ class Comodo(PretrainExperiment):
         terms={
             "teacher": Term(TemporalContrast(modality="video")),
             "distillation": Term(QueueDistillation(queue=1024)),
-            "pooled": Term(InfoNCE(), weight=0),  # logged, not trained: a validation needs a term
         }
     )
     optim: Optimizer = AdamW(lr=5e-4, weight_decay=0.05, warmup=0.1)

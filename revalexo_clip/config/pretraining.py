@@ -27,6 +27,7 @@ from revalexo_clip.data.texts import Texts
 from revalexo_clip.losses import Loss
 from revalexo_clip.losses.base import Vector
 from revalexo_clip.losses.info_nce import InfoNCE
+from revalexo_clip.losses.terms import has_validation_loss
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
 from revalexo_clip.models.frame_tokens import FrameTokens
@@ -107,7 +108,8 @@ class PretrainExperiment(Experiment):
     best: BestBy = "loss"
     """What `best.ckpt` is chosen by: the lowest `val/loss`; the highest `val/mrr`, the mean reciprocal rank of
     retrieval in both directions; or it is the `last` epoch, for losses whose terms do not agree on an epoch, with a
-    learning rate that ends near 0. IMU alone has a measure of its own."""
+    learning rate that ends near 0. A loss of which no term can be computed on validation windows has no `val/loss`. IMU
+    alone has a measure of its own."""
     trainer: TrainerConfig = TrainerConfig()
     """Length, precision and devices of the training."""
 
@@ -119,6 +121,13 @@ class PretrainExperiment(Experiment):
             raise ValueError("best: mrr is that of retrieval between IMU and video, and video is null; leave best out")
         if self.best == "last" and self.trainer.early_stopping is not None:
             raise ValueError("best: the last epoch cannot be chosen by and stop early; set trainer.early_stopping=none")
+        selected = self.video is not None or self.text is not None
+        if self.best == "loss" and selected and not has_validation_loss(self.loss.build()):
+            other = "mrr or best=last" if self.video is not None else "last"
+            raise ValueError(
+                "best: no term of the loss with a weight above 0 can be computed on validation windows, so that "
+                f"checkpoints cannot be chosen by it; set best={other}, or add InfoNCE or SigLIP to the loss"
+            )
         return self
 
     @model_validator(mode="after")

@@ -95,6 +95,11 @@ def kinds_read(loss: LossModule) -> tuple[Vector, ...]:
     return tuple(dict.fromkeys(kind for _, term in loss.terms().values() for kind in term.reads))
 
 
+def has_validation_loss(loss: LossModule) -> bool:
+    """Return whether any term of a loss is computed on validation windows and has a weight above 0."""
+    return any(weight and term.validated for weight, term in loss.terms().values())
+
+
 def shares(
     loss: LossModule, vectors: Mapping[Vector, Tensor], overlap: Overlap | None, rows: slice
 ) -> dict[str, Tensor]:

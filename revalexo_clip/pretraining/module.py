@@ -243,7 +243,7 @@ class ContrastiveModule(TrainingModule):
                 self.log_dict({f"{prefix}/{part}/{name}": value for name, value in asdict(scores).items()})
 
     def _log_validation_loss(self, gallery: Gallery) -> None:
-        """Log loss and chance, of the sum and of each named term."""
+        """Log loss and chance, of the sum if there is one, and of each named term."""
         found = validation_loss(
             self.loss,
             gallery,
@@ -253,9 +253,9 @@ class ContrastiveModule(TrainingModule):
             seed=self.experiment.seed,
         )
         for name, (loss, chance) in {"": (found.loss, found.chance), **found.terms}.items():
-            self.log(named("val/loss", name), loss)
-            if chance is not None:
-                self.log(named("val/chance", name), chance)
+            for metric, value in (("val/loss", loss), ("val/chance", chance)):
+                if value is not None:
+                    self.log(named(metric, name), value)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the sums over the embeddings of an unfinished epoch."""

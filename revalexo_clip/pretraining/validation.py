@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from revalexo_clip.losses import LossModule, Overlap, Vector
-from revalexo_clip.losses.terms import weighted_sum
+from revalexo_clip.losses.terms import has_validation_loss, weighted_sum
 from revalexo_clip.pretraining.contrast import Vectors, retrieval_kinds
 
 
@@ -41,10 +41,10 @@ class Gallery(NamedTuple):
 class ValidationLoss(NamedTuple):
     """The loss of validation windows, beside that of chance."""
 
-    loss: Tensor
-    """[], the sum of the terms that validation windows have."""
+    loss: Tensor | None
+    """[], the sum of the terms that validation windows have; None if no such term has a weight above 0."""
     chance: Tensor | None
-    """[], the loss of embeddings that are all equal; None if it is not a fixed number."""
+    """[], the loss of embeddings that are all equal; None if it is not a fixed number, or if there is no loss."""
     terms: dict[str, tuple[Tensor, Tensor | None]]
     """Loss and chance of each of the terms, not weighted, by name."""
 
@@ -77,8 +77,9 @@ def validation_loss(
             losses[name].append(term(one, other, overlap))
             chances[name].append(term.chance_of(one, other, overlap))
     means = {name: (torch.stack(losses[name]).mean(), _mean(chances[name])) for name in terms}
+    if not has_validation_loss(loss):
+        return ValidationLoss(None, None, means)
     total = weighted_sum(loss, {name: value for name, (value, _) in means.items()})
-    assert total is not None
     return ValidationLoss(total, weighted_sum(loss, {name: chance for name, (_, chance) in means.items()}), means)
 
 

@@ -54,9 +54,13 @@ _SCORES = {
 
 def section_body(log: Path, epoch: int) -> Html:
     """Return curves of the losses and of retrieval on the validation subjects, with the evaluated epoch."""
-    caption = (
-        f"Dotted line: the evaluated checkpoint, epoch {epoch}. The training loss is computed on augmented windows in "
-        "batches composed for training, so it is not directly comparable with the validation loss."
+    caption = f"Dotted line: the evaluated checkpoint, epoch {epoch}."
+    curves = read_curves(log)
+    if "val/loss" not in curves and "train/loss_epoch" in curves:  # no term is computed on validation windows
+        return _drawn(log, epoch, "retrieval, validation subjects", _RECALLS, caption, loss="train/loss_epoch")
+    caption += (
+        " The training loss is computed on augmented windows in batches composed for training, so it is not directly "
+        "comparable with the validation loss."
     )
     return _drawn(log, epoch, "retrieval, validation subjects", _RECALLS, caption)
 
