@@ -133,6 +133,7 @@ def dry_run_finetuning(experiment: FinetuneExperiment, options: RunOptions) -> D
     start, also if a run would be resumed.
     """
     resumed = find_resumed(experiment, options, load_classifier_checkpoint)
+    experiment = resumed.with_kept_files(experiment) if resumed else experiment
     setup = build_finetune_setup(
         experiment, allow_seen_subjects=options.allow_seen_subjects, resumed=resumed is not None
     )

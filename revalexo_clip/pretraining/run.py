@@ -112,6 +112,7 @@ def dry_run_pretraining(experiment: PretrainExperiment, options: RunOptions) -> 
     a run would be resumed.
     """
     resumed = find_resumed(experiment, options, load_checkpoint)
+    experiment = resumed.with_kept_files(experiment) if resumed else experiment
     setup = build_setup(experiment, resumed=resumed is not None)
     model = setup.model
     towers = {model.imu, model.video}

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import JsonValue
 
@@ -15,6 +16,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.core.version import __version__
+from revalexo_clip.models.encoders.base import Encoder
 from revalexo_clip.runs.checkpoint import CheckpointMetadata, LoadedCheckpoint
 from revalexo_clip.runs.environment import jobs_of, requeued_job
 from revalexo_clip.runs.folder import inherited_run_folder, runs_of
@@ -22,6 +24,8 @@ from revalexo_clip.runs.options import RunOptions
 from revalexo_clip.runs.resume_state import Progress
 
 log = logging.getLogger("revalexo_clip")
+
+E = TypeVar("E", bound=Experiment)
 
 NEWEST = Path("newest")
 """Stands for the newest run of an experiment that has a checkpoint."""
@@ -65,6 +69,15 @@ class Resumed:
             return f"{self.folder} is finished: {done}; to train longer, --set trainer.max_epochs=..."
         step = counted(self.checkpoint.step, "step")
         return f"resumes from {self.checkpoint.path}: {step} done, now in epoch {epochs + 1}"
+
+    def with_kept_files(self, experiment: E) -> E:
+        """Return the experiment; if files of its video model are missing, with what the checkpoint has of them."""
+        description = self.checkpoint.description
+        now = getattr(experiment, "video", None)
+        kept = getattr(description, "video", None) or getattr(description.experiment, "video", None)
+        if not isinstance(now, Encoder) or not isinstance(kept, Encoder):
+            return experiment
+        return experiment.model_copy(update={"video": now.or_as_kept(kept)})
 
     def refuse_other_data(self, now: CheckpointMetadata) -> None:
         """Raise `ConfigError` if the recordings changed, unless the overrides change fields of `data`."""

@@ -7,7 +7,7 @@ import logging
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -133,11 +133,12 @@ class Training(ABC, Generic[P]):
                 if leader:
                     _complete_metrics(resumed)
                 return Run(resumed.folder, leader)
+            training = replace(self, experiment=resumed.with_kept_files(experiment)) if resumed else self
             if self.reads_video and experiment.data.unprepared():
-                self.build(resumed=resumed is not None)  # check that it can run before the long packing
+                training.build(resumed=resumed is not None)  # check that it can run before the long packing
                 with counting("packing", self.console) as on_progress:
                     experiment.data.prepare(on_progress, leader=leader)
-            setup = self.build(resumed=resumed is not None)
+            setup = training.build(resumed=resumed is not None)
             if resumed:
                 resumed.refuse_other_data(setup.description)
         folder = resumed.folder if resumed else new_run_folder(experiment.name, leader=leader)

@@ -49,8 +49,11 @@ def test_a_frozen_image_model_is_in_the_checkpoint_and_needs_its_files_no_more(
     (run,) = (path for path in (tmp_path / "runs" / "small").iterdir() if path.is_dir() and not path.is_symlink())
     before = tiny("clip").model.from_pretrained(folder).state_dict()
     shutil.rmtree(folder)
+    done = call(*longer[:-1], "trainer.max_epochs=3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"video.model: there is no folder {folder}" in done.stderr
     checkpoint = load_checkpoint(run / "checkpoints" / "last.ckpt", EXPERIMENT)
-    assert checkpoint.step == 2 * 2
+    assert checkpoint.step == 3 * 2
     model = checkpoint.build_model()
     assert model.video is not None
     after = model.video.get_submodule("model").state_dict()

@@ -52,6 +52,13 @@ class Encoder(Config):
         """
         return self
 
+    def or_as_kept(self, kept: Encoder) -> Self:
+        """Return this encoder; if files are missing that `build` reads, with what a checkpoint has kept of them.
+
+        `kept` is the result of `self_contained` in a checkpoint of the run that is resumed.
+        """
+        return self
+
 
 class ImuEncoder(Encoder, Component, ABC):
     """Base class of encoders of IMU windows."""

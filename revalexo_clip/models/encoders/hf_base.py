@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
@@ -11,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.models.encoders.base import VideoEncoder
+from revalexo_clip.models.encoders.base import Encoder, VideoEncoder
 from revalexo_clip.models.encoders.frozen import FrozenFeatures
 from revalexo_clip.models.encoders.hf_architecture import HFArchitecture, Recolour
 from revalexo_clip.models.encoders.readout import Readout, readout_dim
@@ -20,6 +21,8 @@ from revalexo_clip.models.sequence import Encoded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+log = logging.getLogger("revalexo_clip")
 
 NumFrozen = Annotated[int, Field(ge=0, strict=True)] | Literal["all"]
 Pooling = Literal["model", "cls", "mean"]
@@ -69,6 +72,17 @@ class HFEncoder(VideoEncoder):
     def self_contained(self) -> Self:
         """See `Encoder.self_contained`."""
         return self.model_copy(update={"architecture": self.known_architecture()})
+
+    def or_as_kept(self, kept: Encoder) -> Self:
+        """See `Encoder.or_as_kept`: the architecture."""
+        if self.architecture is not None or not isinstance(kept, type(self)) or kept.source != self.source:
+            return self
+        try:
+            self.read_architecture()
+        except DataError as error:
+            log.info("video  %s; it is rebuilt from the checkpoint", str(error).partition("\n")[0])
+            return self.model_copy(update={"architecture": kept.architecture})
+        return self
 
     def feature_dim(self, embed_dim: int) -> int:
         """See `Encoder.feature_dim`: the number of features of the model, or four times as many."""

@@ -331,7 +331,7 @@ def test_models_of_another_kind_are_named(models: dict[str, Path], tmp_path: Pat
         image(models["videomae"], pooling="mean").build(spec(), 5)
     with pytest.raises(ConfigError, match=r"\(clip_vision_model\) is not one of the video models .*HFImage"):
         video(models["clip"]).build(spec(), 5)
-    with pytest.raises(DataError, match=r"video\.model: .*nothing cannot be loaded.*\nName a folder with config\.json"):
+    with pytest.raises(DataError, match=r"video\.model: there is no folder .*nothing; name one with config\.json"):
         image(tmp_path / "nothing").build(spec(), 5)
     (tmp_path / "damaged").mkdir()
     for file in ("config.json", "preprocessor_config.json"):
@@ -339,6 +339,20 @@ def test_models_of_another_kind_are_named(models: dict[str, Path], tmp_path: Pat
     (tmp_path / "damaged" / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(DataError, match=r"video\.model: .*cannot be loaded"):
         built(image(tmp_path / "damaged"), spec())
+
+
+def test_a_resumed_run_takes_the_architecture_of_its_checkpoint_if_files_are_missing(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(models["clip"], tmp_path / "clip")
+    encoder = image(folder)
+    kept = encoder.self_contained()
+    assert encoder.or_as_kept(kept) is encoder, "the files are there, and may differ"
+    shutil.rmtree(folder)
+    assert encoder.or_as_kept(kept) == kept
+    assert kept.or_as_kept(encoder) is kept
+    for other in (image(tmp_path / "other"), video(folder), ResNetFrames(weights=str(folder))):
+        assert other.or_as_kept(kept) is other
 
 
 @pytest.mark.parametrize(("size", "weights"), [(18, 11_176_512), (34, 21_284_672), (50, 23_508_032)])
@@ -363,7 +377,7 @@ def test_a_resnet_of_files_is_the_librarys(tmp_path: Path, models: dict[str, Pat
     torch.testing.assert_close(encoded(net, of).features_BF[0], expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(ConfigError, match=r"video\.weights: .* is not a ResNet-34: its depths is \[2, 2, 2, 2\]"):
         ResNetFrames(size=34, weights=str(tmp_path)).build(of, 5)
-    with pytest.raises(DataError, match=r"video\.weights: .*cannot be loaded"):
+    with pytest.raises(DataError, match=r"video\.weights: there is no folder .*nothing"):
         ResNetFrames(weights=str(tmp_path / "nothing")).build(of, 5)
 
 
