@@ -6,8 +6,13 @@ The library is an optional extra (https://github.com/huggingface/transformers).
 from __future__ import annotations
 
 import json
+import ssl
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -26,6 +31,9 @@ RANDOM_IN_TRAINING = ("pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale"
 
 FILE_ERRORS = (OSError, ValueError, ImportError, RuntimeError, SafetensorError)
 """All that the library raises for missing or other files."""
+
+_PATIENCE = 4.0
+"""Time to wait for an answer from the network [s]."""
 
 
 def require_transformers(field: str, component: str) -> None:
@@ -47,16 +55,72 @@ def require_transformers(field: str, component: str) -> None:
 def loading(field: str, model: str, files: str) -> Iterator[None]:
     """Turn what the library raises for missing or other files into a `DataError`, which names `field` and `model`.
 
-    `files` says which files a folder needs.
+    `files` says which files a folder needs. A path that does not exist is refused before anything is asked.
     """
+    if is_path(model) and not Path(model).expanduser().exists():
+        raise DataError(f"{field}: there is no folder {model}; name one with {files}, or a model of the library")
     try:
         yield
     except FILE_ERRORS as error:
+        if not is_path(model) and not Path(model).exists() and not hub_answers():
+            raise DataError(
+                f"{field}: {model} is no folder and not complete in the library's cache, and it cannot be downloaded, "
+                f"because the network does not answer; name a folder with {files}"
+            ) from error
         first = str(error).strip().partition("\n")[0]
         raise DataError(
             f"{field}: {model} cannot be loaded by the transformers library: {first}\nName a folder with {files}, or "
             "a model that is in the library's cache or can be downloaded"
         ) from error
+
+
+def is_path(model: str) -> bool:
+    """Return whether a text can only be the path of a folder, and not the name of a model, `NAME` or `OWNER/NAME`.
+
+    `OWNER/NAME` is a path if there is a folder `OWNER`.
+    """
+    owner, slash, name = model.partition("/")
+    return (
+        model.startswith((".", "~"))
+        or "\\" in model
+        or "/" in name
+        or (bool(slash) and (not owner or not name or Path(owner).is_dir()))
+    )
+
+
+def place_of(model: str, *, local_files_only: bool) -> tuple[str, bool]:
+    """Return a model's name or folder, and whether the library may read only local files, as its functions take them.
+
+    A `~` is replaced by the home folder. If the network does not answer, the library would wait for it several times.
+    """
+    place = str(Path(model).expanduser()) if model.startswith("~") else model
+    return place, local_files_only or Path(place).exists() or not hub_answers()
+
+
+@cache
+def hub_answers() -> bool:
+    """Return whether the place that the library downloads models from answers within seconds; asked once."""
+    from huggingface_hub import constants  # noqa: PLC0415 (an optional extra)
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    found: list[bool] = []
+    asking = threading.Thread(target=lambda: found.append(_answers(constants.ENDPOINT)), daemon=True)
+    asking.start()
+    asking.join(_PATIENCE)  # looking up a name has no limit of its own
+    return found == [True]
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=_PATIENCE):  # noqa: S310
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:  # with certificates of its own, the library may succeed
+        return isinstance(error.reason, ssl.SSLError)
+    except OSError:
+        return False
 
 
 def without_dropout(config: PretrainedConfig) -> dict[str, float | None]:
@@ -72,13 +136,15 @@ def read_config(model: str, *, local_files_only: bool) -> PretrainedConfig:
     """Read the configuration of a model, by its name or in a local folder. Raises what `loading` turns into errors."""
     import transformers  # noqa: PLC0415
 
-    config: PretrainedConfig = transformers.AutoConfig.from_pretrained(model, local_files_only=local_files_only)
+    place, local = place_of(model, local_files_only=local_files_only)
+    config: PretrainedConfig = transformers.AutoConfig.from_pretrained(place, local_files_only=local)
     return config
 
 
 def config_of(kind: str, model: str, *, local_files_only: bool) -> JsonObject:
     """Read the configuration of a model's class `kind`, complete and as JSON: of CLIP's vision model, its half."""
-    config = model_class(kind).config_class.from_pretrained(model, local_files_only=local_files_only)
+    place, local = place_of(model, local_files_only=local_files_only)
+    config = model_class(kind).config_class.from_pretrained(place, local_files_only=local)
     found: JsonObject = json.loads(config.to_json_string(use_diff=False))
     return found
 
@@ -121,8 +187,9 @@ def read_weights(model: PreTrainedModel, name: str, *, local_files_only: bool) -
 
     Returns the names of those that the files lack; they do not change. Raises what `loading` turns into errors.
     """
+    place, local = place_of(name, local_files_only=local_files_only)
     loaded, info = type(model).from_pretrained(
-        name, config=model.config, dtype=torch.float32, output_loading_info=True, local_files_only=local_files_only
+        place, config=model.config, dtype=torch.float32, output_loading_info=True, local_files_only=local
     )
     state, own = loaded.state_dict(), model.state_dict()
     missing = {key for key in info["missing_keys"] if key in own and not key.endswith(".num_batches_tracked")}
@@ -134,10 +201,11 @@ def read_json_file(model: str, file: str, *, local_files_only: bool) -> JsonObje
     """Read a JSON file of a model; None if it has no such file."""
     import transformers  # noqa: PLC0415
 
+    place, local = place_of(model, local_files_only=local_files_only)
     path = transformers.utils.cached_file(
-        model,
+        place,
         file,
-        local_files_only=local_files_only,
+        local_files_only=local,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )

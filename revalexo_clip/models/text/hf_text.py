@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -10,8 +11,16 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.models.hugging_face import loading, read_config, require_transformers, without_dropout
+from revalexo_clip.models.hugging_face import (
+    loading,
+    place_of,
+    read_config,
+    read_json_file,
+    require_transformers,
+    without_dropout,
+)
 from revalexo_clip.models.layers import freeze_unused
 from revalexo_clip.models.text.base import PADDING, TextEncoder, TextNet
 
@@ -51,20 +60,23 @@ class HFText(TextEncoder):
         require_transformers("text", "HFText")
         import transformers  # noqa: PLC0415 (an optional extra)
 
-        only = {"local_files_only": self.local_files_only}
         with loading("text.model", self.model, "config.json, tokenizer files and model.safetensors"):
-            config = read_config(self.model, **only)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(self.model, **only)
+            place, local = place_of(self.model, local_files_only=self.local_files_only)
+            config = read_config(place, local_files_only=local)
+            settings = read_json_file(place, "config.json", local_files_only=local)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(place, local_files_only=local)
             kind = getattr(transformers, _class_name(config, self.pooling))
+            off = without_dropout(config)
             model, info = kind.from_pretrained(
-                self.model, dtype=torch.float32, output_loading_info=True, **without_dropout(config), **only
+                place, dtype=torch.float32, output_loading_info=True, local_files_only=local, **off
             )
         if self.pooling != "model" and isinstance(getattr(model, "pooler", None), nn.Module):
             model.pooler = None  # so that files without its weights can be used
         self._check_complete(model, info["missing_keys"])
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
-        net = HFTextNet(model, tokenizer, self.pooling, min(self.max_length, tokenizer.model_max_length))
+        longest = min(self.max_length, tokenizer.model_max_length)
+        net = HFTextNet(model, tokenizer, self.pooling, longest, settings or {})
         if not self.is_frozen:
             freeze_unused(net, net(net.tokenize(["a"])))
         return net
@@ -97,13 +109,24 @@ def _class_name(config: PretrainedConfig, pooling: Pooling) -> str:
     return "CLIPTextModelWithProjection" if name == "CLIPTextModel" and pooling == "model" else name
 
 
+_OF_NO_EFFECT = frozenset({"architectures", "_name_or_path", "transformers_version", "dtype", "torch_dtype"})
+"""Entries of config.json that do not change features: weights are always read as float32."""
+
+
 class HFTextNet(TextNet):
     """A text model of the library, and how its output becomes features."""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pooling: Pooling, max_length: int
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        pooling: Pooling,
+        max_length: int,
+        settings: JsonObject,
     ) -> None:
+        """Take `settings`, those in the config.json of the model, for `digest`."""
         super().__init__()
+        self.settings = {name: value for name, value in settings.items() if name not in _OF_NO_EFFECT}
         self.model = model
         self.tokenizer = tokenizer
         self.pooling = pooling
@@ -156,8 +179,9 @@ class HFTextNet(TextNet):
         raise DataError(f"text.pooling: {type(self.model).__name__} gives no features of the whole sentence; use mean")
 
     def digest(self) -> str:
-        """See `TextNet.digest`: the tokenizer's settings and, of a model that is frozen, its weights."""
-        found = hashlib.sha256(f"{self.max_length} {self.pooling}".encode())
+        """See `TextNet.digest`: the settings of model and tokenizer and, of a model that is frozen, its weights."""
+        settings = json.dumps(self.settings, sort_keys=True)
+        found = hashlib.sha256(f"{self.max_length} {self.pooling} {settings}".encode())
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         described = backend.to_str() if backend is not None else sorted(self.tokenizer.get_vocab().items())
         found.update(str(described).encode())

@@ -92,6 +92,6 @@ class TextTower(nn.Module):
         saved = state_dict.get(f"{prefix}digest")
         if isinstance(saved, Tensor) and not torch.equal(saved.cpu(), self.digest.cpu()):
             raise DataError(
-                f"text: {self.name} is not the encoder of the training: its weights or its tokenizer have changed"
+                f"text: {self.name} is not the encoder of the training: its settings, weights or tokenizer have changed"
             )
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.models.text import HFText, TextEncoder, WordText
 from revalexo_clip.models.text.base import PADDING
 from revalexo_clip.models.text.hf_text import HFTextNet, Pooling
+from revalexo_clip.models.text.kept_table import table_name
 from revalexo_clip.models.text.tower import TextTower
 
 transformers = pytest.importorskip("transformers")
@@ -117,6 +119,28 @@ def test_other_weights_of_a_frozen_model_are_refused(bert: Path, tmp_path: Path)
         other.load_trained(state, "")
 
 
+def changed_config(folder: Path, target: Path, **entries: object) -> Path:
+    """Copy a model, and change entries of its config.json."""
+    shutil.copytree(folder, target)
+    config = target / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | entries))
+    return target
+
+
+def test_the_same_weights_with_other_settings_are_another_encoder(bert: Path, tmp_path: Path) -> None:
+    own = text(bert).build()
+    other = text(changed_config(bert, tmp_path / "heads", num_attention_heads=1, layer_norm_eps=0.1))
+    assert not torch.allclose(features(other), features(text(bert)))
+    assert str(text(changed_config(bert, tmp_path / "printed", num_attention_heads=1)).build()) == str(own)
+    assert table_name(other.build(), SENTENCES) != table_name(own, SENTENCES)
+    with pytest.raises(DataError, match="HFText is not the encoder of the training"):
+        TextTower(other, 5).load_trained(TextTower(text(bert), 5).state_dict(), "")
+    for fields in ({"max_length": 5}, {"pooling": "cls"}):
+        assert text(bert, **{"pooling": "mean", **fields}).build().digest() != own.digest()
+    of_no_effect = {"transformers_version": "4", "architectures": None, "dtype": "float16", "_name_or_path": "x"}
+    assert text(changed_config(bert, tmp_path / "same", **of_no_effect)).build().digest() == own.digest()
+
+
 @pytest.fixture
 def masked(bert: Path, tmp_path: Path) -> Path:
     """The folder of a masked language model, which has no pooler."""
@@ -167,7 +191,7 @@ def test_a_model_without_pooled_output_says_what_to_choose(bert: Path) -> None:
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"text\.model: .*nothing cannot be loaded"):
+    with pytest.raises(DataError, match=r"text\.model: there is no folder .*nothing; name one with config\.json"):
         text(tmp_path / "nothing").build()
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"config\.json"):
