@@ -1,6 +1,7 @@
 """Cost of a training step with a frozen video encoder of the shape of CLIP ViT-B/32 whose features are kept.
 
     make bench-features
+    python -m benchmarks.feature_cache DeepConvLSTM  # steps with this IMU encoder alone
 
 The encoder has random weights, gives 512 features of each of 4 frames, and is frozen. A step on made-up windows is both
 encoders, heads, InfoNCE, backward pass and optimizer, without data. It is compared with the IMU encoder's own step, in
@@ -10,6 +11,7 @@ other programs matter less. Then the CPU time of reading a window: IMU alone, ke
 
 from __future__ import annotations
 
+import argparse
 import logging
 import statistics
 import tempfile
@@ -57,7 +59,7 @@ CHANNELS = tuple(f"{kind}_{part}_{axis}" for part in SENSORS for kind in ("acc",
 IMU = ImuSpec(CHANNELS, tuple(map(unit_of, CHANNELS)), rate=60.0, window=2.0)
 VIDEO = VideoSpec(frames=FRAMES, crop=224, short_side=224, window=2.0)
 ENCODERS: dict[str, ImuEncoder] = {
-    "DeepConvLSTM": DeepConvLSTM(),
+    "DeepConvLSTM": DeepConvLSTM(kernel=11, maps=64, hidden=1024),  # as published, see experiments/x3d_xs.py
     "ResNet1D": ResNet1D(width=48, pooled_width=48, shared=16),
     "StackedConvGRU": StackedConvGRU(),
 }
@@ -101,20 +103,28 @@ class RandomClipNet(FrozenFeatures):
 
 
 def main() -> None:
-    """Print all results."""
+    """Print all results, or those of steps with the IMU encoders that the command names."""
+    parser = argparse.ArgumentParser(description="Cost of a training step with kept features.")
+    parser.add_argument("encoders", nargs="*", metavar="ENCODER", help=", ".join(ENCODERS))
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="Number of steps whose median is taken.")
+    arguments = parser.parse_args()
+    named = arguments.encoders
+    if unknown := set(named) - set(ENCODERS):
+        parser.error(f"no such IMU encoder: {', '.join(unknown)} (known: {', '.join(ENCODERS)})")
     logging.getLogger("revalexo_clip").setLevel(logging.ERROR)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     out.print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads", style="dim")
     table = Table(box=box.SIMPLE, title=f"A step of {BATCH} windows [ms], and its ratio to the IMU encoder's own step")
     for column in ("IMU encoder", "its own step", "features kept", "ratio", "frames encoded", "ratio"):
         table.add_column(column, justify="left" if column == "IMU encoder" else "right")
-    for name, encoder in ENCODERS.items():
-        table.add_row(name, *steps(encoder, device))
+    for name in named or ENCODERS:
+        table.add_row(name, *steps(ENCODERS[name], device, arguments.rounds))
     out.print(table)
-    reading()
+    if not named:
+        reading()
 
 
-def steps(encoder: ImuEncoder, device: torch.device) -> list[str]:
+def steps(encoder: ImuEncoder, device: torch.device, rounds: int) -> list[str]:
     """Measure the steps with one IMU encoder."""
     data = RevalExo(root=ROOT, train_subjects=("01",), val_subjects=("02",))
     experiment = PretrainExperiment(data=data, imu=encoder, video=RandomClip(), embed_dim=256, batch_size=BATCH)
@@ -140,7 +150,7 @@ def steps(encoder: ImuEncoder, device: torch.device) -> list[str]:
         return take
 
     own, kept = seconds_of(
-        device, step(lambda: constant_BD), step(lambda: model.encode_features(kept_BMP).embedding_BD)
+        device, step(lambda: constant_BD), step(lambda: model.encode_features(kept_BMP).embedding_BD), rounds=rounds
     )
     with torch.no_grad():
         (tower,) = seconds_of(device, lambda: model.encode_frames(video_B3THW[:: BATCH // FEW]), rounds=2)
@@ -149,7 +159,7 @@ def steps(encoder: ImuEncoder, device: torch.device) -> list[str]:
     return [*texts, f"{1000 * encoded:,.0f}", f"{encoded / own:,.0f}"]
 
 
-def seconds_of(device: torch.device, *steps: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
+def seconds_of(device: torch.device, *steps: Callable[[], object], rounds: int) -> list[float]:
     """Return the median time of each step [s]; they take turns. On a CPU, it is the time of all its threads."""
     if device.type == "cuda":
         costs = measure({f"{place}": step for place, step in enumerate(steps)}, device, rounds=rounds, warm_up=WARM_UP)
