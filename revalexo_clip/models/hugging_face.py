@@ -62,10 +62,10 @@ def loading(field: str, model: str, files: str) -> Iterator[None]:
     try:
         yield
     except FILE_ERRORS as error:
-        if not is_path(model) and not Path(model).exists() and not hub_answers():
+        if not Path(model).expanduser().exists() and _no_network():
             raise DataError(
-                f"{field}: {model} is no folder and not complete in the library's cache, and it cannot be downloaded, "
-                f"because the network does not answer; name a folder with {files}"
+                f"{field}: {model} is no folder and not complete in the library's cache, and it cannot be downloaded "
+                f"without network; name a folder with {files}"
             ) from error
         first = str(error).strip().partition("\n")[0]
         raise DataError(
@@ -109,6 +109,11 @@ def hub_answers() -> bool:
     asking.start()
     asking.join(_PATIENCE)  # looking up a name has no limit of its own
     return found == [True]
+
+
+def _no_network() -> bool:
+    """Return whether the network was asked and did not answer. This does not ask it."""
+    return hub_answers.cache_info().currsize > 0 and not hub_answers()
 
 
 def _answers(address: str) -> bool:

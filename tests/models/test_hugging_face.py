@@ -60,11 +60,18 @@ def test_a_mistyped_folder_is_named_at_once_and_asked_for_nowhere(
 def test_without_network_the_name_of_a_model_fails_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("revalexo_clip.models.hugging_face._PATIENCE", 0.3)
     begun = time.monotonic()
-    for kind in (HFText, HFImage):
-        encoder = kind(model="nobody/has-this")
-        with pytest.raises(DataError, match=r"(?s)\.model: nobody/has-this is no folder .*network does not answer"):
-            encoder.build() if isinstance(encoder, HFText) else encoder.known_architecture()
+    name = "nobody/has-this"
+    for read in (HFText(model=name).build, HFImage(model=name).known_architecture):
+        with pytest.raises(DataError, match=r"\.model: nobody/has-this is no folder .*cannot be downloaded without"):
+            read()
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.usefixtures("never_answers")
+def test_the_network_is_not_asked_if_only_local_files_may_be_read() -> None:
+    with pytest.raises(DataError, match=r"text\.model: nobody/has-this cannot be loaded"):
+        HFText(model="nobody/has-this", local_files_only=True).build()
+    assert hub_answers.cache_info().currsize == 0
 
 
 @pytest.mark.usefixtures("never_answers")
