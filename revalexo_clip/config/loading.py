@@ -69,8 +69,7 @@ def split_target(target: str) -> tuple[Path, str]:
 def import_experiment_file(path: Path) -> ModuleType:
     """Import an experiment file, with its folder first on the import path as for a Python script.
 
-    Components that it defines are registered. Raises `ConfigError`, naming the line that failed; the file then is not
-    one of `experiment_files`, unless it had been imported before.
+    Components that it defines are registered. Raises `ConfigError`, naming the line that failed.
     """
     if not path.is_file():
         found = sorted(str(near) for near in (path.parent if path.parent.is_dir() else Path()).glob("*.py"))
@@ -84,7 +83,7 @@ def import_experiment_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
-        with _in_modules(name, module), _import_path(path.resolve().parent):
+        with _importing(name, module, path.resolve().parent):
             spec.loader.exec_module(module)
     except UserError:
         raise
@@ -98,33 +97,23 @@ def import_experiment_file(path: Path) -> ModuleType:
 
 
 def experiment_files() -> tuple[Path, ...]:
-    """Return the experiment files that this process has imported without error, in order.
-
-    Processes that this one starts import them, too.
-    """
+    """Return the experiment files that this process has imported without error, in order."""
     modules = [module for name, module in sys.modules.items() if name.startswith(EXPERIMENT_MODULE)]
     return tuple(Path(module.__file__) for module in modules if module.__file__ is not None)
 
 
 @contextmanager
-def _in_modules(name: str, module: ModuleType) -> Iterator[None]:
-    """Add a module that is being imported to the imported ones. If that fails, restore what was there before."""
-    before = sys.modules.get(name)
+def _importing(name: str, module: ModuleType, folder: Path) -> Iterator[None]:
+    """Import a module with a folder first on the import path. If that fails, keep the one that was there before."""
+    before = {key: value for key, value in sys.modules.items() if key == name}
     sys.modules[name] = module
+    sys.path.insert(0, str(folder))
     try:
         yield
     except BaseException:
         del sys.modules[name]
-        if before is not None:
-            sys.modules[name] = before
+        sys.modules.update(before)
         raise
-
-
-@contextmanager
-def _import_path(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
-    try:
-        yield
     finally:
         sys.path.remove(str(folder))
 
@@ -304,10 +293,7 @@ def _parse(raw: str, current: JsonValue) -> JsonValue:
 
 def _parse_list(raw: str, *, texts: bool) -> list[JsonValue]:
     """Parse `a,b`, `[a,b]` or JSON. With `texts`, 08 is a text; otherwise validation converts numbers."""
-    try:
-        parsed = json.loads(raw)
-    except json.JSONDecodeError:
-        parsed = None
+    parsed = _parse(raw, None)
     if isinstance(parsed, list) and (not texts or all(isinstance(item, str) for item in parsed)):
         return parsed
     items = raw.strip().removeprefix("[").removesuffix("]").split(",")
