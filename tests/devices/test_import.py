@@ -276,6 +276,7 @@ def test_the_first_import_can_be_repeated_after_it_was_killed(
         patch.setattr(Path, "replace", replace_some)
         patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
         patch.setattr(Path, "rmdir", lambda path: None)
+        patch.setattr(shutil, "rmtree", lambda path, ignore_errors=False: None)
         with pytest.raises(KeyboardInterrupt):
             import_it(recording, root)
     assert len(done) == moved

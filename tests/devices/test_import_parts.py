@@ -53,13 +53,13 @@ def import_it(recording: DeviceRecording, root: Path, subject: str = "Anna", **o
 
 def test_parts_of_a_recording_become_clips_of_different_subjects(recording: DeviceRecording, tmp_path: Path) -> None:
     lines = import_it(recording, tmp_path, "Anna1", end=2.0)
-    assert any("only 0.000 to 2.000 s are imported" in line for line in lines)
+    assert any("only 0.001 to 2.000 s are imported" in line for line in lines)
     import_it(recording, tmp_path, "Anna2", begin=2.0)
     (one,), (other,) = (
         json.loads((tmp_path / "data_pairs" / f"Anna{number}.json").read_text())["pairs"].values() for number in (1, 2)
     )
-    assert one["offset"] == 0.0
-    assert one["source"]["span"] == [0.0, 2.0]
+    assert one["offset"] == pytest.approx(1 / FPS, abs=1e-6), "the first frame after the first sample"
+    assert one["source"]["span"] == [one["offset"], 2.0]
     assert other["offset"] == pytest.approx(np.ceil(2.0 * FPS - 1e-6) / FPS, abs=1e-6), "the first frame from there on"
     rows = [len((tmp_path / "imu" / f"Anna{number}" / "0001.csv").read_text().splitlines()) for number in (1, 2)]
     assert sum(rows) - 2 == pytest.approx(4.0 * 60, abs=4)
@@ -72,7 +72,7 @@ def test_parts_of_a_recording_become_clips_of_different_subjects(recording: Devi
 def test_a_part_must_be_one(times: tuple[float, float], recording: DeviceRecording, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--from must be 0 s or more, and --to later than --from"):
         plan_import(recording, tmp_path / "new", "Anna", ImportOptions(begin=times[0], end=times[1]))
-    with pytest.raises(DataError, match=r"less than 1 s between --from and --to; all its streams have 0\.000 to 4\."):
+    with pytest.raises(DataError, match=r"less than 1 s between --from and --to; all its streams have 0\.001 to 4\."):
         plan_import(recording, tmp_path / "new", "Anna", ImportOptions(begin=3.5, end=99.0))
 
 
