@@ -4,8 +4,8 @@
     rxclip pretrain experiments/own_data.py --dry-run
     rxclip pretrain experiments/own_data.py
 
-Copy this file and change what is marked CHANGE; docs/own-data.md describes the layout and the steps. To try it before
-you have recordings: `rxclip synthesize data/own --subjects 5`.
+Copy this file and change what is marked CHANGE; docs/own-recordings.md has the steps, also with a single recording. To
+try it before you have recordings: `rxclip synthesize data/own --subjects 5`.
 """
 
 from pathlib import Path

@@ -170,6 +170,31 @@ def test_links_lead_somewhere(page: Page) -> None:
             assert anchor in Page(path).anchors(), f"{page.name}: {target}"
 
 
+def test_pictures_are_described_used_and_small() -> None:
+    """Links of pages, with those of pictures, are looked at by `test_links_lead_somewhere`."""
+    shown = {
+        (page.path.parent / target).resolve(): words
+        for page in PAGES
+        for words, target in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", page.prose)
+    }
+    for path, words in shown.items():
+        assert len(words.split()) >= 3, f"{path.name} is not described in words"
+    pictures = set((ROOT / "docs" / "images").iterdir())
+    assert pictures <= set(shown)
+    sizes = [path.stat().st_size for path in pictures]
+    assert max(sizes) <= 80_000
+    assert sum(sizes) <= 250_000
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+
+
+def test_own_recordings_are_one_page_from_the_file_to_embeddings() -> None:
+    lines = [
+        line.split()[1] for line in Page(ROOT / "docs" / "own-recordings.md").lines() if line.startswith("rxclip ")
+    ]
+    steps = ["import-recording", "check-data", "check-sync", "view", "pretrain", "evaluate", "export-encoder", "embed"]
+    assert list(dict.fromkeys(line for line in lines if line in steps)) == steps
+
+
 @pytest.mark.parametrize("page", CURRENT, ids=page_and_text)
 def test_files_that_are_named_exist(page: Page) -> None:
     for span in page.spans():

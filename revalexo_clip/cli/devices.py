@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,15 @@ def import_recording(  # noqa: PLR0917 (options, which typer passes by name)
     clip: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Cut the recording into clips of this length.", show_default="whole"),
+    ] = None,
+    begin: Annotated[
+        float, typer.Option("--from", metavar="SECONDS", help="Import only what comes after this time [s].")
+    ] = 0.0,
+    end: Annotated[
+        float | None,
+        typer.Option(
+            "--to", metavar="SECONDS", help="Import only what comes before this time [s].", show_default="the end"
+        ),
     ] = None,
     axes: Annotated[
         str | None,
@@ -94,13 +104,13 @@ def import_recording(  # noqa: PLR0917 (options, which typer passes by name)
     The plan is printed first. If anything fails, nothing is written.
     """
     from revalexo_clip.core.text import counted
-    from revalexo_clip.devices.describe import plan_lines
+    from revalexo_clip.devices.describe import next_steps, plan_lines
     from revalexo_clip.devices.importing import import_recording as command
     from revalexo_clip.devices.plan import ImportOptions
     from revalexo_clip.devices.tables_options import TableOptions, parse_columns, parse_units
     from revalexo_clip.devices.write import write_import
 
-    options = ImportOptions(rate=rate, clip=clip, axes=axes)
+    options = ImportOptions(rate=rate, clip=clip, axes=axes, begin=begin, end=math.inf if end is None else end)
     tables = TableOptions(
         videos=tuple(video or ()),
         times=tuple(time or ()),
@@ -122,3 +132,6 @@ def import_recording(  # noqa: PLR0917 (options, which typer passes by name)
     with counting("clips") as on_progress:
         write_import(plan, on_progress)
     say(f"{into}: {counted(len(plan.clips), 'clip')} of {subject} added")
+    say("next, check it and look at it:")
+    for command_line in next_steps(plan):
+        say(f"  {command_line}")

@@ -87,6 +87,7 @@ def check_sync(  # noqa: PLR0917 (options, which typer passes by name)
 
     The exit code is 1 if a recording is off by more than half a frame, with confidence.
     """
+    from revalexo_clip.core.files import check_writable
     from revalexo_clip.core.text import counted
     from revalexo_clip.sync import command
     from revalexo_clip.sync.events import parse_event, read_events
@@ -98,6 +99,8 @@ def check_sync(  # noqa: PLR0917 (options, which typer passes by name)
         for text in event or []
         for found in (read_events(Path(text)) if text.endswith(".csv") else [parse_event(text)])
     ]
+    if page is not None:  # before --apply changes the dataset
+        check_writable(page)
     with counting("videos") as on_progress:
         result = command.check_sync(
             root,

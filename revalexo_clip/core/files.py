@@ -55,6 +55,24 @@ def atomically(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Check that `path` can be written, before work whose result belongs there. Creates the folder.
+
+    Raises `WriteError`, naming the file.
+    """
+    if path.is_dir():
+        raise WriteError(f"{path}: cannot be written: it is a folder")
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
 def lock(descriptor: int, *, wait: bool) -> bool:
     """Lock an open file or folder against other processes until it is closed; return False if that is impossible.
 

@@ -19,6 +19,13 @@ _SENSORS = {
     ),
 }
 
+_ON_THE_HEAD = ("head", "camera", "glasses", "helmet", "cap", "gopro", "neon", "aria")
+
+
+def on_the_head(segment: str) -> bool:
+    """Return whether the name of a sensor's place says that it turns with a camera that is worn on the head."""
+    return any(part in segment.lower() for part in _ON_THE_HEAD)
+
 
 def _spread(column: str) -> str:
     """Return a name in lower case, with words that begin with a capital apart."""

@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.types import parse
-from revalexo_clip.data.imu import header_of, read_column
+from revalexo_clip.core.types import AXES, parse, whole_triads
+from revalexo_clip.data.imu import header_of, read_column, read_imu
+from revalexo_clip.data.magnitudes import FEWEST, implausible
 from revalexo_clip.data.revalexo.layout import (
     DATA_PAIRS,
     IMU_RATE,
@@ -28,7 +29,11 @@ SOURCE = "source"
 """Key in a pair of a subject's file: where the clip comes from, see `ClipSource`."""
 TIME = "time"
 """Clock column of the CSV files that are written [s from the first frame of the clip]."""
+LATEST = 1e9
+"""Later than any recording ends [s]."""
 _WRONG_IN_NAMES = set('/\\:*?"<>|')
+_LONGEST_NAME = 100
+"""Of a subject, in UTF-8 [bytes]. File systems take 255, and temporary files have longer names."""
 
 
 class ClipSource(BaseModel):
@@ -47,6 +52,8 @@ class ClipSource(BaseModel):
     """Directions of x, y and z by place on the body, where they are known."""
     gravity: bool = True
     """False if gravity has been removed from the accelerations."""
+    span: tuple[float, float] = (0.0, LATEST)
+    """Part of the recording that the clip is [s]; clips of earlier versions do not say it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,8 @@ class Dataset:
     """Columns of one of its IMU files; empty if it has none."""
     rate: float = IMU_RATE
     """Of its IMU files [Hz]."""
+    gravity: Mapping[str, bool] = field(default_factory=dict)
+    """Whether accelerations seem to include gravity, by the size of those of one clip of each subject."""
 
     @property
     def pairs(self) -> dict[str, JsonValue]:
@@ -87,8 +96,12 @@ class Dataset:
         return next((source.axes[segment] for source in self.imported.values() if segment in source.axes), None)
 
     def differing_in_gravity(self, gravity: bool) -> str | None:
-        """Return the first imported clip whose accelerations are with gravity and these are not, or the other way."""
-        return next((name for name, source in self.imported.items() if source.gravity is not gravity), None)
+        """Return the first clip whose accelerations are with gravity and these are not, or the other way.
+
+        Imported clips say it; of other subjects, one clip is measured.
+        """
+        known = {**{name: source.gravity for name, source in self.imported.items()}, **self.gravity}
+        return next((name for name, other in known.items() if other is not gravity), None)
 
     def next_number(self) -> int:
         """Return the number of the next clip: after all pairs, and all files in their folders."""
@@ -125,16 +138,28 @@ def open_dataset(root: Path, subject: str) -> Dataset:
                 raise DataError(f"{path}: {kind} is {folder!r}, outside the dataset; nothing is written there")
     elif path.exists():
         raise DataError(f"{path}: describes another subject than {subject}; rename the file")
-    channels, rate = _signals(root, [read_subject(one) for paths in files.values() for one in paths])
+    described = {one: read_subject(one) for paths in files.values() for one in paths}
+    channels, rate = _signals(root, list(described.values()))
     imported = dict(_imported(files))
     rate = next((source.rate for source in imported.values()), rate)
-    return Dataset(root, subject, path, new, *_activities(root), imported, channels, rate)
+    gravity = {
+        f"{name}/{clip}": found
+        for name, paths in files.items()
+        for one in paths
+        for clip, found in _gravity(root, described[one], imported)
+    }
+    return Dataset(root, subject, path, new, *_activities(root), imported, channels, rate, gravity)
 
 
 def _check_name(subject: str) -> None:
-    if not subject or subject != subject.strip() or subject.startswith(".") or _WRONG_IN_NAMES & set(subject):
+    wrong = _WRONG_IN_NAMES & set(subject) or not subject.isprintable()
+    if not subject or subject != subject.strip() or subject.startswith(".") or wrong:
         raise ConfigError(
             f"--subject {subject!r} cannot be the name of a folder; use letters and digits, such as Anna1"
+        )
+    if (size := len(subject.encode("utf-8", "surrogateescape"))) > _LONGEST_NAME:
+        raise ConfigError(
+            f"--subject {subject[:20]}... has {size} bytes, too many for the name of a folder: at most {_LONGEST_NAME}"
         )
 
 
@@ -166,6 +191,25 @@ def _signals(root: Path, subjects: Sequence[SubjectFile]) -> tuple[tuple[str, ..
             except (DataError, ValueError):
                 continue  # `check-data` is for what is wrong with it
     return (), IMU_RATE
+
+
+def _gravity(root: Path, subject: SubjectFile, imported: Mapping[str, ClipSource]) -> Iterator[tuple[str, bool]]:
+    """Yield the first clip that was not imported and shows whether accelerations include gravity, and whether so."""
+    for clip, pair in subject.pairs.items():
+        path = root / subject.imu_folder / pair.imu
+        if f"{subject.subject}/{clip}" in imported:
+            continue
+        try:
+            channels = [f"acc_{place}_{axis}" for place in whole_triads(header_of(path), "acc") for axis in AXES]
+            samples_nC = read_imu(path, channels) if channels else np.empty((0, 0), dtype=np.float32)
+        except DataError:
+            continue  # `check-data` is for what is wrong with it
+        if len(samples_nC) < FEWEST:
+            continue
+        wrong = {one.kind for one in implausible(dict(zip(channels, samples_nC.T.astype(np.float64), strict=True)))}
+        if "acc_units" not in wrong:
+            yield clip, "no_gravity" not in wrong
+            return
 
 
 def _rate_of(path: Path) -> float:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Iterator
 
 from revalexo_clip.core.text import counted
+from revalexo_clip.data.revalexo.layout import IMU_RATE
+from revalexo_clip.data.sensor_names import on_the_head
 from revalexo_clip.devices.base import DeviceRecording, ImuStream
+from revalexo_clip.devices.dataset import TIME
 from revalexo_clip.devices.plan import ClipPlan, ImportPlan
+from revalexo_clip.devices.spans import sensors_of
 
+_USUAL_CLIP = 10.0
+"""Shorter clips are only checked with `check-data --min-duration` [s]."""
 _SHOWN = 3
 """Clips that are listed before and after the dots."""
 
@@ -15,6 +23,22 @@ _SHOWN = 3
 def plan_lines(plan: ImportPlan) -> list[str]:
     """Return what a recording has, what is written, and what to look at, as lines to print."""
     return [*_streams(plan.recording), *_written(plan), *(f"  note       {note}" for note in _notes(plan))]
+
+
+def next_steps(plan: ImportPlan) -> list[str]:
+    """Return the commands that check what an import has written, ready to be copied."""
+    sensors = sensors_of(plan.recording)
+    root, first = str(plan.dataset.root), f"{plan.dataset.subject}/{plan.clips[0].name}"
+    rate = [] if plan.rate == IMU_RATE else ["--imu-rate", f"{plan.rate:g}"]
+    channels = dict.fromkeys(f"{name.partition('_')[0]}_*" for one in sensors for name in one.channels)
+    shortest = min(clip.end - clip.start for clip in plan.clips)
+    short = ["--min-duration", f"{math.floor(shortest):g}"] if shortest < _USUAL_CLIP else []
+    steps = [["check-data", root, "--channels", ",".join(channels), "--time", TIME, *rate, *short]]
+    if plan.recording.video is not None:
+        if any(on_the_head(name) for one in sensors for name in one.channels if name.startswith("gyro_")):
+            steps.append(["check-sync", root, *rate, "--out", "sync.html"])
+        steps.append(["view", root, first, *rate])
+    return [shlex.join(["rxclip", *words]) for words in steps]
 
 
 def _streams(recording: DeviceRecording) -> Iterator[str]:

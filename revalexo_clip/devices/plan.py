@@ -19,8 +19,10 @@ from revalexo_clip.devices import axes as turned
 from revalexo_clip.devices.base import DeviceRecording, ImuStream, LabelTrack
 from revalexo_clip.devices.dataset import Dataset, missing_channels, open_dataset
 from revalexo_clip.devices.faults import fault_notes
-from revalexo_clip.devices.spans import SHORTEST, common_spans, sensors_of
+from revalexo_clip.devices.spans import SHORTEST, between, common_spans, sensors_of
 
+LOWEST_RATE = 10.0
+"""Of IMU files that are written [Hz]."""
 _SMALL = 1e-6
 """Times that differ by less are equal [s]."""
 
@@ -37,6 +39,10 @@ class ImportOptions(NamedTuple):
     dataset has already, or those of the device."""
     labels: LabelTrack | None = None
     """Activities, instead of those of the recording."""
+    begin: float = 0.0
+    """Only what is after this time is imported [s]."""
+    end: float = math.inf
+    """Only what is before this time is imported [s]."""
 
 
 DEFAULTS = ImportOptions()
@@ -85,7 +91,11 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
         if not np.isfinite(stream.values_NC).all():
             raise DataError(f"{recording.source}: {stream.channels[0]} has samples that are not finite numbers")
     digest = digest_of(recording)
-    known = [name for name, source in dataset.imported.items() if source.digest == digest]
+    known = [
+        name
+        for name, source in dataset.imported.items()
+        if source.digest == digest and source.span[0] < options.end - _SMALL and options.begin < source.span[1] - _SMALL
+    ]
     if known:
         raise DataError(
             f"{recording.source}: this recording is in {root} already, as {_listed(known)}; nothing is written"
@@ -106,6 +116,9 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
             )
     spans = common_spans(recording)
     notes += cuts(recording, spans)
+    if (wanted := between(recording, spans, options.begin, options.end)) != spans:
+        spans = wanted
+        notes.append(f"only {spans[0][0]:.3f} to {spans[-1][1]:.3f} s are imported, see --from and --to")
     clips = _clips(recording, dataset, spans, rate, options.clip, notes)
     notes += _about_labels(recording, clips)
     channels = tuple(name for stream in recording.imu for name in stream.channels)
@@ -116,11 +129,10 @@ def plan_import(recording: DeviceRecording, root: Path, subject: str, options: I
 
 def _rate(dataset: Dataset, options: ImportOptions, notes: list[str]) -> float:
     rate = dataset.rate if options.rate is None else options.rate
-    if (
-        not (math.isfinite(rate) and rate > 0)
-        or not SHORTEST <= (SHORTEST if options.clip is None else options.clip) < math.inf
-    ):
-        raise ConfigError(f"--rate must be above 0 Hz, and --clip at least {SHORTEST:g} s")
+    if not LOWEST_RATE <= rate < math.inf:
+        raise ConfigError(f"--rate {rate:g}: IMU files need at least {LOWEST_RATE:g} Hz to show how people move")
+    if options.clip is not None and not SHORTEST <= options.clip < math.inf:
+        raise ConfigError(f"--clip must be at least {SHORTEST:g} s")
     if dataset.channels and rate != dataset.rate:
         notes.append(f"IMU files of the dataset have {dataset.rate:g} Hz, those of this recording get {rate:g} Hz")
     return rate
@@ -135,9 +147,10 @@ def _check_gravity(recording: DeviceRecording, dataset: Dataset) -> None:
     own = has_gravity(recording)
     if other := dataset.differing_in_gravity(own):
         states = ("with", "without") if own else ("without", "with")
+        seems = "seems to be " if other in dataset.gravity else ""
         raise DataError(
             f"{recording.source}: its acceleration is {states[0]} gravity, and that of {other} in {dataset.root} "
-            f"{states[1]} it; these cannot be mixed: import it into another dataset"
+            f"{seems}{states[1]} it; these cannot be mixed: import it into another dataset"
         )
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from revalexo_clip.core.errors import DataError
+from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import parse
 from revalexo_clip.devices.base import DeviceRecording, Floats, ImuStream
 
@@ -47,6 +47,25 @@ def common_spans(recording: DeviceRecording) -> tuple[tuple[float, float], ...]:
         if recording.video:
             shown.insert(0, f"video 0.000 to {recording.video.end:.3f} s")
         raise DataError(f"{recording.source}: its streams have no second in common: {', '.join(shown)}")
+    return long
+
+
+def between(
+    recording: DeviceRecording, spans: tuple[tuple[float, float], ...], begin: float, end: float
+) -> tuple[tuple[float, float], ...]:
+    """Return what of the common spans of a recording is between two times [s], without pieces shorter than 1 s.
+
+    Raises `ConfigError` if these are no times, and `DataError` if nothing is left.
+    """
+    if not (0 <= begin < math.inf and begin < end):
+        raise ConfigError("--from must be 0 s or more, and --to later than --from")
+    found = ((max(first, begin), min(last, end)) for first, last in spans)
+    long = tuple((first, last) for first, last in found if last - first >= SHORTEST)
+    if not long:
+        raise DataError(
+            f"{recording.source}: has less than {SHORTEST:g} s between --from and --to; all its streams have "
+            f"{spans[0][0]:.3f} to {spans[-1][1]:.3f} s"
+        )
     return long
 
 

@@ -18,7 +18,7 @@ from revalexo_clip.core.platform import flush_file, open_folder
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.types import parse
 from revalexo_clip.data.clocks import Piece, on_grid
-from revalexo_clip.data.revalexo.layout import LABEL_MAPPING
+from revalexo_clip.data.revalexo.layout import DATA_PAIRS, LABEL_MAPPING, read_subject, relative_file
 from revalexo_clip.devices.base import DeviceRecording, Floats, ImuStream
 from revalexo_clip.devices.dataset import SOURCE, TIME, ClipSource, open_dataset
 from revalexo_clip.devices.plan import ClipPlan, ImportPlan, has_gravity
@@ -27,6 +27,8 @@ from revalexo_clip.devices.video_files import cut_video
 
 _STAGING = ".import-"
 """Beginning of the name of the folder that files are written to first."""
+_MOVES = "moves.json"
+"""File in that folder: the clips' files, relative to the root; written before any of them is moved."""
 _MARGIN = 1.0
 """Samples before and after a clip that its resampling filter may use [s]."""
 
@@ -46,6 +48,8 @@ def write_import(plan: ImportPlan, on_progress: OnProgress | None = None) -> Non
             try:
                 moves = _write_clips(plan, staging, report)
                 *mapping, subject = _write_descriptions(plan, staging)
+                clips = [target.relative_to(root).as_posix() for _, target in moves]
+                flush_file(_json(staging / _MOVES, clips))
                 # Activities come first: they make a new folder a dataset, which a killed import can be repeated into.
                 _move([*mapping, *moves, subject])
             finally:
@@ -78,12 +82,36 @@ def _alone(root: Path) -> Iterator[None]:
     try:
         if lock(descriptor, wait=False):
             for leftover in root.glob(f"{_STAGING}*"):  # of processes that were killed
-                shutil.rmtree(leftover, ignore_errors=True)
+                _clear(leftover, root)
         yield
     except BlockingIOError as error:
         raise DataError(f"{root}: another import is writing into it; try again when it is done") from error
     finally:
         os.close(descriptor)
+
+
+def _clear(leftover: Path, root: Path) -> None:
+    """Remove the folder of an import that was killed, and the clips that it moved but that no subject's file names."""
+    try:
+        moved = json.loads((leftover / _MOVES).read_bytes())
+    except (OSError, ValueError):  # killed before it moved anything
+        moved = []
+    for name in set(moved) - _named_files(root):
+        if relative_file(".", name) is not None:
+            (root / name).unlink(missing_ok=True)
+    shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _named_files(root: Path) -> set[str]:
+    """Return the files of all clips of a dataset, relative to its root."""
+    found: set[str | None] = set()
+    for path in (root / DATA_PAIRS).glob("*.json"):
+        subject = read_subject(path)
+        for pair in subject.pairs.values():
+            found.add(relative_file(subject.imu_folder, pair.imu))
+            if pair.video is not None:
+                found.add(relative_file(subject.video_folder or ".", pair.video))
+    return {name.replace(os.sep, "/") for name in found if name is not None}
 
 
 Move = tuple[Path, Path]
@@ -178,6 +206,7 @@ def _pair(plan: ImportPlan, clip: ClipPlan) -> dict[str, object]:
         rate=plan.rate,
         axes=axes,
         gravity=has_gravity(recording),
+        span=(round(clip.start, 6), round(clip.end, 6)),
     )
     segments = [
         {"start": round(max(one.start - clip.start, 0.0), 3), "end": round(min(one.end, clip.end) - clip.start, 3)}

@@ -9,8 +9,9 @@ from lightning.pytorch.accelerators import CPUAccelerator
 
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.text import counted
 from revalexo_clip.core.version import __version__
-from revalexo_clip.data import LabelledWindows
+from revalexo_clip.data import GroupedBatches, LabelledWindows
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.pretraining.contrast import check_vectors
 from revalexo_clip.pretraining.feature_cache import check_feature_cache
@@ -114,10 +115,12 @@ def build_setup(experiment: PretrainExperiment, *, resumed: bool = False) -> Tra
 def _windows(experiment: PretrainExperiment, processes: int) -> tuple[LabelledWindows, LabelledWindows]:
     """Build the training and validation windows, and check that there are enough for all processes."""
     train, val = experiment.windows("train"), experiment.windows("val")
-    if len(train) < experiment.batch_size:
+    if len(train) < experiment.batch_size and not isinstance(experiment.batches, GroupedBatches):  # says it itself
+        clips = len(train.clip_names)
         raise ConfigError(
             f"batch_size: a batch of {experiment.batch_size} is larger than the training set, {len(train)} windows "
-            f"of {len(train.clip_names)} clips; lower batch_size or raise data.windows_per_clip"
+            f"of {counted(clips, 'clip')}; --set batch_size={len(train)} or --set data.windows_per_clip="
+            f"{-(-experiment.batch_size // clips)} fits"
         )
     if experiment.batch_size < processes:  # unknown to the experiment if `devices` is auto
         raise ConfigError(f"batch_size: {experiment.batch_size} windows cannot be shared by {processes} devices")

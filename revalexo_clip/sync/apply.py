@@ -37,7 +37,7 @@ def write_offsets(root: Path, results: Sequence[Sync]) -> dict[str, float]:
 
 def _edit(path: Path, prefix: str, lag: Mapping[str, float]) -> dict[str, float]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error

@@ -23,13 +23,12 @@ from revalexo_clip.data.revalexo.clocked import Clock, offsets_of
 from revalexo_clip.data.revalexo.index import read_subjects
 from revalexo_clip.data.revalexo.motion.build import find_motion, make_motion
 from revalexo_clip.data.revalexo.survey import Survey, sensors_of_file, stamp_of
+from revalexo_clip.data.sensor_names import on_the_head
 from revalexo_clip.data.video import grey_frames, video_span
 from revalexo_clip.motion import MotionTrack
 from revalexo_clip.sync.rotation import Rotations
 from revalexo_clip.sync.series import Floats, Gyroscope, PictureRotation, concatenated, picture_rotation
 
-ON_THE_HEAD = ("head", "camera", "glasses", "helmet", "cap", "gopro", "neon", "aria")
-"""Names of sensors that turn with the camera, in part."""
 _FEW = 8
 """So many videos are measured at once; of more, the motion is kept in a file, as for training."""
 _SETTINGS = Motion()
@@ -148,7 +147,7 @@ def choose_sensor(recordings: Sequence[Recording], wanted: str | None) -> str:
                 f"{nearest(wanted, known)}; sensors with a gyroscope: {given}"
             )
         return wanted
-    likely = [name for name in known if any(part in name.lower() for part in ON_THE_HEAD)]
+    likely = [name for name in known if on_the_head(name)]
     if len(likely) == 1:
         return likely[0]
     if not known:

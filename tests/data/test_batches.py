@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from heapq import heapify, heappop, heappush
@@ -16,7 +17,8 @@ from support.tiny_dataset import revalexo
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data import BalancedBatches, GroupedBatches, UniformBatches, WindowDataset
-from revalexo_clip.data.batches import _chosen, _grouped, _groups
+from revalexo_clip.data.batches import _groups
+from revalexo_clip.data.grouping import _chosen, grouped
 from revalexo_clip.data.windows import Ints
 
 
@@ -97,7 +99,7 @@ def test_no_window_comes_twice_and_no_group_twice_in_a_batch(
     shares = [size // windows for size in sizes]
     assume(sum(share > 0 for share in shares) >= groups)
     group_N = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    batches = _grouped(group_N, windows, groups, np.random.default_rng(seed))
+    batches = grouped(group_N, windows, groups, np.random.default_rng(seed))
     flat = batches.ravel().tolist()
     assert len(set(flat)) == len(flat)
     for row in group_N[batches]:
@@ -124,7 +126,7 @@ def test_groups_meet_as_often_as_in_a_plain_loop() -> None:
     fast: Counter[tuple[int, ...]] = Counter()
     for seed in range(draws):
         plain.update(plainly_grouped(group_N, 3, np.random.default_rng([1, seed])))
-        fast.update(tuple(sorted(row)) for row in group_N[_grouped(group_N, 1, 3, np.random.default_rng([2, seed]))])
+        fast.update(tuple(sorted(row)) for row in group_N[grouped(group_N, 1, 3, np.random.default_rng([2, seed]))])
     assert sum(plain.values()) == sum(fast.values())
     for together in plain | fast:
         assert fast[together] == pytest.approx(plain[together], abs=5 * np.sqrt(2 * plain[together] + 10))
@@ -132,7 +134,7 @@ def test_groups_meet_as_often_as_in_a_plain_loop() -> None:
 
 def test_drawing_takes_time_in_proportion_to_the_number_of_clips() -> None:
     begin = time.process_time()
-    batches = _grouped(np.repeat(np.arange(40_000), 10), 8, 8, np.random.default_rng(0))
+    batches = grouped(np.repeat(np.arange(40_000), 10), 8, 8, np.random.default_rng(0))
     assert batches.shape == (5_000, 64)
     assert time.process_time() - begin < 5, "0.25 s; 18 s if each batch looks at each clip"
 
@@ -148,8 +150,16 @@ def test_uniform_batches_take_any_windows(dataset: WindowDataset) -> None:
     [
         (10, GroupedBatches(windows=4), "batch_size 10 is not a multiple of 4 windows per group"),
         (4, GroupedBatches(windows=8), "batch_size 4 is not a multiple of 8 windows per group"),
-        (30, GroupedBatches(windows=6), "6 windows from each of 5 clips, but only 4 training clips have that many"),
-        (22, GroupedBatches(windows=11), "11 windows from each of 2 clips, but only 0 training clips have that many"),
+        (
+            30,
+            GroupedBatches(windows=6),
+            "but only 4 training clips have that many; --set batch_size=24 fits, or change",
+        ),
+        (
+            22,
+            GroupedBatches(windows=11),
+            "but only 0 training clips have that many; lower batch_size, or change batches.windows",
+        ),
         (
             30,
             GroupedBatches(windows=10, by="subject"),
@@ -159,7 +169,7 @@ def test_uniform_batches_take_any_windows(dataset: WindowDataset) -> None:
             12,
             GroupedBatches(windows=6, seconds=0.5),
             r"6 windows from each of 2 parts of 0\.5 s of clips, but only 0 training parts of 0\.5 s of clips have "
-            r"that many; lower batch_size, or change batches\.seconds, batches\.windows",
+            r"that many; --set data\.windows_per_clip=\d+ is enough, or change batches\.seconds, batches\.windows",
         ),
     ],
 )
@@ -168,6 +178,24 @@ def test_what_cannot_be_composed_is_an_error(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         compose(dataset, batch_size, composition)
+
+
+@pytest.mark.parametrize(("windows", "seconds"), [(3, 0.3), (6, 0.5), (12, 0.7)])
+def test_what_the_error_proposes_is_enough(written: Path, windows: int, seconds: float) -> None:
+    """Clips have few windows; then as many as the error says; then batches as large as the next error says."""
+    composition, batch_size, settings = GroupedBatches(windows=windows, seconds=seconds), 24 * windows, {}
+    for name in ("windows_per_clip", "batch_size"):
+        with pytest.raises(ConfigError) as raised:
+            compose(revalexo(written, **settings).build("train", seed=0), batch_size, composition)
+        proposed = re.search(rf"--set (?:data\.)?{name}=(\d+)", str(raised.value))
+        assert proposed is not None, raised.value
+        if name == "batch_size":
+            batch_size = int(proposed[1])
+        else:
+            settings = {name: int(proposed[1])}
+    batches = compose(revalexo(written, **settings).build("train", seed=0), batch_size, composition)
+    assert len(batches) >= 1
+    assert batch_size // windows == len(np.unique(_groups(revalexo(written).build("train", 0), "clip", seconds)))
 
 
 @pytest.mark.parametrize("rows", [None, np.array([0, 3, 4, 7, 12, 13, 21, 28, 33, 39])])

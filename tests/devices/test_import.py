@@ -173,8 +173,14 @@ def test_what_cannot_be_imported_leaves_nothing_behind(recording: DeviceRecordin
     for wrong in ("up", "left, up, back", "left, back, sideways"):
         with pytest.raises(ConfigError, match="--axes"):
             import_it(recording, tmp_path / "new", axes=wrong)
-    with pytest.raises(ConfigError, match="--subject"):
-        import_it(recording, tmp_path / "new", "../Anna")
+    for name in ("../Anna", "An\0na"):
+        with pytest.raises(ConfigError, match="--subject"):
+            import_it(recording, tmp_path / "new", name)
+    with pytest.raises(ConfigError, match=r"--subject ää.* has 400 bytes, too many .* at most 100"):
+        import_it(recording, tmp_path / "new", "ä" * 200)
+    for rate in (0.1, 0.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match=r"--rate .*: IMU files need at least 10 Hz"):
+            import_it(recording, tmp_path / "new", rate=rate)
     holes = stream.values_NC.copy()
     holes[300] = np.nan
     with pytest.raises(DataError, match="not finite"):
@@ -270,12 +276,36 @@ def test_the_first_import_can_be_repeated_after_it_was_killed(
         patch.setattr(Path, "replace", replace_some)
         patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
         patch.setattr(Path, "rmdir", lambda path: None)
+        patch.setattr(shutil, "rmtree", lambda path, ignore_errors=False: None)
         with pytest.raises(KeyboardInterrupt):
             import_it(recording, root)
     assert len(done) == moved
     import_it(recording, root)
     (pair,) = pairs(root).values()
-    assert (root / "imu" / "Anna" / str(pair["imu"])).is_file()
+    assert {path.name for path in (root / "imu" / "Anna").iterdir()} == {str(pair["imu"])}, "no clip without a name"
+    assert {path.name for path in (root / "videos" / "Anna").iterdir()} == {str(pair["video"])}
+
+
+def test_only_clips_of_a_killed_import_that_nothing_names_are_removed(
+    recording: DeviceRecording, tmp_path: Path
+) -> None:
+    root, outside = tmp_path / "new", tmp_path / "outside.csv"
+    import_it(recording, root)
+    before = everything(root)
+    (root / "imu" / "Anna" / "0002.csv").write_text("moved by a process that was killed then")
+    (root / "imu" / "Anna" / "0003.csv").write_text("somebody's own")
+    outside.write_text("not in the dataset")
+    moved = ["imu/Anna/0001.csv", "imu/Anna/0002.csv", "videos/Anna/0002.mp4", "../outside.csv"]
+    (root / ".import-1").mkdir()
+    (root / ".import-1" / "moves.json").write_text(json.dumps(moved))
+    (root / ".import-2").mkdir()
+    other = replace(recording, imu=tuple(replace(one, values_NC=one.values_NC * 1.1) for one in recording.imu))
+    import_it(other, root, "Ben")
+    after = everything(root)
+    added = {path.relative_to(root).as_posix() for path in after if path not in before}
+    assert added == {"data_pairs/Ben.json", "imu/Ben/0001.csv", "videos/Ben/0001.mp4", "imu/Anna/0003.csv"}
+    assert all(after[path] == content for path, content in before.items())
+    assert outside.exists()
 
 
 def test_another_rate_than_the_datasets_is_said(recording: DeviceRecording, tmp_path: Path) -> None:

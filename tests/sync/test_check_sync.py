@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,24 @@ def test_a_lag_is_found_shown_and_applied(root: Path, tmp_path: Path) -> None:
     again = call("check-sync", root, cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "1 in time, 0 off, 0 cannot tell" in again.stdout
+
+
+def test_a_page_that_cannot_be_written_is_an_error_before_anything_is(root: Path, tmp_path: Path) -> None:
+    before = (root / "data_pairs" / "Ann.json").read_bytes()
+    (tmp_path / "file").write_text("no folder")
+    for out in ("file/sync.html", "dataset"):
+        finished = call("check-sync", root, "--apply", "--out", out, cwd=tmp_path)
+        assert finished.returncode == 1
+        assert finished.stderr.startswith(f"error: {out}: cannot be written: ")
+        assert (root / "data_pairs" / "Ann.json").read_bytes() == before
+
+
+def test_a_byte_order_mark_does_not_stop_the_lag_from_being_applied(root: Path) -> None:
+    path = root / "data_pairs" / "Ann.json"
+    path.write_bytes(BOM_UTF8 + path.read_bytes())
+    late = Sync("Ann/0001", {"Ann/0001": 1.0}, "rotation", frame=1 / 30, lag=Estimate(0.2, 0.001))
+    assert write_offsets(root, [late]) == {"Ann/0001": 0.2}
+    assert described(root)["pairs"]["0001"]["imu_offset"] == 0.2
 
 
 def test_a_lag_of_nothing_changes_no_file(root: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import stat
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -209,7 +210,7 @@ def _read(path: Path, kind: type[FileT]) -> FileT:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would block forever
             raise DataError(f"{path}: cannot be read: it is not a file")
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(BOM_UTF8)  # editors on Windows write it
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     return _parsed(path, content, kind)
