@@ -16,8 +16,10 @@ from revalexo_clip.cli.encoders import export_encoder, import_encoder
 from revalexo_clip.cli.evaluation import evaluate
 from revalexo_clip.cli.finetuning import finetune, part
 from revalexo_clip.cli.pretraining import pretrain
+from revalexo_clip.cli.runs import runs
 from revalexo_clip.cli.search import search
 from revalexo_clip.cli.show import components, show
+from revalexo_clip.cli.sweeps import sweep
 from revalexo_clip.cli.sync import check_sync, view
 from revalexo_clip.core.console import accept_any_encoding, err
 from revalexo_clip.core.errors import UserError
@@ -71,6 +73,12 @@ _add(
     "finetune experiments/loso.py --jobs 4",
 )
 _add(
+    sweep,
+    "sweep experiments/demo.py --set optim.lr=1e-3,3e-4 --set imu.type=ResNet1D,DeepConvLSTM --seeds 3",
+    "sweep experiments/demo_classifier.py --set 'data.train_subjects=[[01,02],[01,02,03]]' --jobs 2",
+    "sweep experiments/demo.py --set optim.lr=1e-3,3e-4 --seeds 3 --resume",
+)
+_add(
     evaluate,
     "evaluate",
     "evaluate --ckpt runs/demo --data data/more --set data.test_subjects=10,11",
@@ -122,15 +130,19 @@ _add(
     name="check-sync",
 )
 _add(view, "view data/mine", "view data/mine Subject01/0001 --out look.html")
+app.add_typer(runs, name="runs")
 app.command(hidden=True)(part)
 
 
 def spelled_out(arguments: list[str]) -> list[str]:
     """Return the arguments with what users may leave out: none at all mean `--help`, and `--resume` the newest run.
 
+    `runs` alone, or with anything but `prune` after it, is `runs list`.
     Typer has no options with an optional value, so `--resume` alone becomes `--resume=newest`, and `--zero-shot` alone
     `--zero-shot=activities`.
     """
+    if arguments[:1] == ["runs"] and arguments[1:2] not in (["list"], ["prune"], ["--help"], ["-h"]):
+        arguments = ["runs", "list", *arguments[1:]]
     following = [*arguments[1:], "-"]
     alone = {"--resume": "--resume=newest", "--zero-shot": "--zero-shot=activities"}
     return [
