@@ -16,7 +16,7 @@ from revalexo_clip.cli.encoders import export_encoder, import_encoder
 from revalexo_clip.cli.evaluation import evaluate
 from revalexo_clip.cli.finetuning import finetune, part
 from revalexo_clip.cli.pretraining import pretrain
-from revalexo_clip.cli.runs import runs
+from revalexo_clip.cli.runs import prune_runs, runs
 from revalexo_clip.cli.search import search
 from revalexo_clip.cli.show import components, show
 from revalexo_clip.cli.sweeps import sweep
@@ -130,19 +130,25 @@ _add(
     name="check-sync",
 )
 _add(view, "view data/mine", "view data/mine Subject01/0001 --out look.html")
-app.add_typer(runs, name="runs")
+_add(runs, "runs", "runs --where state=failed,killed --sort size", "runs /scratch/runs --name 'demo*' --json")
+_add(
+    prune_runs,
+    "prune-runs --failed --older-than 30",
+    "prune-runs --name demo --all-but-best 3 --by val/mrr --yes",
+    name="prune-runs",
+)
 app.command(hidden=True)(part)
 
 
 def spelled_out(arguments: list[str]) -> list[str]:
     """Return the arguments with what users may leave out: none at all mean `--help`, and `--resume` the newest run.
 
-    `runs` alone, or with anything but `prune` after it, is `runs list`.
     Typer has no options with an optional value, so `--resume` alone becomes `--resume=newest`, and `--zero-shot` alone
-    `--zero-shot=activities`.
+    `--zero-shot=activities`. `runs prune` is `prune-runs`.
     """
-    if arguments[:1] == ["runs"] and arguments[1:2] not in (["list"], ["prune"], ["--help"], ["-h"]):
-        arguments = ["runs", "list", *arguments[1:]]
+    first = next((place for place, argument in enumerate(arguments) if not argument.startswith("-")), 0)
+    if arguments[first : first + 2] == ["runs", "prune"]:  # a command that takes a folder can have none of its own
+        arguments = [*arguments[:first], "prune-runs", *arguments[first + 2 :]]
     following = [*arguments[1:], "-"]
     alone = {"--resume": "--resume=newest", "--zero-shot": "--zero-shot=activities"}
     return [

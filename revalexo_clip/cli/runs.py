@@ -1,4 +1,4 @@
-"""The commands `runs` and `runs prune`. Heavy imports stay inside them."""
+"""The commands `runs` and `prune-runs`. Heavy imports stay inside them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ from revalexo_clip.core.console import out, say
 if TYPE_CHECKING:
     from revalexo_clip.runs.listing import ListedRun
 
-runs = typer.Typer(
-    help="List runs with their state, key figures and size, or delete some.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=False,
-)
-
 FolderArgument = Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Folder of runs.", show_default="runs")]
 WhereOption = Annotated[
     list[str] | None,
@@ -33,8 +26,7 @@ NameOption = Annotated[
 ]
 
 
-@runs.command("list", epilog="\b\nExamples:\n  rxclip runs\n  rxclip runs --where state=failed,killed --sort size")
-def list_runs(  # noqa: PLR0917 (options, which typer passes by name)
+def runs(  # noqa: PLR0917 (options, which typer passes by name)
     folder: FolderArgument = None,
     where: WhereOption = None,
     name: NameOption = None,
@@ -44,7 +36,7 @@ def list_runs(  # noqa: PLR0917 (options, which typer passes by name)
     reverse: Annotated[bool, typer.Option("--reverse", help="Sort in descending order.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List runs: experiment, start, kind, state, key figures, size."""
+    """List runs with experiment and start, kind, state, key figures and size."""
     from revalexo_clip.runs import listing
 
     selected = listing.select_runs(listing.list_runs(folder), where or [], name)
@@ -55,10 +47,7 @@ def list_runs(  # noqa: PLR0917 (options, which typer passes by name)
     _show(found)
 
 
-@runs.command(
-    epilog="\b\nExamples:\n  rxclip runs prune --failed\n  rxclip runs prune --all-but-best 3 --by val/mrr --yes"
-)
-def prune(  # noqa: PLR0917 (options, which typer passes by name)
+def prune_runs(  # noqa: PLR0917 (options, which typer passes by name)
     folder: FolderArgument = None,
     where: WhereOption = None,
     name: NameOption = None,
@@ -75,7 +64,7 @@ def prune(  # noqa: PLR0917 (options, which typer passes by name)
     by: Annotated[str | None, typer.Option("--by", metavar="FIGURE", help="What is best, e.g. val/mrr.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete them. Without this, they are only listed.")] = False,
 ) -> None:
-    """Show the runs that fit all options, and delete them with --yes. Running ones are never deleted."""
+    """Delete runs: show those that fit all options, and delete them with --yes; also as `rxclip runs prune`."""
     from revalexo_clip.reports.terminal.runs import size_text
     from revalexo_clip.runs import listing
     from revalexo_clip.runs.prune import delete_run, select_for_deletion

@@ -66,6 +66,7 @@ class FoldGroup(RunGroup):
 
     inside = "folds"
     option = "--fold"
+    experiment: FinetuneExperiment
 
     def __init__(self, experiment: FinetuneExperiment, only: Sequence[str] = ()) -> None:
         super().__init__(experiment)

@@ -79,6 +79,10 @@ class RunGroup(ABC):
     def check_resumed(self, run: Path) -> None:  # noqa: B027 (need not do anything)
         """Raise `ConfigError` if a run is not one of this group, apart from its experiment."""
 
+    def compared(self, run: Path) -> Mapping[Path, Experiment]:
+        """Return the experiments of a run that must not have changed, by the folder that holds them."""
+        return {run: self.experiment}
+
     def folder(self, run: Path, name: str) -> PartFolder:
         """Return the run folder of a part."""
         return PartFolder(run / self.inside / name)
@@ -90,10 +94,10 @@ class RunGroup(ABC):
     def prepare(self, console: Console) -> None:
         """Pack videos once. Otherwise all parts would begin with it at the same time."""
         first = self.parts[0]
-        inner = getattr(self.experiment, "pretraining", None)
-        for experiment, used in ((self.experiment, first.experiment), (inner, first.pretraining)):
-            if experiment is not None and used is not None:
-                prepare_videos(experiment, first.pretraining or used, console)
+        tried = first.pretraining or first.experiment
+        prepare_videos(self.experiment, tried, console)
+        if isinstance(self.experiment, FinetuneExperiment) and self.experiment.pretraining is not None:
+            prepare_videos(self.experiment.pretraining, tried, console)
 
 
 @dataclass(frozen=True)
@@ -198,9 +202,14 @@ def _changes(run: Path, group: RunGroup, options: RunOptions) -> frozenset[str]:
     Raises `ConfigError` if `options.overrides` do not name them, or if the run is not one of this group.
     """
     group.check_resumed(run)
-    experiment = group.experiment
-    before = read_experiment(run, experiment.kind()).model_dump(mode="json")
-    return frozenset(path for path in changed_paths(run, before, experiment, options.overrides) if not is_free(path))
+    return frozenset(
+        path
+        for folder, experiment in group.compared(run).items()
+        for path in changed_paths(
+            folder, read_experiment(folder, experiment.kind()).model_dump(mode="json"), experiment, options.overrides
+        )
+        if not is_free(path)
+    )
 
 
 def prepare_videos(experiment: Experiment, first: Experiment, console: Console) -> None:
@@ -219,7 +228,9 @@ def prepare_videos(experiment: Experiment, first: Experiment, console: Console) 
 
 
 def _reads_video(experiment: Experiment) -> bool:
-    return reads_video(experiment) if isinstance(experiment, FinetuneExperiment) else True
+    if isinstance(experiment, FinetuneExperiment):
+        return reads_video(experiment)
+    return isinstance(experiment, PretrainExperiment) and experiment.video is not None
 
 
 def _record(run: Path, group: RunGroup, source: Path | None) -> None:

@@ -55,6 +55,7 @@ class VariantGroup(RunGroup):
     """Variants of an experiment. Raises `ConfigError` if the experiment or the variants cannot be compared."""
 
     inside = "variants"
+    experiment: FinetuneExperiment
 
     def __init__(self, experiment: FinetuneExperiment, kinds: Sequence[str], fractions: Sequence[float] = ()) -> None:
         super().__init__(experiment)

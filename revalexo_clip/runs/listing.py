@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject, nearest
 from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.reports.values import number_at
 from revalexo_clip.runs.folder import RUNS, is_stamped
 from revalexo_clip.runs.part_folder import EXPERIMENT
 from revalexo_clip.runs.state import STATE, STATES, RunState, State, state_of
@@ -138,13 +139,13 @@ _TEST: Mapping[str, tuple[str | int, ...]] = {
 def _figures(run: Path) -> dict[str, float]:
     figures = dict(_best_of(run / "metrics.csv"))
     tested = _read(run / "evaluation" / "metrics.json")
-    figures |= {name: value for name, path in _TEST.items() if (value := _at(tested, path)) is not None}
-    pooled = _at(_read(run / "summary.json"), ("pooled", "horizons", 0, "all", "weighted_f1"))
+    figures |= {name: value for name, path in _TEST.items() if (value := number_at(tested, path)) is not None}
+    pooled = number_at(_read(run / "summary.json"), ("pooled", "horizons", 0, "all", "weighted_f1"))
     swept = _read(run / "sweep.json")
     if pooled is not None:
         figures["test/weighted_f1"] = pooled
     if isinstance(swept, dict) and isinstance(best := swept.get("best"), int):
-        mean = _at(swept, ("settings", best - 1, "mean"))
+        mean = number_at(swept, ("settings", best - 1, "mean"))
         figures |= {} if mean is None else {str(swept.get("metric")): mean}
     return figures
 
@@ -176,17 +177,6 @@ def _read(path: Path) -> JsonValue:
     except (OSError, ValueError):
         return None
     return found
-
-
-def _at(found: JsonValue, path: Sequence[str | int]) -> float | None:
-    for key in path:
-        if isinstance(found, dict) and isinstance(key, str):
-            found = found.get(key)
-        elif isinstance(found, list) and isinstance(key, int) and 0 <= key < len(found):
-            found = found[key]
-        else:
-            return None
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
 FILTERS: Mapping[str, Sequence[str] | None] = {"state": STATES, "kind": KINDS, "experiment": None}

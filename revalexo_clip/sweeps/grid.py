@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import UnionType
-from typing import Annotated, Union, cast, get_args, get_origin
+from typing import Annotated, Union, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
@@ -176,7 +176,7 @@ def holds_list(kind: type[BaseModel], dumped: JsonObject, path: Sequence[str]) -
             annotation, value = None, value[int(key)]
         else:
             return False
-        owner = next((leaf for leaf in _leaves(annotation) if isinstance(leaf, type) and _is_model(leaf)), None)
+        owner = _model_in(annotation)
     return isinstance(value, list) or any(get_origin(leaf) in _LISTS for leaf in _leaves(annotation))
 
 
@@ -192,8 +192,11 @@ def _leaves(annotation: object) -> Iterator[object]:
     elif origin is Annotated:
         yield from _leaves(get_args(annotation)[0])
     else:
-        yield cast("object", annotation)
+        yield annotation
 
 
-def _is_model(leaf: type) -> bool:
-    return get_origin(leaf) is None and issubclass(leaf, BaseModel)
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    for leaf in _leaves(annotation):
+        if isinstance(leaf, type) and get_origin(leaf) is None and issubclass(leaf, BaseModel):
+            return leaf
+    return None

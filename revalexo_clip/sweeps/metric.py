@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import JsonValue
-
 from revalexo_clip.config.base import Experiment
 from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.config.pretraining import PretrainExperiment
@@ -22,6 +20,7 @@ from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES
 from revalexo_clip.metrics.galleries import DIRECTIONS, FIGURES, WHOLE
 from revalexo_clip.metrics.paired_differences import LESS_IS_BETTER
 from revalexo_clip.pretraining.imu_alone import SELECTION
+from revalexo_clip.reports.values import number_at
 from revalexo_clip.training.callbacks.early_stopping import LAST, LOSS, MRR, Monitored
 
 TEST = "test/"
@@ -91,7 +90,7 @@ def value_in(run: Path, metric: Metric) -> float | None:
     path = run / ("evaluation/metrics.json" if metric.path else "metrics.csv")
     try:
         if metric.path:
-            return _number(_at(json.loads(path.read_text(encoding="utf-8")), metric.path))
+            return number_at(json.loads(path.read_text(encoding="utf-8")), metric.path)
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row.get(metric.chosen_by.name)]
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -104,17 +103,6 @@ def value_in(run: Path, metric: Metric) -> float | None:
     return None if best is None else _number(best[1].get(metric.name))
 
 
-def _at(found: JsonValue, path: tuple[str | int, ...]) -> JsonValue:
-    for key in path:
-        if found is None:
-            return None
-        assert isinstance(found, dict | list)
-        found = found[key]  # type: ignore[call-overload, index]
-    return found
-
-
-def _number(value: JsonValue) -> float | None:
-    if value is None or value == "":
-        return None
-    number = float(str(value))
+def _number(text: str | None) -> float | None:
+    number = float(text or "nan")
     return number if math.isfinite(number) else None

@@ -17,6 +17,7 @@ from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.metrics.blocks import units_of
 from revalexo_clip.metrics.bootstrap import COVERAGE, TimeBootstrap
 from revalexo_clip.metrics.classification import CLASSIFICATION_SCORES, ClassifierOutput, paired_intervals, scores
+from revalexo_clip.metrics.evaluated import Floats
 from revalexo_clip.metrics.paired_differences import check_same_windows, significance
 from revalexo_clip.metrics.per_horizon import outputs_at
 
@@ -108,7 +109,7 @@ def summarize_tests(settings: Mapping[int, Sequence[Trial]], first: int) -> Json
     }
 
 
-def _scores(output: ClassifierOutput) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _scores(output: ClassifierOutput) -> Floats:
     return np.asarray(scores(output.confusion()[None], CLASSIFICATION_SCORES)[0], dtype=np.float64)
 
 

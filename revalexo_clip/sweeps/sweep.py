@@ -24,6 +24,7 @@ from revalexo_clip.jobs import Cluster
 from revalexo_clip.pretraining.build import build_setup
 from revalexo_clip.reports.html.sweep import write_sweep_report
 from revalexo_clip.runs.options import RunOptions, optional_path
+from revalexo_clip.runs.part_folder import EXPERIMENT
 from revalexo_clip.sweeps.grid import Setting, make_settings, read_grid
 from revalexo_clip.sweeps.metric import TEST, metric_of, value_in
 from revalexo_clip.sweeps.summary import Trial, difference, summarize_setting, summarize_tests
@@ -144,6 +145,11 @@ class SweepGroup(RunGroup):
                 f"{run}: the seeds of this sweep are {', '.join(map(str, seeds))}, and those of the command are "
                 f"{', '.join(map(str, self.seeds))}; pass the same, or start a new sweep without --resume"
             )
+
+    def compared(self, run: Path) -> Mapping[Path, Experiment]:
+        """See `RunGroup.compared`: a change of the file may concern some settings only."""
+        begun = {self.folder(run, part.name).path: part.experiment for part in self.parts}
+        return {run: self.experiment} | {path: one for path, one in begun.items() if (path / EXPERIMENT).is_file()}
 
     def is_done(self, run: Path, part: Part) -> bool:
         """See `RunGroup.is_done`: trained, and tested if it is to be tested."""

@@ -12,6 +12,7 @@ import pytest
 from support.narrow_terminal import assert_numbers_fit
 from support.small_process import call
 
+from revalexo_clip.cli import app as cli
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.reports.terminal.runs import run_table, size_text
 from revalexo_clip.runs.listing import list_runs, select_runs, sort_runs
@@ -164,6 +165,8 @@ def test_the_command_lists_as_table_and_as_json(runs: Path) -> None:
     assert listed[-1]["figures"] == {"val/mrr": 0.5}
     assert "no run fits" in call("runs", "--name", "nothing", cwd=runs.parent).stdout
     assert call("runs", "prune", cwd=runs.parent).returncode == 2
+    assert cli.spelled_out(["--debug", "runs", "prune", "--yes"]) == ["--debug", "prune-runs", "--yes"]
+    assert cli.spelled_out(["runs", "./prune"]) == ["runs", "./prune"]
     shutil.rmtree(runs)
     assert "no such folder of runs" in call("runs", cwd=runs.parent).stderr
 

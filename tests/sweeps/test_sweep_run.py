@@ -120,6 +120,18 @@ def test_another_grid_is_not_resumed(folder: Path, settings: list[str], seeds: i
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+def test_a_change_of_the_file_that_concerns_one_setting_is_noticed(folder: Path) -> None:
+    run = made(folder, VALUES)
+    with chdir(folder):
+        experiment = load_experiment_of(Experiment, str(FILE))
+        group = SweepGroup(experiment, ["imu.kernel=5,7,9"], seeds=2)
+        before = group.parts[3].experiment.model_copy(update={"embed_dim": 4})
+        (run / "trials/2-seed43/experiment.json").write_text(before.to_json())
+        with pytest.raises(ConfigError, match=r"2-seed43: the experiment differs .*\n  embed_dim: 4 -> 8"):
+            sweep(experiment, ["imu.kernel=5,7,9"], seeds=2, resume="newest")
+    assert len([*run.glob(f"trials/*/{STATE}")]) == 6
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
