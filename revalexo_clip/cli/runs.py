@@ -31,16 +31,23 @@ def runs(  # noqa: PLR0917 (options, which typer passes by name)
     where: WhereOption = None,
     name: NameOption = None,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="KEY", help="started, experiment, state, kind, size, or a figure.")
-    ] = "started",
-    reverse: Annotated[bool, typer.Option("--reverse", help="Sort in descending order.")] = False,
+        str | None,
+        typer.Option(
+            "--sort",
+            metavar="KEY",
+            help="started, experiment, state, kind, size, or a figure; ascending.",
+            show_default="newest first",
+        ),
+    ] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="With --sort: descending.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List runs with experiment and start, kind, state, key figures and size."""
     from revalexo_clip.runs import listing
 
-    selected = listing.select_runs(listing.list_runs(folder), where or [], name)
-    found = listing.sort_runs(selected, sort, reverse=reverse)
+    found = listing.select_runs(listing.list_runs(folder), where or [], name)
+    if sort is not None:
+        found = listing.sort_runs(found, sort, reverse=reverse)
     if as_json:
         print(json.dumps([run.as_json() for run in found], indent=2))
         return

@@ -116,7 +116,7 @@ def state_of(folder: Path) -> RunState:
 def _is_locked(path: Path) -> bool | None:
     """Return whether a process holds the lock of a run; None if the file system has no locks."""
     try:
-        with path.open("rb") as file:
+        with path.open("r+b") as file:  # NFS locks only files that may be written
             return None if not lock(file.fileno(), wait=False) else False
     except BlockingIOError:
         return True

@@ -72,6 +72,7 @@ def test_lists_objects_and_texts_with_commas(experiment: Experiment, text: str, 
 
 
 def test_a_list_of_a_component_that_only_one_type_has_is_known_as_one(experiment: Experiment) -> None:
+    assert experiment  # registers Plain
     with pytest.raises(ConfigError, match="ambiguous"):
         read_grid(load_experiment_of(Experiment, str(IMU_ALONE)), ["imu.type=Plain,Signalled", "imu.dilations=1,2"])
 

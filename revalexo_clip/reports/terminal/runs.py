@@ -13,12 +13,25 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 def run_table(runs: Sequence[JsonObject]) -> ReportTable:
     """Return a table of runs, as JSON."""
-    columns = [Column("kind", text=True), Column("state", text=True), Column("key figures", text=True), Column("size")]
-    table = ReportTable("", columns, label_title="run")
+    columns = [
+        Column("started"),
+        Column("kind", text=True),
+        Column("state", text=True),
+        Column("key figures", text=True),
+        Column("size"),
+    ]
+    table = ReportTable("", columns, label_title="experiment")
     for run in runs:
         figures = ", ".join(f"{name} {_figure(name, number(value))}" for name, value in child(run, "figures").items())
-        label = "/".join(str(run["path"]).split("/")[-2:])
-        table.add_row(label, str(run["kind"]), str(run["state"]), figures, size_text(number(run["size"]) or 0.0))
+        stamp = str(run["path"]).rpartition("/")[2]
+        table.add_row(
+            str(run["experiment"]),
+            stamp,
+            str(run["kind"]),
+            str(run["state"]),
+            figures,
+            size_text(number(run["size"]) or 0.0),
+        )
     return table
 
 
