@@ -23,6 +23,8 @@ from revalexo_clip.pretraining.imu_alone import SELECTION
 from revalexo_clip.reports.values import number_at
 from revalexo_clip.training.callbacks.early_stopping import LAST, LOSS, MRR, Monitored
 
+Places = Mapping[str, tuple[str | int, ...]]
+"""By name of a metric, its place in `evaluation/metrics.json`; empty for a column of `metrics.csv`."""
 TEST = "test/"
 """How the names of results on test subjects begin."""
 
@@ -65,21 +67,21 @@ def metric_of(experiment: Experiment, name: str | None) -> Metric:
     return Metric(name, "min" if less else "max", chosen_by, path)
 
 
-def _known(experiment: Experiment) -> tuple[Monitored, Mapping[str, tuple[str | int, ...]]]:
+def _known(experiment: Experiment) -> tuple[Monitored, Places]:
     """Return what checkpoints are chosen by, and all metrics: their place in `metrics.json`, or an empty one."""
     if isinstance(experiment, FinetuneExperiment):
         names = [MONITORED, "val/macro_f1", "val/accuracy", LOSS.name]
-        tested = {f"{TEST}{name}": ("horizons", 0, "all", name) for name in CLASSIFICATION_SCORES}
-        return Monitored(MONITORED, "max"), dict.fromkeys(names, ()) | tested
+        tested: Places = {f"{TEST}{name}": ("horizons", 0, "all", name) for name in CLASSIFICATION_SCORES}
+        return Monitored(MONITORED, "max"), {**dict.fromkeys(names, ()), **tested}
     assert isinstance(experiment, PretrainExperiment)
-    probed = {f"{TEST}probe/macro_f1": ("probe", "linear", "imu", 0, "all", "macro_f1")}
+    probed: Places = {f"{TEST}probe/macro_f1": ("probe", "linear", "imu", 0, "all", "macro_f1")}
     if experiment.video is None:
         chosen_by = SELECTION if experiment.text is None else LOSS
-        return chosen_by, dict.fromkeys([chosen_by.name, LOSS.name], ()) | probed
+        return chosen_by, {**dict.fromkeys([chosen_by.name, LOSS.name], ()), **probed}
     both = [(way, figure) for way in DIRECTIONS for figure in FIGURES]
-    tested = {f"{TEST}{way}/{figure}": (WHOLE, way, figure) for way, figure in both}
+    ranked: Places = {f"{TEST}{way}/{figure}": (WHOLE, way, figure) for way, figure in both}
     names = [LOSS.name, MRR.name, *(f"val/{way}/{figure}" for way, figure in both)]
-    return {"loss": LOSS, "mrr": MRR, "last": LAST}[experiment.best], dict.fromkeys(names, ()) | tested | probed
+    return {"loss": LOSS, "mrr": MRR, "last": LAST}[experiment.best], {**dict.fromkeys(names, ()), **ranked, **probed}
 
 
 def value_in(run: Path, metric: Metric) -> float | None:

@@ -185,7 +185,7 @@ class SweepGroup(RunGroup):
         done = {name for name, part in parts.items() if name not in failures and self.is_done(run, part)}
         trials = {
             setting.number: {
-                name: self._trial(run, setting, seed) for seed, name in self._names(setting) if name in done
+                name: self._trial(run, setting, seed) for seed in self.seeds if (name := _name(setting, seed)) in done
             }
             for setting in self.settings
         }
