@@ -75,13 +75,17 @@ def _known(experiment: Experiment) -> tuple[Monitored, Places]:
         return Monitored(MONITORED, "max"), {**dict.fromkeys(names, ()), **tested}
     assert isinstance(experiment, PretrainExperiment)
     probed: Places = {f"{TEST}probe/macro_f1": ("probe", "linear", "imu", 0, "all", "macro_f1")}
+    by_field = {"loss": LOSS, "mrr": MRR, "last": LAST}[experiment.best]
     if experiment.video is None:
-        chosen_by = SELECTION if experiment.text is None else LOSS
-        return chosen_by, {**dict.fromkeys([chosen_by.name, LOSS.name], ()), **probed}
+        chosen_by = SELECTION if experiment.text is None else by_field
+        return chosen_by, {
+            **dict.fromkeys([LOSS.name, *([SELECTION.name] if chosen_by == SELECTION else [])], ()),
+            **probed,
+        }
     both = [(way, figure) for way in DIRECTIONS for figure in FIGURES]
     ranked: Places = {f"{TEST}{way}/{figure}": (WHOLE, way, figure) for way, figure in both}
     names = [LOSS.name, MRR.name, *(f"val/{way}/{figure}" for way, figure in both)]
-    return {"loss": LOSS, "mrr": MRR, "last": LAST}[experiment.best], {**dict.fromkeys(names, ()), **ranked, **probed}
+    return by_field, {**dict.fromkeys(names, ()), **ranked, **probed}
 
 
 def value_in(run: Path, metric: Metric) -> float | None:
