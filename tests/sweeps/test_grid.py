@@ -64,7 +64,7 @@ def test_the_own_component_keeps_its_fields_and_another_one_has_its_defaults() -
         ("data.train_subjects=[[1,2],[2]]", ["[1,2]", "[2]"]),
         ('imu_augment=[[],[{"type":"Scale"}]]', ["[]", '[{"type":"Scale"}]']),
         (f"loss={LOSS}", ['{"type":"SelfContrast"}', '{"type":"SelfContrast","temperature":0.3}']),
-        ('data.root="a,b",c', ['"a,b"', "c"]),
+        ('data.root="a,b.npz",c.npz', ['"a,b.npz"', "c.npz"]),
         ("trainer.early_stopping=none,5", ["none", "5"]),
     ],
 )
