@@ -117,6 +117,7 @@ from .optim import Adam as Adam
 from .optim import AdamW as AdamW
 from .optim import Optimizer as Optimizer
 from .pretraining.run import pretrain as pretrain
+from .sweeps.sweep import sweep as sweep
 from .sync.command import check_sync as check_sync
 
 __all__: list[str]

@@ -20,6 +20,7 @@ PACKAGE = Path(revalexo_clip.__file__).parent
 FLOORS = (
     "__init__ __main__",
     "cli",
+    "sweeps",
     "finetuning sync",
     "pretraining evaluation",
     "training export",

@@ -16,8 +16,10 @@ from revalexo_clip.cli.encoders import export_encoder, import_encoder
 from revalexo_clip.cli.evaluation import evaluate
 from revalexo_clip.cli.finetuning import finetune, part
 from revalexo_clip.cli.pretraining import pretrain
+from revalexo_clip.cli.runs import prune_runs, runs
 from revalexo_clip.cli.search import search
 from revalexo_clip.cli.show import components, show
+from revalexo_clip.cli.sweeps import sweep
 from revalexo_clip.cli.sync import check_sync, view
 from revalexo_clip.core.console import accept_any_encoding, err
 from revalexo_clip.core.errors import UserError
@@ -71,6 +73,12 @@ _add(
     "finetune experiments/loso.py --jobs 4",
 )
 _add(
+    sweep,
+    "sweep experiments/demo.py --set optim.lr=1e-3,3e-4 --set imu.type=ResNet1D,DeepConvLSTM --seeds 3",
+    "sweep experiments/demo_classifier.py --set 'data.train_subjects=[[01,02],[01,02,03]]' --jobs 2",
+    "sweep experiments/demo.py --set optim.lr=1e-3,3e-4 --seeds 3 --resume",
+)
+_add(
     evaluate,
     "evaluate",
     "evaluate --ckpt runs/demo --data data/more --set data.test_subjects=10,11",
@@ -122,6 +130,13 @@ _add(
     name="check-sync",
 )
 _add(view, "view data/mine", "view data/mine Subject01/0001 --out look.html")
+_add(runs, "runs", "runs --where state=failed,killed --sort size", "runs /scratch/runs --name 'demo*' --json")
+_add(
+    prune_runs,
+    "prune-runs --failed --older-than 30",
+    "prune-runs --name demo --all-but-best 3 --by val/mrr --yes",
+    name="prune-runs",
+)
 app.command(hidden=True)(part)
 
 
@@ -129,8 +144,11 @@ def spelled_out(arguments: list[str]) -> list[str]:
     """Return the arguments with what users may leave out: none at all mean `--help`, and `--resume` the newest run.
 
     Typer has no options with an optional value, so `--resume` alone becomes `--resume=newest`, and `--zero-shot` alone
-    `--zero-shot=activities`.
+    `--zero-shot=activities`. `runs prune` is `prune-runs`.
     """
+    first = next((place for place, argument in enumerate(arguments) if not argument.startswith("-")), 0)
+    if arguments[first : first + 2] == ["runs", "prune"]:  # a command that takes a folder can have none of its own
+        arguments = [*arguments[:first], "prune-runs", *arguments[first + 2 :]]
     following = [*arguments[1:], "-"]
     alone = {"--resume": "--resume=newest", "--zero-shot": "--zero-shot=activities"}
     return [

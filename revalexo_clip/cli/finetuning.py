@@ -66,7 +66,7 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
     experiment = load_experiment_of(FinetuneExperiment, file, [*_pretraining_overrides(pretrain), *said])
     kinds = None if compare is None else [name.strip() for name in compare.split(",")]
     fractions = _fractions(labels, compared=compare is not None)
-    where = _cluster(cluster, cluster_settings or [])
+    where = read_cluster(cluster, cluster_settings or [])
     if experiment.folds is None:
         group_options = {"--jobs": jobs, "--cluster": where} if kinds is None else {}
         _refuse({"--fold": folds, **group_options})
@@ -112,25 +112,26 @@ def finetune(  # noqa: PLR0917 (options, which typer passes by name)
             _show_classifier(finetuned)
 
 
-def part(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of the fold or the variant.")],
+def part(  # noqa: PLR0917 (options, which typer passes by name)
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of the fold, variant or trial.")],
     files: Annotated[
         list[Path] | None, typer.Option("--experiment", help="File that defines components. Repeatable.")
     ] = None,
     changed: Annotated[list[str] | None, typer.Option(help="Field that may differ when resuming. Repeatable.")] = None,
-    pretraining: Annotated[bool, typer.Option("--pretraining", help="Run its pretraining.")] = False,
+    pretraining: Annotated[Path | None, typer.Option(help="Do the pretraining with this run folder.")] = None,
+    evaluated: Annotated[bool, typer.Option("--evaluated", help="Evaluate it, too.")] = False,
     allow_seen_subjects: SeenOption = False,
 ) -> None:
-    """Train and test one fold or one variant. `rxclip finetune` starts this command in processes of their own."""
+    """Train and test one fold, variant or trial. Other commands start this one in processes of their own."""
     quiet_libraries()
     from revalexo_clip.config.loading import import_experiment_file
-    from revalexo_clip.finetuning.run_group import run_part
+    from revalexo_clip.finetuning.part import run_part
     from revalexo_clip.runs.options import RunOptions
 
     for file in files or []:
         import_experiment_file(file)
     options = RunOptions(overrides=changed or [], allow_seen_subjects=allow_seen_subjects)
-    run_part(run, err, next(iter(files or []), None), options, pretraining=pretraining)
+    run_part(run, err, next(iter(files or []), None), options, pretraining=pretraining, evaluated=evaluated)
 
 
 def _pretraining_overrides(pretrain: str | None) -> list[str]:
@@ -155,7 +156,7 @@ def _fractions(labels: str | None, *, compared: bool) -> list[float]:
         raise ConfigError(f"--labels {labels}: write shares as numbers, e.g. --labels 0.01,0.1,1") from error
 
 
-def _cluster(kind: ClusterKind | None, settings: Sequence[str]) -> Cluster | None:
+def read_cluster(kind: ClusterKind | None, settings: Sequence[str]) -> Cluster | None:
     """Read `--cluster` and `--cluster-set`."""
     if kind is None:
         if settings:
@@ -234,8 +235,8 @@ def _show_folds(done: GroupResult, again: Sequence[str]) -> None:
         out.print(shown)
     say(f"done   {done.folder}\n       {done.folder / 'summary.json'}")
     for name, why in done.failures.items():
-        _print_error(f"error: fold {name}: {why}")
-        _print_error(f"       again: {shlex.join([*again, '--resume', str(done.folder), '--fold', name])}")
+        print_error(f"error: fold {name}: {why}")
+        print_error(f"       again: {shlex.join([*again, '--resume', str(done.folder), '--fold', name])}")
     if done.failures:
         raise typer.Exit(1)
 
@@ -248,11 +249,12 @@ def _show_variants(done: GroupResult, again: Sequence[str]) -> None:
         out.print(shown)
     say(f"done   {done.folder}\n       {done.folder / 'report.html'}")
     for name, why in done.failures.items():
-        _print_error(f"error: {name}: {why}")
+        print_error(f"error: {name}: {why}")
     if done.failures:
-        _print_error(f"       again: {shlex.join([*again, '--resume', str(done.folder)])}")
+        print_error(f"       again: {shlex.join([*again, '--resume', str(done.folder)])}")
         raise typer.Exit(1)
 
 
-def _print_error(text: str) -> None:
+def print_error(text: str) -> None:
+    """Print an error message to standard error, unchanged."""
     err.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -139,7 +139,7 @@ PretrainOption = Annotated[
 ]
 ClusterOption = Annotated[
     ClusterKind | None,
-    typer.Option("--cluster", help="Run every fold or variant as a cluster job, through submitit."),
+    typer.Option("--cluster", help="Run every fold, variant or trial as a cluster job, through submitit."),
 ]
 ClusterSetOption = Annotated[
     list[str] | None,

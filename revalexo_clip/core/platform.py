@@ -10,8 +10,10 @@ import errno
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import threading
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +28,7 @@ def _module(name: str) -> ModuleType | None:
 _FCNTL = _module("fcntl")
 _RESOURCE = _module("resource")
 _ONE_AT_A_TIME = threading.Lock()
+_RELEASED_IN_FORKS: set[int] = set()
 
 
 def cpu_count() -> int:
@@ -39,6 +42,12 @@ def existing_signals(*names: str) -> tuple[signal.Signals, ...]:
     return tuple(signal.Signals[name] for name in names if hasattr(signal, name))
 
 
+def send_signal(process: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal to a process. On Windows, Ctrl-C reaches all processes of a console by itself; SIGTERM ends it."""
+    if sys.platform != "win32" or number == signal.SIGTERM:
+        process.send_signal(number)
+
+
 def flock(descriptor: int, *, wait: bool) -> None:
     """Lock an open file or folder until it is closed. Raises `OSError` with ENOLCK on Windows.
 
@@ -47,6 +56,31 @@ def flock(descriptor: int, *, wait: bool) -> None:
     if _FCNTL is None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
     _FCNTL.flock(descriptor, _FCNTL.LOCK_EX if wait else _FCNTL.LOCK_EX | _FCNTL.LOCK_NB)
+
+
+def release_in_forks(descriptor: int) -> None:
+    """Let processes that this one forks from now on not keep the lock of an open file. Windows does not fork."""
+    _watch_forks()
+    _RELEASED_IN_FORKS.add(descriptor)
+
+
+def keep_in_forks(descriptor: int) -> None:
+    """Undo `release_in_forks`; to be called before the file is closed, because its number may be used again."""
+    _RELEASED_IN_FORKS.discard(descriptor)
+
+
+@cache
+def _watch_forks() -> None:
+    if register := getattr(os, "register_at_fork", None):
+        register(after_in_child=_release)
+
+
+def _release() -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor in _RELEASED_IN_FORKS:  # stays open, because an object may close it later
+        os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+    _RELEASED_IN_FORKS.clear()
 
 
 def open_folder(folder: Path) -> int | None:

@@ -23,7 +23,8 @@ from revalexo_clip.evaluation.classifier import Subjects, refuse_seen
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.build import read_teacher
 from revalexo_clip.finetuning.initial_encoder import read_encoders
-from revalexo_clip.finetuning.run_group import GroupResult, Part, RunGroup, run_group
+from revalexo_clip.finetuning.part import Part
+from revalexo_clip.finetuning.run_group import GroupResult, RunGroup, run_group
 from revalexo_clip.jobs import Cluster
 from revalexo_clip.metrics.blocks import units_of
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
@@ -65,6 +66,7 @@ class FoldGroup(RunGroup):
 
     inside = "folds"
     option = "--fold"
+    experiment: FinetuneExperiment
 
     def __init__(self, experiment: FinetuneExperiment, only: Sequence[str] = ()) -> None:
         super().__init__(experiment)

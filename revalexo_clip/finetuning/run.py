@@ -22,6 +22,7 @@ from revalexo_clip.runs.classifier_checkpoint import load_classifier_checkpoint
 from revalexo_clip.runs.folder import find_checkpoint
 from revalexo_clip.runs.options import RunOptions, optional_path
 from revalexo_clip.runs.resume import LoadCheckpoint, find_resumed
+from revalexo_clip.runs.state import recording_state
 from revalexo_clip.training.callbacks.early_stopping import Monitored
 from revalexo_clip.training.callbacks.progress import ClassifierScores, TrainingProgress
 from revalexo_clip.training.dry_run import DryRun, try_one_batch
@@ -122,8 +123,9 @@ def finetune(
     run = Finetuning(experiment, optional_path(source), console, options).run()
     if not run.leader or not experiment.data.subjects("test"):
         return Finetuned(run.folder, None)
-    checkpoint = load_classifier_checkpoint(find_checkpoint(run.folder))
-    return Finetuned(run.folder, measure_classifier(checkpoint, experiment, partial(counting, console=console)))
+    with recording_state(run.folder):
+        checkpoint = load_classifier_checkpoint(find_checkpoint(run.folder))
+        return Finetuned(run.folder, measure_classifier(checkpoint, experiment, partial(counting, console=console)))
 
 
 def dry_run_finetuning(experiment: FinetuneExperiment, options: RunOptions) -> DryRun:

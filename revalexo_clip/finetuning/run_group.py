@@ -1,4 +1,4 @@
-"""A group of trainings in one run folder: the folds of a cross-validation, or the variants of a comparison.
+"""A group of trainings in one run folder: folds of a cross-validation, variants of a comparison, trials of a sweep.
 
 Each part of a group is trained and tested in processes of its own. Its run folder lies inside that of the group. The
 group writes the part's experiment there, and the processes read it.
@@ -9,50 +9,39 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import signal
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from rich.console import Console
 
+from revalexo_clip.config.base import Experiment
 from revalexo_clip.config.finetuning import FinetuneExperiment
-from revalexo_clip.config.loading import experiment_files
 from revalexo_clip.config.pretraining import PretrainExperiment
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import write_json
-from revalexo_clip.core.platform import existing_signals
 from revalexo_clip.core.text import counted
 from revalexo_clip.finetuning.build import build_finetune_setup, reads_video
-from revalexo_clip.finetuning.run import dry_run_finetuning, finetune
-from revalexo_clip.jobs import Cluster, Task, run_here, run_on_cluster
+from revalexo_clip.finetuning.part import Part, task_of
+from revalexo_clip.finetuning.run import dry_run_finetuning
+from revalexo_clip.jobs import Cluster, run_here, run_on_cluster
 from revalexo_clip.pretraining.build import build_setup
-from revalexo_clip.pretraining.run import dry_run_pretraining, pretrain
+from revalexo_clip.pretraining.run import dry_run_pretraining
 from revalexo_clip.runs.environment import environment
-from revalexo_clip.runs.folder import make_newest, runs_of, stamped_folder, use_run_folder
+from revalexo_clip.runs.folder import make_newest, runs_of, stamped_folder
 from revalexo_clip.runs.log import end_log, kept_log, start_log
 from revalexo_clip.runs.options import RunOptions
 from revalexo_clip.runs.part_folder import PartFolder, read_experiment, write_experiment
 from revalexo_clip.runs.resume import NEWEST, changed_paths, is_free
+from revalexo_clip.runs.state import recording_state
 from revalexo_clip.training.dry_run import DryRun
 
 log = logging.getLogger("revalexo_clip")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One training of a group."""
-
-    name: str
-    """Name of its run folder."""
-    experiment: FinetuneExperiment
-    pretraining: PretrainExperiment | None = None
-    """Pretraining that comes first. Its encoder replaces that of `experiment`."""
 
 
 class RunGroup(ABC):
@@ -63,7 +52,7 @@ class RunGroup(ABC):
     option: ClassVar[str] = ""
     """Command-line option that selects one part."""
 
-    def __init__(self, experiment: FinetuneExperiment) -> None:
+    def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
 
     @property
@@ -84,9 +73,31 @@ class RunGroup(ABC):
     def summarize(self, run: Path, failures: Mapping[str, str]) -> JsonObject:
         """Write the results of all parts that are done to the run folder, and return them."""
 
+    def begin(self, run: Path) -> None:  # noqa: B027 (need not do anything)
+        """Write what a resumed run is checked against, if that is more than the experiment."""
+
+    def check_resumed(self, run: Path) -> None:  # noqa: B027 (need not do anything)
+        """Raise `ConfigError` if a run is not one of this group, apart from its experiment."""
+
+    def compared(self, run: Path) -> Mapping[Path, Experiment]:
+        """Return the experiments of a run that must not have changed, by the folder that holds them."""
+        return {run: self.experiment}
+
     def folder(self, run: Path, name: str) -> PartFolder:
         """Return the run folder of a part."""
         return PartFolder(run / self.inside / name)
+
+    def is_done(self, run: Path, part: Part) -> bool:
+        """Return whether a part has a result."""
+        return self.folder(run, part.name).predictions.is_file()
+
+    def prepare(self, console: Console) -> None:
+        """Pack videos once. Otherwise all parts would begin with it at the same time."""
+        first = self.parts[0]
+        tried = first.pretraining or first.experiment
+        prepare_videos(self.experiment, tried, console)
+        if isinstance(self.experiment, FinetuneExperiment) and self.experiment.pretraining is not None:
+            prepare_videos(self.experiment.pretraining, tried, console)
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ class GroupResult:
     folder: Path
     """Run folder of the group."""
     summary: JsonObject
-    """Content of `summary.json` (folds) or `comparison.json` (variants)."""
+    """Content of `summary.json` (folds), `comparison.json` (variants) or `sweep.json` (trials)."""
     failures: Mapping[str, str]
     """By name of a part that failed, the error message."""
 
@@ -120,51 +131,28 @@ def run_group(
         raise ConfigError(f"jobs: {jobs} is less than 1")
     with kept_log() as said:
         found = _find_run(group, options)
-        changed = _changes(found, group.experiment, options) if found else frozenset[str]()
+        changed = _changes(found, group, options) if found else frozenset[str]()
         group.check(allow_seen_subjects=options.allow_seen_subjects)
-        _prepare(group, console or Console(stderr=True))
+        group.prepare(console or Console(stderr=True))
     run = found or stamped_folder(group.experiment.name)
     make_newest(run)
-    start_log(run, said)
-    try:
+    with recording_state(run) as outcome, ExitStack() as stack:
+        start_log(run, said)
+        stack.callback(end_log)
         if changed:  # results of the previous experiment are outdated
-            for predictions in (run / group.inside).glob("*/evaluation/predictions.h5"):
-                predictions.unlink()
+            for part in (run / group.inside).iterdir():
+                PartFolder(part).forget_results()
         _record(run, group, source)
-        due = [part for part in group.parts if not group.folder(run, part.name).predictions.is_file()]
+        due = [part for part in group.parts if not group.is_done(run, part)]
         log.info("run    %s: %s, %d to do", run, group.title, len(due))
         tasks = [task_of(part, group.folder(run, part.name), source, options) for part in due]
         if cluster is None:
             failures = run_here(tasks, jobs or 1, _log_line)
         else:
             failures = run_on_cluster(tasks, jobs, cluster, run / "jobs", _log_line)
+        if failures:
+            outcome.error = f"{counted(len(failures), group.inside.removesuffix('s'))} failed: {', '.join(failures)}"
         return GroupResult(run, group.summarize(run, failures), failures)
-    finally:
-        end_log()
-
-
-def run_part(path: Path, console: Console, source: Path | None, options: RunOptions, *, pretraining: bool) -> None:
-    """Train and test the part with a run folder, or do its `pretraining`; resume it if it has begun.
-
-    Raises what `finetune` and `pretrain` raise, and `ConfigError` if another process is working on the part.
-    """
-    for number in existing_signals("SIGUSR2"):  # sent by submitit, for the process that started this one
-        signal.signal(number, signal.SIG_IGN)
-    folder = PartFolder(path)
-    with folder.alone():
-        if pretraining:
-            use_run_folder(folder.pretraining)
-            experiment = read_experiment(folder.pretraining, PretrainExperiment)
-            pretrain(experiment, None, console, overrides=options.overrides)
-            return
-        use_run_folder(path)
-        finetune(
-            read_experiment(path, FinetuneExperiment),
-            source,
-            console,
-            overrides=options.overrides,
-            allow_seen_subjects=options.allow_seen_subjects,
-        )
 
 
 def dry_run_group(group: RunGroup, options: RunOptions) -> DryRun:
@@ -173,16 +161,16 @@ def dry_run_group(group: RunGroup, options: RunOptions) -> DryRun:
     first = group.parts[0]
     resumes_from = None if found is None else _describe_progress(found, group, options)
     new = replace(options, resume=None, overrides=())
-    if first.pretraining is not None:
-        planned = dry_run_pretraining(first.pretraining, new)
+    experiment = first.pretraining or first.experiment
+    if isinstance(experiment, PretrainExperiment):
+        planned = dry_run_pretraining(experiment, new)
     else:
-        planned = dry_run_finetuning(first.experiment, new)
+        planned = dry_run_finetuning(experiment, new)
     return replace(planned, resumes_from=resumes_from)
 
 
 def _describe_progress(run: Path, group: RunGroup, options: RunOptions) -> str:
-    parts = [] if _changes(run, group.experiment, options) else [*(run / group.inside).iterdir()]
-    done = sum(PartFolder(part).predictions.is_file() for part in parts)
+    done = 0 if _changes(run, group, options) else sum(group.is_done(run, part) for part in group.parts)
     return f"from   {run}: {counted(done, group.inside.removesuffix('s'))} done"
 
 
@@ -208,27 +196,41 @@ def _find_run(group: RunGroup, options: RunOptions) -> Path | None:
     return run
 
 
-def _changes(run: Path, experiment: FinetuneExperiment, options: RunOptions) -> frozenset[str]:
+def _changes(run: Path, group: RunGroup, options: RunOptions) -> frozenset[str]:
     """Return the paths in which an experiment differs from a run's, except those that do not affect results.
 
-    Raises `ConfigError` if `options.overrides` do not name them.
+    Raises `ConfigError` if `options.overrides` do not name them, or if the run is not one of this group.
     """
-    before = read_experiment(run, FinetuneExperiment).model_dump(mode="json")
-    return frozenset(path for path in changed_paths(run, before, experiment, options.overrides) if not is_free(path))
+    group.check_resumed(run)
+    return frozenset(
+        path
+        for folder, experiment in group.compared(run).items()
+        for path in changed_paths(
+            folder, read_experiment(folder, experiment.kind()).model_dump(mode="json"), experiment, options.overrides
+        )
+        if not is_free(path)
+    )
 
 
-def _prepare(group: RunGroup, console: Console) -> None:
-    """Pack videos once. Otherwise all parts would begin with it at the same time."""
-    experiment, first = group.experiment, group.parts[0]
-    inner = experiment.pretraining
-    for data in (*([experiment.data] if reads_video(experiment) else ()), *([inner.data] if inner else ())):
-        if data.unprepared():
-            if first.pretraining is not None:  # raises before the long work if this cannot run
-                build_setup(first.pretraining)
-            else:
-                build_finetune_setup(first.experiment, allow_seen_subjects=True)
-            with counting("packing", console) as on_progress:
-                data.prepare(on_progress, leader=True)
+def prepare_videos(experiment: Experiment, first: Experiment, console: Console) -> None:
+    """Pack the videos that an experiment reads, if they are to be packed.
+
+    Raises what building `first` raises, an experiment on these videos, before the long work.
+    """
+    if not _reads_video(experiment) or not experiment.data.unprepared():
+        return
+    if isinstance(first, PretrainExperiment):
+        build_setup(first)
+    elif isinstance(first, FinetuneExperiment):
+        build_finetune_setup(first, allow_seen_subjects=True)
+    with counting("packing", console) as on_progress:
+        experiment.data.prepare(on_progress, leader=True)
+
+
+def _reads_video(experiment: Experiment) -> bool:
+    if isinstance(experiment, FinetuneExperiment):
+        return reads_video(experiment)
+    return isinstance(experiment, PretrainExperiment) and experiment.video is not None
 
 
 def _record(run: Path, group: RunGroup, source: Path | None) -> None:
@@ -242,32 +244,8 @@ def _record(run: Path, group: RunGroup, source: Path | None) -> None:
     write_experiment(run, group.experiment)
     if source is not None:
         shutil.copyfile(source, run / "experiment.py")
+    group.begin(run)
     (run / group.inside).mkdir(exist_ok=True)  # from here on the run can be resumed
-
-
-def task_of(part: Part, folder: PartFolder, source: Path | None, options: RunOptions) -> Task:
-    """Write the experiments of a part to its run folder, and return the commands that train it."""
-    own = None if source is None else source.resolve()
-    files = sorted(experiment_files(), key=lambda file: file != own)  # the first one is kept with the run
-    command = [sys.executable, "-m", "revalexo_clip", "part", str(folder.path)]
-    command += [option for file in files for option in ("--experiment", str(file))]
-    seen = ["--allow-seen-subjects"] if options.allow_seen_subjects else []
-    changed = [text.partition("=")[0] for text in options.overrides]
-    if part.pretraining is None:
-        write_experiment(folder.path, part.experiment)
-        return Task(part.name, ((*command, *_changed(changed), *seen),), folder.output)
-    write_experiment(folder.pretraining, part.pretraining)
-    write_experiment(folder.path, part.experiment.model_copy(update={"encoder": folder.pretraining}))
-    prefix = "folds.pretrain."
-    inner = [path.removeprefix(prefix) for path in changed if path.startswith(prefix)]
-    first = (*command, "--pretraining", *_changed(inner))
-    then = (*command, *_changed([*changed, "encoder"]), *seen)  # the run may have been moved
-    return Task(part.name, (first, then), folder.output)
-
-
-def _changed(paths: Sequence[str]) -> Iterator[str]:
-    for path in paths:
-        yield from ("--changed", path)
 
 
 def _log_line(name: str, line: str) -> None:

@@ -18,7 +18,8 @@ from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data import LabelledWindows
 from revalexo_clip.finetuning.build import build_finetune_setup, labelled_rows
-from revalexo_clip.finetuning.run_group import GroupResult, Part, RunGroup, run_group
+from revalexo_clip.finetuning.part import Part
+from revalexo_clip.finetuning.run_group import GroupResult, RunGroup, run_group
 from revalexo_clip.finetuning.variant_summary import Outcome, summarize
 from revalexo_clip.finetuning.variants import check_comparable, make_variants
 from revalexo_clip.jobs import Cluster
@@ -54,6 +55,7 @@ class VariantGroup(RunGroup):
     """Variants of an experiment. Raises `ConfigError` if the experiment or the variants cannot be compared."""
 
     inside = "variants"
+    experiment: FinetuneExperiment
 
     def __init__(self, experiment: FinetuneExperiment, kinds: Sequence[str], fractions: Sequence[float] = ()) -> None:
         super().__init__(experiment)

@@ -17,9 +17,13 @@ from types import FrameType
 import torch
 
 from revalexo_clip.core.errors import Interrupted
+from revalexo_clip.core.platform import send_signal
 
 RUNS_HERE = "RXCLIP_RUNS_HERE"
 """Environment variable of a task: the number of tasks that share the machine."""
+
+STARTED_BY = "RXCLIP_STARTED_BY"
+"""Environment variable of a task on this machine: the process that started it, with which it ends."""
 
 Tell = Callable[[str, str], None]
 """Called with the name of a task and a line that it printed."""
@@ -47,7 +51,7 @@ class Running:
     def __init__(self, task: Task, environment: Mapping[str, str]) -> None:
         """Start its first command, with `environment` added to that of this process."""
         self.task = task
-        self._environment = {**os.environ, **environment}
+        self._environment = {**os.environ, **environment, "PYTHONIOENCODING": "utf-8"}  # on Windows it is another
         self._commands = iter(task.commands)
         self._file = task.output.open("wb")
         self._process = self._start(next(self._commands))
@@ -79,7 +83,7 @@ class Running:
 
     def send(self, number: int) -> None:
         """Send a signal to the process of the task."""
-        self._process.send_signal(number)
+        send_signal(self._process, number)
 
 
 class Lines:
@@ -155,7 +159,7 @@ def _take_ended(running: dict[int, tuple[Running, Lines]], tell: Tell, *, stoppi
 
 def _share(place: int, jobs: int) -> dict[str, str]:
     """Return the environment variables that give the task at a place its share of the machine."""
-    share = {RUNS_HERE: str(jobs)}
+    share = {RUNS_HERE: str(jobs), STARTED_BY: str(os.getpid())}
     named = os.environ.get(_VISIBLE)
     gpus = list(map(str, range(torch.cuda.device_count()))) if named is None else named.split(",")
     if jobs > 1 and gpus and gpus != [""]:

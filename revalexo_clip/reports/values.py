@@ -264,6 +264,18 @@ def list_of(value: JsonValue) -> list[JsonValue]:
     return value
 
 
+def number_at(found: JsonValue, path: Sequence[str | int]) -> float | None:
+    """Return the number at a path of names and indices; None if there is none."""
+    for key in path:
+        if isinstance(found, dict) and isinstance(key, str):
+            found = found.get(key)
+        elif isinstance(found, list) and isinstance(key, int) and 0 <= key < len(found):
+            found = found[key]
+        else:
+            return None
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
 def percent(value: JsonValue) -> str:
     """Format a share as `12.3%`; a hyphen if it was not measured."""
     return "-" if value is None else f"{100 * float(str(value)):.1f}%"

@@ -90,7 +90,12 @@ def _stamped(parent: Path) -> list[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    return re.fullmatch(r"\d{8}-\d{6}(-\d+)?", path.name) is not None and path.is_dir()
+    return is_stamped(path) and path.is_dir()
+
+
+def is_stamped(path: Path) -> bool:
+    """Return whether a path has the name of a run folder: `<yyyymmdd-hhmmss>`, perhaps with a number."""
+    return re.fullmatch(r"\d{8}-\d{6}(-\d+)?", path.name) is not None
 
 
 def _started(run: Path) -> tuple[str, int]:
@@ -153,8 +158,10 @@ def _best_in(run: Path) -> Path | None:
 
 
 def _parts_of(run: Path) -> list[Path]:
-    """Return the folds or variants of a run."""
-    return next((parts for inside in ("folds", "variants") if (parts := sorted((run / inside).glob("*")))), [])
+    """Return the folds, variants or trials of a run."""
+    return next(
+        (parts for inside in ("folds", "variants", "trials") if (parts := sorted((run / inside).glob("*")))), []
+    )
 
 
 def folder_of(checkpoint: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The run folder of one part of a group of trainings, a fold or a variant, and the experiment that run folders keep."""
+"""The run folder of a part of a group of trainings (fold, variant, trial), and the experiment that run folders keep."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from revalexo_clip.config.base import Experiment
 from revalexo_clip.core.console import is_main_process
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import atomically, lock
+from revalexo_clip.runs.state import STATE, state_of
 
 E = TypeVar("E", bound=Experiment)
 
-_EXPERIMENT = "experiment.json"
+EXPERIMENT = "experiment.json"
+"""File of the experiment in a run folder."""
 
 
 def write_experiment(run: Path, experiment: Experiment) -> None:
     """Write `experiment.json` to a run folder."""
-    with atomically(run / _EXPERIMENT) as temporary:
+    with atomically(run / EXPERIMENT) as temporary:
         temporary.write_text(experiment.to_json() + "\n", encoding="utf-8")
 
 
 def read_experiment(run: Path, kind: type[E]) -> E:
     """Read `experiment.json` of a run folder. Raises `ConfigError` or `DataError`, naming the file."""
-    path = run / _EXPERIMENT
+    path = run / EXPERIMENT
     try:
         return kind.from_json(path.read_bytes())
     except OSError as error:
@@ -63,6 +65,16 @@ class PartFolder:
         return self.predictions.with_name("metrics.json")
 
     @property
+    def finished(self) -> bool:
+        """Whether its training is finished."""
+        return state_of(self.path).state == "finished"
+
+    def forget_results(self) -> None:
+        """Delete what says that the part is done."""
+        for path in (self.predictions, self.metrics, self.path / STATE):
+            path.unlink(missing_ok=True)
+
+    @property
     def _lock(self) -> Path:
         return self.path / ".lock"
 
@@ -83,7 +95,7 @@ class PartFolder:
     def _clear(self) -> None:
         """Delete what is left of an attempt that ended before its first checkpoint."""
         runs = (self.path, self.pretraining)
-        kept = {*runs, self.output, self._lock, *(run / _EXPERIMENT for run in runs)}
+        kept = {*runs, self.output, self._lock, *(run / EXPERIMENT for run in runs)}
         for run in runs:
             if run.is_dir() and not any((run / "checkpoints").glob("*.ckpt")):
                 for left in set(run.iterdir()) - kept:

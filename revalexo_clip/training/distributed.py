@@ -192,9 +192,12 @@ class PeerMonitor(pl.Callback):
             threading.Thread(target=_watch, args=(children,), daemon=True).start()
 
 
-def leave_with_parent() -> None:
-    """End this process when its parent, the first process of the run, has ended."""
-    threading.Thread(target=_wait_for_end_of, args=(os.getppid(),), daemon=True).start()
+def leave_with_parent(parent: int | None = None) -> None:
+    """End this process when its parent, the first process of the run, has ended.
+
+    If `parent` is given, the parent may have ended before.
+    """
+    threading.Thread(target=_wait_for_end_of, args=(os.getppid() if parent is None else parent,), daemon=True).start()
 
 
 def _wait_for_end_of(parent: int) -> None:

@@ -7,6 +7,7 @@ import logging
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -28,6 +29,7 @@ from revalexo_clip.runs.log import end_log, kept_log, note, start_log
 from revalexo_clip.runs.options import RunOptions
 from revalexo_clip.runs.part_folder import write_experiment
 from revalexo_clip.runs.resume import LoadCheckpoint, Resumed, find_resumed
+from revalexo_clip.runs.state import recording_state
 from revalexo_clip.training.callbacks.checkpoints import BestCheckpoints, LastCheckpoint, StopSignals
 from revalexo_clip.training.callbacks.component_outputs import ComponentOutputs
 from revalexo_clip.training.callbacks.data_wait import DataWaitMonitor
@@ -131,7 +133,8 @@ class Training(ABC, Generic[P]):
             if resumed and resumed.finished(experiment):
                 log.info("%s", resumed.describe_progress(experiment))
                 if leader:
-                    _complete_metrics(resumed)
+                    with recording_state(resumed.folder):  # it may have been killed after its last checkpoint
+                        _complete_metrics(resumed)
                 return Run(resumed.folder, leader)
             training = replace(self, experiment=resumed.with_kept_files(experiment)) if resumed else self
             if self.reads_video and experiment.data.unprepared():
@@ -142,8 +145,11 @@ class Training(ABC, Generic[P]):
             if resumed:
                 resumed.refuse_other_data(setup.description)
         folder = resumed.folder if resumed else new_run_folder(experiment.name, leader=leader)
-        try:
+        with ExitStack() as stack:
+            stack.callback(forget_run_folder)
+            stack.callback(end_log)
             if leader:
+                stack.enter_context(recording_state(folder))
                 use_run_folder(folder)
                 start_log(folder, records)
                 self._record(folder, setup, resumed)
@@ -153,9 +159,6 @@ class Training(ABC, Generic[P]):
                 if resumed:
                     log.info("%s", resumed.describe_progress(experiment))
             self._fit(setup, folder, resumed)
-        finally:
-            end_log()
-            forget_run_folder()
         return Run(folder, leader)
 
     def _fit(self, setup: P, folder: Path, resumed: Resumed | None) -> None:

@@ -26,8 +26,8 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.data import Recordings
 from revalexo_clip.evaluation.storage import write_predictions
 from revalexo_clip.finetuning.cross_validation import FoldGroup, cross_validate, pretraining_in, summarize
+from revalexo_clip.finetuning.part import run_part, task_of
 from revalexo_clip.finetuning.run import finetune
-from revalexo_clip.finetuning.run_group import run_part, task_of
 from revalexo_clip.metrics.evaluated import Predictions
 from revalexo_clip.reports.terminal.folds import fold_report
 from revalexo_clip.reports.values import child
@@ -172,7 +172,7 @@ def test_a_fold_begins_with_the_encoder_of_its_own_pretraining(distinct: Path, t
     with chdir(tmp_path):
         commands = task_of(part, folder, None, RunOptions(overrides=["folds.pretrain.seed=3", "optim.lr=1"])).commands
         try:
-            for pretraining in (True, False):
+            for pretraining in (folder.pretraining, None):
                 run_part(folder.path, console, None, RunOptions(), pretraining=pretraining)
         finally:
             forget_run_folder()

@@ -69,7 +69,12 @@ def test_commands_run_on_a_platform_that_lacks_them(tmp_path: Path) -> None:
     write_sound_dataset(tmp_path / "dataset")
     assert "peak memory" not in run("pretrain", EXPERIMENT, "--dry-run")
     run("pretrain", EXPERIMENT)
-    assert (tmp_path / "runs" / "latest" / "checkpoints" / "last.ckpt").is_file()
+    (trained,) = (tmp_path / "runs" / "small").iterdir()
+    assert (trained / "checkpoints" / "last.ckpt").is_file()
+    assert not (tmp_path / "runs" / "latest").exists()
+    assert "finished" in run("runs")
+    run("sweep", EXPERIMENT, "--seeds", "2", "--jobs", "2")
+    assert "sweep" in run("runs", "--where", "state=finished")
 
 
 def test_what_is_missing_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +95,16 @@ def test_what_is_missing_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert not lock(descriptor, wait=False)
         with pytest.raises(OSError, match=os.strerror(errno.ENOLCK)):
             platform.flock(descriptor, wait=True)
+        patch.delattr(os, "register_at_fork")
+        platform._watch_forks.cache_clear()
+        platform.release_in_forks(descriptor)
+        platform.keep_in_forks(descriptor)
+        platform._watch_forks.cache_clear()
+        patch.setattr(sys, "platform", "win32")
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+            platform.send_signal(process, signal.SIGINT)  # the console does that
+            process.communicate(b"\n")
+        assert process.returncode == 0
         with ThreadPoolExecutor(8) as pool:
             read = list(pool.map(lambda offset: platform.read_at(descriptor, 3, offset), range(2000)))
         os.close(descriptor)

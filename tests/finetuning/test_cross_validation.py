@@ -92,7 +92,7 @@ def test_folds_side_by_side_are_what_each_is_alone(
 def test_a_run_in_folds_holds_that_of_each_and_their_summary(in_two: tuple[Path, Finished]) -> None:
     run, finished = in_two
     assert {path.name for path in run.iterdir()} == {
-        *("experiment.json", "experiment.py", "environment.json", "log.txt", "summary.json", "folds")
+        *("experiment.json", "experiment.py", "environment.json", "state.json", "log.txt", "summary.json", "folds")
     }
     assert {path.name for path in (run / "folds").iterdir()} == set(NAMES)
     summary = json.loads((run / "summary.json").read_text())

@@ -214,6 +214,7 @@ def test_a_comparison_is_a_run_that_holds_that_of_each_variant(compared: tuple[P
             "experiment.json",
             "experiment.py",
             "environment.json",
+            "state.json",
             "log.txt",
             "comparison.json",
             "report.html",

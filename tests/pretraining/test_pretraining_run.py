@@ -108,7 +108,7 @@ def names(folder: Path) -> set[str]:
 def test_a_run_folder_holds_what_the_run_was_and_what_came_of_it(in_two: tuple[Path, Finished]) -> None:
     run, finished = in_two
     assert names(run) == {
-        *("experiment.json", "experiment.py", "environment.json"),
+        *("experiment.json", "experiment.py", "environment.json", "state.json"),
         *("metrics.csv", "tensorboard", "log.txt", "checkpoints"),
     }
     assert {"best.ckpt", "last.ckpt"} <= names(run / "checkpoints")

@@ -1,0 +1,1 @@
+"""Sweeps: one experiment, trained with every combination of some settings."""
