@@ -83,6 +83,8 @@ class Component(Config, ABC):
 
     registry: ClassVar[dict[str, type[Component]]] = {}
     """All concrete components by name."""
+    sources: ClassVar[dict[str, str]] = {}
+    """The source file of each registered component. Its module may have been forgotten since."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
@@ -91,12 +93,11 @@ class Component(Config, ABC):
             raise TypeError(f"{cls.__qualname__}: 'type' is reserved for the component's name and cannot be a field")
         if inspect.isabstract(cls):
             return
-        other = Component.registry.get(cls.__name__)
-        if other is not None and _source(other) != _source(cls):
-            raise TypeError(
-                f"a component named {cls.__name__} already exists in {_source(other)}; rename the one in {_source(cls)}"
-            )
-        Component.registry[cls.__name__] = cls
+        source = _source(cls)
+        other = Component.sources[cls.__name__] if cls.__name__ in Component.registry else source
+        if other != source:
+            raise TypeError(f"a component named {cls.__name__} already exists in {other}; rename the one in {source}")
+        Component.registry[cls.__name__], Component.sources[cls.__name__] = cls, source
 
     @classmethod
     def known(cls) -> dict[str, type[Self]]:

@@ -183,7 +183,8 @@ def test_what_cannot_be_composed_is_an_error(
 @pytest.mark.parametrize(("windows", "seconds"), [(3, 0.3), (6, 0.5), (12, 0.7)])
 def test_what_the_error_proposes_is_enough(written: Path, windows: int, seconds: float) -> None:
     """Clips have few windows; then as many as the error says; then batches as large as the next error says."""
-    composition, batch_size, settings = GroupedBatches(windows=windows, seconds=seconds), 200 * windows, {}
+    composition, batch_size = GroupedBatches(windows=windows, seconds=seconds), 200 * windows
+    settings: dict[str, int] = {}
     for name in ("windows_per_clip", "batch_size"):
         with pytest.raises(ConfigError) as raised:
             compose(revalexo(written, **settings).build("train", seed=0), batch_size, composition)

@@ -25,7 +25,7 @@ from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.data.batches import EpochSampler
 from revalexo_clip.evaluation.storage import read_predictions
 from revalexo_clip.finetuning.build import FinetuneSetup, build_finetune_setup
-from revalexo_clip.finetuning.run_group import Part, task_of
+from revalexo_clip.finetuning.part import Part, task_of
 from revalexo_clip.finetuning.variant_comparison import labelled_windows
 from revalexo_clip.finetuning.variants import Variant, make_variants
 from revalexo_clip.metrics.blocks import units_of
