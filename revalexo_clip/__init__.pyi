@@ -62,6 +62,7 @@ from .evaluation.search import search as search
 from .export import load_encoder as load_encoder
 from .export.embedding import embed_recording as embed_recording
 from .export.folder import export_encoder as export_encoder
+from .export.push import push_to_hub as push_to_hub
 from .finetuning.cross_validation import cross_validate as cross_validate
 from .finetuning.run import finetune as finetune
 from .finetuning.variant_comparison import compare_variants as compare_variants
