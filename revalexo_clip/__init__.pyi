@@ -32,6 +32,9 @@ from .config.folds import Folds as Folds
 from .config.folds import LeaveOneSubjectOut as LeaveOneSubjectOut
 from .config.pretraining import BestBy as BestBy
 from .config.pretraining import PretrainExperiment as PretrainExperiment
+from .config.trackers import MLflow as MLflow
+from .config.trackers import Tracker as Tracker
+from .config.trackers import WandB as WandB
 from .core.component import Component as Component
 from .core.component import Config as Config
 from .core.errors import ConfigError as ConfigError
