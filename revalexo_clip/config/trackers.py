@@ -44,8 +44,8 @@ class Tracker(Component):
         """
 
     @abstractmethod
-    def log_configuration(self, logger: Logger, configuration: JsonObject) -> None:
-        """Send the experiment as JSON. Raises one of `errors`."""
+    def log_configuration(self, logger: Logger, configuration: JsonObject, *, again: bool) -> None:
+        """Send the experiment as JSON, `again` if the run is resumed. Raises one of `errors`."""
 
     @abstractmethod
     def log_file(self, logger: Logger, path: Path) -> None:
@@ -89,7 +89,7 @@ class WandB(Tracker):
         _ = logger.experiment  # starts the tracked run
         return logger
 
-    def log_configuration(self, logger: Logger, configuration: JsonObject) -> None:
+    def log_configuration(self, logger: Logger, configuration: JsonObject, *, again: bool) -> None:
         """See `Tracker.log_configuration`."""
         logger.log_hyperparams(configuration)
 
@@ -146,10 +146,11 @@ class MLflow(Tracker):
             mlflow.update_run(run_id, status="RUNNING")
         return logger
 
-    def log_configuration(self, logger: Logger, configuration: JsonObject) -> None:
-        """See `Tracker.log_configuration`. The JSON is an artifact; parameters have at most 250 characters."""
+    def log_configuration(self, logger: Logger, configuration: JsonObject, *, again: bool) -> None:
+        """See `Tracker.log_configuration`. The JSON is an artifact; parameters are shortened, and never change."""
         mlflow = _mlflow(logger)
-        mlflow.log_hyperparams(configuration)
+        if not again:
+            mlflow.log_hyperparams(configuration)
         mlflow.experiment.log_text(mlflow.run_id, json.dumps(configuration, indent=2), "experiment.json")
 
     def log_file(self, logger: Logger, path: Path) -> None:

@@ -95,17 +95,17 @@ def start_trackers(experiment: Experiment, folder: Path) -> list[Logger]:
 def _start(  # noqa: PLR0917 (what a tracked run is made of)
     tracker: Tracker, key: str, folder: Path, name: str, known: dict[str, str], configuration: JsonObject
 ) -> Logger:
-    errors = library_of(tracker)
+    errors, before = library_of(tracker), known.get(key)
     try:
-        logger = tracker.build(folder, name, known.get(key))
+        logger = tracker.build(folder, name, before)
         known[key] = str(logger.version)
         write_json(folder / FILE, known)
-        tracker.log_configuration(logger, configuration)
+        tracker.log_configuration(logger, configuration, again=before is not None)
     except errors as error:
-        continued = f"; it was to continue the tracked run {known[key]} of {folder / FILE}" if key in known else ""
+        continued = f"; it was to continue the tracked run {before} of {folder / FILE}" if before else ""
         raise ConfigError(
             f"trainer.loggers: {type(tracker).__name__} cannot be used: {one_line(error)}{continued}. To train without "
-            "it, --set trainer.loggers=()"
+            "it, --set trainer.loggers=[]"
         ) from error
     return GuardedLogger(tracker, logger, errors, folder)
 

@@ -291,3 +291,19 @@ def test_without_the_library_the_extra_is_named(folder: Path, monkeypatch: pytes
 def test_the_library_is_the_real_one() -> None:
     assert huggingface_hub.__file__ is not None
     assert "site-packages" in huggingface_hub.__file__
+
+
+def test_a_folder_is_loaded_by_hand_as_the_page_shows(folder: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    shown = page.partition("## By hand")[2].partition("```python\n")[2].partition("```")[0]
+    windows = torch.randn(3, 50, 2, generator=torch.Generator().manual_seed(1))
+    names: dict[str, object] = {"windows": windows}
+    shutil.copytree(folder, tmp_path / "folder")
+    with chdir(tmp_path), torch.no_grad():
+        exec(shown, names)
+        expected = load_encoder(folder)(windows)
+    found = names["features"]
+    assert isinstance(found, torch.Tensor)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    lines = [line for line in shown.splitlines() if line and "import" not in line]
+    assert len(lines) <= 10

@@ -102,7 +102,7 @@ def test_a_server_that_is_not_there_is_one_sentence_before_training(
 ) -> None:
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(ConfigError, match=r"^trainer\.loggers: MLflow cannot be used: .*--set trainer\.loggers=\(\)"):
+    with pytest.raises(ConfigError, match=r"^trainer\.loggers: MLflow cannot be used: .*--set trainer\.loggers=\[\]"):
         train(tracked(distinct, MLflow(tracking_uri="http://127.0.0.1:9")), tmp_path)
 
 
