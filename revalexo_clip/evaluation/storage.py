@@ -76,12 +76,12 @@ def read_predictions(path: Path) -> Predictions:
 def _stored(file: h5py.File, name: str) -> h5py.Dataset:
     """Return an array that lies in the file itself and does not claim more than the file can hold."""
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise LookupError(f"{name} is missing, or lies in another file")
+        raise LookupError(f"{name!r} is missing, or lies in another file")
     stored = file[name]
     if not isinstance(stored, h5py.Dataset) or stored.is_virtual or stored.external is not None:
-        raise TypeError(f"{name} is not an array of this file")
+        raise TypeError(f"{name!r} is not an array of this file")
     if stored.size and stored.size * stored.dtype.itemsize > DENSEST * stored.id.get_storage_size():
-        raise ValueError(f"{name} claims more bytes than the file has")
+        raise ValueError(f"{name!r} claims more bytes than the file has")
     return stored
 
 

@@ -82,7 +82,7 @@ def test_an_array_that_claims_terabytes_is_refused(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["logits"]
         file.create_dataset("logits", shape=(2**40, 5, 5), dtype="f4", chunks=(1, 5, 5))
-    with pytest.raises(DataError, match=r"predictions\.h5: corrupt, .*logits claims more bytes than the file has"):
+    with pytest.raises(DataError, match=r"predictions\.h5: corrupt, .*'logits' claims more bytes than the file has"):
         read_predictions(path)
 
 
@@ -91,5 +91,5 @@ def test_an_array_in_another_file_is_refused(path: Path) -> None:
         file.move("logits", "aside")
         file.copy("aside", other, "logits")
         file["logits"] = h5py.ExternalLink("other.h5", "logits")
-    with pytest.raises(DataError, match=r"predictions\.h5: corrupt, .*logits is missing, or lies in another file"):
+    with pytest.raises(DataError, match=r"predictions\.h5: corrupt, .*'logits' is missing, or lies in another file"):
         read_predictions(path)
