@@ -32,6 +32,9 @@ from .config.folds import Folds as Folds
 from .config.folds import LeaveOneSubjectOut as LeaveOneSubjectOut
 from .config.pretraining import BestBy as BestBy
 from .config.pretraining import PretrainExperiment as PretrainExperiment
+from .config.trackers import MLflow as MLflow
+from .config.trackers import Tracker as Tracker
+from .config.trackers import WandB as WandB
 from .core.component import Component as Component
 from .core.component import Config as Config
 from .core.errors import ConfigError as ConfigError
@@ -62,6 +65,7 @@ from .evaluation.search import search as search
 from .export import load_encoder as load_encoder
 from .export.embedding import embed_recording as embed_recording
 from .export.folder import export_encoder as export_encoder
+from .export.push import push_to_hub as push_to_hub
 from .finetuning.cross_validation import cross_validate as cross_validate
 from .finetuning.run import finetune as finetune
 from .finetuning.variant_comparison import compare_variants as compare_variants

@@ -94,6 +94,7 @@ _add(
     export_encoder,
     "export-encoder --modality imu",
     "export-encoder --modality video --ckpt runs/demo --format onnx --out encoders/video",
+    "export-encoder --modality imu --push-to anna/imu-encoder --private --licence cc-by-nc-4.0",
     name="export-encoder",
 )
 _add(

@@ -25,7 +25,10 @@ def embed(  # noqa: PLR0917 (options, which typer passes by name)
     source: Annotated[
         Path, typer.Argument(metavar="RECORDING", help="Recording of a device, e.g. GX010001.MP4; or .csv, .npz.")
     ],
-    encoder: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of an exported or imported IMU encoder.")],
+    encoder: Annotated[
+        str,
+        typer.Option(metavar="FOLDER", help="Folder of an exported or imported IMU encoder; or user/name on the hub."),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Output, .npz or .parquet.", show_default="RECORDING-embeddings.npz, here"),

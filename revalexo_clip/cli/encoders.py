@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from revalexo_clip.export import EncoderDescription
 
 
-def export_encoder(
+def export_encoder(  # noqa: PLR0917 (options, which typer passes by name)
     modality: Annotated[ModalityOption, typer.Option(help="Encoder to export.")],
     ckpt: CkptOption = None,
     fmt: Annotated[
@@ -31,15 +31,54 @@ def export_encoder(
         typer.Option("--out", metavar="DIR", help="Output folder.", show_default="export/ in the run folder"),
     ] = None,
     experiment: ExperimentFileOption = None,
+    push_to: Annotated[
+        str | None,
+        typer.Option("--push-to", metavar="USER/NAME", help="Upload the folder to the Hugging Face Hub, too."),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="With --push-to: make a new repository private.")] = False,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", metavar="ID", help="With --push-to: licence of the weights, e.g. cc-by-nc-4.0."),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", metavar="BRANCH", help="With --push-to: branch.", show_default="main")
+    ] = None,
 ) -> None:
     """Export one encoder of a checkpoint to a folder."""
     quiet_libraries()
+    _check_push(fmt, push_to, {"--private": private, "--licence": licence, "--revision": revision})
     from revalexo_clip.export import folder as command
 
     result = command.export_encoder(modality.value, ckpt, format=fmt.value, out=folder, experiment_file=experiment)
     _say_encoder(result.description, result.parameters, result.files)
     if check := result.description.onnx:
         say(f"encoder.onnx differs from torch by at most {check.difference:.1g} on {check.windows}")
+    if push_to is not None:
+        from revalexo_clip.export.push import push_to_hub
+
+        exported = result.files[0].parent
+        address = push_to_hub(
+            exported,
+            push_to,
+            private=private or None,
+            revision=revision,
+            licence=licence,
+            experiment_file=experiment,
+        )
+        say(f"uploaded: {address}")
+
+
+def _check_push(fmt: FormatOption, push_to: str | None, options: Mapping[str, object]) -> None:
+    """Raise `ConfigError` before anything is exported if it could not be pushed."""
+    if push_to is None:
+        if given := [name for name, value in options.items() if value]:
+            raise ConfigError(f"{', '.join(given)} requires --push-to")
+        return
+    if fmt is FormatOption.revalexo:
+        raise ConfigError("--push-to uploads a folder for load_encoder; --format revalexo writes none")
+    from revalexo_clip.export.hub import check_repository_name
+
+    check_repository_name(push_to)
 
 
 class StackedForm(StrEnum):

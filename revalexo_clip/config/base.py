@@ -22,6 +22,7 @@ from revalexo_clip.augment import (
     VideoAugmentation,
 )
 from revalexo_clip.augment.base import PerWindowImu, PerWindowVideo
+from revalexo_clip.config.trackers import Tracker
 from revalexo_clip.core.component import Component, Config, describe
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.data import Recordings
@@ -76,6 +77,9 @@ class TrainerConfig(Config):
     cudnn_benchmark: bool = False
     """Let cuDNN try its algorithms for each new size of a convolution and take the fastest. Another process may choose
     another one, so that a resumed run is no longer equal to the uninterrupted one, bit for bit. No effect on a CPU."""
+    loggers: tuple[Tracker, ...] = ()
+    """Services that the run is logged to beside `metrics.csv` and `tensorboard/`: `WandB`, `MLflow`. The first process
+    logs. A resumed run continues the tracked run."""
     tf32: bool = False
     """Compute float32 products and convolutions on a GPU in TF32, with 10 instead of 23 bits of the factors: for
     precision 32, and for what mixed precision leaves in float32. Needs compute capability 8.0. false: in float32, also

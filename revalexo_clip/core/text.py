@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from textwrap import shorten
 
 
 def counted(number: int, unit: str, plural: str | None = None) -> str:
     """Format a number with its unit: `1 epoch`, `2 epochs`. The default `plural` is the unit with an `s`."""
     return f"{number} {unit}" if number == 1 else f"{number} {plural or unit + 's'}"
+
+
+def one_line(error: object, length: int = 300) -> str:
+    """Return the text of an error in one line, shortened; its type if it has no text."""
+    return shorten(str(error), length, placeholder=" ...") or type(error).__name__
 
 
 def spelled_twice(names: Iterable[str]) -> str:

@@ -34,6 +34,7 @@ from revalexo_clip.reports.html.classifier.page import write_classifier_report
 from revalexo_clip.runs.classifier_checkpoint import ClassifierCheckpoint, load_classifier_checkpoint
 from revalexo_clip.runs.folder import folder_of
 from revalexo_clip.training.loaders import evaluation_batch_size
+from revalexo_clip.training.trackers import upload_report
 
 Subjects = Mapping[Split, tuple[str, ...]]
 """Subjects of the training (`train`) and of model selection (`val`)."""
@@ -139,6 +140,7 @@ def measure_classifier(
     result = ClassifierEvaluation(findings, folder / "metrics.json")
     with progress("report"):
         write_classifier_report(result.report, findings)
+    upload_report(checkpoint.description.experiment, folder_of(checkpoint.path), result.report)
     return result
 
 

@@ -36,6 +36,7 @@ from revalexo_clip.reports.html.evaluation.page import write_report
 from revalexo_clip.runs.checkpoint import Checkpoint
 from revalexo_clip.runs.classifier_checkpoint import ClassifierCheckpoint, is_classifier
 from revalexo_clip.runs.folder import find_checkpoint, folder_of
+from revalexo_clip.training.trackers import upload_report
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,7 @@ def measure(
     result = Evaluation(findings, path, probe_results.predictions)
     with progress("report"):
         write_report(result.report, findings)
+    upload_report(checkpoint.description.experiment, folder_of(checkpoint.path), result.report)
     return result
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import atomically
+from revalexo_clip.core.npz import DENSEST
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.evaluated import EvaluatedWindows, Ints, Predictions
 
@@ -51,17 +52,17 @@ def read_predictions(path: Path) -> Predictions:
     try:
         with h5py.File(path, "r", locking=False) as file:
             predictions = Predictions(
-                logits_NKA=np.asarray(file["logits"], dtype=np.float32),
-                label_NK=np.asarray(file["label"], dtype=np.int64),
-                transition_NK=np.asarray(file["transition"], dtype=np.bool_),
-                clip_N=np.asarray(file["clip"], dtype=np.int64),
-                start_N=np.asarray(file["start"], dtype=np.float64),
-                recording_N=np.asarray(file["recording"], dtype=np.int64),
-                time_N=np.asarray(file["time"], dtype=np.float64),
-                clip_subjects=_texts(file["clip_subjects"]),
-                clip_names=_texts(file["clip_names"]),
-                activities=_texts(file["activities"]),
-                horizons=tuple(np.asarray(file["horizons"], dtype=np.float64).tolist()),
+                logits_NKA=np.asarray(_stored(file, "logits")[()], dtype=np.float32),
+                label_NK=np.asarray(_stored(file, "label")[()], dtype=np.int64),
+                transition_NK=np.asarray(_stored(file, "transition")[()], dtype=np.bool_),
+                clip_N=np.asarray(_stored(file, "clip")[()], dtype=np.int64),
+                start_N=np.asarray(_stored(file, "start")[()], dtype=np.float64),
+                recording_N=np.asarray(_stored(file, "recording")[()], dtype=np.int64),
+                time_N=np.asarray(_stored(file, "time")[()], dtype=np.float64),
+                clip_subjects=_texts(_stored(file, "clip_subjects")),
+                clip_names=_texts(_stored(file, "clip_names")),
+                activities=_texts(_stored(file, "activities")),
+                horizons=tuple(np.asarray(_stored(file, "horizons")[()], dtype=np.float64).tolist()),
             )
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
@@ -70,6 +71,18 @@ def read_predictions(path: Path) -> Predictions:
     if problem := _find_problem(predictions):
         raise DataError(f"{path}: corrupt, or not a predictions file: {problem}")
     return predictions
+
+
+def _stored(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return an array that lies in the file itself and does not claim more than the file can hold."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise LookupError(f"{name!r} is missing, or lies in another file")
+    stored = file[name]
+    if not isinstance(stored, h5py.Dataset) or stored.is_virtual or stored.external is not None:
+        raise TypeError(f"{name!r} is not an array of this file")
+    if stored.size and stored.size * stored.dtype.itemsize > DENSEST * stored.id.get_storage_size():
+        raise ValueError(f"{name!r} claims more bytes than the file has")
+    return stored
 
 
 def _texts(stored: h5py.Dataset) -> tuple[str, ...]:

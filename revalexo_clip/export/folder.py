@@ -37,6 +37,7 @@ from revalexo_clip.export import (
 )
 from revalexo_clip.export.loading import weights_metadata
 from revalexo_clip.export.model_card import model_card
+from revalexo_clip.export.model_card_results import PROBE, probe_summary
 from revalexo_clip.export.onnx import CheckWindows, require_onnx, write_onnx
 from revalexo_clip.export.own_files import REVALEXO_FILE, move, refuse_files_of_others, staged
 from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM, DeepConvLSTMNet
@@ -136,7 +137,7 @@ def export_encoder(
     if modality == "video" and checkpoint.description.experiment.video is None:
         raise ConfigError(f"{checkpoint.path} was pretrained on IMU alone and has no video encoder; use --modality imu")
     run = folder_of(checkpoint.path)
-    encoder = _take_tower(checkpoint, modality, _metrics_of(run, checkpoint.path))
+    encoder = _take_tower(checkpoint, modality, _metrics_of(run, checkpoint.path, modality))
     description = encoder.description
     folder = checked_folder(run / "export" / modality if out is None else Path(out))
     if format == "revalexo":
@@ -195,7 +196,7 @@ def _take_tower(checkpoint: Checkpoint, modality: Modality, metrics: JsonObject 
     return encoder.eval()
 
 
-def _metrics_of(run: Path, checkpoint: Path) -> JsonObject | None:
+def _metrics_of(run: Path, checkpoint: Path, modality: Modality) -> JsonObject | None:
     """Return the results of `rxclip evaluate` on the checkpoint's own test subjects; None if there are none.
 
     They are identified by the digest of the checkpoint: `best.ckpt` is replaced during training.
@@ -209,7 +210,8 @@ def _metrics_of(run: Path, checkpoint: Path) -> JsonObject | None:
         raise DataError(f"{path} is corrupt ({error}); run `rxclip evaluate` again, or delete it") from error
     if not isinstance(metrics, dict) or metrics.get("sha256") != sha256_of(checkpoint):
         return None
-    return {name: value for name, value in metrics.items() if name not in _NOT_EXPORTED}
+    probe = probe_summary(metrics.get("probe"), modality)
+    return {name: value for name, value in metrics.items() if name not in _NOT_EXPORTED} | {PROBE: probe}
 
 
 def _check_windows(checkpoint: Checkpoint, encoder: EncoderDescription) -> CheckWindows:

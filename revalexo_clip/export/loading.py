@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
 
@@ -16,8 +17,9 @@ from torch import Tensor
 from revalexo_clip.config.loading import import_experiment_file
 from revalexo_clip.core.component import describe
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.export.description import DESCRIPTION, WEIGHTS, EncoderDescription
+from revalexo_clip.export.description import CARD, DESCRIPTION, WEIGHTS, EncoderDescription
 from revalexo_clip.export.encoder import PretrainedEncoder, build_encoder
+from revalexo_clip.export.hub import HubOptions, download_folder, repository_named
 
 _DESCRIBED = "description"
 """Entry of a weight file's metadata: `EncoderDescription.what_weights_fit` as JSON text."""
@@ -28,15 +30,30 @@ _STANDARDIZATION = ("samples.mean", "samples.std")
 _SHOWN = 5
 
 
-def load_encoder(folder: str | Path, experiment_file: str | Path | None = None) -> PretrainedEncoder:
+def load_encoder(
+    folder: str | Path,
+    experiment_file: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> PretrainedEncoder:
     """Load the encoder of an exported folder, in eval mode on the CPU. No code from the folder is run.
 
-    `experiment_file` defines the encoder if it is not part of this package. Raises `ConfigError` if the folder is not
-    an exported encoder, `DataError` if one of its files is missing or corrupt. The message names the file.
+    - `folder`: a folder, or the `user/name` of a repository on the Hugging Face Hub, which needs huggingface_hub. A
+      local folder takes precedence.
+    - `experiment_file`: file that defines the encoder if it is not part of this package.
+    - `revision`, `token`, `cache_dir`, `local_files_only`: see `HubOptions`; for the hub only.
+
+    Raises `ConfigError` if the folder is not an exported encoder, `DataError` if one of its files is missing or
+    corrupt, and both as `download_folder` does. The message names the file or the repository.
     """
-    folder = Path(folder)
+    options = HubOptions(revision, token, None if cache_dir is None else Path(cache_dir), local_files_only)
+    repo = repository_named(folder, options)
     if experiment_file is not None:
         import_experiment_file(Path(experiment_file))
+    folder = Path(folder) if repo is None else _download(repo, options, experiment_file)
     description = _read_description(folder / DESCRIPTION, experiment_file)
     path = folder / WEIGHTS
     weights, settings = _read_weights(path)
@@ -54,6 +71,21 @@ def load_encoder(folder: str | Path, experiment_file: str | Path | None = None) 
     if settings is not None:
         _refuse_other_settings(path, settings, description)
     return module.eval()
+
+
+def _download(repo: str, options: HubOptions, experiment_file: str | Path | None) -> Path:
+    """Download an encoder from the hub: its description first, and the weights only if it is one of an encoder."""
+    folder = download_folder(repo, [DESCRIPTION], options)
+    try:
+        described: object = json.loads((folder / DESCRIPTION).read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{repo}: is not an exported encoder: it has no {DESCRIPTION}") from error
+    except ValueError as error:
+        raise DataError(f"{repo}: {DESCRIPTION} is not JSON: {error}") from error
+    if not isinstance(described, dict) or not {"modality", "encoder", "embed_dim", "origin"} <= described.keys():
+        raise ConfigError(f"{repo}: is not an exported encoder: its {DESCRIPTION} describes something else")
+    _read_description(folder / DESCRIPTION, experiment_file)
+    return download_folder(repo, [DESCRIPTION, WEIGHTS, CARD], replace(options, revision=folder.name))
 
 
 def weights_metadata(description: EncoderDescription) -> dict[str, str]:

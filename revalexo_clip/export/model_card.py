@@ -5,7 +5,9 @@ from __future__ import annotations
 from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import ImuSpec, VideoSpec
 from revalexo_clip.export import EncoderDescription, Origin
-from revalexo_clip.export.model_card_results import retrieval_section
+from revalexo_clip.export.model_card_header import card_header
+from revalexo_clip.export.model_card_results import PROBE, probe_section, retrieval_section
+from revalexo_clip.reports.values import object_of
 
 
 def model_card(description: EncoderDescription) -> str:
@@ -14,7 +16,7 @@ def model_card(description: EncoderDescription) -> str:
     It is Markdown with a YAML header, as the Hugging Face Hub reads it: https://huggingface.co/docs/hub/model-cards.
     """
     parts = [
-        _head(description),
+        card_header(description),
         f"# {type(description.encoder).__name__}, {_how(description)} {_plural(description)}",
         _summary(description),
         "## How to load it",
@@ -26,6 +28,7 @@ def model_card(description: EncoderDescription) -> str:
         "## Data and subjects",
         _subjects(description.origin),
         *(() if description.alone else ("## Retrieval", retrieval_section(description.origin.metrics))),
+        *_probe(description),
         "## Intended use",
         _use(description),
         "## Limits",
@@ -36,6 +39,11 @@ def model_card(description: EncoderDescription) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _probe(description: EncoderDescription) -> tuple[str, ...]:
+    probe = (description.origin.metrics or {}).get(PROBE)
+    return () if probe is None else ("## Linear probe", probe_section(object_of(probe)))
+
+
 def _licence(origin: Origin) -> str:
     package = "The package that loads the weights is licensed under Apache-2.0, which does not apply to the weights."
     if origin.licence is not None:
@@ -44,20 +52,6 @@ def _licence(origin: Origin) -> str:
         "The publisher of these weights chooses their licence and writes it into the header of this file. The terms of "
         f"the training recordings and of initial weights may restrict that choice. {package}"
     )
-
-
-def _head(description: EncoderDescription) -> str:
-    imu = description.modality == "imu"
-    tags = ("time-series", "imu", "human-activity-recognition") if imu else ("video", "egocentric-video")
-    lines = [
-        "library_name: revalexo_clip",
-        f"pipeline_tag: {'feature-extraction' if imu else 'video-classification'}",
-        "license: other",
-        f"license_name: {'not-yet-chosen' if description.origin.licence is None else 'see-the-section-licence'}",
-        "tags:",
-        *(f"- {tag}" for tag in (*tags, "contrastive-learning")),
-    ]
-    return "\n".join(["---", *lines, "---"])
 
 
 def _summary(description: EncoderDescription) -> str:

@@ -1,4 +1,4 @@
-"""The retrieval results in a model card, and the subjects they were measured on."""
+"""The results in a model card: retrieval and linear probe, and the subjects they were measured on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from pydantic import JsonValue
 
 from revalexo_clip.core.component import JsonObject
 from revalexo_clip.reports.values import object_of
+
+PROBE = "linear_probe"
+"""Entry of an encoder's results, see `probe_summary`."""
+
+PROBE_SCORES = {"macro_f1": "macro F1", "weighted_f1": "weighted F1", "accuracy": "accuracy"}
+"""Scores of the linear probe, and their names in text."""
 
 _COLUMNS: dict[str, Callable[[float], str]] = {
     **{f"r_at_{k}": "{:.1%}".format for k in (1, 5, 10)},
@@ -41,6 +47,55 @@ def retrieval_section(metrics: JsonObject | None) -> str:
         + "\n".join(rows)
         + _leakage(by_use)
     )
+
+
+def probe_summary(probe: JsonValue, features: str) -> JsonObject | None:
+    """Return the scores of the linear probe on some features at the first horizon, from `probe` of `metrics.json`.
+
+    None if there was no probe, or no window that it could be tested on.
+    """
+    if not isinstance(probe, dict):
+        return None
+    horizons = object_of(probe["linear"]).get(features)
+    if not isinstance(horizons, list) or not horizons:
+        return None
+    first = object_of(horizons[0])
+    scores = object_of(first["all"])
+    if not scores["windows"]:
+        return None
+    names = ("windows", *PROBE_SCORES, "interval")
+    return {
+        "protocol": probe["protocol"],
+        "tested_on": probe["tested_on"],
+        "horizon": first["horizon"],
+        **{name: scores[name] for name in names},
+    }
+
+
+def probe_section(summary: JsonObject) -> str:
+    """Write the scores of the linear probe, see `probe_summary`."""
+    subjects = summary["tested_on"]
+    assert isinstance(subjects, list)
+    how = "trained on the others" if summary["protocol"] == "leave_one_subject_out" else "trained on training subjects"
+    rows = [f"| {title} | {_score(summary, name)} |" for name, title in PROBE_SCORES.items()]
+    return (
+        f"Activities of {summary['windows']} windows of {', '.join(map(str, subjects))}, {summary['horizon']:g} s "
+        f"after the end of the window, predicted from frozen features by a linear probe that was {how}; with 95% "
+        "intervals if there are any:\n\n| | linear probe |\n| --- | --- |\n" + "\n".join(rows)
+    )
+
+
+def _score(summary: JsonObject, name: str) -> str:
+    value, ends = summary[name], _interval(summary, name)
+    if not isinstance(value, int | float):
+        return "-"
+    shown = " to ".join(f"{end:.3f}" for end in ends if isinstance(end, int | float))
+    return f"{value:.3f}" + (f" ({shown})" if shown else "")
+
+
+def seen_subjects(metrics: JsonObject) -> list[str]:
+    """Return the evaluated subjects that were used in training or model selection."""
+    return [name for use, names in _by_use(metrics).items() if use != "new" for name in names]
 
 
 def _by_use(metrics: JsonObject) -> dict[str, list[str]]:

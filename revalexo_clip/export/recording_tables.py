@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.npz import UNREADABLE, read_npz
 from revalexo_clip.core.types import AXES, ImuSpec, parse
 from revalexo_clip.data.clocks import Piece, on_grid, seconds, split_at_gaps
 from revalexo_clip.data.imu import UNITS, Samples, clock_like, header_of, read_column, read_imu
@@ -76,9 +75,8 @@ def npz_pieces(source: Path, spec: ImuSpec, options: SourceOptions) -> Recording
     """Read an .npz file. See `recording_files.read_pieces`."""
     _refuse(options, source, "an .npz file", time=True)
     try:
-        with np.load(source, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_npz(source)
+    except UNREADABLE as error:
         raise DataError(f"{source}: is not a readable .npz file: {error}") from error
     if lacking := [name for name in ("data", "channels") if name not in arrays]:
         raise DataError(

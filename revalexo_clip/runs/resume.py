@@ -30,13 +30,15 @@ E = TypeVar("E", bound=Experiment)
 NEWEST = Path("newest")
 """Stands for the newest run of an experiment that has a checkpoint."""
 
+LOGGERS = "trainer.loggers"
+
 FREE = frozenset(
     f"{part}.{name}"
     for part, names in (
         ("data", ("root", "workers", "pack")),
         ("video", ("architecture",)),  # read from the model's files unless it is given
         ("feature_cache", ("folder",)),
-        ("trainer", ("accelerator", "devices", "num_nodes", "strategy", "checkpoint_minutes", "log_every")),
+        ("trainer", ("accelerator", "devices", "num_nodes", "strategy", "checkpoint_minutes", "log_every", "loggers")),
     )
     for name in names
 )
@@ -203,7 +205,8 @@ def _is_of(folder: Path, experiment: Experiment) -> bool:
 
 def is_free(path: str) -> bool:
     """Return whether a field, also one of a pretraining inside folds, may change when a run is resumed."""
-    return path.removeprefix("folds.pretrain.") in FREE
+    path = path.removeprefix("folds.pretrain.")
+    return path in FREE or path.startswith(f"{LOGGERS}.")
 
 
 def changed_paths(folder: Path, before: JsonObject, experiment: Experiment, overrides: Sequence[str]) -> frozenset[str]:

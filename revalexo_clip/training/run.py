@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
 from revalexo_clip.config.base import Experiment
+from revalexo_clip.config.trackers import library_of
 from revalexo_clip.core.console import counting
 from revalexo_clip.core.errors import Interrupted, UserError
 from revalexo_clip.core.files import write_json
@@ -40,6 +41,7 @@ from revalexo_clip.training.failures import enough_memory, own_code_named
 from revalexo_clip.training.loaders import PairsDataModule
 from revalexo_clip.training.metrics_file import EpochRow, MetricsFile
 from revalexo_clip.training.summary import recordings_of
+from revalexo_clip.training.trackers import start_trackers
 from revalexo_clip.training.trainer import build_trainer
 
 log = logging.getLogger("revalexo_clip")
@@ -128,6 +130,8 @@ class Training(ABC, Generic[P]):
         if inherited_run_folder():
             leave_with_parent()
         leader = leads(experiment)
+        for tracker in experiment.trainer.loggers:
+            library_of(tracker)
         with kept_log() as records:
             resumed = find_resumed(experiment, self.options, self.load)
             if resumed and resumed.finished(experiment):
@@ -158,11 +162,12 @@ class Training(ABC, Generic[P]):
                 self.announce(setup, folder)
                 if resumed:
                     log.info("%s", resumed.describe_progress(experiment))
-            self._fit(setup, folder, resumed)
+            self._fit(setup, folder, resumed, leader=leader)
         return Run(folder, leader)
 
-    def _fit(self, setup: P, folder: Path, resumed: Resumed | None) -> None:
+    def _fit(self, setup: P, folder: Path, resumed: Resumed | None, *, leader: bool) -> None:
         config = self.experiment.trainer
+        trackers = start_trackers(self.experiment, folder) if leader else []
         step = resumed.checkpoint.step if resumed else 0
         signals = StopSignals()
         trainer = build_trainer(
@@ -182,6 +187,7 @@ class Training(ABC, Generic[P]):
             loggers=[
                 MetricsFile(folder / "metrics.csv", step),
                 TensorBoardLogger(folder, name="", version="", sub_dir="tensorboard", purge_step=step or None),
+                *trackers,
             ],
             checkpoint_io=AtomicCheckpointIO(),
             folder=folder,

@@ -76,3 +76,20 @@ def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
         write_predictions(tmp_path / "predictions.h5", wrong, {})
         with pytest.raises(DataError, match=told):
             read_predictions(tmp_path / "predictions.h5")
+
+
+def test_an_array_that_claims_terabytes_is_refused(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["logits"]
+        file.create_dataset("logits", shape=(2**40, 5, 5), dtype="f4", chunks=(1, 5, 5))
+    with pytest.raises(DataError, match=r"predictions\.h5: corrupt, .*'logits' claims more bytes than the file has"):
+        read_predictions(path)
+
+
+def test_an_array_in_another_file_is_refused(path: Path) -> None:
+    with h5py.File(path.with_name("other.h5"), "w") as other, h5py.File(path, "r+") as file:
+        file.move("logits", "aside")
+        file.copy("aside", other, "logits")
+        file["logits"] = h5py.ExternalLink("other.h5", "logits")
+    with pytest.raises(DataError, match=r"predictions\.h5: corrupt, .*'logits' is missing, or lies in another file"):
+        read_predictions(path)

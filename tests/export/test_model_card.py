@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 from support.small_process import EXPERIMENT
 
 from revalexo_clip.config.loading import import_experiment_file
@@ -134,6 +135,48 @@ def test_its_head_is_yaml_as_the_hub_reads_it() -> None:
     assert read["license"] == "other"  # for whoever publishes it to choose
     assert "imu" in read["tags"]
     assert body.startswith("\n# DeepConvLSTM, pretrained on IMU windows\n")
+
+
+PROBE_SUMMARY: JsonObject = {
+    "protocol": "leave_one_subject_out",
+    "tested_on": ["Subject05", "Subject09"],
+    "horizon": 0.5,
+    "windows": 300,
+    "macro_f1": 0.5,
+    "weighted_f1": 0.625,
+    "accuracy": 0.75,
+    "interval": {"macro_f1": None, "weighted_f1": [0.5, 0.7], "accuracy": [0.7, 0.8]},
+}
+
+
+def test_the_hubs_own_tools_read_results_and_licence() -> None:
+    encoder = described(metrics=METRICS | {"linear_probe": PROBE_SUMMARY})
+    card = ModelCard(model_card(encoder))
+    assert (card.data.library_name, card.data.pipeline_tag) == ("revalexo_clip", "feature-extraction")
+    assert card.data.model_name == "x3d_xs, imu encoder"
+    results = {result.metric_name: (result.metric_type, result.metric_value) for result in card.data.eval_results}
+    assert results["imu to video, mrr"] == ("mrr", 0.4321)
+    assert results["macro F1 of a linear probe"] == ("f1", 0.5)
+    assert len(results) == 7
+    assert {result.dataset_name for result in card.data.eval_results} == {"unknown, test subjects Subject05"}
+    assert set(card.data.metrics) == {"accuracy", "f1", "mrr", "recall@1", "recall@5", "recall@10"}
+    assert "| weighted F1 | 0.625 (0.500 to 0.700) |" in card.text
+    assert "300 windows of Subject05, Subject09, 0.5 s after the end of the window" in card.text
+
+
+def test_results_on_training_subjects_are_not_in_the_header() -> None:
+    card = ModelCard(model_card(described(metrics=METRICS | {"seen": {"train": ["Subject05"], "val": []}})))
+    assert card.data.eval_results is None
+    assert "R@1" in card.text
+
+
+def test_the_licence_of_others_is_linked() -> None:
+    encoder = described()
+    others = encoder.origin.model_copy(update={"licence": "By Someone (https://example.org/terms): no commerce."})
+    card = ModelCard(model_card(encoder.model_copy(update={"origin": others})))
+    assert card.data.license == "other"
+    assert card.data.license_name == "see-the-section-licence"
+    assert card.data.license_link == "https://example.org/terms"
 
 
 def test_intervals_are_beside_their_metrics() -> None:

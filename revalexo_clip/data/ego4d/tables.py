@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from revalexo_clip.core import npz
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.csv_form import why_no_column
 from revalexo_clip.data.ego4d.rows import Table
@@ -117,8 +117,8 @@ def read_npy(path: Path, columns: int, origin: int | None) -> Table:
     Without an origin they count from the first row. Raises `DataError` if the file has another form.
     """
     try:
-        array: npt.NDArray[np.generic] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = npz.read_npy(path)
+    except npz.UNREADABLE as error:
         raise DataError(f"{path}: cannot be read as .npy: {error}") from error
     if array.ndim != 2 or array.shape[1] != columns + 1 or array.dtype.kind not in "iuf" or not len(array):
         raise DataError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy.typing as npt
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
+from revalexo_clip.core.npz import UNREADABLE, names_of, read_npz
 from revalexo_clip.core.text import spelled_twice
 from revalexo_clip.data.index import fingerprint
 from revalexo_clip.data.recordings.base import WHOLE, Recorded, RecordingSet, Track, positions
@@ -135,14 +134,13 @@ def _arrays(path: Path) -> dict[str, Array]:
         with path.open("rb") as file:
             if file.read(2) != ZIP:
                 raise DataError(f"{path}: is not an .npz file")
-        with np.load(path, allow_pickle=False) as stored:
-            lacking = [name for name in ARRAYS if name not in stored.files]
-            if lacking:
-                raise DataError(f"{path}: lacks the array {', '.join(lacking)}; arrays: {', '.join(stored.files)}")
-            return {name: stored[name] for name in ARRAYS}
+        stored = names_of(path)
+        if lacking := [name for name in ARRAYS if name not in stored]:
+            raise DataError(f"{path}: lacks the array {', '.join(lacking)}; arrays: {', '.join(stored)}")
+        return read_npz(path, ARRAYS)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         if "pickle" in str(error):
             raise DataError(
                 f"{path}: contains pickled Python objects, which are never read: save text as arrays of strings "

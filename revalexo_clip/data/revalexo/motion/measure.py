@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import atomically
+from revalexo_clip.core.npz import UNREADABLE, read_npz
 from revalexo_clip.data.motion import Motion, measure_video
 from revalexo_clip.data.revalexo.motion.file import FORMAT
 from revalexo_clip.data.revalexo.pack.stamps import Stamp, full_stamp, stamp
@@ -72,12 +72,12 @@ class Part(NamedTuple):
 def read_part(path: Path) -> Part | None:
     """Read a part; returns None if it is missing or unusable."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            info = PartInfo.model_validate_json(stored["info"].tobytes())
-            if info.format != FORMAT:
-                return None
-            return Part(info, MotionTrack(stored["edge"], stored["value"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ValidationError):
+        info = PartInfo.model_validate_json(read_npz(path, ["info"])["info"].tobytes())
+        if info.format != FORMAT:
+            return None
+        stored = read_npz(path, ["edge", "value"])
+        return Part(info, MotionTrack(stored["edge"], stored["value"]))
+    except (*UNREADABLE, ValidationError):
         return None
 
 

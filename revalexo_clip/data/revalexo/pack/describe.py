@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -77,8 +78,13 @@ def _contents(root: Path) -> dict[str, bytes]:
 
 
 def keep_copies(path: Path, files: Mapping[str, bytes]) -> None:
-    """Keep the JSON files of a dataset in its pack, and remove copies of files that are gone. Raises `OSError`."""
+    """Keep the JSON files of a dataset in its pack, and remove copies of files that are gone. Raises `OSError`.
+
+    Nothing is written or removed through a symbolic link.
+    """
     folder = path / DATASET
+    if folder.is_symlink() or (folder / layout.DATA_PAIRS).is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link, and nothing is written outside the pack", str(folder))
     known: dict[str, bytes] = {}
     with suppress(DataError):
         known = _contents(folder)

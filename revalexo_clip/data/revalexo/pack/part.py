@@ -6,8 +6,6 @@ Parts are named by the digest of the file that they were made from, so that proc
 from __future__ import annotations
 
 import errno
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +15,7 @@ import numpy as np
 import simplejpeg
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from revalexo_clip.core import npz
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import WriteError
 from revalexo_clip.data.imu import header_of, numeric_columns, read_imu
@@ -99,8 +98,7 @@ class Part:
     def array(self, name: str) -> Table:
         """Read an array of the part, see `Item`. Raises `DataError` if the part is gone or corrupt."""
         try:
-            with np.load(self.path, allow_pickle=False) as stored:
-                return np.asarray(stored[name])
+            return npz.read_npz(self.path, [name])[name]
         except UNREADABLE as error:
             raise LostPartError(self.path) from error
 
@@ -113,7 +111,7 @@ class LostPartError(DataError):
         self.path = path
 
 
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ValidationError, zlib.error)
+UNREADABLE = (*npz.UNREADABLE, ValidationError)
 """What reading a part raises if it is missing or corrupt."""
 
 
@@ -191,8 +189,7 @@ def _not_written(job: Job, error: OSError) -> WriteError:
 def read_part(path: Path) -> Part | None:
     """Read a part; returns None if it is missing or unusable."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            part = Part(path, PartInfo.model_validate_json(stored["info"].tobytes()))
+        part = Part(path, PartInfo.model_validate_json(npz.read_npz(path, ["info"])["info"].tobytes()))
     except UNREADABLE:
         return None
     return part if part.info.format == FORMAT else None
