@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import bilinear, lfilter, oaconvolve
-from scipy.spatial.transform import Rotation
 
 from revalexo_clip.data.synthetic.bodies.people import Person
 from revalexo_clip.data.synthetic.bodies.posture import Impact
 from revalexo_clip.data.synthetic.bodies.skeleton import Segment, Skeleton
+from revalexo_clip.data.synthetic.bodies.turns import Turns, angular_rate, by_vector
 from revalexo_clip.data.synthetic.geometry import Float
 
-GRAVITY = np.array([0.0, 0.0, -9.81])
+GRAVITY = np.array([[0.0], [0.0], [-9.81]])
 _G = 9.81
 
 
@@ -92,7 +92,7 @@ class Mount:
     segment: str
     offset_3: Float
     """Position on the segment [m]."""
-    rotation: Rotation
+    rotation: Turns
     """From the sensor to the segment."""
     tissue: float
     damping: float
@@ -130,9 +130,10 @@ def draw_mount(rng: np.random.Generator, person: Person, place: str) -> Mount:
         forward = -0.1  # a back pocket
     offset = np.array([forward, sign * outward, along]) + rng.normal(0.0, site.spread, size=3)
     if site.tilt >= 90.0:
-        rotation = Rotation.from_quat(rng.normal(size=4))
+        anyhow = rng.normal(size=(4, 1))
+        rotation = Turns(anyhow / np.linalg.norm(anyhow))
     else:
-        rotation = Rotation.from_rotvec(np.radians(np.clip(rng.normal(0.0, site.tilt, size=3), -35.0, 35.0)))
+        rotation = by_vector(np.radians(np.clip(rng.normal(0.0, site.tilt, size=(3, 1)), -35.0, 35.0)))
     slip = rng.normal(0.0, np.radians(1.0 if place.endswith("Foot") else 3.0), size=3)
     return Mount(
         place=place,
@@ -146,44 +147,34 @@ def draw_mount(rng: np.random.Generator, person: Person, place: str) -> Mount:
     )
 
 
-def angular_rate(rotation: Rotation, rate: float) -> Float:
-    """Return the angular velocity [T, 3] in the axes of the sensor [rad/s], from rotations at `rate` [Hz]."""
-    inner = (rotation[:-2].inv() * rotation[2:]).as_rotvec() * (0.5 * rate)
-    return np.concatenate([inner[:1], inner, inner[-1:]])
-
-
-def acceleration(position_T3: Float, rate: float) -> Float:
-    """Return the acceleration [T, 3] in the axes of the world [m/s^2]."""
-    inner = np.diff(position_T3, n=2, axis=0) * rate**2
-    return np.concatenate([inner[:1], inner, inner[-1:]])
+def acceleration(position_3T: Float, rate: float) -> Float:
+    """Return the acceleration [3, T] in the axes of the world [m/s^2]."""
+    inner = np.diff(position_3T, n=2) * rate**2
+    return np.concatenate([inner[:, :1], inner, inner[:, -1:]], axis=1)
 
 
 def worn(skeleton: Skeleton, mount: Mount, person: Person, impacts: Sequence[Impact], times_T: Float) -> Segment:
-    """Return position [T, 3] and rotation of a sensor: that of its segment, shaken by impacts and by soft tissue."""
+    """Return position [3, T] and rotation of a sensor: that of its segment, shaken by impacts and by soft tissue."""
     rate = 1.0 / float(times_T[1] - times_T[0])
     segment = skeleton.segments[mount.segment]
-    span = float(times_T[-1] - times_T[0])
-    slipping = np.clip((times_T - times_T[0]) / span, 0.0, 1.0)[:, None] * mount.slip_3
-    rotation = segment.rotation * Rotation.from_rotvec(slipping) * mount.rotation
-    rigid_T3 = segment.point(mount.offset_3) + _jolts(skeleton, mount, person, impacts, times_T)
-    shaken_T3 = rotation.inv().apply(acceleration(rigid_T3, rate))
-    loose_T3 = _tissue(shaken_T3, mount, rate)
-    return Segment(
-        rigid_T3 + rotation.apply(loose_T3), rotation * Rotation.from_rotvec(loose_T3 @ mount.rocking_33.T)
-    )
+    slipping_T = np.linspace(0.0, 1.0, len(times_T))
+    rotation = segment.rotation @ by_vector(np.outer(mount.slip_3, slipping_T)) @ mount.rotation
+    rigid_3T = segment.point(*mount.offset_3) + _jolts(skeleton, mount, person, impacts, times_T)
+    loose_3T = _tissue(rotation.inverse().apply(acceleration(rigid_3T, rate)), mount, rate)
+    return Segment(rigid_3T + rotation.apply(loose_3T), rotation @ by_vector(mount.rocking_33 @ loose_3T))
 
 
-def _tissue(shaken_T3: Float, mount: Mount, rate: float) -> Float:
+def _tissue(shaken_3T: Float, mount: Mount, rate: float) -> Float:
     """Return how a mass on a damped spring is displaced by the acceleration of what carries it [m]."""
     stiffness = 2.0 * np.pi * mount.tissue
     below, above = bilinear([-1.0], [1.0, 2.0 * mount.damping * stiffness, stiffness**2], fs=rate)
-    return np.asarray(lfilter(below, above, shaken_T3, axis=0))
+    return np.asarray(lfilter(below, above, shaken_3T))
 
 
 def _jolts(
     skeleton: Skeleton, mount: Mount, person: Person, impacts: Sequence[Impact], times_T: Float
 ) -> Float:
-    """Return the displacement [T, 3] by shocks: short damped oscillations, slower and weaker higher up the body."""
+    """Return the displacement [3, T] by shocks: short damped oscillations, slower and weaker higher up the body."""
     site = _SITES[mount.place.removeprefix("Right_").removeprefix("Left_")]
     rate, side = 1.0 / float(times_T[1] - times_T[0]), mount.segment[-1]
     knocks_T = np.zeros(len(times_T))
@@ -203,21 +194,21 @@ def _jolts(
             knocks_T[index] += share * impact.strength * (1.0 - where + index)
             knocks_T[index + 1] += share * impact.strength * (where - index)
     if not knocks_T.any():
-        return np.zeros((len(times_T), 3))
+        return np.zeros((3, 1))
     turns = 2.0 * np.pi * site.ring
     since = np.arange(int(0.35 * rate)) / rate
     shock = (1.0 - np.exp(-since / 0.006)) * np.exp(-since * 0.35 * turns) * np.sin(turns * since) / turns**2
     along_T = oaconvolve(knocks_T, person.impact * shock)[: len(times_T)]
     back_T = -0.4 * along_T
     heading_T = skeleton.heading_T
-    return np.stack([back_T * np.cos(heading_T), back_T * np.sin(heading_T), along_T], axis=1)
+    return np.stack([back_T * np.cos(heading_T), back_T * np.sin(heading_T), along_T])
 
 
 def ideal(sensor: Segment, times_T: Float) -> tuple[Float, Float]:
-    """Return what ideal sensors measure, in their axes: specific force [m/s^2] and angular velocity [rad/s], [T, 3]."""
+    """Return what ideal sensors measure, in their axes: specific force [m/s^2] and angular velocity [rad/s], [3, T]."""
     rate = 1.0 / float(times_T[1] - times_T[0])
-    force_T3 = sensor.rotation.inv().apply(acceleration(sensor.joint_T3, rate) - GRAVITY)
-    return force_T3, angular_rate(sensor.rotation, rate)
+    force_3T = sensor.rotation.inverse().apply(acceleration(sensor.joint_3T, rate) - GRAVITY)
+    return force_3T, angular_rate(sensor.rotation, rate)
 
 
 def measured(
@@ -227,11 +218,11 @@ def measured(
     found = []
     fine = rate * every
     sigma = 0.1325 * fine / min(device.bandwidth * rate, 80.0)
-    for signal_T3, limit, noise, bias in (
+    for signal_3T, limit, noise, bias in (
         (signals[0], device.force_range, device.force_noise, 0.1),
         (signals[1], device.rate_range, device.rate_noise, 0.01),
     ):
-        signal = gaussian_filter1d(signal_T3, sigma, axis=0)[keep][::every]
+        signal = gaussian_filter1d(signal_3T, sigma)[:, keep][:, ::every].T
         gain_33 = np.eye(3) + rng.normal(0.0, 0.006, size=(3, 3)) + np.diag(rng.normal(0.0, 0.012, size=3))
         drifting = np.linspace(0.0, 1.0, len(signal))[:, None] * rng.normal(0.0, 0.3 * bias, size=3)
         signal = signal @ gain_33 + rng.normal(0.0, bias, size=3) + drifting

@@ -11,22 +11,22 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.integrate import cumulative_trapezoid
-from scipy.spatial.transform import Rotation
 
 from revalexo_clip.data.synthetic.bodies.people import Person
-from revalexo_clip.data.synthetic.bodies.posture import Posture
+from revalexo_clip.data.synthetic.bodies.posture import SIDES, Posture
+from revalexo_clip.data.synthetic.bodies.turns import Turns, about
 from revalexo_clip.data.synthetic.geometry import Float
 
 
 class Segment(NamedTuple):
-    """A rigid segment over time: its upper joint [T, 3] in m, and its rotation from the segment to the world."""
+    """A rigid segment over time: its upper joint [3, T] in m, and its rotation from the segment to the world."""
 
-    joint_T3: Float
-    rotation: Rotation
+    joint_3T: Float
+    rotation: Turns
 
-    def point(self, offset_3: Float) -> Float:
-        """Return the position [T, 3] of a point of the segment in the world."""
-        return self.joint_T3 + self.rotation.apply(offset_3)
+    def point(self, *offset: float) -> Float:
+        """Return the position [3, T] of a point of the segment in the world."""
+        return self.joint_3T + self.rotation.apply(np.array(offset))
 
 
 class Skeleton(NamedTuple):
@@ -38,68 +38,66 @@ class Skeleton(NamedTuple):
 
 def pose(person: Person, posture: Posture, times_T: Float) -> Skeleton:
     """Compute where all segments are."""
-    count = len(times_T)
 
     def track(name: str) -> Float:
-        return posture.at(name, count)
-
-    def turned(order: str, *names: tuple[float, str]) -> Rotation:
-        return Rotation.from_euler(order, np.stack([sign * track(name) for sign, name in names], axis=1))
+        return posture.at(name, len(times_T))
 
     heading_T = cumulative_trapezoid(track("turn"), times_T, initial=0.0)
-    upright = Rotation.from_euler("Z", heading_T[:, None])
-    whole = upright * turned("YX", (1.0, "tilt"), (1.0, "bank"))
+    upright = about("z", heading_T)
+    whole = upright @ about("y", track("tilt")) @ about("x", track("bank"))
     own = {
-        name: turned("ZYX", (1.0, f"{name}_yaw"), (1.0, f"{name}_pitch"), (1.0, f"{name}_roll"))
+        name: about("z", track(f"{name}_yaw")) @ about("y", track(f"{name}_pitch")) @ about("x", track(f"{name}_roll"))
         for name in ("pelvis", "trunk", "head")
     }
-    legs, ankle_T3 = {}, np.zeros((count, 3))
-    for side, sign in (("R", -1.0), ("L", 1.0)):
-        hip = own["pelvis"].apply([0.0, sign * person.hip_width, -0.047 * person.height])
-        base, _ = _leg(person, posture, side, count, free=False)
-        ankle_T3 += 0.5 * (hip + base)
-        legs[side] = (hip, _leg(person, posture, side, count, free=True)[1])
-    planted_T1 = track("planted")[:, None]
-    place_T3 = np.stack([track(axis) for axis in "xyz"], axis=1)
-    stood_T3 = np.array([0.0, 0.0, person.ankle]) - whole.apply(ankle_T3) @ np.eye(3)
-    stood_T3 = upright.inv().apply(stood_T3)
-    local_T3 = place_T3 + planted_T1 * (stood_T3 - place_T3)
-    velocity_T3 = np.stack(
-        [track("speed") * np.cos(heading_T), track("speed") * np.sin(heading_T), track("climb")], axis=1
+    hips = {
+        side: own["pelvis"].apply(np.array([0.0, sign * person.hip_width, -0.047 * person.height]))
+        for side, sign in zip(SIDES, (-1.0, 1.0), strict=True)
+    }
+    ankles_3T = sum(
+        (0.5 * (hip + _ankle(person, _leg(posture, side, len(times_T), free=False))) for side, hip in hips.items()),
+        start=np.zeros((3, 1)),
     )
-    pelvis_T3 = cumulative_trapezoid(velocity_T3, times_T, axis=0, initial=0.0) + upright.apply(local_T3)
-    segments = {"pelvis": Segment(pelvis_T3, whole * own["pelvis"])}
-    segments["trunk"] = Segment(segments["pelvis"].point(np.array([0.0, 0.0, 0.04 * person.height])), whole * own["trunk"])
-    segments["head"] = Segment(segments["trunk"].point(np.array([0.0, 0.0, person.trunk])), whole * own["head"])
-    for side, sign in (("R", -1.0), ("L", 1.0)):
-        hip, (thigh, shank, foot) = legs[side]
-        segments[f"thigh_{side}"] = Segment(pelvis_T3 + whole.apply(hip), whole * thigh)
-        segments[f"shank_{side}"] = Segment(segments[f"thigh_{side}"].point(np.array([0.0, 0.0, -person.thigh])), whole * shank)
-        segments[f"foot_{side}"] = Segment(segments[f"shank_{side}"].point(np.array([0.0, 0.0, -person.shank])), whole * foot)
-        upper = segments["trunk"].rotation * turned(
-            "YXZ", (-1.0, f"shoulder_{side}"), (sign, f"raise_{side}"), (-sign, f"spin_{side}")
+    # Where the pelvis is in the axes of the heading; a body that stands has its ankles at the origin.
+    stood_3T = np.array([[0.0], [0.0], [person.ankle]]) - (upright.inverse() @ whole).apply(ankles_3T)
+    place_3T = np.stack([track(axis) for axis in "xyz"])
+    place_3T = place_3T + track("planted") * (stood_3T - place_3T)
+    velocity_3T = np.stack(
+        [track("speed") * np.cos(heading_T), track("speed") * np.sin(heading_T), track("climb")]
+    )
+    pelvis_3T = cumulative_trapezoid(velocity_3T, times_T, initial=0.0) + upright.apply(place_3T)
+    segments = {"pelvis": Segment(pelvis_3T, whole @ own["pelvis"])}
+    segments["trunk"] = Segment(segments["pelvis"].point(0.0, 0.0, 0.04 * person.height), whole @ own["trunk"])
+    segments["head"] = Segment(segments["trunk"].point(0.0, 0.0, person.trunk), whole @ own["head"])
+    for side, sign in zip(SIDES, (-1.0, 1.0), strict=True):
+        thigh, shank, foot = (whole @ turns for turns in _leg(posture, side, len(times_T), free=True))
+        upper_leg = segments[f"thigh_{side}"] = Segment(pelvis_3T + whole.apply(hips[side]), thigh)
+        lower_leg = segments[f"shank_{side}"] = Segment(upper_leg.point(0.0, 0.0, -person.thigh), shank)
+        segments[f"foot_{side}"] = Segment(lower_leg.point(0.0, 0.0, -person.shank), foot)
+        upper = segments["trunk"].rotation @ (
+            about("y", -track(f"shoulder_{side}"))
+            @ about("x", sign * track(f"raise_{side}"))
+            @ about("z", -sign * track(f"spin_{side}"))
         )
-        lower = upper * turned("YZ", (-1.0, f"elbow_{side}"), (-sign, f"pronate_{side}"))
-        shoulder = np.array([0.0, sign * person.shoulder_width, 0.9 * person.trunk])
-        segments[f"upper_arm_{side}"] = Segment(segments["trunk"].point(shoulder), upper)
-        segments[f"forearm_{side}"] = Segment(
-            segments[f"upper_arm_{side}"].point(np.array([0.0, 0.0, -person.upper_arm])), lower
-        )
+        lower = upper @ about("y", -track(f"elbow_{side}")) @ about("z", -sign * track(f"pronate_{side}"))
+        shoulder_3T = segments["trunk"].point(0.0, sign * person.shoulder_width, 0.9 * person.trunk)
+        arm = segments[f"upper_arm_{side}"] = Segment(shoulder_3T, upper)
+        segments[f"forearm_{side}"] = Segment(arm.point(0.0, 0.0, -person.upper_arm), lower)
     return Skeleton(segments, heading_T)
 
 
-def _leg(
-    person: Person, posture: Posture, side: str, count: int, *, free: bool
-) -> tuple[Float, tuple[Rotation, Rotation, Rotation]]:
-    """Return the ankle from the hip [T, 3], and the rotations of thigh, shank and foot, relative to the whole body."""
+def _leg(posture: Posture, side: str, count: int, *, free: bool) -> tuple[Turns, Turns, Turns]:
+    """Return the rotations of thigh, shank and foot, relative to the whole body."""
     sign = -1.0 if side == "R" else 1.0
     thigh, knee, ankle = (
         posture.at(f"{joint}_{side}", count) + (posture.at(f"free_{joint}_{side}", count) if free else 0.0)
         for joint in ("thigh", "knee", "ankle")
     )
     sideways, outward = sign * posture.at(f"abduct_{side}", count), sign * posture.at(f"rotate_{side}", count)
-    upper = Rotation.from_euler("YXZ", np.stack([-thigh, sideways, outward], axis=1))
-    lower = upper * Rotation.from_euler("Y", knee[:, None])
-    foot = lower * Rotation.from_euler("Y", -ankle[:, None])
-    reached = upper.apply([0.0, 0.0, -person.thigh]) + lower.apply([0.0, 0.0, -person.shank])
-    return reached, (upper, lower, foot)
+    upper = about("y", -thigh) @ about("x", sideways) @ about("z", outward)
+    lower = upper @ about("y", knee)
+    return upper, lower, lower @ about("y", -ankle)
+
+
+def _ankle(person: Person, leg: tuple[Turns, Turns, Turns]) -> Float:
+    """Return the ankle from the hip, [3, T]."""
+    return leg[0].apply(np.array([0.0, 0.0, -person.thigh])) + leg[1].apply(np.array([0.0, 0.0, -person.shank]))
