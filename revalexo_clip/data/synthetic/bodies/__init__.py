@@ -2,14 +2,14 @@
 
 - `people`: measures and habits
 - `posture`, `curves`: joint angles over time
-- `gait`, `daily`, `activities`: what people do
-- `skeleton`: forward kinematics
+- `gait`, `daily`, `hands`, `whole`, `activities`: what people do
+- `skeleton`, `turns`: forward kinematics
 - `sensors`: where IMUs are worn, and what they measure
 - `session`, `simulate`: recordings
 """
 
 from revalexo_clip.data.synthetic.bodies.activities import ACTIVITIES
 from revalexo_clip.data.synthetic.bodies.sensors import PLACES
-from revalexo_clip.data.synthetic.bodies.simulate import Bodies, simulate_bodies
+from revalexo_clip.data.synthetic.bodies.simulate import Bodies, simulate_bodies, write_bodies
 
-__all__ = ["ACTIVITIES", "PLACES", "Bodies", "simulate_bodies"]
+__all__ = ["ACTIVITIES", "PLACES", "Bodies", "simulate_bodies", "write_bodies"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from revalexo_clip.data.synthetic.bodies import daily
+from revalexo_clip.data.synthetic.bodies import daily, hands, whole
 from revalexo_clip.data.synthetic.bodies.gait import Pace, go
 from revalexo_clip.data.synthetic.bodies.people import Person
 from revalexo_clip.data.synthetic.bodies.posture import Posture
@@ -53,12 +53,40 @@ def descend(rng: np.random.Generator, person: Person, times_T: Float) -> Posture
     return go(rng, person, times_T, Pace("down", person.cadence * rng.uniform(0.8, 1.15), tread, -rise), turning=0.5)
 
 
+def stand(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
+    """Stand, calmly or looking around."""
+    return daily.stand(rng, person, times_T, lively=float(np.exp(rng.uniform(np.log(0.2), np.log(2.5)))))
+
+
+def sit(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
+    """Sit, calmly or not."""
+    return daily.sit(rng, person, times_T, lively=float(np.exp(rng.uniform(np.log(0.15), np.log(1.6)))))
+
+
 ACTIVITIES: dict[str, Activity] = {
     "walking": Activity(walk, "moving", (8.0, 40.0), 3.0),
     "running": Activity(run, "moving", (8.0, 30.0)),
     "stairs_up": Activity(climb, "moving", (5.0, 16.0)),
     "stairs_down": Activity(descend, "moving", (5.0, 16.0)),
-    "standing": Activity(daily.stand, "standing", (8.0, 40.0)),
-    "sitting": Activity(daily.sit, "sitting", (10.0, 50.0)),
+    "carrying": Activity(whole.carry, "moving", (8.0, 25.0)),
+    "standing": Activity(stand, "standing", (8.0, 40.0), 1.5),
+    "turning": Activity(whole.turn, "standing", (4.0, 12.0)),
+    "picking_up": Activity(whole.pick_up, "standing", (6.0, 20.0)),
+    "cleaning": Activity(hands.clean, "standing", (10.0, 30.0)),
+    "brushing_teeth": Activity(hands.brush_teeth, "standing", (10.0, 40.0)),
+    "sitting": Activity(sit, "sitting", (10.0, 50.0), 1.5),
+    "sit_to_stand": Activity(whole.sit_to_stand, "sitting", (8.0, 30.0)),
+    "typing": Activity(hands.type_keys, "sitting", (10.0, 40.0)),
+    "writing": Activity(hands.write, "sitting", (10.0, 40.0)),
+    "browsing": Activity(hands.browse, "sitting", (10.0, 40.0)),
+    "reading": Activity(hands.read, "sitting", (10.0, 40.0)),
+    "eating": Activity(hands.eat, "sitting", (10.0, 40.0)),
+    "drinking": Activity(hands.drink, "sitting", (6.0, 20.0)),
+    "talking": Activity(hands.talk, "sitting", (10.0, 40.0)),
+    "using_phone": Activity(hands.phone, "sitting", (10.0, 40.0)),
+    "fidgeting": Activity(hands.fidget, "sitting", (8.0, 30.0)),
+    "moving_chair": Activity(whole.roll_chair, "sitting", (8.0, 30.0)),
+    "cycling": Activity(whole.cycle, "sitting", (15.0, 50.0), 1.5),
+    "lying": Activity(whole.lie, "lying", (12.0, 50.0)),
 }
 """What people do, and how."""

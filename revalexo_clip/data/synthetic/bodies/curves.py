@@ -45,11 +45,12 @@ def timeline(
     rng: np.random.Generator, times_T: Float, pause: tuple[float, float], lasting: tuple[float, float]
 ) -> tuple[Float, Float]:
     """Draw starts and durations [s] of moves, with pauses between them; ranges are those of uniform distributions."""
-    span = float(times_T[-1] - times_T[0])
-    count = int(span / max(pause[0] + lasting[0], 0.05)) + 2
+    # Whole seconds, so that the draws do not depend on the sampling rate.
+    begin, end = np.floor(times_T[0]), np.ceil(times_T[-1])
+    count = int((end - begin) / max(pause[0] + lasting[0], 0.05)) + 2
     lasting_K = rng.uniform(*lasting, size=count)
-    start_K = float(times_T[0]) + np.cumsum(rng.uniform(*pause, size=count) + np.roll(lasting_K, 1)) - lasting_K[-1]
-    keep = start_K < times_T[-1]
+    start_K = begin + np.cumsum(rng.uniform(*pause, size=count) + np.roll(lasting_K, 1)) - lasting_K[-1]
+    keep = start_K < end
     keep[0] = True
     return start_K[keep], lasting_K[keep]
 

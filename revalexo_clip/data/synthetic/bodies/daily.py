@@ -14,14 +14,8 @@ from revalexo_clip.data.synthetic.geometry import Float
 
 LAP = (0.35, 0.12, 0.35, 1.25, 0.9)
 TABLE = (0.6, 0.2, 0.35, 1.3, 1.2)
-KEYS = (0.45, 0.18, 0.3, 1.45, 1.4)
 HANG = (0.0, 0.1, 0.1, 0.25, 0.4)
 """Postures of an arm, see `posture.ARM`."""
-
-
-def rng_state(rng: np.random.Generator) -> np.random.Generator:
-    """Return a generator of its own, so that what one part of an activity draws does not change another."""
-    return np.random.default_rng(rng.integers(2**63))
 
 
 def stand(rng: np.random.Generator, person: Person, times_T: Float, *, lively: float = 1.0) -> Posture:
@@ -113,7 +107,7 @@ def sit(
 
 def look(rng: np.random.Generator, person: Person, posture: Posture, times_T: Float, lively: float) -> None:
     """Turn the head: glances to the sides, up and down, nods."""
-    yaw_T = shifts(rng, times_T, 0.3 * lively, (0.5, 7.0), (0.3, 0.9))
+    yaw_T = 1.2 * np.tanh(shifts(rng, times_T, 0.3 * lively, (0.5, 7.0), (0.3, 0.9)) / 1.2)
     pitch_T = shifts(rng, times_T, 0.1 * lively, (0.8, 8.0), (0.35, 1.0))
     nod_T = 0.03 * lively * bursts(rng, times_T, 0.12) * np.sin(2.0 * np.pi * cycles(rng, times_T, rng.uniform(1.5, 3.0)))
     posture.add(

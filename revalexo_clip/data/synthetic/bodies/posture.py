@@ -81,6 +81,15 @@ class Posture:
         assert name in NAMES, name
         return self.tracks.get(name, 0.0)
 
+    def mixed(self, other: Posture, share_T: Float) -> Posture:
+        """Return a posture between this one and another, of which it has the given share; impacts are dropped."""
+        return Posture(
+            **{
+                name: self.get(name) + (other.get(name) - self.get(name)) * share_T
+                for name in sorted({*self.tracks, *other.tracks})
+            }
+        )
+
     def at(self, name: str, count: int) -> Float:
         """Return a track as an array of `count` samples."""
         return np.broadcast_to(np.asarray(self.get(name), dtype=np.float64), (count,))

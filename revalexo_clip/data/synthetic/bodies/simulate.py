@@ -6,7 +6,7 @@ Shapes: N = samples of all recordings, C = channels, R = recordings.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import atomically
+from revalexo_clip.core.platform import cpu_count
+from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.data.synthetic.bodies.activities import ACTIVITIES
 from revalexo_clip.data.synthetic.bodies.sensors import PLACES
 from revalexo_clip.data.synthetic.bodies.session import Session, simulate_session
@@ -60,11 +62,13 @@ def simulate_bodies(
     *,
     activities: Sequence[str] = tuple(ACTIVITIES),
     processes: int = 1,
+    on_progress: OnProgress = no_progress,
 ) -> Bodies:
     """Simulate `minutes` of each of `num_subjects` people who wear IMUs at `places`, sampled at `rate` [Hz].
 
     Each recording is one activity. With the same seed, more subjects begin with the same ones, and fewer places have
-    the same signals. Raises `ConfigError` if a parameter is invalid.
+    the same signals. The motion does not depend on `rate`. `on_progress(done, total)` counts sessions. Raises
+    `ConfigError` if a parameter is invalid.
     """
     _check(num_subjects, minutes, rate, places, seed, activities)
     count = max(1, int(np.ceil(minutes / SESSION_MINUTES - 1e-9)))
@@ -74,12 +78,47 @@ def simulate_bodies(
         simulate_session, seconds=seconds, rate=rate, places=tuple(places), activities=tuple(activities)
     )
     if processes == 1 or len(keys) == 1:
-        sessions = list(map(work, keys))
+        sessions = _collected(map(work, keys), len(keys), on_progress)
     else:
+        # Use spawn, because a fork of a process that has started threads (torch, a progress bar) can hang.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(processes, len(keys)), mp_context=context) as pool:
-            sessions = list(pool.map(work, keys))
+            sessions = _collected(pool.map(work, keys), len(keys), on_progress)
     return _joined(keys, sessions, rate, places)
+
+
+def write_bodies(
+    path: Path,
+    num_subjects: int,
+    minutes: float,
+    rate: float = 60.0,
+    places: Sequence[str] = PLACES,
+    seed: int = 0,
+    *,
+    processes: int | None = None,
+    on_progress: OnProgress = no_progress,
+) -> Bodies:
+    """Simulate people, see `simulate_bodies`, and write their recordings to an .npz file; returns them.
+
+    `processes` defaults to the number of cores. Raises `ConfigError` if the file exists or is not named .npz.
+    """
+    if path.suffix != ".npz":
+        raise ConfigError(f"{path}: recordings without video are one file: choose a name that ends in .npz")
+    if path.exists():
+        raise ConfigError(f"{path} exists already: choose another file, or delete it")
+    bodies = simulate_bodies(
+        num_subjects, minutes, rate, places, seed, processes=processes or cpu_count(), on_progress=on_progress
+    )
+    bodies.save(path)
+    return bodies
+
+
+def _collected(sessions: Iterable[Session], total: int, report: OnProgress) -> list[Session]:
+    found = []
+    for session in sessions:
+        found.append(session)
+        report(len(found), total)
+    return found
 
 
 def _joined(
