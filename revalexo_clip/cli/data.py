@@ -58,7 +58,7 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
     ] = False,
     places: Annotated[
         str,
-        typer.Option(metavar="all|PLACE,...", help="World 2 with --no-video: where sensors are worn, see docs/data.md."),
+        typer.Option(metavar="all|PLACE,...", help="World 2 with --no-video: where sensors are worn."),
     ] = "",
     no_video: Annotated[
         bool, typer.Option("--no-video", help="World 2 with --places: only IMUs, more activities, one .npz file.")
@@ -71,12 +71,12 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
 
     given = {name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     if places or no_video:
-        if not (places and no_video and world == 2):  # noqa: PLR2004 (the number of a world)
+        if not (places and no_video and world == 2):
             raise ConfigError("--places and --no-video need each other and --world 2: sensors anywhere have no video")
         wrong = sorted(given & {"clips", "overlap", "camera_imu", "stabilised", "narrate"})
         if wrong:
             raise ConfigError(f"--{wrong[0].replace('_', '-')} does not apply to --no-video")
-        _synthesize_bodies(folder, subjects, minutes, rate, places, seed)
+        _synthesize_bodies(folder, subjects, minutes, rate, places=places, seed=seed)
         return
     wrong = sorted(given & {"minutes", "rate"})
     if wrong:
@@ -99,13 +99,13 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
     say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
 
 
-def _synthesize_bodies(path: Path, subjects: int, minutes: float, rate: float, places: str, seed: int) -> None:
+def _synthesize_bodies(path: Path, subjects: int, minutes: float, rate: float, *, places: str, seed: int) -> None:
     from revalexo_clip.core.text import counted
     from revalexo_clip.data.synthetic.bodies import PLACES, write_bodies
 
     chosen = PLACES if places == "all" else tuple(places.split(","))
     with counting("sessions") as on_progress:
-        bodies = write_bodies(path, subjects, minutes, rate, chosen, seed, on_progress=on_progress)
+        bodies = write_bodies(path, subjects, minutes, rate, chosen, seed=seed, on_progress=on_progress)
     recordings = counted(len(bodies.label), "recording")
     activities = counted(len(bodies.activities), "activity", "activities")
     say(f"{path}: {recordings} of {counted(subjects, 'subject')} with {counted(len(chosen), 'sensor')}, {activities}")

@@ -44,18 +44,18 @@ def run(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
 def climb(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Climb stairs."""
     tread, rise = rng.uniform(0.26, 0.32), rng.uniform(0.14, 0.19)
-    return go(rng, person, times_T, Pace("up", person.cadence * rng.uniform(0.75, 1.05), tread, rise), turning=0.5)
+    return go(rng, person, times_T, Pace("up", person.cadence * rng.uniform(0.75, 1.05), tread, rise), turning=1.2)
 
 
 def descend(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Go down stairs."""
     tread, rise = rng.uniform(0.26, 0.32), rng.uniform(0.14, 0.19)
-    return go(rng, person, times_T, Pace("down", person.cadence * rng.uniform(0.8, 1.15), tread, -rise), turning=0.5)
+    return go(rng, person, times_T, Pace("down", person.cadence * rng.uniform(0.8, 1.15), tread, -rise), turning=1.2)
 
 
 def stand(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Stand, calmly or looking around."""
-    return daily.stand(rng, person, times_T, lively=float(np.exp(rng.uniform(np.log(0.2), np.log(2.5)))))
+    return daily.stand(rng, person, times_T, lively=float(np.exp(rng.uniform(np.log(0.3), np.log(4.0)))))
 
 
 def sit(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:

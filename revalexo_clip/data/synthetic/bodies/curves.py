@@ -61,6 +61,7 @@ def shifts(
     spread: float,
     pause: tuple[float, float],
     lasting: tuple[float, float],
+    *,
     back: float = 0.4,
 ) -> Float:
     """Draw a curve [T] that rests at random targets, and moves quickly between them.
@@ -69,7 +70,7 @@ def shifts(
     """
     start_K, lasting_K = timeline(rng, times_T, pause, lasting)
     target_K = rng.normal(0.0, spread, size=len(start_K)) * np.where(rng.random(len(start_K)) < back, 0.15, 1.0)
-    return Moves(start_K, lasting_K, target_K[:, None]).at(times_T)[0]
+    return np.asarray(Moves(start_K, lasting_K, target_K[:, None]).at(times_T)[0])
 
 
 def visits(
@@ -97,13 +98,14 @@ def drift(rng: np.random.Generator, times_T: Float, spread: float, slowest: floa
     curve_T = np.zeros_like(times_T)
     for rate, phase in zip(rates, phases, strict=True):
         curve_T += np.sin(2.0 * np.pi * rate * times_T + phase)
-    return spread / np.sqrt(3.0) * curve_T
+    return np.asarray(spread / np.sqrt(3.0) * curve_T)
 
 
 def bursts(rng: np.random.Generator, times_T: Float, share: float, lasting: tuple[float, float] = (0.5, 4.0)) -> Float:
     """Draw a curve [T] between 0 and 1 that is 1 for about `share` of the time, in bursts."""
     start_K, ease_K = timeline(rng, times_T, lasting, (0.3, 0.6))
-    return Moves(start_K, ease_K, (rng.random(len(start_K)) < share).astype(np.float64)[:, None]).at(times_T)[0]
+    on_K = (rng.random(len(start_K)) < share).astype(np.float64)
+    return np.asarray(Moves(start_K, ease_K, on_K[:, None]).at(times_T)[0])
 
 
 def cycles(rng: np.random.Generator, times_T: Float, rate: float, jitter: float = 0.05) -> Float:

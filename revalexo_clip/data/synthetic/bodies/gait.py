@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
 
@@ -56,9 +57,8 @@ def design(rng: np.random.Generator, person: Person, pace: Pace) -> Stride:
     weak = 0.5 * person.asymmetry * person.weak
     left = 0.5 + weak
     length, rise = 2.0 * pace.step, 2.0 * pace.rise
-    stance = float(np.clip(0.62 - 0.09 * (pace.cadence - 1.4), 0.3, 0.4)) if running else _stance(person, pace)
-    tracks = {name: np.zeros(_PHASES) for name in ("x", "y", "z")}
-    _move_pelvis(rng, person, pace, stance, left, tracks)
+    stance = float(np.clip(0.345 - 0.12 * (pace.cadence - 2.6), 0.28, 0.38)) if running else _stance(person, pace)
+    tracks = _move_pelvis(rng, person, pace, stance, left)
     feet = {}
     for side, sign, landing in (("R", -1, 0.0), ("L", 1, left)):
         own = person.asymmetry * (1.0 if sign == person.weak else -1.0)
@@ -89,7 +89,7 @@ def design(rng: np.random.Generator, person: Person, pace: Pace) -> Stride:
             tracks[f"abduct_{side}"] += 0.14 * gaussian_filter1d(~down * 1.0, 6.0, mode="wrap")
         tracks[f"rotate_{side}"] = np.full(_PHASES, 0.08)
     _swing_arms(person, pace, left, tracks)
-    smooth = np.stack([gaussian_filter1d(track, 1.2, mode="wrap") for track in tracks.values()], axis=1)
+    smooth = np.stack([gaussian_filter1d(track, 1.6, mode="wrap") for track in tracks.values()], axis=1)
     closed = np.concatenate([smooth, smooth[:1]])
     spline = CubicSpline(np.arange(_PHASES + 1) / _PHASES, closed, bc_type="periodic")
     return Stride(spline, tuple(tracks), length, rise, left)
@@ -99,10 +99,9 @@ def _stance(person: Person, pace: Pace) -> float:
     return float(np.clip(person.stance - 0.05 * (pace.cadence / person.cadence - 1.0), 0.55, 0.75))
 
 
-def _move_pelvis(
-    rng: np.random.Generator, person: Person, pace: Pace, stance: float, left: float, tracks: dict[str, Float]
-) -> None:
-    """Add how pelvis, trunk and head move in a stride."""
+def _move_pelvis(rng: np.random.Generator, person: Person, pace: Pace, stance: float, left: float) -> dict[str, Float]:
+    """Return how pelvis, trunk and head move in a stride."""
+    tracks = {}
     cycle = 2.0 * np.pi * _PHASE_P
     # Warped so that both landings are half a cycle apart.
     even = np.interp(_PHASE_P, [0.0, left, 1.0], [0.0, 0.5, 1.0])
@@ -112,9 +111,9 @@ def _move_pelvis(
         vertical = _flight(pace, stance)
         surge = 0.008 * person.surge
     else:
-        bounce = 0.6 * person.bounce * pace.step**2 / (16.0 * person.leg) + 0.003
+        bounce = 0.5 * person.bounce * pace.step**2 / (16.0 * person.leg) + 0.003
         if pace.rise:
-            bounce += 0.07 * abs(pace.rise) * person.bounce
+            bounce += 0.15 * abs(pace.rise) * person.bounce
         vertical = -bounce * np.cos(twice - 0.75)
         vertical += bounce * rng.uniform(0.02, 0.09) * np.cos(2.0 * twice + rng.uniform(0.0, 2.0 * np.pi))
         surge = 0.012 * person.surge * pace.step / 0.66
@@ -134,18 +133,20 @@ def _move_pelvis(
     lean = person.lean + {"run": 0.1, "up": 0.15, "down": 0.02}.get(pace.kind, 0.02)
     tracks["trunk_yaw"], tracks["trunk_pitch"], tracks["trunk_roll"] = yaw, lean + pitch, roll
     loose = 1.0 - person.steadiness
+    shaken = 2.2 if running else 1.0
     # The head also turns against the up and down of the trunk, to look at one point.
-    tracks["head_yaw"] = 0.5 * loose * yaw + 0.012 * np.sin(cycle + rng.uniform(0.0, 6.0))
-    tracks["head_pitch"] = loose * pitch + 0.018 * np.sin(twice + rng.uniform(0.5, 2.0))
+    tracks["head_yaw"] = 0.6 * loose * yaw + 0.025 * shaken * np.sin(cycle + rng.uniform(0.0, 6.0))
+    tracks["head_pitch"] = loose * pitch + 0.03 * shaken * np.sin(twice + rng.uniform(0.5, 2.0))
     tracks["head_pitch"] += {"down": 0.3, "up": 0.12}.get(pace.kind, 0.0) + person.neck
-    tracks["head_roll"] = loose * roll + 0.01 * np.sin(cycle + rng.uniform(0.0, 6.0))
+    tracks["head_roll"] = loose * roll + 0.016 * shaken * np.sin(cycle + rng.uniform(0.0, 6.0))
+    return tracks
 
 
 def _flight(pace: Pace, stance: float) -> Float:
     """Return the height of the pelvis [P] in running: free fall in flight, a push on the ground in between."""
     half = _PHASE_P * 2.0 % 1.0
     on = half < 2.0 * stance
-    push = np.where(on, np.maximum(np.sin(np.pi * half / (2.0 * stance)), 0.0) ** 1.3, 0.0)
+    push = np.where(on, np.maximum(np.sin(np.pi * half / (2.0 * stance)), 0.0) ** 1.5, 0.0)
     push = gaussian_filter1d(push, 1.5, mode="wrap")
     acceleration = push / push.mean() * 9.81 - 9.81
     spectrum = np.fft.rfft(acceleration)
@@ -155,13 +156,15 @@ def _flight(pace: Pace, stance: float) -> Float:
     return np.fft.irfft(spectrum, _PHASES)
 
 
-def _foot(person: Person, pace: Pace, stance: float, ahead: float, landing: float) -> tuple[Float, Float, Float, Float]:
+def _foot(
+    person: Person, pace: Pace, stance: float, ahead: float, landing: float
+) -> tuple[Float, Float, Float, NDArray[np.bool_]]:
     """Return how the ankle moves relative to the pelvis [P], forward and upward [m]; pitch; where the foot is down."""
     length, rise = 2.0 * pace.step, 2.0 * pace.rise
     phase = (_PHASE_P - landing) % 1.0
     u = np.clip((phase - stance) / (1.0 - stance), 0.0, 1.0)
     forward = u * u * (3.0 - 2.0 * u)
-    upward = min_jerk(1.7 * u) if rise > 0 else min_jerk(1.7 * u - 0.7)
+    upward = min_jerk(1.3 * u) if rise > 0 else min_jerk(1.3 * u - 0.3)
     heel, toe = person.heel_rise, person.toe_up
     lift = person.lift * person.size
     if pace.kind == "run":
@@ -188,14 +191,14 @@ def _foot(person: Person, pace: Pace, stance: float, ahead: float, landing: floa
     pivot = np.where(pitch > 0.0, _TOE, -_HEEL) * person.height
     ankle_x = sole_x + pivot * (1.0 - np.cos(pitch)) + person.ankle * np.sin(pitch)
     ankle_z = sole_z + pivot * np.sin(pitch) + person.ankle * np.cos(pitch)
-    smoothed = [gaussian_filter1d(curve, 1.5, mode="wrap") for curve in (ankle_x, ankle_z)]
+    smoothed = [gaussian_filter1d(curve, 2.0, mode="wrap") for curve in (ankle_x, ankle_z)]
     return smoothed[0], smoothed[1], pitch, phase < stance
 
 
 def bend_leg(person: Person, forward: Float, upward: Float) -> tuple[Float, Float]:
     """Return the flexion of hip and knee that puts the ankle at (`forward`, `upward`) from the hip [m]."""
     far = 0.994 * person.leg
-    soft = 0.008 * person.leg
+    soft = 0.016 * person.leg
     distance = np.hypot(forward, upward)
     distance = _soft_limit(distance, far, soft)
     distance = np.maximum(distance, 0.3 * person.leg)
@@ -238,9 +241,7 @@ def go(rng: np.random.Generator, person: Person, times_T: Float, pace: Pace, *, 
         design(np.random.default_rng(state), person, pace._replace(cadence=pace.cadence * c, step=pace.step * s))
         for c, s in ((0.96, 0.93), (1.04, 1.07))
     )
-    mix_T = np.clip(
-        0.5 + drift(rng, times_T, 0.25, 25.0, 6.0) + drift(rng, times_T, 0.12, 4.0, 1.0), -0.2, 1.2
-    )
+    mix_T = np.clip(0.5 + drift(rng, times_T, 0.25, 25.0, 6.0) + drift(rng, times_T, 0.12, 4.0, 1.0), -0.2, 1.2)
     wobble = 0.035 if person.gait == "healthy" else 0.06
     phase_T = 0.5 * pace.cadence * times_T + rng.uniform()
     phase_T = phase_T + drift(rng, times_T, wobble, 12.0, 3.0) + drift(rng, times_T, 0.2 * wobble, 2.5, 0.9)
@@ -256,8 +257,8 @@ def go(rng: np.random.Generator, person: Person, times_T: Float, pace: Pace, *, 
     heading_T = heading_T + drift(rng, times_T, 0.06 * turning, 8.0, 2.0)
     turn_T = np.gradient(heading_T, times_T)
     posture.set(speed=speed_T, climb=climb * rate_T, turn=turn_T)
-    look_T = person.liveliness * shifts(rng, times_T, 0.22, (0.6, 6.0), (0.35, 0.8))
-    nod_T = person.liveliness * shifts(rng, times_T, 0.09, (1.0, 7.0), (0.35, 0.9))
+    look_T = person.liveliness * shifts(rng, times_T, 0.35, (0.4, 5.0), (0.35, 0.8))
+    nod_T = person.liveliness * shifts(rng, times_T, 0.14, (0.8, 6.0), (0.35, 0.9))
     posture.add(
         head_yaw=look_T + 0.25 * turn_T + drift(rng, times_T, 0.025, 3.0, 0.7),
         head_pitch=nod_T + drift(rng, times_T, 0.02, 3.0, 0.7),
@@ -274,7 +275,7 @@ def go(rng: np.random.Generator, person: Person, times_T: Float, pace: Pace, *, 
                 f"pronate_{side}": drift(rng, times_T, 0.12, 6.0, 0.8),
             }
         )
-    force = {"run": 2.0, "down": 1.3, "up": 0.7}.get(pace.kind, 1.0)
+    force = {"run": 3.0, "down": 2.0, "up": 1.0}.get(pace.kind, 1.0)
     posture.impacts = [
         Impact(time, float(force * (speed / 1.25 if pace.kind == "walk" else 1.0) * rng.uniform(0.7, 1.3)), side)
         for side, landing in (("R", 0.0), ("L", slow.left))

@@ -22,7 +22,13 @@ _PLATE = (0.65, 0.25, 0.45, 1.1, 1.0)
 _MOUTH = (0.8, 0.4, 0.75, 2.15, 0.3)
 _TEETH = (0.85, 0.55, 0.8, 2.1, 0.4)
 _PHONE = (0.4, 0.1, 0.4, 1.75, 0.5)
-_GESTURES = (LAP, (0.4, 0.3, 0.1, 1.5, 0.6), (0.7, 0.4, -0.1, 1.2, 0.3), (0.3, 0.15, 0.5, 1.8, 1.0), (0.9, 0.5, 0.0, 0.8, 0.2))
+_GESTURES = (
+    LAP,
+    (0.4, 0.3, 0.1, 1.5, 0.6),
+    (0.7, 0.4, -0.1, 1.2, 0.3),
+    (0.3, 0.15, 0.5, 1.8, 1.0),
+    (0.9, 0.5, 0.0, 0.8, 0.2),
+)
 """Postures of an arm, see `posture.ARM`."""
 
 
@@ -57,7 +63,7 @@ def _visit(posture: Posture, side: str, angles_5T: Float) -> None:
 
 def write(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Write by hand, line after line."""
-    posture = _settled(rng, person, times_T, (0.08, 0.5))
+    posture = _settled(rng, person, times_T, (0.15, 0.9))
     posture.add(head_pitch=rng.uniform(0.2, 0.7), trunk_pitch=rng.uniform(0.0, 0.15))
     hand, _ = _sides(person)
     busy_T = bursts(rng, times_T, 0.85)
@@ -68,7 +74,8 @@ def write(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     posture.add(
         **{
             f"spin_{hand}": 0.07 * _settle(line_T, times_T) + 0.5 * size * busy_T * wave_T,
-            f"pronate_{hand}": size * busy_T * np.sin(2.0 * np.pi * strokes_T + 1.0) + drift(rng, times_T, 0.03, 5.0, 0.8),
+            f"pronate_{hand}": size * busy_T * np.sin(2.0 * np.pi * strokes_T + 1.0)
+            + drift(rng, times_T, 0.03, 5.0, 0.8),
             f"elbow_{hand}": 0.3 * size * busy_T * wave_T + drift(rng, times_T, 0.3 * size, 0.8, 0.2),
         }
     )
@@ -85,7 +92,7 @@ def _settle(curve_T: Float, times_T: Float) -> Float:
 
 def type_keys(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Type on a keyboard."""
-    posture = _settled(rng, person, times_T, (0.08, 0.5))
+    posture = _settled(rng, person, times_T, (0.15, 0.9))
     posture.add(head_pitch=rng.uniform(0.0, 0.35))
     busy_T = bursts(rng, times_T, 0.8)
     for side in SIDES:
@@ -98,7 +105,7 @@ def type_keys(rng: np.random.Generator, person: Person, times_T: Float) -> Postu
                 f"spin_{side}": shifts(rng, times_T, 0.03, (0.3, 2.0), (0.2, 0.5)) * busy_T,
             }
         )
-        start_K, _ = timeline(rng, times_T, (0.08, 0.5), (0.08, 0.1))
+        start_K, _ = timeline(rng, times_T, (0.15, 0.9), (0.08, 0.1))
         pressed = start_K[np.interp(start_K, times_T, busy_T) > 0.5]
         posture.impacts += [Impact(float(at), rng.uniform(0.01, 0.05), f"hand_{side}") for at in pressed]
     return posture
@@ -106,7 +113,7 @@ def type_keys(rng: np.random.Generator, person: Person, times_T: Float) -> Postu
 
 def browse(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Look at a screen, with a hand on a mouse."""
-    posture = _settled(rng, person, times_T, (0.05, 0.5))
+    posture = _settled(rng, person, times_T, (0.1, 0.9))
     posture.add(head_pitch=rng.uniform(-0.1, 0.2))
     hand, other = _sides(person)
     _place(rng, posture, hand, _MOUSE)
@@ -123,7 +130,7 @@ def browse(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
 
 def read(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Read a book or a sheet, in the hands or on the table."""
-    posture = _settled(rng, person, times_T, (0.2, 1.2))
+    posture = _settled(rng, person, times_T, (0.3, 1.6))
     posture.add(head_pitch=rng.uniform(0.15, 0.6))
     hand, _ = _sides(person)
     if rng.random() < 0.6:
@@ -147,7 +154,9 @@ def eat(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     posture.add(head_pitch=0.3 - 0.15 * raised_T, trunk_pitch=0.08 * raised_T)
     if rng.random() < 0.5:  # with a knife in the other hand
         _place(rng, posture, other, _PLATE)
-        cut_T = bursts(rng, times_T, 0.25, (1.0, 4.0)) * np.sin(2.0 * np.pi * cycles(rng, times_T, rng.uniform(1.5, 3.0)))
+        cut_T = bursts(rng, times_T, 0.25, (1.0, 4.0)) * np.sin(
+            2.0 * np.pi * cycles(rng, times_T, rng.uniform(1.5, 3.0))
+        )
         posture.add(**{f"elbow_{other}": 0.06 * cut_T, f"shoulder_{other}": 0.05 * cut_T})
     chew_T = bursts(rng, times_T, 0.6, (3.0, 10.0)) * np.sin(2.0 * np.pi * cycles(rng, times_T, rng.uniform(1.1, 1.8)))
     return posture.add(head_pitch=0.004 * chew_T)
@@ -168,13 +177,21 @@ def brush_teeth(rng: np.random.Generator, person: Person, times_T: Float) -> Pos
     """Brush teeth."""
     posture = stand(rng, person, times_T, lively=rng.uniform(0.2, 0.8))
     hand, _ = _sides(person)
-    _visit(posture, hand, visits(rng, times_T, (_TEETH, (0.9, 0.7, 0.6, 2.05, 0.9), (0.8, 0.4, 0.9, 2.15, 0.1)), (2.0, 8.0), (0.4, 0.9)))
+    _visit(
+        posture,
+        hand,
+        visits(rng, times_T, (_TEETH, (0.9, 0.7, 0.6, 2.05, 0.9), (0.8, 0.4, 0.9, 2.15, 0.1)), (2.0, 8.0), (0.4, 0.9)),
+    )
     strokes_T = np.sin(2.0 * np.pi * cycles(rng, times_T, rng.uniform(2.5, 5.5), 0.3)) * bursts(rng, times_T, 0.85)
     size = rng.uniform(0.03, 0.12)
     posture.add(
         head_pitch=rng.uniform(0.0, 0.25) + 0.06 * size * strokes_T,
         head_yaw=0.08 * size * strokes_T,
-        **{f"elbow_{hand}": size * strokes_T, f"spin_{hand}": 0.7 * size * strokes_T, f"pronate_{hand}": 0.6 * size * strokes_T},
+        **{
+            f"elbow_{hand}": size * strokes_T,
+            f"spin_{hand}": 0.7 * size * strokes_T,
+            f"pronate_{hand}": 0.6 * size * strokes_T,
+        },
     )
     return posture
 
@@ -205,7 +222,12 @@ def phone(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     if rng.random() < 0.4:
         _place(rng, posture, other, _PHONE)
     for side in (hand, other):
-        posture.add(**{f"pronate_{side}": busy_T * drift(rng, times_T, 0.02, 0.6, 0.15), f"elbow_{side}": drift(rng, times_T, 0.012, 4.0, 0.6)})
+        posture.add(
+            **{
+                f"pronate_{side}": busy_T * drift(rng, times_T, 0.02, 0.6, 0.15),
+                f"elbow_{side}": drift(rng, times_T, 0.012, 4.0, 0.6),
+            }
+        )
     return posture.add(head_pitch=rng.uniform(0.25, 0.7))
 
 
@@ -215,13 +237,26 @@ def clean(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     hand, other = _sides(person)
     stroke_T = cycles(rng, times_T, rng.uniform(0.6, 2.2), 0.3)
     size_T = rng.uniform(0.1, 0.4) * bursts(rng, times_T, 0.8)
-    angles = visits(rng, times_T, ((0.8, 0.3, 0.2, 0.9, 1.0), (1.1, 0.5, 0.0, 0.6, 1.1), (0.6, 0.2, 0.6, 1.2, 0.8)), (1.5, 6.0), (0.6, 1.2), spread=0.12)
+    angles = visits(
+        rng,
+        times_T,
+        ((0.8, 0.3, 0.2, 0.9, 1.0), (1.1, 0.5, 0.0, 0.6, 1.1), (0.6, 0.2, 0.6, 1.2, 0.8)),
+        (1.5, 6.0),
+        (0.6, 1.2),
+        spread=0.12,
+    )
     wave_T, other_T = np.sin(2.0 * np.pi * stroke_T), np.cos(2.0 * np.pi * stroke_T)
     circling = rng.uniform(0.0, 1.0)
     for side, share in ((hand, 1.0), (other, 1.0 if rng.random() < 0.4 else 0.0)):
         if share:
             _visit(posture, side, angles)
-            posture.add(**{f"shoulder_{side}": size_T * wave_T, f"spin_{side}": size_T * circling * other_T, f"elbow_{side}": -0.6 * size_T * wave_T})
+            posture.add(
+                **{
+                    f"shoulder_{side}": size_T * wave_T,
+                    f"spin_{side}": size_T * circling * other_T,
+                    f"elbow_{side}": -0.6 * size_T * wave_T,
+                }
+            )
     posture.add(
         trunk_pitch=rng.uniform(0.0, 0.4) + 0.12 * size_T * wave_T,
         trunk_yaw=0.15 * size_T * other_T,
@@ -243,5 +278,7 @@ def fidget(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
         trunk_roll=shifts(rng, times_T, 0.06, (1.0, 8.0), (0.8, 1.8)),
     )
     for side in SIDES:
-        _visit(posture, side, visits(rng, times_T, (*_GESTURES, TABLE, (1.0, 0.5, 0.6, 2.3, 0.6)), (0.8, 8.0), (0.5, 1.1)))
+        _visit(
+            posture, side, visits(rng, times_T, (*_GESTURES, TABLE, (1.0, 0.5, 0.6, 2.3, 0.6)), (0.8, 8.0), (0.5, 1.1))
+        )
     return posture

@@ -4,6 +4,7 @@ Names of the tracks of a `Posture`; all default to 0. Angles [rad], lengths [m],
 
 - `planted` (0 to 1): the pelvis is where legs put it whose feet stand still; else at `x`, `y`, `z` (from the ground)
 - `speed`, `climb`, `turn`: motion of the whole body forward, upward and about the vertical
+- `stretch`: height of the trunk above the pelvis, in addition to the usual one
 - `tilt`, `bank`: pitch and roll of the whole body, as when lying
 - `pelvis_pitch`, `trunk_pitch`, `head_pitch` (and `_roll`, `_yaw`): segments relative to the whole body; positive pitch
   is nose down
@@ -28,7 +29,7 @@ SIDES = ("R", "L")
 LEG = ("thigh", "abduct", "rotate", "knee", "ankle")
 ARM = ("shoulder", "raise", "spin", "elbow", "pronate")
 AXES = ("pitch", "roll", "yaw")
-WHOLE = ("planted", "x", "y", "z", "speed", "climb", "turn", "tilt", "bank")
+WHOLE = ("planted", "x", "y", "z", "stretch", "speed", "climb", "turn", "tilt", "bank")
 NAMES = frozenset(
     {
         *WHOLE,

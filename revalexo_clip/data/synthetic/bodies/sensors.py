@@ -42,11 +42,11 @@ class Site:
 
 
 _SITES = {
-    "Pelvis": Site("pelvis", (-0.10, 0.0, 0.3), 0.03, (8.0, 18.0), 0.17, 11.0),
-    "Trunk": Site("trunk", (0.10, 0.0, 0.72), 0.03, (8.0, 18.0), 0.11, 9.0),
-    "Head": Site("head", (0.08, 0.06, 1.0), 0.02, (12.0, 28.0), 0.07, 8.0),
-    "Forearm": Site("forearm", (0.0, 0.03, 0.92), 0.015, (10.0, 22.0), 0.06, 9.0),
-    "Upper_Arm": Site("upper_arm", (0.0, 0.05, 0.5), 0.03, (7.0, 16.0), 0.08, 9.0),
+    "Pelvis": Site("pelvis", (-0.10, 0.0, 0.3), 0.03, (8.0, 18.0), 0.24, 12.0),
+    "Trunk": Site("trunk", (0.10, 0.0, 0.72), 0.03, (8.0, 18.0), 0.18, 10.5),
+    "Head": Site("head", (0.08, 0.06, 1.0), 0.02, (12.0, 28.0), 0.14, 9.5),
+    "Forearm": Site("forearm", (0.0, 0.03, 0.92), 0.015, (10.0, 22.0), 0.1, 10.0),
+    "Upper_Arm": Site("upper_arm", (0.0, 0.05, 0.5), 0.03, (7.0, 16.0), 0.13, 10.0),
     "Pocket": Site("thigh", (0.07, 0.06, 0.2), 0.03, (4.0, 10.0), 0.26, 13.0, 90.0),
     "Upper_Leg": Site("thigh", (0.05, 0.04, 0.5), 0.04, (7.0, 16.0), 0.3, 14.0),
     "Lower_Leg": Site("shank", (0.04, 0.03, 0.5), 0.05, (12.0, 28.0), 0.6, 19.0),
@@ -142,7 +142,7 @@ def draw_mount(rng: np.random.Generator, person: Person, place: str) -> Mount:
         rotation=rotation,
         tissue=rng.uniform(*site.tissue),
         damping=rng.uniform(0.2, 0.6),
-        rocking_33=rng.normal(0.0, 3.0, size=(3, 3)),
+        rocking_33=rng.normal(0.0, 5.0, size=(3, 3)),
         slip_3=slip,
     )
 
@@ -171,9 +171,7 @@ def _tissue(shaken_3T: Float, mount: Mount, rate: float) -> Float:
     return np.asarray(lfilter(below, above, shaken_3T))
 
 
-def _jolts(
-    skeleton: Skeleton, mount: Mount, person: Person, impacts: Sequence[Impact], times_T: Float
-) -> Float:
+def _jolts(skeleton: Skeleton, mount: Mount, person: Person, impacts: Sequence[Impact], times_T: Float) -> Float:
     """Return the displacement [3, T] by shocks: short damped oscillations, slower and weaker higher up the body."""
     site = _SITES[mount.place.removeprefix("Right_").removeprefix("Left_")]
     rate, side = 1.0 / float(times_T[1] - times_T[0]), mount.segment[-1]
@@ -212,7 +210,7 @@ def ideal(sensor: Segment, times_T: Float) -> tuple[Float, Float]:
 
 
 def measured(
-    rng: np.random.Generator, device: Device, signals: tuple[Float, Float], every: int, keep: slice, rate: float
+    rng: np.random.Generator, device: Device, signals: tuple[Float, Float], *, every: int, keep: slice, rate: float
 ) -> Float:
     """Return what real sensors report, [L, 6]: filtered, sampled every `every` samples, with errors and rounding."""
     found = []

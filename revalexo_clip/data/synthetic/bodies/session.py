@@ -101,7 +101,7 @@ def record(key: tuple[int, int, int], motion: Motion, rate: float, places: Seque
         sensor = worn(motion.skeleton, mount, motion.person, motion.impacts, motion.times_T)
         keep = slice(margin, len(motion.times_T) - margin)
         true = ideal(sensor, motion.times_T)
-        signals.append(measured(_generator(_ERRORS, *key, number), device, true, every, keep, rate))
+        signals.append(measured(_generator(_ERRORS, *key, number), device, true, every=every, keep=keep, rate=rate))
     return np.concatenate([*(signal[:, :3] for signal in signals), *(signal[:, 3:] for signal in signals)], axis=1)
 
 
@@ -120,12 +120,16 @@ def simulate_session(
 def _live(rng: np.random.Generator, person: Person, posture: Posture, times_T: Float) -> None:
     """Add what nobody can help: breath, heartbeat and tremor."""
     breath_T = np.sin(2.0 * np.pi * cycles(rng, times_T, person.breath, 0.3))
+    unrest = person.tremor * rng.uniform(0.5, 1.5)
     posture.add(
-        trunk_pitch=0.006 * breath_T,
+        stretch=0.001 * breath_T + drift(rng, times_T, 0.00018 * unrest, 1 / 2, 1 / 5),
+        trunk_pitch=0.006 * breath_T + drift(rng, times_T, 0.0007 * unrest, 1.5, 1 / 4),
+        trunk_roll=drift(rng, times_T, 0.0005 * unrest, 1.5, 1 / 4),
         pelvis_pitch=-0.0015 * breath_T,
-        head_pitch=drift(rng, times_T, 0.00003 * person.tremor, 1 / 6, 1 / 11),
-        head_yaw=drift(rng, times_T, 0.00003 * person.tremor, 1 / 6, 1 / 11),
-        trunk_roll=drift(rng, times_T, 0.00003 * person.tremor, 1 / 5, 1 / 10),
+        head_pitch=drift(rng, times_T, 0.003 * unrest, 1.8, 1 / 3)
+        + drift(rng, times_T, 0.00005 * unrest, 1 / 6, 1 / 11),
+        head_yaw=drift(rng, times_T, 0.003 * unrest, 1.8, 1 / 3) + drift(rng, times_T, 0.00005 * unrest, 1 / 6, 1 / 11),
+        head_roll=drift(rng, times_T, 0.002 * unrest, 1.8, 1 / 3),
     )
     for side, sign in zip(SIDES, (-1, 1), strict=True):
         shaking_T = np.zeros_like(times_T)
@@ -141,4 +145,4 @@ def _live(rng: np.random.Generator, person: Person, posture: Posture, times_T: F
         cycles(rng, times_T - times_T[0], person.heart, 0.2),
         times_T,
     )
-    posture.impacts += [Impact(float(beat), 0.06 / person.impact, "heart") for beat in beats]
+    posture.impacts += [Impact(float(beat), 0.1 / person.impact, "heart") for beat in beats]

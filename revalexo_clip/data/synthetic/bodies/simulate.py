@@ -70,13 +70,11 @@ def simulate_bodies(
     the same signals. The motion does not depend on `rate`. `on_progress(done, total)` counts sessions. Raises
     `ConfigError` if a parameter is invalid.
     """
-    _check(num_subjects, minutes, rate, places, seed, activities)
+    _check(num_subjects, minutes, rate, seed, places=places, activities=activities)
     count = max(1, int(np.ceil(minutes / SESSION_MINUTES - 1e-9)))
     seconds = minutes * 60.0 / count
     keys = [(seed, subject, number) for subject in range(num_subjects) for number in range(count)]
-    work = partial(
-        simulate_session, seconds=seconds, rate=rate, places=tuple(places), activities=tuple(activities)
-    )
+    work = partial(simulate_session, seconds=seconds, rate=rate, places=tuple(places), activities=tuple(activities))
     if processes == 1 or len(keys) == 1:
         sessions = _collected(map(work, keys), len(keys), on_progress)
     else:
@@ -93,8 +91,8 @@ def write_bodies(
     minutes: float,
     rate: float = 60.0,
     places: Sequence[str] = PLACES,
-    seed: int = 0,
     *,
+    seed: int = 0,
     processes: int | None = None,
     on_progress: OnProgress = no_progress,
 ) -> Bodies:
@@ -146,7 +144,7 @@ def _joined(
 
 
 def _check(
-    num_subjects: int, minutes: float, rate: float, places: Sequence[str], seed: int, activities: Sequence[str]
+    num_subjects: int, minutes: float, rate: float, seed: int, *, places: Sequence[str], activities: Sequence[str]
 ) -> None:
     if num_subjects < 1 or seed < 0:
         raise ConfigError("num_subjects must be at least 1, and seed at least 0")

@@ -61,12 +61,13 @@ def pose(person: Person, posture: Posture, times_T: Float) -> Skeleton:
     stood_3T = np.array([[0.0], [0.0], [person.ankle]]) - (upright.inverse() @ whole).apply(ankles_3T)
     place_3T = np.stack([track(axis) for axis in "xyz"])
     place_3T = place_3T + track("planted") * (stood_3T - place_3T)
-    velocity_3T = np.stack(
-        [track("speed") * np.cos(heading_T), track("speed") * np.sin(heading_T), track("climb")]
-    )
+    velocity_3T = np.stack([track("speed") * np.cos(heading_T), track("speed") * np.sin(heading_T), track("climb")])
     pelvis_3T = cumulative_trapezoid(velocity_3T, times_T, initial=0.0) + upright.apply(place_3T)
     segments = {"pelvis": Segment(pelvis_3T, whole @ own["pelvis"])}
-    segments["trunk"] = Segment(segments["pelvis"].point(0.0, 0.0, 0.04 * person.height), whole @ own["trunk"])
+    spine_3T = np.zeros((3, len(times_T)))
+    spine_3T[2] = 0.04 * person.height + track("stretch")
+    spine_3T = pelvis_3T + segments["pelvis"].rotation.apply(spine_3T)
+    segments["trunk"] = Segment(spine_3T, whole @ own["trunk"])
     segments["head"] = Segment(segments["trunk"].point(0.0, 0.0, person.trunk), whole @ own["head"])
     for side, sign in zip(SIDES, (-1.0, 1.0), strict=True):
         thigh, shank, foot = (whole @ turns for turns in _leg(posture, side, len(times_T), free=True))

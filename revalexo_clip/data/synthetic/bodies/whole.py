@@ -18,8 +18,8 @@ from revalexo_clip.data.synthetic.geometry import Float
 def sit_to_stand(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Stand up and sit down again and again: lean forward, push up."""
     pause = rng.uniform(0.1, 3.0)
-    start_K, lasting_K = timeline(rng, times_T, (0.1, 0.1 + pause), (0.9 / person.tempo, 1.7 / person.tempo))
-    up_T = Moves(start_K, lasting_K, (np.arange(len(start_K)) % 2.0)[:, None]).at(times_T)[0]
+    start_K, lasting_K = timeline(rng, times_T, (0.1, 0.1 + pause), (0.75 / person.tempo, 1.5 / person.tempo))
+    up_T = Moves(start_K, lasting_K, (np.arange(len(start_K)) % 2).astype(np.float64)[:, None]).at(times_T)[0]
     lively = rng.uniform(0.1, 1.0)
     posture = sit(rng, person, times_T, lively=lively, lean=(-0.15, 0.15))
     posture = posture.mixed(stand(rng, person, times_T, lively=lively), up_T)
@@ -38,7 +38,7 @@ def turn(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     start_K, lasting_K = timeline(rng, times_T, (0.3, 2.5), (0.9 / person.tempo, 2.2 / person.tempo))
     heading_T = Moves(start_K, lasting_K, np.cumsum(rng.normal(0.0, 1.8, size=len(start_K)))[:, None]).at(times_T)[0]
     turn_T = np.gradient(heading_T, times_T)
-    stepping_T = np.clip(np.abs(turn_T), 0.0, 1.0) ** 2
+    stepping_T = np.tanh(turn_T**2)
     phase_T = cycles(rng, times_T, 0.85 * person.tempo)
     posture.set(turn=turn_T)
     posture.add(head_yaw=0.18 * turn_T, trunk_yaw=0.06 * turn_T)
@@ -117,23 +117,27 @@ def cycle(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
         steer_T = drift(rng, times_T, 0.12, 8.0, 2.0) + 0.02 * np.sin(angle_T)
         rough = float(np.exp(rng.uniform(np.log(0.00008), np.log(0.0006))))
         shake_T = (0.4 + bursts(rng, times_T, 0.4, (1.0, 6.0))) * drift(rng, times_T, rough, 1 / 6, 1 / 18)
-        posture.set(speed=rng.uniform(3.0, 7.0) * (1.0 + drift(rng, times_T, 0.1, 20.0, 5.0)), turn=steer_T, z=1.0 + shake_T)
+        posture.set(
+            speed=rng.uniform(3.0, 7.0) * (1.0 + drift(rng, times_T, 0.1, 20.0, 5.0)), turn=steer_T, z=1.0 + shake_T
+        )
         posture.add(bank=-0.25 * steer_T, trunk_pitch=2.0 * shake_T)
         for side in SIDES:
             posture.add(**{f"elbow_{side}": 8.0 * drift(rng, times_T, rough, 1 / 8, 1 / 22)})
-        posture.impacts = [Impact(float(at), rng.uniform(0.1, 1.2), "seat") for at in timeline(rng, times_T, (0.5, 8.0), (0.1, 0.2))[0]]
+        posture.impacts = [
+            Impact(float(at), rng.uniform(0.1, 1.2), "seat") for at in timeline(rng, times_T, (0.5, 8.0), (0.1, 0.2))[0]
+        ]
     return posture
 
 
 def roll_chair(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Sit on a chair with wheels, and roll and swivel with it."""
     posture = sit(rng, person, times_T, lively=rng.uniform(0.5, 1.6))
-    push_T = shifts(rng, times_T, 0.45, (0.1, 1.2), (0.6, 1.4), back=0.3)
+    push_T = shifts(rng, times_T, 0.8, (0.1, 1.2), (0.6, 1.4), back=0.3)
     posture.set(
         speed=push_T,
         turn=np.gradient(shifts(rng, times_T, 0.6, (0.3, 3.0), (0.8, 1.8), back=0.2), times_T),
     )
-    strength = rng.uniform(0.08, 0.25)
+    strength = rng.uniform(0.12, 0.4)
     rock_T = shifts(rng, times_T, strength, (0.2, 1.6), (0.5, 1.1))
     posture.add(
         trunk_pitch=rock_T,
@@ -144,14 +148,18 @@ def roll_chair(rng: np.random.Generator, person: Person, times_T: Float) -> Post
     for side in SIDES:
         kick_T = shifts(rng, times_T, 0.25, (0.2, 1.5), (0.4, 0.9))
         posture.add(**{f"free_knee_{side}": kick_T, f"free_ankle_{side}": kick_T})
-    posture.impacts = [Impact(float(at), rng.uniform(0.02, 0.4), "seat") for at in timeline(rng, times_T, (0.3, 2.5), (0.1, 0.3))[0]]
+    posture.impacts = [
+        Impact(float(at), rng.uniform(0.02, 0.9), "seat") for at in timeline(rng, times_T, (0.3, 2.5), (0.1, 0.3))[0]
+    ]
     return posture
 
 
 def lie(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Lie on the back, on a side or on the belly, and move now and then."""
     calm = rng.uniform(0.1, 0.8)
-    tilt, bank = ((-1.5, 0.0), (-1.2, 0.0), (0.0, 1.5), (0.0, -1.5), (1.5, 0.0))[int(rng.choice(5, p=[0.4, 0.1, 0.2, 0.2, 0.1]))]
+    tilt, bank = ((-1.5, 0.0), (-1.2, 0.0), (0.0, 1.5), (0.0, -1.5), (1.5, 0.0))[
+        int(rng.choice(5, p=[0.4, 0.1, 0.2, 0.2, 0.1]))
+    ]
     bent = rng.uniform(0.2, 1.1) if bank or rng.random() < 0.3 else 0.05
     posture = Posture(z=0.2, tilt=tilt, bank=bank)
     posture.set(
@@ -163,20 +171,28 @@ def lie(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     )
     for side in SIDES:
         moved = shifts(rng, times_T, 0.25 * calm, (6.0, 40.0), (0.7, 1.8))
-        posture.set(
-            **{
-                f"thigh_{side}": bent + 0.5 * moved,
-                f"knee_{side}": 1.3 * bent + np.abs(moved),
-                f"ankle_{side}": -0.4,
-                f"rotate_{side}": 0.3,
-                f"abduct_{side}": 0.1,
-            }
+        joints: dict[str, Float | float] = {
+            f"thigh_{side}": bent + 0.5 * moved,
+            f"knee_{side}": 1.3 * bent + np.hypot(moved, 0.05),
+            f"ankle_{side}": -0.4,
+            f"rotate_{side}": 0.3,
+            f"abduct_{side}": 0.1,
+        }
+        posture.set(**joints)
+        posture.arm(
+            side,
+            (
+                rng.uniform(-0.1, 0.9),
+                rng.uniform(0.1, 0.9),
+                rng.uniform(0.0, 0.8),
+                rng.uniform(0.1, 1.8),
+                rng.uniform(0.0, 1.2),
+            ),
         )
-        posture.arm(side, (rng.uniform(-0.1, 0.9), rng.uniform(0.1, 0.9), rng.uniform(0.0, 0.8), rng.uniform(0.1, 1.8), rng.uniform(0.0, 1.2)))
         posture.add(
             **{
                 f"shoulder_{side}": shifts(rng, times_T, 0.25 * calm, (5.0, 40.0), (0.6, 1.4)),
-                f"elbow_{side}": np.abs(shifts(rng, times_T, 0.35 * calm, (5.0, 40.0), (0.6, 1.4))),
+                f"elbow_{side}": np.hypot(shifts(rng, times_T, 0.35 * calm, (5.0, 40.0), (0.6, 1.4)), 0.05),
             }
         )
     return posture

@@ -41,8 +41,10 @@ def test_the_motion_does_not_depend_on_the_rate() -> None:
 
 def test_recordings_are_contiguous_and_labelled() -> None:
     bodies = simulate_bodies(1, 2.0, places=("Pelvis",), seed=1)
-    assert bodies.offsets[0] == 0 and bodies.offsets[-1] == len(bodies.data) == 2 * 60 * 60
-    assert (np.diff(bodies.offsets) > 0).all() and len(bodies.offsets) == len(bodies.label) + 1
+    assert bodies.offsets[0] == 0
+    assert bodies.offsets[-1] == len(bodies.data) == 2 * 60 * 60
+    assert (np.diff(bodies.offsets) > 0).all()
+    assert len(bodies.offsets) == len(bodies.label) + 1
     assert set(bodies.label) == set(range(len(bodies.activities)))
     jump = np.abs(np.diff(bodies.data[:, 3:], axis=0)).max(axis=1)
     ends = bodies.offsets[1:-1] - 1
@@ -83,7 +85,9 @@ def test_wrong_parameters_are_refused(wrong: dict[str, object], message: str) ->
 
 def test_places_are_fifteen_and_their_channels_in_si_units() -> None:
     bodies: Bodies = simulate_bodies(1, 0.1, places=PLACES, activities=("standing",))
-    assert len(PLACES) == 15 and bodies.data.shape[1] == 90
-    assert bodies.channels[0] == "acc_Pelvis_x" and bodies.channels[-1] == "gyro_Left_Foot_z"
+    assert len(PLACES) == 15
+    assert bodies.data.shape[1] == 90
+    assert bodies.channels[0] == "acc_Pelvis_x"
+    assert bodies.channels[-1] == "gyro_Left_Foot_z"
     norm = np.linalg.norm(bodies.data[:, :45].reshape(-1, 15, 3), axis=2).mean(axis=0)
     assert (np.abs(norm - 9.81) < 0.6).all()
