@@ -55,7 +55,7 @@ def descend(rng: np.random.Generator, person: Person, times_T: Float) -> Posture
 
 def stand(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:
     """Stand, calmly or looking around."""
-    return daily.stand(rng, person, times_T, lively=float(np.exp(rng.uniform(np.log(0.3), np.log(4.0)))))
+    return daily.stand(rng, person, times_T, lively=float(np.exp(rng.uniform(np.log(0.35), np.log(5.0)))))
 
 
 def sit(rng: np.random.Generator, person: Person, times_T: Float) -> Posture:

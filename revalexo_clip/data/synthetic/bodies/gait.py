@@ -111,7 +111,7 @@ def _move_pelvis(rng: np.random.Generator, person: Person, pace: Pace, stance: f
         vertical = _flight(pace, stance)
         surge = 0.008 * person.surge
     else:
-        bounce = 0.5 * person.bounce * pace.step**2 / (16.0 * person.leg) + 0.003
+        bounce = 0.55 * person.bounce * pace.step**2 / (16.0 * person.leg) + 0.003
         if pace.rise:
             bounce += 0.15 * abs(pace.rise) * person.bounce
         vertical = -bounce * np.cos(twice - 0.75)

@@ -122,7 +122,7 @@ def _live(rng: np.random.Generator, person: Person, posture: Posture, times_T: F
     breath_T = np.sin(2.0 * np.pi * cycles(rng, times_T, person.breath, 0.3))
     unrest = person.tremor * rng.uniform(0.5, 1.5)
     posture.add(
-        stretch=0.001 * breath_T + drift(rng, times_T, 0.00018 * unrest, 1 / 2, 1 / 5),
+        stretch=0.001 * breath_T + drift(rng, times_T, 0.00011 * unrest, 1 / 1.5, 1 / 5),
         trunk_pitch=0.006 * breath_T + drift(rng, times_T, 0.0007 * unrest, 1.5, 1 / 4),
         trunk_roll=drift(rng, times_T, 0.0005 * unrest, 1.5, 1 / 4),
         pelvis_pitch=-0.0015 * breath_T,

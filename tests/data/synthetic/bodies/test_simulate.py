@@ -24,6 +24,7 @@ def test_more_subjects_and_fewer_places_have_the_same_signals() -> None:
     assert np.abs(other.data - one.data).max() > 1.0
 
 
+@pytest.mark.long
 def test_two_processes_simulate_what_one_does() -> None:
     once, twice = (simulate_bodies(2, 0.1, places=("Head",), processes=processes) for processes in (1, 2))
     np.testing.assert_array_equal(once.data, twice.data)
