@@ -56,7 +56,7 @@ def test_the_file_is_read_by_imu_recordings(tmp_path: Path) -> None:
     path = tmp_path / "bodies.npz"
     written = write_bodies(path, 2, 0.2, places=FEW, processes=1)
     data = ImuRecordings(root=path, val_subjects=("2",), train_subjects=("1",))
-    windows = data.build("val", seed=0)
+    windows = data.labelled("val", seed=0)
     assert windows.imu_spec.channels == tuple(written.channels)
     assert windows[0, 0].imu_LC.shape == (120, 12)
     with pytest.raises(ConfigError, match="exists already"):
