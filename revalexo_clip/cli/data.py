@@ -36,7 +36,8 @@ class TimeZero(StrEnum):
 
 
 def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder.")],
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder; with --no-video, an .npz file.")],
     subjects: Annotated[int, typer.Option(min=1, help="Number of subjects.")] = 10,
     clips: Annotated[int, typer.Option(min=1, help="Number of 12 s clips per subject.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; another seed gives other subjects and scenes.")] = 0,
@@ -55,9 +56,31 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
     narrate: Annotated[
         bool, typer.Option("--narrate", help="Add narrations.json: sentences about pace, slope and turning.")
     ] = False,
+    places: Annotated[
+        str,
+        typer.Option(metavar="all|PLACE,...", help="World 2 with --no-video: where sensors are worn."),
+    ] = "",
+    no_video: Annotated[
+        bool, typer.Option("--no-video", help="World 2 with --places: only IMUs, more activities, one .npz file.")
+    ] = False,
+    minutes: Annotated[float, typer.Option(min=0.1, help="With --no-video: minutes of each subject.")] = 5.0,
+    rate: Annotated[float, typer.Option(min=10, max=1000, help="With --no-video: sampling rate [Hz].")] = 60.0,
 ) -> None:
-    """Write a simulated dataset in RevalExo's layout."""
+    """Write a simulated dataset in RevalExo's layout, or recordings of IMUs anywhere on the body."""
     from revalexo_clip.core.text import counted
+
+    given = {name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
+    if places or no_video:
+        if not (places and no_video and world == 2):
+            raise ConfigError("--places and --no-video need each other and --world 2: sensors anywhere have no video")
+        wrong = sorted(given & {"clips", "overlap", "camera_imu", "stabilised", "narrate"})
+        if wrong:
+            raise ConfigError(f"--{wrong[0].replace('_', '-')} does not apply to --no-video")
+        _synthesize_bodies(folder, subjects, minutes, rate, places=places, seed=seed)
+        return
+    wrong = sorted(given & {"minutes", "rate"})
+    if wrong:
+        raise ConfigError(f"--{wrong[0]} applies to --no-video only")
     from revalexo_clip.data.synthetic import synthesize as command
 
     with counting("clips") as on_progress:
@@ -74,6 +97,18 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
             on_progress=on_progress,
         )
     say(f"{folder}: {counted(subjects, 'subject')} with {counted(clips, 'clip')} each")
+
+
+def _synthesize_bodies(path: Path, subjects: int, minutes: float, rate: float, *, places: str, seed: int) -> None:
+    from revalexo_clip.core.text import counted
+    from revalexo_clip.data.synthetic.bodies import PLACES, write_bodies
+
+    chosen = PLACES if places == "all" else tuple(places.split(","))
+    with counting("sessions") as on_progress:
+        bodies = write_bodies(path, subjects, minutes, rate, chosen, seed=seed, on_progress=on_progress)
+    recordings = counted(len(bodies.label), "recording")
+    activities = counted(len(bodies.activities), "activity", "activities")
+    say(f"{path}: {recordings} of {counted(subjects, 'subject')} with {counted(len(chosen), 'sensor')}, {activities}")
 
 
 def pack(  # noqa: PLR0917 (options, which typer passes by name)
