@@ -89,9 +89,7 @@ def import_recording(  # noqa: PLR0917 (options, which typer passes by name)
     ] = None,
     imu: Annotated[
         str | None,
-        typer.Option(
-            metavar="SIDE", help="IMU of Project Aria glasses: left, right or both.", show_default="right"
-        ),
+        typer.Option(metavar="SIDE", help="IMU of Project Aria glasses: left, right or both.", show_default="right"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and write nothing.")] = False,
 ) -> None:

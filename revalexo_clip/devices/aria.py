@@ -153,7 +153,7 @@ def _imu(file: AriaFile, label: str, stream: StreamId, place: str, zero: int, no
         )
     if corrections is not None:
         delays = " and ".join(
-            f"{1000 * one.delay:.2f} ms ({kind})" for kind, one in zip(_KINDS, corrections, strict=True)
+            f"{1000 * one.delay:.2f} ms ({kind})" for kind, one in zip(_KINDS.values(), corrections, strict=True)
         )
         notes.append(f"{label}: bias, scale and axes are corrected by the file's calibration, and times by {delays}")
     return _merged(streams)

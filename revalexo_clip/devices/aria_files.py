@@ -90,17 +90,22 @@ class AriaFile:
         return Motion(time_N, valid_N2, values_N6)
 
     def pictures(self, stream: StreamId, numbers: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield some pictures of a camera, turned upright: [H, W, 3], RGB."""
+        """Yield some pictures of a camera, turned upright: [H, W, 3], RGB. They have the size that `size` returns."""
+        width, height = self.size(stream)
         for number in numbers:
             try:
                 with _captured():
                     data, _ = self.provider.get_image_data_by_index(stream, number)
-                    picture = np.asarray(data.to_numpy_array()) if data.is_valid() else np.zeros(0, dtype=np.uint8)
+                    picture = np.asarray(data.to_numpy_array())
             except _LIBRARY_ERRORS as error:
-                raise self._damaged(f"frame {number}", error) from error
-            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-                raise DataError(f"{self.path}: frame {number} cannot be decoded to a colour picture")
-            yield picture if self.second else np.rot90(picture, -1)
+                raise DataError(f"{self.path}: frame {number} cannot be decoded; is the file complete?") from error
+            turned = picture if self.second else np.rot90(picture, -1)
+            if turned.dtype != np.uint8 or turned.shape != (height, width, 3):
+                raise DataError(
+                    f"{self.path}: frame {number} is {turned.dtype} of shape {turned.shape} and no colour picture of "
+                    f"{width} x {height} px"
+                )
+            yield turned
 
     def size(self, stream: StreamId) -> tuple[int, int]:
         """Return width and height of a camera's pictures, upright [px]."""

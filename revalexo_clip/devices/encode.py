@@ -26,7 +26,7 @@ def encode_video(
     """Encode pictures [H, W, 3], RGB, to an MP4 file with H.264, one after the other.
 
     `time_T` are their times [s], ascending from zero, which are kept to the microsecond. `size` is width and height
-    [px], both even. Raises `DataError` if a picture has another size, or cannot be encoded.
+    [px], both even. Raises `DataError` if they cannot be encoded.
     """
     width, height = size
     try:
@@ -36,11 +36,7 @@ def encode_video(
             stream.gop_size = _KEYFRAMES
             stream.codec_context.time_base = CLOCK
             for time, picture in zip(time_T.tolist(), pictures, strict=True):
-                if picture.shape[:2] != (height, width):
-                    raise DataError(
-                        f"{target.name}: a picture has {picture.shape[1]} x {picture.shape[0]} px instead of "
-                        f"{width} x {height} px"
-                    )
+                assert picture.shape == (height, width, 3)
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
                 frame.pts, frame.time_base = round(time / CLOCK), CLOCK
                 container.mux(stream.encode(frame))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ _RECORD = struct.Struct("<IIiIdHBBI")
 _FILE = struct.Struct("<4s4sQIIqqqQQQ4s4s")
 _TYPES = {"uint32_t": "I", "uint64_t": "Q", "int64_t": "q", "double": "d", "Bool": "B", "float": "f"}
 _VERSION = 2
+_RGB8 = 4
+_VIDEO: Mapping[str, Value] = {"image_pixel_format": 5, "image_codec_name": "H.265"}
+"""Pixels are YUV 4:2:0 in planes."""
 
 _IMAGE_CONFIGURATION = {
     "device_type": "String",
@@ -40,6 +44,7 @@ _IMAGE_CONFIGURATION = {
     "image_height": "uint32_t",
     "image_stride": "uint32_t",
     "image_pixel_format": "uint32_t",
+    "image_codec_name": "String",
     "factory_calibration": "String",
     "online_calibration": "String",
     "description": "String",
@@ -53,6 +58,8 @@ _IMAGE_DATA = {
     "capture_timestamp_ns": "int64_t",
     "arrival_timestamp_ns": "int64_t",
     "temperature_deg_c": "double",
+    "image_key_frame_timestamp": "double",
+    "image_key_frame_index": "uint32_t",
 }
 _MOTION_CONFIGURATION = {
     "stream_index": "uint32_t",
@@ -144,13 +151,15 @@ class Aria:
     device: str = "Aria"
     order: str = "time"
     """`stream` writes one stream after the other."""
-    index: bool = True
-    """Whether the file has an index; it has none if a recording was interrupted."""
-    codec: str = "image/jpg"
+    index: str = "end"
+    """Where the index of the file is: at the `end` or the `front`; `none` if the recording was interrupted."""
     encoded: Mapping[tuple[int, int], Sequence[bytes]] = field(default_factory=dict)
     """Pictures as bytes, instead of JPEGs of the frames."""
+    keyframes: int = 0
+    """Frames from one keyframe to the next if `encoded` is a video with the codec H.265; 0 if it has JPEGs."""
 
     def records(self) -> list[Record]:
+        """All records, the configurations first."""
         found = []
         for stream, (time_T, pictures) in self.frames.items():
             found.append(self._camera(stream, time_T, pictures))
@@ -166,12 +175,17 @@ class Aria:
         self, stream: tuple[int, int], time_T: Floats, pictures: Sequence[npt.NDArray[np.uint8]]
     ) -> list[Record]:
         height, width = pictures[0].shape[:2]
-        fields: dict[str, Value] = {"device_type": self.device, "nominal_rate": 30.0, "image_pixel_format": 4}
+        fields: dict[str, Value] = {"device_type": self.device, "nominal_rate": 30.0}
+        fields |= {"image_pixel_format": _RGB8} if not self.keyframes else _VIDEO
         fields |= {"image_width": width, "image_height": height, "image_stride": 3 * width, "sensor_model": "made"}
         records = [Record(stream, float(time_T[0]) - 0.5, _CONFIGURATION, _packed(_IMAGE_CONFIGURATION, fields))]
         for number, (time, picture) in enumerate(zip(time_T, pictures, strict=True)):
             stamp = round(float(time) * 1e9)
-            data = _packed(_IMAGE_DATA, {"frame_number": number, "capture_timestamp_ns": stamp, "gain": 1.0})
+            values: dict[str, Value] = {"frame_number": number, "capture_timestamp_ns": stamp, "gain": 1.0}
+            if self.keyframes:
+                since = number % self.keyframes
+                values |= {"image_key_frame_timestamp": float(time_T[number - since]), "image_key_frame_index": since}
+            data = _packed(_IMAGE_DATA, values)
             if stream in self.encoded:
                 data += self.encoded[stream][number]
             else:
@@ -216,28 +230,32 @@ class Aria:
             body += head + record.content
             before = len(head) + len(record.content)
             entries += struct.pack("<dIB", record.time, before, record.kind) + _stream_id(record.stream)
-        index_at = start + len(body) if self.index else 0
-        if self.index:
-            content = struct.pack("<I", len(streams)) + b"".join(map(_stream_id, streams))
-            content += struct.pack("<I", len(records)) + entries
-            body += _header(1, content, 2, 1.7976931348623157e308, (1, 0), _DATA, before) + content
-        head = _FILE.pack(
-            *(b"Visi", b"onRe", 1, _FILE.size, _RECORD.size, index_at, start, 0, 0, 0, 0, b"cord", b"VRS1")
-        )
-        return head + bytes(body)
+        content = struct.pack("<I", len(streams)) + b"".join(map(_stream_id, streams))
+        content += struct.pack("<I", len(records)) + entries
+        index = _header(1, content, 2, sys.float_info.max, (1, 0), _DATA, before) + content
+        index_at, first, version = {
+            "none": (0, 0, b"VRS1"),
+            "end": (start + len(body), 0, b"VRS1"),
+            "front": (start + len(description), start + len(description) + len(index), b"VRS2"),
+        }[self.index]
+        if self.index == "end":
+            body += index
+        elif self.index == "front":
+            body[len(description) : len(description)] = index
+        head = (b"Visi", b"onRe", 1, _FILE.size, _RECORD.size, index_at, start, first, 0, 0, 0, b"cord", version)
+        return _FILE.pack(*head) + bytes(body)
 
     def _stream_tags(self, stream: tuple[int, int]) -> dict[str, str]:
         camera = stream in self.frames
-        configuration, data = (
-            (_IMAGE_CONFIGURATION, _IMAGE_DATA) if camera else (_MOTION_CONFIGURATION, _MOTION_DATA)
-        )
+        configuration, data = (_IMAGE_CONFIGURATION, _IMAGE_DATA) if camera else (_MOTION_CONFIGURATION, _MOTION_DATA)
         layout, size = _layout(data)
+        picture = "" if not camera else "+image/video" if self.keyframes else "+image/jpg"
         return {
             "VRS_Original_Recordable_Name": {214: "RGB Camera Class", 1201: "Camera Data"}.get(stream[0], "IMU Data"),
             f"DL:Configuration:{_VERSION}:0": _layout(configuration)[0],
             f"RF:Configuration:{_VERSION}": "data_layout",
             f"DL:Data:{_VERSION}:0": layout,
-            f"RF:Data:{_VERSION}": f"data_layout/size={size}" + (f"+{self.codec}" if camera else ""),
+            f"RF:Data:{_VERSION}": f"data_layout/size={size}{picture}",
         }
 
 
@@ -263,6 +281,3 @@ def _texts(tags: Mapping[str, str]) -> bytes:
         for text in (name.encode(), value.encode()):
             found += struct.pack("<I", len(text)) + text
     return found
-
-
-__all__ = ["IMU_1", "IMU_2", "RGB", "SLAM_LEFT", "Aria", "Record", "replace"]
