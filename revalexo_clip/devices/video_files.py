@@ -103,7 +103,7 @@ def length_of(time_T: Floats) -> float:
 
 
 def cut_video(video: VideoStream, first: int, last: int, target: Path) -> None:
-    """Write the frames `first` to `last` (exclusive) of a video to an MP4 file, without decoding them if that is possible.
+    """Write the frames `first` to `last` (exclusive) of a video to an MP4 file, if possible without decoding them.
 
     The first of them is at time zero, and all keep their distances. Sound, telemetry and places are left out. If the
     first frame is no keyframe, the frames since the keyframe before are stored too, before time zero, where an edit

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -58,7 +59,7 @@ def calibrated(turns: Mapping[str, SE3] = TURNS, *, second: bool = False) -> str
         for label, turn in turns.items()
     }
     origin = "slam-front-left" if second else "camera-slam-left"
-    subtype = "DVT-S"
+    subtype = "DVT_SS" if second else "DVT-S"
     cad = calibration.DeviceCadExtrinsics(version, subtype, origin)
     device = calibration.DeviceCalibration({"camera-rgb": camera}, imus, {}, {}, {}, cad, subtype, origin, version)
     return str(calibration.device_calibration_to_json_string(device))
@@ -74,9 +75,11 @@ def pictures(count: int) -> list[npt.NDArray[np.uint8]]:
     return found
 
 
-def stored(time_N: Floats, label: str, *, delays: Sequence[float], raw: bool) -> Floats:
+def stored(time_N: Floats, label: str, *, delays: Sequence[float], raw: bool, second: bool = False) -> Floats:
     """What an IMU of glasses stores at its times, [N, 6]; the true motion is in the axes of the upright picture."""
     from_picture_33 = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    if second:
+        from_picture_33 = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
     turn_33 = (TURNS[label].inverse() @ CAMERA_TURN).rotation().to_matrix() @ from_picture_33
     true = (acceleration(time_N - delays[0] - START), rotation(time_N - delays[1] - START))
     if not raw:
@@ -239,6 +242,51 @@ def test_invalid_samples_are_left_out_and_counted(tmp_path: Path) -> None:
     plan = plan_import(found, tmp_path / "new", "Anna")
     assert len(plan.clips) == 1  # the piece before the gap is shorter than a second
     assert any("in gaps without samples" in note or "is cut" in note for note in plan.notes)
+
+
+def h265(frames: Sequence[npt.NDArray[np.uint8]], keyframes: int) -> list[bytes]:
+    """A packet for each frame; every so many frames begin anew."""
+    coder = av.CodecContext.create("libx265", "w")
+    assert isinstance(coder, av.VideoCodecContext)
+    coder.height, coder.width = frames[0].shape[:2]
+    coder.pix_fmt, coder.time_base, coder.framerate = "yuv420p", Fraction(1, 30), Fraction(30)
+    often = f"keyint={keyframes}:min-keyint={keyframes}:scenecut=0:bframes=0:repeat-headers=1:log-level=none"
+    coder.options = {"x265-params": often, "preset": "ultrafast", "tune": "zerolatency", "crf": "10"}
+    packets = []
+    for number, picture in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame.pts = number
+        packets += coder.encode(frame)
+    return [bytes(packet) for packet in (*packets, *coder.encode(None))]
+
+
+@pytest.mark.skipif("libx265" not in av.codecs_available, reason="this FFmpeg cannot encode H.265")
+def test_the_second_generation_stores_upright_video_and_other_streams(tmp_path: Path) -> None:
+    times = START + np.array(steady(2.0))
+    upright = [np.ascontiguousarray(np.rot90(picture, -1)) for picture in pictures(60)]
+    time_N = START - 0.2 + np.arange(1920) / 800
+    aria = Aria(
+        frames={RGB: (times, upright)},
+        imus={IMU_1: (time_N, stored(time_N, "imu-left", delays=OFFSETS, raw=True, second=True))},
+        calibration=calibrated(second=True),
+        device="Oatmeal",
+        encoded={RGB: h265(upright, 10)},
+        keyframes=10,
+    )
+    path = written(tmp_path, aria)
+    plan = import_recording(path, "Anna", tmp_path / "new", ImportOptions(clip=1.2), tables=TableOptions(imu="left"))
+    assert plan.recording.device == "Project Aria Gen 2"
+    for stream, true in zip(plan.recording.imu, (acceleration, rotation), strict=True):
+        np.testing.assert_allclose(stream.values_NC, true(stream.time_N), atol=2e-5)
+    numbers = []
+    for clip in plan.clips:
+        with av.open(str(tmp_path / "new" / "videos" / "Anna" / f"{clip.name}.mp4")) as container:
+            for frame in container.decode(video=0):
+                picture = frame.to_ndarray(format="rgb24").astype(int)
+                assert picture.shape == (WIDTH, HEIGHT, 3)
+                assert picture[8, 8].min() > 235
+                numbers.append(picture[-8, -8].mean() - 20)
+    np.testing.assert_allclose(numbers, np.arange(len(numbers)), atol=4)
 
 
 def test_records_out_of_order_are_sorted_or_left_out(tmp_path: Path) -> None:
