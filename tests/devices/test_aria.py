@@ -52,8 +52,9 @@ def calibrated(turns: Mapping[str, SE3] = TURNS, *, second: bool = False) -> str
     """The calibration of made glasses, as the library writes it."""
     version = calibration.DeviceVersion.Gen2 if second else calibration.DeviceVersion.Gen1
     kind = calibration.CameraModelType.FISHEYE624
-    parameters = np.array([60.0, WIDTH / 2, HEIGHT / 2] + [0.0] * 12)
-    camera = calibration.CameraCalibration("camera-rgb", kind, parameters, CAMERA_TURN, WIDTH, HEIGHT, None, 1.5, "1")
+    size = (HEIGHT, WIDTH) if second else (WIDTH, HEIGHT)
+    parameters = np.array([60.0, size[0] / 2, size[1] / 2] + [0.0] * 12)
+    camera = calibration.CameraCalibration("camera-rgb", kind, parameters, CAMERA_TURN, *size, None, 1.5, "1")
     imus = {
         label: calibration.ImuCalibration(label, SCALE[0], BIAS[0], SCALE[1], BIAS[1], turn, *OFFSETS)
         for label, turn in turns.items()
@@ -217,7 +218,7 @@ def test_the_plan_says_what_is_read_and_what_is_cut(tmp_path: Path) -> None:
         "imu-right is read; --imu left reads the other IMU, and --imu both reads both",
         "times by 3.60 ms (accelerometer) and 4.60 ms (gyroscope)",
         "also in the file, and not imported: camera-slam-left",
-        "in common  0.096 to 2.896 s",
+        "in common  0.096 to 2.895 s",
         "at its end is not in the other streams, and is cut",
     ):
         assert text in lines
