@@ -379,7 +379,8 @@ def test_an_index_in_front_is_read(tmp_path: Path) -> None:
 def test_an_imu_that_ends_early_cuts_the_video(tmp_path: Path) -> None:
     aria = made()
     time_N, values_N6 = aria.imus[IMU_1]
-    plan = plan_import(read(tmp_path, replace(aria, imus={IMU_1: (time_N[:2000], values_N6[:2000])})), tmp_path, "Anna")
+    short = replace(aria, imus={IMU_1: (time_N[:2000], values_N6[:2000])})
+    plan = plan_import(read(tmp_path, short), tmp_path / "new", "Anna")
     assert [clip.frames for clip in plan.clips] == [(0, 54)]
     assert "video: 1.205 s at its end is not in the other streams, and is cut" in plan.notes
 
