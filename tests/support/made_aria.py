@@ -242,8 +242,8 @@ class Aria:
             body += index
         elif self.index == "front":
             body[len(description) : len(description)] = index
-        head = (b"Visi", b"onRe", 1, _FILE.size, _RECORD.size, index_at, start, first, 0, 0, 0, b"cord", version)
-        return _FILE.pack(*head) + bytes(body)
+        fields = (b"Visi", b"onRe", 1, _FILE.size, _RECORD.size, index_at, start, first, 0, 0, 0, b"cord", version)
+        return _FILE.pack(*fields) + bytes(body)
 
     def _stream_tags(self, stream: tuple[int, int]) -> dict[str, str]:
         camera = stream in self.frames
