@@ -97,6 +97,10 @@ def import_recording(  # noqa: PLR0917 (options, which typer passes by name)
     episode: Annotated[
         int | None, typer.Option(min=0, help="Number of the recording in a LeRobotDataset, from 0.")
     ] = None,
+    imu: Annotated[
+        str | None,
+        typer.Option(metavar="SIDE", help="IMU of Project Aria glasses: left, right or both.", show_default="right"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and write nothing.")] = False,
 ) -> None:
     """Add a device's recording to a dataset, which is created if it does not exist.
@@ -122,6 +126,7 @@ def import_recording(  # noqa: PLR0917 (options, which typer passes by name)
         labels=labels,
         label_track=label_track,
         episode=episode,
+        imu=imu,
     )
     plan = command(source, subject, into, options, place=place, format_name=device, tables=tables, dry_run=True)
     for line in plan_lines(plan):

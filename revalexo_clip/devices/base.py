@@ -9,6 +9,7 @@ sample.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -81,6 +82,9 @@ class VideoStream:
     """Number of frames of each file; may be left out if there is one file."""
     notes: tuple[str, ...] = ()
     """Sentences on faults, for the plan."""
+    write: Callable[[int, int, Path], None] | None = field(default=None, compare=False, repr=False)
+    """Writes the frames from the first to the last (exclusive) into an MP4 file, if the files are no videos whose
+    packets can be copied."""
 
     def __post_init__(self) -> None:
         if not self.counts:

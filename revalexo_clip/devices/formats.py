@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.devices.aria import is_aria, read_aria
 from revalexo_clip.devices.base import DeviceRecording
 from revalexo_clip.devices.gopro import read_gopro
 from revalexo_clip.devices.gopro_files import is_gopro
@@ -50,8 +52,13 @@ def _camera(read: Callable[[Path, str], DeviceRecording]) -> Callable[[Path, Tab
     return reader
 
 
+def _aria(source: Path, options: TableOptions) -> DeviceRecording:
+    return _camera(partial(read_aria, imu=options.imu))(source, options)
+
+
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
+        "aria": Format("Project Aria .vrs", is_aria, _aria),
         "neon": Format("folder of a Pupil Neon recording", is_neon, _camera(read_neon)),
         "gopro": Format("GoPro .mp4 with telemetry, or bare telemetry (.raw)", is_gopro, _camera(read_gopro)),
         "lerobot": Format("folder of a LeRobotDataset", is_lerobot, read_lerobot),
@@ -87,4 +94,6 @@ def read_recording(
         known = "; ".join(one.summary for one in FORMATS.values())
         raise DataError(f"{source}: is none of the recordings that can be imported ({known})")
     options = options or TableOptions()
+    if options.imu is not None and names[0] != "aria":
+        raise ConfigError(f"--imu is for Project Aria, and {source} is a {FORMATS[names[0]].summary}")
     return FORMATS[names[0]].read(source, options if place is None else replace(options, place=place))

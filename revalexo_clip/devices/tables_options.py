@@ -41,6 +41,8 @@ class TableOptions:
     """Name of the tier, if the file with labels has several."""
     episode: int | None = None
     """Number of the recording in a dataset that has several."""
+    imu: str | None = None
+    """Which IMU of Project Aria glasses: `left`, `right` or `both`."""
 
     def said_of_tables(self) -> str | None:
         """Return the name of an option that was given and is for tables only; None if none was."""

@@ -103,12 +103,15 @@ def length_of(time_T: Floats) -> float:
 
 
 def cut_video(video: VideoStream, first: int, last: int, target: Path) -> None:
-    """Write the frames `first` to `last` (exclusive) of a video to an MP4 file, without decoding them.
+    """Write the frames `first` to `last` (exclusive) of a video to an MP4 file, if possible without decoding them.
 
     The first of them is at time zero, and all keep their distances. Sound, telemetry and places are left out. If the
     first frame is no keyframe, the frames since the keyframe before are stored too, before time zero, where an edit
     list hides them; frames after `last` may follow if others refer to them. Raises `DataError`, naming the file.
     """
+    if video.write is not None:
+        video.write(first, last, target)
+        return
     starts = list(accumulate(video.counts, initial=0))
     with av.open(str(target.absolute()), "w", format="mp4") as output:
         stream: AvVideo | None = None
