@@ -185,7 +185,7 @@ def _captured(lines: list[str] | None = None) -> Iterator[None]:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as file:
+    with tempfile.NamedTemporaryFile() as file:
         kept = [os.dup(number) for number in (1, 2)]
         try:
             for number in (1, 2):

@@ -200,7 +200,8 @@ def explained(repo: str, what: str, revision: str | None = None) -> Iterator[Non
         from huggingface_hub import errors
     except ImportError as error:
         raise ConfigError(f"{repo} cannot be {what}: this needs huggingface_hub; {EXTRA}") from error
-    unreachable = errors.HfHubHTTPError.__mro__[1]  # the base class of errors of the HTTP library, httpx or httpx2
+    # The base class of errors of the HTTP library, httpx or httpx2
+    unreachable: type[BaseException] = errors.HfHubHTTPError.__mro__[1]
     at = f" at revision {revision}" if revision else ""
     try:
         yield

@@ -187,7 +187,7 @@ def test_samples_are_corrected_as_the_library_corrects_them(tmp_path: Path) -> N
     aria = made(seconds=2.0)
     found = read(tmp_path, aria, "left")
     imu = calibration.device_calibration_from_json_string(aria.calibration).get_imu_calib("imu-left")
-    raw_N6 = np.float32(aria.imus[IMU_2][1]).astype(np.float64)
+    raw_N6 = aria.imus[IMU_2][1].astype(np.float32).astype(np.float64)
     turn_33 = (CAMERA_TURN.inverse() @ TURNS["imu-left"]).rotation().to_matrix()
     for stream, rectified, first in zip(
         found.imu, (imu.raw_to_rectified_accel, imu.raw_to_rectified_gyro), (0, 3), strict=True

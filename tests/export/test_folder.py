@@ -23,6 +23,7 @@ from revalexo_clip.evaluation.protocol import evaluate
 from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.models.dual_encoder import DualEncoder
 from revalexo_clip.models.encoders import DeepConvLSTM
+from revalexo_clip.reports.values import child, children
 from revalexo_clip.runs.checkpoint import CLASSIFIER_KEY, PRETRAINING_KEY, load_checkpoint
 
 
@@ -113,10 +114,10 @@ def test_what_was_measured_on_the_same_checkpoint_goes_with_it(run: Path) -> Non
     description = export_encoder("imu", Path(folder)).description
     left_behind = ("checkpoint", "sha256", "probe", "activities")
     metrics = dict(description.origin.metrics or {})
-    probe, linear = metrics.pop("linear_probe"), measured["probe"]["linear"]["imu"][0]
+    probe, linear = metrics.pop("linear_probe"), children(measured, "probe", "linear", "imu")[0]
     assert metrics == {name: value for name, value in measured.items() if name not in left_behind}
     assert isinstance(probe, dict)
-    assert (probe["horizon"], probe["macro_f1"]) == (linear["horizon"], linear["all"]["macro_f1"])
+    assert (probe["horizon"], probe["macro_f1"]) == (linear["horizon"], child(linear, "all")["macro_f1"])
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard, constants
-from support.hub_server import TOKEN, Hub, serving
+from support.hub_server import TOKEN, Hub, Repository, data_of, serving
 from support.small_process import call
 from support.tiny_dataset import CHANNELS
 
@@ -148,11 +148,11 @@ def test_a_mistyped_local_path_is_refused_at_once(hub: Hub, path: str | Path, tm
 def test_what_is_not_there_or_not_allowed_is_one_sentence(hub: Hub, folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"^anna/none: no such model on the hub, or it is private"):
         load_encoder("anna/none")
-    hub.add("anna/private", folder, private=True)
+    hub.add("anna/private", folder, Repository(private=True))
     with pytest.raises(ConfigError, match=r"^anna/private: no such model on the hub, or it is private"):
         load_encoder("anna/private")
     assert same(load_encoder("anna/private", token=TOKEN), load_encoder(folder))
-    hub.add("anna/gated", folder, gated=True)
+    hub.add("anna/gated", folder, Repository(gated=True))
     with pytest.raises(ConfigError, match=r"^anna/gated: its owner restricts access"):
         load_encoder("anna/gated")
     with pytest.raises(ConfigError, match=r"cannot be downloaded: the hub does not accept the token") as raised:
@@ -210,14 +210,14 @@ def test_a_branch_is_made_for_a_revision(hub: Hub, folder: Path) -> None:
 def test_the_publisher_names_licence_and_datasets(hub: Hub, folder: Path) -> None:
     push_to_hub(folder, REPO, licence="cc-by-nc-4.0", datasets=["anna/walks"], token=TOKEN)
     card = ModelCard(hub.files(REPO)["README.md"].decode())
-    assert card.data.license == "cc-by-nc-4.0"
-    assert card.data.license_name is None
-    assert card.data.datasets == ["anna/walks"]
+    assert data_of(card).license == "cc-by-nc-4.0"
+    assert data_of(card).license_name is None
+    assert data_of(card).datasets == ["anna/walks"]
     assert card.text == ModelCard((folder / "README.md").read_text()).text
     push_to_hub(folder, REPO, licence="lab", licence_link="https://lab.example/licence", token=TOKEN)
     card = ModelCard(hub.files(REPO)["README.md"].decode())
-    assert (card.data.license, card.data.license_name) == ("other", "lab")
-    assert card.data.license_link == "https://lab.example/licence"
+    assert (data_of(card).license, data_of(card).license_name) == ("other", "lab")
+    assert data_of(card).license_link == "https://lab.example/licence"
 
 
 def test_what_cannot_be_pushed_is_one_sentence(hub: Hub, folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from support.hub_server import data_of
 from support.small_process import EXPERIMENT
 
 from revalexo_clip.config.loading import import_experiment_file
@@ -152,21 +153,23 @@ PROBE_SUMMARY: JsonObject = {
 def test_the_hubs_own_tools_read_results_and_licence() -> None:
     encoder = described(metrics=METRICS | {"linear_probe": PROBE_SUMMARY})
     card = ModelCard(model_card(encoder))
-    assert (card.data.library_name, card.data.pipeline_tag) == ("revalexo_clip", "feature-extraction")
-    assert card.data.model_name == "x3d_xs, imu encoder"
-    results = {result.metric_name: (result.metric_type, result.metric_value) for result in card.data.eval_results}
+    assert (data_of(card).library_name, data_of(card).pipeline_tag) == ("revalexo_clip", "feature-extraction")
+    assert data_of(card).model_name == "x3d_xs, imu encoder"
+    results = {
+        result.metric_name: (result.metric_type, result.metric_value) for result in data_of(card).eval_results or ()
+    }
     assert results["imu to video, mrr"] == ("mrr", 0.4321)
     assert results["macro F1 of a linear probe"] == ("f1", 0.5)
     assert len(results) == 7
-    assert {result.dataset_name for result in card.data.eval_results} == {"unknown, test subjects Subject05"}
-    assert set(card.data.metrics) == {"accuracy", "f1", "mrr", "recall@1", "recall@5", "recall@10"}
+    assert {result.dataset_name for result in data_of(card).eval_results or ()} == {"unknown, test subjects Subject05"}
+    assert set(data_of(card).metrics or ()) == {"accuracy", "f1", "mrr", "recall@1", "recall@5", "recall@10"}
     assert "| weighted F1 | 0.625 (0.500 to 0.700) |" in card.text
     assert "300 windows of Subject05, Subject09, 0.5 s after the end of the window" in card.text
 
 
 def test_results_on_training_subjects_are_not_in_the_header() -> None:
     card = ModelCard(model_card(described(metrics=METRICS | {"seen": {"train": ["Subject05"], "val": []}})))
-    assert card.data.eval_results is None
+    assert data_of(card).eval_results is None
     assert "R@1" in card.text
 
 
@@ -174,9 +177,9 @@ def test_the_licence_of_others_is_linked() -> None:
     encoder = described()
     others = encoder.origin.model_copy(update={"licence": "By Someone (https://example.org/terms): no commerce."})
     card = ModelCard(model_card(encoder.model_copy(update={"origin": others})))
-    assert card.data.license == "other"
-    assert card.data.license_name == "see-the-section-licence"
-    assert card.data.license_link == "https://example.org/terms"
+    assert data_of(card).license == "other"
+    assert data_of(card).license_name == "see-the-section-licence"
+    assert data_of(card).license_link == "https://example.org/terms"
 
 
 def test_intervals_are_beside_their_metrics() -> None:

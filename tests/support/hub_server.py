@@ -17,8 +17,16 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urlsplit
 
+from huggingface_hub import ModelCard, ModelCardData
+
 TOKEN = "hf_" + "valid" * 4
 """The only token that the hub accepts."""
+
+
+def data_of(card: ModelCard) -> ModelCardData:
+    """Return the header of the card of a model."""
+    assert isinstance(card.data, ModelCardData)
+    return card.data
 
 
 @dataclass
@@ -53,9 +61,9 @@ class Hub:
     corrupt: set[str] = field(default_factory=set)
     """Names of files in which one bit is wrong when they are downloaded."""
 
-    def add(self, name: str, folder: Path, **kind: bool) -> Repository:
-        """Add a repository with the files of a folder."""
-        repository = Repository(**kind)
+    def add(self, name: str, folder: Path, kind: Repository | None = None) -> Repository:
+        """Add a repository, empty so far, with the files of a folder."""
+        repository = kind or Repository()
         repository.commit("main", {path.name: path.read_bytes() for path in folder.iterdir()})
         self.repositories[name] = repository
         return repository

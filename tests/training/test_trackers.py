@@ -44,7 +44,7 @@ def test_mlflow_gets_the_run_and_a_resumed_run_continues_it(distinct: Path, tmp_
     assert {item.path for item in client.list_artifacts(run_id)} == {"experiment.json", "best.ckpt"}
     stored = Path(client.download_artifacts(run_id, "experiment.json"))
     assert json.loads(stored.read_text()) == json.loads((run / "experiment.json").read_text())
-    losses = [(row["step"], float(row["train/loss"])) for row in rows(run) if row.get("train/loss")]
+    losses = [(row["step"], float(row["train/loss"])) for row in rows(run) if row["train/loss_step"]]
     history = client.get_metric_history(run_id, "train/loss")
     assert [(str(one.step), one.value) for one in history] == losses
 
@@ -53,7 +53,7 @@ def test_mlflow_gets_the_run_and_a_resumed_run_continues_it(distinct: Path, tmp_
         pretrain(longer, resume=run, overrides=["trainer.max_epochs=2"])
     assert json.loads((run / FILE).read_text()) == known
     assert len(client.search_runs([found.info.experiment_id])) == 1
-    losses = [(row["step"], float(row["train/loss"])) for row in rows(run) if row.get("train/loss")]
+    losses = [(row["step"], float(row["train/loss"])) for row in rows(run) if row["train/loss_step"]]
     history = client.get_metric_history(run_id, "train/loss")
     assert [(str(one.step), one.value) for one in history] == losses
     (run / "report.html").write_text("<p>")
@@ -90,7 +90,7 @@ def test_a_server_that_dies_costs_neither_the_training_nor_its_files(
         run = train(tracked(distinct, MLflow(tracking_uri=server.url), epochs=2), tmp_path)
         assert len(server.batches) == 2
     assert (run / "checkpoints" / "last.ckpt").is_file()
-    assert [row["step"] for row in rows(run) if row.get("train/loss")] == ["0", "1", "2", "3"]
+    assert [row["step"] for row in rows(run) if row["train/loss_step"]] == ["0", "1", "2", "3"]
     warnings = [record.message for record in caplog.records if "MLflow" in record.message]
     assert len(warnings) == 1
     assert "MLflow failed, and gets nothing more of this run: " in warnings[0]

@@ -128,4 +128,4 @@ def read_npy(path: Path, columns: int, origin: int | None) -> Table:
     time_n = array[:, 0]
     start = time_n[0] if origin is None else np.array(origin).astype(time_n.dtype)
     with np.errstate(over="ignore"):
-        return Table((time_n - start).astype(np.float64) / 1e9, array[:, 1:].astype(np.float32))
+        return Table(np.subtract(time_n, start).astype(np.float64) / 1e9, array[:, 1:].astype(np.float32))

@@ -76,7 +76,7 @@ def read_part(path: Path) -> Part | None:
         if info.format != FORMAT:
             return None
         stored = read_npz(path, ["edge", "value"])
-        return Part(info, MotionTrack(stored["edge"], stored["value"]))
+        return Part(info, MotionTrack(np.asarray(stored["edge"], np.float64), np.asarray(stored["value"], np.float32)))
     except (*UNREADABLE, ValidationError):
         return None
 
