@@ -110,7 +110,7 @@ class ExportedClassifier(Exported, ImuInput):
 
     def _classify(self, imu_BLC: Samples) -> Probabilities:
         with torch.inference_mode():
-            probability_BKA: Tensor = self(imu_BLC)
+            probability_BKA: Tensor = self(torch.from_numpy(imu_BLC).to(self._like.device))
         return probability_BKA.float().cpu().numpy()
 
 

@@ -89,7 +89,7 @@ def _drawing(timeline: Timeline) -> Html:
         _line(axes, timeline, time_NK, roles, line, length)
     drawn[-1].set_xlabel("time from the beginning of the line [s]")
     several = len(timeline.horizons) > 1
-    strips = f"; one strip for each horizon, from {when(timeline.horizons[0])} (top)" if several else ""
+    strips = "; one strip for each horizon, the first one at the top" if several else ""
     caption = (
         f"The most probable activity at the time that it is predicted for{strips}. A prediction is shown for "
         f"{timeline.stride:g} s, the time to the next one. Grey: its probability at the first horizon, from 0 to 1."
