@@ -192,7 +192,7 @@ class EncoderDescription(FolderDescription):
 
 def as_metadata(origin: Origin, spec: ImuSpec | VideoSpec, more: Mapping[str, object]) -> dict[str, str]:
     """Return the metadata that all ONNX files have, as JSON texts: training subjects, input, and `more`."""
-    fields = {name: value for name, value in asdict(spec).items() if value is not None} | more
+    fields = {**{name: value for name, value in asdict(spec).items() if value is not None}, **more}
     return {
         "revalexo_clip": __version__,
         "subjects": json.dumps(origin.subjects),

@@ -113,7 +113,7 @@ class PredictionStream:
         """Return the number of samples from the start with which the next window is complete."""
         if self._done == 0:
             return self._spec.samples
-        least = self._spec.rate * (self._spec.window + (self._done - _HALF) * self._stride)
+        least: float = self._spec.rate * (self._spec.window + (self._done - _HALF) * self._stride)
         return max(math.ceil(least), self._done * self._step + self._spec.samples)
 
     def _put(self, samples_mC: Samples) -> None:
@@ -134,19 +134,17 @@ class PredictionStream:
         return self._start + round(self._done * self._stride, TIME_DECIMALS) + self._spec.window
 
     def _checked(self, samples: npt.NDArray[np.generic] | Table) -> Samples:
+        """Return samples [m, C]. Raises `ValueError` or `TypeError`, see `push`."""
         channels = self._spec.channels
-        if not isinstance(samples, np.ndarray):
-            if not hasattr(samples, "keys"):
-                raise TypeError(f"samples must be an array [m, C] or named columns, not {type(samples).__name__}")
-            found = stacked(samples, channels)
-            samples_mC = found[None] if found.ndim == 1 else found
+        if isinstance(samples, np.ndarray):
+            given_mC = np.atleast_2d(samples)
+        elif hasattr(samples, "keys"):
+            given_mC = stacked(samples, channels)
         else:
-            samples_mC = samples[None] if samples.ndim == 1 else samples
-            if samples_mC.ndim == 2 and samples_mC.shape[1] == len(channels):
-                samples_mC = finite(samples_mC, channels)
-        if samples_mC.ndim != 2 or samples_mC.shape[1] != len(channels):
+            raise TypeError(f"samples must be an array [m, C] or named columns, not {type(samples).__name__}")
+        if given_mC.ndim != 2 or given_mC.shape[1] != len(channels):
             raise ValueError(
                 f"samples must be [m, {len(channels)}] in the order of spec.channels, or one sample "
-                f"[{len(channels)}], not {list(samples.shape) if isinstance(samples, np.ndarray) else 'these columns'}"
+                f"[{len(channels)}], not {list(given_mC.shape)}"
             )
-        return np.asarray(samples_mC, dtype=np.float32)
+        return finite(given_mC, channels)

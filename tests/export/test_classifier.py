@@ -63,7 +63,8 @@ def plain_probabilities(run: Path, imu_BLC: torch.Tensor) -> torch.Tensor:
     checkpoint = load_classifier_checkpoint(run / "checkpoints" / "best.ckpt")
     with torch.no_grad():
         logits_BKA = checkpoint.build_model()(imu_BLC, torch.empty(0)).logits_BKA
-    return (logits_BKA - logits_BKA.logsumexp(dim=-1, keepdim=True)).exp()
+    probabilities_BKA: torch.Tensor = (logits_BKA - logits_BKA.logsumexp(dim=-1, keepdim=True)).exp()
+    return probabilities_BKA
 
 
 def test_the_folder_describes_the_classifier(folder: Path, trained: Path) -> None:
@@ -282,7 +283,7 @@ def test_onnxruntime_alone_gives_the_same_labels(trained: Path, tmp_path: Path) 
     subprocess.run([sys.executable, "-c", ALONE], cwd=alone, check=True)
     classifier = load_classifier(out)
     assert isinstance(classifier, ExportedClassifier)
-    outputs: Mapping[str, npt.NDArray[np.generic]] = dict(np.load(alone / "outputs.npz"))
+    outputs: Mapping[str, npt.NDArray[np.float32]] = dict(np.load(alone / "outputs.npz"))
     with torch.no_grad():
         expected_BKA = classifier(imu_BLC).numpy()
     np.testing.assert_allclose(outputs["probabilities"], expected_BKA, rtol=0, atol=1e-5)
