@@ -10,7 +10,7 @@ DEMO   := data/demo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-long test-lowest test-gpu lint format audit bench bench-data bench-encoders bench-training \
-        bench-evaluation bench-features bench-scale bench-gpu wheels-gpu ablation rivals golden clean clean-demo
+        bench-evaluation bench-features bench-scale bench-stream bench-gpu wheels-gpu ablation rivals golden clean clean-demo
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -85,7 +85,7 @@ format: setup  ## format the code with ruff
 audit:  ## known vulnerabilities of the pinned packages (pip-audit), if the service can be reached
 	@PYTHON=$(PYTHON) .ci/audit
 
-bench: bench-data bench-encoders bench-training bench-evaluation bench-features bench-scale  ## all benchmarks below, one after the other (most of an hour)
+bench: bench-data bench-encoders bench-training bench-evaluation bench-features bench-scale bench-stream  ## all benchmarks below, one after the other (most of an hour)
 
 bench-data: setup  ## cost of a training sample, compared with published systems
 	@$(BIN)/python -m benchmarks.data_path
@@ -104,6 +104,9 @@ bench-features: setup  ## cost of a training step with kept features of a frozen
 
 bench-scale: setup  ## start-up with a million clips, the loss of 131,072 pairs, the loader by number of workers
 	@$(BIN)/python -m benchmarks.scale
+
+bench-stream: setup  ## time from the last sample of a window to its predictions, by IMU encoder
+	@$(BIN)/python -m benchmarks.stream
 
 ablation: setup  ## results of the recommended recipe without each of its ingredients (hours)
 	@$(BIN)/python -m benchmarks.ablation

@@ -62,10 +62,13 @@ from .data.texts import WindowTexts as WindowTexts
 from .evaluation.comparison import compare as compare
 from .evaluation.protocol import evaluate as evaluate
 from .evaluation.search import search as search
+from .export import load_classifier as load_classifier
 from .export import load_encoder as load_encoder
+from .export.classifier_folder import export_classifier as export_classifier
 from .export.embedding import embed_recording as embed_recording
 from .export.folder import export_encoder as export_encoder
 from .export.push import push_to_hub as push_to_hub
+from .export.recording_predictions import predict_recording as predict_recording
 from .finetuning.cross_validation import cross_validate as cross_validate
 from .finetuning.run import finetune as finetune
 from .finetuning.variant_comparison import compare_variants as compare_variants

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from revalexo_clip.cli.classifiers import export_classifier, predict
 from revalexo_clip.cli.data import check_data, pack, synthesize
 from revalexo_clip.cli.devices import import_recording
 from revalexo_clip.cli.embedding import embed
@@ -106,6 +107,17 @@ _add(
     embed,
     "embed GX010001.MP4 --encoder runs/demo/export/imu",
     "embed walk.csv --encoder encoders/imu --units acc=g --out walk.parquet",
+)
+_add(
+    export_classifier,
+    "export-classifier",
+    "export-classifier --ckpt runs/demo_classifier --onnx --out classifiers/demo",
+    name="export-classifier",
+)
+_add(
+    predict,
+    "predict walk.csv --classifier runs/demo_classifier",
+    "predict GX010001.MP4 --classifier classifiers/head --stride 0.25 --out walk.csv",
 )
 _add(show, "show experiments/demo.py --set optim.lr=1e-3")
 _add(components, "components")

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from revalexo_clip.cli.options import (
+    AxesOption,
+    DeviceOption,
+    PlaceOption,
+    RecordingArgument,
+    RecordingOption,
+    RowsOption,
+    StrideOption,
+    TimeOption,
+    TimeUnit,
+    TimeUnitOption,
+    UnitsOption,
+)
 from revalexo_clip.core.console import quiet_libraries, say
 
 
-class TimeUnitOption(StrEnum):
-    """Units of clocks."""
-
-    s = "s"
-    ms = "ms"
-    us = "us"
-    ns = "ns"
-    iso = "iso"
-
-
 def embed(  # noqa: PLR0917 (options, which typer passes by name)
-    source: Annotated[
-        Path, typer.Argument(metavar="RECORDING", help="Recording of a device, e.g. GX010001.MP4; or .csv, .npz.")
-    ],
+    source: RecordingArgument,
     encoder: Annotated[
         str,
         typer.Option(metavar="FOLDER", help="Folder of an exported or imported IMU encoder; or user/name on the hub."),
@@ -33,39 +33,16 @@ def embed(  # noqa: PLR0917 (options, which typer passes by name)
         Path | None,
         typer.Option(metavar="FILE", help="Output, .npz or .parquet.", show_default="RECORDING-embeddings.npz, here"),
     ] = None,
-    stride: Annotated[float, typer.Option(metavar="SECONDS", help="Time from one window to the next.")] = 0.5,
+    stride: StrideOption = 0.5,
     features: Annotated[bool, typer.Option("--features", help="Write features instead of embeddings.")] = False,
-    place: Annotated[
-        str | None,
-        typer.Option(
-            help="Body place of the sensor that the encoder gets.", show_default="that of the encoder's channels"
-        ),
-    ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X,Y,Z",
-            help="Directions to turn a device's axes to, e.g. right,forward,up.",
-            show_default="those of the device",
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--format", metavar="NAME", help="Format of a device.", show_default="found by its content"),
-    ] = None,
-    rate: Annotated[float | None, typer.Option(help="Rate of a .csv or .npz file without a clock [Hz].")] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Clock column of a .csv file.", show_default="found by its name"),
-    ] = None,
-    time_unit: Annotated[TimeUnitOption, typer.Option(help="Unit of that column.")] = TimeUnitOption.s,
-    units: Annotated[
-        str | None,
-        typer.Option(help="Units of a .csv or .npz file, e.g. acc=g,gyro=deg/s.", show_default="m/s^2 and rad/s"),
-    ] = None,
-    recording: Annotated[
-        int | None, typer.Option(metavar="NUMBER", min=0, help="Recording in an .npz file with several, from 0.")
-    ] = None,
+    place: PlaceOption = None,
+    axes: AxesOption = None,
+    device: DeviceOption = None,
+    rate: RowsOption = None,
+    time: TimeOption = None,
+    time_unit: TimeUnitOption = TimeUnit.s,
+    units: UnitsOption = None,
+    recording: RecordingOption = None,
 ) -> None:
     """Embed a recording with an IMU encoder: from a device's file to embeddings.
 

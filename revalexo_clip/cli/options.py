@@ -31,6 +31,16 @@ class FormatOption(StrEnum):
     revalexo = "revalexo"
 
 
+class TimeUnit(StrEnum):
+    """Units of clocks."""
+
+    s = "s"
+    ms = "ms"
+    us = "us"
+    ns = "ns"
+    iso = "iso"
+
+
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="FILE.py[:Class]", help="Experiment file; add the class if it defines several.")
 ]
@@ -165,4 +175,37 @@ LabelsOption = Annotated[
         help="Shares of the labels to train with, e.g. 0.01,0.1,0.5,1. Requires --compare.",
         show_default="label_fraction",
     ),
+]
+RecordingArgument = Annotated[
+    Path, typer.Argument(metavar="RECORDING", help="Recording of a device, e.g. GX010001.MP4; or .csv, .npz.")
+]
+StrideOption = Annotated[float, typer.Option(metavar="SECONDS", help="Time from one window to the next.")]
+PlaceOption = Annotated[
+    str | None,
+    typer.Option(help="Body place of the sensor that the encoder gets.", show_default="that of the encoder's channels"),
+]
+AxesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X,Y,Z",
+        help="Directions to turn a device's axes to, e.g. right,forward,up.",
+        show_default="those of the device",
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--format", metavar="NAME", help="Format of a device.", show_default="found by its content"),
+]
+RowsOption = Annotated[float | None, typer.Option(help="Rate of a .csv or .npz file without a clock [Hz].")]
+TimeOption = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Clock column of a .csv file.", show_default="found by its name"),
+]
+TimeUnitOption = Annotated[TimeUnit, typer.Option(help="Unit of that column.")]
+UnitsOption = Annotated[
+    str | None,
+    typer.Option(help="Units of a .csv or .npz file, e.g. acc=g,gyro=deg/s.", show_default="m/s^2 and rad/s"),
+]
+RecordingOption = Annotated[
+    int | None, typer.Option(metavar="NUMBER", min=0, help="Recording in an .npz file with several, from 0.")
 ]

@@ -9,7 +9,7 @@ import os
 import pickle
 import shutil
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -107,6 +107,14 @@ def checked_folder(folder: Path) -> Path:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; --out must name a folder")
     return folder
+
+
+def check_new(path: Path, suffixes: Sequence[str]) -> None:
+    """Raise `ConfigError` if an output file exists, or its name has none of these suffixes."""
+    if path.suffix not in suffixes:
+        raise ConfigError(f"--out {path}: the name must end in {' or '.join(suffixes)}")
+    if path.exists():
+        raise ConfigError(f"--out {path}: exists already; nothing is overwritten")
 
 
 def link_atomically(source: Path, target: Path) -> None:

@@ -1,9 +1,11 @@
-"""Exported encoders: a self-describing folder, and the module that it is loaded as.
+"""Exported encoders and classifiers: a self-describing folder, and the module that it is loaded as.
 
-`description` is `config.json`, `encoder` the module, `sliding_windows` its input, `loading` reads the folder and
-`folder` writes it.
+`description` and `classifier_description` are `config.json`, `encoder` and `classifier` the modules, `sliding_windows`
+their input; `loading` reads a folder, `writing` writes it, for `folder` and `classifier_folder`.
 """
 
+from revalexo_clip.export.classifier import ExportedClassifier
+from revalexo_clip.export.classifier_description import ClassifierDescription
 from revalexo_clip.export.description import (
     CARD,
     DESCRIPTION,
@@ -19,7 +21,7 @@ from revalexo_clip.export.encoder import (
     PretrainedVideoEncoder,
     build_encoder,
 )
-from revalexo_clip.export.loading import load_encoder
+from revalexo_clip.export.loading import load_classifier, load_encoder
 from revalexo_clip.export.sliding_windows import RecordingVectors
 
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     "DESCRIPTION",
     "ONNX",
     "WEIGHTS",
+    "ClassifierDescription",
     "EncoderDescription",
+    "ExportedClassifier",
     "OnnxCheck",
     "Origin",
     "PretrainedEncoder",
@@ -35,5 +39,6 @@ __all__ = [
     "PretrainedVideoEncoder",
     "RecordingVectors",
     "build_encoder",
+    "load_classifier",
     "load_encoder",
 ]

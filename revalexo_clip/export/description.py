@@ -1,15 +1,19 @@
-"""`config.json` of an exported encoder: architecture, input and origin."""
+"""`config.json` of exported folders, and that of encoders: architecture, input and origin."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Sequence
-from typing import Literal, Self
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import ClassVar, Literal, Self
 
 from pydantic import PositiveInt, model_validator
 
-from revalexo_clip.core.component import Config, JsonObject
+from revalexo_clip.core.component import Component, Config, JsonObject
 from revalexo_clip.core.types import ImuSpec, Modality, Split, VideoSpec
+from revalexo_clip.core.version import __version__
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
 from revalexo_clip.models.tokens import Tokens
 
@@ -17,6 +21,11 @@ WEIGHTS = "model.safetensors"
 DESCRIPTION = "config.json"
 CARD = "README.md"
 ONNX = "encoder.onnx"
+CLASSIFIER_ONNX = "classifier.onnx"
+
+Noun = Literal["encoder", "classifier"]
+
+ONNX_FILES: Mapping[Noun, str] = {"encoder": ONNX, "classifier": CLASSIFIER_ONNX}
 
 
 class Origin(Config):
@@ -44,7 +53,7 @@ class Origin(Config):
 
 
 class OnnxCheck(Config):
-    """Result of the comparison of `encoder.onnx` with torch."""
+    """Result of the comparison of an ONNX file with torch."""
 
     windows: str
     """Description of the windows of the comparison."""
@@ -52,11 +61,56 @@ class OnnxCheck(Config):
     """Largest absolute difference of the outputs."""
 
 
-class EncoderDescription(Config):
-    """`config.json` of an exported encoder."""
+class FolderDescription(Config, ABC):
+    """What `config.json` of an exported encoder and of an exported classifier have in common."""
 
     format: Literal[1] = 1
     """Version of this layout."""
+    origin: Origin
+    """Origin of the weights."""
+    onnx: OnnxCheck | None = None
+    """Check of the ONNX file; null if the folder has none."""
+
+    noun: ClassVar[Noun]
+    """What the folder holds."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs."""
+
+    @property
+    @abstractmethod
+    def components(self) -> tuple[Component, ...]:
+        """Components that build its modules."""
+
+    @property
+    @abstractmethod
+    def imu_input(self) -> ImuSpec | None:
+        """Input of IMU windows; None if it takes video."""
+
+    @abstractmethod
+    def onnx_metadata(self) -> dict[str, str]:
+        """Return the metadata of the ONNX file."""
+
+    def to_check_sizes(self) -> Self:
+        """Return a description of modules with the same weights, or some of them, that take no memory if built."""
+        return self
+
+    def what_weights_fit(self) -> JsonObject:
+        """Return everything that determines the outputs, as JSON: all but `origin` and `onnx`."""
+        return self.model_dump(mode="json", exclude={"origin", "onnx"})
+
+    def as_json(self) -> JsonObject:
+        """Return the content of `config.json`, the origin last."""
+        return {**self.what_weights_fit(), **self.model_dump(mode="json", include={"origin", "onnx"})}
+
+
+class EncoderDescription(FolderDescription):
+    """`config.json` of an exported encoder."""
+
+    noun = "encoder"
+
     modality: Modality
     """Modality of the input."""
     encoder: ImuEncoder | VideoEncoder
@@ -77,10 +131,6 @@ class EncoderDescription(Config):
     """Tokens of moments, which retrieval compares; null if it has none."""
     token_times: tuple[float, ...] | None = None
     """Times of the tokens [s from the start of the window], which both modalities share; null if it has none."""
-    origin: Origin
-    """Origin of the encoder."""
-    onnx: OnnxCheck | None = None
-    """Check of `encoder.onnx`; null if the folder has none."""
 
     @property
     def feature_dim(self) -> int:
@@ -109,17 +159,56 @@ class EncoderDescription(Config):
             raise ValueError("tokens and token_times belong together")
         if self.tokens is not None and len(self.token_times or ()) != self.tokens.count:
             raise ValueError(f"token_times has {len(self.token_times or ())} times for {self.tokens.count} tokens")
-        wrong = [*_wrong_imu(self.imu), *_wrong_video(self.video)]
+        wrong = [*wrong_imu(self.imu), *_wrong_video(self.video)]
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
 
-    def what_weights_fit(self) -> JsonObject:
-        """Return everything that determines the outputs, as JSON: all but `origin` and `onnx`."""
-        return self.model_dump(mode="json", exclude={"origin", "onnx"})
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """See `FolderDescription.components`."""
+        return (self.encoder,)
+
+    @property
+    def imu_input(self) -> ImuSpec | None:
+        """See `FolderDescription.imu_input`."""
+        return self.imu
+
+    def to_check_sizes(self) -> Self:
+        """See `FolderDescription.to_check_sizes`."""
+        return self.model_copy(update={"tokens": None, "token_times": None})
+
+    def onnx_metadata(self) -> dict[str, str]:
+        """See `FolderDescription.onnx_metadata`."""
+        spec = self.imu or self.video
+        assert spec is not None
+        tokens = {} if self.tokens is None else {"tokens": self.tokens.model_dump(), "token_times": self.token_times}
+        return {
+            "modality": self.modality,
+            "encoder": type(self.encoder).__name__,
+            **as_metadata(self.origin, spec, tokens),
+        }
 
 
-def _wrong_imu(spec: ImuSpec | None) -> Iterator[str]:
+def as_metadata(origin: Origin, spec: ImuSpec | VideoSpec, more: Mapping[str, object]) -> dict[str, str]:
+    """Return the metadata that all ONNX files have, as JSON texts: training subjects, input, and `more`."""
+    fields = {**{name: value for name, value in asdict(spec).items() if value is not None}, **more}
+    return {
+        "revalexo_clip": __version__,
+        "subjects": json.dumps(origin.subjects),
+        **{name: json.dumps(value) for name, value in fields.items()},
+    }
+
+
+def noun_of(content: object) -> Noun | None:
+    """Return what a folder holds whose `config.json` has this content; None if it is no description."""
+    keys = content.keys() if isinstance(content, dict) else set()
+    if not keys >= {"encoder", "embed_dim", "origin"}:
+        return None
+    return "encoder" if "modality" in keys else "classifier" if "labels" in keys else None
+
+
+def wrong_imu(spec: ImuSpec | None) -> Iterator[str]:
     """Yield what is wrong with the input of an IMU encoder."""
     if spec is None:
         return

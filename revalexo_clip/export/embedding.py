@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
+from torch import Tensor
 
-from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.files import atomically
-from revalexo_clip.core.text import counted
+from revalexo_clip.core.errors import ConfigError
+from revalexo_clip.core.files import atomically, check_new
 from revalexo_clip.data.clocks import TimeUnit
+from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.recordings.units import Unit
 from revalexo_clip.data.windows import Floats
 from revalexo_clip.export.encoder import PretrainedImuEncoder
 from revalexo_clip.export.loading import load_encoder
-from revalexo_clip.export.recording_files import read_pieces
+from revalexo_clip.export.recording_files import check_stride, over_pieces, read_pieces
 from revalexo_clip.export.recording_pieces import RecordingPieces, SourceOptions
 
 SUFFIXES = (".npz", ".parquet")
@@ -72,8 +72,7 @@ def embed_recording(
     options = SourceOptions(place, axes, format_name, rate, time, time_unit, units, recording)
     if not isinstance(encoder, PretrainedImuEncoder):
         encoder = imu_encoder(encoder)
-    if not stride > 0:  # also false for NaN
-        raise ConfigError(f"--stride must be above 0 s, not {stride:g}")
+    check_stride(stride)
     if not features and encoder.head is None and encoder.token_head is None:
         raise ConfigError("this encoder has features only, no embeddings: pass --features")
     return _embedded(source, read_pieces(source, encoder.spec, options), encoder, stride, features, batch)
@@ -90,32 +89,19 @@ def imu_encoder(folder: str | Path) -> PretrainedImuEncoder:
 def _embedded(  # noqa: PLR0917 (what embeddings follow from)
     source: Path, read: RecordingPieces, encoder: PretrainedImuEncoder, stride: float, features: bool, batch: int
 ) -> RecordingEmbeddings:
-    spec, starts, vectors = encoder.spec, [], []
-    compute = encoder.recording_features if features else encoder.embed_recording
-    long = [piece for piece in read.pieces if len(piece.rows_MC) >= spec.samples]
-    notes = [*read.notes]
-    if short := len(read.pieces) - len(long):
-        notes.append(f"{counted(short, 'piece')} shorter than a window ({spec.window:g} s) left out")
-    if not long:
-        longest = max((len(piece.rows_MC) for piece in read.pieces), default=0) / spec.rate
-        raise DataError(f"{source}: is too short: {longest:.3g} s without a gap; a window lasts {spec.window:g} s")
-    for piece in long:
-        try:
-            found = compute(piece.rows_MC, rate=spec.rate, stride=stride, batch=batch)
-        except ValueError as error:
-            raise DataError(f"{source}: {error}") from error
-        starts.append(piece.start + found.start_N.numpy())
-        vectors.append(found.vector_ND)
-    vector_ND = torch.cat(vectors).float().numpy()
-    return RecordingEmbeddings(np.concatenate(starts), vector_ND, spec.window, tuple(notes))
+    spec = encoder.spec
+    compute = encoder.features if features else encoder.embed
+
+    def over(rows_MC: Samples) -> tuple[Floats, Tensor]:
+        return encoder.over_windows(rows_MC, compute, rate=spec.rate, time=None, stride=stride, batch=batch)
+
+    start_N, vector_ND, notes = over_pieces(source, read, spec, over)
+    return RecordingEmbeddings(start_N, vector_ND, spec.window, notes)
 
 
 def check_output(path: Path) -> None:
     """Raise `ConfigError` if embeddings cannot be written to a file, before they are computed."""
-    if path.suffix not in SUFFIXES:
-        raise ConfigError(f"--out {path}: the name must end in {' or '.join(SUFFIXES)}")
-    if path.exists():
-        raise ConfigError(f"--out {path}: exists already; nothing is overwritten")
+    check_new(path, SUFFIXES)
     if path.suffix == ".parquet":
         try:
             importlib.import_module("pyarrow")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +12,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
+from revalexo_clip.core.types import ImuSpec, VideoSpec
 from revalexo_clip.export.description import EncoderDescription
-from revalexo_clip.export.sliding_windows import ImuWindow, RecordingVectors, Table, finite, slide, stacked
+from revalexo_clip.export.exported import Exported, ImuInput
+from revalexo_clip.export.sliding_windows import ImuWindow, RecordingVectors, Table
 from revalexo_clip.models.dual_encoder import FrameNormalization, Standardization, projection_head, video_inputs
 from revalexo_clip.models.encoders import ImuEncoder
 from revalexo_clip.models.sequence import SequenceNet
 from revalexo_clip.models.tokens import TokenHead
 
 
-class PretrainedEncoder(nn.Module, ABC):
+class PretrainedEncoder(Exported):
     """A pretrained encoder with its projection into the space shared by both modalities, and its tokens."""
+
+    description: EncoderDescription
 
     def __init__(self, description: EncoderDescription, encoder: nn.Module) -> None:
         super().__init__()
@@ -38,18 +41,6 @@ class PretrainedEncoder(nn.Module, ABC):
             self.token_head = TokenHead(
                 description.tokens, encoder.sequence_dim, encoder.time_T, description.token_times
             )
-
-    @property
-    def subjects(self) -> Mapping[Split, tuple[str, ...]] | None:
-        """Subjects used for training (`train`) and model selection (`val`); None if they are unknown.
-
-        They must not be test subjects of any task.
-        """
-        return self.description.origin.subjects
-
-    @abstractmethod
-    def inputs_from(self, **windows: Tensor) -> tuple[Tensor, ...]:
-        """Check windows, named as in `description.inputs`, and normalise them: the inputs of the encoder's module."""
 
     @abstractmethod
     def features(self, window: Tensor) -> Tensor:
@@ -90,6 +81,13 @@ class PretrainedEncoder(nn.Module, ABC):
         tokens_BE: Tensor = self.token_head(encoded.sequence_BTE)
         return encoded.features_BF, tokens_BE
 
+    def outputs(self, *inputs: Tensor) -> Mapping[str, Tensor]:
+        """See `Exported.outputs`: `features` and, if there is a projection, `embedding`."""
+        if self.head is None:
+            return {"features": self.encoder(*inputs)}
+        features_BF, embedding_BE = self.encode(*inputs)
+        return {"features": features_BF, "embedding": embedding_BE}
+
     def _as_tokens(self, embedding_BE: Tensor) -> Tensor:
         """Divide embeddings into tokens. Raises `ValueError` if the encoder has none."""
         tokens = self.description.tokens
@@ -98,7 +96,7 @@ class PretrainedEncoder(nn.Module, ABC):
         return embedding_BE.view(-1, tokens.count, tokens.dim)
 
 
-class PretrainedImuEncoder(PretrainedEncoder):
+class PretrainedImuEncoder(PretrainedEncoder, ImuInput):
     """IMU encoder for windows in the units and channel order of its `spec`, and for recordings at any rate."""
 
     def __init__(self, description: EncoderDescription, spec: ImuSpec, encoder: nn.Module) -> None:
@@ -111,7 +109,7 @@ class PretrainedImuEncoder(PretrainedEncoder):
 
         Raises `ValueError` if the shape is not the [B, L, C] of `spec`.
         """
-        features_BF: Tensor = self.encoder(self._input(window))
+        features_BF: Tensor = self.encoder(self.standardized(window))
         return features_BF
 
     def embed(self, window: ImuWindow) -> Tensor:
@@ -119,7 +117,7 @@ class PretrainedImuEncoder(PretrainedEncoder):
 
         See `features` for the input.
         """
-        return self.encode(self._input(window))[1]
+        return self.encode(self.standardized(window))[1]
 
     def tokens(self, window: ImuWindow) -> Tensor:
         """Compute tokens [B, S, d] at the times `description.token_times`: the vectors of `embed` by moment.
@@ -129,36 +127,8 @@ class PretrainedImuEncoder(PretrainedEncoder):
         return self._as_tokens(self.embed(window))
 
     def inputs_from(self, **windows: Tensor) -> tuple[Tensor, ...]:
-        """See `PretrainedEncoder.inputs_from`; the name is `imu`."""
-        return (self._input(windows["imu"]),)
-
-    def _input(self, window: ImuWindow) -> Tensor:
-        imu_BLC = window if isinstance(window, Tensor) else self.window_from(window)
-        expected = (self.spec.samples, len(self.spec.channels))
-        if imu_BLC.ndim != 3 or tuple(imu_BLC.shape[1:]) != expected:
-            raise ValueError(
-                f"IMU windows must be [B, {expected[0]}, {expected[1]}] ({self.spec.window:g} s at "
-                f"{self.spec.rate:g} Hz, channels in the order of spec.channels), not {list(imu_BLC.shape)}; "
-                "embed_recording cuts a recording into such windows"
-            )
-        standardized_BLC: Tensor = self.samples(imu_BLC.to(self._like.dtype))
-        return standardized_BLC
-
-    def window_from(self, window: npt.NDArray[np.generic] | Table) -> Tensor:
-        """Convert an array [B, L, C], or named channels [L] or [B, L] in any order, to a tensor [B, L, C].
-
-        Named channels may be the columns of a pandas data frame; other columns are ignored. Raises `ValueError`, which
-        names the channels that are missing, of another length, or not finite.
-        """
-        channels = self.spec.channels
-        if isinstance(window, np.ndarray):
-            imu_BLC = finite(window, channels) if window.ndim and window.shape[-1] == len(channels) else window
-        elif hasattr(window, "keys"):
-            imu_LC = stacked(window, channels)
-            imu_BLC = imu_LC[None] if imu_LC.ndim == 2 else imu_LC
-        else:
-            raise TypeError(f"IMU windows must be a tensor or array [B, L, C], or named channels, not {type(window)}")
-        return torch.from_numpy(imu_BLC).to(self._like.device)
+        """See `Exported.inputs_from`; the name is `imu`."""
+        return (self.standardized(windows["imu"]),)
 
     def embed_recording(
         self,
@@ -183,7 +153,8 @@ class PretrainedImuEncoder(PretrainedEncoder):
         Raises `ValueError` if channels are missing, a value is not finite, a sensor seems to be in another unit (g or
         deg/s), there is a gap, the recording is too short or its rate too low; `TypeError` if it is no recording.
         """
-        return self._over(recording, self.embed, rate=rate, time=time, stride=stride, batch=batch)
+        found = self.over_windows(recording, self.embed, rate=rate, time=time, stride=stride, batch=batch)
+        return RecordingVectors(torch.from_numpy(found[0]), found[1])
 
     def recording_features(
         self,
@@ -195,27 +166,8 @@ class PretrainedImuEncoder(PretrainedEncoder):
         batch: int = 64,
     ) -> RecordingVectors:
         """Compute features for downstream tasks, window by window. See `embed_recording`."""
-        return self._over(recording, self.features, rate=rate, time=time, stride=stride, batch=batch)
-
-    def _over(
-        self,
-        recording: Table | Tensor | npt.NDArray[np.generic],
-        encode: Callable[[Tensor], Tensor],
-        *,
-        rate: float | None,
-        time: str | None,
-        stride: float,
-        batch: int,
-    ) -> RecordingVectors:
-        windows = slide(recording, self.spec, rate=rate, time=time, stride=stride)
-        with torch.no_grad():
-            vectors = [encode(torch.from_numpy(imu_BLC).to(self._like.device)) for imu_BLC in windows.batches(batch)]
-        return RecordingVectors(torch.from_numpy(windows.start_N), torch.cat(vectors).cpu())
-
-    @property
-    def _like(self) -> Tensor:
-        """Tensor with the data type and device of the weights."""
-        return next(self.parameters())
+        found = self.over_windows(recording, self.features, rate=rate, time=time, stride=stride, batch=batch)
+        return RecordingVectors(torch.from_numpy(found[0]), found[1])
 
 
 class PretrainedVideoEncoder(PretrainedEncoder):
@@ -253,7 +205,7 @@ class PretrainedVideoEncoder(PretrainedEncoder):
         return self._as_tokens(self.embed(window, motion))
 
     def inputs_from(self, **windows: Tensor) -> tuple[Tensor, ...]:
-        """See `PretrainedEncoder.inputs_from`; the names are `video` and `motion`."""
+        """See `Exported.inputs_from`; the names are `video` and `motion`."""
         return self._inputs(windows.get("video"), windows.get("motion"))
 
     def _inputs(self, window: Tensor | None, motion: Tensor | None) -> tuple[Tensor, ...]:

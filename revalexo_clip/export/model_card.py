@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from revalexo_clip.core.text import counted
-from revalexo_clip.core.types import ImuSpec, VideoSpec
-from revalexo_clip.export import EncoderDescription, Origin
+from revalexo_clip.core.types import VideoSpec
+from revalexo_clip.export.card_sections import imu_section, licence_section, subjects_section
+from revalexo_clip.export.description import EncoderDescription
 from revalexo_clip.export.model_card_header import card_header
 from revalexo_clip.export.model_card_results import PROBE, probe_section, retrieval_section
 from revalexo_clip.reports.values import object_of
@@ -26,7 +27,7 @@ def model_card(description: EncoderDescription) -> str:
         "## Output",
         _output(description),
         "## Data and subjects",
-        _subjects(description.origin),
+        subjects_section(description.origin, description.noun),
         *(() if description.alone else ("## Retrieval", retrieval_section(description.origin.metrics))),
         *_probe(description),
         "## Intended use",
@@ -34,7 +35,7 @@ def model_card(description: EncoderDescription) -> str:
         "## Limits",
         "\n".join(f"- {limit}" for limit in _limits(description)),
         "## Licence",
-        _licence(description.origin),
+        licence_section(description.origin),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -42,16 +43,6 @@ def model_card(description: EncoderDescription) -> str:
 def _probe(description: EncoderDescription) -> tuple[str, ...]:
     probe = (description.origin.metrics or {}).get(PROBE)
     return () if probe is None else ("## Linear probe", probe_section(object_of(probe)))
-
-
-def _licence(origin: Origin) -> str:
-    package = "The package that loads the weights is licensed under Apache-2.0, which does not apply to the weights."
-    if origin.licence is not None:
-        return f"These are weights of others. {origin.licence} {package}"
-    return (
-        "The publisher of these weights chooses their licence and writes it into the header of this file. The terms of "
-        f"the training recordings and of initial weights may restrict that choice. {package}"
-    )
 
 
 def _summary(description: EncoderDescription) -> str:
@@ -132,27 +123,6 @@ def _onnx_inputs(description: EncoderDescription) -> str:
     return f"input{'s' if len(names) > 1 else ''} {' and '.join(names)}"
 
 
-def _subjects(origin: Origin) -> str:
-    data = f"Dataset type: `{origin.data}`.\n" if origin.data else ""
-    if origin.subjects is None:
-        return (
-            "The training subjects are unknown. Results on subjects that may be among them do not measure "
-            "generalisation."
-        )
-    uses = (("Trained on", "train"), ("Model selection on", "val"))
-    seen = [f"{title}: {', '.join(subjects)}." for title, use in uses if (subjects := _of(origin, use))]
-    return (
-        data
-        + "\n".join(seen)
-        + "\n\nDo not use any of them as test subjects with this encoder. `encoder.subjects` lists "
-        "them."
-    )
-
-
-def _of(origin: Origin, use: str) -> tuple[str, ...]:
-    return next((subjects for split, subjects in (origin.subjects or {}).items() if split == use), ())
-
-
 def _use(description: EncoderDescription) -> str:
     if description.modality == "imu":
         return (
@@ -190,16 +160,7 @@ def _plural(description: EncoderDescription) -> str:
 
 def _input(description: EncoderDescription) -> str:
     if description.imu is not None:
-        spec = description.imu
-        rows = "\n".join(
-            f"| {index} | `{name}` | {unit} |"
-            for index, (name, unit) in enumerate(zip(spec.channels, spec.units, strict=True))
-        )
-        return (
-            f"[B, {spec.samples}, {len(spec.channels)}] float32: windows of {spec.window:g} s at {spec.rate:g} Hz, "
-            f"in these units and this order{_standardized(spec)}.\n\n"
-            f"| # | channel | unit |\n| --- | --- | --- |\n{rows}"
-        )
+        return imu_section(description.imu)
     spec_of_video = description.video
     assert spec_of_video is not None
     parts = {"video": _frames, "motion": _motion}
@@ -223,10 +184,6 @@ def _motion(spec: VideoSpec) -> str:
         f"the right and down [picture widths / s], and its confidence from 0 to 1, in a grid of {motion.rows} x "
         f"{motion.columns} cells, at {motion.rate:g} moments per second over {motion.window:g} s."
     )
-
-
-def _standardized(spec: ImuSpec) -> str:
-    return "" if spec.mean is None else "; the encoder standardises them with the mean and deviation in config.json"
 
 
 def _usage(description: EncoderDescription) -> str:

@@ -6,11 +6,11 @@ https://huggingface.co/docs/hub/model-cards
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 
 from revalexo_clip.core.component import JsonObject
-from revalexo_clip.export import EncoderDescription
+from revalexo_clip.export.card_sections import licence_lines
+from revalexo_clip.export.description import EncoderDescription
 from revalexo_clip.export.model_card_results import PROBE, PROBE_SCORES, seen_subjects
 from revalexo_clip.reports.values import object_of
 
@@ -29,20 +29,13 @@ def card_header(description: EncoderDescription) -> str:
     lines = [
         "library_name: revalexo_clip",
         f"pipeline_tag: {'feature-extraction' if imu else 'video-classification'}",
-        *_licence(description.origin.licence),
+        *licence_lines(description.origin.licence),
         "tags:",
         *(f"- {tag}" for tag in (*tags, "contrastive-learning")),
         *(("metrics:", *(f"- {metric}" for metric in metrics)) if metrics else ()),
         *(_model_index(description, results) if results else ()),
     ]
     return "\n".join(["---", *lines, "---"])
-
-
-def _licence(licence: str | None) -> Iterator[str]:
-    yield "license: other"
-    yield f"license_name: {'not-yet-chosen' if licence is None else 'see-the-section-licence'}"
-    if licence is not None and (link := re.search(r"https?://[^\s)]+", licence)):
-        yield f"license_link: {link[0]}"
 
 
 Scores = list[tuple[str, str, float]]

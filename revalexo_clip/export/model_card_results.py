@@ -38,14 +38,13 @@ def retrieval_section(metrics: JsonObject | None) -> str:
         f"| {title} | {' | '.join(_cell(object_of(retrieval[key]), name) for name in _COLUMNS)} |"
         for title, key in (("IMU to video", "imu_to_video"), ("video to IMU", "video_to_imu"), ("chance", "chance"))
     ]
-    by_use = _by_use(metrics)
     intervals = any(_interval(figures, name) for figures in retrieval.values() for name in _COLUMNS)
     return (
-        f"Among {retrieval['gallery_size']} windows of {_evaluated(by_use)}"
+        f"Among {retrieval['gallery_size']} windows of {evaluated_subjects(metrics)}"
         f"{', with 95% intervals over clips' if intervals else ''}:\n\n"
         "| | R@1 | R@5 | R@10 | MRR | median rank |\n| --- | --- | --- | --- | --- | --- |\n"
         + "\n".join(rows)
-        + _leakage(by_use)
+        + leakage_note(metrics)
     )
 
 
@@ -100,7 +99,7 @@ def seen_subjects(metrics: JsonObject) -> list[str]:
 
 def _by_use(metrics: JsonObject) -> dict[str, list[str]]:
     """Sort the evaluated subjects by their use in training, with the keys of `_USES`."""
-    subjects, seen = object_of(metrics["subjects"]), object_of(metrics["seen"])
+    subjects, seen = object_of(metrics["subjects"]), object_of(metrics["seen"] or {})
     by_use: dict[str, list[str]] = {use: [] for use in _USES}
     for name in subjects:
         use = next(
@@ -110,14 +109,19 @@ def _by_use(metrics: JsonObject) -> dict[str, list[str]]:
     return {use: names for use, names in by_use.items() if names}
 
 
-def _evaluated(by_use: dict[str, list[str]]) -> str:
+def evaluated_subjects(metrics: JsonObject) -> str:
+    """Return the evaluated subjects with their use in training."""
+    if metrics["seen"] is None:
+        return f"{', '.join(object_of(metrics['subjects']))} (whether training used them is not known)"
+    by_use = _by_use(metrics)
     return " and ".join(
         f"{', '.join(names)} ({_USES[use]} subject{'s' if len(names) > 1 else ''})" for use, names in by_use.items()
     )
 
 
-def _leakage(by_use: dict[str, list[str]]) -> str:
+def leakage_note(metrics: JsonObject) -> str:
     """Return a warning if subjects were evaluated that were used in training or model selection."""
+    by_use = _by_use(metrics)
     seen = [name for use, names in by_use.items() if use != "new" for name in names]
     if not seen:
         return ""

@@ -1,4 +1,4 @@
-"""Write an encoder as `encoder.onnx`, for runtimes without torch, and compare its outputs with torch.
+"""Write an encoder or a classifier as ONNX, for runtimes without torch, and compare its outputs with torch.
 
 This uses the exporter that torch recommends. The older one, based on TorchScript, gives the same numbers in less time
 (0.4 s instead of 12 s for a small DeepConvLSTM), but it is deprecated and cannot export the fast forms of X3D's
@@ -7,12 +7,10 @@ convolutions.
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,8 +22,8 @@ from torch import Tensor, nn
 
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.files import atomically
-from revalexo_clip.core.version import __version__
-from revalexo_clip.export import EncoderDescription, OnnxCheck, PretrainedEncoder
+from revalexo_clip.export.description import OnnxCheck
+from revalexo_clip.export.exported import Exported
 
 if TYPE_CHECKING:
     from onnx_ir import Graph
@@ -40,32 +38,32 @@ class CheckWindows(NamedTuple):
     """Windows on which an ONNX file is compared with torch."""
 
     inputs: Mapping[str, Tensor]
-    """The encoder's inputs by name, see `EncoderDescription.inputs`."""
+    """The inputs by name, see `FolderDescription.inputs`."""
     source: str
     """Description of their origin."""
 
 
-def require_onnx() -> None:
-    """Raise `ConfigError` if the packages for ONNX are not installed."""
+def require_onnx(option: str = "--format onnx") -> None:
+    """Raise `ConfigError` if the packages for ONNX, which an option needs, are not installed."""
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
-        raise ConfigError(f"--format onnx requires {', '.join(missing)}: pip install 'revalexo-clip[onnx]'")
+        raise ConfigError(f"{option} requires {', '.join(missing)}: pip install 'revalexo-clip[onnx]'")
 
 
-def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) -> OnnxCheck:
-    """Write an encoder with its standardisation and projection, for batches of any size.
+def write_onnx(path: Path, exported: Exported, windows: CheckWindows) -> OnnxCheck:
+    """Write an encoder or a classifier with its standardisation and heads, for batches of any size.
 
     The file has the inputs `imu` [B, L, C], or `video` [B, T, H, W, 3], `motion` [B, M, Y, X, 3] or both, and the
-    outputs `features` [B, F] and `embedding` [B, D], those of the encoder's `features` and `embed`. Its metadata
-    describes them. Raises `ConfigError` if ONNX cannot express the encoder; `DataError`, and leaves no file, if the
-    outputs of onnxruntime differ from those of torch.
+    outputs of `Exported.outputs`. Its metadata describes them. Raises `ConfigError` if ONNX cannot express the module;
+    `DataError`, and leaves no file, if the outputs of onnxruntime differ from those of torch.
     """
-    module = _Outputs(encoder).eval()
-    description = encoder.description
+    description = exported.description
+    kind = " with ".join(type(one).__name__ for one in description.components)
     inputs = [windows.inputs[name] for name in description.inputs]
+    module = _Outputs(exported).eval()
     with torch.no_grad():  # before the export, so that cached tensors are real ones and not the tracer's
-        expected = tuple(output.numpy() for output in module(*inputs))
-    names = ("features", "embedding")[: len(expected)]
+        outputs = exported.outputs(*exported.inputs_from(**dict(zip(description.inputs, inputs, strict=True))))
+    names, expected = tuple(outputs), tuple(output.numpy() for output in outputs.values())
     batch = torch.export.Dim("batch")
     with _quietly():
         try:
@@ -79,18 +77,16 @@ def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) ->
                 dynamic_shapes=(tuple({0: batch} for _ in inputs),),
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            raise ConfigError(
-                f"--format onnx cannot express this {type(description.encoder).__name__}: {_cause(error)}"
-            ) from error
+            raise ConfigError(f"ONNX cannot express this {kind}: {_cause(error)}") from error
     assert program is not None
     shape = program.model.graph.inputs[0].shape
     if shape is None or isinstance(shape[0], int):
         raise ConfigError(
-            f"--format onnx cannot express this {type(description.encoder).__name__} for batches of any size: its "
+            f"ONNX cannot express this {kind} for batches of any size: its "
             "code treats the batch size as a constant (for example by len(x) instead of x.shape[0])"
         )
     _keep_names_unique(program.model.graph, names)
-    program.model.metadata_props.update(_metadata(description))
+    program.model.metadata_props.update(description.onnx_metadata())
     with atomically(path) as temporary:
         program.save(temporary)
         given = {name: each.numpy() for name, each in zip(description.inputs, inputs, strict=True)}
@@ -105,13 +101,13 @@ def write_onnx(path: Path, encoder: PretrainedEncoder, windows: CheckWindows) ->
 
 
 class _Outputs(nn.Module):
-    def __init__(self, encoder: PretrainedEncoder) -> None:
+    def __init__(self, exported: Exported) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.exported = exported
 
     def forward(self, *windows: Tensor) -> tuple[Tensor, ...]:
-        inputs = self.encoder.inputs_from(**dict(zip(self.encoder.description.inputs, windows, strict=True)))
-        return self.encoder.encode(*inputs) if self.encoder.head else (self.encoder.encoder(*inputs),)
+        inputs = self.exported.inputs_from(**dict(zip(self.exported.description.inputs, windows, strict=True)))
+        return tuple(self.exported.outputs(*inputs).values())
 
 
 def _keep_names_unique(graph: Graph, names: Collection[str]) -> None:
@@ -143,21 +139,6 @@ def _difference(
         outputs = session.run(None, {name: window[:size] for name, window in inputs.items()})
         differences += [np.abs(output - wanted[:size]).max() for output, wanted in zip(outputs, expected, strict=True)]
     return float(np.max(differences))  # NaN if one of them is NaN
-
-
-def _metadata(description: EncoderDescription) -> dict[str, str]:
-    spec = description.imu or description.video
-    assert spec is not None
-    fields = {name: value for name, value in asdict(spec).items() if value is not None}
-    if description.tokens is not None:
-        fields |= {"tokens": description.tokens.model_dump(), "token_times": description.token_times}
-    return {
-        "modality": description.modality,
-        "encoder": type(description.encoder).__name__,
-        "revalexo_clip": __version__,
-        "subjects": json.dumps(description.origin.subjects),
-        **{name: json.dumps(value) for name, value in fields.items()},
-    }
 
 
 @contextmanager

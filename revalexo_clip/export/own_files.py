@@ -13,17 +13,23 @@ import torch
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import UNPICKLING_ERRORS, WriteError
-from revalexo_clip.export import CARD, DESCRIPTION
+from revalexo_clip.export.description import CARD, DESCRIPTION, Noun, noun_of
 
 REVALEXO_FILE = "encoder.pt"
 LIBRARY = "library_name: revalexo_clip"
 """Line in the header of every model card."""
 
 
-def refuse_files_of_others(folder: Path, names: Sequence[str]) -> None:
-    """Raise `ConfigError` if the folder has files of these names, and they are not those of an earlier export."""
+def refuse_files_of_others(folder: Path, names: Sequence[str], noun: Noun = "encoder") -> None:
+    """Raise `ConfigError` if the folder has files of these names, and they are not those of an earlier export.
+
+    `noun` is what is exported: an encoder does not replace a classifier, nor the other way round.
+    """
     found = [name for name in names if (folder / name).exists()]
-    if not found or _is_export(folder):
+    held = _noun_in(folder)
+    if held is not None and held != noun:
+        raise ConfigError(f"--out: {folder} has an exported {held}; nothing was written. Choose another folder")
+    if not found or held is not None or _has_our_card(folder):
         return
     if found == [REVALEXO_FILE] and _is_state_dict(folder / REVALEXO_FILE):
         return
@@ -33,14 +39,16 @@ def refuse_files_of_others(folder: Path, names: Sequence[str]) -> None:
     )
 
 
-def _is_export(folder: Path) -> bool:
-    """Return whether a folder has the description or the model card of an exported encoder."""
+def _noun_in(folder: Path) -> Noun | None:
+    """Return what an exported folder holds, by its description; None if it has none."""
     try:
-        description: object = json.loads((folder / DESCRIPTION).read_bytes())
+        return noun_of(json.loads((folder / DESCRIPTION).read_bytes()))
     except (OSError, ValueError):
-        description = None
-    if isinstance(description, dict) and {"modality", "encoder", "embed_dim", "origin"} <= description.keys():
-        return True
+        return None
+
+
+def _has_our_card(folder: Path) -> bool:
+    """Return whether a folder has the model card of an export."""
     try:
         head = (folder / CARD).read_text(encoding="utf-8").partition("\n---")[0]
     except (OSError, ValueError):

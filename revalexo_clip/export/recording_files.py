@@ -7,14 +7,20 @@ the rows that `rxclip import-recording` would write at that rate.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from revalexo_clip.core.errors import ConfigError, DataError
+from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import ImuSpec
+from revalexo_clip.data.imu import Samples
+from revalexo_clip.data.windows import Floats
 from revalexo_clip.devices.axes import AxesError
 from revalexo_clip.devices.base import DeviceRecording, ImuStream
 from revalexo_clip.devices.faults import fault_notes
@@ -44,6 +50,39 @@ def read_pieces(source: Path, spec: ImuSpec, options: SourceOptions) -> Recordin
             f"acc_Head_x, and {source} is neither"
         )
     return _device_pieces(source, spec, options)
+
+
+def check_stride(stride: float) -> None:
+    """Raise `ConfigError` if windows cannot be placed every `stride` seconds."""
+    if not 0 < stride < math.inf:  # also false for NaN
+        raise ConfigError(f"--stride must be above 0 s, not {stride:g}")
+
+
+def over_pieces(
+    source: Path, read: RecordingPieces, spec: ImuSpec, compute: Callable[[Samples], tuple[Floats, Tensor]]
+) -> tuple[Floats, npt.NDArray[np.float32], tuple[str, ...]]:
+    """Compute something of the windows of all pieces that are long enough for one.
+
+    `compute` returns the starts of the windows of a piece [N, s] from its first row, and their results [N, ...].
+    Returns the starts on the recording's clock, the results of all pieces, and notes on what was left out. Raises
+    `DataError`, naming the file, if no piece is long enough, or its samples are refused.
+    """
+    long = [piece for piece in read.pieces if len(piece.rows_MC) >= spec.samples]
+    notes = [*read.notes]
+    if short := len(read.pieces) - len(long):
+        notes.append(f"{counted(short, 'piece')} shorter than a window ({spec.window:g} s) left out")
+    if not long:
+        longest = max((len(piece.rows_MC) for piece in read.pieces), default=0) / spec.rate
+        raise DataError(f"{source}: is too short: {longest:.3g} s without a gap; a window lasts {spec.window:g} s")
+    starts, results = [], []
+    for piece in long:
+        try:
+            start_N, result_N = compute(piece.rows_MC)
+        except ValueError as error:
+            raise DataError(f"{source}: {error}") from error
+        starts.append(piece.start + start_N)
+        results.append(result_N)
+    return np.concatenate(starts), torch.cat(results).float().numpy(), tuple(notes)
 
 
 def _device_pieces(source: Path, spec: ImuSpec, options: SourceOptions) -> RecordingPieces:

@@ -54,7 +54,7 @@ class LinearHeadsNet(nn.Module):
     def forward(self, features_BF: Tensor) -> Tensor:
         """Compute logits [B, K, A] from features [B, F]."""
         logits_BJ: Tensor = self.heads(self.shared(features_BF))
-        return logits_BJ.view(len(logits_BJ), self.horizons, -1)
+        return logits_BJ.view(logits_BJ.shape[0], self.horizons, -1)
 
 
 Fusion = Literal["logits", "features"]

@@ -96,7 +96,9 @@ def test_version_prints_name_and_version(tmp_path: Path) -> None:
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, f"rxclip {__version__}\n", "")
 
 
-@pytest.mark.parametrize(("begun", "offered"), [("ex", ["export-encoder"]), ("evaluate --to", ["--tolerance"])])
+@pytest.mark.parametrize(
+    ("begun", "offered"), [("ex", ["export-encoder", "export-classifier"]), ("evaluate --to", ["--tolerance"])]
+)
 def test_the_shell_completes_commands_and_options(begun: str, offered: list[str], tmp_path: Path) -> None:
     words = f"rxclip {begun}"
     asked = {"_RXCLIP_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}

@@ -64,6 +64,14 @@ CASES: dict[str, list[tuple[tuple[str, ...], str, Write]]] = {
         (("embed", "x.npz", "--encoder", "encoder"), "x.npz", objects),
         (("embed", "walk.csv", "--rate", "60", "--encoder", "encoder"), "encoder/model.safetensors", zipped),
     ],
+    "export-classifier": [
+        (("export-classifier", "--ckpt", "x.ckpt"), "x.ckpt", zipped),
+        (("export-classifier", "--ckpt", "x"), "x/checkpoints/best.ckpt", bare),
+    ],
+    "predict": [
+        (("predict", "walk.csv", "--rate", "60", "--classifier", "x.ckpt"), "x.ckpt", zipped),
+        (("predict", "walk.csv", "--rate", "60", "--classifier", "x.ckpt"), "x.ckpt", bare),
+    ],
     "check-sync": [(("check-sync", "dataset", "--ckpt", "x.ckpt"), "x.ckpt", zipped)],
     "pretrain": [
         ((*PRETRAIN, "--resume", "x"), "x/checkpoints/last.ckpt", zipped),
@@ -78,7 +86,10 @@ CASES: dict[str, list[tuple[tuple[str, ...], str, Write]]] = {
 """Commands with a malicious file, by the command's name: arguments, path of the file, what writes it."""
 
 READ_NONE = {
-    "part",  # a fold or variant of `finetune`
+    "part",  # a fold or variant of `finetune`, or a trial of `sweep`
+    "sweep",  # its trials do
+    "runs",
+    "prune-runs",
     "show",
     "components",
     "synthesize",
@@ -104,7 +115,10 @@ def work(root: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("arguments", "name", "write"), [case for cases in CASES.values() for case in cases], ids=str)
+@pytest.mark.parametrize(
+    ("arguments", "name", "write"),
+    [pytest.param(*case, id=f"{name}-{place}") for name, cases in CASES.items() for place, case in enumerate(cases)],
+)
 def test_no_code_is_run(arguments: tuple[str, ...], name: str, write: Write, work: Path) -> None:
     write(work / name)
     finished = call(*arguments, cwd=work)

@@ -9,7 +9,7 @@ import torch
 from support.small_run import built_in_experiment
 
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.export import folder as export_folder
+from revalexo_clip.export import writing
 from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.export.onnx import _cause
 from revalexo_clip.export.own_files import refuse_files_of_others
@@ -28,7 +28,7 @@ def test_an_export_that_fails_leaves_the_one_that_was_there(run: Path, monkeypat
     def fail(*_: object) -> None:
         raise ConfigError("--format onnx cannot express this DeepConvLSTM")
 
-    monkeypatch.setattr(export_folder, "write_onnx", fail)
+    monkeypatch.setattr(writing, "write_onnx", fail)
     with pytest.raises(ConfigError, match="cannot express this DeepConvLSTM"):
         export_encoder("imu", run, format="onnx")
     assert content(folder) == before

@@ -44,8 +44,9 @@ def test_mlflow_gets_the_run_and_a_resumed_run_continues_it(distinct: Path, tmp_
     assert {item.path for item in client.list_artifacts(run_id)} == {"experiment.json", "best.ckpt"}
     stored = Path(client.download_artifacts(run_id, "experiment.json"))
     assert json.loads(stored.read_text()) == json.loads((run / "experiment.json").read_text())
-    losses = [(row["step"], float(row["train/loss"])) for row in rows(run) if row["train/loss_step"]]
-    history = client.get_metric_history(run_id, "train/loss")
+    losses = [(row["step"], float(row["train/loss_step"])) for row in rows(run) if row["train/loss_step"]]
+    history = client.get_metric_history(run_id, "train/loss_step")
+    assert losses
     assert [(str(one.step), one.value) for one in history] == losses
 
     longer = tracked(distinct, tracker, epochs=2)
@@ -53,8 +54,8 @@ def test_mlflow_gets_the_run_and_a_resumed_run_continues_it(distinct: Path, tmp_
         pretrain(longer, resume=run, overrides=["trainer.max_epochs=2"])
     assert json.loads((run / FILE).read_text()) == known
     assert len(client.search_runs([found.info.experiment_id])) == 1
-    losses = [(row["step"], float(row["train/loss"])) for row in rows(run) if row["train/loss_step"]]
-    history = client.get_metric_history(run_id, "train/loss")
+    losses = [(row["step"], float(row["train/loss_step"])) for row in rows(run) if row["train/loss_step"]]
+    history = client.get_metric_history(run_id, "train/loss_step")
     assert [(str(one.step), one.value) for one in history] == losses
     (run / "report.html").write_text("<p>")
     upload_report(longer, run, run / "report.html")

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from revalexo_clip.core.types import UNLABELLED
-from revalexo_clip.metrics.evaluated import Floats, Ints, Predictions
-from revalexo_clip.reports.conclusions.verdict import plain_name
-from revalexo_clip.reports.html.page import Html, figure, joined, paragraph, tag, text
+from revalexo_clip.metrics.evaluated import Predictions
+from revalexo_clip.reports.html.activities import colours, keys, runs
+from revalexo_clip.reports.html.page import Html, figure, joined, paragraph
 from revalexo_clip.reports.html.plots import COLOUR, WIDTH, bare, panels, svg
 from revalexo_clip.reports.values import when
 
 EACH = 2
 """Number of clips shown of the best, of the worst, and of the others."""
-KINDS = 7
-"""Activities with a colour of their own; the least frequent ones share another one."""
-_OTHERS = f"c{KINDS + 1}"
 _ROW = 0.62
 """Height of a clip in the drawing [in]."""
 
@@ -65,23 +61,15 @@ def section_body(predictions: Predictions) -> Html:
         f"Activity {when(predictions.horizons[0])}: true (upper half) and predicted (lower half). A line between them "
         "marks a transition."
     )
-    keys = tag("ul", joined(_keys(predictions.activities, roles)), class_="keys")
-    return figure(joined([keys, svg(drawn[0], "Timelines of clips")]), caption)
+    drawing = joined([keys(predictions.activities, roles), svg(drawn[0], "Timelines of clips")])
+    return figure(drawing, caption)
 
 
 def _roles(predictions: Predictions, shown: Sequence[Shown]) -> dict[int, str]:
     """Return the colour of each activity that is true or predicted in the clips."""
     rows = np.isin(predictions.clip_N, [one.clip for one in shown])
     both = np.concatenate([predictions.label_NK[rows, 0], predictions.predicted()[rows, 0]])
-    found, counts = np.unique(both[both != UNLABELLED], return_counts=True)
-    ordered = found[np.argsort(-counts, kind="stable")].tolist()
-    return {label: f"c{rank + 1}" if rank < KINDS else _OTHERS for rank, label in enumerate(ordered)}
-
-
-def _keys(activities: Sequence[str], roles: Mapping[int, str]) -> Iterator[Html]:
-    for role, group in groupby(roles, key=roles.__getitem__):
-        names = ", ".join(plain_name(activities[label]) for label in group)
-        yield tag("li", joined([tag("i", style=f"background: var(--{role})"), text(names)]))
+    return colours(both[both != UNLABELLED])
 
 
 def _draw(axes: Axes, predictions: Predictions, shown: Shown, roles: Mapping[int, str]) -> None:
@@ -93,20 +81,13 @@ def _draw(axes: Axes, predictions: Predictions, shown: Shown, roles: Mapping[int
         (predictions.label_NK[rows, 0], 0.06),
         (predictions.predicted()[rows, 0], -1.0),
     ):
-        for label, first, end in _runs(label_M, start_M, end_M):
+        for label, first, end in runs(label_M, start_M, end_M):
             if label != UNLABELLED:
                 axes.broken_barh([(first, end - first)], (bottom, 0.94), facecolor=COLOUR[roles[label]])
-    for moving, first, end in _runs(predictions.transition_NK[rows, 0].astype(np.int64), start_M, end_M):
+    for moving, first, end in runs(predictions.transition_NK[rows, 0].astype(np.int64), start_M, end_M):
         if moving:
             axes.plot([first, end], [0.03, 0.03], color=COLOUR["ink"], linewidth=1.6, solid_capstyle="butt")
     name = predictions.clip_names[shown.clip]
     axes.set_yticks([0.03], [f"{name}\n{shown.why}: {100 * shown.accuracy:.0f}% correct"])
     axes.set_ylim(-1.15, 1.15)
     bare(axes, "left", "bottom")
-
-
-def _runs(kind_M: Ints, start_M: Floats, end_M: Floats) -> Iterator[tuple[int, float, float]]:
-    """Yield each run of windows of one kind, with its start and end [s]."""
-    edges = [0, *(np.flatnonzero(np.diff(kind_M)) + 1).tolist(), len(kind_M)]
-    for first, end in pairwise(edges):
-        yield int(kind_M[first]), float(start_M[first]), float(end_M[end - 1])
