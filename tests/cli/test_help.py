@@ -97,7 +97,7 @@ def test_version_prints_name_and_version(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("begun", "offered"), [("ex", ["export-classifier", "export-encoder"]), ("evaluate --to", ["--tolerance"])]
+    ("begun", "offered"), [("ex", ["export-encoder", "export-classifier"]), ("evaluate --to", ["--tolerance"])]
 )
 def test_the_shell_completes_commands_and_options(begun: str, offered: list[str], tmp_path: Path) -> None:
     words = f"rxclip {begun}"
