@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.made_classifier import HORIZONS, LABELS, RATE, made_classifier, signals
 
+from revalexo_clip.data.imu import Samples
 from revalexo_clip.export import ExportedClassifier
 from revalexo_clip.export.predictions import Predictions
+from revalexo_clip.export.sliding_windows import slide
 from revalexo_clip.export.stream import PredictionStream
 
 FORMS = [(rate, window) for rate in (50.0, 49.7) for window in (1, 0.73)]
@@ -33,6 +35,11 @@ def assert_same(one: Predictions, other: Predictions) -> None:
     assert (one.label_NK == other.label_NK).all()
 
 
+def ends_of(windows_BLC: Samples) -> Samples:
+    """Return three channels of the first and the last sample of each window, [B, 2, 3]."""
+    return windows_BLC[:, [0, -1], :3]
+
+
 @settings(max_examples=60)
 @given(
     form=st.sampled_from(FORMS),
@@ -51,6 +58,10 @@ def test_predictions_are_those_of_the_recording(
     assert_same(pushed(stream, samples_n6, sizes), offline)
     assert stream.time == pytest.approx(samples / rate)
     assert len(offline.end_N) >= 1
+    kept = PredictionStream(classifier.spec, LABELS, ends_of, horizons=2, rate=rate, stride=stride)
+    windows = slide(samples_n6, classifier.spec, rate=rate, time=None, stride=stride)
+    expected = np.concatenate([ends_of(windows_BLC) for windows_BLC in windows.batches(7)])
+    np.testing.assert_array_equal(pushed(kept, samples_n6, sizes).probability_NKA, expected)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def made_classifier(
     classifier = build_classifier(description)
     with torch.no_grad():
         for parameter in classifier.head.parameters():
-            parameter.mul_(20)
+            parameter.mul_(4)
     return classifier.eval()
 
 
