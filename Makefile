@@ -21,10 +21,16 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "setting up $(VENV) (a few minutes, once)"
 	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+# What the demo does without: linters, and all optional extras, because they are tested.
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "adding what tests need to $(VENV) (a few minutes, once)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-setup: $(VENV)/.installed  ## create .venv with the tested versions
+setup: $(VENV)/.installed-dev  ## create .venv with the tested versions of everything
 
 demo: runs/demo/finished  ## simulate recordings, pretrain, evaluate, export: about five minutes; seconds when repeated
 	@$(BIN)/rxclip evaluate --ckpt "$$(cat $<)"

@@ -173,7 +173,8 @@ def _labels(pair: layout.Pair, number: Mapping[str, int]) -> tuple[Labels, ...]:
         for one in pair.transition_segments
         if one.transition != "no_transition"
     )
-    return (Labels("activity", activities), *((Labels("transition", transitions),) if transitions else ()))
+    rows = (("activity", activities), ("transition", transitions))
+    return tuple(Labels(title, spans) for title, spans in rows if spans)
 
 
 def _tracks(clip: Clip, clock: Clock) -> tuple[Floats, tuple[Track, ...]]:
