@@ -1,18 +1,19 @@
-"""Publish the folder of an exported encoder on the Hugging Face Hub."""
+"""Publish the folder of an exported encoder or classifier on the Hugging Face Hub."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from revalexo_clip.core.errors import ConfigError
-from revalexo_clip.export.description import CARD, DESCRIPTION, ONNX, WEIGHTS
+from revalexo_clip.export.description import CARD, CLASSIFIER_ONNX, DESCRIPTION, ONNX, WEIGHTS, noun_of
 from revalexo_clip.export.hub import explained, push_folder, read_card
-from revalexo_clip.export.loading import load_encoder
+from revalexo_clip.export.loading import load_classifier, load_encoder
 
-_FILES = (CARD, WEIGHTS, ONNX, DESCRIPTION)
+_FILES = (CARD, WEIGHTS, ONNX, CLASSIFIER_ONNX, DESCRIPTION)
 
 
 def push_to_hub(
@@ -27,9 +28,9 @@ def push_to_hub(
     token: str | None = None,
     experiment_file: str | Path | None = None,
 ) -> str:
-    """Upload an exported encoder to a repository on the Hugging Face Hub, and return the address of the commit.
+    """Upload an exported encoder or classifier to a repository on the Hugging Face Hub; return the commit's address.
 
-    - `folder`: folder of `export_encoder` or `import_encoder`; it must load. It is not changed.
+    - `folder`: folder of `export_encoder`, `import_encoder` or `export_classifier`; it must load. It is not changed.
     - `repo`: `user/name`. It is created if it does not exist.
     - `private`: whether a new repository is private; None for the default of the account.
     - `revision`: branch, which is created if it does not exist; None for `main`.
@@ -37,7 +38,7 @@ def push_to_hub(
       and the address of its text; None to publish the card with the licence that it has.
     - `datasets`: names of the training datasets, if the hub has them.
     - `token`: access token; None for the one that `hf auth login` or `HF_TOKEN` left.
-    - `experiment_file`: file that defines the encoder if it is not part of this package.
+    - `experiment_file`: file that defines components that are not part of this package.
 
     Raises what `load_encoder` and `push_folder` raise, and `ConfigError` if `licence_link` has no `licence`.
     """
@@ -46,7 +47,7 @@ def push_to_hub(
         raise ConfigError("licence_link requires licence, the name of the licence")
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
-    load_encoder(folder, experiment_file)
+    (load_classifier if _is_classifier(folder) else load_encoder)(folder, experiment_file)
     with tempfile.TemporaryDirectory() as staged:
         for name in _FILES:
             if (folder / name).is_file():
@@ -54,6 +55,13 @@ def push_to_hub(
         with explained(repo, "uploaded"):
             _complete_card(Path(staged) / CARD, licence, licence_link, datasets)
         return push_folder(Path(staged), _FILES, repo, card=CARD, private=private, revision=revision, token=token)
+
+
+def _is_classifier(folder: Path) -> bool:
+    try:
+        return noun_of(json.loads((folder / DESCRIPTION).read_bytes())) == "classifier"
+    except (OSError, ValueError):  # then `load_encoder` says what is wrong
+        return False
 
 
 def _complete_card(path: Path, licence: str | None, link: str | None, datasets: Sequence[str]) -> None:

@@ -14,14 +14,17 @@ import pytest
 import torch
 from huggingface_hub import ModelCard, constants
 from support.hub_server import TOKEN, Hub, Repository, data_of, serving
+from support.made_classifier import made_classifier
 from support.small_process import call
 from support.tiny_dataset import CHANNELS
 
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.types import ImuSpec
-from revalexo_clip.export import EncoderDescription, Origin, build_encoder, load_encoder
+from revalexo_clip.export import EncoderDescription, Origin, build_encoder, load_classifier, load_encoder
+from revalexo_clip.export.classifier_card import classifier_card
 from revalexo_clip.export.folder import write_folder
 from revalexo_clip.export.push import push_to_hub
+from revalexo_clip.export.writing import write_exported
 from revalexo_clip.models.encoders import DeepConvLSTM
 
 REPO = "anna/imu-encoder"
@@ -79,6 +82,21 @@ def test_an_encoder_is_loaded_from_the_hub(hub: Hub, folder: Path) -> None:
     encoder = load_encoder(REPO)
     assert same(encoder, load_encoder(folder))
     assert encoder.description == load_encoder(folder).description
+
+
+def test_a_classifier_is_pushed_and_loaded(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    classifier = made_classifier()
+    trained = {"epoch": 1, "step": 1, "versions": {"trained_with": "0.1.0"}}
+    origin = classifier.description.origin.model_copy(update=trained)
+    description = classifier.description.model_copy(update={"origin": origin})
+    write_exported(tmp_path / "classifier", classifier, description, classifier_card)
+    push_to_hub(tmp_path / "classifier", REPO, token=TOKEN)
+    assert same(load_classifier(REPO), classifier)
+    with pytest.raises(ConfigError, match="not an exported encoder"):
+        load_encoder(REPO)
+    hub.add("anna/encoder", folder)
+    with pytest.raises(ConfigError, match="not an exported classifier"):
+        load_classifier("anna/encoder")
 
 
 def test_only_named_files_are_downloaded(hub: Hub, folder: Path, tmp_path: Path) -> None:
