@@ -127,12 +127,20 @@ def _experiments_are_imported_again_if_replaced() -> None:
 
 @pytest.fixture(autouse=True)
 def _experiment_files_of_a_test_are_its_own() -> Iterator[None]:
-    """Forget the experiment files that a test imported: processes that later tests start would import them, too."""
-    before = set(sys.modules)
+    """Forget the experiment files that a test imported, and their components.
+
+    Processes that later tests start would import the files, too, and components of other files may have their names.
+    """
+    modules, registry = set(sys.modules), dict(Component.registry)
     yield
-    for name in set(sys.modules) - before:
-        if name.startswith(EXPERIMENT_MODULE):
-            del sys.modules[name]
+    forgotten = {name for name in set(sys.modules) - modules if name.startswith(EXPERIMENT_MODULE)}
+    for name in forgotten:
+        del sys.modules[name]
+    for name in [name for name, kind in Component.registry.items() if kind.__module__ in forgotten]:
+        if name in registry:
+            Component.registry[name] = registry[name]
+        else:
+            del Component.registry[name]
 
 
 def _is_registered(module: ModuleType) -> bool:

@@ -83,8 +83,8 @@ class Component(Config, ABC):
 
     registry: ClassVar[dict[str, type[Component]]] = {}
     """All concrete components by name."""
-    sources: ClassVar[dict[str, str]] = {}
-    """The source file of each registered component. Its module may have been forgotten since."""
+    defined_in: ClassVar[str] = ""
+    """Source file of a concrete component. Python finds it only as long as its module is imported."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
@@ -93,11 +93,14 @@ class Component(Config, ABC):
             raise TypeError(f"{cls.__qualname__}: 'type' is reserved for the component's name and cannot be a field")
         if inspect.isabstract(cls):
             return
-        source = _source(cls)
-        other = Component.sources[cls.__name__] if cls.__name__ in Component.registry else source
-        if other != source:
-            raise TypeError(f"a component named {cls.__name__} already exists in {other}; rename the one in {source}")
-        Component.registry[cls.__name__], Component.sources[cls.__name__] = cls, source
+        cls.defined_in = inspect.getsourcefile(cls) or cls.__module__
+        other = Component.registry.get(cls.__name__)
+        if other is not None and other.defined_in != cls.defined_in:  # only the same file, loaded again, may replace it
+            raise TypeError(
+                f"a component named {cls.__name__} already exists in {other.defined_in}; rename the one in "
+                f"{cls.defined_in}"
+            )
+        Component.registry[cls.__name__] = cls
 
     @classmethod
     def known(cls) -> dict[str, type[Self]]:
@@ -123,11 +126,6 @@ class Component(Config, ABC):
     @model_serializer(mode="wrap")
     def _name_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {"type": type(self).__name__, **handler(self)}
-
-
-def _source(kind: type[Component]) -> str:
-    """Return the source file of a component. Only the same file, loaded again, may replace a component."""
-    return inspect.getsourcefile(kind) or kind.__module__
 
 
 def _not_a_component(base: type[Component], value: object) -> PydanticCustomError:

@@ -119,7 +119,7 @@ def test_a_table_becomes_a_dataset_with_labels_in_one_command(tmp_path: Path) ->
         (["--unit", "acc=parsec"], "--unit acc=parsec: write NAME=UNIT"),
         (["--place", "Head", "--labels", "none.csv"], "none.csv: there is no such file with labels"),
         (["--place", "Head", "--video", "none.mp4"], "none.mp4: there is no such video"),
-        (["--format", "tables"], "--format tables: there is no such format; choose from neon, gopro,"),
+        (["--format", "tables"], "--format tables: there is no such format; choose from aria, neon, gopro,"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_writes_nothing(tmp_path: Path, options: list[str], problem: str) -> None:

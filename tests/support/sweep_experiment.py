@@ -28,7 +28,7 @@ from revalexo_clip import (
 from support.small_experiment import TCNNet
 
 
-class Plain(ImuEncoder):
+class SweptNet(ImuEncoder):
     """Convolutions along time, averaged."""
 
     kernel: PositiveInt = 9
@@ -50,7 +50,7 @@ class Swept(PretrainExperiment):
         test_subjects=("5", "6"),
         workers=0,
     )
-    imu: ImuEncoder = Plain()
+    imu: ImuEncoder = SweptNet()
     video: VideoEncoder | None = None
     embed_dim: int = 8
     imu_augment: tuple[ImuAugmentation, ...] = (Scale(),)

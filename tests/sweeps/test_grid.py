@@ -28,17 +28,17 @@ def settings_of(experiment: Experiment, *texts: str) -> list[str]:
 
 
 def test_settings_are_all_combinations_and_the_last_field_changes_first(experiment: Experiment) -> None:
-    assert settings_of(experiment, "optim.lr=1e-3,3e-4", "batch_size=4", "imu.type=Plain,ResNet1D") == [
-        "optim.lr=1e-3 imu.type=Plain",
+    assert settings_of(experiment, "optim.lr=1e-3,3e-4", "batch_size=4", "imu.type=SweptNet,ResNet1D") == [
+        "optim.lr=1e-3 imu.type=SweptNet",
         "optim.lr=1e-3 imu.type=ResNet1D",
-        "optim.lr=3e-4 imu.type=Plain",
+        "optim.lr=3e-4 imu.type=SweptNet",
         "optim.lr=3e-4 imu.type=ResNet1D",
     ]
 
 
 def test_a_setting_is_what_set_makes_of_the_experiment(experiment: Experiment) -> None:
     file = str(Path(EXPERIMENT).with_name("sweep_experiment.py"))
-    texts = ["imu.type=Plain,ResNet1D", "imu.kernel=5", "optim.lr=1e-3,3e-4"]
+    texts = ["imu.type=SweptNet,ResNet1D", "imu.kernel=5", "optim.lr=1e-3,3e-4"]
     made = make_settings(experiment, read_grid(experiment, texts))
     for setting in made:
         overrides = [f"{path}={value}" for path, value in setting.values.items()]
@@ -76,9 +76,9 @@ def test_lists_objects_and_texts_with_commas(experiment: Experiment, text: str, 
 
 
 def test_a_list_of_a_component_that_only_one_type_has_is_known_as_one(experiment: Experiment) -> None:
-    assert experiment  # registers Plain
+    assert experiment  # registers SweptNet
     with pytest.raises(ConfigError, match="ambiguous"):
-        read_grid(load_experiment_of(Experiment, str(IMU_ALONE)), ["imu.type=Plain,Signalled", "imu.dilations=1,2"])
+        read_grid(load_experiment_of(Experiment, str(IMU_ALONE)), ["imu.type=SweptNet,Signalled", "imu.dilations=1,2"])
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_list_of_a_component_that_only_one_type_has_is_known_as_one(experiment
         (["optim.lr=1e-3,0.001"], "optim.lr=1e-3 and optim.lr=0.001 are the same experiment"),
         (["seed=1,2"], "the seeds of a sweep are consecutive"),
         (["name=a,b"], "all trials of a sweep have the same name"),
-        (["imu.type=Plain,ResNet1D", "imu.dilations=3"], "(?s)imu.type=ResNet1D:.*imu.dilations: unknown field"),
-        (["imu.type=Plain,ResNt1D"], "unknown ImuEncoder 'ResNt1D'; did you mean 'ResNet1D'"),
+        (["imu.type=SweptNet,ResNet1D", "imu.dilations=3"], "(?s)imu.type=ResNet1D:.*imu.dilations: unknown field"),
+        (["imu.type=SweptNet,ResNt1D"], "unknown ImuEncoder 'ResNt1D'; did you mean 'ResNet1D'"),
         (["optim.lr=1e-3,fast"], "(?s)optim.lr=fast:.*optim.lr: "),
         (["otim.lr=1,2"], "unknown field 'otim'; did you mean 'optim'"),
     ],

@@ -30,7 +30,7 @@ def rows(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mlflow_gets_the_run_and_a_resumed_run_continues_it(distinct: Path, tmp_path: Path) -> None:
     tracking = pytest.importorskip("mlflow.tracking")
     tracker = MLflow(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}", checkpoints=True, report=True)
@@ -62,7 +62,7 @@ def test_mlflow_gets_the_run_and_a_resumed_run_continues_it(distinct: Path, tmp_
     assert "report.html" in {item.path for item in client.list_artifacts(run_id)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_wandb_writes_the_run_beside_it_if_it_is_offline(distinct: Path, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     tracker = WandB(project="tests", mode="offline", checkpoints=True)

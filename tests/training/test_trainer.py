@@ -98,12 +98,14 @@ TOGETHER = {
     "channels_last": True,
     "log_every": 2,
 }
-"""Options that can be combined; the rest has tests of its own: here, in `test_x3d.py`, in `test_compiling.py` and in
-`test_forms.py`."""
+"""Options that can be combined; the rest has tests of its own: here, in `test_x3d.py`, in `test_compiling.py`, in
+`test_forms.py` and in `test_trackers.py`."""
 
 
 def test_every_option_of_the_trainer_is_tried() -> None:
-    assert {*TOGETHER, "sync_batchnorm", "compile", "cudnn_benchmark", "tf32"} == set(TrainerConfig.model_fields)
+    assert {*TOGETHER, "sync_batchnorm", "compile", "cudnn_benchmark", "tf32", "loggers"} == set(
+        TrainerConfig.model_fields
+    )
 
 
 @pytest.mark.long
