@@ -159,10 +159,10 @@ class Training(ABC, Generic[P]):
                 self._record(folder, setup, resumed)
                 if resumed:
                     _complete_metrics(resumed)
-                self.announce(setup, folder)
+                training.announce(setup, folder)
                 if resumed:
                     log.info("%s", resumed.describe_progress(experiment))
-            self._fit(setup, folder, resumed, leader=leader)
+            training._fit(setup, folder, resumed, leader=leader)
         return Run(folder, leader)
 
     def _fit(self, setup: P, folder: Path, resumed: Resumed | None, *, leader: bool) -> None:
