@@ -107,7 +107,7 @@ def push_folder(
 ) -> str:
     """Upload the files `names` of a folder, those that it has, in one commit, and return the commit's address.
 
-    Creates the repository and the branch `revision` if they do not exist; `private` says for whom a new repository is.
+    Creates the repository and the branch `revision` if they do not exist; `private` is the visibility of a new one.
     Files of these names that the folder does not have are deleted in the repository; other files there stay. `card` is
     the name of the model card, whose header the hub checks first. Raises `ConfigError` if the hub refuses the card,
     the name or the token, and `DataError` if it cannot be reached.
