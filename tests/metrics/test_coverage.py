@@ -67,30 +67,23 @@ def test_means_of_terms_are_the_scores_of_reports() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("layout", [ONE_RECORDING, TWO_SUBJECTS, FOUR_SUBJECTS, SHORT_RECORDINGS], ids=str)
-@pytest.mark.parametrize("seconds", [2.0, 15.0])
-def test_intervals_of_means_contain_the_truth(layout: Layout, seconds: float) -> None:
-    check(*of_means(layout, seconds, count=1000, seed=1, resamples=500), widest=WIDEST + 0.03)  # inexact deviation
-
-
-@pytest.mark.long
 @LAYOUTS
 @SECONDS
-def test_intervals_of_means_contain_the_truth_in_many_evaluations(layout: Layout, seconds: float) -> None:
-    check(*of_means(layout, seconds, count=4000, seed=2), widest=WIDEST)
+def test_intervals_of_means_contain_the_truth(layout: Layout, seconds: float) -> None:
+    check(*of_means(layout, seconds, count=2000, seed=2), widest=WIDEST)
 
 
 @pytest.mark.long
 @SECONDS
 def test_intervals_from_few_blocks_contain_the_truth(seconds: float) -> None:
-    check(*of_means(FEW_BLOCKS, seconds, count=4000, seed=3), widest=1.7)
+    check(*of_means(FEW_BLOCKS, seconds, count=2000, seed=3), widest=1.7)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("layout", [ONE_RECORDING, FOUR_SUBJECTS, SHORT_RECORDINGS], ids=str)
 @pytest.mark.parametrize("seconds", [2.0, 15.0])
 def test_intervals_of_other_scores_contain_the_truth(layout: Layout, seconds: float) -> None:
-    count, units, known = 2000, layout.units(), truth(layout)
+    count, units, known = 1000, layout.units(), truth(layout)
     found = simulate(layout, seconds, count, (4,))
     bootstrap = TimeBootstrap(units, resamples=500)
     true_3 = [float(np.median(known.rank_EN)), *macro_f1_and_gain(known)]
