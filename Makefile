@@ -65,7 +65,7 @@ WHEELS_PYTHON ?= 3.12
 wheels-gpu: setup  ## fill wheels/ with what a GPU machine without network lacks (WHEELS_PYTHON: its Python)
 	@$(BIN)/python -m benchmarks.gpu.wheels wheels --python $(WHEELS_PYTHON)
 
-# The rooms that call other packages in the most ways, without the hub and trackers, whose lowest versions are not proven.
+# The rooms that call other packages in the most ways, without the trackers, whose lowest versions are not proven.
 # One process, so that `make test` may run beside it.
 LOWEST := tests/core tests/config tests/cli/test_help.py tests/cli/test_cli.py tests/data/test_video.py \
           tests/data/test_imu.py tests/data/test_motion.py tests/data/revalexo/test_revalexo.py tests/export \
@@ -74,11 +74,11 @@ LOWEST := tests/core tests/config tests/cli/test_help.py tests/cli/test_cli.py t
 .venv-lowest/.installed: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv --clear .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt \
-	  -e '.[cluster,devices,onnx,text]' pandas pytest pytest-xdist hypothesis
+	  -e '.[cluster,devices,hub,onnx,text]' pandas pytest pytest-xdist hypothesis
 	@touch $@
 
 test-lowest: .venv-lowest/.installed  ## fast tests with the lowest version of each dependency that pyproject.toml allows
-	.venv-lowest/bin/pytest -m 'not slow and not long' --ignore tests/export/test_hub.py $(LOWEST)
+	.venv-lowest/bin/pytest -m 'not slow and not long' $(LOWEST)
 
 lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .

