@@ -13,7 +13,7 @@ LARGE_BATCH = """
 import resource, sys, torch
 from revalexo_clip.losses import InfoNCE, Overlap, SigLIP
 
-loss, count = {"InfoNCE": InfoNCE, "SigLIP": SigLIP}[sys.argv[1]]().build(), 32_768
+loss, count = {"InfoNCE": InfoNCE, "SigLIP": SigLIP}[sys.argv[1]]().build(), 16_384
 imu, video = (torch.nn.functional.normalize(torch.randn(count, 512), dim=1).requires_grad_() for _ in range(2))
 loss(imu, video, Overlap(torch.arange(count) // 10, torch.rand(count) * 10, 2.0)).backward()
 assert imu.grad.isfinite().all() and video.grad.abs().sum() > 0
@@ -23,11 +23,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 @pytest.mark.long
 @pytest.mark.parametrize("objective", ["InfoNCE", "SigLIP"])
-def test_the_loss_of_32768_pairs_takes_less_than_3_gib_including_torch(objective: str) -> None:
+def test_the_loss_of_16384_pairs_takes_less_than_1_5_gib_including_torch(objective: str) -> None:
     command = [sys.executable, "-c", LARGE_BATCH, objective]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
-    assert int(finished.stdout) < 3 * 2**30
+    assert int(finished.stdout) < 1.5 * 2**30  # including torch; the similarities alone are 1 GiB, their gradient another
 
 
 @pytest.mark.parametrize("count", [1, 2, 4096, 5793, 32_768, 100_000])
