@@ -93,6 +93,7 @@ from .losses import TextContrast as TextContrast
 from .models.classifier import Head as Head
 from .models.classifier import LinearHeads as LinearHeads
 from .models.encoders import X3D as X3D
+from .models.encoders import AnySensor as AnySensor
 from .models.encoders import AttentionPooled as AttentionPooled
 from .models.encoders import DeepConvLSTM as DeepConvLSTM
 from .models.encoders import GRUOverMaps as GRUOverMaps

@@ -21,6 +21,7 @@ from revalexo_clip.export import EncoderDescription, Origin, PretrainedImuEncode
 from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.export.onnx import CheckWindows, write_onnx
 from revalexo_clip.models.encoders import (
+    AnySensor,
     AttentionPooled,
     DeepConvLSTM,
     GRUOverMaps,
@@ -124,6 +125,7 @@ def averaging(off: float, mean: float = 0.0) -> PretrainedImuEncoder:
     "kind",
     [
         SpectralAttention(width=8),
+        AnySensor(width=8),
         StackedConvGRU(width=8, hidden=3),
         AttentionPooled(),
         PatchTransformer(width=8, heads=2),

@@ -1,5 +1,6 @@
 """The encoders of both modalities. PyTorchVideo and transformers are imported when their models are built."""
 
+from revalexo_clip.models.encoders.any_sensor import AnySensor
 from revalexo_clip.models.encoders.attention_pooled import AttentionPooled
 from revalexo_clip.models.encoders.base import ImuEncoder, VideoEncoder
 from revalexo_clip.models.encoders.deep_conv_lstm import DeepConvLSTM
@@ -19,6 +20,7 @@ from revalexo_clip.models.encoders.x3d import X3D
 
 __all__ = [
     "X3D",
+    "AnySensor",
     "AttentionPooled",
     "DeepConvLSTM",
     "GRUOverMaps",

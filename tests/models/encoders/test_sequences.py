@@ -11,6 +11,7 @@ from revalexo_clip.core.types import ImuSpec, MotionSpec, VideoSpec
 from revalexo_clip.models.dual_encoder import video_inputs
 from revalexo_clip.models.encoders import (
     X3D,
+    AnySensor,
     AttentionPooled,
     DeepConvLSTM,
     ImuEncoder,
@@ -33,6 +34,7 @@ VIDEO = VideoSpec(frames=FRAMES, crop=32, short_side=32, window=2.0, motion=MOTI
 IMU_ENCODERS: dict[str, ImuEncoder] = {
     "DeepConvLSTM": DeepConvLSTM(maps=8, hidden=64),
     "SpectralAttention": SpectralAttention(width=32),
+    "AnySensor": AnySensor(width=32),
     "ResNet1D": ResNet1D(width=32),
     "StackedConvGRU": StackedConvGRU(pool=1, hidden=64),
     "AttentionPooled": AttentionPooled(),
