@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 DEMO   := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-long test-lowest test-gpu lint format audit bench bench-data bench-encoders bench-training \
+.PHONY: help setup demo test test-fast test-long test-lowest test-gpu lint format audit dist bench bench-data bench-encoders bench-training \
         bench-evaluation bench-features bench-scale bench-stream bench-gpu wheels-gpu ablation rivals golden clean clean-demo
 
 help:  ## list the targets
@@ -93,6 +93,10 @@ format: setup  ## format the code with ruff
 audit:  ## known vulnerabilities of the pinned packages (pip-audit), if the service can be reached
 	@PYTHON=$(PYTHON) .ci/audit
 
+# In no environment of those above: it makes its own, an empty one.
+dist:  ## build sdist and wheel into dist/, check them, install each into an empty environment (a few minutes)
+	@PYTHON=$(PYTHON) .ci/dist
+
 bench: bench-data bench-encoders bench-training bench-evaluation bench-features bench-scale bench-stream  ## all benchmarks below, one after the other (most of an hour)
 
 bench-data: setup  ## cost of a training sample, compared with published systems
@@ -129,5 +133,5 @@ clean-demo:  ## delete the demo's data and runs, so that `make demo` starts from
 	rm -rf $(DEMO) runs/demo runs/latest
 
 clean:  ## delete .venv, demo data, runs and caches
-	rm -rf $(VENV) .venv-lowest .venv-audit $(DEMO) data/benchmark runs wheels *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-audit .venv-dist dist $(DEMO) data/benchmark runs wheels *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -74,9 +74,18 @@ def make_newest(folder: Path) -> None:
     target = folder.resolve().relative_to(RUNS.resolve())
     try:
         temporary.symlink_to(target, target_is_directory=True)
-        temporary.replace(RUNS / "latest")
+        _replace_link(temporary, RUNS / "latest")
     except OSError as error:  # Windows has them for administrators; FAT has none. Run folders are found by their names
         log.info("%s: cannot point to %s: %s", RUNS / "latest", target, error.strerror or error)
+
+
+def _replace_link(new: Path, old: Path) -> None:
+    try:
+        new.replace(old)
+    except PermissionError:  # Windows replaces no link to a folder
+        if old.is_symlink():
+            old.unlink()
+        new.replace(old)
 
 
 def runs_of(name: str) -> list[Path]:

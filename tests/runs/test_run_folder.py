@@ -54,6 +54,23 @@ def test_latest_points_to_the_newest_run_also_after_the_folder_of_runs_was_moved
     assert (tmp_path / "moved/latest").resolve() == tmp_path / "moved" / newest.relative_to("runs")
 
 
+def test_latest_points_to_the_newest_run_also_on_windows_which_replaces_no_link_to_a_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replace = Path.replace
+
+    def refused(source: Path, target: Path) -> Path:
+        if target.is_dir():
+            raise PermissionError(13, "Access is denied")
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    first, second = new(), new("other")
+    assert first != second
+    assert Path("runs/latest").resolve() == second.resolve()
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["latest", "other", "small"]
+
+
 def test_processes_that_a_run_starts_share_its_folder() -> None:
     folder = new()
     assert new_run_folder("small") == folder

@@ -55,7 +55,8 @@ def lacking(module: str) -> frozenset[str]:
 
 
 _SITE = """
-import multiprocessing, os, signal, sys
+import builtins, io, multiprocessing, os, shutil, signal, sys
+from pathlib import Path
 
 for module, names in ((os, {os}), (signal, {signal})):
     for name in names:
@@ -65,7 +66,40 @@ def symlink(*arguments, **options):
 
 os.symlink = symlink
 sys.modules["fcntl"] = sys.modules["resource"] = None  # importing them fails
-multiprocessing.set_start_method("spawn")
+if multiprocessing.get_start_method(allow_none=True) is None:
+    multiprocessing.set_start_method("spawn")
+
+def opened():  # by this process, its parent and its children, mapped files included
+    children = Path(f"/proc/self/task/{{os.getpid()}}/children").read_text().split()
+    for process in (Path("/proc") / str(one) for one in ("self", os.getppid(), *children)):
+        try:
+            yield from (os.readlink(one) for one in (process / "fd").iterdir())
+            yield from {{line.split(maxsplit=5)[-1] for line in (process / "maps").read_text().splitlines()}}
+        except OSError:
+            continue
+
+def refusing(call):
+    def refused(*paths, **options):
+        for path in map(os.path.realpath, paths):
+            if any(one == path or one.startswith(path + "/") for one in opened()):
+                raise PermissionError(13, "The process cannot access the file because it is being used", str(path))
+        if call.__name__ == "rename" and os.path.exists(paths[1]):
+            raise FileExistsError(17, "Cannot create a file when that file already exists", str(paths[1]))
+        return call(*paths, **options)
+    return refused
+
+shutil._use_fd_functions = False
+for name in ("replace", "rename", "unlink", "remove"):
+    setattr(os, name, refusing(getattr(os, name)))
+
+really_open = io.open
+def text_of_windows(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, *more, **options):
+    if "b" not in mode:
+        encoding = encoding or "cp1252"
+        newline = "\\r\\n" if newline is None and set(mode) & set("wax+") else newline
+    return really_open(file, mode, buffering, encoding, errors, newline, *more, **options)
+
+builtins.open = io.open = text_of_windows
 """
 
 REMOVED = {
@@ -78,7 +112,8 @@ REMOVED = {
 def lesser_platform(folder: Path) -> dict[str, str]:
     """Return environment variables of a process, and of all that it starts, on a platform that has less than Linux.
 
-    They make Python run a file in `folder` when it starts. The processes fork no others, as on macOS and Windows.
+    They make Python run a file in `folder` when it starts. The processes fork no others, as on macOS and Windows. Text
+    files have the line ends of Windows, and its encoding if none is given; no open file can be replaced or deleted.
     """
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(_SITE.format(**REMOVED), encoding="utf-8")
