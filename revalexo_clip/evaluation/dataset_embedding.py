@@ -19,7 +19,7 @@ from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.data import LabelledWindows, Recordings
 from revalexo_clip.data.dataset import arrived, collate
 from revalexo_clip.evaluation.held_out import check_same_imu
-from revalexo_clip.export import PretrainedImuEncoder
+from revalexo_clip.export import PretrainedEncoder, PretrainedImuEncoder
 from revalexo_clip.export.embedding import imu_encoder
 from revalexo_clip.metrics.evaluated import Floats, Ints
 from revalexo_clip.metrics.handcrafted_features import handcrafted_features
@@ -74,7 +74,7 @@ class DatasetVectors:
 
 def embed_dataset(
     data: Recordings,
-    encoder: str | Path | PretrainedImuEncoder,
+    encoder: str | Path | PretrainedEncoder,
     subjects: Sequence[str] | None = None,
     *,
     vectors: Vectors = "features",
@@ -91,11 +91,13 @@ def embed_dataset(
       with video, for similarity; `handcrafted` features of the same windows, a baseline.
     - `batch`: number of windows that are encoded at a time.
 
-    Raises `ConfigError` if the encoder has no embeddings, and `DataError` if a recording cannot be read or the windows
-    do not have the format of the encoder.
+    Raises `ConfigError` if the encoder is one of video or has no embeddings, and `DataError` if a recording cannot be
+    read or the windows do not have the format of the encoder.
     """
-    if not isinstance(encoder, PretrainedImuEncoder):
+    if isinstance(encoder, (str, Path)):
         encoder = imu_encoder(encoder)
+    if not isinstance(encoder, PretrainedImuEncoder):
+        raise ConfigError("this is an encoder of video; embedding a dataset takes one of IMU")
     compute = _function(encoder, vectors)
     windows = data.evaluating(data.subjects("test") if subjects is None else tuple(subjects)).labelled("test", seed=0)
     check_same_imu(encoder.spec, windows.imu_spec, None)

@@ -34,7 +34,8 @@ def write_simulated(root: Path, numbers: Sequence[int], rename: Callable[[str, i
     seconds = (CLIPS - 1) * STEP + LENGTH
     for number in numbers:
         recording, subject = simulate(0, number - 1, 0, seconds), f"Subject{number:02d}"
-        imu_LC, pairs = recording.imu(), {}
+        imu_LC = recording.imu()
+        pairs: JsonObject = {}
         (root / "imu" / subject).mkdir(parents=True)
         for clip in range(CLIPS):
             first, name = round(clip * STEP * 60), f"{clip + 1:04d}"
