@@ -96,4 +96,5 @@ def activity_at(root: Path, clip: str, time: float) -> str:
     subject, _, name = clip.partition("/")
     described = json.loads((root / "data_pairs" / f"{subject}.json").read_text())
     segments = described["pairs"][name]["activity_segments"]
-    return next((part["activity"] for part in segments if part["start"] <= time < part["end"]), "")
+    inside = [part for part in segments if part["start"] <= time < part["end"] or time == part["end"] == LENGTH]
+    return str(inside[0]["activity"]) if inside else ""
