@@ -60,6 +60,7 @@ from .data.texts import Narrations as Narrations
 from .data.texts import Texts as Texts
 from .data.texts import WindowTexts as WindowTexts
 from .evaluation.comparison import compare as compare
+from .evaluation.dataset_embedding import embed_dataset as embed_dataset
 from .evaluation.protocol import evaluate as evaluate
 from .evaluation.search import search as search
 from .export import load_classifier as load_classifier

@@ -21,6 +21,7 @@ from revalexo_clip.data import Dataset, LabelledWindows, WindowDataset
 from revalexo_clip.data.dataset import LabelledClips, arrived, collate
 from revalexo_clip.data.ego4d.dataset import NarratedTakes
 from revalexo_clip.data.subjects import alike
+from revalexo_clip.evaluation.dataset_embedding import SAME_TIME, best_without_overlap
 from revalexo_clip.evaluation.held_out import check_same_imu, check_same_input, edited
 from revalexo_clip.evaluation.text import load_text
 from revalexo_clip.metrics.evaluated import Bools, Floats, Ints
@@ -32,8 +33,6 @@ from revalexo_clip.training.loaders import evaluation_batch_size
 
 FRAMES, SIDE = 4, 96
 """Frames of a moment in the strip of frames, if windows themselves have none, and their side [px]."""
-SAME_TIME = 1e-6
-"""Times of windows that differ by less are the same [s]."""
 
 
 @dataclass(frozen=True)
@@ -208,18 +207,14 @@ def _embed(
 
 def _best(windows: LabelledWindows, rows: Ints, score_M: Floats, top: int) -> tuple[Moment, ...]:
     """Return the windows with the highest scores that share no time with a better one."""
-    placed, length = windows.windows, windows.imu_spec.window
-    found: list[Moment] = []
-    taken: list[tuple[int, float]] = []
-    for place in np.argsort(-score_M, kind="stable").tolist():
-        clip, start = int(placed.clip_N[rows[place]]), float(placed.start_N[rows[place]])
-        recording, time = int(windows.clip_recordings[clip]), start + float(windows.clip_offsets[clip])
-        if any(recording == other and abs(time - earlier) < length - SAME_TIME for other, earlier in taken):
-            continue
-        taken.append((recording, time))
-        found.append(Moment(windows.clip_names[clip], start, round(start + length, 6), float(score_M[place])))
-        if len(found) == top:
-            break
+    clip_M, start_M = windows.windows.clip_N[rows], windows.windows.start_N[rows]
+    time_M, length = start_M + windows.clip_offsets[clip_M], windows.imu_spec.window
+    best = best_without_overlap(score_M, windows.clip_recordings[clip_M], time_M, length, top)
+    found = []
+    for place in best.tolist():
+        start = float(start_M[place])
+        name = windows.clip_names[int(clip_M[place])]
+        found.append(Moment(name, start, round(start + length, 6), float(score_M[place])))
     return tuple(found)
 
 
