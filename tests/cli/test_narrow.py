@@ -53,7 +53,7 @@ def joined(text: str) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("width", [60, 40])
+@pytest.mark.parametrize("width", [40])
 def test_check_data_keeps_files_places_and_values(width: int, tmp_path: Path) -> None:
     write_sound_dataset(tmp_path / "dataset")
     cell("-1234567.8901nan")(tmp_path / "dataset")
@@ -71,7 +71,7 @@ def test_check_data_keeps_files_places_and_values(width: int, tmp_path: Path) ->
 
 @pytest.mark.long
 @pytest.mark.usefixtures("only_built_in")
-@pytest.mark.parametrize("width", [60, 40])
+@pytest.mark.parametrize("width", [40])
 def test_components_keep_fields_and_defaults(width: int, tmp_path: Path) -> None:
     text = printed("components", width=width, cwd=tmp_path)
     assert_fits(text, width)
@@ -81,7 +81,7 @@ def test_components_keep_fields_and_defaults(width: int, tmp_path: Path) -> None
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("width", [60, 40])
+@pytest.mark.parametrize("width", [40])
 def test_show_keeps_every_value(width: int, tmp_path: Path) -> None:
     experiment = str(Path(__file__).parents[2] / "experiments/mvit_base.py")
     wide, narrow = (printed("show", experiment, width=each, cwd=tmp_path) for each in (1000, width))

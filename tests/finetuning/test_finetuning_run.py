@@ -83,11 +83,8 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("freezing", ["freezing.epochs=0", "freezing.epochs=1"])
-def test_two_processes_train_as_one_does(
-    go: Callable[..., Path], distinct: Path, tmp_path: Path, freezing: str
-) -> None:
-    sets = [f"data.root={distinct}", freezing, "imu.type=TCN", "batch_size=5", "data.test_subjects=05,09"]
+def test_two_processes_train_as_one_does(go: Callable[..., Path], distinct: Path, tmp_path: Path) -> None:
+    sets = [f"data.root={distinct}", "freezing.epochs=1", "imu.type=TCN", "batch_size=5", "data.test_subjects=05,09"]
     alone = go(*sets, resume=None)
     (tmp_path / "two").mkdir()
     said = [argument for override in sets for argument in ("--set", override)]

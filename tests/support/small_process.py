@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from revalexo_clip.cli import app as cli
+from support import warm_process
 
 EXPERIMENT = Path(__file__).with_name("small_experiment.py")
 """An experiment file that brings encoders of its own."""
@@ -20,11 +21,16 @@ Finished = subprocess.CompletedProcess[str]
 
 
 def rxclip(*arguments: str | Path, cwd: Path, **environment: str) -> Finished:
-    """Run `rxclip arguments` in a folder and wait for it."""
+    """Run `rxclip arguments` in a folder and wait for it. With variables of its own, it is a new Python."""
+    command = [*map(str, arguments)]
+    variables = {**os.environ, "COLUMNS": warm_process.COLUMNS, **environment}
+    warm = warm_process.run(command, cwd=cwd, environment=variables, timeout=300)
+    if warm is not None:
+        return Finished(command, *warm)
     return subprocess.run(
-        [sys.executable, "-m", "revalexo_clip", *map(str, arguments)],
+        [sys.executable, "-m", "revalexo_clip", *command],
         cwd=cwd,
-        env={**os.environ, "COLUMNS": "120", **environment},
+        env=variables,
         capture_output=True,
         text=True,
         check=False,

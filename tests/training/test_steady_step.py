@@ -87,9 +87,7 @@ def of_two(experiment: Experiment) -> Experiment:
         pytest.param(lambda written, _: motion(written), 3, id="motion"),
         pytest.param(lambda written, _: motion(written, "micro_batch=2"), 3, id="motion in parts"),
         pytest.param(lambda _, distinct: longer(frames(distinct), 10), 3, id="x3d_xs"),
-        pytest.param(lambda _, distinct: longer(frames(distinct, micro_batch=1), 10), 3, id="x3d_xs in parts"),
         pytest.param(lambda _, distinct: classifier(distinct), 1, id="classifier"),
-        pytest.param(lambda _, distinct: classifier(distinct, micro_batch=2), 1, id="classifier in parts"),
     ],
 )
 def test_processes_exchange_little_and_the_host_reads_nothing(
@@ -114,8 +112,7 @@ def test_processes_exchange_little_and_the_host_reads_nothing(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("part", [None, 1])
-@pytest.mark.parametrize("name", ["motion", "x3d_xs"])
+@pytest.mark.parametrize(("name", "part"), [("motion", None), ("motion", 1), ("x3d_xs", None)])
 def test_on_a_device_that_cannot_be_read_a_step_is_taken(
     name: str, part: int | None, written: Path, distinct: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
