@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,8 @@ from torch.nn import functional
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.types import ImuSpec, VideoSpec
-from revalexo_clip.export.description import EncoderDescription
+from revalexo_clip.data.imu import unit_of
+from revalexo_clip.export.description import EncoderDescription, wrong_imu
 from revalexo_clip.export.exported import Exported, ImuInput
 from revalexo_clip.export.sliding_windows import ImuWindow, RecordingVectors, Table
 from revalexo_clip.models.dual_encoder import FrameNormalization, Standardization, projection_head, video_inputs
@@ -129,6 +131,36 @@ class PretrainedImuEncoder(PretrainedEncoder, ImuInput):
     def inputs_from(self, **windows: Tensor) -> tuple[Tensor, ...]:
         """See `Exported.inputs_from`; the name is `imu`."""
         return (self.standardized(windows["imu"]),)
+
+    def for_sensors(self, channels: Sequence[str], rate: float | None = None) -> PretrainedImuEncoder:
+        """Return this encoder for other sensors, with the same weights and the same length of windows.
+
+        - `channels`: names in the order in which they will come, such as `acc_Right_Wrist_x`; accelerometers in m/s^2,
+          gyroscopes in rad/s.
+        - `rate`: sampling rate of the windows [Hz]; None for that of `spec`. `embed_recording` resamples to it.
+
+        Raises `ConfigError` if its weights belong to its sensors (all encoders but `AnySensor`), or if a channel is not
+        part of a sensor.
+        """
+        encoder = self.description.encoder
+        assert isinstance(encoder, ImuEncoder)
+        if not encoder.any_sensors:
+            raise ConfigError(
+                f"the weights of {type(encoder).__name__} belong to {len(self.spec.channels)} channels at "
+                f"{self.spec.rate:g} Hz; an encoder for other sensors is AnySensor"
+            )
+        spec = replace(
+            self.spec,
+            channels=tuple(channels),
+            units=tuple(map(unit_of, channels)),
+            rate=self.spec.rate if rate is None else rate,
+        )
+        if wrong := list(wrong_imu(spec)):
+            raise ConfigError("; ".join(wrong))
+        other = build_encoder(self.description.model_copy(update={"imu": spec, "onnx": None}))
+        assert isinstance(other, PretrainedImuEncoder)
+        other.load_state_dict(self.state_dict())
+        return other.train(self.training)
 
     def embed_recording(
         self,

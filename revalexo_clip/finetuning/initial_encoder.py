@@ -116,8 +116,12 @@ def _restricted(found: Pretrained, modalities: tuple[Modality, ...], data: Label
     """Return only the encoders of `modalities`, after checking that they take such windows."""
     architecture = found.architecture
     if "imu" in modalities:
-        assert architecture.imu_spec is not None
-        check_same_imu(architecture.imu_spec, data.imu_spec, found.source)
+        given, spec = data.imu_spec, architecture.imu_spec
+        assert spec is not None
+        if architecture.imu is not None and architecture.imu.any_sensors:
+            spec = replace(spec, channels=given.channels, units=given.units, rate=given.rate)
+            architecture = replace(architecture, imu_spec=spec)
+        check_same_imu(spec, given, found.source)
     else:
         architecture = replace(architecture, imu=None, imu_spec=None)
     if "video" in modalities:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
+from support.exported_encoder import exported_encoder
 from support.small_finetuning import finetuning, same, train_classifier
 from torch import Tensor, nn
 
+from revalexo_clip.config.finetuning import FinetuneExperiment
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.export.folder import export_encoder
 from revalexo_clip.finetuning.build import build_finetune_setup
+from revalexo_clip.models.encoders import AnySensor, ResNet1D
 from revalexo_clip.runs.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
@@ -49,6 +53,42 @@ def test_an_activity_classifier_begins_with_an_exported_encoder(
     assert same(encoder_of(parts.model), encoder_of(pretrained))
     with pytest.raises(ConfigError, match="only an encoder of imu, and modality is both; name a pretraining run"):
         build_finetune_setup(finetuning(distinct, folder, modality="both"))
+
+
+def wrists(path: Path, encoder: Path, **fields: object) -> FinetuneExperiment:
+    """Finetuning on recordings of a wrist at 100 Hz: two of 8 s for each of three subjects."""
+    channels = [f"{kind}_Right_Wrist_{axis}" for kind in ("acc", "gyro") for axis in "xyz"]
+    data_NC = np.random.default_rng(0).normal(2, 4, (6 * 800, 6)).astype(np.float32)
+    np.savez(
+        path,
+        data=data_NC,
+        channels=channels,
+        fs=100.0,
+        offsets=np.arange(7) * 800,
+        subject=np.repeat([1, 2, 3], 2),
+        label=np.array([0, 1] * 3),
+        activities=["lie", "sit"],
+    )
+    data = {"type": "ImuRecordings", "root": str(path), "imu_rate": 100, "workers": 0, **fields}
+    split = {"train_subjects": ["1"], "val_subjects": ["2"], "test_subjects": ["3"]}
+    return FinetuneExperiment.model_validate(
+        {"name": "wrist", "data": {**data, **split}, "encoder": encoder, "batch_size": 4}
+    )
+
+
+def test_an_encoder_of_any_sensors_is_finetuned_on_those_of_the_data(tmp_path: Path) -> None:
+    encoder, path = exported_encoder(tmp_path / "encoder", AnySensor(width=8)), tmp_path / "wrists.npz"
+    parts = build_finetune_setup(wrists(path, tmp_path / "encoder"))
+    assert same(encoder_of(parts.model), dict(encoder.encoder.state_dict()))
+    spec = parts.description.imu_spec
+    assert spec is not None
+    assert (len(spec.channels), spec.rate, spec.window) == (6, 100.0, 2.0)
+    assert "acc_Right_Wrist_x" in spec.channels
+    with pytest.raises(DataError, match="window"):
+        build_finetune_setup(wrists(path, tmp_path / "encoder", window=2.5))
+    exported_encoder(tmp_path / "other", ResNet1D(width=8))
+    with pytest.raises(DataError, match="channels"):
+        build_finetune_setup(wrists(path, tmp_path / "other"))
 
 
 def test_from_scratch_is_the_same_encoder_with_other_weights(

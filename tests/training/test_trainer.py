@@ -115,7 +115,7 @@ def test_every_option_of_the_trainer_is_tried() -> None:
     [
         ({"type": "DeepConvLSTM", "maps": 4, "hidden": 8}, {"type": "X3D", "weights": None}),
         ({"type": "SpectralAttention", "width": 8}, {"type": "MViT", "weights": None}),
-        ({"type": "SpectralAttention"}, {"type": "X3D", "weights": None, "gradient_checkpointing": True}),
+        ({"type": "AnySensor", "width": 8}, {"type": "X3D", "weights": None, "gradient_checkpointing": True}),
     ],
     ids=["DeepConvLSTM, X3D", "SpectralAttention, MViT", "checkpointed"],
 )

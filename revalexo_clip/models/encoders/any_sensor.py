@@ -43,6 +43,8 @@ class AnySensor(ImuEncoder):
     be in the data.
     """
 
+    any_sensors = True
+
     bands: PositiveInt = 12
     """Number of frequency bands, evenly spaced on a logarithmic scale."""
     lowest: PositiveFloat = 0.5
@@ -105,6 +107,21 @@ class AnySensor(ImuEncoder):
         ]
 
 
+def of_each(layer: nn.Module, x_BSCT: Tensor) -> Tensor:
+    """Apply a layer to each sensor of each window: [B, S, C, T] -> [B, S, ...]."""
+    y: Tensor = layer(x_BSCT.flatten(0, 1))
+    return y.unflatten(0, x_BSCT.shape[:2])
+
+
+class SensorResidual(Residual):
+    """A residual block over time for each sensor, [B, S, W, T] -> [B, S, W, T]; dropout draws for the B windows."""
+
+    def forward(self, x_BSWT: Tensor) -> Tensor:
+        """Apply the block."""
+        added_BSWT: Tensor = self.dropout(nn.functional.relu(of_each(self.convolution, of_each(self.norm, x_BSWT))))
+        return x_BSWT + added_BSWT
+
+
 class AnySensorNet(SequenceNet):
     """[B, L, C] -> features [B, F] and maps [B, T, W]. No weight depends on the sensors or their rate."""
 
@@ -122,7 +139,7 @@ class AnySensorNet(SequenceNet):
         frequencies = np.geomspace(of.lowest, of.highest, of.bands).tolist()
         self.front = GravityFrame(spec, sensors, frequencies, stride)
         self.mixing = nn.Conv1d(self.front.features, of.width, 1)
-        self.residual = nn.ModuleList(Residual(of.width, of.kernel, of.dropout) for _ in range(of.depth))
+        self.residual = nn.ModuleList(SensorResidual(of.width, of.kernel, of.dropout) for _ in range(of.depth))
         self.norm = nn.GroupNorm(1, of.width)
         self.score = nn.Conv1d(of.width, 1, 1)
         self.readout = build_readout(of.readout, of.width)
@@ -141,13 +158,12 @@ class AnySensorNet(SequenceNet):
         """See `SequenceNet.encode`; the input is IMU windows [B, L, C] in m/s^2 and rad/s."""
         (imu_BLC,) = inputs
         seen_BSRT, present_BS = self.front(imu_BLC)
-        batch, sensors = present_BS.shape
-        place_BSW = self.place_dropout(self.places(self.place_S).expand(batch, -1, -1))
-        x_PWT: Tensor = self.mixing(seen_BSRT.flatten(0, 1)) + place_BSW.flatten(0, 1)[:, :, None]  # P: B x S
+        place_BSW = self.place_dropout(self.places(self.place_S).expand(len(imu_BLC), -1, -1))
+        x_BSWT = of_each(self.mixing, seen_BSRT) + place_BSW[..., None]
         for block in self.residual:
-            x_PWT = block(x_PWT)
-        maps_BSWT = nn.functional.relu(self.norm(x_PWT)).unflatten(0, (batch, sensors))
-        score_BS1T = self.score(maps_BSWT.flatten(0, 1)).unflatten(0, (batch, sensors))
+            x_BSWT = block(x_BSWT)
+        maps_BSWT = nn.functional.relu(of_each(self.norm, x_BSWT))
+        score_BS1T = of_each(self.score, maps_BSWT)
         weight_BS1T = score_BS1T.masked_fill(~present_BS[:, :, None, None], -1e4).softmax(dim=1)
         maps_BWT = (weight_BS1T * maps_BSWT).sum(dim=1)
         return Encoded(self.readout(maps_BWT), maps_BWT.transpose(1, 2))

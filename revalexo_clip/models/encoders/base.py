@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -62,6 +62,9 @@ class Encoder(Config):
 
 class ImuEncoder(Encoder, Component, ABC):
     """Base class of encoders of IMU windows."""
+
+    any_sensors: ClassVar[bool] = False
+    """Whether the weights of a module fit windows of other sensors and at other rates, too."""
 
     @abstractmethod
     def build(self, spec: ImuSpec, embed_dim: int) -> nn.Module:

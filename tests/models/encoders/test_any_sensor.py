@@ -54,7 +54,7 @@ def turned(imu_BLC: Tensor) -> Tensor:
     sensors = imu_BLC.shape[2] // 6
     rng = np.random.default_rng(1)
     rotation_S33 = torch.from_numpy(rotations(rng.standard_normal((sensors, 3)), rng.uniform(1, 3, sensors))).float()
-    x = imu_BLC.unflatten(2, (sensors, 2, 3))
+    x = imu_BLC.view(*imu_BLC.shape[:2], sensors, 2, 3)
     return torch.einsum("sij,blskj->blski", rotation_S33, x).flatten(2)
 
 
