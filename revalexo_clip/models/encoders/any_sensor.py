@@ -110,7 +110,7 @@ class AnySensor(ImuEncoder):
 def of_each(layer: nn.Module, x_BSCT: Tensor) -> Tensor:
     """Apply a layer to each sensor of each window: [B, S, C, T] -> [B, S, ...]."""
     y: Tensor = layer(x_BSCT.flatten(0, 1))
-    return y.view(*x_BSCT.shape[:2], *y.shape[1:])
+    return y.reshape(*x_BSCT.shape[:2], *y.shape[1:])
 
 
 class SensorResidual(Residual):
