@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def names_in(source: str) -> set[str]:
     return found
 
 
+needs_stubs = pytest.mark.skipif(find_spec("mypy") is None, reason="stubs of the standard library come with mypy")
+
+
+@needs_stubs
 def test_the_stubs_tell_what_platforms_lack() -> None:
     source = "import fcntl, resource\nfrom os import pread\nos.sched_getaffinity(0), signal.SIGUSR1, os.fsync(1)"
     assert names_in(source) == {"fcntl", "resource", "os.pread", "os.sched_getaffinity", "signal.SIGUSR1"}
@@ -44,6 +49,7 @@ def test_the_stubs_tell_what_platforms_lack() -> None:
     assert set(REMOVED["signal"]) <= lacking("signal")
 
 
+@needs_stubs
 def test_only_one_module_uses_what_a_platform_may_lack() -> None:
     used = {
         path.relative_to(PACKAGE).as_posix(): found

@@ -85,7 +85,10 @@ IN_EXPERIMENTS = [
         "unknown component",
         (*SMALL, "--set", "imu.type=DeepConvLTSM"),
         CONFIG,
-        ("imu: unknown ImuEncoder 'DeepConvLTSM'; did you mean 'DeepConvLSTM'?", "(known: AnySensor, AttentionPooled, Deep"),
+        (
+            "imu: unknown ImuEncoder 'DeepConvLTSM'; did you mean 'DeepConvLSTM'?",
+            "(known: AnySensor, AttentionPooled, Deep",
+        ),
     ),
     Mistake(
         "component as text",
