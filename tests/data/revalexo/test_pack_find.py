@@ -274,23 +274,23 @@ def test_the_other_processes_of_a_run_wait_for_the_one_that_packs(root: Path, mo
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_a_hundred_thousand_clips_are_opened_in_seconds(tmp_path: Path) -> None:
+def test_twenty_thousand_clips_are_opened_in_seconds(tmp_path: Path) -> None:
     import time
 
-    write_many(tmp_path, 100_000)
+    write_many(tmp_path, 20_000)
     pack_many(tmp_path)
     subjects = tuple(f"s{number}" for number in range(9))
     fields = {"train_subjects": subjects, "val_subjects": ("s9",), "min_duration": 0.3, "window": 0.3}
-    # Beside other work 7 s and 11 s the first time, when clips are placed by their rows, and 4 s and 11 s after that.
+    # The second start takes 1 s of CPU on a fast machine and 6 s on a slow one; a million clips: benchmarks/scale.
     for setting, limit in (("auto", 60.0), ("auto", 30.0), ("off", 120.0), ("off", 80.0)):
         begun = time.process_time()
         data = revalexo(tmp_path, pack=setting, short_side=SETTINGS.short_side, crop=8, **fields)
         assert not data.unprepared()
         train, val = data.build("train", seed=0), data.build("val", seed=0)
-        sample = train[0, 899_999]
+        sample = train[0, 179_999]
         assert time.process_time() - begun < limit
         assert source_of(train) == ("PackedFiles" if setting == "auto" else "RawFiles")
-        assert (len(train.clip_names), len(val.clip_names)) == (90_000, 10_000)
+        assert (len(train.clip_names), len(val.clip_names)) == (18_000, 2_000)
         assert sample.video_THWC.shape == (4, 8, 11, 3)
     assert len(open_pack(tmp_path / NAME).entries) == 2
 
