@@ -7,7 +7,6 @@ Times are wall clock and CPU time.
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,6 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from revalexo_clip.core.platform import peak_memory
 from revalexo_clip.core.types import UNLABELLED
 from revalexo_clip.metrics.blocks import units_of
 from revalexo_clip.metrics.bootstrap import TimeBootstrap
@@ -123,7 +123,7 @@ def main() -> None:
     timed("retrieval", lambda: measure_retrieval(windows, rank_galleries(windows), bootstrap))
     timed("geometry", lambda: geometry(windows.imu_ND, windows.video_ND))
     timed("probe", lambda: probe_windows(windows, None, bootstrap))
-    print(f"{'memory':12}{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:7.2f} GiB at most")
+    print(f"{'memory':12}{(peak_memory() or 0) / 2**30:7.2f} GiB at most")
 
 
 if __name__ == "__main__":

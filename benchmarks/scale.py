@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from torch.nn.functional import normalize
 from benchmarks.recordings import make_recordings
 from revalexo_clip.config.loading import load_experiment
 from revalexo_clip.config.pretraining import PretrainExperiment
+from revalexo_clip.core.platform import peak_memory
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.data import GroupedBatches, UniformBatches, VisitBatches
 from revalexo_clip.data.batches import BatchComposition, EpochSampler
@@ -118,7 +118,7 @@ def index() -> None:
     for name, composition in compositions.items():
         steps.run(f"{name}: an epoch's batches", partial(first_key, dataset, composition), counts=False)
     steps.print()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_memory() or 0
     out.print(f"peak of all steps: {(peak - before) / 1e9:.2f} GB above the {before / 1e9:.2f} GB of imports")
 
 
@@ -194,11 +194,11 @@ def share(processes: int) -> str:
     imu_ND, video_ND = (normalize(torch.randn(PAIRS, DIM), dim=1).requires_grad_() for _ in range(2))
     overlap = Overlap(torch.arange(PAIRS) // 10, 10 * torch.rand(PAIRS, dtype=torch.float64), WINDOW)
     computed = InfoNCE().build()
-    before, begun = peak_memory(), time.process_time()
+    before, begun = peak_memory() or 0, time.process_time()
     torch.autograd.backward(computed.share(imu_ND, video_ND, overlap, slice(0, PAIRS // processes)))
     seconds = time.process_time() - begun
     embeddings = 2 * 2 * imu_ND.nbytes / 2**30
-    return f"{embeddings:.2f} {(peak_memory() - before) / 2**30:.2f} {seconds:.0f}"
+    return f"{embeddings:.2f} {((peak_memory() or 0) - before) / 2**30:.2f} {seconds:.0f}"
 
 
 def loader() -> None:
@@ -248,11 +248,6 @@ def cpu_seconds() -> float:
 def resident() -> int:
     """Return the memory of this process that is in use [bytes]."""
     return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def peak_memory() -> int:
-    """Return the peak memory of this process [bytes]."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from revalexo_clip.core.platform import peak_memory
 from revalexo_clip.data.synthetic import synthesize
 from revalexo_clip.losses import InfoNCE, Overlap, SigLIP
 
@@ -75,12 +75,12 @@ def measure(form: str, size: int) -> str:
         loss = ours[form](imu_ND, video_ND, overlap) if form in ours else plain(imu_ND, video_ND, overlap)
         torch.autograd.backward(loss)
 
-    before, times = peak_memory(), []
+    before, times = peak_memory() or 0, []
     for _ in range(1 if size > 10_000 else 5):
         begun = time.perf_counter()
         step()
         times.append(time.perf_counter() - begun)
-    return f"{1000 * statistics.median(times):,.1f} ms, {(peak_memory() - before) / 2**20:,.0f} MiB"
+    return f"{1000 * statistics.median(times):,.1f} ms, {((peak_memory() or 0) - before) / 2**20:,.0f} MiB"
 
 
 def plain(imu_ND: Tensor, video_ND: Tensor, overlap: Overlap) -> Tensor:
@@ -88,11 +88,6 @@ def plain(imu_ND: Tensor, video_ND: Tensor, overlap: Overlap) -> Tensor:
     logits_NN = (imu_ND @ video_ND.T / 0.1).masked_fill(overlap.rows(slice(None)), float("-inf"))
     target_N = torch.arange(len(imu_ND))
     return (cross_entropy(logits_NN, target_N) + cross_entropy(logits_NN.T, target_N)) / 2
-
-
-def peak_memory() -> int:
-    """Return the peak memory of this process [bytes]."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def processes() -> None:

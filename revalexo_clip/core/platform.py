@@ -27,6 +27,7 @@ def _module(name: str) -> ModuleType | None:
 
 _FCNTL = _module("fcntl")
 _RESOURCE = _module("resource")
+_STATUS = Path("/proc/self/status")
 _ONE_AT_A_TIME = threading.Lock()
 _RELEASED_IN_FORKS: set[int] = set()
 
@@ -114,7 +115,14 @@ def flush_file(path: Path) -> None:
 
 
 def peak_memory() -> int | None:
-    """Return the peak main memory of this process [bytes]; None on Windows, where it is not known."""
+    """Return the peak main memory of this process [bytes]; None on Windows, where it is not known.
+
+    On Linux, the peak that `getrusage` gives may be that of the process that started this one.
+    """
+    if _STATUS.exists():
+        peak = _STATUS.read_text(encoding="utf-8").partition("VmHWM:")[2].split()
+        if peak:
+            return int(peak[0]) * 1024
     if _RESOURCE is None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024

@@ -92,6 +92,7 @@ def test_what_is_missing_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
             patch.delattr(signal, name)
         patch.setattr(platform, "_FCNTL", None)
         patch.setattr(platform, "_RESOURCE", None)
+        patch.setattr(platform, "_STATUS", tmp_path / "status")
         assert platform.cpu_count() == os.cpu_count()
         assert platform.peak_memory() is None
         assert platform.existing_signals("SIGINT", "SIGUSR1") == (signal.SIGINT,)
@@ -115,6 +116,27 @@ def test_what_is_missing_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
             read = list(pool.map(lambda offset: platform.read_at(descriptor, 3, offset), range(2000)))
         os.close(descriptor)
     assert read == [bytes((offset + step) % 256 for step in range(3)) for offset in range(2000)]
+
+
+MEASURE = "from revalexo_clip.core import platform; print(platform.peak_memory())"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not count what the parent used")
+def test_the_peak_memory_is_not_that_of_the_parent() -> None:
+    parent = (
+        f"import subprocess, sys; used = b'1' * 2**29; subprocess.run([sys.executable, '-c', {MEASURE!r}], check=True)"
+    )
+    said = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
+    assert 2**20 < int(said.stdout) < 2**29
+
+
+def test_the_peak_memory_without_the_file_of_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = platform.peak_memory()
+    assert expected is not None
+    monkeypatch.setattr(platform, "_STATUS", tmp_path / "status")
+    assert (platform.peak_memory() or 0) >= expected * 0.9
+    (tmp_path / "status").write_text("Name: python\n")
+    assert (platform.peak_memory() or 0) >= expected * 0.9
 
 
 def test_what_is_there_is_used(tmp_path: Path) -> None:

@@ -10,14 +10,15 @@ import pytest
 from revalexo_clip.losses.base import LARGE, row_blocks
 
 LARGE_BATCH = """
-import resource, sys, torch
+import sys, torch
+from revalexo_clip.core.platform import peak_memory
 from revalexo_clip.losses import InfoNCE, Overlap, SigLIP
 
 loss, count = {"InfoNCE": InfoNCE, "SigLIP": SigLIP}[sys.argv[1]]().build(), 16_384
 imu, video = (torch.nn.functional.normalize(torch.randn(count, 512), dim=1).requires_grad_() for _ in range(2))
 loss(imu, video, Overlap(torch.arange(count) // 10, torch.rand(count) * 10, 2.0)).backward()
 assert imu.grad.isfinite().all() and video.grad.abs().sum() > 0
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_memory())
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
 
@@ -21,15 +22,15 @@ Floats = npt.NDArray[np.float64]
 SUBJECTS = ("Subject01", "Subject02", "Subject05", "Subject08", "Subject09")
 
 
-def write_distinct_dataset(root: Path) -> None:
+def write_distinct_dataset(root: Path, channels: Sequence[str] = CHANNELS) -> None:
     """One clip for each of five subjects; no two windows look alike or feel alike."""
     labels: JsonObject = {"standing": 0, "walking": 1}
     write_json(root / "label_mapping.json", {"label_to_idx": labels})
     for place, subject in enumerate(SUBJECTS):
         folder, times = root / subject, steady()
         write_video(folder / "0000.mp4", times, frames=_brightening(place, len(times)))
-        samples_LC = np.random.default_rng(place).normal(0, 1, (round(60 * DURATION), len(CHANNELS)))
-        np.savetxt(folder / "0000.csv", samples_LC, delimiter=",", header=",".join(CHANNELS), comments="")
+        samples_LC = np.random.default_rng(place).normal(0, 1, (round(60 * DURATION), len(channels)))
+        np.savetxt(folder / "0000.csv", samples_LC, delimiter=",", header=",".join(channels), comments="")
         described: JsonObject = {
             "subject": subject,
             "video_folder": subject,

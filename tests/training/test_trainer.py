@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 import torch
 from support.small_process import EXPERIMENT, succeed
-from support.small_run import built_in_experiment, embed, train
+from support.small_run import built_in_experiment, embed, train, write_distinct_dataset
 from support.small_training import logged, small
 from torch import Tensor
 
@@ -108,6 +108,14 @@ def test_every_option_of_the_trainer_is_tried() -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def whole_sensors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a dataset like `distinct` whose sensors have all three axes."""
+    root = tmp_path_factory.mktemp("whole") / "dataset"
+    write_distinct_dataset(root, [f"{kind}_Pelvis_{axis}" for kind in ("acc", "gyro") for axis in "xyz"])
+    return root
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("micro_batch", [None, 1])
 @pytest.mark.parametrize(
@@ -120,11 +128,11 @@ def test_every_option_of_the_trainer_is_tried() -> None:
     ids=["DeepConvLSTM, X3D", "SpectralAttention, MViT", "checkpointed"],
 )
 def test_every_encoder_trains_with_every_option(
-    distinct: Path, imu: dict[str, object], video: dict[str, object], micro_batch: int | None
+    whole_sensors: Path, imu: dict[str, object], video: dict[str, object], micro_batch: int | None
 ) -> None:
     trainer = {name: value for name, value in TOGETHER.items() if name != "strategy"}
     fields = {"imu": imu, "video": video, "trainer": trainer, "micro_batch": micro_batch, "batch_size": 2}
-    found = dry_run_pretraining(built_in_experiment(distinct, **fields), RunOptions())
+    found = dry_run_pretraining(built_in_experiment(whole_sensors, **fields), RunOptions())
     assert 0 < found.loss < 10
 
 

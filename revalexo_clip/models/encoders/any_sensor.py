@@ -158,7 +158,7 @@ class AnySensorNet(SequenceNet):
         """See `SequenceNet.encode`; the input is IMU windows [B, L, C] in m/s^2 and rad/s."""
         (imu_BLC,) = inputs
         seen_BSRT, present_BS = self.front(imu_BLC)
-        place_BSW = self.place_dropout(self.places(self.place_S).expand(len(imu_BLC), -1, -1))
+        place_BSW = self.place_dropout(self.places(self.place_S).expand(imu_BLC.shape[0], -1, -1))
         x_BSWT = of_each(self.mixing, seen_BSRT) + place_BSW[..., None]
         for block in self.residual:
             x_BSWT = block(x_BSWT)
