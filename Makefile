@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 DEMO   := data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-long test-lowest test-gpu lint format audit dist bench bench-data bench-encoders bench-training \
+.PHONY: help setup demo test test-fast test-long test-lowest test-gpu lint format docs audit dist bench bench-data bench-encoders bench-training \
         bench-evaluation bench-features bench-scale bench-stream bench-gpu wheels-gpu ablation rivals golden clean clean-demo
 
 help:  ## list the targets
@@ -89,6 +89,10 @@ format: setup  ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: setup  ## build the site of the documentation into site/; broken links and missing descriptions fail
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "to read it: $(BIN)/python -m http.server --directory site"
+
 # Needs a service on the network. A machine without it, or without pip-audit, is not a failure; a finding is.
 audit:  ## known vulnerabilities of the pinned packages (pip-audit), if the service can be reached
 	@PYTHON=$(PYTHON) .ci/audit
@@ -133,5 +137,5 @@ clean-demo:  ## delete the demo's data and runs, so that `make demo` starts from
 	rm -rf $(DEMO) runs/demo runs/latest
 
 clean:  ## delete .venv, demo data, runs and caches
-	rm -rf $(VENV) .venv-lowest .venv-audit .venv-dist dist $(DEMO) data/benchmark runs wheels *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-audit .venv-dist dist $(DEMO) data/benchmark runs wheels site *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -46,9 +46,13 @@ class View(NamedTuple):
     """The visible rectangle of a frame, given by its edges [px]. It is mirrored if `left` is greater than `right`."""
 
     top: float
+    """Distance of its upper edge from that of the frame [px]."""
     left: float
+    """Distance of its left edge from that of the frame [px]."""
     bottom: float
+    """Distance of its lower edge from the upper edge of the frame [px]."""
     right: float
+    """Distance of its right edge from the left edge of the frame [px]."""
 
     @property
     def height(self) -> float:
