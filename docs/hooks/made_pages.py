@@ -1,7 +1,7 @@
 """Pages of the site that are made from the code: the reference, the commands, and files that lie outside of docs/.
 
-mkdocs calls the functions whose names start with `on_`; see `mkdocs.yml`. The build fails if a public name, or a field of
-one, has no description.
+mkdocs calls the functions whose names start with `on_`; see `mkdocs.yml`. The build fails if a public name, or a field
+of one, has no description.
 """
 
 from __future__ import annotations
@@ -95,7 +95,12 @@ def reference() -> dict[str, str]:
     """Return the page of each room with public names."""
     pages = {}
     for room, names in public_names().items():
-        lines = [f"# {ROOMS[room]}", "", f"Import these names from `revalexo_clip`; they are defined in its `{room}`.", ""]
+        lines = [
+            f"# {ROOMS[room]}",
+            "",
+            f"Import these names from `revalexo_clip`; they are defined in its `{room}`.",
+            "",
+        ]
         for name, module in names:
             of = getattr(revalexo_clip, name)
             defined = of.__module__ if inspect.isclass(of) or inspect.isfunction(of) else module

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from support.pages import ROOT, Page
 from support.small_process import succeed
 from torch import Tensor, nn
 
@@ -179,3 +180,20 @@ def test_without_the_packages_the_command_to_install_them_is_named(run: Path, mo
     with pytest.raises(ConfigError, match=r"requires onnxruntime: pip install 'revalexo-clip\[onnx\]'"):
         export_encoder("imu", run, format="onnx")
     assert not (run / "export").exists()
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_page_that_use_onnxruntime_alone(tmp_path: Path) -> None:
+    page = Page(ROOT / "docs" / "export.md")
+    (lines,) = (block for block in page.blocks("python") if "InferenceSession" in block)
+    encoder = averaging(off=0)
+    write_onnx(tmp_path / "encoder.onnx", encoder, windows())
+    taken = torch.randn(7, 30, 3, generator=torch.Generator().manual_seed(1))
+    np.save(tmp_path / "windows.npy", taken.double().numpy())  # as numpy makes them
+    closed = "import sys; sys.modules['torch'] = sys.modules['revalexo_clip'] = None\n"
+    keep = "np.save('embedding.npy', embedding)\n"
+    command = [sys.executable, "-c", closed + lines + keep]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said.endswith("(7, 3)\n")
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "embedding.npy")), encoder.embed(taken))
