@@ -43,7 +43,8 @@ runs/demo/finished: experiments/demo.py | $(VENV)/.installed
 	@echo "runs/$$(readlink runs/latest)" > $@
 
 # All tests of a file run in one process, where they share trained models.
-PYTEST := $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
+SPREAD := -n auto --maxprocesses 8 --dist loadfile
+PYTEST := $(BIN)/pytest $(SPREAD)
 
 test: setup lint  ## linters, type checker, and all tests except those that take minutes
 	$(PYTEST) -m 'not long'
@@ -66,7 +67,6 @@ wheels-gpu: setup  ## fill wheels/ with what a GPU machine without network lacks
 	@$(BIN)/python -m benchmarks.gpu.wheels wheels --python $(WHEELS_PYTHON)
 
 # The rooms that call other packages in the most ways, without the trackers, whose lowest versions are not proven.
-# One process, so that `make test` may run beside it.
 LOWEST := tests/core tests/config tests/cli/test_help.py tests/cli/test_cli.py tests/data/test_video.py \
           tests/data/test_imu.py tests/data/test_motion.py tests/data/revalexo/test_revalexo.py tests/export \
           tests/runs tests/training/test_loaders.py tests/pretraining/test_validation.py tests/metrics
@@ -78,7 +78,7 @@ LOWEST := tests/core tests/config tests/cli/test_help.py tests/cli/test_cli.py t
 	@touch $@
 
 test-lowest: .venv-lowest/.installed  ## fast tests with the lowest version of each dependency that pyproject.toml allows
-	.venv-lowest/bin/pytest -m 'not slow and not long' $(LOWEST)
+	.venv-lowest/bin/pytest $(SPREAD) -m 'not slow and not long' $(LOWEST)
 
 lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .
