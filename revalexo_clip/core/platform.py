@@ -119,11 +119,11 @@ def peak_memory() -> int | None:
 
     On Linux, the peak that `getrusage` gives may be that of the process that started this one.
     """
+    if _RESOURCE is None:
+        return None
     if _STATUS.exists():
         peak = _STATUS.read_text(encoding="utf-8").partition("VmHWM:")[2].split()
         if peak:
             return int(peak[0]) * 1024
-    if _RESOURCE is None:
-        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return int(_RESOURCE.getrusage(_RESOURCE.RUSAGE_SELF).ru_maxrss) * unit

@@ -92,7 +92,6 @@ def test_what_is_missing_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
             patch.delattr(signal, name)
         patch.setattr(platform, "_FCNTL", None)
         patch.setattr(platform, "_RESOURCE", None)
-        patch.setattr(platform, "_STATUS", tmp_path / "status")
         assert platform.cpu_count() == os.cpu_count()
         assert platform.peak_memory() is None
         assert platform.existing_signals("SIGINT", "SIGUSR1") == (signal.SIGINT,)
