@@ -82,7 +82,7 @@ def outside(path: Path) -> str:
 def public_names() -> dict[str, list[tuple[str, str]]]:
     """Return the public names by room, each with the module it is imported from, in the order of `__init__.pyi`."""
     tree = ast.parse(Path(revalexo_clip.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
-    found = defaultdict(list)
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
             assert node.module
