@@ -1,4 +1,4 @@
-"""The training loop of docs/own-loop.md learns, as a process on the recordings that the page simulates."""
+"""The loop of docs/own-loop.md learns, and the tutorial's parts train, on recordings that the pages simulate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.pages import ROOT, Page
-from support.small_process import succeed
+from support.small_process import rxclip, succeed
 
 PAGE = Page(ROOT / "docs" / "own-loop.md")
 
@@ -29,3 +29,22 @@ def test_the_loop_of_the_page_learns(tmp_path: Path) -> None:
     (first, *_, last) = rows
     assert float(last[1]) < 0.7 * float(first[1])
     assert float(last[2]) > 5 * float(last[3])
+
+
+@pytest.mark.long
+def test_the_parts_of_the_tutorial_train(tmp_path: Path) -> None:
+    page = Page(ROOT / "docs" / "tutorials" / "own-parts.md")
+    (simulate,) = (line for line in page.lines() if line.startswith("rxclip synthesize"))
+    succeed(*simulate.split()[1:], "--clips", "2", cwd=tmp_path)
+    (script,) = page.blocks("python")
+    (tmp_path / "my_parts.py").write_text(script, encoding="utf-8")
+    trained = (line.split()[1:] for line in page.lines() if line.startswith("rxclip pretrain my_parts.py"))
+    dry, first, changed = trained
+    short = ("--set", "trainer.max_epochs=1", "--set", "data.workers=0")
+    succeed(*dry, cwd=tmp_path)
+    assert "done   runs/my_parts/" in succeed(*first, *short, cwd=tmp_path).stderr
+    assert "done   runs/my_parts/" in succeed(*changed, *short, cwd=tmp_path).stderr
+    (error,) = (span for span in page.spans() if span.startswith("imu_augment.0.share: "))
+    refused = rxclip("pretrain", "my_parts.py", "--set", "imu_augment.0.share=2", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert error in refused.stderr

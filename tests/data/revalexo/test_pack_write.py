@@ -317,3 +317,21 @@ def test_a_file_in_place_of_the_folder_is_an_error(root: Path, tmp_path: Path) -
     (tmp_path / "pack").touch()
     with pytest.raises(DataError, match=r"pack: cannot be written: "):
         write_pack(root, tmp_path / "pack", PackSettings(), processes=1)
+
+
+UNDER_A_LOADER_WORKER = """
+import signal
+from revalexo_clip.data.revalexo.pack.workers import Workers
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as loader workers do; processes that they start inherit it
+with Workers("revalexo_clip.data.revalexo.motion", 2):
+    pass
+print("ended")
+"""
+
+
+def test_processes_end_although_requests_to_end_are_ignored() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", UNDER_A_LOADER_WORKER], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert said.stdout == "ended\n"

@@ -105,9 +105,12 @@ class Workers:
             self._idle.put(worker)
 
     def close(self) -> None:
-        """End all processes. This is safe at any time: an incomplete part has a temporary name."""
+        """End all processes. This is safe at any time: an incomplete part has a temporary name.
+
+        They are killed, because processes that a loader worker starts ignore requests to end, as it does.
+        """
         for worker in self._all:
-            worker.terminate()
+            worker.kill()
             worker.wait()
 
     def __enter__(self) -> Self:
