@@ -59,7 +59,6 @@ def test_the_page_leads_from_csv_files_to_a_timeline(tmp_path: Path) -> None:
     checked, trained, folds, _ = list(printed.values())[2:]
     assert "4 recordings" in checked
     assert re.search("no problems found| 0 errors", checked), checked
-    assert re.search(r"^train +\d+ windows .*subjects Anna Ben$", trained, flags=re.MULTILINE)
     assert "macro F1" in trained
     assert "always" in trained
     score = re.search(r"^ +0 s +\d+ +[\d.]+% +[\d.]+% +([\d.]+)%", trained, flags=re.MULTILINE)
@@ -68,7 +67,7 @@ def test_the_page_leads_from_csv_files_to_a_timeline(tmp_path: Path) -> None:
     assert chance
     assert float(score[1]) > float(chance[1])
     for person in ("Anna", "Ben", "Carla", "David"):
-        assert re.search(rf"^ *{person} .*\d%", folds, flags=re.MULTILINE), folds
+        assert re.search(rf"\b{person}\b.*\d%", folds), folds
     rows = rows_of(tmp_path / "new-predictions.csv")
     segments = rows_of(tmp_path / "data" / "own" / "segments.csv")
     assert {row["label"] for row in rows} <= {row["label"] for row in segments}
