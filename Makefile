@@ -1,19 +1,21 @@
 # revalexo_clip: every target first installs what it needs into .venv.
 #
-#   make demo    install, simulate recordings, pretrain, evaluate, export
-#   make test    install, linters, type checker, tests
+#   make demo                  install, simulate recordings, pretrain, evaluate, export
+#   make encoder-in-the-box    install, simulate bodies, pretrain an encoder of any sensors, export
+#   make test                  install, linters, type checker, tests
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   := data/demo
+BODIES := data/bodies.npz
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-long test-lowest test-gpu lint format docs audit dist bench bench-data bench-encoders bench-training \
+.PHONY: help setup demo encoder-in-the-box test test-fast test-long test-lowest test-gpu lint format docs audit dist bench bench-data bench-encoders bench-training \
         bench-evaluation bench-features bench-scale bench-stream bench-gpu wheels-gpu ablation rivals golden clean clean-demo
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
 
 # Installed once, and again when the dependencies change.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -40,6 +42,18 @@ demo: runs/demo/finished  ## simulate recordings, pretrain, evaluate, export: ab
 runs/demo/finished: experiments/demo.py | $(VENV)/.installed
 	@$(BIN)/rxclip synthesize $(DEMO) --subjects 12 --overlap 4
 	@$(BIN)/rxclip pretrain experiments/demo.py
+	@echo "runs/$$(readlink runs/latest)" > $@
+
+# Hours of simulated movement, for experiments/any_sensor.py. What it is worth: docs/experiments.md, "Any sensors".
+encoder-in-the-box: runs/any_sensor/finished  ## simulate bodies, pretrain an IMU encoder of any sensors, export it (no better than new weights so far)
+	@$(BIN)/rxclip export-encoder --modality imu --ckpt "$$(cat $<)"
+
+$(BODIES): | $(VENV)/.installed
+	@$(BIN)/rxclip synthesize $@ --world 2 --places all --no-video --subjects 40 --minutes 8
+
+# As for the demo: the path of the run, which is repeated if the experiment or the data have changed.
+runs/any_sensor/finished: experiments/any_sensor.py $(BODIES) | $(VENV)/.installed
+	@$(BIN)/rxclip pretrain experiments/any_sensor.py
 	@echo "runs/$$(readlink runs/latest)" > $@
 
 # All tests of a file run in one process, where they share trained models.
@@ -136,6 +150,6 @@ golden: setup  ## rewrite tests/golden from the experiments; review the differen
 clean-demo:  ## delete the demo's data and runs, so that `make demo` starts from the beginning
 	rm -rf $(DEMO) runs/demo runs/latest
 
-clean:  ## delete .venv, demo data, runs and caches
-	rm -rf $(VENV) .venv-lowest .venv-audit .venv-dist dist $(DEMO) data/benchmark runs wheels site *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean:  ## delete .venv, simulated data, runs and caches
+	rm -rf $(VENV) .venv-lowest .venv-audit .venv-dist dist $(DEMO) $(BODIES) data/benchmark runs wheels site *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,6 +4,8 @@
     rxclip pretrain experiments/any_sensor.py
     rxclip export-encoder --modality imu
 
+`make encoder-in-the-box` runs all three.
+
 A window is recognised by another augmentation of it (`SelfContrast`), in which other sensors of the same body are
 silenced. So the encoder learns what a movement has in common all over the body. No labels are used. Nothing has to be
 rotated, because the encoder does not depend on how a sensor is turned. Batches have many windows of one subject, so

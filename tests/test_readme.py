@@ -82,6 +82,7 @@ def test_the_experiments_that_are_shown_are_experiments(shown: dict[str, Path]) 
         "docs/custom-components.md/my_idea.py",
         "docs/finetuning.md/my_classifier.py",
         "docs/tutorials/own-parts.md/my_parts.py",
+        "docs/own-csv.md/my_sensors.py",
     }
     for path in shown.values():
         assert load_experiment_of(Experiment, str(path)).name == path.stem

@@ -37,7 +37,7 @@ class TimeZero(StrEnum):
 
 def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder; with --no-video, an .npz file.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder; with --no-video also a .npz file.")],
     subjects: Annotated[int, typer.Option(min=1, help="Number of subjects.")] = 10,
     clips: Annotated[int, typer.Option(min=1, help="Number of 12 s clips per subject.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; another seed gives other subjects and scenes.")] = 0,
@@ -61,7 +61,10 @@ def synthesize(  # noqa: PLR0917 (options, which typer passes by name)
         typer.Option(metavar="all|PLACE,...", help="World 2 with --no-video: where sensors are worn."),
     ] = "",
     no_video: Annotated[
-        bool, typer.Option("--no-video", help="World 2 with --places: only IMUs, more activities, one .npz file.")
+        bool,
+        typer.Option(
+            "--no-video", help="World 2 with --places: only IMUs, more activities, one .npz file or CSV files."
+        ),
     ] = False,
     minutes: Annotated[float, typer.Option(min=0.1, help="With --no-video: minutes of each subject.")] = 5.0,
     rate: Annotated[float, typer.Option(min=10, max=1000, help="With --no-video: sampling rate [Hz].")] = 60.0,

@@ -50,8 +50,8 @@ class ImuRecordings(SplitBySubject):
     root: Path
     """An .npz file with the arrays `data` [N, C], `offsets` [R + 1] (recording i is data[offsets[i]:offsets[i + 1]]),
     `label` [R], `subject` [R], `activities` [A], `channels` [C] and `fs` [Hz]. Or a folder with `recordings.csv`, whose
-    columns are file, subject and label; or file and subject, and then `segments.csv` with file, start, end [s] and
-    label."""
+    columns are file, subject and label; or file, subject and label_column, the column of the file that has a label for
+    each row; or file and subject, and then `segments.csv` with file, start, end [s] and label."""
     channels: dict[str, str] = Field(default={})
     """Channels of a window, in order, and the column of each. Default: all columns named `acc_...`, then all columns
     named `gyro_...`."""

@@ -1,4 +1,4 @@
-"""Recordings in CSV files, listed in a table; labels are in the same table or in a table of segments."""
+"""Recordings in CSV files, listed in a table; labels are in the same table, in a table of segments, or in the files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
 from revalexo_clip.core.text import spelled_twice
 from revalexo_clip.data.clocks import MAX_GAP, BadTime, Piece, TimeUnit, on_grid
-from revalexo_clip.data.csv_form import why_uneven
+from revalexo_clip.data.csv_form import why_no_column, why_uneven
 from revalexo_clip.data.imu import clock_like, header_of, read_imu, read_rows
 from revalexo_clip.data.index import check_file, fingerprint
 from revalexo_clip.data.recordings.base import WHOLE, Recorded, RecordingSet, Track, positions
+from revalexo_clip.data.recordings.row_labels import numbered, read_row_labels, segments_of
 from revalexo_clip.data.resampling import resampled
 from revalexo_clip.data.revalexo.clocked import Clock, offset_of
 from revalexo_clip.data.revalexo.layout import relative_file
 from revalexo_clip.data.revalexo.survey import imu_facts
+from revalexo_clip.data.windows import Floats, Ints
 
 RECORDINGS, SEGMENTS = "recordings.csv", "segments.csv"
+LABEL, LABEL_COLUMN = "label", "label_column"
 
 SLACK = 0.5
 """Largest allowed time between the end of a recording and the end of a segment [s]. Labels are often made from video,
@@ -33,6 +36,8 @@ class TabledRecordings(RecordingSet):
     """The recordings in `recordings.csv`.
 
     recordings.csv   file, subject, label: one label per recording
+    or
+    recordings.csv   file, subject, label_column: the column of the file that has a label for each row, or a blank
     or
     recordings.csv   file, subject
     segments.csv     file, start, end, label: any number of lines per recording
@@ -51,27 +56,64 @@ class TabledRecordings(RecordingSet):
         self.table, segments = root / RECORDINGS, root / SEGMENTS
         if not self.table.exists():
             raise DataError(f"{root}: has no {RECORDINGS}, a table with the columns file, subject and label")
-        header = header_of(self.table)
-        positions(header, ("file", "subject"), self.table)
-        whole = "label" in header
-        if whole is segments.exists():
-            problem = f"but {SEGMENTS} exists too; keep one of them" if whole else f"and {SEGMENTS} does not exist"
-            raise DataError(f"{self.table}: has {'a' if whole else 'no'} column label, {problem}")
-        rows = _table(self.table, ("file", "subject", "label") if whole else ("file", "subject"))
+        wanted = self._wanted(segments)
+        rows = _table(self.table, wanted)
         self.files = tuple(_inside(row, self.table) for row in rows)
         _each_once(rows, self.files, self.table)
         self.names = self.files
         self.subjects = tuple(row.cells["subject"] for row in rows)
-        self.tables = (self.table,) if whole else (self.table, segments)
-        labelled = rows if whole else _table(segments, ("file", "start", "end", "label"))
-        self.activities = tuple(sorted({row.cells["label"] for row in labelled}))
-        if problem := spelled_twice(self.activities):
-            raise DataError(f"{self.table if whole else segments}: {problem}")
+        whole, of_rows = LABEL in wanted, LABEL_COLUMN in wanted
+        self.tables = (self.table,) if whole or of_rows else (self.table, segments)
+        if of_rows:
+            labels = [self._read_row_labels(number, row) for number, row in enumerate(rows)]
+            self.activities = self._sorted(
+                f"{self.table}, column {LABEL_COLUMN}", {name for own in labels for name in own}
+            )
+            self.row_labels: list[Ints] | None = [numbered(own, self.activities) for own in labels]
+            self.labels = self.segments = None
+            return
+        labelled = rows if whole else _table(segments, ("file", "start", "end", LABEL))
+        self.activities = self._sorted(self.table if whole else segments, {row.cells[LABEL] for row in labelled})
+        self.row_labels = None
         self.labels = tuple(self._label(row) for row in rows) if whole else None
         self.segments = None if whole else self._segments(labelled, segments)
 
+    def _wanted(self, segments: Path) -> tuple[str, ...]:
+        """Return the columns of the table of recordings, which say where the labels are. Raises `DataError`."""
+        header = header_of(self.table)
+        positions(header, ("file", "subject"), self.table)
+        found = [name for name in (LABEL, LABEL_COLUMN) if name in header]
+        if len(found) > 1:
+            raise DataError(f"{self.table}: has the columns {LABEL} and {LABEL_COLUMN}; keep one of them")
+        if bool(found) is segments.exists():
+            if found:
+                raise DataError(f"{self.table}: has a column {found[0]}, but {SEGMENTS} exists too; keep one of them")
+            raise DataError(
+                f"{self.table}: has no column {LABEL}, and {SEGMENTS} does not exist. If the recordings have a column "
+                f"of labels, add a column {LABEL_COLUMN} with its name"
+            )
+        return ("file", "subject", *found)
+
+    def _read_row_labels(self, recording: int, row: Row) -> list[str]:
+        column, path = row.cells[LABEL_COLUMN], self.path(recording)
+        columns = self.columns(recording)
+        if column not in columns:
+            raise DataError(
+                f"{path}: no column {column}, which {self.table} names in line {row.line}, column {LABEL_COLUMN}; "
+                f"columns: {', '.join(columns)}{why_no_column(path)}"
+            )
+        positions(columns, (column,), path)
+        return read_row_labels(path, column)
+
+    @staticmethod
+    def _sorted(where: object, names: set[str]) -> tuple[str, ...]:
+        activities = tuple(sorted(names - {""}))
+        if problem := spelled_twice(activities):
+            raise DataError(f"{where}: {problem}")
+        return activities
+
     def _label(self, row: Row) -> int:
-        return self.activities.index(row.cells["label"])
+        return self.activities.index(row.cells[LABEL])
 
     def _segments(self, rows: Sequence[Row], table: Path) -> list[list[Segment]]:
         place = {file: number for number, file in enumerate(self.files)}
@@ -102,7 +144,7 @@ class TabledRecordings(RecordingSet):
         time_n = np.concatenate([piece.time_n for piece in pieces])
         begun = float(time_n[0])
         usual = 1 / float(np.median(np.diff(time_n)))
-        labels = self._labels(recording, begun + moved, float(time_n[-1]) + 1 / usual + moved)
+        labels = self._labels(recording, time_n + moved, usual, to)
         tracks = []
         for piece in pieces:
             samples_mC, first = on_grid(Piece(piece.samples_nC, piece.time_n - begun), to)
@@ -116,14 +158,25 @@ class TabledRecordings(RecordingSet):
         samples_nC = read_imu(path, columns)
         if self.timing.check_clock:
             _check_rate(path, rate)
-        labels = self._labels(recording, moved, moved + len(samples_nC) / rate)
+        labels = self._labels(recording, moved + np.arange(len(samples_nC)) / rate, rate, to)
         track = Track(resampled(samples_nC, rate, to), 0.0, _moved(labels, moved))
         return Recorded([track], samples_nC, None, rate)
 
-    def _labels(self, recording: int, first: float, last: float) -> list[tuple[float, float, int]]:
-        """Return the labelled segments of a recording from `first` to `last` [s], by the clock of the segments."""
+    def _labels(self, recording: int, time_n: Floats, usual: float, to: float) -> list[tuple[float, float, int]]:
+        """Return the labelled segments of a recording whose rows have these times [s], by the clock of the segments.
+
+        `usual` is the usual rate of the rows [Hz].
+        """
         if self.labels is not None:
             return [(*WHOLE, self.labels[recording])]
+        if self.row_labels is not None:
+            label_n = self.row_labels[recording]
+            if self.timing.time is not None:  # rows are sorted by time, and each time is there once
+                label_n = label_n[
+                    np.unique(self.timing.clock(to).row_times(self.path(recording)), return_index=True)[1]
+                ]
+            return segments_of(label_n, time_n, 1 / usual, max(self.timing.max_gap, 4 / usual))
+        first, last = float(time_n[0]), float(time_n[-1]) + 1 / usual
         assert self.segments is not None
         for start, end, _, line in self.segments[recording]:
             if start < first - SLACK or end > last + SLACK:
@@ -136,7 +189,8 @@ class TabledRecordings(RecordingSet):
     def fingerprint(self, recordings: Sequence[int]) -> str:
         """See `RecordingSet.fingerprint`."""
         sizes = ((self.files[recording], self.path(recording).stat().st_size) for recording in recordings)
-        return fingerprint(map(sha256_of, self.tables), sizes)
+        labels = [] if self.row_labels is None else [self.path(recording) for recording in recordings]
+        return fingerprint(map(sha256_of, (*self.tables, *labels)), sizes)
 
 
 def _moved(labels: Sequence[tuple[float, float, int]], begun: float) -> list[tuple[float, float, int]]:

@@ -1,4 +1,4 @@
-"""Simulated people who wear many IMUs: recordings as arrays, and as a file for `ImuRecordings`.
+"""Simulated people who wear many IMUs: recordings as arrays, and as files for `ImuRecordings`.
 
 Shapes: N = samples of all recordings, C = channels, R = recordings.
 """
@@ -96,19 +96,53 @@ def write_bodies(
     processes: int | None = None,
     on_progress: OnProgress = no_progress,
 ) -> Bodies:
-    """Simulate people, see `simulate_bodies`, and write their recordings to an .npz file; returns them.
+    """Simulate people, see `simulate_bodies`, and write their recordings; returns them.
 
-    `processes` defaults to the number of cores. Raises `ConfigError` if the file exists or is not named .npz.
+    They become one .npz file, or a folder of CSV files if `path` has no suffix, see `write_csv_files`. `processes`
+    defaults to the number of cores. Raises `ConfigError` if the path exists or has another suffix.
     """
-    if path.suffix != ".npz":
-        raise ConfigError(f"{path}: recordings without video are one file: choose a name that ends in .npz")
+    if path.suffix not in (".npz", ""):
+        raise ConfigError(f"{path}: choose a name that ends in .npz, or a folder for CSV files, without '.'")
     if path.exists():
-        raise ConfigError(f"{path} exists already: choose another file, or delete it")
+        raise ConfigError(f"{path} exists already: choose another {'file' if path.suffix else 'folder'}, or delete it")
     bodies = simulate_bodies(
         num_subjects, minutes, rate, places, seed, processes=processes or cpu_count(), on_progress=on_progress
     )
-    bodies.save(path)
+    if path.suffix:
+        bodies.save(path)
+    else:
+        write_csv_files(path, bodies)
     return bodies
+
+
+def write_csv_files(folder: Path, bodies: Bodies) -> None:
+    """Write recordings as a logger may: one CSV file for each session, and `recordings.csv` with their subjects.
+
+    Columns are `time` [s], the channels [m/s^2 and rad/s] and `activity`.
+    """
+    folder.mkdir(parents=True)
+    files: dict[str, int] = {}
+    head = ",".join(["time", *bodies.channels, "activity"])
+    for subject, session in dict.fromkeys(zip(bodies.subject.tolist(), bodies.session.tolist(), strict=True)):
+        own = np.flatnonzero((bodies.subject == subject) & (bodies.session == session))
+        first, end = int(bodies.offsets[own[0]]), int(bodies.offsets[own[-1] + 1])
+        activity_n = np.repeat(bodies.activities[bodies.label[own]], np.diff(bodies.offsets[own[0] : own[-1] + 2]))
+        lines = [
+            ",".join([f"{number / bodies.fs:.4f}", *(f"{value:.4f}" for value in row_C), activity])
+            for number, (row_C, activity) in enumerate(
+                zip(bodies.data[first:end].tolist(), activity_n.tolist(), strict=True)
+            )
+        ]
+        name = f"person{subject}-{session + 1}.csv"
+        _write(folder / name, [head, *lines])
+        files[name] = subject
+    table = [f"{name},{subject},activity" for name, subject in files.items()]
+    _write(folder / "recordings.csv", ["file,subject,label_column", *table])
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    with atomically(path) as temporary:
+        temporary.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def _collected(sessions: Iterable[Session], total: int, report: OnProgress) -> list[Session]:

@@ -61,8 +61,8 @@ def test_the_file_is_read_by_imu_recordings(tmp_path: Path) -> None:
     assert windows[0, 0].imu_LC.shape == (120, 12)
     with pytest.raises(ConfigError, match="exists already"):
         write_bodies(path, 1, 0.2)
-    with pytest.raises(ConfigError, match=r"ends in \.npz"):
-        write_bodies(tmp_path / "folder", 1, 0.2)
+    with pytest.raises(ConfigError, match=r"bodies\.h5: choose a name that ends in \.npz"):
+        write_bodies(tmp_path / "bodies.h5", 1, 0.2)
 
 
 @pytest.mark.parametrize(
