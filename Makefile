@@ -34,7 +34,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 setup: $(VENV)/.installed-dev  ## create .venv with the tested versions of everything
 
-demo: runs/demo/finished  ## simulate recordings, pretrain, evaluate, export: about five minutes; seconds when repeated
+demo: runs/demo/finished  ## simulate recordings, pretrain, evaluate, export: about six minutes; seconds when repeated
 	@$(BIN)/rxclip evaluate --ckpt "$$(cat $<)"
 	@$(BIN)/rxclip export-encoder --modality imu --ckpt "$$(cat $<)"
 
