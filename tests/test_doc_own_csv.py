@@ -55,6 +55,7 @@ def test_the_page_leads_from_csv_files_to_a_timeline(tmp_path: Path) -> None:
     printed = {}
     for line in lines:
         small = line.replace("simulate_csv.py 20", "simulate_csv.py 2")  # minutes
+        small += " --set trainer.max_epochs=1" if "folds" in line else ""
         printed[line] = run(small, tmp_path)
     checked, trained, folds, _ = list(printed.values())[2:]
     assert "4 recordings" in checked
