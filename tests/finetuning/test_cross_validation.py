@@ -8,8 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from contextlib import chdir
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from support import warm_process
 from support.small_process import EXPERIMENT, Finished, call, rxclip, succeed
 from support.small_training import logged, metrics, weights
 
@@ -193,14 +192,10 @@ def test_folds_that_were_stopped_end_as_if_they_had_not_been(
 ) -> None:
     run, _ = in_two
     printed = tmp_path / "printed.txt"
-    with printed.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "revalexo_clip", *command(distinct), "--jobs", "2"],
-            cwd=tmp_path,
-            stderr=file,
-            start_new_session=True,
-        )
-    while "epoch 1/2" not in printed.read_text() and process.poll() is None:
+    process = warm_process.start(
+        [*command(distinct), "--jobs", "2"], cwd=tmp_path, out=printed, err=printed, new_session=True
+    )
+    while (not printed.is_file() or "epoch 1/2" not in printed.read_text()) and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 128 + signal.SIGTERM

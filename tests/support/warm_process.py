@@ -12,10 +12,13 @@ import io
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerProcess as Forked
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,24 +28,72 @@ AT_START = ("HF_", "LANG", "LC_", "MKL_", "MLFLOW_", "MPL", "OMP_", "PYTHON", "T
 COLUMNS = "120"
 
 
+class Running:
+    """A command that runs, with the methods of `subprocess.Popen` that tests need."""
+
+    def __init__(self, process: Forked) -> None:
+        self._process = process
+        assert process.pid is not None
+        self.pid = process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code, or minus the signal that ended it."""
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired("rxclip", timeout)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def start(
+    arguments: list[str],
+    *,
+    cwd: Path,
+    out: Path,
+    err: Path,
+    environment: Mapping[str, str] | None = None,
+    new_session: bool = False,
+) -> Running:
+    """Start `python -m revalexo_clip arguments`, which appends what it prints to two files.
+
+    `environment` is added to that of this process; imports may not read any of these variables.
+    """
+    context, started_with = _server()
+    variables = {**os.environ, "COLUMNS": COLUMNS, **(environment or {})}
+    assert _read_at_start(variables) == started_with
+    settings = (arguments, str(cwd), variables, (str(out), str(err)))
+    process = context.Process(target=_command, args=settings, kwargs={"new_session": new_session})
+    process.start()
+    return Running(process)
+
+
 def run(arguments: list[str], *, cwd: Path, environment: dict[str, str], timeout: float) -> tuple[int, str, str] | None:
     """Run `python -m revalexo_clip arguments`, and return exit code, output and errors.
 
     Returns None if the command needs a Python of its own, because variables differ that imports read.
     """
-    context, started_with = _server()
-    if _read_at_start(environment) != started_with:
+    if _read_at_start(environment) != _server()[1]:
         return None
     with TemporaryDirectory() as folder:
-        files = [str(Path(folder, name)) for name in ("out", "err")]
-        process = context.Process(target=_command, args=(arguments, str(cwd), environment, *files))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired(arguments, timeout)
-        out, err = (Path(file).read_text(encoding="utf-8") for file in files)
-    return process.exitcode, out, err
+        out, err = (Path(folder, name) for name in ("out", "err"))
+        running = start(arguments, cwd=cwd, out=out, err=err, environment=environment)
+        try:
+            code = running.wait(timeout)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise
+        return code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
 
 
 def _read_at_start(environment: dict[str, str]) -> dict[str, str]:
@@ -62,9 +113,13 @@ def _server() -> tuple[ForkServerContext, dict[str, str]]:
     return context, started_with
 
 
-def _command(arguments: list[str], cwd: str, environment: dict[str, str], out: str, err: str) -> None:
+def _command(
+    arguments: list[str], cwd: str, environment: dict[str, str], files: tuple[str, str], *, new_session: bool
+) -> None:
     """Run the command in the forked process."""
-    for number, path in ((1, out), (2, err)):
+    if new_session:
+        os.setsid()
+    for number, path in zip((1, 2), files, strict=True):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
         os.close(file)

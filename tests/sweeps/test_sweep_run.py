@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import chdir
 from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
+from support import warm_process
 from support.imu_alone import write_recordings
 from support.narrow_terminal import rendered
 from support.small_process import EXPERIMENT, call
@@ -163,14 +161,10 @@ def finished(run: Path) -> list[str]:
 def test_six_trials_of_which_one_fails_killed_and_resumed_end_in_the_right_table(folder: Path) -> None:
     command = ("sweep", FILE, *GRID, "--jobs", "3")
     run = folder / "runs/latest"
-    with (folder / "printed.txt").open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "revalexo_clip", *map(str, command)],
-            cwd=folder,
-            stdout=file,
-            stderr=file,
-            env={**os.environ, "FAIL_AT": "7:43"},
-        )
+    printed = folder / "printed.txt"
+    process = warm_process.start(
+        [*map(str, command)], cwd=folder, out=printed, err=printed, environment={"FAIL_AT": "7:43"}
+    )
     while not finished(run) and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

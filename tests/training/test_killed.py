@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import warm_process
 from support.small_training import logged, metrics, weights
 
 from revalexo_clip.data.synthetic import synthesize
@@ -28,20 +26,12 @@ Moment = Callable[[Path, int], bool]
 """Whether it is time to kill the process of that number, which trains in a folder."""
 
 
-def pretraining(dataset: Path, folder: Path, *settings: str) -> subprocess.Popen[bytes]:
+def pretraining(dataset: Path, folder: Path, *settings: str) -> warm_process.Running:
     """`rxclip pretrain --resume`, started in a folder; what it prints is in the folder's `printed.txt`."""
     folder.mkdir(exist_ok=True)
-    with (folder / "printed.txt").open("ab") as printed:
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "revalexo_clip", "pretrain", str(EXPERIMENT)),
-                *("--resume", "--set", f"data.root={dataset}"),
-                *(part for setting in settings for part in ("--set", setting)),
-            ],
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stderr=printed,
-        )
+    printed = folder / "printed.txt"
+    options = ["--resume", *(part for one in (f"data.root={dataset}", *settings) for part in ("--set", one))]
+    return warm_process.start(["pretrain", str(EXPERIMENT), *options], cwd=folder, out=printed, err=printed)
 
 
 def finish(dataset: Path, folder: Path, *settings: str) -> Path:
