@@ -5,43 +5,37 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
-from support import warm_process
 from support.small_process import EXPERIMENT, succeed
 from support.small_training import metrics, weights
 
 INTERRUPTED = EXPERIMENT.with_name("interrupted_experiment.py")
 
 
-class Started(NamedTuple):
-    """A process, and the file of what it prints."""
-
-    process: warm_process.Running
-    printed: Path
-
-
-def start(root: Path, folder: Path, *arguments: str, **environment: str) -> Started:
+def start(root: Path, folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     """`rxclip pretrain` in a folder, in a process group of its own."""
     folder.mkdir(exist_ok=True)
-    printed = folder / f"printed{len(list(folder.glob('printed*')))}.txt"
-    printed.touch()
-    command = ["pretrain", str(INTERRUPTED), "--set", f"data.root={root}", *arguments]
-    process = warm_process.start(
-        command, cwd=folder, out=printed, err=printed, environment=environment, new_session=True
+    command = (sys.executable, "-m", "revalexo_clip", "pretrain", str(INTERRUPTED), "--set", f"data.root={root}")
+    return subprocess.Popen(
+        [*command, *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    return Started(process, printed)
 
 
-def ended(started: Started) -> tuple[int, str]:
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Return its exit code and output. All processes that it started end with it, or a moment later."""
-    process, file = started
-    code, printed = process.wait(timeout=300), file.read_text()
+    _, printed = process.communicate(timeout=300)
     until = time.monotonic() + 20
     with suppress(ProcessLookupError):
         while time.monotonic() < until:
@@ -50,7 +44,7 @@ def ended(started: Started) -> tuple[int, str]:
         os.killpg(process.pid, signal.SIGKILL)
         pytest.fail("it left processes behind")
     assert "Traceback" not in printed
-    return code, printed
+    return process.returncode, printed
 
 
 @pytest.fixture(scope="module")

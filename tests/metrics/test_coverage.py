@@ -83,7 +83,7 @@ def test_intervals_from_few_blocks_contain_the_truth(seconds: float) -> None:
 @pytest.mark.parametrize("layout", [ONE_RECORDING, FOUR_SUBJECTS, SHORT_RECORDINGS], ids=str)
 @pytest.mark.parametrize("seconds", [2.0, 15.0])
 def test_intervals_of_other_scores_contain_the_truth(layout: Layout, seconds: float) -> None:
-    count, units, known = 1000, layout.units(), truth(layout)
+    count, units, known = 500, layout.units(), truth(layout)
     found = simulate(layout, seconds, count, (4,))
     bootstrap = TimeBootstrap(units, resamples=500)
     true_3 = [float(np.median(known.rank_EN)), *macro_f1_and_gain(known)]

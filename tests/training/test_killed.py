@@ -65,7 +65,7 @@ def kill_and_resume(dataset: Path, folder: Path, moments: list[Moment], *setting
     for moment in moments:
         process = pretraining(dataset, folder, *settings)
         while process.poll() is None and not moment(folder, process.pid):
-            time.sleep(0.001)
+            time.sleep(0.004)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, (folder / "printed.txt").read_text()
     return finish(dataset, folder, *settings)

@@ -20,7 +20,7 @@ from revalexo_clip.reports.conclusions.variants import answers
 from revalexo_clip.reports.values import BASELINES, NOT_SIGNIFICANT, child, measured
 
 MOST = 0.05
-RUNS = 1000
+RUNS = 400
 TWO_SUBJECTS = Layout("two subjects", subjects=2, recordings=1, clips=37)
 LAYOUTS = [
     Layout("one recording", subjects=1, recordings=1, clips=75),
