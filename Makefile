@@ -11,7 +11,7 @@ DEMO   := data/demo
 BODIES := data/bodies.npz
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo encoder-in-the-box test test-fast test-long test-lowest test-gpu lint format docs audit dist bench bench-data bench-encoders bench-training \
+.PHONY: help setup demo encoder-in-the-box test test-long test-lowest test-gpu lint format docs audit dist bench bench-data bench-encoders bench-training \
         bench-evaluation bench-features bench-scale bench-stream bench-gpu wheels-gpu ablation rivals golden clean clean-demo
 
 help:  ## list the targets
@@ -60,13 +60,10 @@ runs/any_sensor/finished: experiments/any_sensor.py $(BODIES) | $(VENV)/.install
 SPREAD := -n auto --maxprocesses 8 --dist loadfile
 PYTEST := $(BIN)/pytest $(SPREAD)
 
-test: setup lint  ## linters, type checker, and all tests except those that take minutes
+test: setup lint  ## linters, type checker, and all tests that take about a second at most
 	$(PYTEST) -m 'not long'
 
-test-fast: setup  ## the fast tests only
-	$(PYTEST) -m 'not slow and not long'
-
-test-long: setup  ## the tests that take minutes: killed processes, training at full length
+test-long: setup  ## all other tests: several processes, killed processes, training at full length
 	$(PYTEST) -m long
 
 # These two run with PYTHON, which has the packages of a GPU machine, and not in .venv: see docs/gpu.md.
@@ -91,8 +88,8 @@ LOWEST := tests/core tests/config tests/cli/test_help.py tests/cli/test_cli.py t
 	  -e '.[cluster,devices,hub,onnx,text]' pandas pytest pytest-xdist hypothesis
 	@touch $@
 
-test-lowest: .venv-lowest/.installed  ## fast tests with the lowest version of each dependency that pyproject.toml allows
-	.venv-lowest/bin/pytest $(SPREAD) -m 'not slow and not long' $(LOWEST)
+test-lowest: .venv-lowest/.installed  ## those of `make test` with the lowest version of each dependency that pyproject.toml allows
+	.venv-lowest/bin/pytest $(SPREAD) -m 'not long' $(LOWEST)
 
 lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .

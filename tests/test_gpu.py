@@ -110,6 +110,7 @@ def test_waits_are_counted_by_the_line_that_waits(monkeypatch: pytest.MonkeyPatc
     assert "warnings.warn(message" in place
 
 
+@pytest.mark.long
 def test_the_wheels_are_all_that_the_machine_lacks() -> None:
     names = {package.partition("==")[0] for package in lacking()}
     assert {"pydantic", "pydantic-core", "pytorchvideo", "fvcore", "iopath", "av", "simplejpeg"} <= names

@@ -204,6 +204,7 @@ def test_each_block_has_its_learning_rate_and_every_trainable_parameter_one_grou
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([fall * rate for rate in before])
 
 
+@pytest.mark.long
 def test_of_mvit_patches_train_slowest_and_the_projection_at_the_rate_of_the_encoder() -> None:
     encoder, video = MViT(weights=None), mvit()
     imu = nn.Linear(2, 4)

@@ -48,7 +48,6 @@ def run(*arguments: str | Path, cwd: Path) -> str:
     return finished.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x3d_xs", pytest.param("mvit_base", marks=pytest.mark.long)])
 def test_an_experiment_trains_evaluates_and_exports_on_real_recordings(name: str, real: Path, tmp_path: Path) -> None:
     root = shutil.copytree(real, tmp_path / "dataset")  # a copy, because it is packed in place

@@ -79,6 +79,7 @@ def test_the_reference_has_every_public_name(made_pages: ModuleType, caplog: pyt
     assert not caplog.records
 
 
+@pytest.mark.long
 def test_the_page_of_commands_has_the_help_of_each(made_pages: ModuleType) -> None:
     page = made_pages.commands()
     assert page.count("\n## rxclip ") == sum(not command.hidden for command in app.registered_commands) > 15

@@ -31,6 +31,7 @@ def changed(augmentation: ImuAugmentation, count: int = DRAWS) -> Tensor:
     return (augmentation.apply(imu_BLC, draws(augmentation, count, spec)) != imu_BLC).flatten(1).any(1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("augmentation", "share"),
     [(ALL[0], 0.5), (ALL[1], 0.3), (ALL[2], 0.3), (ALL[3], 0.2 * (1 - 0.9**42)), (ALL[4], 0.5)],

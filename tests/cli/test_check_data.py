@@ -43,6 +43,7 @@ def failed(finished: Finished) -> str:
     return messages[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["acc_*,gyro_Pelvis_*", "[acc_*, gyro_Pelvis_*]", '["acc_*", "gyro_Pelvis_*"]'])
 def test_channels_are_written_as_in_an_override(home: Path, form: str) -> None:
     again = call(*CHECK, "--json", cwd=home)
@@ -70,6 +71,7 @@ def test_check_data_names_the_file_and_says_what_is_wrong_with_it(damage: Damage
     assert about[0]["severity"] == ("warning" if damage.training is None else "error")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "damage", [damage for damage in DAMAGE if damage.training is not None], ids=lambda damage: damage.what
 )
@@ -86,6 +88,7 @@ def test_there_are_more_than_thirty_kinds_that_both_find() -> None:
     assert len({damage.what for damage in DAMAGE}) == len(DAMAGE)
 
 
+@pytest.mark.long
 def test_a_sound_dataset_is_one_line_and_trains(home: Path) -> None:
     finished = call(*CHECK, cwd=home)
     assert (finished.returncode, finished.stderr) == (0, "")
@@ -135,6 +138,7 @@ def test_what_is_printed_as_json_has_names_that_stay(home: Path) -> None:
     }
 
 
+@pytest.mark.long
 def test_what_clips_share_is_a_line_and_a_list(home: Path) -> None:
     made = call("synthesize", "made", "--subjects", "1", "--clips", "2", "--overlap", "4", cwd=home)
     assert made.returncode == 0, made.stderr
@@ -195,6 +199,7 @@ def test_a_wrong_command_is_told_from_wrong_data(arguments: tuple[str, ...], mes
     assert finished.stdout == ""
 
 
+@pytest.mark.long
 def test_excluded_clips_are_listed_and_counted_in_the_log_the_dry_run_and_the_checkpoint(home: Path) -> None:
     for change in (cell("nan"), keep("videos/Subject08/0001.mp4", 0.5)):
         change(home / "dataset")
@@ -222,7 +227,6 @@ def test_excluded_clips_are_listed_and_counted_in_the_log_the_dry_run_and_the_ch
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_processes_of_their_own_say_the_same_however_many_there_are(home: Path) -> None:
     for change in (cell("nan"), keep(VIDEO, 0.5)):
         change(home / "dataset")

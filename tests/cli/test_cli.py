@@ -60,7 +60,6 @@ def test_a_component_of_the_user_s_own_works_in_every_command(home: Path) -> Non
     assert list(home.rglob("executed")) == []
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("only_built_in")
 @pytest.mark.parametrize("command", [("evaluate",), ("export-encoder", "--modality", "video")])
 def test_without_its_file_a_component_of_the_user_s_own_is_asked_for(home: Path, command: tuple[str, ...]) -> None:
@@ -93,7 +92,6 @@ def test_built_in_components_need_no_experiment_file_and_nothing_of_the_run_but_
     assert finished.stderr == ""
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("only_built_in")
 def test_seen_subjects_are_refused_unless_they_are_allowed(home: Path) -> None:
     refused = call("evaluate", "--experiment", "mine.py", "--set", "data.test_subjects=02", cwd=home)
@@ -112,7 +110,6 @@ def test_seen_subjects_are_refused_unless_they_are_allowed(home: Path) -> None:
     assert allowed.stdout.startswith("Test subject Subject08 was used in model selection, so these results do not")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("option", [("--reference", "elsewhere"), ("--robustness",)])
 def test_a_comparison_takes_no_option_of_a_single_checkpoint(option: tuple[str, ...], tmp_path: Path) -> None:
     refused = call("evaluate", "--ckpt", "one", "--ckpt", "other", *option, cwd=tmp_path)
@@ -120,7 +117,6 @@ def test_a_comparison_takes_no_option_of_a_single_checkpoint(option: tuple[str, 
     assert f"{option[0]} applies to a single checkpoint; evaluate each --ckpt on its own" in refused.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("only_built_in")
 def test_show_prints_the_resolved_experiment(tmp_path: Path) -> None:
     arguments = ("show", EXPERIMENT, "--set", "imu.kernel=5")

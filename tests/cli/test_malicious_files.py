@@ -115,6 +115,7 @@ def work(root: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "name", "write"),
     [pytest.param(*case, id=f"{name}-{place}") for name, cases in CASES.items() for place, case in enumerate(cases)],
@@ -151,6 +152,7 @@ OF_THIS_RUN = {"drawn_batches.py", "frozen_features.py"}
 """Files that unpickle what the same process or its parent has pickled, in memory."""
 
 
+@pytest.mark.long
 def test_no_line_of_the_package_unpickles() -> None:
     """Every reader of pickles is called in its safe form; also in code that no command above reaches."""
     found = []

@@ -82,7 +82,6 @@ def test_a_dry_run_makes_no_pack(unpacked: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_the_first_pretraining_makes_the_pack_and_the_next_one_uses_it(unpacked: Path, tmp_path: Path) -> None:
     sets = ("--set", f"data.root={unpacked}", "--set", "data.workers=1", "--devices", "2")
     first = succeed("pretrain", EXPERIMENT, *sets, cwd=tmp_path)
@@ -96,6 +95,7 @@ def test_the_first_pretraining_makes_the_pack_and_the_next_one_uses_it(unpacked:
     assert (unpacked / NAME / "pack.json").stat() == made
 
 
+@pytest.mark.long
 def test_a_stale_pack_is_noticed_and_made_again_by_pretraining(
     unpacked: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -127,6 +127,7 @@ def test_evaluation_uses_a_pack_and_makes_none_and_finds_about_the_same(
     assert json.loads((run / "evaluation/metrics.json").read_text())["windows"] == 10
 
 
+@pytest.mark.long
 def test_without_a_pack_training_reads_the_files(unpacked: Path, tmp_path: Path) -> None:
     described = built_in_experiment(unpacked).model_dump(mode="json")
     experiment = built_in_experiment(unpacked, data={**described["data"], "pack": "off"})

@@ -19,7 +19,7 @@ from revalexo_clip.data.revalexo.pack.folder import read_manifest
 FOLDER = Path("a:b #1 50% (é) 步 'x' & [y]")
 SUPPORT = EXPERIMENT.parent
 
-pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.filterwarnings("ignore:::lightning")]
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:::lightning")]
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,6 @@ def in_background(root: Path, folder: Path, signal_at: str) -> Finished:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_run_in_the_background_continues_after_ctrl_c_and_after_the_terminal_is_closed(
     number: signal.Signals, written: Path, tmp_path: Path

@@ -23,6 +23,7 @@ def test_synthesize_writes_bodies_without_video(tmp_path: Path) -> None:
         assert stored["fs"] == 100.0
 
 
+@pytest.mark.long
 def test_a_folder_gets_csv_files_that_hold_the_same(tmp_path: Path) -> None:
     long = (*BODIES[:-1], "5.1")  # two sessions
     for name in ("bodies.npz", "own"):

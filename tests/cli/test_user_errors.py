@@ -50,6 +50,7 @@ def call(
     return in_this_process
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)
 def test_a_mistake_ends_as_one_message(
     mistake: Mistake, root: Path, call: Callable[[Sequence[str]], Outcome], monkeypatch: pytest.MonkeyPatch
@@ -77,7 +78,6 @@ def test_debug_shows_the_traceback(call: Callable[[Sequence[str]], Outcome], mon
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_a_process_of_its_own_says_the_same(root: Path) -> None:
     finished = rxclip("show", "missing.py", cwd=root.parent)
     assert finished.returncode == CONFIG

@@ -61,6 +61,7 @@ class Finetuning(FinetuneExperiment):
     modality: Literal["imu", "video", "both"] = "both"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [Experiment, Finetuning])
 def test_a_flip_of_the_video_and_a_mirror_of_both_are_refused_together(
     kind: type[Experiment | Finetuning],

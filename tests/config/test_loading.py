@@ -246,6 +246,7 @@ def test_every_json_scalar_arrives_as_itself(value: object) -> None:
     assert apply_overrides({"a": {"b": 0}}, [f"a.b={json.dumps(value)}"]) == {"a": {"b": value}}
 
 
+@pytest.mark.long
 @given(st.text().filter(lambda text: text.lower() not in ("none", "null") and not text.startswith('"')))
 def test_every_text_arrives_as_itself(text: str) -> None:
     assert apply_overrides({"a": "x"}, [f"a={text}"]) == {"a": text}

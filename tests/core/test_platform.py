@@ -49,6 +49,7 @@ def test_the_stubs_tell_what_platforms_lack() -> None:
     assert set(REMOVED["signal"]) <= lacking("signal")
 
 
+@pytest.mark.long
 @needs_stubs
 def test_only_one_module_uses_what_a_platform_may_lack() -> None:
     used = {
@@ -60,7 +61,6 @@ def test_only_one_module_uses_what_a_platform_may_lack() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_commands_run_on_a_platform_that_lacks_them(tmp_path: Path) -> None:
     lesser = lesser_platform(tmp_path / "lesser")
     check = "import os; from revalexo_clip.core import platform as p; assert not hasattr(os, 'pread') and not p._FCNTL"

@@ -120,6 +120,7 @@ def plainly_grouped(group_N: Ints, groups: int, rng: np.random.Generator) -> lis
     return batches
 
 
+@pytest.mark.long
 def test_groups_meet_as_often_as_in_a_plain_loop() -> None:
     group_N, draws = np.repeat(np.arange(6), [4, 3, 2, 2, 1, 1]), 3000
     plain: Counter[tuple[int, ...]] = Counter()

@@ -111,6 +111,7 @@ def test_training_starts_are_new_in_each_epoch_and_seed_and_stay_in_their_segmen
         )
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize(("workers", "context"), [(1, "fork"), (3, "fork"), (1, "spawn")])
 def test_samples_are_the_same_for_any_number_of_workers(workers: int, context: str, written: Path) -> None:

@@ -31,6 +31,7 @@ def sampler(dataset: WindowDataset, rank: int = 0, world: int = 1, start: tuple[
     return EpochSampler(len(dataset), 8, 5, rank=rank, world=world, compose=compose, start=start)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 40])
 @pytest.mark.parametrize("visit", [1, 3, 10, 100])
 def test_every_window_comes_at_most_once_and_all_but_an_incomplete_batch_do(

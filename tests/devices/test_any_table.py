@@ -173,6 +173,7 @@ def test_times_of_packets_need_a_rate(tmp_path: Path) -> None:
     np.testing.assert_allclose(recording.imu[0].time_N, even(), atol=1e-9)
 
 
+@pytest.mark.long
 def test_several_tables_keep_their_own_rates(tmp_path: Path) -> None:
     fast, slow = even(200), even(50) + 0.013
     write_table(

@@ -290,6 +290,7 @@ def test_the_second_generation_stores_upright_video_and_other_streams(tmp_path: 
     np.testing.assert_allclose(numbers, np.arange(len(numbers)), atol=4)
 
 
+@pytest.mark.long
 def test_records_out_of_order_are_sorted_or_left_out(tmp_path: Path) -> None:
     aria = made()
     time_N, values_N6 = aria.imus[IMU_1]
@@ -399,6 +400,7 @@ def test_the_choice_of_an_imu_is_checked(tmp_path: Path) -> None:
         read_recording(table, options=TableOptions(imu="left"))
 
 
+@pytest.mark.long
 def test_the_command_prints_only_the_plan(tmp_path: Path) -> None:
     """The library prints, too, from native code."""
     path = written(tmp_path, made(seconds=1.5, with_calibration=False))

@@ -222,7 +222,7 @@ def test_a_cut_video_has_the_same_pixels_times_and_rotation(turned_video: Path, 
     assert expected.shape[1:3] == (96, 72)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_prints_its_plan_and_writes_it(source: Path, tmp_path: Path) -> None:
     arguments = ["import-recording", str(source), "--subject", "Anna", "--into", str(tmp_path / "new")]
     dry = CliRunner().invoke(app, [*arguments, "--dry-run"])

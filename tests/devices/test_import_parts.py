@@ -100,7 +100,7 @@ def test_a_subjects_file_may_begin_with_a_byte_order_mark(recording: DeviceRecor
     assert list(json.loads(path.read_bytes())["pairs"]) == ["0001", "0002"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_next_steps_are_commands_that_pass(source: Path, tmp_path: Path) -> None:
     """Also if the folder's name has a space, the rate is another, and the clip is short."""
     words = ["import-recording", str(source), "--subject", "Anna", "--into", "my data", "--rate", "50"]

@@ -97,6 +97,7 @@ def test_differences_are_to_the_first_and_settings_say_where_they_may_come_from(
     assert [found["probe_reason"] for found in listed(compared.metrics, "checkpoints")] == ["not asked for"] * 2
 
 
+@pytest.mark.long
 def test_every_name_in_a_comparison_is_documented() -> None:
     found = made_comparison({"a": 1.0, "b": 0.5}, subjects=1)
     own = {"Subject[0]", "[standing]", "walking", "optim.lr"}
@@ -104,6 +105,7 @@ def test_every_name_in_a_comparison_is_documented() -> None:
     assert missing == []
 
 
+@pytest.mark.long
 def test_checkpoints_of_other_subjects_are_refused_before_anything_is_measured(pair: list[Path]) -> None:
     with pytest.raises(
         ConfigError, match=r"second/.* as first/.*: subjects: Subject09 only for first/.*test_subjects="
@@ -131,6 +133,7 @@ def test_there_are_two_or_as_many_as_there_are_letters(run: Path, count: int) ->
         compare([run] * count)
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_is_named_twice_is_refused(run: Path) -> None:
     with pytest.raises(ConfigError, match=r"checkpoints/best\.ckpt is named twice"):
         compare([run, run / "checkpoints" / ".." / "checkpoints" / "best.ckpt"])

@@ -33,6 +33,7 @@ def reading(root: Path, **fields: object) -> RevalExo:
     return RevalExo.model_validate({"root": root, "train_subjects": ("09",), "val_subjects": ()} | fields)
 
 
+@pytest.mark.long
 def test_vectors_are_those_of_single_windows(root: Path, encoder: Path) -> None:
     loaded = load_encoder(encoder)
     assert isinstance(loaded, PretrainedImuEncoder)

@@ -45,6 +45,7 @@ def evaluation(run: Path) -> Evaluation:
     return evaluation
 
 
+@pytest.mark.long
 def test_features_are_probed_against_the_baselines_and_nothing_is_retrieved(evaluation: Evaluation) -> None:
     metrics = evaluation.metrics
     assert metrics["retrieval"] is metrics["retrieval_within_clip"] is None
@@ -78,6 +79,7 @@ def test_report_and_tables_say_that_it_is_imu_alone_and_leave_retrieval_out(eval
     assert "by modality" not in page
 
 
+@pytest.mark.long
 def test_without_labels_there_is_no_probe_and_still_a_report(run: Path, tmp_path: Path) -> None:
     found = evaluate(run, probe=False, out=tmp_path)
     assert "Not measured" in found.report.read_text()
@@ -102,6 +104,7 @@ def finetuning(run: Path, data: Path) -> FinetuneExperiment:
     )
 
 
+@pytest.mark.long
 def test_finetuning_starts_from_it_and_has_no_video(run: Path, recordings: Path, tmp_path: Path) -> None:
     with chdir(tmp_path):
         setup = build_finetune_setup(finetuning(run, recordings))

@@ -30,6 +30,7 @@ def perturbed(trained_run: Path) -> dict[tuple[str, str | None], Perturbed | Not
     return {(one.name, one.sensor if isinstance(one, Perturbed) else None): one for one in found}
 
 
+@pytest.mark.long
 def test_windows_are_encoded_with_perturbed_imu(
     trained_run: Path, perturbed: dict[tuple[str, str | None], Perturbed | NotPerturbed]
 ) -> None:
@@ -99,7 +100,6 @@ def test_what_is_impossible_has_a_reason(perturbed: dict[tuple[str, str | None],
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_an_evaluation_reports_all_perturbations(run: Path) -> None:
     result = evaluate(run, robustness=True)
     found = cast("dict[str, Any]", result.metrics["robustness"])

@@ -49,6 +49,7 @@ def metrics(trained_run: Path) -> JsonObject:
     return result.metrics
 
 
+@pytest.mark.long
 def test_metrics_have_the_documented_names(metrics: JsonObject) -> None:
     figures = {"r_at_1", "r_at_5", "r_at_10", "mrr", "median_rank"}
     assert {"retrieval", "windows", "subjects"} <= set(metrics)
@@ -99,6 +100,7 @@ def test_without_test_subjects_the_validation_subjects_are_refused_unless_allowe
     assert measured(metrics, "probe")["trained_on"] == ["Subject01", "Subject02"]
 
 
+@pytest.mark.long
 def test_subjects_that_had_a_part_in_training_are_refused_unless_allowed(run: Path) -> None:
     others = ["data.train_subjects=05", "data.val_subjects=09", "data.test_subjects=01,08"]
     with pytest.raises(
@@ -138,6 +140,7 @@ def test_probes_leave_out_one_subject_after_the_other(metrics: JsonObject) -> No
             assert [measured(first, among)["windows"] for among in ("all", "steady", "transition")] == [10, 8, 2]
 
 
+@pytest.mark.long
 def test_the_untrained_encoder_is_the_one_that_training_began_with(trained_run: Path, tmp_path: Path) -> None:
     described = load_checkpoint(trained_run / "checkpoints" / "best.ckpt").description
     torch.manual_seed(described.experiment.seed)
@@ -152,6 +155,7 @@ def test_the_untrained_encoder_is_the_one_that_training_began_with(trained_run: 
         torch.testing.assert_close(kept[0].features["imu_untrained"][3], begun.imu_features(sample.imu_LC[None])[0])
 
 
+@pytest.mark.long
 def test_what_was_embedded_is_written_beside_the_metrics(metrics: JsonObject, trained_run: Path) -> None:
     checkpoint = trained_run / "checkpoints" / "best.ckpt"
     data = load_checkpoint(checkpoint).description.experiment.data
@@ -201,6 +205,7 @@ def test_every_name_in_the_metrics_is_documented(metrics: JsonObject) -> None:
     assert undocumented(metrics, {*measured(metrics, "subjects"), *measured(metrics, "activities")}) == []
 
 
+@pytest.mark.long
 def test_a_checkpoint_needs_neither_its_run_folder_nor_its_dataset_where_they_were(
     trained_run: Path, distinct: Path, tmp_path: Path, metrics: JsonObject
 ) -> None:
@@ -268,6 +273,7 @@ def test_data_of_another_shape_are_refused(run: Path, override: str, says: str) 
     assert not (run / "evaluation").exists()
 
 
+@pytest.mark.long
 def test_recordings_with_other_columns_are_refused(run: Path, distinct: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(distinct, tmp_path / "other"))
     for subject in SUBJECTS:
@@ -286,6 +292,7 @@ def test_what_a_checkpoint_was_trained_with_cannot_be_set(run: Path, override: s
         evaluate(run, overrides=[override])
 
 
+@pytest.mark.long
 def test_weights_that_diverged_are_an_error_that_names_the_checkpoint(run: Path) -> None:
     path = run / "checkpoints" / "diverged.ckpt"
     content = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
@@ -295,6 +302,7 @@ def test_weights_that_diverged_are_an_error_that_names_the_checkpoint(run: Path)
         evaluate(path)
 
 
+@pytest.mark.long
 def test_metrics_that_cannot_be_written_are_an_error_that_names_the_file(run: Path) -> None:
     (run / "evaluation").write_text("a file where a folder belongs")
     with pytest.raises(DataError, match=r"evaluation/metrics\.json: cannot be written: "):

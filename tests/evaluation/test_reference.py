@@ -81,7 +81,6 @@ def test_of_a_single_subject_the_training_subjects_are_encoded_by_it_too(run: Pa
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_an_encoder_that_keeps_time_has_a_reference_too(distinct: Path, tmp_path: Path) -> None:
     encoder = {"type": "ResNet1D", "width": 8}
     pretrained = train(built_in_experiment(distinct, imu=encoder, standardize=True), tmp_path)
@@ -96,6 +95,7 @@ def of_experiment(field: str, value: object) -> Callable[[Any], None]:
     return lambda described: described["experiment"].__setitem__(field, value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "says"),
     [

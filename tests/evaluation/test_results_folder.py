@@ -33,7 +33,6 @@ def read(path: Path) -> JsonObject:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_evaluate_writes_the_same_from_python_and_from_the_command_line(run: Path, tmp_path: Path) -> None:
     python = revalexo_clip.evaluate(str(run), out=str(tmp_path / "python"))
     finished = call("evaluate", "--ckpt", run, "--out", tmp_path / "command", "--json", cwd=tmp_path)
@@ -64,7 +63,6 @@ def test_a_classifier_is_evaluated_the_same_from_python_and_from_the_command_lin
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_compare_writes_the_same_from_python_and_from_the_command_line(run: Path, tmp_path: Path) -> None:
     other = link_run(run, tmp_path / "other")
     revalexo_clip.compare([str(run), str(other)], probe=False, out=str(tmp_path / "python"))

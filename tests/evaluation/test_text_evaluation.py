@@ -53,7 +53,7 @@ def evaluation(run: Path) -> Evaluation:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_windows_are_classified_by_the_sentences_of_activities(run: Path, evaluation: Evaluation) -> None:
     found = child(evaluation.metrics, "zero_shot")
     saved = load_checkpoint(run / "checkpoints/best.ckpt")
@@ -86,7 +86,6 @@ def test_windows_are_classified_by_the_sentences_of_activities(run: Path, evalua
     assert all(child(ways, way)["queries"] == len(right["imu"]) for way in ways)
 
 
-@pytest.mark.slow
 def test_the_results_are_in_the_file_the_terminal_and_the_page(evaluation: Evaluation) -> None:
     saved = json.loads(evaluation.path.read_text(encoding="utf-8"))
     assert saved["zero_shot"] == evaluation.metrics["zero_shot"]
@@ -105,7 +104,7 @@ def test_the_results_are_in_the_file_the_terminal_and_the_page(evaluation: Evalu
     assert "a person is walking" in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_file_names_the_classes(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "classes.json"
     file.write_text(json.dumps(CLASSES))
@@ -134,7 +133,7 @@ def test_a_wrong_file_of_classes_is_refused(content: str, words: str, tmp_path: 
         read_classes(tmp_path / "nothing.json")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_classes_that_the_data_do_not_have_are_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "classes.json").write_text('{"walkin": ["a"], "standing": ["b"]}')
     with pytest.raises(ConfigError, match="class walkin is neither an activity nor the class of a narration"):
@@ -166,7 +165,7 @@ def test_classes_of_two_kinds_and_missing_narrations_are_named_as_they_are() -> 
     assert nothing.endswith("There are no narrations to take classes from: data/narrations.json: no such file")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_best_moments_are_those_of_a_plain_search_and_do_not_overlap(run: Path, tmp_path: Path) -> None:
     result = search("someone walks", ["Subject05", "09/0000"], ckpt=run, top=3, out=tmp_path / "found.png")
     saved = load_checkpoint(run / "checkpoints/best.ckpt")
@@ -190,7 +189,7 @@ def test_the_best_moments_are_those_of_a_plain_search_and_do_not_overlap(run: Pa
     assert result.to_json()["strip"] == str(tmp_path / "found.png")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_clip_alone_can_be_searched_by_its_video(run: Path, tmp_path: Path) -> None:
     result = search("walking", ["Subject05/0000"], ckpt=run, modality="video", top=9, out=tmp_path / "a.png")
     assert {moment.recording for moment in result.moments} == {"Subject05/0000"}
@@ -198,7 +197,6 @@ def test_one_clip_alone_can_be_searched_by_its_video(run: Path, tmp_path: Path) 
     assert len(result.moments) < 9, "no more fit without overlap"
 
 
-@pytest.mark.slow
 def test_what_cannot_be_searched_is_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no clip Subject05/0001; did you mean 'Subject05/0000'"):
         search("walking", ["Subject05/0001"], ckpt=run)
@@ -206,6 +204,7 @@ def test_what_cannot_be_searched_is_named(run: Path, tmp_path: Path) -> None:
         search(" ", ["Subject05"], ckpt=run)
 
 
+@pytest.mark.long
 def test_a_run_without_text_cannot_be_asked(tmp_path: Path) -> None:
     recordings = write_recordings(tmp_path / "recordings.npz")
     alone = train(imu_alone(recordings, "trainer.max_epochs=1"), tmp_path)

@@ -67,6 +67,7 @@ def plain_probabilities(run: Path, imu_BLC: torch.Tensor) -> torch.Tensor:
     return probabilities_BKA
 
 
+@pytest.mark.long
 def test_the_folder_describes_the_classifier(folder: Path, trained: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", DESCRIPTION, WEIGHTS]
     described = json.loads((folder / DESCRIPTION).read_text())
@@ -136,6 +137,7 @@ def test_windows_are_cut_and_resampled_as_those_of_an_encoder() -> None:
         classifier(torch.zeros(1, 49, 6))
 
 
+@pytest.mark.long
 def test_a_changed_or_other_folder_is_refused(folder: Path, run: Path, tmp_path: Path) -> None:
     encoder = tmp_path / "encoder"
     export_encoder("imu", run, out=encoder)

@@ -62,6 +62,7 @@ def test_imu_features_are_the_checkpoint_s_bit_for_bit(encoder: PretrainedImuEnc
     assert not encoder.training
 
 
+@pytest.mark.long
 def test_video_features_are_the_checkpoint_s_bit_for_bit(run: Path) -> None:
     encoder, model = load_encoder(export_encoder("video", run).files[0].parent), rebuilt(run)
     video_BTHWC = torch.randint(256, (2, 4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -74,6 +75,7 @@ def test_video_features_are_the_checkpoint_s_bit_for_bit(run: Path) -> None:
         encoder(video_BTHWC[:, :3])
 
 
+@pytest.mark.long
 def test_standardisation_is_inside(distinct: Path, tmp_path: Path) -> None:
     run = train(built_in_experiment(distinct, standardize=True, video={"type": "X3D", "weights": None}), tmp_path)
     encoder, imu_BLC = load_encoder(export_encoder("imu", run).files[0].parent), random_imu()
@@ -186,6 +188,7 @@ def set_config(folder: Path, *path: str, value: JsonValue) -> None:
     (folder / "config.json").write_text(json.dumps(content))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
@@ -249,6 +252,7 @@ def test_weights_that_are_not_finite_are_an_error_that_names_them(folder: Path, 
         load_encoder(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [10**6, 10**9, 10**18, 10**30])
 @pytest.mark.parametrize("path", [("embed_dim",), ("encoder", "hidden"), ("encoder", "maps")])
 def test_huge_sizes_are_an_error_before_memory_is_taken(folder: Path, path: tuple[str, ...], size: int) -> None:
@@ -265,6 +269,7 @@ def test_weights_of_an_earlier_version_have_no_metadata_and_load(folder: Path) -
         assert torch.equal(load_encoder(folder)(random_imu()), before(random_imu()))
 
 
+@pytest.mark.long
 def test_tokens_of_an_encoder_without_a_sequence_are_an_error(run: Path) -> None:
     folder = export_encoder("video", run).files[0].parent
     save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors")
@@ -292,6 +297,7 @@ def test_missing_weights_are_an_error_that_names_the_file(folder: Path) -> None:
         load_encoder(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", [0, 4, 100, -1])
 def test_truncated_weights_are_an_error_that_names_the_file(folder: Path, kept: int) -> None:
     path = folder / "model.safetensors"

@@ -144,6 +144,7 @@ def test_damaged_metrics_are_an_error_that_names_the_file(run: Path) -> None:
         export_encoder("imu", run)
 
 
+@pytest.mark.long
 def test_exporting_again_gives_the_same_bytes(run: Path) -> None:
     once, again = (
         {path.name: path.read_bytes() for fmt in ("safetensors", "revalexo") for path in _export(run, fmt)}
@@ -157,6 +158,7 @@ def _export(run: Path, fmt: str) -> tuple[Path, ...]:
     return export_encoder("imu", run, format="revalexo" if fmt == "revalexo" else "safetensors").files
 
 
+@pytest.mark.long
 def test_an_export_that_breaks_off_leaves_no_description_of_other_weights(run: Path) -> None:
     folder = run / "export" / "imu"
     export_encoder("imu", run)
@@ -167,6 +169,7 @@ def test_an_export_that_breaks_off_leaves_no_description_of_other_weights(run: P
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "model.safetensors"]
 
 
+@pytest.mark.long
 def test_an_export_leaves_no_onnx_file_of_other_weights(run: Path) -> None:
     stale = export_encoder("imu", run).files[0].with_name("encoder.onnx")
     stale.write_bytes(b"of another checkpoint")
@@ -180,6 +183,7 @@ def test_a_file_is_no_folder_to_export_to(run: Path, tmp_path: Path) -> None:
         export_encoder("imu", run, out=tmp_path / "taken")
 
 
+@pytest.mark.long
 def test_after_a_finetuning_the_newest_pretraining_is_exported(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +270,7 @@ def test_revalexo_takes_no_other_encoder(run: Path) -> None:
     assert not (run / "export").exists()
 
 
+@pytest.mark.long
 def test_revalexo_has_no_place_for_standardisation(run: Path) -> None:
     spec = json.loads(load_checkpoint(run / "checkpoints" / "best.ckpt").description.model_dump_json())["imu_spec"]
     path = run / "checkpoints" / "best.ckpt"
@@ -277,6 +282,7 @@ def test_revalexo_has_no_place_for_standardisation(run: Path) -> None:
         export_encoder("imu", run, format="revalexo")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("only_built_in")
 def test_a_component_that_this_process_has_not_met_is_asked_for(run: Path) -> None:
     described = load_checkpoint(run / "checkpoints" / "best.ckpt").description.experiment.model_dump(mode="json")

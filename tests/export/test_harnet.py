@@ -16,6 +16,7 @@ from revalexo_clip.export.importing import import_encoder
 from revalexo_clip.models.encoders import HARNet
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seconds", "features"), [(5, 512), (10, 1024), (30, 1024)])
 def test_a_harnet_becomes_a_folder(tmp_path: Path, seconds: int, features: int) -> None:
     state = drawn_state(seconds)

@@ -271,6 +271,7 @@ def test_what_cannot_be_pushed_is_one_sentence(hub: Hub, folder: Path, tmp_path:
     assert hub.repositories == {}
 
 
+@pytest.mark.long
 @checks_cards_here
 def test_a_command_pushes_and_another_one_embeds_from_the_hub(
     hub: Hub, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

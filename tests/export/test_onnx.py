@@ -56,7 +56,6 @@ def outputs_alone(folder: Path, windows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_onnxruntime_alone_gives_the_same_numbers(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = succeed("export-encoder", "--modality", "imu", "--ckpt", run, "--format", "onnx", "--out", out, cwd=tmp_path)
@@ -148,7 +147,7 @@ def windows(scale: float = 1.0) -> CheckWindows:
     return CheckWindows({"imu": drawn}, "3 windows")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_file_that_gives_other_numbers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"encoder\.onnx was not written: .* torch's by 0\.\d+ on 3 windows"):
         write_onnx(tmp_path / "encoder.onnx", averaging(off=1e-2), windows())
@@ -182,7 +181,7 @@ def test_without_the_packages_the_command_to_install_them_is_named(run: Path, mo
     assert not (run / "export").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_lines_of_the_page_that_use_onnxruntime_alone(tmp_path: Path) -> None:
     page = Page(ROOT / "docs" / "export.md")
     (lines,) = (block for block in page.blocks("python") if "InferenceSession" in block)

@@ -20,6 +20,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+@pytest.mark.long
 def test_an_export_that_fails_leaves_the_one_that_was_there(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = export_encoder("imu", run).files[0].parent
     (folder / "encoder.onnx").write_bytes(b"of the same export")
@@ -45,6 +46,7 @@ def test_files_of_somebody_else_are_not_overwritten(run: Path, tmp_path: Path, n
     assert content(tmp_path) == {name: b'{"mine": true}'}
 
 
+@pytest.mark.long
 def test_other_files_beside_an_export_stay(run: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     export_encoder("imu", run, out=tmp_path)
@@ -55,6 +57,7 @@ def test_other_files_beside_an_export_stay(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.long
 def test_a_state_dict_for_revalexo_replaces_only_such_a_file(run: Path, tmp_path: Path) -> None:
     for _ in range(2):
         export_encoder("imu", run, format="revalexo", out=tmp_path)

@@ -36,6 +36,7 @@ def plain() -> PlainDeepConvLSTM:
     return PlainDeepConvLSTM(channels=6, features=20, maps=5, hidden=12).eval()
 
 
+@pytest.mark.long
 def test_what_was_exported_comes_back(run: Path, distinct: Path, tmp_path: Path) -> None:
     (file,) = export_encoder("imu", run, format="revalexo").files
     imported = import_encoder(file, built_in_experiment(distinct), out=tmp_path / "imported")
@@ -178,6 +179,7 @@ def test_an_encoder_without_projector_returns_to_revalexo(run: Path, distinct: P
     assert all(torch.equal(exported[name], tensor) for name, tensor in plain.state_dict().items())
 
 
+@pytest.mark.long
 def test_kernels_that_differ_do_not_return_to_revalexo(run: Path, distinct: Path, tmp_path: Path) -> None:
     torch.save(PlainDeepConvLSTM(6, 16, 5, 12, kernels=(11, 9, 7, 5)).state_dict(), tmp_path / "theirs.pt")
     import_encoder(tmp_path / "theirs.pt", built_in_experiment(distinct))

@@ -42,6 +42,7 @@ def frame(rate: float = 60.0, seconds: float = 5.0, start: float = 0.0) -> pd.Da
     return pd.DataFrame({"time": time_n, **dict(reversed(columns.items()))})
 
 
+@pytest.mark.long
 def test_a_csv_read_by_pandas_gives_the_windows_of_evaluation(
     encoder: PretrainedImuEncoder, run: Path, distinct: Path
 ) -> None:
@@ -88,6 +89,7 @@ def test_features_and_embeddings_belong_together(encoder: PretrainedImuEncoder) 
     torch.testing.assert_close(encoder.project(features.vector_ND).detach(), embeddings.vector_ND)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("recording", "sampled", "says"),
     [
@@ -143,6 +145,7 @@ def test_what_is_no_recording_is_a_type_error(encoder: PretrainedImuEncoder, rec
         encoder.embed_recording(recording, rate=60.0)  # type: ignore[arg-type]  # wrong on purpose
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("recording", "arguments", "says"),
     [

@@ -40,6 +40,7 @@ def ends_of(windows_BLC: Samples) -> Samples:
     return windows_BLC[:, [0, -1], :3]
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(
     form=st.sampled_from(FORMS),

@@ -61,6 +61,7 @@ def go(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("freezing", ["", "freezing.epochs=1"])
 def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(
     go: Callable[..., Path], written: Path, tmp_path: Path, freezing: str
@@ -99,6 +100,7 @@ def test_two_processes_train_as_one_does(go: Callable[..., Path], distinct: Path
     assert found.start_N.tolist() == expected.start_N.tolist()
 
 
+@pytest.mark.long
 def test_a_share_of_the_labels_is_of_every_activity_and_part_of_a_larger_one(distinct: Path, trained_run: Path) -> None:
     train = build_finetune_setup(finetuning(distinct, trained_run)).train
     label_N = train.labels(0)[:, 0]
@@ -140,6 +142,7 @@ def test_experiments_of_another_kind_are_sent_to_their_command() -> None:
         load_experiment_of(FinetuneExperiment, str(EXPERIMENT.with_name("small_experiment.py")))
 
 
+@pytest.mark.long
 def test_metrics_are_those_of_the_rebuilt_model(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
     run = train_classifier(finetuning(distinct, trained_run), tmp_path)
     model = load_classifier_checkpoint(run / "checkpoints/best.ckpt").build_model()

@@ -71,6 +71,7 @@ class Watched(Finetuning):
         return [Snapshots(self.seen)]
 
 
+@pytest.mark.long
 def test_layers_change_once_they_are_unfrozen(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
     """DeepConvLSTM has six blocks. First only the heads are trained, then one more block in each epoch."""
     experiment = finetuning(

@@ -32,6 +32,7 @@ def pretrained(trained_run: Path) -> nn.Module:
     return load_checkpoint(trained_run / "checkpoints/best.ckpt").build_model()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("modality", ["imu", "video", "both"])
 @pytest.mark.parametrize("of", ["run", "checkpoint"])
 def test_an_activity_classifier_begins_with_the_encoders_of_a_run(
@@ -153,6 +154,7 @@ def test_an_encoder_of_other_channels_is_refused(distinct: Path, trained_run: Pa
         build_finetune_setup(experiment.model_copy(update={"data": fewer}))
 
 
+@pytest.mark.long
 def test_an_encoder_that_has_seen_test_subjects_is_refused(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
     experiment = finetuning(distinct, trained_run)
     data = experiment.data.split(("05",), ("09",), ("01", "08"))

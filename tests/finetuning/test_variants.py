@@ -75,6 +75,7 @@ def parts(distinct: Path, trained_run: Path) -> dict[str, FinetuneSetup]:
     return {kind: build_finetune_setup(Variant(kind, 0.5).apply_to(experiment)) for kind in KINDS}
 
 
+@pytest.mark.long
 def test_all_variants_begin_with_the_same_heads(parts: dict[str, FinetuneSetup]) -> None:
     heads = [part.model.heads.state_dict() for part in parts.values()]
     assert len(heads[0]) == 4
@@ -158,6 +159,7 @@ def test_variants_that_cannot_be_are_refused_before_anything_is_written(
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.long
 def test_a_dry_run_names_the_comparison_that_would_be_resumed(
     distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:

@@ -62,7 +62,6 @@ def assert_same(run: Path, untouched: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_run_with_a_message(written: Path, tmp_path: Path) -> None:
     begun = time.monotonic()
     code, printed = ended(start(written, tmp_path, "--devices", "2", SIGNAL_AT=f"3:{int(signal.SIGKILL)}:1"))

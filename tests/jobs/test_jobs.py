@@ -131,7 +131,6 @@ def test_lines_are_told_when_they_are_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_jobs_of_submitit_run_the_same_tasks(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     heard = Heard()

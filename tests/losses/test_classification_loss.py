@@ -69,6 +69,7 @@ def test_features_of_another_size_are_mapped_to_those_of_the_teacher() -> None:
     torch.testing.assert_close(loss_B, expected_B)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", ["logits", "features"])
 def test_the_loss_is_a_weighted_mean_of_labels_and_teacher(by: str) -> None:
     student, teacher = made(3, 2, 4, 5, seed=1), made(3, 2, 4, 5, seed=2)

@@ -40,6 +40,7 @@ def test_a_series_with_known_alignment_is_significant_and_its_lag_is_found() -> 
     assert late.lag == 3, "the partner of a window is in the row of the IMU that starts three later"
 
 
+@pytest.mark.long
 def test_independent_series_are_as_rarely_significant_as_the_p_value_of_all_shifts_says() -> None:
     rng = np.random.default_rng(1)
     found = []

@@ -31,6 +31,7 @@ def made_output(seed: int, windows: int = 90, clips: int = 9) -> ClassifierOutpu
     return ClassifierOutput(true_N, predicted_N, np.arange(windows) % clips, CLASSES)
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=12))
 def test_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     true_N, predicted_N = np.array(pairs).T
@@ -46,6 +47,7 @@ def test_resampled_scores_are_those_of_the_windows_drawn() -> None:
         assert values == pytest.approx(plain(found.true_N[rows], found.predicted_N[rows]))
 
 
+@pytest.mark.long
 def test_a_gain_is_the_difference_with_an_interval_of_its_own() -> None:
     better = made_output(seed=0)
     worse = ClassifierOutput(better.true_N, np.roll(better.predicted_N, 1), better.unit_N, CLASSES)
@@ -83,7 +85,6 @@ def test_no_window_has_no_scores() -> None:
         assert found["accuracy"] is found["macro_f1"] is found["weighted_f1"] is None
 
 
-@pytest.mark.slow
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     """Clips with two activities each, some of them rare, and a difficulty per clip; see docs/metrics.md."""
     rng, runs, clips = np.random.default_rng(0), 200, 80

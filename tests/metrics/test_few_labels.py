@@ -28,6 +28,7 @@ def objects(value: object) -> list[JsonObject]:
     return cast("list[JsonObject]", value)
 
 
+@pytest.mark.long
 def test_one_subject_is_the_mean_of_probes_trained_on_one_subject_each() -> None:
     windows = made_windows(subjects=3)
     subject_N, label_NK = windows.of_subject(), windows.label_NK[:, :1].numpy()
@@ -43,6 +44,7 @@ def test_one_subject_is_the_mean_of_probes_trained_on_one_subject_each() -> None
     assert single["windows"] == 56
 
 
+@pytest.mark.long
 def test_one_training_subject_is_tested_on_all_evaluated_windows() -> None:
     windows, training = made_windows(subjects=1), made_windows(subjects=2)
     label_N1 = np.concatenate([windows.label_NK[:, :1], training.label_NK[:, :1]])
@@ -57,6 +59,7 @@ def test_one_training_subject_is_tested_on_all_evaluated_windows() -> None:
     assert single["macro_f1"] == pytest.approx(np.mean(expected))
 
 
+@pytest.mark.long
 def test_gains_are_differences_with_paired_intervals() -> None:
     windows = made_windows(subjects=3)
     noise_NF = torch.randn(len(windows), 5, generator=torch.Generator().manual_seed(3))
@@ -76,6 +79,7 @@ def test_gains_are_differences_with_paired_intervals() -> None:
     assert single["over_handcrafted"]["macro_f1"] == 0
 
 
+@pytest.mark.long
 def test_a_subject_without_labels_is_left_out() -> None:
     windows = made_windows(subjects=3)
     label_NK = windows.label_NK.clone()

@@ -28,6 +28,7 @@ def objects(value: object) -> dict[str, JsonObject]:
     return cast("dict[str, JsonObject]", value)
 
 
+@pytest.mark.long
 def test_it_is_the_ratio_of_two_gains_with_a_paired_interval() -> None:
     windows = supervised(made_windows(subjects=3))
     results, metrics = probed(windows)
@@ -56,6 +57,7 @@ def test_it_is_the_ratio_of_two_gains_with_a_paired_interval() -> None:
     assert undocumented(metrics, windows.activities) == []
 
 
+@pytest.mark.long
 def test_with_few_labels_the_probes_of_all_features_have_the_same_labels() -> None:
     _, metrics = probed(supervised(made_windows(subjects=3)))
     few, single = objects(metrics["few_labels"]), objects(metrics["one_subject"])
@@ -86,6 +88,7 @@ def test_there_is_none_unless_the_supervised_network_is_clearly_better() -> None
     assert "no interval that shows" in str(objects(probed(few)[1]["gap_closed"])["reason"]["macro_f1"])
 
 
+@pytest.mark.long
 def test_without_a_reference_there_is_none() -> None:
     _, metrics = probed(made_windows(subjects=2))
     assert "imu_supervised" not in cast("JsonObject", metrics["linear"])
@@ -93,6 +96,7 @@ def test_without_a_reference_there_is_none() -> None:
         assert metrics[name] is None
 
 
+@pytest.mark.long
 def test_the_gain_in_transitions_is_that_of_their_windows() -> None:
     windows = supervised(made_windows(subjects=3))
     results, metrics = probed(windows)

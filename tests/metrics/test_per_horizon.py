@@ -115,6 +115,7 @@ def small_predictions(draw: st.DrawFn) -> Predictions:
     )
 
 
+@pytest.mark.long
 @settings(max_examples=20, deadline=None)
 @given(small_predictions())
 def test_figures_are_those_of_scikit_learn(predictions: Predictions) -> None:
@@ -125,6 +126,7 @@ def test_they_are_for_many_windows_too() -> None:
     check_against_sklearn(made_predictions(horizons=(0.0, 0.5, 1.0)))
 
 
+@pytest.mark.long
 def test_intervals_are_those_of_the_windows_drawn() -> None:
     predictions = made_predictions(subjects=1, clips=9)
     bootstrap = TimeBootstrap(units_of(predictions), resamples=40)
@@ -220,6 +222,7 @@ def test_few_clips_have_no_intervals_and_a_reason() -> None:
     assert cast("JsonObject", at(found, 0, "all")["interval"])["accuracy"] is None
 
 
+@pytest.mark.long
 def test_a_comparison_is_the_difference_with_a_paired_interval() -> None:
     better, worse = (made_predictions(subjects=1, clips=9, skill=skill) for skill in (0.95, 0.7))
     bootstrap = TimeBootstrap(units_of(better), resamples=40)

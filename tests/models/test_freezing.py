@@ -26,6 +26,7 @@ def untrained(experiment: PretrainExperiment) -> dict[str, Tensor]:
     return {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
 
 
+@pytest.mark.long
 def test_frozen_blocks_keep_weights_and_statistics_through_a_run(distinct: Path, tmp_path: Path) -> None:
     experiment = built_in_experiment(
         distinct,
@@ -59,7 +60,6 @@ def test_more_blocks_than_an_encoder_has_are_refused_before_anything_is_written(
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_two_processes_train_and_average_unfrozen_parts_as_one_process_does(distinct: Path, tmp_path: Path) -> None:
     overrides = (f"data.root={distinct}", "imu.frozen=all", "micro_batch=7", "batch_size=20", "trainer.average=0.5")
     sets = [argument for override in overrides for argument in ("--set", override)]

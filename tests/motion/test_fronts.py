@@ -58,6 +58,7 @@ def test_content_without_texture_has_no_confidence(kind: type[Front]) -> None:
     assert front(torch.zeros(1, 120, 160), torch.full((1, 120, 160), 255.0)).abs().max() == 0
 
 
+@pytest.mark.long
 @EVERY
 def test_confidence_is_from_0_to_1_and_falls_if_the_scene_changes(kind: type[Front]) -> None:
     front, (first, second) = kind(120, 160, 3, 4), shifted(1.0, 0.0)
@@ -109,6 +110,7 @@ def test_autocast_changes_nothing(kind: type[Front]) -> None:
     assert torch.equal(inside, front(*pair))
 
 
+@pytest.mark.long
 @EVERY
 def test_a_compiled_front_gives_the_same(kind: type[Front]) -> None:
     front, pair = kind(120, 160, 3, 4), shifted(3.0, -1.0)
@@ -135,7 +137,6 @@ def pairs_of_frames() -> Tensor:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @EVERY
 def test_a_front_is_one_graph_without_complex_numbers(kind: type[Front]) -> None:
     """The graph is for any number of pairs."""

@@ -37,6 +37,7 @@ def plainly(track: MotionTrack, start: float, spec: MotionSpec) -> np.ndarray:
     return result
 
 
+@pytest.mark.long
 @given(st.integers(0, 2**32 - 1), st.floats(-0.1, 2.6), st.sampled_from([24.0, 30.0, 60.0, 7.0]))
 def test_resampling_equals_a_plain_loop(seed: int, start: float, rate: float) -> None:
     rng = np.random.default_rng(seed)

@@ -15,6 +15,7 @@ from revalexo_clip.reports.html.curves import section_body
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("best", ["loss", "mrr", "last"])
 def test_the_best_checkpoint_is_that_of_the_chosen_measure(best: str, written: Path, tmp_path: Path) -> None:
     run = train(small(written, f"best={best}", "trainer.max_epochs=3", "optim.lr=0.05"), tmp_path)
@@ -45,6 +46,7 @@ UNVALIDATED = (
 LOGGED_ONLY = 'loss.terms.logged={"loss": {"type": "InfoNCE"}, "weight": 0}'
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("best", ["last", "mrr"])
 def test_without_a_term_of_validation_windows_nothing_is_said_of_a_validation_loss(
     best: str, written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

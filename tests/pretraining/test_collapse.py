@@ -27,6 +27,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 NOTHING_LEARNED = ("optim.lr=1e-30", "optim.final_lr=0", "loss.temperature=1")
 
 
+@pytest.mark.long
 def test_a_loss_that_stays_at_chance_is_warned_of_once_and_not_in_the_first_epochs(
     distinct: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -50,6 +51,7 @@ def test_without_a_loss_of_chance_embeddings_that_stay_the_same_are_warned_of(
     assert "chance" not in said
 
 
+@pytest.mark.long
 def test_a_training_that_learns_is_left_alone(written: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = train(
         small(written, "standardize=true", "optim.lr=0.01", "data.windows_per_clip=40", "trainer.max_epochs=4"),

@@ -151,6 +151,7 @@ def trained_in_parts() -> list[dict[str, Tensor]]:
     return [train(part) for part in (ROWS, 2)]
 
 
+@pytest.mark.long
 def test_steps_in_parts_are_those_of_the_undivided_batch() -> None:
     whole = train(ROWS)
     for part in (4, 2, 1):
@@ -158,7 +159,6 @@ def test_steps_in_parts_are_those_of_the_undivided_batch() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_processes_with_uneven_shares_train_as_one(processes: int, tmp_path: Path) -> None:
     alone = train(ROWS)

@@ -79,7 +79,7 @@ def experiment(root: Path, **fields: object) -> Narrated:
     return Narrated(data=data)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_on_narrated_takes_is_trained_and_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -96,7 +96,7 @@ def test_a_run_on_narrated_takes_is_trained_and_evaluated(tmp_path: Path, monkey
     assert found.metrics["retrieval"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_published_configuration_aligns_imu_with_a_frozen_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,7 +93,7 @@ def features_of(dataset: object) -> FeatureFiles:
     return dataset.features
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @WAYS
 def test_losses_and_weights_are_those_of_frames(
     way: tuple[str, ...], written: Path, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -195,7 +195,7 @@ def test_windows_have_one_of_the_fixed_views_and_the_imu_is_mirrored_with_it(
     assert features_of(setup.val).views == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_views_are_trained_and_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(
     written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +223,7 @@ def computed(caplog: pytest.LogCaptureFixture, experiment: PretrainExperiment) -
     return " ".join(caplog.messages)
 
 
+@pytest.mark.long
 def test_features_are_computed_again_if_anything_they_depend_on_changes(
     root: Path, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -239,6 +240,7 @@ def test_features_are_computed_again_if_anything_they_depend_on_changes(
     ).replace("480 frames", "240 frames"), "training and evaluation crop differently"
 
 
+@pytest.mark.long
 def test_damaged_files_are_computed_again_or_reported(
     written: Path, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -281,7 +283,6 @@ def test_a_start_that_was_interrupted_continues(root: Path, folder: Path, caplog
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_two_processes_keep_and_train_the_same_as_one(written: Path, tmp_path: Path) -> None:
     runs = []
     for devices in (1, 2):

@@ -59,6 +59,7 @@ def similarities(video_BD: Tensor, text_VD: Tensor) -> Tensor:
     return nn.functional.normalize(video_BD, dim=1) @ nn.functional.normalize(text_VD, dim=1).T
 
 
+@pytest.mark.long
 def test_training_does_not_change_the_similarities_of_the_frozen_pair(run: Path) -> None:
     saved = load_checkpoint(run / "checkpoints/best.ckpt")
     model, tower = saved.build_model(), load_text(saved)
@@ -72,6 +73,7 @@ def test_training_does_not_change_the_similarities_of_the_frozen_pair(run: Path)
     assert any(name.startswith("model.imu_head") for name in names)
 
 
+@pytest.mark.long
 def test_imu_that_was_trained_on_video_alone_is_classified_by_sentences(run: Path) -> None:
     found = evaluate(run, zero_shot=BY_ACTIVITIES, probe=False, experiment_file=FILE)
     assert isinstance(found, Evaluation)
@@ -101,7 +103,7 @@ def test_an_exported_encoder_without_a_head_embeds_by_its_features(run: Path, tm
     assert not with_head.headless
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(
     coloured: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,6 @@ from support.tiny_vision_models import CROP, tiny, write_tiny  # noqa: E402
 pytestmark = [
     pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create"),
     pytest.mark.long,
-    pytest.mark.slow,
 ]
 
 

@@ -53,6 +53,7 @@ def columns(run: Path) -> set[str]:
     return {name for row in metrics(run) for name, value in row.items() if value}
 
 
+@pytest.mark.long
 def test_neighbours_and_rank_are_logged_and_no_validation_loss(trained: Path) -> None:
     own = {name for name in columns(trained) if name.startswith("val/")}
     assert own == {
@@ -181,6 +182,7 @@ def test_a_diverged_step_names_the_windows_of_imu(recordings: Path, tmp_path: Pa
         train(imu_alone(recordings, "optim.lr=1e30", "trainer.gradient_clip=0"), tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pooled_width", [0, 6])
 def test_windows_that_are_close_in_time_can_be_the_only_partners(
     recordings: Path, tmp_path: Path, pooled_width: int
@@ -205,6 +207,7 @@ def test_windows_that_are_close_in_time_can_be_the_only_partners(
     assert load_checkpoint(run / "checkpoints/best.ckpt").description.experiment.video is None
 
 
+@pytest.mark.long
 def test_the_times_of_windows_of_imu_alone_resume_bit_for_bit(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,6 +155,7 @@ def test_rates_of_the_encoders_are_logged_beside_that_of_the_rest(distinct: Path
         assert logged(run, f"train/lr/{tower}") == pytest.approx([scale * rate for rate in rates])
 
 
+@pytest.mark.long
 def test_a_micro_batch_changes_memory_and_not_the_model(trained: Path, distinct: Path, tmp_path: Path) -> None:
     divided = train(small(distinct, *SETTINGS, "micro_batch=4"), tmp_path)
     state = weights(divided / "checkpoints/last.ckpt")
@@ -162,6 +163,7 @@ def test_a_micro_batch_changes_memory_and_not_the_model(trained: Path, distinct:
     assert logged(divided, "train/loss_step") == pytest.approx(logged(trained, "train/loss_step"), rel=1e-4)
 
 
+@pytest.mark.long
 def test_the_gradient_is_clipped_as_a_whole_and_logged_as_it_was(distinct: Path, tmp_path: Path) -> None:
     run = train(small(distinct, "trainer.gradient_clip=0.1", "batch_size=20", file=DESCENT), tmp_path)
     assert all(norm > 0.2 for norm in logged(run, "train/gradient_norm"))

@@ -61,7 +61,6 @@ def moved(run: Path) -> list[dict[str, Tensor]]:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.parametrize("together", ["in_two", pytest.param("in_three", marks=pytest.mark.long)])
 def test_several_processes_move_every_parameter_as_one_does(
     together: str, alone: Path, request: pytest.FixtureRequest
@@ -74,7 +73,6 @@ def test_several_processes_move_every_parameter_as_one_does(
             torch.testing.assert_close(shared[name], expected, rtol=1e-3, atol=1e-3 * scale, msg=name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("together", ["in_two", pytest.param("in_three", marks=pytest.mark.long)])
 def test_several_processes_learn_the_same_and_log_the_same_as_one(
     together: str, alone: Path, request: pytest.FixtureRequest
@@ -88,7 +86,6 @@ def test_several_processes_learn_the_same_and_log_the_same_as_one(
         assert logged(run, metric) == pytest.approx(logged(alone, metric), rel=1e-4)
 
 
-@pytest.mark.slow
 def test_the_processes_of_a_run_write_and_speak_as_one(in_two: tuple[Path, Finished]) -> None:
     run, finished = in_two
     assert len(list(run.resolve().parent.iterdir())) == 1
@@ -104,7 +101,6 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-@pytest.mark.slow
 def test_a_run_folder_holds_what_the_run_was_and_what_came_of_it(in_two: tuple[Path, Finished]) -> None:
     run, finished = in_two
     assert names(run) == {
@@ -130,6 +126,7 @@ def test_the_environment_of_a_run_has_fingerprints_of_its_data(alone: Path, writ
     assert environment["packages"]["torch"] == torch.__version__
 
 
+@pytest.mark.long
 def test_a_run_is_repeated_exactly_and_workers_change_nothing_but_a_seed_does(written: Path, tmp_path: Path) -> None:
     def final(*overrides: str) -> dict[str, Tensor]:
         return weights(train(small(written, "trainer.max_epochs=2", *overrides), tmp_path) / "checkpoints/last.ckpt")
@@ -175,6 +172,7 @@ def test_what_cannot_run_is_an_error_before_anything_is_written(written: Path, t
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_run_that_failed_does_not_keep_its_folder_from_the_next(root: Path, tmp_path: Path) -> None:
     recording = root / "imu/Subject01/0000.csv"
     content = recording.read_text()

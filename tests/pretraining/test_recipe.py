@@ -101,6 +101,7 @@ def assert_alike(run: Path, other: Path, terms: tuple[str, ...] = TERMS) -> None
     torch.testing.assert_close(weights(run / "checkpoints/last.ckpt"), expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_dry_run_shows_motion_alone_and_counts_every_head(distinct: Path) -> None:
     summary = dry_run_pretraining(recipe(distinct), RunOptions())
     assert summary.shapes["motion"] == (10, 60, 3, 4, 3)
@@ -111,7 +112,7 @@ def test_a_dry_run_shows_motion_alone_and_counts_every_head(distinct: Path) -> N
     assert summary.parameters["loss"] == len(TERMS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_learns_in_parts_as_at_once_and_every_term_is_logged(distinct: Path, tmp_path: Path) -> None:
     whole, parts = (train(recipe(distinct, f"micro_batch={size}"), folder(tmp_path / size)) for size in ("none", "3"))
     assert_alike(parts, whole)
@@ -134,7 +135,7 @@ def test_its_evaluation_shows_frames_of_windows_that_have_none(distinct: Path, t
     assert all(label.startswith("video of") for label in shown)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_with_frames_they_are_compared_with_the_network_of_features(distinct: Path, tmp_path: Path) -> None:
     settings = (*WITH_FRAMES, "micro_batch=4")
     run, whole = (
@@ -146,6 +147,7 @@ def test_with_frames_they_are_compared_with_the_network_of_features(distinct: Pa
     assert model.get_submodule("imu_frames.head.hidden").get_parameter("weight").shape[1] == 2 * 12
 
 
+@pytest.mark.long
 def test_in_bfloat16_it_has_nearly_the_same_losses(distinct: Path, tmp_path: Path) -> None:
     settings = ("trainer.max_epochs=1", "optim.lr=1e-6")
     exact, half = (
@@ -162,6 +164,7 @@ def test_batches_without_partners_are_refused_with_what_to_change(distinct: Path
         train(recipe(distinct, "loss.terms.recording.loss.near=2", "loss.terms.recording.loss.far=3"), tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("more", [(), WITHOUT_TOKENS], ids=["recipe", "without tokens"])
 def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(
     more: tuple[str, ...], signalled: Path, distinct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -49,6 +49,7 @@ def columns(run: Path) -> set[str]:
         return set(next(csv.reader(file)))
 
 
+@pytest.mark.long
 def test_each_term_is_logged_by_its_name_and_the_loss_is_their_weighted_sum(trained: Path) -> None:
     for metric in ("loss", "chance"):
         total = logged(trained, "train/loss_epoch" if metric == "loss" else "train/chance")
@@ -91,6 +92,7 @@ def test_validation_has_the_terms_that_its_windows_have_and_chance_beside_them(t
         assert logged(trained, f"val/{metric}") == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.long
 def test_the_share_of_clipped_steps_is_logged(trained: Path, distinct: Path, tmp_path: Path) -> None:
     limit = sorted(logged(trained, "train/gradient_norm"))[4]
     run = train(small(distinct, *TERMS, f"trainer.gradient_clip={limit}", "data.windows_per_clip=20"), tmp_path)
@@ -100,6 +102,7 @@ def test_the_share_of_clipped_steps_is_logged(trained: Path, distinct: Path, tmp
     assert "train/clipped" not in columns(train(small(distinct, "trainer.gradient_clip=0"), tmp_path))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", [2, 9])
 def test_a_resumed_run_has_the_queue_bit_for_bit(go: Go, at: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = (*TERMS, "trainer.average=0.9")

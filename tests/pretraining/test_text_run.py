@@ -55,7 +55,7 @@ def aligned(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(imu_alone(recordings, *WITH_TEXT), tmp_path_factory.mktemp("aligned"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_modalities_are_aligned_in_one_run_and_validated_as_by_plain_loops(
     distinct: Path, tmp_path: Path
 ) -> None:
@@ -84,6 +84,7 @@ def test_three_modalities_are_aligned_in_one_run_and_validated_as_by_plain_loops
         assert logged(run, f"val/loss/{name}")[-1] == pytest.approx(expected.item(), rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.long
 def test_imu_is_aligned_with_text_without_video_and_the_loss_chooses(aligned: Path) -> None:
     losses = logged(aligned, "val/loss")
     assert len(losses) == 3
@@ -107,6 +108,7 @@ def test_parts_have_the_gradient_of_the_undivided_batch(recordings: Path, tmp_pa
         torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-5, msg=name)
 
 
+@pytest.mark.long
 def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(
     recordings: Path, aligned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +136,6 @@ def test_a_batch_carries_the_sentences_that_its_windows_draw(distinct: Path) -> 
     assert next(iter(plain.data.train_dataloader())).text_B.tolist() == [NO_TEXT] * 4
 
 
-@pytest.mark.slow
 def test_the_weights_of_a_frozen_text_model_are_not_in_checkpoints(recordings: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from support.tiny_text_models import write_bert
@@ -151,7 +152,7 @@ def test_the_weights_of_a_frozen_text_model_are_not_in_checkpoints(recordings: P
         pretrain(imu_alone(recordings, *settings, longer), IMU_ALONE, resume="newest", overrides=(longer,))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_narrations_of_moments_align_too(distinct: Path, tmp_path: Path) -> None:
     named = {
         f"Subject{subject}/0000": [{"time": time, "text": f"{word} {subject}"} for time, word in ((1, "a"), (3, "b"))]

@@ -37,6 +37,7 @@ def trained(distinct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(experiment, tmp_path_factory.mktemp("tokens"))
 
 
+@pytest.mark.long
 def test_the_terms_of_validation_are_those_of_plain_loops_over_tokens_and_embeddings(
     trained: Path, distinct: Path
 ) -> None:

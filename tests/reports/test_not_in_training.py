@@ -58,6 +58,7 @@ def classifier_metrics(trained: tuple[str, ...]) -> JsonObject:
     }
 
 
+@pytest.mark.long
 def test_the_test_of_a_classifier_names_them(tmp_path: Path) -> None:
     metrics = classifier_metrics(("standing", "walking", "stairs_down"))
     first = child(children(metrics, "horizons")[0], "all")
@@ -120,6 +121,7 @@ def untrained(windows: EvaluatedWindows) -> EvaluatedWindows:
     return replace(windows, label_NK=torch.from_numpy(windows.of_subject())[:, None].repeat(1, 2))
 
 
+@pytest.mark.long
 def test_checkpoints_are_not_compared_by_what_neither_could_learn(tmp_path: Path) -> None:
     windows = untrained(made_windows(subjects=2))
     probed = made_probe_results(windows)
@@ -140,6 +142,7 @@ def test_checkpoints_are_not_compared_by_what_neither_could_learn(tmp_path: Path
     assert "The activities of all tested windows are not in training" in answer.reasons
 
 
+@pytest.mark.long
 def test_variants_are_not_compared_by_what_none_could_learn(tmp_path: Path) -> None:
     tested = made_predictions().activities[:-1]
     found = made_comparison(tmp_path, never_trained=tested)

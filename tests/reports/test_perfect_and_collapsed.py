@@ -32,6 +32,7 @@ def models() -> dict[str, Evaluation]:
     return {name: made_evaluation(one, name, unprobed("not asked for")) for name, one in made.items()}
 
 
+@pytest.mark.long
 def test_both_have_exact_intervals(models: dict[str, Evaluation]) -> None:
     found = {name: child(one.metrics, "retrieval", "imu_to_video") for name, one in models.items()}
     assert [found[name]["r_at_10"] for name in ("perfect", "collapsed")] == [1.0, 0.0]

@@ -107,6 +107,7 @@ def test_a_process_killed_while_writing_leaves_the_old_checkpoint(tmp_path: Path
     assert torch.load(path, weights_only=True)["content"] == "old"
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_a_run_describes_itself(trained: Path, written: Path) -> None:
     checkpoint = load_checkpoint(trained)
     described = checkpoint.description
@@ -199,7 +200,6 @@ def test_a_component_that_was_renamed_is_found_under_its_old_name(trained: Path,
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_a_process_that_does_not_know_a_component_asks_for_the_file_that_defines_it(trained: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"

@@ -30,6 +30,7 @@ pytest_plugins = ("support.interrupted_run",)
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(go: Go, untouched: Path, workers: int) -> None:
     setting = f"data.workers={workers}"
@@ -54,6 +55,7 @@ def test_a_run_stopped_by_signals_ends_as_one_that_was_left_alone(go: Go, untouc
     assert log.count(" INFO epoch ") == 3
 
 
+@pytest.mark.long
 def test_a_run_stopped_between_two_rows_of_its_log_logs_the_same_means(go: Go, written: Path, tmp_path: Path) -> None:
     setting = "trainer.log_every=3"
     (tmp_path / "whole").mkdir()
@@ -67,6 +69,7 @@ def test_a_run_stopped_between_two_rows_of_its_log_logs_the_same_means(go: Go, w
     assert steps == [3, 5, 6, 9, 10, 12, 15], "every third, and the last of each epoch of 5"
 
 
+@pytest.mark.long
 def test_a_run_that_is_stopped_again_before_it_took_a_step_loses_nothing(
     go: Go, untouched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +107,6 @@ def test_a_second_ctrl_c_ends_at_once(go: Go, monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.parametrize("minutes", ["0", pytest.param("none", marks=pytest.mark.long)])
 def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(
     go: Go, written: Path, untouched: Path, tmp_path: Path, minutes: str
@@ -145,6 +147,7 @@ class KilledPretraining(Pretraining):
         return [*super().callbacks(), KillAfterCheckpoints(self.epoch)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("epoch", [2, 3])
 def test_the_row_of_an_epoch_is_not_lost_between_its_checkpoint_and_the_file(
     go: Go, written: Path, untouched: Path, tmp_path: Path, epoch: int
@@ -161,6 +164,7 @@ def test_the_row_of_an_epoch_is_not_lost_between_its_checkpoint_and_the_file(
         assert_same(run, untouched)
 
 
+@pytest.mark.long
 def test_of_a_run_that_took_no_step_there_is_nothing_to_resume(go: Go, untouched: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         go(signal_at=f"3:{signal.SIGTERM}")
@@ -186,6 +190,7 @@ def changed_in_one_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("corrupt", [truncated, changed_in_one_bit])
 def test_a_corrupt_checkpoint_is_noticed_and_the_one_before_is_used(
     go: Go, untouched: Path, corrupt: Callable[[Path], None], tmp_path: Path
@@ -207,6 +212,7 @@ def test_if_all_checkpoints_are_corrupt_the_error_names_them(go: Go, tmp_path: P
         go()
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_costs_no_checkpoint(go: Go, untouched: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         go(signal_at=f"8:{signal.SIGTERM}")
@@ -232,6 +238,7 @@ def test_a_run_is_resumed_in_a_folder_that_was_moved(go: Go, untouched: Path, tm
     assert_same(moved, untouched)
 
 
+@pytest.mark.long
 def test_a_job_that_slurm_has_requeued_resumes_its_own_run(
     go: Go, untouched: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

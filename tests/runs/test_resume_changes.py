@@ -28,6 +28,7 @@ pytest_plugins = ("support.interrupted_run",)
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:This DataLoader will create")
 
 
+@pytest.mark.long
 def test_a_finished_run_is_left_alone_unless_it_is_to_be_longer(go: Go, written: Path, tmp_path: Path) -> None:
     run = go("trainer.max_epochs=1", signal_at="0:0")
     before = weights(run / "checkpoints/last.ckpt")
@@ -47,6 +48,7 @@ def kept_epochs(run: Path) -> set[str]:
     return {name for name in kept(run) if name.startswith("epoch=")}
 
 
+@pytest.mark.long
 def test_early_stopping_keeps_its_patience_across_a_resume(go: Go, tmp_path: Path) -> None:
     patient = ("trainer.max_epochs=9", "optim.lr=1e-12", "optim.final_lr=0", "trainer.early_stopping=1")
     with pytest.raises(Interrupted):
@@ -62,6 +64,7 @@ def test_early_stopping_keeps_its_patience_across_a_resume(go: Go, tmp_path: Pat
     assert len(logged(run, "val/loss")) == 5
 
 
+@pytest.mark.long
 def test_what_the_command_says_again_is_changed_from_there_on(go: Go) -> None:
     with pytest.raises(Interrupted):
         go(signal_at=f"3:{signal.SIGTERM}")
@@ -89,6 +92,7 @@ def files(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.lstat().st_mtime_ns, path.lstat().st_size) for path in folder.rglob("*")}
 
 
+@pytest.mark.long
 def test_a_dry_run_names_the_run_to_resume_and_writes_nothing(go: Go, written: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         go(signal_at=f"3:{signal.SIGTERM}")
@@ -125,6 +129,7 @@ def test_a_dry_run_names_the_run_to_resume_and_writes_nothing(go: Go, written: P
     )
 
 
+@pytest.mark.long
 def test_a_run_is_not_resumed_on_other_data(go: Go, root: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         go(f"data.root={root}", signal_at=f"3:{signal.SIGTERM}")
@@ -163,6 +168,7 @@ def test_resume_needs_no_value(given: list[str], meant: list[str]) -> None:
     assert spelled_out(given) == meant
 
 
+@pytest.mark.long
 def test_without_averages_a_run_goes_on_from_the_training_weights(go: Go, untouched: Path) -> None:
     with pytest.raises(Interrupted):
         go("trainer.average=0.9", signal_at=f"8:{signal.SIGTERM}")
@@ -173,6 +179,7 @@ def test_without_averages_a_run_goes_on_from_the_training_weights(go: Go, untouc
     assert TRAINING_WEIGHTS not in content
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("before", ["none", "0.5"])
 def test_averages_with_another_decay_do_not_change_the_training(go: Go, untouched: Path, before: str) -> None:
     with pytest.raises(Interrupted):

@@ -62,6 +62,7 @@ def callback_states(run: Path) -> JsonObject:
     return states
 
 
+@pytest.mark.long
 def test_a_run_is_resumed_exactly_if_all_stateful_classes_have_been_renamed(
     go: Go, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_run_is_resumed_exactly_if_all_stateful_classes_have_been_renamed(
         assert str(after[key]) == str(before[key])
 
 
+@pytest.mark.long
 def test_no_entry_of_a_checkpoint_is_named_after_a_class(go: Go) -> None:
     interrupt(go, at=8)
     run = go(*STATEFUL)

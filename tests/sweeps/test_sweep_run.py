@@ -60,6 +60,7 @@ def made(folder: Path, values: dict[str, list[float]]) -> Path:
 VALUES = dict(zip(SIX, [[0.1, 0.3], [0.5, 0.2], [0.6, 0.5], [0.7, 0.9], [0.3, 0.3], [0.4, 0.5]], strict=True))
 
 
+@pytest.mark.long
 def test_trials_that_are_done_are_summarized_by_the_verb_alone(folder: Path) -> None:
     run = made(folder, VALUES)
     with chdir(folder):

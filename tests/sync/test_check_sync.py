@@ -36,6 +36,7 @@ def described(root: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_a_lag_is_found_shown_and_applied(root: Path, tmp_path: Path) -> None:
     before = described(root)
     finished = call("check-sync", root, "--json", "--apply", "--out", "sync.html", "--line", "middle", cwd=tmp_path)
@@ -88,6 +89,7 @@ def test_a_lag_of_nothing_changes_no_file(root: Path) -> None:
     assert (root / "data_pairs" / "Ann.json").read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_sensor_elsewhere_and_a_camera_that_stands_still_give_no_lag(filmed: Path, tmp_path: Path) -> None:
     (wrist,) = check_sync(filmed, sensor="Wrist").results
     assert wrist.verdict == "cannot tell"
@@ -162,6 +164,7 @@ def test_a_video_that_cannot_be_read_is_a_recording_that_cannot_be_told(root: Pa
     assert "0001.mp4: cannot be" in finished.stdout
 
 
+@pytest.mark.long
 def test_clips_of_one_recording_are_compared_together(tmp_path: Path) -> None:
     """Cut in two, with a declared place; the same rows and frames are not counted twice."""
     root = write_filmed(tmp_path / "dataset", early=0.1)

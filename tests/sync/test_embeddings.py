@@ -62,7 +62,7 @@ def test_a_few_windows_cannot_be_shifted() -> None:
     assert align(*vectors(5, 0, noise=0.5), window=2.0, most_lag=2.0) is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_checkpoint_compares_every_recording(distinct: Path, trained_run: Path, tmp_path: Path) -> None:
     finished = call("check-sync", distinct, "--ckpt", trained_run, "--json", cwd=tmp_path)
     found = json.loads(finished.stdout)

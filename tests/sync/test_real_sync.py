@@ -46,7 +46,6 @@ def test_the_axes_of_the_glasses_are_those_that_their_maker_states(neon: tuple[R
     assert found.facts["left_handed"] is False
 
 
-@pytest.mark.slow
 def test_stabilised_video_gives_no_lag(real: Path) -> None:
     found = {one.recording: one for one in check_sync(real).results}
     assert {name: one.verdict for name, one in found.items()} == {

@@ -102,7 +102,7 @@ def test_a_video_of_two_seconds_is_too_short() -> None:
     assert "less than 3 s" in found.why
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_drift_of_ten_minutes_is_found() -> None:
     drift, lag = -150e-6, 0.05
     head = turning.turns(600.0, seed=8)

@@ -38,6 +38,7 @@ def floats(text: str) -> Floats:
     return np.frombuffer(b64decode(text), dtype="<f4").astype(np.float64)
 
 
+@pytest.mark.long
 def test_the_page_has_the_video_the_imu_the_labels_and_the_lag(root: Path, tmp_path: Path) -> None:
     finished = call("view", root, cwd=tmp_path)
     assert (finished.returncode, finished.stdout) == (0, "Ann-0001.html\n")
@@ -65,6 +66,7 @@ def test_the_page_has_the_video_the_imu_the_labels_and_the_lag(root: Path, tmp_p
     assert "Head, angular velocity" in page.text
 
 
+@pytest.mark.long
 def test_a_large_video_becomes_frames_at_their_times(root: Path) -> None:
     view = read_view(root, "Ann/0001", largest=0.0)
     data = data_of(view_page(view))

@@ -64,7 +64,6 @@ def save_to_a_full_disk() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_of_two_processes_the_first_raises_what_either_has_met_and_the_other_leaves_quietly(tmp_path: Path) -> None:
     first, second = in_processes(2, ways_to_end, tmp_path)
     assert isinstance(first, list)
@@ -108,7 +107,6 @@ def met_by_the_second_process(validating: bool, root: Path) -> tuple[str, float]
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.parametrize("validating", [False, True], ids=["training", "validating"])
 def test_a_data_error_in_one_process_ends_both_with_one_message(validating: bool, root: Path) -> None:
     clip, middle = met_by_the_second_process(validating, root)
@@ -131,7 +129,6 @@ def test_a_data_error_in_one_process_ends_both_with_one_message(validating: bool
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_a_window_that_one_of_two_processes_cannot_read_ends_both_one_step_later(root: Path, tmp_path: Path) -> None:
     clip, middle = met_by_the_second_process(validating=False, root=root)
     video = root / f"videos/{clip}.mp4"

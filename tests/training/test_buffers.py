@@ -158,6 +158,7 @@ def flat(content: object) -> list[Tensor]:
     return [tensor for item in content for tensor in flat(item)] if isinstance(content, tuple) else []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 3])
 def test_batches_in_buffers_equal_those_of_a_single_process_while_they_are_kept_and_while_they_are_not(
     written: Path, workers: int
@@ -214,6 +215,7 @@ def test_without_memory_for_buffers_batches_travel_as_they_are(written: Path, mo
     )
 
 
+@pytest.mark.long
 def test_a_left_epoch_is_followed_by_a_whole_one(written: Path) -> None:
     dataset, augmentation = training(written)
     loader = training_loader(dataset, augmentation, EpochSampler(len(dataset), BATCH, 5), BATCH, 2)

@@ -164,7 +164,6 @@ class Augmented(Small):
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_training_takes_augmented_windows_and_parts_of_a_batch_change_nothing(root: Path) -> None:
     (root.parent / "augmented.py").write_text(EXPERIMENT.read_text() + AUGMENTED)
 

@@ -53,7 +53,6 @@ def test_a_step_that_is_not_finite_names_the_windows(root: Path, tmp_path: Path,
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_processes_name_the_windows_of_all_of_them_once(root: Path) -> None:
     clip, scale = spoiled(root)
     finished = rxclip(

@@ -63,7 +63,7 @@ def test_on_a_cpu_they_change_nothing(distinct: Path, plain: Path, tmp_path: Pat
     assert all(torch.equal(value, state[name]) for name, value in expected.items())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_maps_in_channels_last_train_as_others_do(distinct: Path, plain: Path, tmp_path: Path) -> None:
     chosen = experiment(distinct, channels_last=True)
     video = build_setup(chosen).model.video
@@ -76,7 +76,7 @@ def test_maps_in_channels_last_train_as_others_do(distinct: Path, plain: Path, t
     assert '"channels_last": true' in (run / "experiment.json").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fused_optimizer_trains_as_others_do(distinct: Path, plain: Path, tmp_path: Path) -> None:
     chosen = experiment(distinct, {"fused": True})
     setup = build_setup(chosen)
@@ -89,7 +89,6 @@ def test_a_fused_optimizer_trains_as_others_do(distinct: Path, plain: Path, tmp_
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_with_the_forms_that_keep_the_exact_resume_a_resumed_run_is_equal(
     go: Go, written: Path, tmp_path: Path
 ) -> None:

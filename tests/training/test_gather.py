@@ -103,7 +103,6 @@ def test_the_loss_of_one_process_has_no_negatives_that_overlap() -> None:
     assert abs(plain_info_nce(imu_ND, video_ND, scale, None) - expected) > 0.1, "many do overlap"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_processes_see_all_rows_and_give_every_parameter_the_gradient_of_one_process(
     processes: int, tmp_path: Path

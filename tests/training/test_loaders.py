@@ -75,6 +75,7 @@ def recorded(module: PairsDataModule) -> list[tuple[int, list[tuple[int, float]]
     return recorder.batches
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_each_epoch_of_a_training_draws_windows_of_its_own_whatever_the_number_of_workers(written: Path) -> None:
     alone = recorded(data(written, workers=0))
@@ -107,7 +108,6 @@ def test_evaluation_encodes_no_contrastive_batch_at_once(
     assert evaluation_batch_size(batch_size, micro_batch) == expected
 
 
-@pytest.mark.slow
 def test_the_steps_of_an_epoch_are_counted_once(written: Path) -> None:
     drawn: list[int] = []
     module = data(written, 0)

@@ -79,7 +79,6 @@ def of_two(experiment: Experiment) -> Experiment:
     return experiment.model_copy(update={"trainer": experiment.trainer.model_copy(update={"devices": 2})})
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "most"),

@@ -80,7 +80,7 @@ def test_wandb_writes_the_run_beside_it_if_it_is_offline(distinct: Path, tmp_pat
     assert len(list((run / "wandb").glob("offline-run-*"))) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_dies_costs_neither_the_training_nor_its_files(
     distinct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -47,6 +47,7 @@ def test_auto_takes_what_the_device_has_and_what_is_named_stays(
     assert resolved_precision(config) == expected
 
 
+@pytest.mark.long
 def test_bf16_trains_on_a_cpu_and_stays_near_32_bit(distinct: Path, tmp_path: Path) -> None:
     settings = ("trainer.max_epochs=6", "batch_size=20", "optim.lr=0.01")
     whole = logged(train(small(distinct, *settings), tmp_path), "train/loss_step")
@@ -162,7 +163,6 @@ def test_the_loss_and_all_backward_passes_run_outside_autocast(distinct: Path, m
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.parametrize("average", ["none", "0.5"])
 def test_two_processes_validate_the_model_that_is_saved(distinct: Path, tmp_path: Path, average: str) -> None:
     settings = (

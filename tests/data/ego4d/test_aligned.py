@@ -70,6 +70,7 @@ def test_faults_are_counted_and_windows_leave_gaps_out(root: Path) -> None:
     assert all(start + 1 <= 2.01 or start >= 2.49 for start in starts)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cell", ["inf", "1e400", "9" * 400, "", "nan"])
 def test_a_row_whose_time_is_no_number_is_left_out(root: Path, cell: str) -> None:
     write_csv(root / "array", rows(DEVICE))

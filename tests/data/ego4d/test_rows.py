@@ -71,6 +71,7 @@ def test_a_recording_is_cut_at_gaps_and_absent_components_are_named() -> None:
     assert [kind for kind, _ in faults.findings()] == ["absent_component", "imu_gap"]
 
 
+@pytest.mark.long
 def test_what_no_row_is_left_of_is_an_error_that_says_why() -> None:
     with pytest.raises(ClockError, match=r"fewer than two rows can be used \(3 of 3 rows have no time"):
         clean(table([np.nan] * 3), 0.1)

@@ -52,6 +52,7 @@ def kinds(found: Findings) -> set[str]:
     return {problem.kind for problem in found.problems}
 
 
+@pytest.mark.long
 def test_nothing_is_wrong_with_simulated_recordings(tmp_path: Path) -> None:
     synthesize(tmp_path, subjects=1, clips=1, processes=1)
     found = check(tmp_path, channels=REVALEXO)
@@ -288,6 +289,7 @@ def refused(read: Callable[[], object]) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_what_training_refuses_of_a_video_check_data_finds(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, steady(3.0), codec={"g": "30"})

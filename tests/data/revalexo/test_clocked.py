@@ -308,6 +308,7 @@ def overlapping(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return root
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("packed", ["auto", "off"])
 def test_declared_and_found_offsets_agree_with_the_pack_and_without(packed: str, overlapping: Path) -> None:
     windows = revalexo(

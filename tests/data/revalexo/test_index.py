@@ -78,6 +78,7 @@ def test_the_fingerprint_depends_on_the_content_and_not_on_the_location(root: Pa
     assert all(re.fullmatch("[0-9a-f]{64}", each) for each in found)
 
 
+@pytest.mark.long
 def test_the_index_of_many_clips_stays_small(tmp_path: Path) -> None:
     segments: list[JsonValue] = [{"start": 0.0, "end": 12.0, "activity": "walking"}]
     write_json(tmp_path / "label_mapping.json", {"label_to_idx": {"walking": 0}})

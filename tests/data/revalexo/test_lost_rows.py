@@ -118,6 +118,7 @@ def test_short_impacts_that_are_cut_off_again_and_again_are_clipped() -> None:
     assert (kind, message) == ("saturated_channel", "acc_Head_x is clipped at 39.2 (20 samples, 1 in a row)")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["none", "lost", "back", "held", "gyro"])
 def test_recordings_without_video_are_checked_too(fault: str, tmp_path: Path) -> None:
     for number in range(5):

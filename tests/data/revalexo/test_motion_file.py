@@ -68,6 +68,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.long
 def test_a_window_holds_the_motion_of_its_time(root: Path) -> None:
     write_video(root / "videos/Subject08/0000.mp4", steady(4.0), frames=coloured(frames(swaying, steady(4.0))))
     data = moving(root, motion=Motion(rate=20))
@@ -144,6 +145,7 @@ def test_samples_are_the_same_for_any_number_of_workers(root: Path) -> None:
     assert torch.equal(pickle.loads(pickle.dumps(dataset))[0, 1].motion_MYX3, loaded[0][1])
 
 
+@pytest.mark.long
 def test_only_videos_that_changed_are_measured_again(root: Path, counted: list[str]) -> None:
     make_motion(root, COARSE)
     assert len(counted) == 6
@@ -160,6 +162,7 @@ def test_only_videos_that_changed_are_measured_again(root: Path, counted: list[s
     assert torch.equal(moving(root).build("val", seed=0)[0, 7].motion_MYX3, before)
 
 
+@pytest.mark.long
 def test_other_settings_have_a_file_of_their_own(root: Path, counted: list[str]) -> None:
     make_motion(root, COARSE)
     make_motion(root, Motion(rows=1, columns=2, width=64, rate=10))
@@ -212,6 +215,7 @@ def test_two_that_measure_at_once_without_locks_both_go_on(root: Path, monkeypat
     assert not moving(root).unprepared()
 
 
+@pytest.mark.long
 def test_a_damaged_motion_file_is_made_again(root: Path, counted: list[str]) -> None:
     make_motion(root, COARSE)
     (root / FILE).write_bytes((root / FILE).read_bytes()[:3000])
@@ -255,7 +259,7 @@ def test_interrupted_work_resumes(root: Path, counted: list[str], monkeypatch: p
     assert not parts_of(root / FILE).exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_process_leaves_no_motion_file(root: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from revalexo_clip.data.motion import Motion\n"
@@ -318,6 +322,7 @@ def test_a_video_that_ends_early_cuts_the_windows(root: Path) -> None:
     assert dataset[0, last].motion_MYX3[..., 2].min() > 0.1
 
 
+@pytest.mark.long
 def test_edges_of_clips_have_motion(root: Path) -> None:
     """The first and the last window of a clip; after the last frame, confidence falls to 0."""
     for name in ("0000", "0001"):
@@ -353,7 +358,6 @@ def test_settings_that_cannot_work_are_refused(root: Path) -> None:
     assert file_name(COARSE) == FILE
 
 
-@pytest.mark.slow
 def test_the_motion_of_a_real_video_follows_the_gyroscope(real: Path, tmp_path: Path) -> None:
     """Neon1 is not stabilised: turning the head moves the whole image, at the same time."""
     data = revalexo(

@@ -80,6 +80,7 @@ def test_samples_that_are_zeroed_are_an_error_that_names_the_place(packed: Path)
         _ = val(packed)[0, 0]
 
 
+@pytest.mark.long
 def test_any_changed_byte_of_a_frame_is_an_error_that_names_it(packed: Path) -> None:
     rng, shard = np.random.default_rng(0), shard_of(packed)
     whole, start = shard.read_bytes(), open_pack(packed / NAME).entries.shards.places(0)["frames/jpeg"].start
@@ -156,7 +157,6 @@ def outcome(read: Callable[[], object]) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [MANIFEST, SHARDS])
 def test_a_crafted_pack_with_a_matching_digest_is_one_clear_error(name: str, packed: Path) -> None:
     source, refused, windows = tmp_copy(packed), 0, windows_in(packed)
@@ -203,7 +203,7 @@ def damage(path: Path, rng: np.random.Generator) -> str:
     return f"{path.name}: {('truncated at', 'a bit at', '64 bytes at')[how]} {place}"
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(200, marks=[pytest.mark.long, pytest.mark.slow])])
+@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.long)])
 def test_damage_anywhere_is_an_error_that_names_the_pack_or_harmless(count: int, packed: Path) -> None:
     source, rng, windows = tmp_copy(packed) / NAME, np.random.default_rng(count), windows_in(packed)
     files = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
@@ -227,7 +227,7 @@ def test_damage_anywhere_is_an_error_that_names_the_pack_or_harmless(count: int,
     assert noticed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_crafted_motion_file_with_a_matching_digest_is_one_clear_error(measured: Path, tmp_path: Path) -> None:
     root, refused = Path(shutil.copytree(measured, tmp_path / "dataset")), 0
     whole = (measured / MOTION_FILE).read_bytes()

@@ -130,6 +130,7 @@ def test_signs_of_life_are_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         thread.join()
 
 
+@pytest.mark.long
 def test_without_its_folder_a_dataset_is_not_mixed_with_another_in_the_pack(different: Path, tmp_path: Path) -> None:
     """The labels are those of the dataset that was packed last, so samples of no other may be used with them."""
     other, both = Path(shutil.copytree(different, tmp_path / "other")), tmp_path / "both"

@@ -273,7 +273,6 @@ def test_the_other_processes_of_a_run_wait_for_the_one_that_packs(root: Path, mo
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_twenty_thousand_clips_are_opened_in_seconds(tmp_path: Path) -> None:
     import time
 

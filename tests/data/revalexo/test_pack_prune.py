@@ -29,6 +29,7 @@ def packed(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.long
 def test_what_is_used_stays_and_the_rest_goes(packed: Path) -> None:
     path, before = packed / NAME, windows_of(packed, pack="auto")
     held = entries_of(path)
@@ -89,6 +90,7 @@ def test_signs_of_processes_that_have_ended_do_not_matter(packed: Path) -> None:
         prune(packed, packed / NAME)
 
 
+@pytest.mark.long
 def test_entries_of_other_datasets_stay_while_these_are_there(packed: Path, tmp_path: Path) -> None:
     other = write_different(tmp_path / "other", subjects=6)
     pack(other, packed / NAME, processes=1)

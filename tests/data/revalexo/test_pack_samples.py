@@ -68,7 +68,6 @@ def test_tiny_windows_are_equal(short_side: int, crop: int, split: Split, writte
     assert raw.imu_statistics() == packed.imu_statistics()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "val"])
 @pytest.mark.parametrize(("short_side", "crop"), [(182, 182), (256, 224), (96, 96), (32, 32)])
 def test_pixels_of_real_recordings_are_within_the_bound(
@@ -91,7 +90,7 @@ def real_pack(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack(real, tmp_path_factory.mktemp("real") / "pack", processes=1).path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_windows_of_the_demo_dataset_are_equal(tmp_path: Path) -> None:
     synthesize(tmp_path / "demo", subjects=2, clips=1, processes=1)
     file = pack(tmp_path / "demo").path
@@ -155,7 +154,6 @@ def loaded(dataset: WindowDataset, workers: int, context: str | None) -> list[Ba
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_batches_are_the_same_for_any_number_of_workers_forked_or_spawned(written: Path) -> None:
     alone = loaded(revalexo(written, pack="auto").build("train", seed=5), 0, None)
@@ -176,6 +174,7 @@ def test_a_pickled_dataset_is_small_and_reads_the_same(written: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(sample, pickle.loads(sent)[0, 0], strict=True))
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_over_epochs(written: Path) -> None:
     dataset = revalexo(written, pack="auto").build("train", seed=5)
 

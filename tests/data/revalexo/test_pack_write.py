@@ -48,7 +48,6 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 def test_the_command_that_is_killed_at_any_moment_and_started_again_gives_the_same_shards(tmp_path: Path) -> None:
     root = tmp_path / "dataset"
     write_different(root, subjects=8)
@@ -68,7 +67,7 @@ def test_the_command_that_is_killed_at_any_moment_and_started_again_gives_the_sa
     assert interrupted >= 3
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(200, marks=[pytest.mark.long, pytest.mark.slow])])
+@pytest.mark.parametrize("kills", [8, pytest.param(200, marks=pytest.mark.long)])
 @pytest.mark.usefixtures("small_shards")
 def test_killed_again_and_again_nothing_is_lost_and_nothing_is_wrong(kills: int, tmp_path: Path) -> None:
     root, steps = write_different(tmp_path / "dataset", clips=1), np.random.default_rng(kills)
@@ -110,6 +109,7 @@ def test_parts_that_are_finished_are_not_made_again(clips: int, different: Path,
     assert shards_of(path) == shards_of(pack(different, tmp_path / "whole", processes=2).path)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("small_shards")
 def test_two_processes_that_pack_at_once_give_the_same_and_lose_nothing(different: Path, tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
@@ -173,6 +173,7 @@ def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(fcntl, "flock", flock)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_locks")
 def test_locks_are_not_needed(different: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert pack(different, tmp_path / "pack", processes=2).missing == 0
@@ -193,6 +194,7 @@ def test_a_folder_that_cannot_be_flushed_holds_a_pack(
     assert pack(root, tmp_path / "pack", processes=1).made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_bad_file_ends_it_with_its_name_and_without_a_pack(processes: int, root: Path) -> None:
     video = root / "videos/Subject02/0001.mp4"
@@ -302,6 +304,7 @@ def test_the_manifest_is_only_a_copy(different: Path, tmp_path: Path) -> None:
     assert entries_of(path) == before
 
 
+@pytest.mark.long
 def test_a_changed_recording_is_packed_again_and_nothing_else(root: Path) -> None:
     write_dataset(root)
     before = pack(root, processes=1).encoded
@@ -330,6 +333,7 @@ print("ended")
 """
 
 
+@pytest.mark.long
 def test_processes_end_although_requests_to_end_are_ignored() -> None:
     said = subprocess.run(
         [sys.executable, "-c", UNDER_A_LOADER_WORKER], capture_output=True, text=True, timeout=120, check=True

@@ -73,6 +73,7 @@ def test_a_subject_that_is_not_there_is_an_error_that_lists_those_that_are(writt
         revalexo(written, val_subjects=("31",)).build("val", seed=0)
 
 
+@pytest.mark.long
 def test_a_pattern_without_columns_is_an_error_before_training(written: Path) -> None:
     with pytest.raises(
         DataError, match=r"0000\.csv: no column matches the channel pattern 'acc_Head_\*'; columns: time, acc_"

@@ -88,6 +88,7 @@ def test_check_data_warns_of_clips_without_activities_and_counts_their_files(roo
     assert not [problem for problem in found.problems if problem.kind in ("imu_short", "video_short")]
 
 
+@pytest.mark.long
 def test_a_dataset_without_labels_pretrains(tmp_path: Path) -> None:
     write_distinct_dataset(tmp_path / "data")
     unlabel(tmp_path / "data")

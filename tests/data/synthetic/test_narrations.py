@@ -107,7 +107,7 @@ def test_held_out_combinations_leave_every_part_in_training_and_are_asked_for_in
     assert set(FORMS).isdisjoint(UNSEEN_FORMS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_recordings_stay_the_same_bit_for_bit_and_a_complete_dataset_can_be_narrated(tmp_path: Path) -> None:
     def digests(root: Path) -> dict[str, str]:
         files = (path for path in root.rglob("*") if path.is_file())

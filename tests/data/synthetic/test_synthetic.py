@@ -50,6 +50,7 @@ def _contents(folder: Path, pattern: str) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob(pattern))}
 
 
+@pytest.mark.long
 def test_layout_is_complete(root: Path) -> None:
     mapping = json.loads((root / "label_mapping.json").read_text())
     assert mapping["label_to_idx"] == {name: index for index, name in enumerate(ACTIVITIES)}
@@ -88,11 +89,13 @@ def test_video_file_holds_360_frames_at_30_fps(root: Path) -> None:
     assert max(np.diff(keys)) <= 15
 
 
+@pytest.mark.long
 def test_files_do_not_depend_on_the_number_of_processes(root: Path, tmp_path: Path) -> None:
     synthesize(tmp_path / "alone", subjects=SUBJECTS, clips=CLIPS, processes=1)
     assert _contents(tmp_path / "alone", "*.*") == _contents(root, "*.*")
 
 
+@pytest.mark.long
 def test_interrupted_set_is_completed(root: Path, tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         assert (done, total) == (1, SUBJECTS * CLIPS)
@@ -108,6 +111,7 @@ def test_interrupted_set_is_completed(root: Path, tmp_path: Path) -> None:
     assert _contents(tmp_path, "*.*") == _contents(root, "*.*")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("folder", ["", "data_pairs"])
 def test_set_of_a_process_that_was_killed_while_it_wrote_json_is_completed(
     folder: str, root: Path, tmp_path: Path
@@ -196,6 +200,7 @@ def test_standing_still_gives_gravity_and_almost_no_rotation() -> None:
     assert rates.max() < 0.05
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("activity", ["walking", "stairs_down"])
 def test_gyroscope_integrates_to_the_orientation(activity: str) -> None:
     for pose in sensor_poses(_motion(activity)).values():
@@ -259,6 +264,7 @@ def test_picture_shifts_right_when_the_camera_turns_left() -> None:
     assert np.argmin(errors) - 10 == pytest.approx(FOCAL * np.tan(turn), abs=1.5)
 
 
+@pytest.mark.long
 def test_picture_changes_with_the_speed_of_the_body() -> None:
     clip = THEMES.index(("walking", "standing", "walking"))
     motion = clip_motion(0, 0, clip)

@@ -36,6 +36,7 @@ def measure(seed: int, subject: int, clip: int) -> dict[str, object]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", list(GOLDEN))
 def test_recordings_of_world_1_never_change(key: str) -> None:
     seed, subject, clip = (int(number) for number in key.split())

@@ -33,6 +33,7 @@ from revalexo_clip.data.synthetic.world2.view import HeadView, stabilise
 GYRO_PELVIS = slice(CHANNELS.index("gyro_Pelvis_x"), CHANNELS.index("gyro_Pelvis_z") + 1)
 
 
+@pytest.mark.long
 def test_recordings_depend_on_seed_subject_and_recording_only() -> None:
     def draw(seed: int, subject: int, recording: int) -> tuple[Float, Float]:
         key = (seed, subject, recording)
@@ -48,6 +49,7 @@ def test_recordings_depend_on_seed_subject_and_recording_only() -> None:
         assert np.abs(draw(*other)[1] - frames).mean() > 3.0
 
 
+@pytest.mark.long
 def test_a_recording_is_written_with_its_labels_and_its_world(tmp_path: Path) -> None:
     root = tmp_path / "w2"
     synthesize(root, subjects=1, clips=1, world=2, camera_imu=True, processes=1)
@@ -212,6 +214,7 @@ def test_a_stabiliser_keeps_slow_turns_and_removes_fast_ones() -> None:
     assert np.abs(shaken - turn)[inner].max() > 0.04
 
 
+@pytest.mark.long
 def test_every_second_camera_stabilises_its_video_and_no_imu_notices(tmp_path: Path) -> None:
     for subject, differs in ((0, False), (1, True)):
         plain, stabilised = (

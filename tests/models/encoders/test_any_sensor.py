@@ -162,6 +162,7 @@ def test_silence_has_finite_features_and_gradients() -> None:
     assert bool(imu_BLC.grad.isfinite().all())
 
 
+@pytest.mark.long
 def test_places_are_known_by_name_on_either_side() -> None:
     assert place_of("Left_Foot") == place_of("Right_Foot") > 0
     assert place_of("Right_Wrist") == place_of("Left_Forearm") > 0

@@ -43,9 +43,8 @@ def trained(build: Callable[[bool], nn.Module], checkpointing: bool) -> tuple[nn
     return net, sum(kept.values()) - sum(parameter.untyped_storage().nbytes() for parameter in net.parameters())
 
 
-@pytest.mark.parametrize(
-    ("build", "share"), [pytest.param(x3d, 0.4, id="X3D"), pytest.param(mvit, 0.2, id="MViT", marks=pytest.mark.slow)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("build", "share"), [pytest.param(x3d, 0.4, id="X3D"), pytest.param(mvit, 0.2, id="MViT")])
 def test_gradients_and_statistics_are_the_same_and_far_less_is_kept(
     build: Callable[[bool], nn.Module], share: float
 ) -> None:

@@ -106,7 +106,6 @@ def assert_compiles(name: str, *, backend: str, sequence: bool) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.parametrize("name", WHOLE)
 def test_an_encoder_is_one_graph(name: str) -> None:
     assert_compiles(name, backend="aot_eager", sequence=True)
@@ -119,7 +118,7 @@ def test_a_compiled_encoder_computes_the_same(name: str) -> None:
     assert_compiles(name, backend="inductor", sequence=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_recurrent_encoder_is_divided_at_its_lstm_alone() -> None:
     module, inputs = built("DeepConvLSTM")
     module.compile(backend="aot_eager")
@@ -129,7 +128,7 @@ def test_a_recurrent_encoder_is_divided_at_its_lstm_alone() -> None:
     assert "LSTM" in reasons
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_in_a_training_step_a_graph_is_divided_at_dropout_alone() -> None:
     """Its mask depends on the number of the step: a graph would be compiled anew for each."""
     encoder = ResNet1D(width=8, dropout=0.5).build(IMU, 4)

@@ -46,6 +46,7 @@ def test_parameter_count_is_the_published_one(embed_dim: int, count: int) -> Non
     assert sum(parameter.numel() for parameter in encoder.parameters()) == count
 
 
+@pytest.mark.long
 def test_features_equal_a_plain_module_with_the_same_layer_names() -> None:
     torch.manual_seed(0)
     encoder = DeepConvLSTM().build(spec(6), 32)

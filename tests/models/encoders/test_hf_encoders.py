@@ -87,6 +87,7 @@ def pooled_frame(name: str, pooling: str, output: object) -> Tensor:
     return state[0] if pooling == "cls" else sum(state[PREFIX[name] :]) / len(state[PREFIX[name] :])  # type: ignore[return-value]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", IMAGES)
 def test_image_models_give_what_the_library_gives_for_each_frame(models: dict[str, Path], name: str) -> None:
     of = spec()
@@ -355,6 +356,7 @@ def test_a_resumed_run_takes_the_architecture_of_its_checkpoint_if_files_are_mis
         assert other.or_as_kept(kept) is other
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("size", "weights"), [(18, 11_176_512), (34, 21_284_672), (50, 23_508_032)])
 def test_resnets_have_the_published_number_of_weights(size: int, weights: int) -> None:
     encoder = ResNetFrames.model_validate({"size": size, "weights": None})
@@ -364,6 +366,7 @@ def test_resnets_have_the_published_number_of_weights(size: int, weights: int) -
     assert encoder.feature_dim(5) == (2048 if size == 50 else 512)
 
 
+@pytest.mark.long
 def test_a_resnet_of_files_is_the_librarys(tmp_path: Path, models: dict[str, Path]) -> None:
     torch.manual_seed(0)
     own = ResNetFrames(weights=None).known_architecture()

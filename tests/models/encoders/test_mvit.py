@@ -45,6 +45,7 @@ def cached_weights(published: nn.Module, tmp_path_factory: pytest.TempPathFactor
     file.unlink()
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_features_with_published_weights_equal_the_input_of_the_published_classifier(
     published: nn.Module, cached_weights: Path
@@ -74,6 +75,7 @@ def test_the_longer_variant_has_a_position_for_every_two_of_its_frames() -> None
     assert positions.shape == (1, 16, 96)
 
 
+@pytest.mark.long
 def test_every_parameter_gets_a_gradient() -> None:
     net = build().train()
     net(torch.randn(2, 3, 2, 32, 32)).sum().backward()

@@ -174,6 +174,7 @@ def test_in_bfloat16_features_are_close() -> None:
         torch.testing.assert_close(one.float(), other, rtol=0.1, atol=0.1)
 
 
+@pytest.mark.long
 def test_a_compiled_network_gives_the_same() -> None:
     net = built(encoder(dropout=0.0))
     expected = net.encode(windows())

@@ -104,6 +104,7 @@ def test_an_event_in_the_imu_is_found_at_its_time(name: str, event: float) -> No
     assert abs(found - event) <= TOLERANCE.get(name, 0.1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("event", [0.4, 8 / 15, 1.0, 1.6])
 @pytest.mark.parametrize("name", VIDEO_ENCODERS)
 def test_an_event_in_the_video_is_found_at_its_time(name: str, event: float) -> None:
@@ -154,6 +155,7 @@ def test_spectral_attention_has_as_many_times_as_moments(samples: int) -> None:
         assert net.encode(torch.randn(2, samples, 6)).sequence_BTE.shape[1] == len(net.time_T)
 
 
+@pytest.mark.long
 def test_frames_of_a_burst_count_as_one_moment() -> None:
     spec = VideoSpec(frames=4, crop=32, short_side=32, window=2.0, burst=2)
     for encoder in (X3D(weights=None), X3D(weights=None, keep_time=True), MViT(weights=None)):

@@ -218,6 +218,7 @@ def test_what_an_encoder_says_it_takes_is_what_it_takes(color: Literal["sequence
     assert encoder.takes_frames is (color is not None)
 
 
+@pytest.mark.long
 def test_a_compiled_network_gives_the_same_sequence_and_its_copies_are_not_compiled() -> None:
     net = imu_net(dropout=0.0)
     imu_BLC = torch.randn(3, 120, 3)

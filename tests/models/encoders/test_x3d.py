@@ -67,6 +67,7 @@ def published_features(published: nn.Module, video_B3THW: Tensor) -> Tensor:
     return seen[0].mean(dim=(1, 2, 3))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("frames", "crop"), [(4, 160), (4, 182), (6, 192)])
 @torch.no_grad()
 def test_features_with_published_weights_equal_the_input_of_the_published_classifier(
@@ -80,6 +81,7 @@ def test_features_with_published_weights_equal_the_input_of_the_published_classi
     assert (expected.sum(dim=1) > 2).all(), "a softmax would have gone unnoticed"
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_a_local_file_gives_the_same_features_as_the_cache(cached_weights: Path) -> None:
     video_B3THW = torch.randn(1, 3, 4, 64, 64)
@@ -100,6 +102,7 @@ def test_parameter_count_is_the_published_one() -> None:
     assert sum(parameter.numel() for parameter in build().parameters()) == 3_499_218
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("size", "window"), [("xs", (4, 5, 5)), ("s", (13, 5, 5)), ("m", (16, 7, 7)), ("l", (16, 10, 10))]
 )
@@ -195,6 +198,7 @@ def test_published_weights_are_downloaded_from_the_url_of_pytorchvideo(
         X3D(size="m").load_pretrained(build(1, 32, "m"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_synchronised_batch_norm_replaces_the_fast_one(checkpointed: bool) -> None:
     torch.manual_seed(0)

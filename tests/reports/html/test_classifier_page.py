@@ -59,6 +59,7 @@ def written(findings: ClassifierFindings, tmp_path_factory: pytest.TempPathFacto
     return path.read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_it_is_one_file_in_the_colours_of_the_page(written: str) -> None:
     page = Page(written)
     assert "://" not in written
@@ -101,6 +102,7 @@ def test_confusion_matrices_are_those_of_the_first_and_of_the_last_horizon(writt
     assert "Predicted activity, 0.5 s after the end of the window: all windows" in text
 
 
+@pytest.mark.long
 def test_the_same_predictions_give_the_same_bytes(findings: ClassifierFindings, written: str, tmp_path: Path) -> None:
     write_classifier_report(tmp_path / "again.html", findings)
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == written
@@ -253,6 +255,7 @@ def test_every_subject_has_results_of_its_own(findings: ClassifierFindings, writ
         assert "".join(expected) in text
 
 
+@pytest.mark.long
 def test_clips_are_the_best_the_worst_and_others() -> None:
     made = made_predictions(clips=9)
     label_N, predicted_N = made.label_NK[:, 0], made.predicted()[:, 0]
@@ -276,6 +279,7 @@ def test_clips_in_which_nothing_changes_are_not_shown() -> None:
     assert len(timelines.choose(replace(made, label_NK=np.ones_like(label_NK)))) == 6
 
 
+@pytest.mark.long
 def test_six_subjects_have_a_mean_with_an_interval_between_subjects() -> None:
     found = made_findings(made_predictions(subjects=6, clips=3))
     text = told(found)

@@ -33,6 +33,7 @@ def page(metrics: JsonObject, tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_it_is_one_file_that_asks_for_no_other(page: str) -> None:
     assert "://" not in page
     assert not re.search(r"@import|xlink", page)
@@ -83,6 +84,7 @@ def test_subjects_that_were_seen_are_said_before_the_answers(metrics: JsonObject
     )
 
 
+@pytest.mark.long
 def test_what_is_missing_is_said_in_words(metrics: JsonObject) -> None:
     bare: JsonObject = {
         **metrics,
@@ -102,6 +104,7 @@ def test_what_is_missing_is_said_in_words(metrics: JsonObject) -> None:
     )
 
 
+@pytest.mark.long
 def test_with_a_single_subject_it_is_told_who_trained_the_probes() -> None:
     alone = made_comparison({"a/1": 1.0, "b/1": 0.5}, subjects=1)
     told = {section.anchor: Page(section.body).text for section in comparison.sections(alone)}
@@ -117,6 +120,7 @@ def test_with_a_single_subject_it_is_told_who_trained_the_probes() -> None:
     assert "Probes of the other checkpoints are trained on other subjects" in Page(differently).text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("significant", "answer"),
     [

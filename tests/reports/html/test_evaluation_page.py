@@ -49,6 +49,7 @@ def written(findings: Findings, tmp_path_factory: pytest.TempPathFactory) -> str
     return path.read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_it_is_one_file_that_asks_for_no_other(written: str) -> None:
     page = Page(written)
     assert "://" not in written
@@ -105,6 +106,7 @@ def test_the_same_evaluation_gives_the_same_bytes(findings: Findings, written: s
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == written
 
 
+@pytest.mark.long
 def test_subjects_that_were_seen_are_said_before_all_else(findings: Findings) -> None:
     seen: JsonObject = {"train": ["Subject<1>"], "val": ["Subject2"]}
     text = Page(summary.head("made", {**findings.metrics, "seen": seen})).text
@@ -116,6 +118,7 @@ def test_subjects_that_were_seen_are_said_before_all_else(findings: Findings) ->
     assert "generalisation" not in Page(summary.head("made", findings.metrics)).text
 
 
+@pytest.mark.long
 def test_what_is_missing_is_said_in_words(tmp_path: Path) -> None:
     windows = made_windows(subjects=1, clips=1)
     bare = EvaluatedWindows(**{**vars(windows), "label_NK": torch.full_like(windows.label_NK, -1)})
@@ -187,6 +190,7 @@ def test_it_begins_with_what_the_features_are_worth(findings: Findings) -> None:
     assert "is measured with rxclip evaluate --reference RUN" in Page(probe_section.section_body(probe)).text
 
 
+@pytest.mark.long
 def test_with_a_reference_the_share_of_the_gap_comes_first() -> None:
     windows = supervised(made_windows(subjects=2))
     found = made_evaluation(windows, "made", made_probe_results(windows)).findings

@@ -24,6 +24,7 @@ def page(folder: Path) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_it_is_one_file_that_asks_for_no_other(page: str) -> None:
     assert "://" not in page
     assert not re.search(r"@import|xlink", page)

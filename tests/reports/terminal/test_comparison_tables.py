@@ -37,6 +37,7 @@ def of_first(metrics: JsonObject, count: int) -> JsonObject:
     return {**metrics, "checkpoints": [*checkpoints[:count]], "differences": [*differences[: count - 1]]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_everything_fits_without_being_cut(metrics: JsonObject, count: int) -> None:
     lines = shown(of_first(metrics, count))

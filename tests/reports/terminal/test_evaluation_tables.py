@@ -49,6 +49,7 @@ def shown(metrics: JsonObject, width: int = 80) -> list[str]:
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
+@pytest.mark.long
 def test_everything_fits_without_being_cut(metrics: JsonObject) -> None:
     lines = shown(metrics)
     assert sum("windows" in line for line in lines) == sum("windows" in line for line in shown(metrics, width=120))
@@ -77,6 +78,7 @@ def test_it_begins_with_few_labels_and_transitions(metrics: JsonObject) -> None:
     assert row[-1] == f"{100 * gained['over_untrained']['macro_f1']:+.1f}"
 
 
+@pytest.mark.long
 def test_the_share_of_the_gap_is_one_line(metrics: JsonObject) -> None:
     windows = supervised(made_windows(subjects=2))
     probe: Any = probe_windows(windows, None, TimeBootstrap(units_of(windows), resamples=50)).metrics
@@ -110,6 +112,7 @@ def test_perturbations_have_their_figures_and_differences(metrics: JsonObject) -
     assert_numbers_fit(lambda: evaluation_report(whole))
 
 
+@pytest.mark.long
 def test_a_probe_of_a_single_activity_comes_with_a_warning() -> None:
     windows = made_windows(subjects=2)
     single = EvaluatedWindows(**{**vars(windows), "label_NK": torch.zeros_like(windows.label_NK)})

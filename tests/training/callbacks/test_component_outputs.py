@@ -112,6 +112,7 @@ def squared_loss(change: str) -> Loss:
     return Difference()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -46,6 +46,7 @@ def shown(root: Path, folder: Path, *overrides: str, terminal: bool) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.long
 def test_a_terminal_shows_a_live_bar(written: Path, tmp_path: Path) -> None:
     text = shown(written, tmp_path, "trainer.max_epochs=2", terminal=True)
     assert "epoch 1/2" in text

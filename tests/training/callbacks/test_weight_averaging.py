@@ -165,6 +165,7 @@ def test_a_checkpoint_from_within_validation_is_like_any_other(tmp_path: Path) -
     assert not torch.equal(last["state_dict"]["net.0.weight"], last[TRAINING_WEIGHTS]["net.0.weight"])
 
 
+@pytest.mark.long
 def test_the_metrics_of_a_run_are_those_of_its_checkpoint(distinct: Path, tmp_path: Path) -> None:
     settings = ("trainer.max_epochs=2", "batch_size=8", "optim.lr=0.01")
     averaged = train(small(distinct, "trainer.average=0.9", *settings), tmp_path)

@@ -85,6 +85,7 @@ def test_a_sped_up_model_has_the_same_state_dict() -> None:
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", [3, 9])
 @torch.no_grad()
 def test_it_exports_and_still_computes_afterwards(side: int) -> None:

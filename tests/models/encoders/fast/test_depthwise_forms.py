@@ -76,7 +76,7 @@ def attended(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("as_on_an_accelerator")
 def test_an_mvit_in_channels_last_computes_the_same_on_an_accelerator(attended: list[Tensor]) -> None:
     net = MViT(weights=None, dropout=0).build(VideoSpec(frames=2, crop=32, short_side=32, window=2.0), 4).double()

@@ -103,6 +103,7 @@ def test_linear_maps_with_hooks_or_adapters_are_called() -> None:
     assert called == ["attn.q", "attn.k", "attn.v", "mlp.fc1", "mlp.fc2"]
 
 
+@pytest.mark.long
 def test_it_can_be_traced() -> None:
     model = untouched(2, 36, 36).eval()
     speed_up(model)
@@ -134,6 +135,7 @@ def kept(model: nn.Module, video_B3THW: Tensor) -> int:
     return sum(sizes.values())
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_it_exports_and_still_computes_afterwards() -> None:
     model = untouched(2, 36, 36).eval()

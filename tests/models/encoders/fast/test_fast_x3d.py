@@ -21,11 +21,13 @@ def untouched(size: str) -> nn.Module:
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("size", "frames", "crop"), [("xs", 4, 65), ("m", 3, 40)])
 def test_x3d_is_the_same_function_as_pytorchvideos(size: str, frames: int, crop: int) -> None:
     assert_same_function(untouched(size), speed_up, torch.randn(2, 3, frames, crop, crop + 3))
 
 
+@pytest.mark.long
 def test_a_step_in_mixed_precision_is_close_to_one_in_single() -> None:
     model = untouched("xs").get_submodule("blocks.1")
     speed_up(model)

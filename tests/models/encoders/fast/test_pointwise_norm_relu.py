@@ -14,6 +14,7 @@ def plain(x_BCP: Tensor, weight_OC: Tensor, affine_2O: Tensor, eps: float) -> Te
     return (normed * affine_2O[0, :, None] + affine_2O[1, :, None]).relu()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("places", [20, 2])
 def test_output_gradients_and_statistics_equal_those_of_three_steps(places: int) -> None:
     torch.manual_seed(0)
