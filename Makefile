@@ -56,6 +56,9 @@ runs/any_sensor/finished: experiments/any_sensor.py $(BODIES) | $(VENV)/.install
 	@$(BIN)/rxclip pretrain experiments/any_sensor.py
 	@echo "runs/$$(readlink runs/latest)" > $@
 
+# Compiled modules are kept even if the environment says otherwise: tests start hundreds of Python processes.
+export PYTHONDONTWRITEBYTECODE =
+
 # All tests of a file run in one process, where they share trained models.
 SPREAD := -n auto --maxprocesses 8 --dist loadfile
 PYTEST := $(BIN)/pytest $(SPREAD)
