@@ -60,7 +60,7 @@ runs/any_sensor/finished: experiments/any_sensor.py $(BODIES) | $(VENV)/.install
 export PYTHONDONTWRITEBYTECODE =
 
 # All tests of a file run in one process, where they share trained models.
-SPREAD := -n auto --maxprocesses 8 --dist loadfile
+SPREAD := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PYTEST := $(BIN)/pytest $(SPREAD)
 
 test: setup lint  ## linters, type checker, and all tests that take about a second at most

@@ -36,8 +36,16 @@ hypothesis.settings.register_profile("no deadlines", deadline=None)  # a loaded 
 hypothesis.settings.load_profile("no deadlines")
 
 
+LONGEST = (
+    *("test_killed.py", "test_cross_validation.py", "test_compiled.py", "test_cluster.py", "test_coverage.py"),
+    *("test_false_verdicts.py", "test_doc_own_csv.py", "test_onnx.py", "test_encodings.py", "test_steady_step.py"),
+)
+"""Files that take minutes. They come first, so that at the end no process waits for another's last file."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked `gpu` if there is no CUDA."""
+    """Begin with the longest files, and skip the tests marked `gpu` if there is no CUDA."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
