@@ -39,14 +39,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class Config(BaseModel):
-    """A frozen set of typed fields. Unknown fields are errors; the docstring below a field is its description."""
+    """A frozen set of typed fields. Unknown fields are errors.
+
+    The docstring below a field describes it; see `field_docs`.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
         validate_default=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         polymorphic_serialization=True,
     )
 
@@ -84,7 +86,10 @@ class Component(Config, ABC):
     registry: ClassVar[dict[str, type[Component]]] = {}
     """All concrete components by name."""
     defined_in: ClassVar[str] = ""
-    """Source file of a concrete component. Python finds it only as long as its module is imported."""
+    """Source file of a concrete component, which Python finds only as long as its module is imported.
+
+    The name of the module if there is no such file.
+    """
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
@@ -93,7 +98,7 @@ class Component(Config, ABC):
             raise TypeError(f"{cls.__qualname__}: 'type' is reserved for the component's name and cannot be a field")
         if inspect.isabstract(cls):
             return
-        cls.defined_in = inspect.getsourcefile(cls) or cls.__module__
+        cls.defined_in = _source_of(cls)
         other = Component.registry.get(cls.__name__)
         if other is not None and other.defined_in != cls.defined_in:  # only the same file, loaded again, may replace it
             raise TypeError(
@@ -126,6 +131,14 @@ class Component(Config, ABC):
     @model_serializer(mode="wrap")
     def _name_type(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {"type": type(self).__name__, **handler(self)}
+
+
+def _source_of(kind: type[Component]) -> str:
+    """Return the source file of a class, or the name of its module if it was defined in a notebook or a prompt."""
+    try:
+        return inspect.getsourcefile(kind) or kind.__module__
+    except (OSError, TypeError):
+        return kind.__module__
 
 
 def _not_a_component(base: type[Component], value: object) -> PydanticCustomError:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +13,7 @@ from revalexo_clip.config.base import TrainerConfig
 from revalexo_clip.config.loading import import_experiment_file
 from revalexo_clip.config.pretraining import COMPONENT_KINDS, PretrainExperiment
 from revalexo_clip.core.component import Component, Config, describe, nearest
+from revalexo_clip.core.field_docs import field_docs
 
 
 class Shape(Component, ABC):
@@ -212,7 +215,39 @@ def test_a_component_of_the_library_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_the_docstring_under_a_field_is_its_description() -> None:
-    assert Square.model_fields["side"].description == "Length of\na side."
+    assert field_docs(Square) == {"side": "Length of\na side."}
+
+
+def test_a_field_of_a_base_keeps_its_description_unless_it_has_one_of_its_own(tmp_path: Path) -> None:
+    load(
+        tmp_path / "described.py",
+        'class Base(Component):\n    x: int = 1\n    """Of the base."""\n    y: int = 2\n    """The same."""\n'
+        "    z: int = 3\n"
+        'class Derived(Base):\n    x: int = 4\n    """Its own."""\n',
+    )
+    assert field_docs(Component.registry["Derived"]) == {"x": "Its own.", "y": "The same."}
+
+
+TYPED = """
+from revalexo_clip import ImuAugmentation
+from revalexo_clip.core.field_docs import field_docs
+
+class Typed(ImuAugmentation):
+    x: int = 1
+    '''Not found.'''
+    def sample(self, rng, spec): ...
+    def apply(self, imu_BLC, drawn): ...
+
+class Typed(Typed):
+    x: int = 2
+
+print(Typed(), Typed.defined_in, field_docs(Typed))
+"""
+
+
+def test_a_component_may_be_defined_where_there_is_no_file_and_be_replaced_there() -> None:
+    said = subprocess.run([sys.executable, "-c", TYPED], capture_output=True, text=True, check=False)
+    assert (said.stdout, said.stderr) == ("x=2 __main__ {}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +259,8 @@ def test_every_field_and_every_component_of_the_library_is_described(kind: type[
     if not kind.__module__.startswith("revalexo_clip."):
         pytest.skip("not of the library")
     assert kind.__doc__
-    undescribed = [name for name, field in kind.model_fields.items() if not (field.description or "").strip()]
+    docs = field_docs(kind)
+    undescribed = [name for name in kind.model_fields if not docs.get(name, "").strip()]
     assert undescribed == []
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from revalexo_clip.core.component import Component, Config, JsonObject
+from revalexo_clip.core.field_docs import field_docs
 from revalexo_clip.data.revalexo.check import KINDS, Problem
 from revalexo_clip.data.revalexo.check.shared import PlacedClip
 
@@ -130,8 +131,9 @@ def _field_table(kind: type[Config]) -> Table:
     table.add_column(overflow="fold")
     table.add_column(style="green", max_width=20, overflow="fold")
     table.add_column(style="dim", overflow="fold")
+    docs = field_docs(kind)
     for name, info in kind.model_fields.items():
         default = "required" if info.default is PydanticUndefined else _scalar(to_jsonable_python(info.default))
-        meaning = " ".join((info.description or "").split())
+        meaning = " ".join(docs.get(name, "").split())
         table.add_row(Text(f"  {name}"), Text(default), Text(meaning))
     return table
