@@ -12,7 +12,7 @@ BODIES := data/bodies.npz
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo encoder-in-the-box test test-long test-lowest test-gpu lint format docs audit dist bench bench-data bench-encoders bench-training \
-        bench-evaluation bench-features bench-scale bench-stream bench-gpu wheels-gpu ablation rivals golden clean clean-demo
+        bench-evaluation bench-features bench-scale bench-stream bench-gpu bench-any-sensor wheels-gpu ablation rivals golden clean clean-demo
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
@@ -45,7 +45,7 @@ runs/demo/finished: experiments/demo.py | $(VENV)/.installed
 	@echo "runs/$$(readlink runs/latest)" > $@
 
 # Hours of simulated movement, for experiments/any_sensor.py. What it is worth: docs/experiments.md, "Any sensors".
-encoder-in-the-box: runs/any_sensor/finished  ## simulate bodies, pretrain an IMU encoder of any sensors, export it (no better than new weights so far)
+encoder-in-the-box: runs/any_sensor/finished  ## simulate bodies, pretrain an IMU encoder of any sensors, export it (little better than new weights on real people)
 	@$(BIN)/rxclip export-encoder --modality imu --ckpt "$$(cat $<)"
 
 $(BODIES): | $(VENV)/.installed
@@ -140,6 +140,9 @@ bench-stream: setup  ## time from the last sample of a window to its predictions
 
 ablation: setup  ## results of the recommended recipe without each of its ingredients (hours)
 	@$(BIN)/python -m benchmarks.ablation
+
+bench-any-sensor: setup  ## macro F1 of one pretrained AnySensor on single sensors, beside encoders trained for each (half an hour)
+	@$(BIN)/python -m benchmarks.any_sensor sensors
 
 rivals: setup  ## results of the recommended recipe beside the objectives of IMU2CLIP, PRIMUS and COMODO (hours)
 	@$(BIN)/python -m benchmarks.rivals

@@ -88,6 +88,8 @@ class Windows:
         starts = [np.arange(first, last - length + 1, step) for first, last in pairwise(offsets.tolist())]
         recording_W = np.repeat(np.arange(len(starts)), [len(one) for one in starts])
         self.imu_WLC = np.stack([turned_N6[start : start + length] for start in np.concatenate(starts)])
+        self.recording_W = recording_W.astype(np.int64)
+        self.time_W = (np.concatenate(starts) - offsets[recording_W]) / self.rate
         self.label_W = label[recording_W].astype(np.int64)
         self.subject_W = subject[recording_W].astype(np.int64)
 
