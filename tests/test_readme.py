@@ -81,6 +81,8 @@ def test_the_experiments_that_are_shown_are_experiments(shown: dict[str, Path]) 
         "docs/experiments.md/my_experiment.py",
         "docs/custom-components.md/my_idea.py",
         "docs/finetuning.md/my_classifier.py",
+        "docs/tutorials/first-classifier.md/my_minutes.py",
+        "docs/tutorials/own-encoder-and-dataset.md/my_folders.py",
         "docs/tutorials/own-parts.md/my_parts.py",
         "docs/own-csv.md/my_sensors.py",
     }
@@ -207,6 +209,7 @@ def test_files_that_are_named_exist(page: Page) -> None:
 def test_the_index_has_every_page() -> None:
     index = Page(ROOT / "docs" / "index.md")
     assert {path.name for path in index.path.parent.glob("*.md")} - {"index.md"} <= set(index.links())
+    assert {f"tutorials/{path.name}" for path in (index.path.parent / "tutorials").glob("*.md")} <= set(index.links())
 
 
 def test_the_citation_is_of_this_version() -> None:

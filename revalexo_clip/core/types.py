@@ -23,6 +23,8 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 Split = Literal["train", "val", "test"]
+"""A part of a dataset; no subject is in two of them."""
+
 Modality = Literal["imu", "video"]
 
 Stack = Callable[[tuple[Tensor, ...] | list[Tensor]], Tensor]

@@ -24,6 +24,7 @@ from revalexo_clip.data.ego4d.ego4d import Ego4D
 from revalexo_clip.data.motion import Motion
 from revalexo_clip.data.recordings.imu_recordings import ImuRecordings
 from revalexo_clip.data.revalexo.revalexo import RevalExo
+from revalexo_clip.data.subjects import SplitBySubject
 from revalexo_clip.data.visits import VisitBatches
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Motion",
     "Recordings",
     "RevalExo",
+    "SplitBySubject",
     "UniformBatches",
     "VisitBatches",
     "WindowDataset",

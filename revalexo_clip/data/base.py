@@ -44,10 +44,12 @@ class Windows:
 class LabelledWindows(TorchDataset[Sample], ABC):
     """Labelled IMU windows of a split. `dataset[epoch, index]` depends only on (seed, epoch, index).
 
-    Samples contain `NO_VIDEO`, except those of a `WindowDataset`.
+    Samples contain no video, except those of a `WindowDataset`. A subclass sets the attributes, and implements
+    `__getitem__`, which returns `sample(...)`, `labels`, `fingerprint` and `imu_statistics`.
     """
 
     windows: Windows
+    """Clip and start of each window."""
     clip_subjects: tuple[str, ...]
     """Subject of each clip."""
     clip_names: tuple[str, ...]
@@ -63,6 +65,7 @@ class LabelledWindows(TorchDataset[Sample], ABC):
     horizons: tuple[float, ...]
     """Label times, relative to the end of the window [s]."""
     imu_spec: ImuSpec
+    """Format of the IMU windows."""
     video_spec: VideoSpec | None = None
     """None except for a `WindowDataset`."""
     num_too_short: int
@@ -92,6 +95,39 @@ class LabelledWindows(TorchDataset[Sample], ABC):
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """Return window `index` of `epoch`. Raises `DataError`, naming the file, if it cannot be read."""
 
+    def sample(
+        self,
+        index: int,
+        start: float,
+        imu_LC: Tensor,
+        label_K: Tensor,
+        *,
+        video_THWC: Tensor = NO_VIDEO,
+        motion_MYX3: Tensor = NO_MOTION,
+        features_MP: Tensor = NO_FEATURES,
+        transition_K: Tensor | None = None,
+    ) -> Sample:
+        """Build the sample of window `index`, which starts at `start` [s] of its clip. See `Sample` for the tensors.
+
+        Without `transition_K`, no moment lies between two activities.
+        """
+        clip = int(self.windows.clip_N[index])
+        whole = torch.from_numpy(np.array([clip, self.clip_recordings[clip], index]))
+        seconds = torch.from_numpy(np.array([start, start + float(self.clip_offsets[clip])]))
+        return Sample(
+            imu_LC=imu_LC,
+            video_THWC=video_THWC,
+            motion_MYX3=motion_MYX3,
+            features_MP=features_MP,
+            label_K=label_K,
+            transition_K=torch.zeros_like(label_K, dtype=torch.bool) if transition_K is None else transition_K,
+            clip=whole[0],
+            start=seconds[0],
+            recording=whole[1],
+            time=seconds[1],
+            window=whole[2],
+        )
+
     @abstractmethod
     def labels(self, epoch: int) -> npt.NDArray[np.int64]:
         """Return [N, K], `label_K` of each window in an epoch, without reading any recording."""
@@ -116,6 +152,7 @@ class WindowDataset(LabelledWindows):
     """
 
     video_spec: VideoSpec
+    """Format of the video windows."""
 
     def shown_frames(self, index: int, count: int, side: int) -> Tensor:
         """Return frames of an evaluation window for people to look at, [T, H, W, 3] uint8.

@@ -85,20 +85,15 @@ class LabelledClips(LabelledWindows):
         except DataError as error:
             raise DataError(f"{self.clip_names[clip]}, window at {start:.3f} s: {error}") from error
         label_K, transition_K = self._labels(clip, start)
-        whole = torch.from_numpy(np.array([clip, self.clip_recordings[clip], index]))
-        seconds = torch.from_numpy(np.array([start, start + float(self.clip_offsets[clip])]))
-        return Sample(
-            imu_LC=torch.from_numpy(imu_LC),
+        return self.sample(
+            index,
+            start,
+            torch.from_numpy(imu_LC),
+            torch.from_numpy(label_K),
             video_THWC=video_THWC,
             motion_MYX3=motion_MYX3,
             features_MP=features_MP,
-            label_K=torch.from_numpy(label_K),
             transition_K=torch.from_numpy(transition_K),
-            clip=whole[0],
-            start=seconds[0],
-            recording=whole[1],
-            time=seconds[1],
-            window=whole[2],
         )
 
     def labels(self, epoch: int) -> windows.Ints:

@@ -204,6 +204,14 @@ def test_a_clock_is_checked(tmp_path: Path) -> None:
     assert kinds(tmp_path, time="t") == [("bad_clock", "Anna.csv")]
 
 
+def test_a_clock_without_video_may_start_anywhere(tmp_path: Path) -> None:
+    for number, subject in enumerate(SUBJECTS):
+        columns = {"t": 50 + np.arange(360) / 60, **dict(zip(AXES, signals(number).T, strict=True))}
+        write_csv(tmp_path / f"{subject}.csv", columns)
+    write_table(tmp_path / "recordings.csv", "file,subject,label", *(f"{name}.csv,{name},walking" for name in SUBJECTS))
+    assert kinds(tmp_path, time="t") == []
+
+
 def test_an_npz_file_is_checked(tmp_path: Path) -> None:
     rows = np.concatenate([signals(number) for number in range(5)]).astype(np.float32)
     rows[:360, :3] /= 9.80665
