@@ -163,6 +163,7 @@ class TwoTowers(nn.Module):
         return {"imu": list(self.imu), "video": list(self.video)}
 
 
+@pytest.mark.long
 @given(
     counts=st.tuples(st.integers(2, 5), st.integers(2, 5)),
     scales=st.tuples(st.sampled_from([0.1, 1.0, 3.0]), st.sampled_from([0.5, 1.0])),

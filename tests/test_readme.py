@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def page_and_text(value: object) -> str:
     return value.name if isinstance(value, Page) else str(value).strip().splitlines()[0][:60]
 
 
+@cache
 def group() -> TyperGroup:
     found = typer.main.get_command(cli.app)
     assert isinstance(found, TyperGroup)

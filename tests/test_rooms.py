@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,8 +51,13 @@ def room_of(module: str) -> str:
 SOURCES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def imports_of(module: str) -> Iterator[tuple[int, str]]:
-    """Yield line and name of every module of the package that a module imports, anywhere in its file."""
+@cache
+def imports_of(module: str) -> list[tuple[int, str]]:
+    """Return line and name of every module of the package that a module imports, anywhere in its file."""
+    return list(_imports_of(module))
+
+
+def _imports_of(module: str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}:{node.lineno}: relative import"

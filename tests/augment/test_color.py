@@ -120,6 +120,7 @@ def test_finished_frames_change_as_frames_before_normalisation(augmentation: Col
     np.testing.assert_allclose(always.apply(finished, drawn).view(3, 50).T, expected, atol=1e-5)
 
 
+@pytest.mark.long
 def test_probabilities_and_ranges() -> None:
     affines = np.array([ColorJitter().affine(rng, VIDEO) for rng in generators(3000)])
     assert (affines != np.eye(4)).any((1, 2)).mean() == pytest.approx(0.8, abs=0.03)

@@ -46,6 +46,7 @@ def test_crops_have_all_positions_and_sizes() -> None:
     assert abs(ratios.mean()) < 0.01
 
 
+@pytest.mark.long
 def test_the_middle_is_used_if_no_rectangle_fits() -> None:
     (view,) = set(crops(20, 400, 5))
     assert view.height == pytest.approx(20)

@@ -59,6 +59,7 @@ def test_one_sensor_stays_at_least_and_each_of_them_may() -> None:
     assert (~all_but_one).any(0).all()
 
 
+@pytest.mark.long
 def test_probabilities_are_those_of_the_sensor_and_of_the_window() -> None:
     rates = silent(SensorDropout(rate=0.2, rates={"Pelvis": 0.8, "*_Foot": 0.5, "Left_Foot": 0.0}, p=1), 4000)
     expected = [{"Pelvis": 0.8, "Right_Foot": 0.5, "Left_Foot": 0.0}.get(segment, 0.2) for segment in SEGMENTS]

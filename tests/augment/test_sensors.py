@@ -116,6 +116,7 @@ def test_an_incomplete_sensor_is_an_error_that_names_the_missing_channels() -> N
         HalfTurn().sample(np.random.default_rng(0), lacking)
 
 
+@pytest.mark.long
 def test_half_turns_are_rotations_that_a_sensors_accelerometer_and_gyroscope_share() -> None:
     half_turn, found = HalfTurn(), []
     for rng in generators(2000):

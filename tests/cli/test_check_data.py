@@ -159,6 +159,7 @@ def test_what_clips_share_is_a_line_and_a_list(home: Path) -> None:
     ]
 
 
+@pytest.mark.long
 def test_a_clock_that_training_will_use_is_checked(home: Path) -> None:
     clock(lambda row: 1000 * row / 60)(home / "dataset")
     printed = json.loads(call(*CHECK, "--time", "time", "--json", cwd=home).stdout)

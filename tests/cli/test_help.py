@@ -96,6 +96,7 @@ def test_version_prints_name_and_version(tmp_path: Path) -> None:
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, f"rxclip {__version__}\n", "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("begun", "offered"), [("ex", ["export-encoder", "export-classifier"]), ("evaluate --to", ["--tolerance"])]
 )

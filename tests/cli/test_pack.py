@@ -34,6 +34,7 @@ def figure(metrics: JsonObject, *path: str) -> float:
     return float(str(metrics[path[-1]]))
 
 
+@pytest.mark.long
 def test_the_command_prints_the_pack_and_its_size(root: Path) -> None:
     finished = call("pack", root, cwd=root.parent)
     assert finished.returncode == 0, finished.stderr
@@ -74,6 +75,7 @@ def test_a_bad_clip_ends_it_with_one_message(root: Path) -> None:
     assert line == f"error: {root}/imu/Subject02/0000.csv: line 3 (row 2), column acc_Pelvis_x: 'x' is not a number"
 
 
+@pytest.mark.long
 def test_a_dry_run_makes_no_pack(unpacked: Path, tmp_path: Path) -> None:
     before = sorted(unpacked.rglob("*"))
     with chdir(tmp_path):

@@ -122,6 +122,7 @@ def test_an_experiment_in_folds_is_not_trained_as_one() -> None:
         finetune(in_folds(Path("dataset"), NEW))
 
 
+@pytest.mark.long
 def test_an_encoder_trained_on_test_subjects_is_refused_before_anything_is_written(
     distinct: Path, trained_run: Path, tmp_path: Path
 ) -> None:

@@ -120,6 +120,7 @@ def test_what_is_missing_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
 MEASURE = "from revalexo_clip.core import platform; print(platform.peak_memory())"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not count what the parent used")
 def test_the_peak_memory_is_not_that_of_the_parent() -> None:
     parent = (

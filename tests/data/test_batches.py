@@ -200,6 +200,7 @@ def test_what_the_error_proposes_is_enough(written: Path, windows: int, seconds:
     assert batch_size // windows == len(np.unique(_groups(revalexo(written).build("train", 0), "clip", seconds)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [None, np.array([0, 3, 4, 7, 12, 13, 21, 28, 33, 39])])
 def test_balanced_batches_have_every_activity_alike(dataset: WindowDataset, rows: Ints | None) -> None:
     draw = BalancedBatches().composer(dataset, 10, rows)

@@ -50,6 +50,7 @@ def test_a_clock_at_the_wanted_rate_copies_the_rows() -> None:
     assert (samples_mC == tone(clock(60, start=1.0))).all()
 
 
+@pytest.mark.long
 @given(st.integers(0, 2**32 - 1))
 def test_times_that_jitter_shift_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -94,6 +95,7 @@ def test_a_cell_that_is_no_time_is_named_with_its_row(unit: TimeUnit, cell: str,
     assert caught.value.row == 1
 
 
+@pytest.mark.long
 def test_lost_rows_are_an_error_with_their_place_or_two_pieces() -> None:
     time_n = np.concatenate([clock(60, 0, 5), clock(60, 5.5, 6)])
     with pytest.raises(ClockError, match=r"no row between 4\.983 s and 5\.500 s .*on_bad_time=split") as caught:

@@ -120,6 +120,7 @@ def test_samples_are_the_same_for_any_number_of_workers(workers: int, context: s
     assert [len(batch.window_B) for batch in alone] == [8] * 5
 
 
+@pytest.mark.long
 def test_persistent_workers_see_the_new_epoch(written: Path) -> None:
     sampler = EpochSampler(40, 8, seed=5)
     loading = loader(written, 2, sampler)

@@ -67,6 +67,7 @@ AGREE = 0.05
 """Largest difference from the true mean velocity of a tenth of a second [picture widths / s], of up to 0.69."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["24", "30", "60", "jitter"])
 def test_videos_of_one_motion_give_equal_values_at_any_frame_rate(tmp_path: Path, name: str) -> None:
     times = jittered(2.1, 30.0) if name == "jitter" else steady(2.1, float(name))

@@ -25,6 +25,7 @@ def cut(recording: Samples, starts: list[int], rows: int = 720) -> list[Samples]
     return [recording[start : start + rows].copy() for start in starts]
 
 
+@pytest.mark.long
 @given(st.permutations(range(9)), st.integers(1, 660))
 def test_clips_are_placed_whatever_their_order_and_step(order: list[int], step: int) -> None:
     starts = [number * step for number in range(9)]

@@ -61,6 +61,7 @@ def test_at_the_same_rate_samples_are_unchanged() -> None:
     assert resampled(samples_nC, 60.0, 60.0) is samples_nC
 
 
+@pytest.mark.long
 @given(st.integers(1, 3000), st.floats(31, 2000))
 def test_new_samples_cover_the_time_of_the_old_ones(samples: int, rate: float) -> None:
     count = len(resampled(np.zeros((samples, 1), dtype=np.float32), rate, 60.0))

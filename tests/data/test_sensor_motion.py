@@ -88,6 +88,7 @@ def simulated(subject: int) -> Totals:
     )
 
 
+@pytest.mark.long
 def test_simulated_subjects_are_alike_until_axes_are_permuted() -> None:
     subjects = {f"s{number}": simulated(number) for number in range(6)}
     assert list(unlike_sensors(subjects)) == []

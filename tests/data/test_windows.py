@@ -19,6 +19,7 @@ def test_a_clip_of_12_s_has_21_evaluation_windows() -> None:
     np.testing.assert_array_equal(placed.start_N, np.arange(21) * 0.5)
 
 
+@pytest.mark.long
 @given(
     st.lists(tenths, min_size=1, max_size=5),
     st.sampled_from(["1/10", "1/2", "3/10", "7/10", "1"]),

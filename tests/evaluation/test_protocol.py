@@ -249,6 +249,7 @@ def test_progress_ends_with_the_last_batch(run: Path) -> None:
     assert told["probing"][-1] == (5, 5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("override", "says"),
     [
@@ -282,6 +283,7 @@ def test_recordings_with_other_columns_are_refused(run: Path, distinct: Path, tm
         evaluate(run, data_root=root)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("override", ["embed_dim=8", "imu.hidden=9", "standardize=true", "seed=7", "optim.lr=1"])
 def test_what_a_checkpoint_was_trained_with_cannot_be_set(run: Path, override: str) -> None:
     field = override.partition("=")[0].partition(".")[0]

@@ -138,6 +138,7 @@ def test_a_frozen_pretraining_has_the_same_encoder(run: Path, reference: Path, t
     assert load_reference(path, held_out(run)).path == path
 
 
+@pytest.mark.long
 def test_options_that_contradict_each_other_are_refused(run: Path, reference: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--reference .*best.ckpt is not the checkpoint of an activity classifier"):
         evaluate(run, reference=run)

@@ -42,6 +42,7 @@ def takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ego4D:
     return Ego4D.model_validate({"root": tmp_path / "ego4d", "test_subjects": ("participant_1",)} | small)
 
 
+@pytest.mark.long
 def test_all_pieces_of_a_take_are_searched_also_where_nothing_is_narrated(takes: Ego4D, tmp_path: Path) -> None:
     experiment = built_in_experiment(tmp_path).model_copy(update={"data": takes})
     data = _of_subjects(experiment, [f"participant_1/{FAULTY}"]).data

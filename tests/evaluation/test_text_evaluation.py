@@ -197,6 +197,7 @@ def test_one_clip_alone_can_be_searched_by_its_video(run: Path, tmp_path: Path) 
     assert len(result.moments) < 9, "no more fit without overlap"
 
 
+@pytest.mark.long
 def test_what_cannot_be_searched_is_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no clip Subject05/0001; did you mean 'Subject05/0000'"):
         search("walking", ["Subject05/0001"], ckpt=run)

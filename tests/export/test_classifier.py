@@ -164,6 +164,7 @@ def test_a_changed_or_other_folder_is_refused(folder: Path, run: Path, tmp_path:
             load_classifier(changed)
 
 
+@pytest.mark.long
 def test_only_classifiers_of_imu_windows_are_exported(run: Path, folder: Path) -> None:
     with pytest.raises(DataError, match="is a pretraining checkpoint, which cannot be used here"):
         export_classifier(run)
@@ -193,6 +194,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_classifier(tmp_path_factory.mktemp("made") / "classifier", made_classifier())
 
 
+@pytest.mark.long
 def test_the_file_has_the_predictions_of_each_piece_with_their_times(made: Path, tmp_path: Path) -> None:
     samples_n6 = signals(500)
     write_table(tmp_path / "walk.csv", samples_n6, start=7.0)

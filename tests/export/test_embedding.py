@@ -156,6 +156,7 @@ def test_values_are_converted_to_the_units_of_the_encoder(encoder: Path, tmp_pat
     np.testing.assert_allclose(embed_recording(path, in_g).vector_ND, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 def test_what_cannot_be_embedded_is_one_sentence(video: Path, encoder: Path, tmp_path: Path) -> None:
     pelvis = write_encoder(tmp_path / "pelvis", "Pelvis")
     with pytest.raises(DataError, match=r"lacks acc_Pelvis_x.*pass --place Head"):

@@ -175,6 +175,7 @@ def test_an_array_of_windows_is_taken_as_a_tensor_is(encoder: PretrainedImuEncod
         encoder([[0.0]])
 
 
+@pytest.mark.long
 def test_the_encoder_names_its_training_subjects(encoder: PretrainedImuEncoder) -> None:
     assert encoder.subjects == {"train": ("Subject01", "Subject02"), "val": ("Subject08",)}
 
@@ -219,6 +220,7 @@ def test_a_damaged_description_is_an_error_that_names_the_file(
     print(raised.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "values", "says"),
     [
@@ -262,6 +264,7 @@ def test_huge_sizes_are_an_error_before_memory_is_taken(folder: Path, path: tupl
         load_encoder(folder)
 
 
+@pytest.mark.long
 def test_weights_of_an_earlier_version_have_no_metadata_and_load(folder: Path) -> None:
     before = load_encoder(folder)
     save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors")
@@ -279,6 +282,7 @@ def test_tokens_of_an_encoder_without_a_sequence_are_an_error(run: Path) -> None
         load_encoder(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 1}'])
 def test_what_is_no_description_is_an_error_that_names_the_file(folder: Path, content: bytes) -> None:
     (folder / "config.json").write_bytes(content)

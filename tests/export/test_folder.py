@@ -48,6 +48,7 @@ def test_the_folder_lies_in_the_run_and_holds_three_files(run: Path) -> None:
     assert export.parameters == sum(tensor.numel() for tensor in load_file(folder / "model.safetensors").values())
 
 
+@pytest.mark.long
 def test_the_description_explains_the_imu_encoder(run: Path) -> None:
     export_encoder("imu", run)
     described = read(run / "export" / "imu" / "config.json")
@@ -89,6 +90,7 @@ def test_the_description_explains_the_imu_encoder(run: Path) -> None:
     }
 
 
+@pytest.mark.long
 def test_the_description_explains_the_video_encoder(run: Path, tmp_path: Path) -> None:
     export_encoder("video", run, out=tmp_path / "mine")
     described = read(tmp_path / "mine" / "config.json")
@@ -177,6 +179,7 @@ def test_an_export_leaves_no_onnx_file_of_other_weights(run: Path) -> None:
     assert not stale.exists()
 
 
+@pytest.mark.long
 def test_a_file_is_no_folder_to_export_to(run: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(ConfigError, match="taken is a file; --out must name a folder"):
@@ -206,6 +209,7 @@ def test_after_a_finetuning_the_newest_pretraining_is_exported(
         export_encoder("imu", classifier)
 
 
+@pytest.mark.long
 def test_python_and_the_command_write_the_same_files(run: Path, tmp_path: Path) -> None:
     export_encoder("imu", str(run), out=str(tmp_path / "python"))
     chosen = ("--modality", "imu", "--ckpt", run, "--out", tmp_path / "command")

@@ -38,6 +38,7 @@ def test_an_export_that_fails_leaves_the_one_that_was_there(run: Path, monkeypat
     assert not (run / "new").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["README.md", "config.json", "model.safetensors", "encoder.onnx"])
 def test_files_of_somebody_else_are_not_overwritten(run: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('{"mine": true}')
@@ -75,6 +76,7 @@ def test_all_files_that_are_in_the_way_are_named(tmp_path: Path) -> None:
         refuse_files_of_others(tmp_path, ("a", "c", "b"))
 
 
+@pytest.mark.long
 def test_revalexo_is_not_given_an_encoder_whose_projection_it_would_skip(run: Path) -> None:
     path = run / "checkpoints" / "best.ckpt"
     description = load_checkpoint(path).description

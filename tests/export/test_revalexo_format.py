@@ -73,6 +73,7 @@ def test_a_checkpoint_of_others_becomes_a_folder(plain: PlainDeepConvLSTM, disti
         encoder.embed(random_imu())
 
 
+@pytest.mark.long
 def test_training_subjects_are_unknown_unless_they_are_named(
     plain: PlainDeepConvLSTM, distinct: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +167,7 @@ def pretrained_from(folder: Path, checkpoint: Path, root: Path) -> None:
     torch.save({PRETRAINING_KEY: description, "state_dict": state, "epoch": 0, "global_step": 1}, checkpoint)
 
 
+@pytest.mark.long
 def test_an_encoder_without_projector_returns_to_revalexo(run: Path, distinct: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     plain = PlainDeepConvLSTM(channels=6, features=12, maps=5, hidden=12, kernels=(5, 5, 5, 5), layers=2).eval()

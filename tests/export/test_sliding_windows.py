@@ -56,6 +56,7 @@ def test_a_csv_read_by_pandas_gives_the_windows_of_evaluation(
     assert len(recording.start_N) == 5
 
 
+@pytest.mark.long
 def test_a_recording_at_another_rate_gives_nearly_the_same(encoder: PretrainedImuEncoder) -> None:
     at_60 = encoder.recording_features(frame(), rate=60.0)
     at_198 = encoder.recording_features(frame(198.45), rate=198.45)
@@ -65,6 +66,7 @@ def test_a_recording_at_another_rate_gives_nearly_the_same(encoder: PretrainedIm
     assert (at_198.vector_ND[inner] - at_60.vector_ND[inner]).abs().max() < 0.01 * spread
 
 
+@pytest.mark.long
 def test_a_clock_gives_the_rate_and_the_times(encoder: PretrainedImuEncoder) -> None:
     by_rate = encoder.embed_recording(frame(100.0), rate=100.0, stride=0.7)
     by_time = encoder.embed_recording(frame(100.0, start=1.7e9), time="time", stride=0.7)
@@ -73,6 +75,7 @@ def test_a_clock_gives_the_rate_and_the_times(encoder: PretrainedImuEncoder) -> 
     torch.testing.assert_close(by_time.vector_ND, by_rate.vector_ND, rtol=0, atol=1e-4)
 
 
+@pytest.mark.long
 def test_neither_the_form_nor_the_batch_matters(encoder: PretrainedImuEncoder) -> None:
     named = encoder.embed_recording(frame(), rate=60.0)
     array = encoder.embed_recording(frame()[CHANNELS].to_numpy(), rate=60.0, batch=2)
@@ -83,6 +86,7 @@ def test_neither_the_form_nor_the_batch_matters(encoder: PretrainedImuEncoder) -
     assert not named.vector_ND.requires_grad
 
 
+@pytest.mark.long
 def test_features_and_embeddings_belong_together(encoder: PretrainedImuEncoder) -> None:
     features = encoder.recording_features(frame(), rate=60.0)
     embeddings = encoder.embed_recording(frame(), rate=60.0)
@@ -139,6 +143,7 @@ def test_a_tensor_is_taken_as_an_array_is(encoder: PretrainedImuEncoder) -> None
         encoder.embed_recording(torch.zeros(2, 300, 6), rate=60.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recording", [[[0.0] * 6] * 300, "recording.csv", None, 3.0])
 def test_what_is_no_recording_is_a_type_error(encoder: PretrainedImuEncoder, recording: object) -> None:
     with pytest.raises(TypeError, match=f"a recording must be named columns, .* not {type(recording).__name__}"):

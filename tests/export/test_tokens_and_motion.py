@@ -61,6 +61,7 @@ def exported(run: Path) -> tuple[PretrainedImuEncoder, PretrainedVideoEncoder]:
     return imu, video
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_embeddings_are_the_checkpoint_s_tokens_and_features_its_readout(run: Path) -> None:
     model = rewrite(run, TOKENS)
@@ -85,6 +86,7 @@ def test_embeddings_are_the_checkpoint_s_tokens_and_features_its_readout(run: Pa
     assert video.tokens(motion=motion_BMYX3).shape == (3, 6, 4)
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_an_encoder_with_a_second_network_has_its_features_and_the_tokens_of_the_first(run: Path) -> None:
     model = rewrite(run, TOKENS, imu={"pooled_width": 12})
@@ -101,6 +103,7 @@ def test_an_encoder_with_a_second_network_has_its_features_and_the_tokens_of_the
     assert torch.equal(classifier.encoder("imu")(imu_BLC), vectors.features_BF)
 
 
+@pytest.mark.long
 def test_both_encoders_have_tokens_at_the_same_times(run: Path) -> None:
     rewrite(run, TOKENS)
     imu, video = (encoder.description.token_times for encoder in exported(run))
@@ -110,6 +113,7 @@ def test_both_encoders_have_tokens_at_the_same_times(run: Path) -> None:
     assert imu == pytest.approx([first + (place + 0.5) * (last - first) / 6 for place in range(6)])
 
 
+@pytest.mark.long
 def test_a_recording_is_embedded_by_tokens(run: Path) -> None:
     rewrite(run, TOKENS)
     imu, _ = exported(run)
@@ -118,6 +122,7 @@ def test_a_recording_is_embedded_by_tokens(run: Path) -> None:
     assert imu.recording_features(walk_nC, rate=60.0).vector_ND.shape[1] == 32
 
 
+@pytest.mark.long
 def test_an_encoder_without_tokens_says_so(run: Path) -> None:
     rewrite(run)
     imu, video = exported(run)
@@ -128,6 +133,7 @@ def test_an_encoder_without_tokens_says_so(run: Path) -> None:
         video.tokens(motion=motion_BMYX3)
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_an_encoder_that_looks_at_frames_takes_both(run: Path) -> None:
     model = rewrite(run, TOKENS, color="sequence", color_width=4)
@@ -142,6 +148,7 @@ def test_an_encoder_that_looks_at_frames_takes_both(run: Path) -> None:
     assert "[B, 2, 16, 16, 3] uint8 RGB" in card
 
 
+@pytest.mark.long
 def test_motion_that_is_missing_or_of_another_format_is_refused(run: Path) -> None:
     rewrite(run)
     _, video = exported(run)
@@ -151,6 +158,7 @@ def test_motion_that_is_missing_or_of_another_format_is_refused(run: Path) -> No
         video(motion=windows()[2][:, 1:])
 
 
+@pytest.mark.long
 def test_the_card_describes_motion_features_and_tokens(run: Path) -> None:
     rewrite(run, TOKENS)
     exported(run)
@@ -162,6 +170,7 @@ def test_the_card_describes_motion_features_and_tokens(run: Path) -> None:
     assert "unit vectors [B, 24] in the space shared with the other modality: 6 tokens of 4 values each" in card
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("source", ["run", "export"])
 @torch.no_grad()
 def test_a_classifier_takes_the_readout_of_an_imported_encoder(run: Path, source: str) -> None:

@@ -46,6 +46,7 @@ def test_an_activity_classifier_begins_with_the_encoders_of_a_run(
     assert parts.description.pretrained_on == {"train": ("Subject01", "Subject02"), "val": ("Subject08",)}
 
 
+@pytest.mark.long
 def test_an_activity_classifier_begins_with_an_exported_encoder(
     distinct: Path, run: Path, pretrained: nn.Module, tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ def test_an_encoder_that_is_not_there_is_an_error(distinct: Path, tmp_path: Path
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.long
 def test_an_encoder_of_other_channels_is_refused(distinct: Path, trained_run: Path) -> None:
     experiment = finetuning(distinct, trained_run)
     fewer = experiment.data.model_copy(update={"channels": ("acc_*",)})

@@ -62,6 +62,7 @@ def test_a_window_that_shares_time_with_all_of_the_queue_is_its_own_neighbour() 
     assert not (neighbour_ND[1:] == imu_ND[1:]).any()
 
 
+@pytest.mark.long
 def test_neighbours_are_constants_and_partners_have_gradients() -> None:
     module = pushed(BATCHES)
     module.direction = "imu_to_video"

@@ -24,6 +24,7 @@ inexact = st.lists(
 )
 
 
+@pytest.mark.long
 @given(windows, st.integers(1, 12))
 def test_two_windows_overlap_if_they_share_time_of_one_clip(drawn: list[tuple[int, int]], quarters: int) -> None:
     clip_N = torch.tensor([clip for clip, _ in drawn], dtype=torch.int64)
@@ -48,6 +49,7 @@ def dense(overlap: Overlap) -> Tensor:
     return same_NN & close_NN & ~torch.eye(len(overlap.time_N), dtype=torch.bool)
 
 
+@pytest.mark.long
 @given(inexact, st.sampled_from([0.0, 1.7e9]))
 def test_times_are_compared_to_a_microsecond_also_far_from_zero(drawn: list[tuple[int, float]], origin: float) -> None:
     recording_N = torch.tensor([recording * 1000 for recording, _ in drawn])

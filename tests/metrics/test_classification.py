@@ -85,6 +85,7 @@ def test_no_window_has_no_scores() -> None:
         assert found["accuracy"] is found["macro_f1"] is found["weighted_f1"] is None
 
 
+@pytest.mark.long
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     """Clips with two activities each, some of them rare, and a difficulty per clip; see docs/metrics.md."""
     rng, runs, clips = np.random.default_rng(0), 200, 80

@@ -129,6 +129,7 @@ SCORES: dict[str, Callable[[Ints, Ints], float]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(SCORES))
 def test_differences_of_probes_are_those_of_a_plain_paired_bootstrap(found: JsonObject, name: str) -> None:
     score, k = SCORES[name], 1
@@ -208,6 +209,7 @@ def test_equal_figures_of_other_windows_are_not_the_same() -> None:
     assert child(figures, "significant") == dict.fromkeys(SCORES)
 
 
+@pytest.mark.long
 def test_what_only_one_could_be_tested_on_is_not_compared() -> None:
     """The probe has no training labels at one horizon."""
     predicted_NK = OTHER.predictions["linear/video"].copy()

@@ -65,6 +65,7 @@ def assert_equal(scores: Scores, expected: Scores) -> None:
     assert vars(scores) == pytest.approx(vars(expected), rel=1e-12)
 
 
+@pytest.mark.long
 @given(pairs, st.integers(1, 25))
 def test_ranks_equal_brute_force_with_many_ties(drawn: list[tuple[list[int], list[int]]], block: int) -> None:
     imu = np.array([imu for imu, _ in drawn], dtype=np.float64)
@@ -74,6 +75,7 @@ def test_ranks_equal_brute_force_with_many_ties(drawn: list[tuple[list[int], lis
     assert ranks.video_to_imu_N.tolist() == plain_ranks(video, imu)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", [1, 7, 64, 1000])
 def test_measures_equal_brute_force_in_blocks_of_any_size(block: int) -> None:
     imu_ND = unit(150, 16, seed=1)
@@ -156,6 +158,7 @@ def test_every_window_needs_a_group() -> None:
         retrieve_within(unit(3, 2, seed=1), unit(3, 2, seed=2), torch.zeros(2))
 
 
+@pytest.mark.long
 @given(pairs, st.integers(1, 25), st.sampled_from([0.0, 0.5, 0.6, 1.0, 5.0]), st.randoms())
 def test_neighbours_in_time_count_as_the_answer(
     drawn: list[tuple[list[int], list[int]]], block: int, tolerance: float, random: Random

@@ -29,6 +29,7 @@ def never_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         hub_answers.cache_clear()
 
 
+@pytest.mark.long
 def test_what_can_only_be_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()

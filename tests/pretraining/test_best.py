@@ -32,6 +32,7 @@ def test_the_best_checkpoint_is_that_of_the_chosen_measure(best: str, written: P
     assert name.startswith(f"epoch={values.index(max(values)):03d}")
 
 
+@pytest.mark.long
 def test_mrr_is_the_mean_of_both_directions(written: Path, tmp_path: Path) -> None:
     run = train(small(written, "trainer.max_epochs=1"), tmp_path)
     both = [logged(run, f"val/{direction}/mrr")[0] for direction in ("imu_to_video", "video_to_imu")]

@@ -42,6 +42,7 @@ def test_a_loss_that_stays_at_chance_is_warned_of_once_and_not_in_the_first_epoc
     assert said in (run / "log.txt").read_text()
 
 
+@pytest.mark.long
 def test_without_a_loss_of_chance_embeddings_that_stay_the_same_are_warned_of(
     distinct: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

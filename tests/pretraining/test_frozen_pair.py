@@ -84,6 +84,7 @@ def test_imu_that_was_trained_on_video_alone_is_classified_by_sentences(run: Pat
     assert balanced > 0.9  # chance is 1 / 3
 
 
+@pytest.mark.long
 def test_imu_is_searched_by_a_sentence_that_it_was_not_trained_on(run: Path, tmp_path: Path) -> None:
     (best, *_) = search(SENTENCES[1], ["Subject05"], ckpt=run, experiment_file=FILE, out=tmp_path / "strip.jpg").moments
     assert best.recording.endswith("/walking")

@@ -72,6 +72,7 @@ def test_neighbours_and_rank_are_logged_and_no_validation_loss(trained: Path) ->
     assert set(model.towers()) == {"imu"}
 
 
+@pytest.mark.long
 def test_the_best_checkpoint_is_chosen_by_neighbours_and_not_by_the_loss(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_with_one_labelled_subject_the_next_window_and_the_rank_choose(recording
     assert "best   chosen by the next window of a recording" in (run / "log.txt").read_text()
 
 
+@pytest.mark.long
 def test_parts_have_the_gradient_of_the_undivided_batch(recordings: Path, tmp_path: Path) -> None:
     whole, parts = (tmp_path / name for name in ("whole", "parts"))
     settings = ("trainer.max_epochs=1", "optim.lr=0.01")
@@ -107,6 +109,7 @@ def test_parts_have_the_gradient_of_the_undivided_batch(recordings: Path, tmp_pa
         torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-5, msg=name)
 
 
+@pytest.mark.long
 def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(
     recordings: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +168,7 @@ def test_two_processes_train_as_one(recordings: Path, tmp_path: Path) -> None:
         assert logged(shared, name) == pytest.approx(logged(alone, name), rel=1e-2)
 
 
+@pytest.mark.long
 def test_a_loss_that_stays_at_chance_is_warned_of_without_a_word_of_video(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -224,6 +228,7 @@ def test_the_times_of_windows_of_imu_alone_resume_bit_for_bit(
     assert_same(runs[1], runs[0])
 
 
+@pytest.mark.long
 def test_the_windows_of_a_recording_that_stay_at_chance_are_warned_of(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -83,6 +83,7 @@ def test_other_trainings_are_left_alone(
     assert warned_after(train, val, caplog) == []
 
 
+@pytest.mark.long
 def test_a_pretraining_saves_the_state_of_the_warning(written: Path, tmp_path: Path) -> None:
     run = train(small(written), tmp_path)
     content = torch.load(run / "checkpoints/last.ckpt", weights_only=True)

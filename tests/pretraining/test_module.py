@@ -173,6 +173,7 @@ def test_the_gradient_is_clipped_as_a_whole_and_logged_as_it_was(distinct: Path,
         assert moved.norm().item() == pytest.approx(0.1, rel=1e-4)
 
 
+@pytest.mark.long
 def test_early_stopping_waits_as_many_epochs_as_it_is_told_to(distinct: Path, tmp_path: Path) -> None:
     nothing_learned = ("optim.lr=1e-30", "optim.final_lr=0", "trainer.max_epochs=9", "trainer.early_stopping=2")
     run = train(small(distinct, *nothing_learned), tmp_path)

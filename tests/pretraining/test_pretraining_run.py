@@ -149,6 +149,7 @@ def test_a_dry_run_takes_one_step_and_writes_nothing(written: Path, tmp_path: Pa
     assert (summary.peak_memory or 0) > 2**20
 
 
+@pytest.mark.long
 def test_the_command_prints_what_the_dry_run_found(
     written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,6 +95,7 @@ def test_imu_is_aligned_with_text_without_video_and_the_loss_chooses(aligned: Pa
     assert "text   WordText, " in (aligned / "log.txt").read_text()
 
 
+@pytest.mark.long
 def test_parts_have_the_gradient_of_the_undivided_batch(recordings: Path, tmp_path: Path) -> None:
     settings = ("trainer.max_epochs=1", "optim.lr=0.01", "imu.type=DeepConvLSTM", "imu.maps=4", "imu.hidden=8")
     runs = []
@@ -136,6 +137,7 @@ def test_a_batch_carries_the_sentences_that_its_windows_draw(distinct: Path) -> 
     assert next(iter(plain.data.train_dataloader())).text_B.tolist() == [NO_TEXT] * 4
 
 
+@pytest.mark.long
 def test_the_weights_of_a_frozen_text_model_are_not_in_checkpoints(recordings: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from support.tiny_text_models import write_bert

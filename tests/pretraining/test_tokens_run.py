@@ -66,6 +66,7 @@ def test_the_terms_of_validation_are_those_of_plain_loops_over_tokens_and_embedd
     assert logs["train/temperature/self"] != pytest.approx(0.3, rel=1e-7)
 
 
+@pytest.mark.long
 def test_retrieval_is_that_of_tokens(distinct: Path) -> None:
     experiment = built_in_experiment(distinct, tokens=TOKENS, loss=LOSS, imu_augment=NOISE)
     setup = build_setup(experiment)

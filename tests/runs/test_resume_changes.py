@@ -191,6 +191,7 @@ def test_averages_with_another_decay_do_not_change_the_training(go: Go, untouche
     assert any(not torch.equal(value, content["state_dict"][name]) for name, value in expected.items())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("other", ["loss.type=SigLIP", "embed_dim=8", "imu.dilations=[1]"])
 def test_a_model_with_other_weights_cannot_go_on(go: Go, other: str) -> None:
     with pytest.raises(Interrupted):

@@ -101,6 +101,7 @@ def interrupted(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return run
 
 
+@pytest.mark.long
 def test_the_entries_that_are_tested_are_all_that_a_resumed_run_needs(interrupted: Path) -> None:
     description = load_checkpoint(interrupted / "checkpoints/last.ckpt").description
     assert set(description.resume_entries()) == set(ENTRIES)

@@ -27,6 +27,7 @@ def settings_of(experiment: Experiment, *texts: str) -> list[str]:
     return [setting.title for setting in make_settings(experiment, read_grid(experiment, texts))]
 
 
+@pytest.mark.long
 def test_settings_are_all_combinations_and_the_last_field_changes_first(experiment: Experiment) -> None:
     assert settings_of(experiment, "optim.lr=1e-3,3e-4", "batch_size=4", "imu.type=SweptNet,ResNet1D") == [
         "optim.lr=1e-3 imu.type=SweptNet",
@@ -75,6 +76,7 @@ def test_lists_objects_and_texts_with_commas(experiment: Experiment, text: str, 
     make_settings(experiment, grid)
 
 
+@pytest.mark.long
 def test_a_list_of_a_component_that_only_one_type_has_is_known_as_one(experiment: Experiment) -> None:
     assert experiment  # registers SweptNet
     with pytest.raises(ConfigError, match="ambiguous"):

@@ -69,6 +69,7 @@ def test_a_gyroscope_of_another_head_gives_no_lag(seed: int) -> None:
     assert "does not follow the gyroscope at any lag" in found.why
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2))
 def test_steps_of_one_pace_are_told_apart(seed: int) -> None:
     """Everybody's head turns with the steps: that of another person agrees at many lags, one's own at one."""

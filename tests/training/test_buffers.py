@@ -203,6 +203,7 @@ def test_a_window_that_cannot_be_read_is_an_error_and_costs_no_buffer(written: P
     assert [str(error) for error in errors] == [f"window {first}" for first in range(0, 40, BATCH)]
 
 
+@pytest.mark.long
 def test_without_memory_for_buffers_batches_travel_as_they_are(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaders, "window_bytes", lambda imu, video: 2**50)
     dataset, augmentation = training(written)

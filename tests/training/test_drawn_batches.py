@@ -76,6 +76,7 @@ def equal(one: list[tuple[Tensor, Tensor]], other: list[tuple[Tensor, Tensor]]) 
     )
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [1, 3])
 def test_augmented_batches_are_the_same_for_any_number_of_workers(workers: int, written: Path) -> None:
@@ -121,6 +122,7 @@ def test_augmentation_does_not_change_which_moments_a_window_shows(written: Path
     )
 
 
+@pytest.mark.long
 def test_frames_of_different_sizes_share_a_batch_and_each_is_seen_as_if_alone(root: Path) -> None:
     upright = [np.random.default_rng(7).integers(0, 255, (96, 64, 3)).astype(np.uint8)] * 120
     write_video(root / "videos/Subject01/0000.mp4", steady(4.0), frames=upright)

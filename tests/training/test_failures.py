@@ -37,6 +37,7 @@ def spoiled(root: Path) -> tuple[str, str]:
     return "Subject01/0001", 'imu_augment=[{"type": "Scale", "range": [100, 100], "p": 1}]'
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["none", "7"])
 def test_a_step_that_is_not_finite_names_the_windows(root: Path, tmp_path: Path, part: str) -> None:
     clip, scale = spoiled(root)

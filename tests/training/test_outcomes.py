@@ -72,6 +72,7 @@ def diverging(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     return found
 
 
+@pytest.mark.long
 def test_a_step_that_is_known_to_be_unsound_one_step_later_changes_neither_weights_nor_message(
     written: Path, tmp_path: Path, diverging: list[dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +101,7 @@ def test_no_checkpoint_has_a_step_that_is_not_known_to_be_sound(
     assert all(value.isfinite().all() for value in content["state_dict"].values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("way", "saved_at"),
     [
@@ -152,6 +154,7 @@ def test_what_is_collected_of_a_validation_batch_does_not_keep_the_memory_in_whi
     assert [part.tolist() for part in module._collected[0]] == [[0.0, 0.0]]
 
 
+@pytest.mark.long
 def test_a_step_that_the_gradient_scaler_skips_does_not_hide_the_norms_of_the_others(
     written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -321,6 +321,7 @@ def test_declared_and_found_offsets_agree_with_the_pack_and_without(packed: str,
     assert sorted(moments) == expected
 
 
+@pytest.mark.long
 def test_check_data_finds_what_is_declared(overlapping: Path) -> None:
     found = check_dataset(overlapping, channels=("acc_*",), imu_rate=60.0, processes=1)
     assert found.problems == ()

@@ -27,6 +27,7 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:  # type: ignore[
     path.write_text(json.dumps(content))
 
 
+@pytest.mark.long
 def test_clips_are_ordered_by_subject_and_pair(written: Path) -> None:
     index = read_index(written, ("08", "Subject01"), min_duration=3.0)
     assert index.names == ("Subject01/0000", "Subject01/0001", "Subject08/0000", "Subject08/0001")

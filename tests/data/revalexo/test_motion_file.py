@@ -107,6 +107,7 @@ def test_windows_may_have_frames_and_motion(root: Path) -> None:
     assert sample.motion_MYX3.shape == (60, 2, 2, 3)
 
 
+@pytest.mark.long
 def test_files_and_pack_give_the_same_motion(root: Path) -> None:
     pack(root)
     raw, packed = (moving(root, pack=kind, frames=4).build("train", seed=3) for kind in ("off", "auto"))
@@ -173,6 +174,7 @@ def test_other_settings_have_a_file_of_their_own(root: Path, counted: list[str])
     assert len(counted) == 12
 
 
+@pytest.mark.long
 def test_a_read_only_dataset_is_measured_into_the_cache_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with TemporaryDirectory() as folder:  # one that nobody can reach too
         dataset, cache = Path(shutil.copytree(root, Path(folder) / "dataset")), Path(folder) / "cache"
@@ -202,6 +204,7 @@ def test_a_motion_file_that_cannot_be_written_beside_the_videos_lies_in_the_cach
         make_motion(root, COARSE)
 
 
+@pytest.mark.long
 def test_two_that_measure_at_once_without_locks_both_go_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def flock(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -296,6 +299,7 @@ def test_the_other_processes_of_a_run_wait_for_the_one_that_measures(
     assert len(counted) == 6
 
 
+@pytest.mark.long
 def test_a_pack_alone_needs_its_motion_file_beside_it(root: Path, tmp_path: Path) -> None:
     pack(root)
     make_motion(root, COARSE)
@@ -313,6 +317,7 @@ def test_a_pack_alone_needs_its_motion_file_beside_it(root: Path, tmp_path: Path
         data.build("val", seed=0)[0, 4]
 
 
+@pytest.mark.long
 def test_a_video_that_ends_early_cuts_the_windows(root: Path) -> None:
     """Windows lie in the time that IMU and video share; their last moments are measured, too."""
     write_video(root / "videos/Subject08/0000.mp4", steady(3.3), frames=coloured(frames(swaying, steady(3.3))))

@@ -311,6 +311,7 @@ def test_check_data_verifies_every_byte_of_a_pack(packed: Path) -> None:
     assert problem.message.startswith("is not a pack, or pack.json is corrupt")
 
 
+@pytest.mark.long
 def test_damage_that_no_decoder_notices_is_found_if_it_comes_after_packing(root: Path) -> None:
     """MJPEG stands for HEVC and VP9, too: nothing is promised about damage from before."""
     video, rng, silent = root / "videos/Subject08/0000.mp4", np.random.default_rng(0), 0

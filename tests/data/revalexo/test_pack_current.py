@@ -72,6 +72,7 @@ def test_a_new_subject_is_packed_and_nobody_else(packed: Path, hashed: list[str]
     assert shards.items() < shards_of(packed / NAME).items()
 
 
+@pytest.mark.long
 def test_other_settings_are_added_and_the_first_ones_stay(packed: Path) -> None:
     before = entries_of(packed / NAME)
     assert pack(packed, processes=1, short_side=10).encoded == 6, "samples do not depend on pixels"
@@ -88,6 +89,7 @@ def test_a_renamed_and_a_restored_file_are_found_by_their_content(packed: Path) 
     assert find_pack(packed)[0] is not None
 
 
+@pytest.mark.long
 def test_a_copied_dataset_is_hashed_once_and_not_at_every_start(
     packed: Path, tmp_path: Path, hashed: list[str]
 ) -> None:
@@ -150,6 +152,7 @@ def test_files_are_looked_at_once_for_a_run(packed: Path, monkeypatch: pytest.Mo
     assert len(looked) == 12, "two files of each of six clips"
 
 
+@pytest.mark.long
 @settings(max_examples=50, deadline=None)
 @example([("a", 0, 0, 1), ("a", 0, 0, 0)])
 @given(

@@ -178,6 +178,7 @@ def test_a_file_that_changes_while_it_is_packed_is_packed_again(
     assert read_entries(tmp_path / "pack")[0].problems == ()
 
 
+@pytest.mark.long
 def test_a_problem_that_may_pass_is_not_published(
     different: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def test_what_is_used_stays_and_the_rest_goes(packed: Path) -> None:
     assert prune(packed, path).removed == ()
 
 
+@pytest.mark.long
 def test_nothing_is_removed_while_another_process_writes(packed: Path) -> None:
     path = packed / NAME
     (packed / "data_pairs/Subject04.json").unlink()

@@ -102,6 +102,7 @@ def test_windows_of_the_demo_dataset_are_equal(tmp_path: Path) -> None:
         assert np.percentile(errors, 99) <= 8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("matrix", [None, (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)], ids=["upright", "rotated"])
 def test_frames_are_found_by_presentation_time_and_turned_upright(matrix: Sequence[int] | None, root: Path) -> None:
     rng = np.random.default_rng(0)
@@ -219,6 +220,7 @@ def test_a_shard_that_is_removed_or_shortened_under_a_run_is_an_error(written: P
     assert dataset[0, 0].imu_LC.shape[0] == 120
 
 
+@pytest.mark.long
 def test_only_some_shards_are_open_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (write, queue):
         monkeypatch.setattr(module, "SHARD_BYTES", 10_000)

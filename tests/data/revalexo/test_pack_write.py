@@ -123,6 +123,7 @@ def test_two_processes_that_pack_at_once_give_the_same_and_lose_nothing(differen
     assert not list(together.rglob(".writing*"))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("small_shards")
 def test_a_process_does_not_pack_what_another_has_published_in_the_meantime(different: Path, tmp_path: Path) -> None:
     path, counts = tmp_path / "pack", []
@@ -136,6 +137,7 @@ def test_a_process_does_not_pack_what_another_has_published_in_the_meantime(diff
     assert entries_of(path) == entries_of(pack(different, tmp_path / "alone", processes=1).path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
 def test_shares_give_the_pack_in_any_order(order: tuple[int, ...], different: Path, tmp_path: Path) -> None:
     path = tmp_path / "pack"

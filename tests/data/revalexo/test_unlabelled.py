@@ -40,6 +40,7 @@ def root(written: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(written, tmp_path / "dataset", ignore=shutil.ignore_patterns(NAME)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("given", [False, True])
 def test_windows_of_clips_without_activities_cover_their_files(given: bool, packed: bool, root: Path) -> None:

@@ -40,6 +40,7 @@ class PlainDeepConvLSTM(nn.Module):
         return features
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("embed_dim", "count"), [(256, 15_611_072), (512, 15_873_472)])
 def test_parameter_count_is_the_published_one(embed_dim: int, count: int) -> None:
     encoder = DeepConvLSTM().build(spec(), embed_dim)

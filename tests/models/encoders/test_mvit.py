@@ -59,6 +59,7 @@ def test_features_with_published_weights_equal_the_input_of_the_published_classi
     torch.testing.assert_close(classifier(features_BF), published(video_B3THW), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_weights_for_other_frames_or_another_crop_are_refused(cached_weights: Path) -> None:
     with pytest.raises(DataError, match=r"pos_embed_spatial is \[1, 64, 96\] in the file, \[1, 256, 96\] in"):
         MViT(weights=str(cached_weights)).load_pretrained(build(4, 64))
@@ -69,6 +70,7 @@ def test_parameter_count_is_the_published_one() -> None:
     assert sum(parameter.numel() for parameter in net.parameters()) == 36_696_800
 
 
+@pytest.mark.long
 def test_the_longer_variant_has_a_position_for_every_two_of_its_frames() -> None:
     net = MViT(variant="32x3", weights=None).build(spec(32, 32), 32)
     positions = net.get_parameter("backbone.cls_positional_encoding.pos_embed_temporal")
@@ -88,6 +90,7 @@ def test_frames_or_a_crop_that_cannot_be_divided_into_patches_are_refused(frames
         MViT(weights=None).build(spec(frames, crop), 32)
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_features_are_those_of_the_class_token_beside_the_sequence() -> None:
     net = build(frames=4)

@@ -117,6 +117,7 @@ def test_every_size_pools_over_its_published_window_or_the_whole_input(
     assert small(torch.randn(1, 3, 2, 48, 48)).shape == (1, EMBED_DIM)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("frames", "crop"), [(1, 32), (3, 33), (1, 96), (5, 127), (4, 128), (9, 159)])
 @torch.no_grad()
 def test_any_number_of_frames_and_any_crop_from_32_up_fit(frames: int, crop: int) -> None:
@@ -125,6 +126,7 @@ def test_any_number_of_frames_and_any_crop_from_32_up_fit(frames: int, crop: int
     assert features_BD.isfinite().all()
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_with_keep_time_the_features_of_all_moments_are_concatenated(cached_weights: Path) -> None:
     component = X3D(size="xs", weights=str(cached_weights), keep_time=True)

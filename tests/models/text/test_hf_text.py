@@ -149,6 +149,7 @@ def masked(bert: Path, tmp_path: Path) -> Path:
     return tmp_path / "masked"
 
 
+@pytest.mark.long
 def test_weights_that_the_files_lack_are_not_drawn(bert: Path, masked: Path) -> None:
     for pooling in ("mean", "cls", "last"):
         torch.manual_seed(0)

@@ -174,6 +174,7 @@ def test_six_subjects_have_means_with_intervals_between_subjects() -> None:
     assert "its interval says how it would vary with other subjects" in Page(summary.head("made", found.metrics)).text
 
 
+@pytest.mark.long
 def test_it_begins_with_what_the_features_are_worth(findings: Findings) -> None:
     questions = [one.question for one in verdicts(findings.metrics)]
     assert questions[:3] == [

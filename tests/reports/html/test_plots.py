@@ -77,6 +77,7 @@ def test_a_macro_f1_without_interval_is_said_to_have_none() -> None:
     assert "a dot without one has no interval: there are too few recordings" in Page(by_subject(found)).text
 
 
+@pytest.mark.long
 def test_captions_of_too_few_recordings_promise_nothing() -> None:
     found = metrics_of(clips=2)
     assert "There are no intervals." in Page(by_horizon(found)).text

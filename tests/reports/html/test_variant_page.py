@@ -61,6 +61,7 @@ def test_tables_hold_every_figure_and_difference_of_the_first_horizon(folder: Pa
     assert "10% of the labels, 40 training windows" in told
 
 
+@pytest.mark.long
 def test_a_single_share_has_no_curve_and_failures_are_told(tmp_path: Path) -> None:
     comparison = made_comparison(tmp_path, missing={"full-10": "it <broke>"}, seen={"train": ["Subject[0]"], "val": []})
     write_variant_report(tmp_path / "report.html", comparison | {"labels": [*children(comparison, "labels")[:1]]})
@@ -71,6 +72,7 @@ def test_a_single_share_has_no_curve_and_failures_are_told(tmp_path: Path) -> No
     assert "full and scratch cannot be compared: full has no result." in told
 
 
+@pytest.mark.long
 def test_a_page_of_nothing_is_written_too(tmp_path: Path) -> None:
     names = [f"{kind}-{percent}" for percent in (10, 100) for kind in ("scratch", "frozen", "full")]
     write_variant_report(tmp_path / "report.html", made_comparison(tmp_path, missing=dict.fromkeys(names, "it broke")))

@@ -93,6 +93,7 @@ def test_the_share_of_the_gap_is_one_line(metrics: JsonObject) -> None:
     assert_numbers_fit(lambda: evaluation_report({**metrics, "probe": probe}))
 
 
+@pytest.mark.long
 def test_perturbations_have_their_figures_and_differences(metrics: JsonObject) -> None:
     windows = made_windows(subjects=2)
     found: Any = measure_robustness(windows, None, iter(perturbed(windows)), probed=True)
@@ -197,6 +198,7 @@ def test_galleries_are_those_of_plain_ranks() -> None:
         assert gallery["gallery_size"] == same_NN.sum(axis=1).mean()
 
 
+@pytest.mark.long
 def test_one_window_of_one_clip_is_measured_like_any_other() -> None:
     alone = made_windows(subjects=1, clips=1)
     rows = slice(0, 1)

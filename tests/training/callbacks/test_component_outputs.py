@@ -230,6 +230,7 @@ class Own(PretrainExperiment):
 """
 
 
+@pytest.mark.long
 def test_an_error_in_own_code_is_one_message_and_its_traceback_is_in_the_log(distinct: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN.format(root=str(distinct)))
     dry, run = (call("pretrain", "own.py", *options, cwd=tmp_path) for options in (("--dry-run",), ()))

@@ -54,6 +54,7 @@ def test_a_terminal_shows_a_live_bar(written: Path, tmp_path: Path) -> None:
     assert re.search(r"5/5 loss \d\.\d{3}  lr \d\.\de-\d\d  temperature 0\.1\d\d  \d+ samples/s  \d:\d\d left", text)
 
 
+@pytest.mark.long
 def test_without_a_terminal_there_is_one_line_an_epoch(written: Path, tmp_path: Path, lines: list[str]) -> None:
     assert shown(written, tmp_path, "trainer.max_epochs=2", terminal=False) == ""
     epochs = [line for line in lines if line.startswith("epoch")]
@@ -66,6 +67,7 @@ def test_without_a_terminal_there_is_one_line_an_epoch(written: Path, tmp_path: 
     )
 
 
+@pytest.mark.long
 def test_the_terminal_is_given_back_before_an_error(root: Path, tmp_path: Path) -> None:
     write_video(root / "videos/Subject08/0001.mp4", [time for time in steady() if not 1.0 < time < 3.0])
     console = Console(file=io.StringIO(), force_terminal=True, width=160, color_system=None)
