@@ -211,3 +211,32 @@ def test_six_trials_of_which_one_fails_killed_and_resumed_end_in_the_right_table
     for expected in by_setting:
         assert f"{100 * fmean(expected):.1f}%" in repaired.stdout
     assert len(list(run.resolve().parent.iterdir())) == 1
+
+
+@pytest.mark.long
+def test_trials_are_jobs_of_a_cluster_which_may_fail_and_be_resumed(folder: Path) -> None:
+    pytest.importorskip("submitit")
+    command = ("sweep", FILE, "--set", "imu.kernel=5,7")
+    cluster = ("--cluster", "local", "--cluster-set", "timeout_min=5")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAIL_AT", "7:42")
+        failed = call(*command, *cluster, cwd=folder)
+    run = folder / "runs/latest"
+    assert failed.returncode == 1
+    assert "error: 2-seed42: RuntimeError: this trial fails on purpose" in failed.stderr.replace("exit code 1: ", "")
+    assert (finished(run), list(json.loads((run / "sweep.json").read_text())["unfinished"])) == (
+        ["1-seed42"],
+        ["2-seed42"],
+    )
+    resumed = call(*command, *cluster, "--resume", cwd=folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert ": 2 trials (2 settings, 1 seed), 1 to do" in resumed.stderr
+    summary = json.loads((run / "sweep.json").read_text())
+    assert [one["mean"] for one in summary["settings"]] == pytest.approx(
+        [max(logged(run / "trials" / name, "val/selection")) for name in ("1-seed42", "2-seed42")]
+    )
+
+    here = call(*command, cwd=folder)
+    assert here.returncode == 0, here.stderr
+    other = json.loads((folder / "runs/latest/sweep.json").read_text())
+    assert other["settings"] == summary["settings"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.mlflow_server import serving
+from support.small_process import succeed
 from support.small_run import built_in_experiment, train
 
 from revalexo_clip.config.pretraining import PretrainExperiment
@@ -60,6 +61,25 @@ def test_mlflow_gets_the_run_and_a_resumed_run_continues_it(distinct: Path, tmp_
     (run / "report.html").write_text("<p>")
     upload_report(longer, run, run / "report.html")
     assert "report.html" in {item.path for item in client.list_artifacts(run_id)}
+
+
+@pytest.mark.long
+def test_two_processes_are_one_tracked_run_with_each_value_once(distinct: Path, tmp_path: Path) -> None:
+    tracking = pytest.importorskip("mlflow.tracking")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    experiment = tracked(distinct, MLflow(tracking_uri=uri))
+    (tmp_path / "experiment.json").write_text(experiment.to_json())
+    command = ("pretrain", tmp_path / "experiment.json", "--set", "trainer.devices=2")
+    succeed(*command, cwd=tmp_path)
+    run = tmp_path / "runs/latest"
+    (run_id,) = json.loads((run / FILE).read_text()).values()
+    client = tracking.MlflowClient(uri)
+    found = client.get_run(run_id)
+    assert found.info.status == "FINISHED"
+    assert len(client.search_runs([found.info.experiment_id])) == 1
+    losses = [(row["step"], float(row["train/loss_step"])) for row in rows(run) if row["train/loss_step"]]
+    assert losses
+    assert [(str(one.step), one.value) for one in client.get_metric_history(run_id, "train/loss_step")] == losses
 
 
 @pytest.mark.long
