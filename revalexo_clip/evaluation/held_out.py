@@ -213,6 +213,6 @@ def _difference(trained: object, given: object) -> str:
         return "; ".join(f"{', '.join(names)} {what}" for what, names in found if names)
     place = next((i for i, (one, other) in enumerate(zip(trained, given, strict=False)) if one != other), 0)
     return (
-        f"another order; number {place + 1} was {trained[place]} in training and is {given[place]} here; list them as in "
-        f"training: {', '.join(map(str, trained))}"
+        f"another order; number {place + 1} was {trained[place]} in training and is {given[place]} here; list them "
+        f"as in training: {', '.join(map(str, trained))}"
     )

@@ -255,8 +255,8 @@ def test_progress_ends_with_the_last_batch(run: Path) -> None:
     [
         (
             "data.channels=gyro_Pelvis_*,acc_*",
-            "IMU channels: another order; number 1 was acc_Pelvis_x in training and is gyro_Pelvis_x here; list them as in "
-            "training: acc_Pelvis_x, ",
+            "IMU channels: another order; number 1 was acc_Pelvis_x in training and is gyro_Pelvis_x here; list them "
+            "as in training: acc_Pelvis_x, ",
         ),
         ("data.channels=acc_*", "IMU channels: gyro_Pelvis_x, gyro_Pelvis_y missing here"),
         ("data.channels=acc_*,gyro_*", "IMU channels: gyro_Left_Foot_x, gyro_Left_Foot_y only here"),
