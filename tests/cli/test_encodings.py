@@ -50,13 +50,13 @@ def test_show_prints_an_experiment(encoding: str, root: str, tmp_path: Path) -> 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", ["C locale"])
 def test_components_are_printed(encoding: str, tmp_path: Path) -> None:
     assert "DeepConvLSTM" in printed("components", cwd=tmp_path, encoding=encoding)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["cp1252"])
 def test_check_data_prints_the_problems_it_found(encoding: str, tmp_path: Path) -> None:
     write_sound_dataset(tmp_path / "dâta")
     recording = tmp_path / "dâta/imu/Subject01/0000.csv"
