@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import logging
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -180,9 +182,10 @@ def _discard(iterator: _MultiProcessingDataLoaderIter) -> None:
 
 
 class _WorkerStart:
-    """Ignores signals in a worker, and reports that it has started.
+    """Ignores signals in a worker, ends it with the training process, and reports that it has started.
 
-    Ctrl-C reaches all processes, but the current step still needs the workers.
+    Ctrl-C reaches all processes, but the current step still needs the workers. torch ends a worker whose parent has
+    ended; the parent of one that a fork server started is that server, which waits for its workers.
     """
 
     def __init__(self, started: Semaphore | None = None) -> None:
@@ -191,8 +194,17 @@ class _WorkerStart:
     def __call__(self, worker: int) -> None:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        if not _forks():
+            threading.Thread(target=_end_with_training, daemon=True).start()
         if self.started is not None:
             self.started.release()
+
+
+def _end_with_training() -> None:
+    training = multiprocessing.parent_process()  # whichever process started this one in its name
+    assert training is not None
+    training.join()
+    os._exit(1)
 
 
 @cache

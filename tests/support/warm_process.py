@@ -117,6 +117,7 @@ def _command(
     arguments: list[str], cwd: str, environment: dict[str, str], files: tuple[str, str], *, new_session: bool
 ) -> None:
     """Run the command in the forked process."""
+    multiprocessing.set_start_method(None, force=True)  # a child of a fork server would have one of its own
     if new_session:
         os.setsid()
     for number, path in zip((1, 2), files, strict=True):

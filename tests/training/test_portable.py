@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,30 @@ if __name__ == "__main__":
 """
 
 
+WAITS = """
+import multiprocessing, os, time
+from revalexo_clip.training.workers import windows_loader
+
+
+class Numbers:
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, key):
+        return os.getpid()
+
+
+def as_they_are(samples):
+    return samples
+
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("forkserver")
+    batches = iter(windows_loader(Numbers(), as_they_are, range(4), 1, workers=1, batch_bytes=8))
+    print(next(batches)[0], flush=True)
+    time.sleep(120)
+"""
+
 OWN_FUNCTION = """
 from revalexo_clip import PerWindowImu
 
@@ -111,3 +136,18 @@ def test_what_an_experiment_file_defines_reaches_workers_that_are_no_forks(metho
     )
     assert finished.returncode == 0, finished.stderr
     assert "loss of one batch" in finished.stdout
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the worker in /proc")
+def test_workers_of_a_fork_server_end_with_a_training_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text(WAITS)
+    with subprocess.Popen([sys.executable, "waits.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        worker = Path("/proc", process.stdout.readline().strip())
+        assert worker.is_dir()
+        process.kill()
+        until = time.monotonic() + 20
+        while worker.is_dir() and time.monotonic() < until:
+            time.sleep(0.1)
+    assert not worker.is_dir()
