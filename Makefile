@@ -62,12 +62,14 @@ export PYTHONDONTWRITEBYTECODE =
 # All tests of a file run in one process, where they share trained models.
 SPREAD := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PYTEST := $(BIN)/pytest $(SPREAD)
+# One more than there are processors: long tests often wait, for a disk or for another process.
+LONG_PROCESSES = $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count(), 7) + 1)')
 
 test: setup lint  ## linters, type checker, and all tests that take about a second at most
 	$(PYTEST) -m 'not long'
 
 test-long: setup  ## all other tests: several processes, killed processes, training at full length
-	$(PYTEST) -m long
+	$(PYTEST) -n $(LONG_PROCESSES) -m long
 
 # These two run with PYTHON, which has the packages of a GPU machine, and not in .venv: see docs/gpu.md.
 test-gpu:  ## the tests that need CUDA, with PYTHON

@@ -5,8 +5,8 @@
 
 `sensors`: one encoder, pretrained with eight sensors at 60 Hz, beside encoders that were pretrained with the tested
 sensor alone, at its rate. Linear probes on frozen features learn 24 activities of simulated people, one person left out
-at a time, none of whom was in pretraining. `real`: that encoder on a sensor on the glasses of real people; its probes
-learn from subjects 1 to 8, and 9 to 12 are tested. See docs/experiments.md, "Any sensors".
+at a time; none of these people was in pretraining. `real`: that encoder on a sensor on the glasses of real people; its
+probes learn from subjects 1 to 8, and 9 to 12 are tested. See docs/experiments.md, "Any sensors".
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ hypothesis.settings.load_profile("no deadlines")
 LONGEST = (
     *("test_killed.py", "test_cross_validation.py", "test_compiled.py", "test_cluster.py", "test_coverage.py"),
     *("test_false_verdicts.py", "test_doc_own_csv.py", "test_onnx.py", "test_encodings.py", "test_steady_step.py"),
+    *("test_gpu.py", "test_platform.py", "test_sweep_run.py", "test_comparison.py", "test_doc_tutorials.py"),
 )
 """Files that take minutes. They come first, so that at the end no process waits for another's last file."""
 

@@ -36,7 +36,7 @@ FEW_BLOCKS = Layout("few blocks", subjects=1, recordings=1, clips=22)
 LAYOUTS = pytest.mark.parametrize(
     "layout", [ONE_RECORDING, TWO_SUBJECTS, FOUR_SUBJECTS, LONG_RECORDING, SHORT_RECORDINGS], ids=str
 )
-SECONDS = pytest.mark.parametrize("seconds", [2.0, 5.0, 15.0])
+SECONDS = pytest.mark.parametrize("seconds", [2.0, 15.0])
 """After which the correlation of difficulty has fallen to 1/e."""
 
 

@@ -116,7 +116,7 @@ def test_unpickling_imports_the_experiment_file_that_defines_a_class(written: Pa
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["forkserver"])  # which imports as spawn does
 def test_what_an_experiment_file_defines_reaches_workers_that_are_no_forks(method: str, root: Path) -> None:
     home = root.parent
     (home / "own.py").write_text(EXPERIMENT.read_text() + OWN)

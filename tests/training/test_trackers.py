@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.mlflow_server import serving
-from support.small_process import succeed
+from support.small_process import EXPERIMENT, succeed
 from support.small_run import built_in_experiment, train
 
 from revalexo_clip.config.pretraining import PretrainExperiment
@@ -64,13 +64,13 @@ def test_mlflow_gets_the_run_and_a_resumed_run_continues_it(distinct: Path, tmp_
 
 
 @pytest.mark.long
-def test_two_processes_are_one_tracked_run_with_each_value_once(distinct: Path, tmp_path: Path) -> None:
+def test_two_processes_are_one_tracked_run_with_each_value_once(written: Path, tmp_path: Path) -> None:
     tracking = pytest.importorskip("mlflow.tracking")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    experiment = tracked(distinct, MLflow(tracking_uri=uri))
-    (tmp_path / "experiment.json").write_text(experiment.to_json())
-    command = ("pretrain", tmp_path / "experiment.json", "--set", "trainer.devices=2")
-    succeed(*command, cwd=tmp_path)
+    loggers = json.dumps([MLflow(tracking_uri=uri).model_dump(mode="json")])
+    settings = (f"data.root={written}", "trainer.log_every=1", f"trainer.loggers={loggers}")
+    given = (part for setting in settings for part in ("--set", setting))
+    succeed("pretrain", EXPERIMENT, *given, "--devices", "2", cwd=tmp_path)
     run = tmp_path / "runs/latest"
     (run_id,) = json.loads((run / FILE).read_text()).values()
     client = tracking.MlflowClient(uri)
