@@ -16,14 +16,15 @@ from support.pages import ROOT, Page
 from revalexo_clip import load_classifier
 
 PAGE = Page(ROOT / "docs" / "own-csv.md")
-NAMES = ("simulate_csv.py", "prepare.py", "my_sensors.py")
+NAMES = ("simulate_csv.py", "data/own/recordings.csv", "my_sensors.py")
 
 
 def write_files(folder: Path, text: str = PAGE.text) -> None:
     """Write the files that the page says to save, each under its name."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(?:python|csv)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     assert len(blocks) == len(NAMES)
     for name, block in zip(NAMES, blocks, strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(block, encoding="utf-8")
 
 
@@ -50,14 +51,15 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_the_page_leads_from_csv_files_to_a_timeline(tmp_path: Path) -> None:
     write_files(tmp_path)
     lines = [line for line in PAGE.lines() if line.startswith(("python ", "rxclip "))]
-    steps = ["simulate_csv.py", "prepare.py", "check-data", "finetune", "finetune", "predict"]
+    steps = ["simulate_csv.py", "check-data", "finetune", "finetune", "predict"]
     assert [line.split()[1] for line in lines] == steps
     printed = {}
     for line in lines:
         small = line.replace("simulate_csv.py 20", "simulate_csv.py 2")  # minutes
         small += " --set trainer.max_epochs=1" if "folds" in line else ""
         printed[line] = run(small, tmp_path)
-    checked, trained, folds, _ = list(printed.values())[2:]
+    people = ("Anna", "Ben", "Carla", "David")
+    checked, trained, folds, predicted = list(printed.values())[1:]
     assert "4 recordings" in checked
     assert re.search("no problems found| 0 errors", checked), checked
     assert "macro F1" in trained
@@ -67,11 +69,12 @@ def test_the_page_leads_from_csv_files_to_a_timeline(tmp_path: Path) -> None:
     assert score
     assert chance
     assert float(score[1]) > float(chance[1])
-    for person in ("Anna", "Ben", "Carla", "David"):
+    for person in people:
         assert re.search(rf"\b{person}\b.*\d%", folds), folds
+    assert "note: read like the training files: columns ax, ay, az, gx, gy, gz; units acc=g, gyro=deg/s" in predicted
     rows = rows_of(tmp_path / "new-predictions.csv")
-    segments = rows_of(tmp_path / "data" / "own" / "segments.csv")
-    assert {row["label"] for row in rows} <= {row["label"] for row in segments}
+    files = [rows_of(tmp_path / "data" / "own" / f"{person}.csv") for person in people]
+    assert {row["label"] for row in rows} <= {row["activity"] for file in files for row in file}
     assert float(rows[0]["window_end_s"]) == pytest.approx(2.0)
     assert float(rows[-1]["window_end_s"]) == pytest.approx(120.0, abs=0.5)
     assert "<svg" in (tmp_path / "new-predictions.html").read_text(encoding="utf-8")
@@ -79,34 +82,3 @@ def test_the_page_leads_from_csv_files_to_a_timeline(tmp_path: Path) -> None:
     subjects = load_classifier(tmp_path / "classifier").subjects
     assert subjects is not None
     assert {name: set(of) for name, of in subjects.items()} == {"train": {"Anna", "Ben"}, "val": {"Carla"}}
-
-
-def test_labels_of_rows_become_segments_and_columns_get_names(tmp_path: Path) -> None:
-    """Two sensors, one without labels for a while; a second file of a person; a file to predict."""
-    write_files(tmp_path)
-    prepare = tmp_path / "prepare.py"
-    one = next(line for line in prepare.read_text().splitlines() if line.startswith("SENSORS"))
-    two = 'SENSORS = {"Pelvis": tuple("abcdef"), "Left_Foot": tuple("ghijkl")}'
-    prepare.write_text(prepare.read_text().replace(one, two), encoding="utf-8")
-    (tmp_path / "raw").mkdir()
-    labels = ["walk"] * 3 + [""] * 2 + [" sit "] * 2 + ["walk"]
-    for name, labelled in (("Anna", True), ("Anna-2", True), ("new", False)):
-        with (tmp_path / "raw" / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            own = csv.writer(file)
-            own.writerow(["seconds", *"lkjihgfedcba", *(["activity"] if labelled else [])])  # in another order
-            for number, label in enumerate(labels):
-                own.writerow([number / 10, *range(12), *([label] if labelled else [])])
-    assert "2 labelled files, 4 segments" in run("python prepare.py", tmp_path)
-    own_folder = tmp_path / "data" / "own"
-    assert [tuple(row.values()) for row in rows_of(own_folder / "recordings.csv")] == [
-        ("Anna-2.csv", "Anna"),
-        ("Anna.csv", "Anna"),
-    ]
-    found = [tuple(row.values()) for row in rows_of(own_folder / "segments.csv")]
-    expected = [("0.0", "0.3", "walk"), ("0.5", "0.7", "sit")]  # the last row lasts no time
-    assert found == [(name, *segment) for name in ("Anna-2.csv", "Anna.csv") for segment in expected]
-    first = rows_of(own_folder / "new.csv")[0]
-    assert list(first) == ["time"] + [
-        f"{kind}_{place}_{axis}" for place in ("Pelvis", "Left_Foot") for kind in ("acc", "gyro") for axis in "xyz"
-    ]
-    assert [first["acc_Pelvis_x"], first["gyro_Left_Foot_z"]] == ["11", "0"]

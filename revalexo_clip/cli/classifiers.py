@@ -9,6 +9,7 @@ import typer
 
 from revalexo_clip.cli.options import (
     AxesOption,
+    ChannelsOption,
     CkptOption,
     DeviceOption,
     ExperimentFileOption,
@@ -76,6 +77,7 @@ def predict(  # noqa: PLR0917 (options, which typer passes by name)
     time_unit: TimeUnitOption = TimeUnit.s,
     units: UnitsOption = None,
     recording: RecordingOption = None,
+    channels: ChannelsOption = None,
     experiment: ExperimentFileOption = None,
 ) -> None:
     """Predict the activities of a recording: a CSV file, and a timeline as a page.
@@ -85,6 +87,7 @@ def predict(  # noqa: PLR0917 (options, which typer passes by name)
     """
     quiet_libraries()
     from revalexo_clip.core.text import counted
+    from revalexo_clip.data.recordings.file_format import parse_channels
     from revalexo_clip.data.recordings.units import parse_units
     from revalexo_clip.export.recording_predictions import (
         check_output,
@@ -108,6 +111,7 @@ def predict(  # noqa: PLR0917 (options, which typer passes by name)
         time_unit=time_unit.value,
         units=parse_units(units),
         recording=recording,
+        channels=parse_channels(channels or ()),
         experiment_file=experiment,
     )
     for note in found.notes:

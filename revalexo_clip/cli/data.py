@@ -13,19 +13,10 @@ from rich.console import Console
 from revalexo_clip.cli.options import (
     JobsOption,
     JsonOption,
+    TimeUnit,
 )
 from revalexo_clip.core.console import counting, err, out, say
 from revalexo_clip.core.errors import ConfigError
-
-
-class TimeUnit(StrEnum):
-    """Units of a clock."""
-
-    s = "s"
-    ms = "ms"
-    us = "us"
-    ns = "ns"
-    iso = "iso"
 
 
 class TimeZero(StrEnum):
@@ -171,8 +162,9 @@ def check_data(  # noqa: PLR0917 (options, which typer passes by name)
     channels: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN,...",
-            help="Patterns of the columns to check, as in data.channels, e.g. acc_*,gyro_*. Repeatable.",
+            metavar="PATTERN,...|NAME=COLUMN,...",
+            help="Columns to check, as in data.channels: patterns, e.g. acc_*,gyro_*, or recordings without video "
+            "by channel. Repeatable.",
             show_default="RevalExo's, or acc_*,gyro_* of recordings without video",
         ),
     ] = None,
@@ -206,17 +198,19 @@ def check_data(  # noqa: PLR0917 (options, which typer passes by name)
     The exit code is 1 if there are problems.
     """
     from revalexo_clip.config.loading import texts_of
+    from revalexo_clip.data.recordings.file_format import parse_channels
     from revalexo_clip.data.recordings.units import parse_units
     from revalexo_clip.data.revalexo.check import command
     from revalexo_clip.reports.terminal.tables import problem_table, recording_table
 
+    named = parse_channels(channels or ()) if any("=" in text for text in channels or ()) else None
     patterns = [pattern for text in channels or [] for pattern in texts_of(text)]
     if channels and not patterns:
         raise ConfigError("--channels names no pattern; write it as --channels 'acc_*,gyro_*'")
     with counting("clips") as on_progress:
         result = command.check_data(
             root,
-            channels=patterns or None,
+            channels=named or patterns or None,
             imu_rate=imu_rate,
             min_duration=min_duration,
             time=time,

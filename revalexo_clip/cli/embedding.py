@@ -9,6 +9,7 @@ import typer
 
 from revalexo_clip.cli.options import (
     AxesOption,
+    ChannelsOption,
     DeviceOption,
     PlaceOption,
     RecordingArgument,
@@ -43,6 +44,7 @@ def embed(  # noqa: PLR0917 (options, which typer passes by name)
     time_unit: TimeUnitOption = TimeUnit.s,
     units: UnitsOption = None,
     recording: RecordingOption = None,
+    channels: ChannelsOption = None,
 ) -> None:
     """Embed a recording with an IMU encoder: from a device's file to embeddings.
 
@@ -50,6 +52,7 @@ def embed(  # noqa: PLR0917 (options, which typer passes by name)
     """
     quiet_libraries()
     from revalexo_clip.core.text import counted
+    from revalexo_clip.data.recordings.file_format import parse_channels
     from revalexo_clip.data.recordings.units import parse_units
     from revalexo_clip.export.embedding import check_output, embed_recording, write_embeddings
 
@@ -68,6 +71,7 @@ def embed(  # noqa: PLR0917 (options, which typer passes by name)
         time_unit=time_unit.value,
         units=parse_units(units),
         recording=recording,
+        channels=parse_channels(channels or ()),
     )
     for note in found.notes:
         say(f"note: {note}")

@@ -204,7 +204,19 @@ TimeOption = Annotated[
 TimeUnitOption = Annotated[TimeUnit, typer.Option(help="Unit of that column.")]
 UnitsOption = Annotated[
     str | None,
-    typer.Option(help="Units of a .csv or .npz file, e.g. acc=g,gyro=deg/s.", show_default="m/s^2 and rad/s"),
+    typer.Option(
+        help="Units of a .csv or .npz file, e.g. acc=g,gyro=deg/s.",
+        show_default="m/s^2 and rad/s; or as in the training files",
+    ),
+]
+ChannelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channels",
+        metavar="NAME=COLUMN,...",
+        help="Columns of a .csv or .npz file, by the encoder's channels. Repeatable.",
+        show_default="those names; or as in the training files",
+    ),
 ]
 RecordingOption = Annotated[
     int | None, typer.Option(metavar="NUMBER", min=0, help="Recording in an .npz file with several, from 0.")

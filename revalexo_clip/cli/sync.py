@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from revalexo_clip.cli.data import TimeUnit, TimeZero
-from revalexo_clip.cli.options import ExperimentFileOption, JsonOption
+from revalexo_clip.cli.data import TimeZero
+from revalexo_clip.cli.options import ExperimentFileOption, JsonOption, TimeUnit
 from revalexo_clip.core.console import counting, out, say
 
 

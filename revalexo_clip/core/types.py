@@ -27,6 +27,9 @@ Split = Literal["train", "val", "test"]
 
 Modality = Literal["imu", "video"]
 
+TimeUnit = Literal["s", "ms", "us", "ns", "iso"]
+"""Unit of a clock; `iso`: dates and times as text."""
+
 Stack = Callable[[tuple[Tensor, ...] | list[Tensor]], Tensor]
 """Stacks tensors along a new first axis, like `torch.stack`."""
 

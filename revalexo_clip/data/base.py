@@ -19,6 +19,7 @@ from revalexo_clip.core.component import Component
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.types import ImuSpec, Sample, Split, VideoSpec
+from revalexo_clip.data.recordings.file_format import FileFormat
 
 NO_VIDEO = torch.empty(0, 0, 0, 3, dtype=torch.uint8)
 """The video of samples that have none: zero frames."""
@@ -190,6 +191,10 @@ class Recordings(Component, ABC):
     def evaluating(self, subjects: tuple[str, ...]) -> Self:
         """Return a copy with these test subjects only, so that `test` gives evaluation windows of any subjects."""
         return self.split((), (), subjects)
+
+    def file_format(self) -> FileFormat | None:
+        """Return the names and units in the files; None if they are those of the windows."""
+        return None
 
     def unprepared(self) -> bool:
         """Return whether `prepare` has slow work to do that makes training faster."""

@@ -14,11 +14,11 @@ from typing import Literal
 
 import numpy as np
 
+from revalexo_clip.core.types import TimeUnit
 from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.resampling import resampled_at
 from revalexo_clip.data.windows import Floats
 
-TimeUnit = Literal["s", "ms", "us", "ns", "iso"]
 BadTime = Literal["error", "split", "sort"]
 PER_SECOND: Mapping[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 MAX_GAP = 0.1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
+from revalexo_clip.core.errors import DataError
 from revalexo_clip.data.csv_form import SEPARATORS
 
 _AXIS = r"[xyz](?![a-z])"
@@ -53,3 +55,14 @@ def suggested(columns: Sequence[str]) -> str:
         axis = re.findall(rf"{_AXIS}", _spread(column))[-1]
         pairs.append(f'"{kind}_{axis}": "{column}"')
     return "{" + ", ".join(pairs) + "}"
+
+
+def check_names(headers: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
+    """Raise `DataError` if columns of files look like sensors and would be left out because of their names."""
+    for path, columns in {columns: (path, columns) for path, columns in reversed(headers)}.values():
+        missed = near_misses(columns)
+        if missed:
+            raise DataError(
+                f"{path}: {', '.join(missed)} look like sensors, but are not named acc_... or gyro_..., so they would "
+                f"be left out. Name the columns to use, for example data.channels={suggested(columns)}"
+            )

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.text import counted
-from revalexo_clip.data.clocks import PER_SECOND, TimeUnit
+from revalexo_clip.core.types import TimeUnit
+from revalexo_clip.data.clocks import PER_SECOND
 from revalexo_clip.devices.base import Floats
 from revalexo_clip.devices.tables_base import Table
 from revalexo_clip.devices.tables_form import MISSING

@@ -109,6 +109,7 @@ def classifier_of(checkpoint: ClassifierCheckpoint) -> ExportedClassifier:
             labels=described.activities,
             trained_labels=described.trained_activities,
             horizons=described.horizons,
+            files=experiment.data.file_format(),
             origin=origin_of(checkpoint, described.has_seen, _without_tables(metrics_of(checkpoint.path))),
         )
     )

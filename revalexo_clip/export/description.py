@@ -14,6 +14,7 @@ from pydantic import PositiveInt, model_validator
 from revalexo_clip.core.component import Component, Config, JsonObject
 from revalexo_clip.core.types import ImuSpec, Modality, Split, VideoSpec
 from revalexo_clip.core.version import __version__
+from revalexo_clip.data.recordings.file_format import FileFormat
 from revalexo_clip.models.encoders import ImuEncoder, VideoEncoder
 from revalexo_clip.models.tokens import Tokens
 
@@ -61,6 +62,10 @@ class OnnxCheck(Config):
     """Largest absolute difference of the outputs."""
 
 
+_ABOUT = ("files", "origin", "onnx")
+"""Fields that do not change what weights compute."""
+
+
 class FolderDescription(Config, ABC):
     """What `config.json` of an exported encoder and of an exported classifier have in common."""
 
@@ -70,6 +75,8 @@ class FolderDescription(Config, ABC):
     """Origin of the weights."""
     onnx: OnnxCheck | None = None
     """Check of the ONNX file; null if the folder has none."""
+    files: FileFormat | None = None
+    """Names and units in the files of the training data; null if they are those of the input."""
 
     noun: ClassVar[Noun]
     """What the folder holds."""
@@ -98,12 +105,12 @@ class FolderDescription(Config, ABC):
         return self
 
     def what_weights_fit(self) -> JsonObject:
-        """Return everything that determines the outputs, as JSON: all but `origin` and `onnx`."""
-        return self.model_dump(mode="json", exclude={"origin", "onnx"})
+        """Return everything that determines the outputs, as JSON: all but `files`, `origin` and `onnx`."""
+        return self.model_dump(mode="json", exclude=set(_ABOUT))
 
     def as_json(self) -> JsonObject:
         """Return the content of `config.json`, the origin last."""
-        return {**self.what_weights_fit(), **self.model_dump(mode="json", include={"origin", "onnx"})}
+        return {**self.what_weights_fit(), **self.model_dump(mode="json", include=set(_ABOUT))}
 
 
 class EncoderDescription(FolderDescription):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.files import atomically, check_new
-from revalexo_clip.data.clocks import TimeUnit
+from revalexo_clip.core.types import TimeUnit
 from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.recordings.units import Unit
 from revalexo_clip.data.windows import Floats
@@ -53,6 +53,7 @@ def embed_recording(
     time_unit: TimeUnit = "s",
     units: Mapping[str, Unit] | None = None,
     recording: int | None = None,
+    channels: Mapping[str, str] | None = None,
     batch: int = 64,
 ) -> RecordingEmbeddings:
     """Embed the file of a recording window by window, at the encoder's rate, channels and units.
@@ -63,19 +64,20 @@ def embed_recording(
     - `encoder`: an encoder, or its folder.
     - `stride`: time from one window to the next [s]; the first starts with each piece between gaps.
     - `features`: compute features for downstream tasks instead of embeddings.
-    - `place` to `recording`: see `SourceOptions`.
+    - `place` to `channels`: see `SourceOptions`.
     - `batch`: number of windows that are encoded at a time.
 
     Raises `DataError`, naming the file, if it cannot be embedded, and `ConfigError` if an option is wrong.
     """
     source = Path(source)
-    options = SourceOptions(place, axes, format_name, rate, time, time_unit, units, recording)
+    options = SourceOptions(place, axes, format_name, rate, time, time_unit, units, recording, channels)
     if not isinstance(encoder, PretrainedImuEncoder):
         encoder = imu_encoder(encoder)
     check_stride(stride)
     if not features and encoder.head is None and encoder.token_head is None:
         raise ConfigError("this encoder has features only, no embeddings: pass --features")
-    return _embedded(source, read_pieces(source, encoder.spec, options), encoder, stride, features, batch)
+    read = read_pieces(source, encoder.spec, options, encoder.description.files)
+    return _embedded(source, read, encoder, stride, features, batch)
 
 
 def imu_encoder(folder: str | Path) -> PretrainedImuEncoder:

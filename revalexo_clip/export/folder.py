@@ -120,6 +120,7 @@ def _describe(
         alone=experiment.video is None,
         tokens=experiment.tokens,
         token_times=token_times,
+        files=experiment.data.file_format() if imu else None,
         origin=origin_of(checkpoint, described.subjects, metrics),
     )
 

@@ -20,6 +20,7 @@ from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.text import counted
 from revalexo_clip.core.types import ImuSpec
 from revalexo_clip.data.imu import Samples
+from revalexo_clip.data.recordings.file_format import FileFormat
 from revalexo_clip.data.windows import Floats
 from revalexo_clip.devices.axes import AxesError
 from revalexo_clip.devices.base import DeviceRecording, ImuStream
@@ -32,8 +33,10 @@ from revalexo_clip.export.recording_pieces import RecordingPiece, RecordingPiece
 from revalexo_clip.export.recording_tables import csv_pieces, is_layout_csv, npz_pieces
 
 
-def read_pieces(source: Path, spec: ImuSpec, options: SourceOptions) -> RecordingPieces:
-    """Read a recording in the channels, units and rate of `spec`.
+def read_pieces(
+    source: Path, spec: ImuSpec, options: SourceOptions, files: FileFormat | None = None
+) -> RecordingPieces:
+    """Read a recording in the channels, units and rate of `spec`. `files` is the format of the training files.
 
     Times of a device's recording are seconds from its first video frame, or its first sample without video; those of a
     CSV file are of its clock. Raises `DataError`, naming the file, and `ConfigError` if an option is wrong.
@@ -41,13 +44,14 @@ def read_pieces(source: Path, spec: ImuSpec, options: SourceOptions) -> Recordin
     if not source.exists():
         raise DataError(f"{source}: there is no such file or folder")
     if options.format_name is None and source.suffix.lower() == ".npz":
-        return npz_pieces(source, spec, options)
-    if options.format_name is None and is_layout_csv(source, spec):
-        return csv_pieces(source, spec, options)
-    if options.rate is not None or options.time is not None or options.units or options.recording is not None:
+        return npz_pieces(source, spec, options, files)
+    if options.format_name is None and is_layout_csv(source, spec, options, files):
+        return csv_pieces(source, spec, options, files)
+    for_tables = (options.rate, options.time, options.units or None, options.recording, options.channels or None)
+    if any(given is not None for given in for_tables):
         raise ConfigError(
-            f"--rate, --time, --units and --recording are for .npz files and for CSV files with channels such as "
-            f"acc_Head_x, and {source} is neither"
+            "--rate, --time, --units, --recording and --channels are for .npz files and for CSV files with channels "
+            f"such as acc_Head_x, and {source} is neither"
         )
     return _device_pieces(source, spec, options)
 

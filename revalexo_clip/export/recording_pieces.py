@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.types import Channel, ImuSpec, parse
-from revalexo_clip.data.clocks import TimeUnit
+from revalexo_clip.core.types import Channel, ImuSpec, TimeUnit, parse
 from revalexo_clip.data.imu import Samples
+from revalexo_clip.data.recordings.file_format import FileFormat
 from revalexo_clip.data.recordings.units import MEANS, Unit
 
 _SHOWN = 8
@@ -35,6 +35,32 @@ class SourceOptions(NamedTuple):
     """Units of a CSV or .npz file, by channel or prefix, if they are not m/s^2 and rad/s."""
     recording: int | None = None
     """Number of the recording in an .npz file with several, from 0."""
+    channels: Mapping[str, str] | None = None
+    """Columns of a CSV or .npz file for channels of the encoder, if they are named otherwise."""
+
+    def like_training(
+        self, columns: Sequence[str], spec: ImuSpec, files: FileFormat | None
+    ) -> tuple[SourceOptions, tuple[str, ...]]:
+        """Return options for a file whose columns are named as in the training files, and a sentence that says so.
+
+        Options that are given take precedence. Nothing changes if `channels` or `place` is given, or the file has the
+        channels under the encoder's own names.
+        """
+        own = all(name in columns for name in spec.channels)
+        if files is None or own or self.channels or self.place or not files.fits(columns, spec.channels):
+            return self, ()
+        names = {name: files.channels[name] for name in spec.channels}
+        options = self._replace(channels=names, units=self.units or files.units_of(spec.channels))
+        said = [f"columns {listed(list(names.values()))}"]
+        if options.units:
+            said.append("units " + ", ".join(f"{key}={unit}" for key, unit in options.units.items()))
+        if self.time is None and self.rate is None and files.time in columns:
+            options = options._replace(time=files.time, time_unit=files.time_unit)
+            said.append(f"clock {files.time} [{files.time_unit}]")
+        elif self.time is None and self.rate is None and files.time is None and files.rate is not None:
+            options = options._replace(rate=files.rate)
+            said.append(f"rate {files.rate:g} Hz")
+        return options, (f"read like the training files: {'; '.join(said)}",)
 
 
 class RecordingPiece(NamedTuple):
@@ -54,11 +80,16 @@ class RecordingPieces(NamedTuple):
     """Sentences on what is cut."""
 
 
-def names_in(source: Path, available: Sequence[str], spec: ImuSpec, place: str | None) -> list[str]:
-    """Return the recorded channel for each of the encoder's; it may be named after another place, or none.
+def names_in(
+    source: Path, available: Sequence[str], spec: ImuSpec, place: str | None, columns: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the recorded channel for each of the encoder's.
 
-    Raises `DataError`, naming what is missing, and `ConfigError` if `place` is not possible.
+    It may be named after another place, or none, or be that in `columns`. Raises `DataError`, naming what is missing,
+    and `ConfigError` if `place` or `columns` is not possible.
     """
+    if columns:
+        return _mapped(source, available, spec, place, columns)
     own = [parse(name) for name in spec.channels]
     places = {channel.segment for channel in own if channel is not None}
     if place is not None and (len(places) != 1 or None in own):
@@ -83,6 +114,19 @@ def names_in(source: Path, available: Sequence[str], spec: ImuSpec, place: str |
         if fits:
             message += f". To give it the sensor of another place, pass --place {' or '.join(fits)}"
     raise DataError(message)
+
+
+def _mapped(
+    source: Path, available: Sequence[str], spec: ImuSpec, place: str | None, columns: Mapping[str, str]
+) -> list[str]:
+    if place is not None:
+        raise ConfigError("--channels and --place exclude each other")
+    if unknown := [name for name in columns if name not in spec.channels]:
+        raise ConfigError(f"--channels: the encoder has no channel {listed(unknown)}; it takes {listed(spec.channels)}")
+    wanted = [columns.get(name, name) for name in spec.channels]
+    if missing := [name for name in wanted if name not in available]:
+        raise DataError(f"{source}: has no column {listed(missing)}; it has {listed(available)}")
+    return wanted
 
 
 def factors(source: Path, units: Sequence[str], spec: ImuSpec) -> Samples:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from revalexo_clip.core.files import atomically, check_new
-from revalexo_clip.data.clocks import TimeUnit
+from revalexo_clip.core.types import TimeUnit
 from revalexo_clip.data.imu import Samples
 from revalexo_clip.data.recordings.units import Unit
 from revalexo_clip.data.windows import TIME_DECIMALS, Floats
@@ -62,6 +62,7 @@ def predict_recording(
     time_unit: TimeUnit = "s",
     units: Mapping[str, Unit] | None = None,
     recording: int | None = None,
+    channels: Mapping[str, str] | None = None,
     batch: int = 64,
     experiment_file: str | Path | None = None,
 ) -> RecordingPredictions:
@@ -70,14 +71,14 @@ def predict_recording(
     - `source`: a device's recording, a CSV file, or an .npz file, as for `embed_recording`.
     - `classifier`: a classifier, its folder, or a finetuning run or checkpoint.
     - `stride`: time from one window to the next [s]; the first starts with each piece between gaps.
-    - `place` to `recording`: see `SourceOptions`.
+    - `place` to `channels`: see `SourceOptions`.
     - `batch`: number of windows that are classified at a time.
     - `experiment_file`: file that defines components that the classifier uses.
 
     Raises `DataError`, naming the file, if it cannot be read, and `ConfigError` if an option is wrong.
     """
     source = Path(source)
-    options = SourceOptions(place, axes, format_name, rate, time, time_unit, units, recording)
+    options = SourceOptions(place, axes, format_name, rate, time, time_unit, units, recording, channels)
     found = classifier if isinstance(classifier, ExportedClassifier) else find_classifier(classifier, experiment_file)
     check_stride(stride)
     spec = found.spec
@@ -85,7 +86,8 @@ def predict_recording(
     def over(rows_MC: Samples) -> tuple[Floats, Tensor]:
         return found.over_windows(rows_MC, found, rate=spec.rate, time=None, stride=stride, batch=batch)
 
-    start_N, probability_NKA, notes = over_pieces(source, read_pieces(source, spec, options), spec, over)
+    read = read_pieces(source, spec, options, found.description.files)
+    start_N, probability_NKA, notes = over_pieces(source, read, spec, over)
     predictions = predictions_of(start_N + spec.window, probability_NKA, found.labels)
     about = _about(found.description)
     return RecordingPredictions(predictions, found.labels, found.horizons, spec.window, stride, about, notes)

@@ -13,6 +13,7 @@ from revalexo_clip.core.npz import UNREADABLE, read_npz
 from revalexo_clip.core.types import AXES, ImuSpec, parse
 from revalexo_clip.data.clocks import Piece, on_grid, seconds, split_at_gaps
 from revalexo_clip.data.imu import UNITS, Samples, clock_like, header_of, read_column, read_imu
+from revalexo_clip.data.recordings.file_format import FileFormat
 from revalexo_clip.data.recordings.units import converted
 from revalexo_clip.data.resampling import resampled
 from revalexo_clip.data.windows import Floats
@@ -26,23 +27,33 @@ from revalexo_clip.export.recording_pieces import (
 )
 
 
-def is_layout_csv(source: Path, spec: ImuSpec) -> bool:
-    """Return whether a file is a table as the layout has them: named channels, "," between cells."""
+def is_layout_csv(source: Path, spec: ImuSpec, options: SourceOptions, files: FileFormat | None) -> bool:
+    """Return whether a file is a table as the layout or the training has them: named channels, "," between cells."""
     if source.suffix.lower() != ".csv" or not source.is_file():
         return False
+    if options.channels:
+        return True
     try:
         columns = header_of(source)
     except DataError:
         return False  # the readers of devices say what is wrong with it
+    if files is not None and files.fits(columns, spec.channels):
+        return True
     plain = {f"{kind}_{axis}" for kind in UNITS for axis in AXES}
     return any(name in spec.channels or name in plain or parse(name) is not None for name in columns)
 
 
-def csv_pieces(source: Path, spec: ImuSpec, options: SourceOptions) -> RecordingPieces:
+def csv_pieces(source: Path, spec: ImuSpec, options: SourceOptions, files: FileFormat | None) -> RecordingPieces:
     """Read a CSV file. See `recording_files.read_pieces`."""
     columns = header_of(source)
     _refuse(options, source, "a CSV file", recording=True)
-    names = names_in(source, columns, spec, options.place)
+    options, notes = options.like_training(columns, spec, files)
+    read = _csv_pieces(source, columns, spec, options)
+    return read._replace(notes=(*notes, *read.notes))
+
+
+def _csv_pieces(source: Path, columns: tuple[str, ...], spec: ImuSpec, options: SourceOptions) -> RecordingPieces:
+    names = names_in(source, columns, spec, options.place, options.channels)
     time = options.time if options.time is not None else _clock_of(source, columns, options.rate)
     if time is not None and options.rate is not None:
         raise ConfigError("--time and --rate exclude each other")
@@ -71,7 +82,7 @@ def _clock_of(source: Path, columns: tuple[str, ...], rate: float | None) -> str
     )
 
 
-def npz_pieces(source: Path, spec: ImuSpec, options: SourceOptions) -> RecordingPieces:
+def npz_pieces(source: Path, spec: ImuSpec, options: SourceOptions, files: FileFormat | None) -> RecordingPieces:
     """Read an .npz file. See `recording_files.read_pieces`."""
     _refuse(options, source, "an .npz file", time=True)
     try:
@@ -88,7 +99,17 @@ def npz_pieces(source: Path, spec: ImuSpec, options: SourceOptions) -> Recording
         raise DataError(
             f"{source}: data is {data_NC.dtype} {list(data_NC.shape)}, and channels has {len(channels)} names"
         )
-    names = names_in(source, channels, spec, options.place)
+    alike, notes = options.like_training(channels, spec, files)
+    options = alike._replace(rate=options.rate, time=None)  # the file has its own rate or times
+    read = _npz_pieces(source, arrays, channels, spec, options)
+    return read._replace(notes=(*notes, *read.notes))
+
+
+def _npz_pieces(
+    source: Path, arrays: Mapping[str, np.ndarray], channels: Sequence[str], spec: ImuSpec, options: SourceOptions
+) -> RecordingPieces:
+    data_NC = arrays["data"]
+    names = names_in(source, channels, spec, options.place, options.channels)
     rows = _rows_of_recording(source, arrays, options.recording)
     samples_nC = data_NC[rows][:, [channels.index(name) for name in names]].astype(np.float32)
     if not np.isfinite(samples_nC).all():
@@ -144,9 +165,9 @@ def _told(error: ValueError) -> str:
 
 
 def _table_factors(source: Path, names: Sequence[str], spec: ImuSpec, options: SourceOptions) -> Samples:
-    """Return what values of a table are multiplied by, [C]."""
+    """Return what values of a table are multiplied by, [C]. Units go by the encoder's names of renamed columns."""
     try:
-        usual, factor_C = converted(names, options.units or {})
+        usual, factor_C = converted(spec.channels if options.channels else names, options.units or {})
     except ConfigError as error:
         raise ConfigError(str(error).replace("data.units", "--units")) from error
     return np.asarray(factor_C * factors(source, usual, spec), dtype=np.float32)

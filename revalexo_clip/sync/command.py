@@ -12,7 +12,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.progress import OnProgress, no_progress
 from revalexo_clip.core.text import counted
-from revalexo_clip.data.clocks import TimeUnit
+from revalexo_clip.core.types import TimeUnit
 from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.revalexo.layout import IMU_RATE
 from revalexo_clip.sync.apply import write_offsets

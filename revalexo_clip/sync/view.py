@@ -16,8 +16,7 @@ import simplejpeg
 from revalexo_clip.core.component import nearest
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.core.progress import OnProgress, no_progress
-from revalexo_clip.core.types import AXES, whole_triads
-from revalexo_clip.data.clocks import TimeUnit
+from revalexo_clip.core.types import AXES, TimeUnit, whole_triads
 from revalexo_clip.data.imu import header_of, unit_of
 from revalexo_clip.data.packets import Video, opened_video
 from revalexo_clip.data.revalexo import layout

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from revalexo_clip.core.types import TimeUnit
 from revalexo_clip.data.clocks import (
     ClockError,
     Piece,
-    TimeUnit,
     contradiction,
     on_grid,
     seconds,

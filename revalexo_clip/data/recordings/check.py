@@ -10,8 +10,8 @@ import numpy as np
 
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.progress import OnProgress, no_progress
+from revalexo_clip.core.types import TimeUnit
 from revalexo_clip.data.axes import Totals, merged, totals_of
-from revalexo_clip.data.clocks import TimeUnit
 from revalexo_clip.data.imu import UNITS, matching_columns
 from revalexo_clip.data.recordings.npz import NpzRecordings
 from revalexo_clip.data.recordings.tables import RECORDINGS, SEGMENTS, TabledRecordings, Timing
@@ -32,7 +32,7 @@ def is_recordings(root: Path) -> bool:
 def check_recordings(
     root: Path,
     *,
-    patterns: Sequence[str] = (),
+    channels: Sequence[str] | Mapping[str, str] = (),
     rate: float = 60.0,
     time: str | None = None,
     time_unit: TimeUnit = "s",
@@ -41,10 +41,10 @@ def check_recordings(
 ) -> Findings:
     """Read every recording once, and return all problems.
 
-    `patterns` choose the columns (default: all named `acc_...` and `gyro_...`). `rate` is that of the CSV files, or of
-    windows if there is a clock [Hz]; see `ImuRecordings` for the other settings.
+    `channels` are patterns of columns (default: all named `acc_...` and `gyro_...`), or the column of each channel.
+    `rate` is that of the CSV files, or of windows if there is a clock [Hz]; see `ImuRecordings` for the other settings.
     """
-    checker = _Checker(patterns, units or {}, rate, time, time_unit)
+    checker = _Checker(channels, units or {}, rate, time, time_unit)
     try:
         if root.suffix == ".npz":
             return checker.npz(NpzRecordings(root), on_progress or no_progress)
@@ -60,13 +60,19 @@ class _Checker:
 
     def __init__(
         self,
-        patterns: Sequence[str],
+        channels: Sequence[str] | Mapping[str, str],
         units: Mapping[str, Unit],
         rate: float,
         time: str | None,
         time_unit: TimeUnit,
     ) -> None:
-        self.patterns, self.units = patterns, units
+        self.names: Mapping[str, str] = {}
+        """Channels of the columns that are named otherwise."""
+        if isinstance(channels, Mapping):
+            self.names = {column: name for name, column in channels.items()}
+            channels = tuple(channels.values())
+        self.patterns = channels
+        self.units = units
         self.rate, self.time, self.time_unit = rate, time, time_unit
         self.problems: list[Problem] = []
         self.totals: dict[str, list[Totals]] = {}
@@ -87,10 +93,12 @@ class _Checker:
             if not patterns:
                 continue
             clock = None if self.time is None else recorded.timing.clock(self.rate)
-            found = check_recording(path, patterns, self.rate, math.inf, clock=clock, factors=self._factors)
+            found = check_recording(
+                path, patterns, self.rate, math.inf, clock=clock, names=self.names, factors=self._factors
+            )
             # Without video, a clock may start anywhere, and nothing is cut.
             findings = [finding for finding in found.findings if finding[0] != "late_imu"]
-            self._add_all(findings, path, clip, found.channels or ())
+            self._add_all(findings, path, clip, self._named(found.channels or ()))
             self._count(subject, path, found.totals, found.length or 0.0)
             if found.channels is not None and found.length is not None:
                 self._read(recorded, number, found.channels, clip)
@@ -98,15 +106,16 @@ class _Checker:
 
     def npz(self, recorded: NpzRecordings, report: OnProgress) -> Findings:
         """Check an .npz file."""
-        channels = self._patterns(recorded.file, recorded.channels, None)
-        chosen = [name for pattern in channels for name in matching_columns(recorded.channels, pattern)]
+        patterns = self._patterns(recorded.file, recorded.channels, None)
+        columns = [name for pattern in patterns for name in matching_columns(recorded.channels, pattern)]
+        chosen = self._named(columns)
         for number, (subject, name) in enumerate(zip(recorded.subjects, recorded.names, strict=True)):
             report(number, len(recorded.files))
             if not chosen:
                 continue
             clip = f"{subject}/{name}"
             try:
-                rows_nC = recorded.read(number, chosen, recorded.rate).rows_nC * self._factors(chosen)
+                rows_nC = recorded.read(number, columns, recorded.rate).rows_nC * self._factors(chosen)
             except DataError as error:
                 self._add("not_finite", recorded.file, str(error).removeprefix(f"{recorded.file}: "), clip)
                 continue
@@ -127,6 +136,9 @@ class _Checker:
             self._add("near_miss", path, message, clip)
         found = [f"{kind}_*" for kind in UNITS if matching_columns(columns, f"{kind}_*")]
         return found or ([] if missed else [f"{kind}_*" for kind in UNITS])
+
+    def _named(self, columns: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self.names.get(column, column) for column in columns)
 
     def _factors(self, channels: Sequence[str]) -> np.ndarray:
         used = {name: unit for name, unit in self.units.items() if any(declared(one, {name: unit}) for one in channels)}

@@ -15,20 +15,21 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from revalexo_clip.core.component import nearest
 from revalexo_clip.core.errors import ConfigError, DataError
-from revalexo_clip.core.types import ImuSpec, Split
+from revalexo_clip.core.types import ImuSpec, Split, TimeUnit
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import LabelledWindows, Windows
-from revalexo_clip.data.clocks import MAX_GAP, BadTime, TimeUnit
+from revalexo_clip.data.clocks import MAX_GAP, BadTime
 from revalexo_clip.data.csv_form import why_no_column
 from revalexo_clip.data.dataset import LabelledClips
 from revalexo_clip.data.imu import UNITS, Samples, agreed_channels
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.recording_time import ClipTimes, Placement, place_clips
 from revalexo_clip.data.recordings.base import Recorded, RecordingSet
+from revalexo_clip.data.recordings.file_format import FileFormat
 from revalexo_clip.data.recordings.npz import NpzRecordings
 from revalexo_clip.data.recordings.tables import TabledRecordings, Timing
 from revalexo_clip.data.recordings.units import Unit, check_units, converted
-from revalexo_clip.data.sensor_names import near_misses, suggested
+from revalexo_clip.data.sensor_names import check_names
 from revalexo_clip.data.source import InMemory
 from revalexo_clip.data.subjects import SplitBySubject, select_subjects
 from revalexo_clip.data.windows import Segments
@@ -143,6 +144,14 @@ class ImuRecordings(SplitBySubject):
             segment_N=segment_N,
         )
 
+    def file_format(self) -> FileFormat | None:
+        """Return `channels`, `units` and the clock; None without `channels`."""
+        if not self.channels:
+            return None
+        return FileFormat(
+            channels=self.channels, units=self.units, rate=self.rate, time=self.time, time_unit=self.time_unit
+        )
+
     def _open(self) -> RecordingSet:
         root = self.root.expanduser()
         if self._is_npz:
@@ -170,7 +179,7 @@ class ImuRecordings(SplitBySubject):
             return tuple(self.channels), tuple(self.channels.values())
         headers = [(recorded.path(recording), recorded.columns(recording)) for recording in chosen]
         path, columns = headers[0]
-        _check_names(headers)
+        check_names(headers)
         kinds = [kind for kind in UNITS if any(column.startswith(f"{kind}_") for column in columns)]
         if not kinds:
             raise DataError(
@@ -254,17 +263,6 @@ class ImuRecordings(SplitBySubject):
         count_N = windows.stretches(duration_N, self.window, self.train_stride)
         placed = windows.training_windows(times.begin_N, times.end_N, self.window, count_N)
         return placed, windows.segment_length(duration_N, self.window, count_N)
-
-
-def _check_names(headers: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
-    """Raise `DataError` if columns look like sensors and would be left out because of their names."""
-    for path, columns in {columns: (path, columns) for path, columns in reversed(headers)}.values():
-        missed = near_misses(columns)
-        if missed:
-            raise DataError(
-                f"{path}: {', '.join(missed)} look like sensors, but are not named acc_... or gyro_..., so they would "
-                f"be left out. Name the columns to use, for example data.channels={suggested(columns)}"
-            )
 
 
 def _placed(paths: Sequence[Path], files: Sequence[Recorded]) -> Placement:

@@ -12,7 +12,8 @@ import numpy as np
 from revalexo_clip.core.errors import DataError
 from revalexo_clip.core.files import sha256_of
 from revalexo_clip.core.text import spelled_twice
-from revalexo_clip.data.clocks import MAX_GAP, BadTime, Piece, TimeUnit, on_grid
+from revalexo_clip.core.types import TimeUnit
+from revalexo_clip.data.clocks import MAX_GAP, BadTime, Piece, on_grid
 from revalexo_clip.data.csv_form import why_no_column, why_uneven
 from revalexo_clip.data.imu import clock_like, header_of, read_imu, read_rows
 from revalexo_clip.data.index import check_file, fingerprint

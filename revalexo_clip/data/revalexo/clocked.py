@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from revalexo_clip.core.errors import DataError
-from revalexo_clip.data.clocks import MAX_GAP, BadTime, ClockError, Piece, TimeUnit, on_grid, seconds, split_at_gaps
+from revalexo_clip.core.types import TimeUnit
+from revalexo_clip.data.clocks import MAX_GAP, BadTime, ClockError, Piece, on_grid, seconds, split_at_gaps
 from revalexo_clip.data.imu import ImuCache, Samples, header_of, read_column, read_imu
 from revalexo_clip.data.index import ClipIndex
 from revalexo_clip.data.revalexo.survey import Span, Survey

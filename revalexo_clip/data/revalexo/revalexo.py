@@ -15,10 +15,10 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from revalexo_clip.core.component import nearest
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress
-from revalexo_clip.core.types import ImuSpec, Split, VideoSpec
+from revalexo_clip.core.types import ImuSpec, Split, TimeUnit, VideoSpec
 from revalexo_clip.data import windows
 from revalexo_clip.data.base import Dataset, LabelledWindows, WindowDataset, Windows
-from revalexo_clip.data.clocks import BadTime, TimeUnit
+from revalexo_clip.data.clocks import BadTime
 from revalexo_clip.data.dataset import ClipWindows, LabelledClips
 from revalexo_clip.data.imu import common_channels, unit_of
 from revalexo_clip.data.index import ClipIndex

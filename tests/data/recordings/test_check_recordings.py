@@ -14,6 +14,7 @@ from support.recorded import write_csv, write_npz, write_table
 from revalexo_clip.cli.app import app
 from revalexo_clip.core.errors import ConfigError, DataError
 from revalexo_clip.data import ImuRecordings
+from revalexo_clip.data.recordings.file_format import parse_channels
 from revalexo_clip.data.recordings.units import parse_units
 from revalexo_clip.data.revalexo.check.command import check_data
 
@@ -231,3 +232,36 @@ def test_the_command_prints_them(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert stopped.value.code == 1
     assert [one["kind"] for one in json.loads(capsys.readouterr().out)["problems"]] == ["undeclared_units"]
     app(["check-data", str(tmp_path), "--units", "acc=g", "--channels", "acc_*"], standalone_mode=False)
+
+
+def test_columns_of_other_names_are_checked_as_the_channels_they_are(tmp_path: Path) -> None:
+    """Also units, which go by the channels; brackets in names are no patterns."""
+    names = ("a [x]", "a [y]", "a [z]", *"uvw")
+    named = dict(zip(AXES, names, strict=True))
+    for number, subject in enumerate(SUBJECTS):
+        rows = signals(number) / np.array([9.8] * 3 + [1] * 3)
+        write_csv(tmp_path / f"{subject}.csv", dict(zip(names, rows.T, strict=True)))
+    write_table(tmp_path / "recordings.csv", "file,subject,label", *(f"{name}.csv,{name},walking" for name in SUBJECTS))
+    assert {kind for kind, _ in kinds(tmp_path, channels=named)} == {"undeclared_units"}
+    assert kinds(tmp_path, channels=named, units=parse_units("acc=g")) == []
+    text = ",".join(f"{name}={column}" for name, column in named.items())
+    app(["check-data", str(tmp_path), "--units", "acc=g", "--channels", text], standalone_mode=False)
+    rows, offsets = np.concatenate([signals(number) for number in range(5)]), np.arange(6) * 360
+    write_npz(tmp_path / "a.npz", data=rows, offsets=offsets, channels=np.array(names), subject=np.arange(5))
+    assert kinds(tmp_path / "a.npz", channels=named) == []
+    with pytest.raises(ConfigError, match=r"--channels NAME=COLUMN: .* is not a folder with recordings\.csv"):
+        check_data(tmp_path.parent, channels=named)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("acc_x", "'acc_x' is not the name of a channel, '=' and a column"),
+        ("acc_x=", "'acc_x=' is not the name"),
+        ("acc_x=ax,acc_x=ay", "acc_x is named twice"),
+        ("acc_x=ax,acc_y=ax", "ax is named twice"),
+    ],
+)
+def test_wrong_columns_of_channels_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"--channels: {message}"):
+        parse_channels([text])

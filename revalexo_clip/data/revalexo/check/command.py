@@ -11,7 +11,7 @@ from revalexo_clip.core.component import JsonObject
 from revalexo_clip.core.errors import ConfigError
 from revalexo_clip.core.progress import OnProgress
 from revalexo_clip.core.text import counted
-from revalexo_clip.data.clocks import TimeUnit
+from revalexo_clip.core.types import TimeUnit
 from revalexo_clip.data.ego4d.check import check_takes, is_takes
 from revalexo_clip.data.recordings.check import check_recordings, is_recordings
 from revalexo_clip.data.recordings.units import Unit
@@ -87,7 +87,7 @@ class DataCheck:
 def check_data(
     root: Path,
     *,
-    channels: Sequence[str] | None = None,
+    channels: Sequence[str] | Mapping[str, str] | None = None,
     imu_rate: float = IMU_RATE,
     min_duration: float = MIN_DURATION,
     time: str | None = None,
@@ -101,10 +101,10 @@ def check_data(
 
     The dataset is in RevalExo's layout, in that of `Ego4D` or `AlignedVideo` (no other argument applies to these), or
     labelled recordings as `ImuRecordings` reads them, which may have other `units`. `channels` are glob patterns
-    (default: those of the kind of dataset), `imu_rate` is in Hz. Clips that are annotated for at least `min_duration`
-    [s] must have so much IMU and video in common. `time`, `time_unit` and `time_zero` are those of the experiment, see
-    `RevalExo`. `processes` defaults to the number of cores. Raises `ConfigError` if the folder does not exist, or if
-    `imu_rate` is not positive.
+    (default: those of the kind of dataset), or the column of each channel, for labelled recordings only; `imu_rate` is
+    in Hz. Clips that are annotated for at least `min_duration` [s] must have so much IMU and video in common. `time`,
+    `time_unit` and `time_zero` are those of the experiment, see `RevalExo`. `processes` defaults to the number of
+    cores. Raises `ConfigError` if the folder does not exist, or if an argument is wrong.
     """
     if is_pack(root) and root.exists():
         return DataCheck(root, check_pack(root, on_progress))
@@ -115,7 +115,7 @@ def check_data(
     if is_recordings(root):
         findings = check_recordings(
             root,
-            patterns=channels or (),
+            channels=channels or (),
             rate=imu_rate,
             time=time,
             time_unit=time_unit,
@@ -123,6 +123,10 @@ def check_data(
             on_progress=on_progress,
         )
         return DataCheck(root, findings)
+    if isinstance(channels, Mapping):
+        raise ConfigError(
+            f"--channels NAME=COLUMN: {root} is not a folder with recordings.csv, whose columns have names"
+        )
     if is_takes(root):
         return DataCheck(root, check_takes(root, on_progress))
     if units:

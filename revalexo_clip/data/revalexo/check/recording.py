@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,8 @@ from revalexo_clip.data.revalexo.clocked import Clock
 from revalexo_clip.data.revalexo.survey import Span, imu_facts
 from revalexo_clip.data.revalexo.timing import wrong_rate
 from revalexo_clip.data.windows import Floats
+
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass
@@ -59,12 +62,13 @@ def check_recording(
     clock: Clock | None = None,
     check_clock: bool = True,
     segments: Sequence[tuple[float, float, str]] = (),
+    names: Mapping[str, str] = NO_NAMES,
     factors: Callable[[tuple[str, ...]], npt.NDArray[np.float32]] | None = None,
 ) -> Recording:
     """Check the recording of a clip of `duration` [s] at `rate` [Hz]; see `Settings`.
 
-    `segments` are start and end [s] and name of activities. `factors` gives what the values of channels are multiplied
-    by to have the units of windows.
+    `segments` are start and end [s] and name of activities. `names` are the channels of columns that are named
+    otherwise. `factors` gives what the values of channels are multiplied by to have the units of windows.
     """
     try:
         columns, rows = read_rows(path)
@@ -85,9 +89,10 @@ def check_recording(
             found.first = _check_rate(path, rate, found)
         _check_time(found, path, chosen, len(samples_nC), rate=rate, duration=duration, clock=clock)
         found.findings += _clock_faults(path, chosen[0], rate, clock, {kind for kind, _ in found.findings})
-        samples_nC = samples_nC if factors is None else samples_nC * factors(chosen)
-        found.findings += check_signals(samples_nC, chosen, rate)
-        by_channel = dict(zip(chosen, samples_nC.T.astype(np.float64), strict=True))
+        named = tuple(names.get(column, column) for column in chosen)
+        samples_nC = samples_nC if factors is None else samples_nC * factors(named)
+        found.findings += check_signals(samples_nC, named, rate)
+        by_channel = dict(zip(named, samples_nC.T.astype(np.float64), strict=True))
         found.totals = totals_of(by_channel, _row_times(path, len(samples_nC), rate, clock), segments)
     return found
 
